@@ -1,0 +1,91 @@
+"""Checks of arguments, shared by every room. Each message says what was got and what is needed."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import os
+import sys
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+
+RandomState: TypeAlias = "int | np.random.Generator | None"
+
+
+def check_random_state(random_state: RandomState) -> np.random.Generator:
+    """Return a Generator: seeded by an int, fresh for None, the very object for a Generator."""
+    if isinstance(random_state, np.random.Generator):
+        return random_state
+    if random_state is None or isinstance(random_state, numbers.Integral):
+        if random_state is not None and random_state < 0:
+            raise ValueError(
+                f"random_state must be a non-negative integer, got {random_state}; pass 0 or more."
+            )
+        return np.random.default_rng(random_state)
+    raise TypeError(
+        f"random_state must be None, an int or a numpy.random.Generator, "
+        f"got {type(random_state).__name__}; pass an int for results that can be repeated."
+    )
+
+
+def check_integer(name: str, value: object, *, minimum: int) -> int:
+    """Return `value` as an int of at least `minimum`; TypeError or ValueError otherwise."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be an integer, got {value!r} ({type(value).__name__}).")
+    if value < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {value}.")
+    return int(value)
+
+
+def check_number(
+    name: str,
+    value: object,
+    *,
+    minimum: float = -np.inf,
+    maximum: float = np.inf,
+    inclusive: tuple[bool, bool] = (True, True),
+) -> float:
+    """Return `value` as a finite float in the stated interval; TypeError or ValueError otherwise.
+
+    ``inclusive`` says whether the minimum and the maximum themselves are allowed.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number, got {value!r} ({type(value).__name__}).")
+    number = float(value)
+    above = number >= minimum if inclusive[0] else number > minimum
+    below = number <= maximum if inclusive[1] else number < maximum
+    if not (np.isfinite(number) and above and below):
+        left, right = "[" if inclusive[0] else "(", "]" if inclusive[1] else ")"
+        raise ValueError(
+            f"{name} must be a finite number in {left}{minimum}, {maximum}{right}, got {number}."
+        )
+    return number
+
+
+def check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
+    """Raise ValueError unless `value` is one of `choices`."""
+    if not any(value is choice or value == choice for choice in choices):
+        wanted = ", ".join(repr(choice) for choice in choices)
+        raise ValueError(f"{name} must be one of {wanted}, got {value!r}.")
+
+
+def check_n_jobs(n_jobs: int | None) -> int:
+    """Return the number of threads: `n_jobs`, or for None the cores that this process may use."""
+    if n_jobs is not None:
+        return check_integer("n_jobs", n_jobs, minimum=1)
+    if hasattr(os, "sched_getaffinity"):
+        n_cores = len(os.sched_getaffinity(0))
+    else:
+        n_cores = os.cpu_count() or 1
+    return max(1, min(n_cores, _container_limit()))
+
+
+def _container_limit() -> int:
+    """Return the cores that a Linux control group grants, rounded up; many where it sets none."""
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return math.ceil(int(quota) / int(period))
+    except (OSError, ValueError):  # no such file, or the quota is "max"
+        return sys.maxsize

@@ -1,0 +1,221 @@
+"""The autoencoder: forward pass and hand-derived backward pass, any depth, tied or not.
+
+Equation numbers refer to docs/derivation.md. For a block of rows X (inputs) and the pattern P
+of its targets, with g the hidden and f the output activation,
+
+    Z1 = X V + 1 mu^T            H1 = g(Z1)
+    Zl = H(l-1) Ul + 1 ul^T      Hl = g(Zl)          l = 2, 3, ...
+    a_rc = Hl_r . W_c + b_c      y_rc = f(a_rc)      for (r, c) in P only                      (1)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from autorec_np.activations import ACTIVATIONS
+from autorec_np.kernels import (
+    CSR,
+    Array,
+    column_sums,
+    sddmm,
+    spmm,
+    spmm_transpose,
+    with_data,
+)
+from autorec_np.parameters import ParameterLayout
+
+
+class Forward(NamedTuple):
+    """What the backward pass needs of the forward pass.
+
+    Attributes
+    ----------
+    hidden : list of ndarray, (n_rows, width)
+        H of each hidden layer, before dropout.
+    dropped : list of ndarray, (n_rows, width)
+        H times its mask, which is what the next layer read.
+    outputs : ndarray, (nnz,)
+        y at the stored entries of the pattern, in the order of its data.
+    """
+
+    hidden: list[Array]
+    dropped: list[Array]
+    outputs: Array
+
+
+@dataclass(frozen=True)
+class Network:
+    """An autoencoder over sparse rows; holds its architecture, never its parameters.
+
+    Parameters
+    ----------
+    n_columns : int
+        Length of a row of ratings, and of an output row.
+    hidden_layer_sizes : sequence of int
+        Width of every hidden layer, encoder first.
+    activation : str
+        Hidden activation g: a key of `activations.ACTIVATIONS`.
+    output_activation : str
+        Output activation f.
+    tied : bool
+        Whether the decoder weight is the encoder weight; needs equal first and last widths.
+    n_inputs : int, optional
+        Length of an input row where it differs from `n_columns` (side features).
+    executor : concurrent.futures.Executor, optional
+        Threads for the sparse products; the results do not depend on it.
+
+    Attributes
+    ----------
+    layout : ParameterLayout
+        encoder.weight (n_inputs x k1), encoder.bias (k1), hidden1.weight (k1 x k2),
+        hidden1.bias (k2), ..., decoder.weight (n_columns x k), decoder.bias (n_columns).
+
+    Raises
+    ------
+    ValueError
+        For an unknown activation, no or an empty hidden layer, or widths that cannot be tied.
+    """
+
+    n_columns: int
+    hidden_layer_sizes: Sequence[int]
+    activation: str = "sigmoid"
+    output_activation: str = "identity"
+    tied: bool = False
+    n_inputs: int | None = None
+    executor: Executor | None = field(default=None, compare=False, repr=False)
+    layout: ParameterLayout = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for name in (self.activation, self.output_activation):
+            if name not in ACTIVATIONS:
+                raise ValueError(f"unknown activation {name!r}; use one of {sorted(ACTIVATIONS)}.")
+        sizes = tuple(self.hidden_layer_sizes)
+        if not sizes or min(sizes) < 1:
+            raise ValueError(
+                f"hidden_layer_sizes must hold one width of at least 1 for each hidden layer, "
+                f"got {self.hidden_layer_sizes!r}."
+            )
+        n_inputs = self.n_columns if self.n_inputs is None else self.n_inputs
+        if self.tied and (sizes[0] != sizes[-1] or n_inputs != self.n_columns):
+            raise ValueError(
+                f"tied weights need equal first and last hidden widths and as many inputs as "
+                f"columns, got widths {sizes}, {n_inputs} inputs and {self.n_columns} columns; "
+                f"pass tied=False or change the widths."
+            )
+        object.__setattr__(self, "layout", self._make_layout(n_inputs, sizes))
+
+    def _make_layout(self, n_inputs: int, sizes: tuple[int, ...]) -> ParameterLayout:
+        shapes: dict[str, tuple[int, ...]] = {
+            "encoder.weight": (n_inputs, sizes[0]),
+            "encoder.bias": (sizes[0],),
+        }
+        for depth, (n_in, n_out) in enumerate(pairwise(sizes), start=1):
+            shapes[f"hidden{depth}.weight"] = (n_in, n_out)
+            shapes[f"hidden{depth}.bias"] = (n_out,)
+        if not self.tied:
+            shapes["decoder.weight"] = (self.n_columns, sizes[-1])
+        shapes["decoder.bias"] = (self.n_columns,)
+        return ParameterLayout(shapes, {"decoder.weight": "encoder.weight"} if self.tied else {})
+
+    def encode(self, theta: Array, inputs: CSR, masks: Sequence[Array] | None = None) -> Array:
+        """Return the code of each row: the last hidden layer, (n_rows, k)."""
+        return self._hidden_layers(theta, inputs, masks)[1][-1]
+
+    def decode(self, theta: Array, codes: Array, pattern: CSR) -> Array:
+        """Return y = f(a) at the stored entries of `pattern`, from the codes of its rows, (1)."""
+        views = self.layout.views(theta)
+        activity = sddmm(pattern, codes, views["decoder.weight"], self.executor)
+        activity += views["decoder.bias"][pattern.indices]
+        return ACTIVATIONS[self.output_activation].forward(activity)
+
+    def forward(
+        self, theta: Array, inputs: CSR, pattern: CSR, masks: Sequence[Array] | None = None
+    ) -> Forward:
+        """Reconstruct a block of rows at the stored entries of `pattern`, equation (1).
+
+        Parameters
+        ----------
+        theta : ndarray, (layout.size,)
+        inputs : csr_array, (n_rows, n_inputs)
+        pattern : csr_array, (n_rows, n_columns)
+            Its values are not read.
+        masks : sequence of ndarray, (n_rows, width), optional
+            Inverted dropout: for each hidden layer an array of 0 or 1 / (1 - p).
+
+        Returns
+        -------
+        Forward
+        """
+        hidden, dropped = self._hidden_layers(theta, inputs, masks)
+        return Forward(hidden, dropped, self.decode(theta, dropped[-1], pattern))
+
+    def backward(
+        self,
+        theta: Array,
+        inputs: CSR,
+        pattern: CSR,
+        passed: Forward,
+        d_outputs: Array,
+        gradient: Array,
+        masks: Sequence[Array] | None = None,
+    ) -> None:
+        """Add the derivatives by every parameter to `gradient`, equations (5) to (15).
+
+        Parameters
+        ----------
+        passed : Forward
+            What :meth:`forward` returned for the same arguments.
+        d_outputs : ndarray, (nnz,)
+            dJ/dy at the stored entries of `pattern`.
+        gradient : ndarray, (layout.size,)
+            Added to in place. With tied weights the encoder's and the decoder's derivative
+            are added to the same block, (14).
+        """
+        views, d_views = self.layout.views(theta), self.layout.views(gradient)
+        g_derivative = ACTIVATIONS[self.activation].derivative
+        f_derivative = ACTIVATIONS[self.output_activation].derivative
+
+        d_activity = with_data(pattern, d_outputs * f_derivative(passed.outputs))  # (5)
+        d_views["decoder.weight"] += spmm_transpose(d_activity, passed.dropped[-1], self.executor)
+        d_views["decoder.bias"] += column_sums(d_activity)  # (6), (7)
+        d_hidden = spmm(d_activity, views["decoder.weight"], self.executor)  # (8)
+
+        for depth in reversed(range(len(passed.hidden))):
+            if masks is not None:
+                d_hidden = d_hidden * masks[depth]  # (15)
+            d_z = d_hidden * g_derivative(passed.hidden[depth])  # (9)
+            name = f"hidden{depth}" if depth else "encoder"
+            d_views[f"{name}.bias"] += _row_sum(d_z)  # (11)
+            if depth:
+                d_views[f"{name}.weight"] += passed.dropped[depth - 1].T @ d_z  # (12)
+                d_hidden = d_z @ views[f"{name}.weight"].T  # (13)
+            else:
+                d_views["encoder.weight"] += spmm_transpose(inputs, d_z, self.executor)  # (10)
+
+    def _hidden_layers(
+        self, theta: Array, inputs: CSR, masks: Sequence[Array] | None
+    ) -> tuple[list[Array], list[Array]]:
+        """Return every hidden layer before and after dropout."""
+        views = self.layout.views(theta)
+        g = ACTIVATIONS[self.activation].forward
+        hidden: list[Array] = []
+        dropped: list[Array] = []
+        for depth in range(len(self.hidden_layer_sizes)):
+            if depth:
+                z = dropped[-1] @ views[f"hidden{depth}.weight"] + views[f"hidden{depth}.bias"]
+            else:
+                z = spmm(inputs, views["encoder.weight"], self.executor) + views["encoder.bias"]
+            hidden.append(g(z))
+            dropped.append(hidden[-1] if masks is None else hidden[-1] * masks[depth])
+        return hidden, dropped
+
+
+def _row_sum(array: Array) -> Array:
+    """Sum over rows, accumulated in float64."""
+    return np.sum(array, axis=0, dtype=np.result_type(array, np.float64))  # type: ignore[no-any-return]

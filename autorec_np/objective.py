@@ -1,0 +1,168 @@
+"""The objective, equation (2) as printed in Sedhain et al. (2015), with its gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from autorec_np.kernels import CSR, Array
+from autorec_np.network import Network
+
+
+class Objective:
+    """Squared error over observed ratings plus Frobenius penalties.
+
+    For a block of rows that is the part ``fraction`` of all rows,
+
+        J = sum_{(r, c) observed} (t_rc - y_rc)^2
+            + fraction * sum_blocks lambda_block / 2 * ||weight_block||_F^2                   (2)
+
+    A sum, not a mean; no 1/2 on the data term; every weight is penalized, no bias is. With
+    ``fraction = rows in the block / all rows`` the blocks of one pass add up to the J of the
+    whole, so a minibatch solver and a full-batch solver minimize the same function, (16).
+
+    Parameters
+    ----------
+    network : Network
+    regularization : float or mapping of str to float
+        lambda for every weight block, or one for each name ("encoder.weight", ...); a weight
+        that the mapping leaves out is not penalized. Tied weights have both penalties of (2).
+
+    Raises
+    ------
+    ValueError
+        If a lambda is negative or not finite, or a name is not a weight block.
+    """
+
+    def __init__(self, network: Network, regularization: float | Mapping[str, float]) -> None:
+        self.network = network
+        self.penalties = _penalty_of_blocks(network, regularization)
+
+    def value(
+        self,
+        theta: Array,
+        inputs: CSR,
+        targets: CSR,
+        fraction: float = 1.0,
+        masks: Sequence[Array] | None = None,
+    ) -> float:
+        """Return J alone; see :meth:`value_and_gradient`."""
+        self._check(theta, inputs, targets, masks)
+        outputs = self.network.forward(theta, inputs, targets, masks).outputs
+        residuals = outputs - targets.data.astype(theta.dtype, copy=False)
+        return self.data_term(residuals) + self.penalty_term(theta, fraction)
+
+    def value_and_gradient(
+        self,
+        theta: Array,
+        inputs: CSR,
+        targets: CSR,
+        fraction: float = 1.0,
+        masks: Sequence[Array] | None = None,
+    ) -> tuple[float, Array]:
+        """Return J and dJ/dtheta for a block of rows.
+
+        Parameters
+        ----------
+        theta : ndarray, (layout.size,)
+            All parameters; its dtype is the dtype of the computation.
+        inputs : csr_array, (n_rows, n_inputs)
+            What the network reads. No argument is changed.
+        targets : csr_array, (n_rows, n_columns)
+            t; its stored pattern is the observed set, stored zeros included.
+        fraction : float
+            Rows of this block / all rows.
+        masks : sequence of ndarray, (n_rows, width), optional
+            One dropout mask of 0 or 1 / (1 - p) for each hidden layer.
+
+        Returns
+        -------
+        value : float
+            Accumulated in float64 (a complex number where theta is complex).
+        gradient : ndarray, (layout.size,), in the dtype of theta
+
+        Raises
+        ------
+        ValueError
+            If shapes do not fit the network.
+        """
+        self._check(theta, inputs, targets, masks)
+        gradient = self._penalty_gradient(theta, fraction)
+        passed = self.network.forward(theta, inputs, targets, masks)
+        residuals = passed.outputs - targets.data.astype(theta.dtype, copy=False)  # (3)
+        self.network.backward(theta, inputs, targets, passed, 2 * residuals, gradient, masks)  # (4)
+        return self.data_term(residuals) + self.penalty_term(theta, fraction), gradient
+
+    def data_term(self, residuals: Array) -> float:
+        """Return the sum of squares, accumulated in float64."""
+        return _sum_of_squares(residuals)
+
+    def penalty_term(self, theta: Array, fraction: float = 1.0) -> float:
+        """Return fraction * sum lambda / 2 * ||weight||_F^2."""
+        slices = self.network.layout.slices
+        return fraction * sum(
+            penalty / 2 * _sum_of_squares(theta[slices[name]])
+            for name, penalty in self.penalties.items()
+        )
+
+    def _penalty_gradient(self, theta: Array, fraction: float) -> Array:
+        gradient = np.zeros_like(theta)
+        for name, penalty in self.penalties.items():
+            where = self.network.layout.slices[name]
+            np.multiply(theta[where], fraction * penalty, out=gradient[where])
+        return gradient
+
+    def _check(
+        self, theta: Array, inputs: CSR, targets: CSR, masks: Sequence[Array] | None
+    ) -> None:
+        network = self.network
+        shapes = network.layout.shapes
+        n_rows = targets.shape[0]
+        wanted = [
+            ("inputs", inputs.shape, (n_rows, shapes["encoder.weight"][0])),
+            ("targets", targets.shape, (n_rows, network.n_columns)),
+        ]
+        if masks is not None:
+            if len(masks) != len(network.hidden_layer_sizes):
+                raise ValueError(
+                    f"masks must hold one array for each of the "
+                    f"{len(network.hidden_layer_sizes)} hidden layers, got {len(masks)}."
+                )
+            for depth, width in enumerate(network.hidden_layer_sizes):
+                wanted.append((f"masks[{depth}]", masks[depth].shape, (n_rows, width)))
+        for name, got, needed in wanted:
+            if got != needed:
+                raise ValueError(f"{name} must have shape {needed}, got {got}.")
+        if not np.issubdtype(theta.dtype, np.inexact):
+            raise ValueError(
+                f"theta must be of a floating dtype, got {theta.dtype}; "
+                f"pass theta.astype(numpy.float64)."
+            )
+
+
+def _penalty_of_blocks(
+    network: Network, regularization: float | Mapping[str, float]
+) -> dict[str, float]:
+    """Return {block: lambda}; the penalties of names that share a block are added."""
+    layout = network.layout
+    weights = [name for name in [*layout.shapes, *layout.aliases] if name.endswith(".weight")]
+    if not isinstance(regularization, Mapping):
+        regularization = dict.fromkeys(weights, regularization)
+    penalties: dict[str, float] = {}
+    for name, penalty in regularization.items():
+        if name not in weights:
+            raise ValueError(f"regularization names {name!r}; the weight blocks are {weights}.")
+        if not (np.isfinite(penalty) and penalty >= 0):
+            raise ValueError(
+                f"regularization of {name} must be finite and at least 0, got {penalty}."
+            )
+        block = layout.aliases.get(name, name)
+        penalties[block] = penalties.get(block, 0.0) + float(penalty)
+    return penalties
+
+
+def _sum_of_squares(vector: Array) -> float:
+    """Return sum x^2 in float64; complex x is squared, not conjugated (complex step)."""
+    total = np.einsum("i,i->", vector, vector, dtype=np.result_type(vector, np.float64))
+    return total.item()  # type: ignore[no-any-return]
