@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from autorec_np.baselines import GlobalMean as GlobalMean
     from autorec_np.datasets import fetch_movielens as fetch_movielens
     from autorec_np.evaluation import cross_validate as cross_validate
+    from autorec_np.evaluation import evaluate as evaluate
+    from autorec_np.evaluation import evaluate_repeats as evaluate_repeats
     from autorec_np.gradcheck import check_gradient as check_gradient
     from autorec_np.gradcheck import taylor_test as taylor_test
     from autorec_np.metrics import mae as mae
@@ -36,6 +38,8 @@ _MODULE_OF = {
     "Ratings": "ratings",
     "check_gradient": "gradcheck",
     "cross_validate": "evaluation",
+    "evaluate": "evaluation",
+    "evaluate_repeats": "evaluation",
     "fetch_movielens": "datasets",
     "load_model": "persistence",
     "mae": "metrics",

@@ -1,4 +1,4 @@
-"""Elementwise activation functions, each beside its derivative written in terms of its output.
+"""Elementwise activation functions, each beside its derivatives in terms of its output.
 
 For y = f(x), the derivative functions take y, not x: a backward pass keeps only the outputs of
 the forward pass. All functions keep the dtype of their argument and accept complex128, so that
@@ -27,16 +27,26 @@ def identity_derivative(y: Array) -> Array:
     return np.ones_like(y)
 
 
+def identity_second_derivative(y: Array) -> Array:
+    """d2y/dx2 = 0."""
+    return np.zeros_like(y)
+
+
 def sigmoid(x: Array) -> Array:
     """y = 1 / (1 + exp(-x)), without overflow for any x."""
     if np.iscomplexobj(x):  # SciPy's expit is real only
-        return (1.0 + np.tanh(0.5 * x)) / 2.0
+        return np.asarray((1.0 + np.tanh(0.5 * x)) / 2.0)
     return np.asarray(expit(x))
 
 
 def sigmoid_derivative(y: Array) -> Array:
     """dy/dx = y (1 - y)."""
-    return np.multiply(y, 1 - y)
+    return np.asarray(y * (1 - y))
+
+
+def sigmoid_second_derivative(y: Array) -> Array:
+    """d2y/dx2 = y (1 - y) (1 - 2 y)."""
+    return np.asarray(y * (1 - y) * (1 - 2 * y))
 
 
 def tanh(x: Array) -> Array:
@@ -46,7 +56,12 @@ def tanh(x: Array) -> Array:
 
 def tanh_derivative(y: Array) -> Array:
     """dy/dx = 1 - y^2."""
-    return 1 - y * y
+    return np.asarray(1 - y * y)
+
+
+def tanh_second_derivative(y: Array) -> Array:
+    """d2y/dx2 = -2 y (1 - y^2)."""
+    return np.asarray(-2 * y * (1 - y * y))
 
 
 def relu(x: Array) -> Array:
@@ -57,6 +72,11 @@ def relu(x: Array) -> Array:
 def relu_derivative(y: Array) -> Array:
     """dy/dx = 1 where y > 0, else 0 (the value at the kink x = 0 is a convention)."""
     return (y.real > 0).astype(y.dtype)
+
+
+def relu_second_derivative(y: Array) -> Array:
+    """d2y/dx2 = 0 (away from the kink)."""
+    return np.zeros_like(y)
 
 
 def elu(x: Array) -> Array:
@@ -70,6 +90,11 @@ def elu_derivative(y: Array) -> Array:
     return np.where(y.real > 0, y.dtype.type(1), y + 1)
 
 
+def elu_second_derivative(y: Array) -> Array:
+    """d2y/dx2 = 0 where y > 0, else exp(x) = y + 1."""
+    return np.where(y.real > 0, y.dtype.type(0), y + 1)
+
+
 def softplus(x: Array) -> Array:
     """y = log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|)), without overflow for any x."""
     positive = x.real > 0
@@ -81,6 +106,11 @@ def softplus_derivative(y: Array) -> Array:
     return -np.expm1(-y)
 
 
+def softplus_second_derivative(y: Array) -> Array:
+    """d2y/dx2 = exp(-y) (1 - exp(-y))."""
+    return -np.exp(-y) * np.expm1(-y)
+
+
 class Activation(NamedTuple):
     """One activation function.
 
@@ -90,6 +120,8 @@ class Activation(NamedTuple):
         x -> y, elementwise.
     derivative : callable
         y -> dy/dx, elementwise, in terms of the output y.
+    second_derivative : callable
+        y -> d2y/dx2, likewise; needed by the Hessian-vector product.
     lower, upper : float
         Infimum and supremum of y.
     analytic : bool
@@ -99,6 +131,7 @@ class Activation(NamedTuple):
 
     forward: Callable[[Array], Array]
     derivative: Callable[[Array], Array]
+    second_derivative: Callable[[Array], Array]
     lower: float
     upper: float
     analytic: bool
@@ -115,10 +148,14 @@ class Activation(NamedTuple):
 
 
 ACTIVATIONS: dict[str, Activation] = {
-    "identity": Activation(identity, identity_derivative, -np.inf, np.inf, True),
-    "sigmoid": Activation(sigmoid, sigmoid_derivative, 0.0, 1.0, True),
-    "tanh": Activation(tanh, tanh_derivative, -1.0, 1.0, True),
-    "relu": Activation(relu, relu_derivative, 0.0, np.inf, False),
-    "elu": Activation(elu, elu_derivative, -1.0, np.inf, False),
-    "softplus": Activation(softplus, softplus_derivative, 0.0, np.inf, True),
+    "identity": Activation(
+        identity, identity_derivative, identity_second_derivative, -np.inf, np.inf, True
+    ),
+    "sigmoid": Activation(sigmoid, sigmoid_derivative, sigmoid_second_derivative, 0.0, 1.0, True),
+    "tanh": Activation(tanh, tanh_derivative, tanh_second_derivative, -1.0, 1.0, True),
+    "relu": Activation(relu, relu_derivative, relu_second_derivative, 0.0, np.inf, False),
+    "elu": Activation(elu, elu_derivative, elu_second_derivative, -1.0, np.inf, False),
+    "softplus": Activation(
+        softplus, softplus_derivative, softplus_second_derivative, 0.0, np.inf, True
+    ),
 }

@@ -1,0 +1,127 @@
+"""The models that everything must beat: the global mean, and regularized biases."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from autorec_np._validation import check_number
+from autorec_np.base import Recommender
+from autorec_np.ratings import as_ratings
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Array: TypeAlias = npt.NDArray[Any]
+CSR: TypeAlias = "sparse.csr_array[Any, tuple[int, int]]"
+
+MAX_SWEEPS = 200
+SMALLEST_CHANGE = 1e-6  # of a bias in rating units: sweeps end below it
+
+
+class Biases(NamedTuple):
+    """r_ui = mean + user[u] + item[i]; float64. A user or item without ratings has bias 0."""
+
+    mean: float
+    user: Array
+    item: Array
+
+    def at(self, users: Array, items: Array) -> Array:
+        """Return the sums for pairs of positions; position -1 (unknown) has bias 0."""
+        user, item = np.append(self.user, 0.0), np.append(self.item, 0.0)
+        return np.asarray(self.mean + user[users] + item[items])
+
+
+def fit_biases(matrix: CSR, regularization: float) -> Biases:
+    """Return the minimizer of sum (r - mean - b_u - b_i)^2 + lambda (sum b_u^2 + sum b_i^2).
+
+    The mean is the mean of the ratings. User and item biases are set in turn to their exact
+    minimizers, sum of residuals / (lambda + count), until they settle (Koren, 2010, section 2.1).
+
+    Parameters
+    ----------
+    matrix : csr_array, (n_users, n_items)
+    regularization : float
+        lambda, in units of ratings (counts).
+    """
+    pattern = sparse.csr_array(
+        (np.ones(matrix.nnz), matrix.indices, matrix.indptr), shape=matrix.shape
+    )
+    mean = float(matrix.data.mean(dtype=np.float64))
+    residuals = sparse.csr_array(
+        (matrix.data - mean, matrix.indices, matrix.indptr), shape=matrix.shape
+    )
+    user_sums, item_sums = residuals.sum(axis=1), residuals.sum(axis=0)
+    user_weights = regularization + pattern.sum(axis=1)
+    item_weights = regularization + pattern.sum(axis=0)
+    # An empty row with lambda = 0 would divide 0 by 0: its sum is 0, so any divisor gives 0.
+    user_weights[user_weights == 0] = 1.0
+    item_weights[item_weights == 0] = 1.0
+    user, item = np.zeros(len(user_sums)), np.zeros(len(item_sums))
+    for _ in range(MAX_SWEEPS):
+        previous = item
+        item = (item_sums - pattern.T @ user) / item_weights
+        user = (user_sums - pattern @ item) / user_weights
+        if np.abs(item - previous).max() < SMALLEST_CHANGE:
+            break
+    return Biases(mean, user, item)
+
+
+class GlobalMean(Recommender):
+    """Predicts the mean of the training ratings for every pair.
+
+    Attributes
+    ----------
+    mean_ : float
+    """
+
+    def __init__(self) -> None:
+        pass
+
+    def fit(self, ratings: Any, validation: Any = None) -> Self:
+        """Take the mean of the ratings (anything that `as_ratings` takes)."""
+        training = as_ratings(ratings)
+        self._remember(training, training, indexed=sparse.issparse(ratings))
+        self.mean_ = float(training.matrix.data.mean(dtype=np.float64))
+        return self
+
+    def _score_pairs(self, users: Array, items: Array) -> Array:
+        return np.full(len(users), self.mean_)
+
+    def _score_all_items(self, users: Array) -> Array:
+        return np.full((len(users), self.ratings_.n_items), self.mean_)
+
+
+class BiasBaseline(Recommender):
+    """Predicts mean + user bias + item bias, with penalized biases.
+
+    Parameters
+    ----------
+    regularization : float
+        lambda of :func:`fit_biases`: a bias is its mean residual, shrunk as by `regularization`
+        further ratings without residual.
+
+    Attributes
+    ----------
+    biases_ : Biases
+    """
+
+    def __init__(self, regularization: float = 5.0) -> None:
+        self.regularization = regularization
+
+    def fit(self, ratings: Any, validation: Any = None) -> Self:
+        """Fit the biases to the ratings (anything that `as_ratings` takes)."""
+        regularization = check_number("regularization", self.regularization, minimum=0.0)
+        training = as_ratings(ratings)
+        self._remember(training, training, indexed=sparse.issparse(ratings))
+        self.biases_ = fit_biases(training.matrix, regularization)
+        return self
+
+    def _score_pairs(self, users: Array, items: Array) -> Array:
+        return self.biases_.at(users, items)
+
+    def _score_all_items(self, users: Array) -> Array:
+        return self.biases_.mean + self.biases_.user[users, np.newaxis] + self.biases_.item

@@ -1,0 +1,489 @@
+"""Evaluation that cannot leak: fit on the training part, predict test *pairs*, pool the errors.
+
+Three rules hold for every function here:
+
+* ``fit`` receives the training ratings and nothing else; ``predict`` receives the user and item ids
+  of the test pairs, never their ratings. A test pair that is also a training pair is an error.
+* RMSE and MAE are pooled over *all* test pairs. Cold pairs (the user or the item has no training
+  rating) count like the others, and their number is reported.
+* The model that is passed in is a recipe: a fresh copy is fitted for every split.
+
+:func:`evaluate` takes one split, :func:`cross_validate` folds, :func:`evaluate_repeats` repeated
+random splits. The last two also take several models and evaluate all of them on the same splits, so
+that a difference between two models is not a difference between two splits.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import numbers
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, TypeAlias, TypeVar, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autorec_np._validation import RandomState, check_integer, check_random_state
+from autorec_np.metrics import MeanInterval, mae, mean_and_interval, rmse
+from autorec_np.ratings import as_ratings
+from autorec_np.splitting import k_fold, train_test_split
+
+__all__ = [
+    "Comparison",
+    "CrossValidation",
+    "Evaluation",
+    "cross_validate",
+    "evaluate",
+    "evaluate_repeats",
+]
+
+logger = logging.getLogger(__name__)
+
+
+class Model(Protocol):
+    """What an evaluated model must have; AutoRec and the baselines do."""
+
+    def fit(self, R: Any, /) -> Any: ...
+
+    def predict(self, user_ids: Any, item_ids: Any, /) -> Any: ...
+
+    def get_params(self, deep: bool = ...) -> dict[str, Any]: ...
+
+
+AnyModel = TypeVar("AnyModel", bound=Model)
+Split: TypeAlias = tuple[Any, Any]
+NamedSplit: TypeAlias = tuple[str, Split]
+Pairs: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The result of one model on one split.
+
+    Attributes
+    ----------
+    rmse, mae : float
+        Pooled over all test pairs, in rating units.
+    n_train, n_test : int
+        Number of training and of test ratings.
+    n_cold : int
+        Test pairs whose user or item has no training rating; they are part of the errors.
+    fit_seconds, predict_seconds : float
+        Wall-clock time.
+    """
+
+    rmse: float
+    mae: float
+    n_train: int
+    n_test: int
+    n_cold: int
+    fit_seconds: float
+    predict_seconds: float
+
+    def to_dict(self) -> dict[str, float | int]:
+        """Return the fields as a JSON-able dict."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return (
+            f"RMSE {self.rmse:.4f}, MAE {self.mae:.4f} on {self.n_test:,} test ratings "
+            f"({self.n_cold:,} cold); {self.n_train:,} training ratings, "
+            f"fit {self.fit_seconds:.2f} s, predict {self.predict_seconds:.2f} s"
+        )
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """The results of one model on several splits.
+
+    Attributes
+    ----------
+    splits : tuple of str
+        Names of the splits: "1", "2", ... of k folds; the names of predefined folds; "seed 0", ...
+        of repeated random splits.
+    evaluations : tuple of Evaluation
+        One per split.
+    """
+
+    splits: tuple[str, ...]
+    evaluations: tuple[Evaluation, ...]
+
+    @property
+    def rmse(self) -> MeanInterval:
+        """Mean RMSE over the splits with its 95 % confidence interval."""
+        return mean_and_interval([result.rmse for result in self.evaluations])
+
+    @property
+    def mae(self) -> MeanInterval:
+        """Mean MAE over the splits with its 95 % confidence interval."""
+        return mean_and_interval([result.mae for result in self.evaluations])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as a JSON-able dict: the means, and one entry per split."""
+        return {
+            "rmse": self.rmse.to_dict(),
+            "mae": self.mae.to_dict(),
+            "splits": [
+                {"name": name, **result.to_dict()}
+                for name, result in zip(self.splits, self.evaluations, strict=True)
+            ],
+        }
+
+    def __str__(self) -> str:
+        rows = [
+            [
+                name,
+                f"{result.rmse:.4f}",
+                f"{result.mae:.4f}",
+                f"{result.n_test:,}",
+                f"{result.n_cold:,}",
+                f"{result.fit_seconds:.2f}",
+                f"{result.predict_seconds:.2f}",
+            ]
+            for name, result in zip(self.splits, self.evaluations, strict=True)
+        ]
+        rows.append(["mean", f"{self.rmse.mean:.4f}", f"{self.mae.mean:.4f}"])
+        if len(self.splits) > 1:
+            rows.append(["95 % CI", *(f"±{x.half_width:.4f}" for x in (self.rmse, self.mae))])
+        return _table(["split", "RMSE", "MAE", "test", "cold", "fit s", "predict s"], rows)
+
+
+class Comparison(Mapping[str, CrossValidation]):
+    """The results of several models on the same splits: a mapping name -> CrossValidation."""
+
+    def __init__(self, results: Mapping[str, CrossValidation]) -> None:
+        self._results = dict(results)
+
+    def __getitem__(self, name: str) -> CrossValidation:
+        return self._results[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._results)
+
+    def __len__(self) -> int:
+        return len(self._results)
+
+    def difference(self, first: str, second: str) -> MeanInterval:
+        """Mean over the splits of RMSE(first) - RMSE(second), with its 95 % confidence interval.
+
+        The differences are taken split by split. What makes one split harder than another cancels,
+        so this interval is usually much narrower than those of the two means; the first model is
+        the better one where the whole interval is negative.
+        """
+        pairs = zip(self[first].evaluations, self[second].evaluations, strict=True)
+        return mean_and_interval([one.rmse - other.rmse for one, other in pairs])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-able dict of the models' results, by name."""
+        return {name: result.to_dict() for name, result in self.items()}
+
+    def __str__(self) -> str:
+        rows = []
+        for name, result in self.items():
+            fit_seconds = np.mean([one.fit_seconds for one in result.evaluations])
+            n_cold = sum(one.n_cold for one in result.evaluations)
+            n_test = sum(one.n_test for one in result.evaluations)
+            means = (_short_interval(result.rmse), _short_interval(result.mae))
+            rows.append([name, *means, f"{n_test:,}", f"{n_cold:,}", f"{fit_seconds:.2f}"])
+        n_splits = len(next(iter(self.values())).splits)
+        over = "one split" if n_splits == 1 else f"mean ± 95 % CI over {n_splits} splits"
+        return f"{over}; test and cold pairs in all\n" + _table(
+            ["model", "RMSE", "MAE", "test", "cold", "fit s"], rows
+        )
+
+
+def evaluate(model: Model, train: Any, test: Any) -> Evaluation:
+    """Fit a copy of `model` on `train` and measure its predictions of the pairs of `test`.
+
+    Parameters
+    ----------
+    model : estimator
+        With ``fit``, ``predict`` and ``get_params``, as AutoRec and the baselines have. A new
+        object, ``type(model)(**model.get_params(deep=False))``, is fitted; `model` itself stays as
+        it is. A Generator among the parameters is copied, so that every fit starts from its state.
+    train, test : Ratings, sparse matrix, DataFrame or (users, items, ratings)
+        No pair may be in both. Users and items of `test` need not be in `train`.
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    ValueError
+        If a part is empty, a test pair is also in `train`, or ``predict`` does not return one
+        finite number for each test pair.
+    TypeError
+        If `model` cannot be copied, or its ids in `train` and `test` are of different kinds.
+    """
+    train_ratings, test_ratings = as_ratings(train), as_ratings(test)
+    for name, part in (("train", train_ratings), ("test", test_ratings)):
+        if len(part) == 0:
+            raise ValueError(f"{name} holds no ratings; at least one is needed in both parts.")
+    users, items, ratings = test_ratings.triples()
+    # Positions in the training part, -1 where it lacks the id: they say what is seen and what is
+    # cold there, whatever the model thinks.
+    test_pairs = train_ratings.user_positions(users), train_ratings.item_positions(items)
+    train_pairs = train_ratings.positions()[:2]
+    _check_disjoint(train_pairs, test_pairs, train_ratings.n_items)
+    n_cold = _count_cold(train_pairs, test_pairs, train_ratings.shape)
+
+    fresh_model = _copy_unfitted(model)
+    start = time.perf_counter()
+    fresh_model.fit(train_ratings)
+    fitted = time.perf_counter()
+    predicted = np.asarray(fresh_model.predict(users, items))
+    predicted_at = time.perf_counter()
+    if predicted.shape != ratings.shape:
+        raise ValueError(
+            f"{type(model).__name__}.predict returned shape {predicted.shape} for {len(ratings)} "
+            f"test pairs; it must predict every pair, cold ones too, and drop none."
+        )
+    result = Evaluation(
+        rmse=rmse(ratings, predicted),
+        mae=mae(ratings, predicted),
+        n_train=len(train_ratings),
+        n_test=len(ratings),
+        n_cold=n_cold,
+        fit_seconds=fitted - start,
+        predict_seconds=predicted_at - fitted,
+    )
+    logger.info("%s: %s", type(model).__name__, result)
+    return result
+
+
+@overload
+def cross_validate(
+    model: Mapping[str, Model],
+    ratings: Any = ...,
+    cv: int | Mapping[str, Split] | Iterable[Split] = ...,
+    random_state: RandomState = ...,
+) -> Comparison: ...
+@overload
+def cross_validate(
+    model: Model,
+    ratings: Any = ...,
+    cv: int | Mapping[str, Split] | Iterable[Split] = ...,
+    random_state: RandomState = ...,
+) -> CrossValidation: ...
+def cross_validate(
+    model: Model | Mapping[str, Model],
+    ratings: Any = None,
+    cv: int | Mapping[str, Split] | Iterable[Split] = 5,
+    random_state: RandomState = None,
+) -> CrossValidation | Comparison:
+    """Evaluate a model, or several on the same splits, on each fold of a cross-validation.
+
+    Parameters
+    ----------
+    model : estimator, or mapping of str to estimators
+        As for :func:`evaluate`; of a mapping, all are evaluated on the same splits.
+    ratings : Ratings, sparse matrix, DataFrame or (users, items, ratings)
+        The ratings to divide; not needed, and not used, where `cv` brings the splits.
+    cv : int, mapping of str to (train, test), or iterable of (train, test)
+        An int asks for that many random folds (:func:`autorec_np.splitting.k_fold`). A mapping is
+        a set of predefined folds by name, e.g. ``fetch_movielens("ml-100k").folds``.
+    random_state : None, int or numpy.random.Generator
+        Seed of the folds where `cv` is an int. The models keep their own seeds.
+
+    Returns
+    -------
+    CrossValidation or Comparison
+        A Comparison, name -> CrossValidation, where `model` is a mapping.
+
+    Raises
+    ------
+    ValueError
+        If there is no split or no model, and as :func:`evaluate`.
+    TypeError
+        If `cv` is none of the above, or `ratings` is missing where they are needed.
+    """
+    return _evaluate_all(model, _named_splits(ratings, cv, random_state))
+
+
+@overload
+def evaluate_repeats(
+    model: Mapping[str, Model],
+    ratings: Any,
+    repeats: int = ...,
+    test_size: float = ...,
+    random_state: RandomState = ...,
+) -> Comparison: ...
+@overload
+def evaluate_repeats(
+    model: Model,
+    ratings: Any,
+    repeats: int = ...,
+    test_size: float = ...,
+    random_state: RandomState = ...,
+) -> CrossValidation: ...
+def evaluate_repeats(
+    model: Model | Mapping[str, Model],
+    ratings: Any,
+    repeats: int = 5,
+    test_size: float = 0.1,
+    random_state: RandomState = 0,
+) -> CrossValidation | Comparison:
+    """Evaluate a model, or several on the same splits, on repeated random splits.
+
+    The protocol of the AutoRec paper (Sedhain et al., WWW 2015): random 90/10 splits over the
+    ratings, five repeats, mean and 95 % confidence interval. Repeat i = 0, 1, ... uses
+    ``train_test_split(ratings, test_size, random_state=random_state + i)``, so with the default the
+    splits are those of the seeds 0, 1, 2, 3, 4.
+
+    Parameters
+    ----------
+    model : estimator, or mapping of str to estimators
+        As for :func:`evaluate`; of a mapping, all are evaluated on the same splits.
+    ratings : Ratings, sparse matrix, DataFrame or (users, items, ratings)
+    repeats : int
+        Number of splits, at least 1.
+    test_size : float or int
+        As in :func:`autorec_np.splitting.train_test_split`.
+    random_state : None, int or numpy.random.Generator
+        Seed of the first split. From None or a Generator the seeds of all splits are drawn; the
+        names of the splits tell them. The models keep their own seeds.
+
+    Returns
+    -------
+    CrossValidation or Comparison
+        A Comparison, name -> CrossValidation, where `model` is a mapping. The splits are named
+        "seed 0", "seed 1", ...
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, and as :func:`evaluate`.
+    """
+    whole = as_ratings(ratings)
+    seeds = _split_seeds(check_integer("repeats", repeats, minimum=1), random_state)
+    return _evaluate_all(
+        model, ((f"seed {seed}", train_test_split(whole, test_size, seed)) for seed in seeds)
+    )
+
+
+def _evaluate_all(
+    model: Model | Mapping[str, Model], splits: Iterable[NamedSplit]
+) -> CrossValidation | Comparison:
+    """Evaluate one model or several on each split; the splits are made, and dropped, one by one."""
+    models: Mapping[str, Model] = model if isinstance(model, Mapping) else {"": model}
+    if not models:
+        raise ValueError("no model to evaluate: the mapping of names to models is empty.")
+    names: list[str] = []
+    results: dict[str, list[Evaluation]] = {name: [] for name in models}
+    for split_name, (train, test) in splits:
+        names.append(split_name)
+        for model_name, candidate in models.items():
+            logger.info("split %s%s", split_name, f", {model_name}" if model_name else "")
+            results[model_name].append(evaluate(candidate, train, test))
+    if not names:
+        raise ValueError("no split to evaluate on: cv is empty; pass at least one (train, test).")
+    validated = {name: CrossValidation(tuple(names), tuple(results[name])) for name in models}
+    return Comparison(validated) if isinstance(model, Mapping) else validated[""]
+
+
+def _named_splits(ratings: Any, cv: object, random_state: RandomState) -> Iterable[NamedSplit]:
+    """Return the (name, (train, test)) that `cv` stands for."""
+    if isinstance(cv, Mapping):
+        return ((str(name), _check_split(name, split)) for name, split in cv.items())
+    if isinstance(cv, numbers.Integral):
+        if ratings is None:
+            raise TypeError(f"cv={cv} asks for folds of the ratings, but ratings is None.")
+        return _numbered(k_fold(ratings, int(cv), random_state))
+    if isinstance(cv, Iterable) and not isinstance(cv, (str, bytes)):
+        return _numbered(cv)
+    raise TypeError(
+        f"cv must be an int, a mapping of names to (train, test), or an iterable of (train, test), "
+        f"got {type(cv).__name__}."
+    )
+
+
+def _numbered(splits: Iterable[Any]) -> Iterator[NamedSplit]:
+    """Name the splits "1", "2", ..."""
+    for number, split in enumerate(splits, start=1):
+        yield str(number), _check_split(number, split)
+
+
+def _check_split(name: object, split: Any) -> Split:
+    """Return `split` if it is a pair; what its members are, `as_ratings` checks."""
+    if not (isinstance(split, (tuple, list)) and len(split) == 2):
+        raise TypeError(
+            f"split {name} must be a pair (train, test), got {type(split).__name__}"
+            + (f" of length {len(split)}." if isinstance(split, (tuple, list)) else ".")
+        )
+    return split[0], split[1]
+
+
+def _split_seeds(repeats: int, random_state: RandomState) -> list[int]:
+    """Return one seed per repeat: consecutive from an int, drawn otherwise."""
+    generator = check_random_state(random_state)
+    if isinstance(random_state, numbers.Integral):
+        return [int(random_state) + repeat for repeat in range(repeats)]
+    return [int(seed) for seed in generator.integers(2**32, size=repeats)]
+
+
+def _copy_unfitted(model: AnyModel) -> AnyModel:
+    """Return a new, unfitted model with the parameters of `model`."""
+    if not callable(getattr(model, "get_params", None)):
+        raise TypeError(
+            f"the model must have get_params(deep=False), fit(R) and predict(users, items), got "
+            f"{type(model).__name__}; several models are passed as a mapping of names to models."
+        )
+    # Every fit would advance a Generator that it shares with the given model, so that the results
+    # depended on the order of the splits and of the models.
+    parameters = {
+        name: copy.deepcopy(value) if isinstance(value, np.random.Generator) else value
+        for name, value in model.get_params(deep=False).items()
+    }
+    make: Callable[..., AnyModel] = type(model)
+    return make(**parameters)
+
+
+def _check_disjoint(train: Pairs, test: Pairs, n_items: int) -> None:
+    """Raise ValueError where a test pair is also a training pair."""
+    train_codes = np.sort(train[0] * n_items + train[1])
+    is_known = (test[0] >= 0) & (test[1] >= 0)
+    test_codes = test[0][is_known] * n_items + test[1][is_known]
+    place = np.searchsorted(train_codes, test_codes)
+    inside = place < len(train_codes)
+    n_shared = int(np.count_nonzero(train_codes[place[inside]] == test_codes[inside]))
+    if n_shared:
+        raise ValueError(
+            f"{n_shared} of the {len(is_known)} test pairs are also training pairs, so the error "
+            f"would be too small; use parts without a common (user, item), as the functions of "
+            f"autorec_np.splitting make them. For the training error use model.score."
+        )
+
+
+def _count_cold(train: Pairs, test: Pairs, shape: tuple[int, int]) -> int:
+    """Return the number of test pairs whose user or item has no training rating."""
+    is_cold = np.zeros(len(test[0]), dtype=bool)
+    for n, train_positions, test_positions in zip(shape, train, test, strict=True):
+        # The last place, that of the position -1 of an unknown id, is always zero.
+        n_ratings = np.bincount(train_positions, minlength=n + 1)
+        is_cold |= n_ratings[test_positions] == 0
+    return int(np.count_nonzero(is_cold))
+
+
+def _short_interval(interval: MeanInterval) -> str:
+    """Return "mean ± half width", or the mean alone where one value gives no interval."""
+    if interval.n == 1:
+        return f"{interval.mean:.4f}"
+    return f"{interval.mean:.4f} ± {interval.half_width:.4f}"
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    """Return aligned text: the first column to the left, the others to the right."""
+    width = len(header)
+    lines = [header, *([*row, *[""] * (width - len(row))] for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(width)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(size) if column == 0 else cell.rjust(size)
+            for column, (cell, size) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )

@@ -1,0 +1,51 @@
+"""The best n of each row of scores."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+Array: TypeAlias = npt.NDArray[Any]
+
+
+def top_n(
+    scores: Array, n: int, excluded: sparse.csr_array[Any, tuple[int, int]] | None = None
+) -> tuple[Array, Array]:
+    """Return columns and scores of the highest scores in each row.
+
+    Parameters
+    ----------
+    scores : ndarray of float, (n_rows, n_columns)
+        Overwritten with -inf at the excluded places.
+    n : int
+        Columns wanted; at most n_columns are returned.
+    excluded : csr_array, (n_rows, n_columns), optional
+        Its stored entries are left out.
+
+    Returns
+    -------
+    columns : ndarray of int, (n_rows, min(n, n_columns))
+        Highest score first; equal scores by ascending column, also at the boundary.
+    best : ndarray, of the same shape
+        Their scores; -inf where too few columns are left.
+    """
+    if excluded is not None:
+        rows = np.repeat(np.arange(excluded.shape[0]), np.diff(excluded.indptr))
+        scores[rows, excluded.indices] = -np.inf
+    n = min(n, scores.shape[1])
+    columns = np.empty((scores.shape[0], n), np.int64)
+    for row, target in zip(scores, columns, strict=True):
+        target[:] = _best_of_row(row, n)
+    return columns, np.take_along_axis(scores, columns, axis=1)
+
+
+def _best_of_row(row: Array, n: int) -> Array:
+    """Return the n columns of the highest scores; np.argpartition alone would break ties freely."""
+    threshold = np.partition(row, len(row) - n)[len(row) - n]
+    above = np.flatnonzero(row > threshold)
+    level = np.flatnonzero(row == threshold)[: n - len(above)]
+    chosen = np.concatenate((above, level))
+    return chosen[np.lexsort((chosen, -row[chosen]))]

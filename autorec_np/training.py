@@ -1,0 +1,279 @@
+"""One training run: minibatches, corruption, dropout and validation around a solver."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from autorec_np.corruption import corrupt, dropout_masks
+from autorec_np.kernels import CSR, Array, take_rows
+from autorec_np.objective import Objective
+from autorec_np.optimizers import (
+    SGD,
+    Adam,
+    Iteration,
+    Minimum,
+    RProp,
+    StepRule,
+    minimize_lbfgs,
+    minimize_scipy_lbfgs,
+    minimize_stochastic,
+)
+
+logger = logging.getLogger(__name__)
+
+
+class ConvergenceWarning(UserWarning):
+    """A full-batch solver reached its limit of iterations before it converged."""
+
+
+@dataclass(frozen=True)
+class SolverDefaults:
+    """What a parameter left at None means for a solver.
+
+    Attributes
+    ----------
+    full_batch : bool
+        Whether each iteration sees all rows; then neither corruption nor dropout is possible.
+    max_iter : int
+        Epochs, or iterations of a full-batch solver.
+    learning_rate_init : float
+        Full learning rate; for "rprop" the first step length; not used by L-BFGS. For "sgd" it
+        is divided by the mean number of ratings that a column has in one batch, and by k.
+    corruption : float
+        Fraction of the input ratings set to 0 in training.
+    """
+
+    full_batch: bool
+    max_iter: int
+    learning_rate_init: float
+    corruption: float
+
+
+SOLVERS = {
+    "adam": SolverDefaults(False, 40, 3e-3, 0.1),
+    "sgd": SolverDefaults(False, 60, 0.1, 0.1),
+    "rprop": SolverDefaults(True, 200, 1e-3, 0.0),
+    "lbfgs": SolverDefaults(True, 300, math.nan, 0.0),
+    "scipy-lbfgs": SolverDefaults(True, 300, math.nan, 0.0),
+}
+
+
+@dataclass(frozen=True)
+class EpochState:
+    """What a callback is given after each epoch (iteration of a full-batch solver).
+
+    Attributes
+    ----------
+    epoch, n_epochs : int
+        Number of this epoch, from 1, and the most there can be.
+    value : float
+        The objective (2) of the epoch.
+    validation_rmse : float or None
+        RMSE on the validation ratings, if there are any.
+    seconds : float
+        Since the start of the training.
+    learning_rate : float
+        Of the last step; nan for L-BFGS.
+    theta : ndarray
+        The parameters now; copy what is to be kept.
+    """
+
+    epoch: int
+    n_epochs: int
+    value: float
+    validation_rmse: float | None
+    seconds: float
+    learning_rate: float
+    theta: Array
+
+
+class EpochMonitor:
+    """Follows a run: validation curve, best weights, early stopping, callbacks, log lines.
+
+    Parameters
+    ----------
+    n_epochs : int
+    validate : callable or None
+        theta -> RMSE on the validation ratings.
+    early_stopping : bool
+        Whether to stop when the RMSE has not improved by `tol` for `n_iter_no_change` epochs.
+    callbacks : iterable of callable
+        Called with an `EpochState`; training stops where one returns True.
+    verbose : bool
+        Whether to log a line for each epoch at level INFO.
+    """
+
+    def __init__(
+        self,
+        n_epochs: int,
+        validate: Callable[[Array], float] | None,
+        *,
+        early_stopping: bool,
+        tol: float,
+        n_iter_no_change: int,
+        callbacks: Iterable[Callable[[EpochState], Any]],
+        verbose: bool,
+    ) -> None:
+        self.n_epochs, self.validate = n_epochs, validate
+        self.early_stopping, self.tol, self.patience = early_stopping, tol, n_iter_no_change
+        self.callbacks, self.verbose = tuple(callbacks), verbose
+        self.curve: list[float] = []
+        self.best_theta: Array | None = None
+        self._best, self._waited = math.inf, 0
+        self._started = time.perf_counter()
+
+    def __call__(self, iteration: Iteration) -> bool:
+        rmse = None if self.validate is None else self.validate(iteration.theta)
+        state = EpochState(
+            iteration.number,
+            self.n_epochs,
+            iteration.value,
+            rmse,
+            time.perf_counter() - self._started,
+            iteration.learning_rate,
+            iteration.theta,
+        )
+        if self.verbose:
+            logger.info(
+                "epoch %d of %d: objective %.6g, validation RMSE %s, %.1f s",
+                state.epoch,
+                state.n_epochs,
+                state.value,
+                "none" if rmse is None else f"{rmse:.4f}",
+                state.seconds,
+            )
+        asked = [bool(callback(state)) for callback in self.callbacks]
+        return any(asked) | (rmse is not None and self._has_stopped_improving(rmse, state.theta))
+
+    def _has_stopped_improving(self, rmse: float, theta: Array) -> bool:
+        self.curve.append(rmse)
+        if not self.early_stopping:
+            return False
+        self._waited = 0 if rmse < self._best - self.tol else self._waited + 1
+        if rmse < self._best:
+            self._best, self.best_theta = rmse, theta.copy()
+        return self._waited >= self.patience
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """A solver with its settings, all of them resolved; :meth:`run` trains an objective."""
+
+    solver: str
+    learning_rate: str
+    learning_rate_init: float
+    momentum: float
+    nesterovs_momentum: bool
+    batch_size: int
+    max_iter: int
+    tol: float
+    n_iter_no_change: int
+    dropout: float
+    corruption: float
+
+    def run(
+        self,
+        objective: Objective,
+        theta: Array,
+        inputs: CSR,
+        targets: CSR,
+        random_state: np.random.Generator,
+        monitor: EpochMonitor,
+    ) -> Minimum:
+        """Minimize the objective over all rows from theta; see `optimizers.Minimum`.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If a full-batch solver ends at its limit of iterations.
+        """
+        if self.solver in ("lbfgs", "scipy-lbfgs"):
+            result = self._run_lbfgs(objective, theta, inputs, targets, monitor)
+        else:
+            result = self._run_steps(objective, theta, inputs, targets, random_state, monitor)
+        if SOLVERS[self.solver].full_batch and len(result.values) == self.max_iter > 1:
+            self._warn_unless_converged(result)
+        return result
+
+    def _run_lbfgs(
+        self, objective: Objective, theta: Array, inputs: CSR, targets: CSR, monitor: EpochMonitor
+    ) -> Minimum:
+        def fun(point: Array) -> tuple[float, Array]:
+            return objective.value_and_gradient(point, inputs, targets)
+
+        if self.solver == "scipy-lbfgs":
+            return minimize_scipy_lbfgs(
+                fun, theta, max_iter=self.max_iter, tol=self.tol, callback=monitor
+            )
+        return minimize_lbfgs(
+            fun,
+            theta,
+            max_iter=self.max_iter,
+            tol=self.tol,
+            n_iter_no_change=self.n_iter_no_change,
+            callback=monitor,
+        )
+
+    def _run_steps(
+        self,
+        objective: Objective,
+        theta: Array,
+        inputs: CSR,
+        targets: CSR,
+        random_state: np.random.Generator,
+        monitor: EpochMonitor,
+    ) -> Minimum:
+        n_rows = targets.shape[0]
+        full_batch = SOLVERS[self.solver].full_batch
+        widths = objective.network.hidden_layer_sizes
+
+        def fun(point: Array, rows: Array) -> tuple[float, Array]:
+            block = take_rows(inputs, rows)
+            masks = None
+            if self.corruption:
+                block = corrupt(block, self.corruption, random_state)
+            if self.dropout:
+                masks = dropout_masks(len(rows), widths, self.dropout, random_state, point.dtype)
+            wanted = take_rows(targets, rows)
+            return objective.value_and_gradient(point, block, wanted, len(rows) / n_rows, masks)
+
+        return minimize_stochastic(
+            fun,
+            theta,
+            self._step_rule(theta),
+            n_rows=n_rows,
+            batch_size=n_rows if full_batch else self.batch_size,
+            n_epochs=self.max_iter,
+            learning_rate_init=self.learning_rate_init,
+            schedule="constant" if full_batch else self.learning_rate,
+            shuffle=None if full_batch else random_state,
+            tol=self.tol,
+            n_iter_no_change=self.n_iter_no_change if full_batch else 0,
+            callback=monitor,
+        )
+
+    def _step_rule(self, theta: Array) -> StepRule:
+        if self.solver == "sgd":
+            return SGD(theta, self.momentum, self.nesterovs_momentum)
+        return Adam(theta) if self.solver == "adam" else RProp(theta)
+
+    def _warn_unless_converged(self, result: Minimum) -> None:
+        if result.converged:
+            return
+        before, after = result.values[-2:]
+        warnings.warn(
+            f"solver={self.solver!r} did not converge in max_iter={self.max_iter} iterations (the "
+            f"last one lowered the objective by {(before - after) / abs(before):.1e} of itself, "
+            f"tol={self.tol:g}). The model can be used; for a lower objective raise max_iter, "
+            f"or raise tol to accept this one.",
+            ConvergenceWarning,
+            stacklevel=4,
+        )

@@ -1,0 +1,107 @@
+"""Test RMSE of the models that the README and benchmarks/README.md speak of.
+
+    python -m benchmarks.accuracy                     # every row
+    python -m benchmarks.accuracy ml-1m-defaults u1   # the rows whose name contains a word
+
+Each row is fitted on the training part of each of its splits; test ratings are read once, after
+the fit. Needs the MovieLens archives (see the README, "Data").
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from autorec_np import AutoRec, BiasBaseline, Ratings, fetch_movielens, rmse, train_test_split
+from autorec_np.base import Recommender
+from autorec_np.metrics import mean_and_interval
+
+N_ML1M_SPLITS = 3
+BIAS_ROW = BiasBaseline(regularization=5.0)
+
+
+class Row(NamedTuple):
+    """One row of the table: a model on the splits of a data set."""
+
+    name: str
+    data: str
+    splits: str
+    model: Recommender
+
+
+ROWS = [
+    Row("ml-1m-bias", "ml-1m", "random", BIAS_ROW),
+    Row(
+        "ml-1m-item-eq2-adam",
+        "ml-1m",
+        "random",
+        AutoRec(baseline=None, regularization=400.0, corruption=0.0, random_state=0),
+    ),
+    Row(
+        "ml-1m-item-eq2-lbfgs",
+        "ml-1m",
+        "random",
+        AutoRec(baseline=None, regularization=400.0, solver="lbfgs", random_state=0),
+    ),
+    Row("ml-1m-defaults-item", "ml-1m", "random", AutoRec(random_state=0)),
+    Row("ml-1m-defaults-user", "ml-1m", "random", AutoRec(orientation="user", random_state=0)),
+    *(
+        row
+        for fold in ("u1", "u2", "u3", "u4", "u5")
+        for row in (
+            Row(f"ml-100k-{fold}-bias", "ml-100k", fold, BIAS_ROW),
+            Row(f"ml-100k-{fold}-defaults", "ml-100k", fold, AutoRec(random_state=0)),
+        )
+    ),
+    Row("ml-latest-small-bias", "ml-latest-small", "random", BIAS_ROW),
+    Row("ml-latest-small-defaults", "ml-latest-small", "random", AutoRec(random_state=0)),
+]
+
+
+def splits_of(row: Row) -> Iterator[tuple[str, Ratings, Ratings]]:
+    """Yield (name, train, test): a predefined fold, or random 90/10 splits with seeds 0, 1, 2."""
+    data = fetch_movielens(row.data)
+    if row.splits in data.folds:
+        yield row.splits, *data.folds[row.splits]
+        return
+    for seed in range(N_ML1M_SPLITS):
+        yield f"seed {seed}", *train_test_split(data.ratings, test_size=0.1, random_state=seed)
+
+
+def measure(row: Row) -> None:
+    """Fit the row's model on each split and print a line for each, and one for the mean."""
+    figures = []
+    for split, train, test in splits_of(row):
+        users, items, ratings = test.triples()
+        model = type(row.model)(**row.model.get_params())
+        started = time.perf_counter()
+        model.fit(train)
+        seconds = time.perf_counter() - started
+        figures.append(rmse(ratings, model.predict(users, items)))
+        n_cold = int(model.cold_pairs(users, items).sum())
+        work = ""
+        if isinstance(model, AutoRec):
+            work = f", {model.n_iter_} iterations, {model.n_evaluations_} evaluations"
+        print(
+            f"{row.name:26} {split:8} RMSE {figures[-1]:.4f}  cold {n_cold}  "
+            f"fit {seconds:.1f} s{work}",
+            flush=True,
+        )
+    if len(figures) > 1:
+        summary = mean_and_interval(np.array(figures))
+        print(f"{row.name:26} mean     RMSE {summary.mean:.4f}", flush=True)
+
+
+def main(words: list[str]) -> None:
+    """Measure the rows whose name contains one of the words; all rows without words."""
+    for row in ROWS:
+        if not words or any(word in row.name for word in words):
+            measure(row)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
