@@ -1,0 +1,470 @@
+"""MovieLens: find, download, check and read the data sets of GroupLens Research by name."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from autorec_np._validation import check_choice
+from autorec_np.downloading import DownloadError, download, extract
+from autorec_np.reading import read_ratings
+
+if TYPE_CHECKING:
+    from autorec_np.ratings import Ratings
+
+__all__ = ["CITATION", "MOVIELENS_NAMES", "MovieLens", "cache_folder", "fetch_movielens"]
+
+logger = logging.getLogger(__name__)
+
+CITATION = (
+    "F. Maxwell Harper and Joseph A. Konstan. 2015. The MovieLens Datasets: History and Context. "
+    "ACM Transactions on Interactive Intelligent Systems (TiiS) 5, 4, Article 19, 19 pages. "
+    "https://doi.org/10.1145/2827872"
+)
+
+_BASE_URL = "https://files.grouplens.org/datasets/movielens/"
+_TIME_LIMIT = 6 * 3600.0  # seconds; the server is slow at times, and the largest file has 262 MB
+_STARS = (1.0, 5.0)
+_HALF_STARS = (0.5, 5.0)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How the files of a data set are named and written."""
+
+    ratings: str
+    separator: str
+    titles: str
+    titles_separator: str
+    encoding: str
+
+    @property
+    def header(self) -> bool:
+        return self.separator == ","
+
+
+_TABS = _Layout("u.data", "\t", "u.item", "|", "latin-1")
+_COLONS_LATIN = _Layout("ratings.dat", "::", "movies.dat", "::", "latin-1")
+_COLONS = _Layout("ratings.dat", "::", "movies.dat", "::", "utf-8")
+_CSV = _Layout("ratings.csv", ",", "movies.csv", ",", "utf-8")
+
+
+@dataclass(frozen=True)
+class _DataSet:
+    """What is known of a data set: its layout, its size, and what pins its archive.
+
+    The counts are (lowest, highest) that are accepted: of the ratings, and of the users and items
+    that have a rating. `max_bytes` bounds what is unpacked of the archive, and so the archive.
+    """
+
+    layout: _Layout
+    folder: str
+    scale: tuple[float, float]
+    n_ratings: tuple[int, int]
+    n_users: tuple[int, int]
+    n_items: tuple[int, int]
+    max_bytes: int
+    size: int | None = None
+    md5: str | None = None
+    sha256: str | None = None
+    folds: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> list[str]:
+        """The files that are read, relative to the folder."""
+        tests = [f"{fold}.test" for fold in self.folds]
+        return [self.layout.ratings, self.layout.titles, *tests]
+
+
+def _exactly(count: int) -> tuple[int, int]:
+    return count, count
+
+
+# Sizes and md5 as published beside the archives; counts from the archives' READMEs and, for the
+# rated users and items of ml-10m and the rated items of ml-20m and ml-25m, from the literature.
+_DATA_SETS = {
+    "ml-latest-small": _DataSet(
+        _CSV,
+        "ml-latest-small",
+        _HALF_STARS,
+        # It is made anew now and then, so there is no pin; its README says about 100,000.
+        n_ratings=(50_000, 500_000),
+        n_users=(100, 10_000),
+        n_items=(1_000, 100_000),
+        max_bytes=100_000_000,
+    ),
+    "ml-100k": _DataSet(
+        _TABS,
+        "ml-100k",
+        _STARS,
+        n_ratings=_exactly(100_000),
+        n_users=_exactly(943),
+        n_items=_exactly(1_682),
+        max_bytes=100_000_000,
+        size=4_924_029,
+        md5="0e33842e24a9c977be4e0107933c0723",
+        sha256="50d2a982c66986937beb9ffb3aa76efe955bf3d5c6b761f4e3a7cd717c6a3229",
+        folds=("u1", "u2", "u3", "u4", "u5", "ua", "ub"),
+    ),
+    "ml-1m": _DataSet(
+        _COLONS_LATIN,
+        "ml-1m",
+        _STARS,
+        n_ratings=_exactly(1_000_209),
+        n_users=_exactly(6_040),
+        n_items=_exactly(3_706),
+        max_bytes=100_000_000,
+        size=5_917_549,
+        md5="c4d9eecfca2ab87c1945afe126590906",
+        sha256="a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20",
+    ),
+    "ml-10m": _DataSet(
+        _COLONS,
+        "ml-10M100K",
+        _HALF_STARS,
+        n_ratings=_exactly(10_000_054),
+        n_users=_exactly(69_878),
+        n_items=_exactly(10_677),
+        max_bytes=1_000_000_000,
+        size=65_566_137,
+        md5="ce571fd55effeba0271552578f2648bd",
+        sha256="813c411ccb6122564edfe752e7f80c4dcc5aa25fa94c93622f6877a7ba252862",
+    ),
+    "ml-20m": _DataSet(
+        _CSV,
+        "ml-20m",
+        _HALF_STARS,
+        n_ratings=_exactly(20_000_263),
+        n_users=_exactly(138_493),
+        n_items=_exactly(26_744),
+        max_bytes=2_000_000_000,
+        size=198_702_078,
+        md5="cd245b17a1ae2cc31bb14903e1204af3",
+        sha256="96f243c338a8665f6bcc89c53edf6ee39162a846940de6b7c8c48aeada765ff3",
+    ),
+    "ml-25m": _DataSet(
+        _CSV,
+        "ml-25m",
+        _HALF_STARS,
+        n_ratings=_exactly(25_000_095),
+        n_users=_exactly(162_541),
+        n_items=_exactly(59_047),
+        max_bytes=2_000_000_000,
+        size=261_978_986,
+        md5="6b51fb2759a8657d3bfcbfc42b592ada",
+    ),
+    "ml-32m": _DataSet(
+        _CSV,
+        "ml-32m",
+        _HALF_STARS,
+        n_ratings=_exactly(32_000_204),
+        n_users=_exactly(200_948),
+        # The README counts 87,585 movies, some of which have no rating.
+        n_items=(80_000, 87_585),
+        max_bytes=2_000_000_000,
+        size=238_950_008,
+        md5="d472be332d4daa821edc399621853b57",
+    ),
+}
+
+MOVIELENS_NAMES = tuple(_DATA_SETS)
+"""The names that `fetch_movielens` knows."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MovieLens:
+    """One MovieLens data set.
+
+    Attributes
+    ----------
+    name : str
+        The name it was asked for by, such as ``"ml-1m"``.
+    ratings : Ratings
+        All ratings, with timestamps (seconds since 1970, UTC); the scale is 1 to 5 (ml-100k,
+        ml-1m) or 0.5 to 5 (the others).
+    titles : dict of int to str
+        Item id to title, of the items without a rating too.
+    folds : dict of str to (Ratings, Ratings)
+        The published splits as (training, test), both with the ids and the shape of `ratings`:
+        ``"u1"`` to ``"u5"``, ``"ua"`` and ``"ub"`` of ml-100k; empty for the others.
+    source : pathlib.Path
+        The archive or the folder that it was read from.
+    citation : str
+        What to cite where the data were used.
+    """
+
+    name: str
+    ratings: Ratings
+    titles: dict[int, str]
+    folds: dict[str, tuple[Ratings, Ratings]]
+    source: Path
+
+    @property
+    def citation(self) -> str:
+        return CITATION
+
+    def __repr__(self) -> str:
+        folds = f"folds {', '.join(self.folds)}" if self.folds else "no folds"
+        return (
+            f"MovieLens({self.name!r}, {self.ratings!r}, {len(self.titles):,} titles, {folds}, "
+            f"from {str(self.source)!r})"
+        )
+
+
+def fetch_movielens(
+    name: str,
+    data_home: str | os.PathLike[str] | None = None,
+    download_if_missing: bool = True,
+    *,
+    progress: bool = True,
+    _base_url: str = _BASE_URL,
+) -> MovieLens:
+    """Read a MovieLens data set, downloading it where it is not on this machine yet.
+
+    The archive ``<name>.zip`` or the unpacked folder (``<name>/``; ``ml-10M100K/`` for ml-10m) is
+    looked for in `data_home`, or where that is None in ``$AUTOREC_NP_DATA``; then in the per-user
+    cache (`cache_folder`). A download goes to `data_home`, or where that is None to the cache, and
+    is checked by size and hash. What was found, and so perhaps placed by hand, is not: only its
+    structure and its counts are checked. An archive is unpacked to a temporary folder for the time
+    of the reading.
+
+    Parameters
+    ----------
+    name : {"ml-latest-small", "ml-100k", "ml-1m", "ml-10m", "ml-20m", "ml-25m", "ml-32m"}
+        ml-latest-small changes over time: for studies take one of the others.
+    data_home : path, optional
+        The folder to look in first and to download to.
+    download_if_missing : bool
+        False: raise FileNotFoundError instead of downloading.
+    progress : bool
+        Show the progress of a download on stderr, if that is a terminal.
+
+    Returns
+    -------
+    MovieLens
+
+    Raises
+    ------
+    ValueError
+        An unknown name; or what was found is damaged or not this data set.
+    FileNotFoundError
+        It was not found, and `download_if_missing` is False.
+    DownloadError
+        It could not be downloaded; an OSError, whose message says which file to place where.
+
+    Notes
+    -----
+    The data belong to GroupLens Research, University of Minnesota. Their terms (the README in each
+    archive) allow research use, ask for a citation [1]_ and forbid redistribution of most of them.
+
+    References
+    ----------
+    .. [1] F. Maxwell Harper and Joseph A. Konstan. 2015. The MovieLens Datasets: History and
+       Context. ACM Transactions on Interactive Intelligent Systems 5, 4, Article 19.
+       https://doi.org/10.1145/2827872
+
+    Examples
+    --------
+    >>> data = fetch_movielens("ml-100k")  # doctest: +SKIP
+    >>> data.ratings  # doctest: +SKIP
+    Ratings(100,000 ratings, 943 users x 1,682 items, 6.3 % filled, scale 1-5)
+    >>> data.titles[50]  # doctest: +SKIP
+    'Star Wars (1977)'
+    >>> train, test = data.folds["u1"]  # doctest: +SKIP
+    """
+    check_choice("name", name, MOVIELENS_NAMES)
+    url = f"{_base_url}{name}.zip"
+    source = _find(name, _homes(data_home))
+    if source is not None:
+        logger.info("%s found at %s; its hash is not checked", name, source)
+        return _load(name, source)
+    if not download_if_missing:
+        raise _not_found(name, url, data_home)
+    home = Path(data_home).expanduser() if data_home is not None else cache_folder()
+    return _load(name, _download(name, url, home / f"{name}.zip", progress))
+
+
+def cache_folder() -> Path:
+    """The per-user folder for downloads; it need not exist.
+
+    ``$XDG_CACHE_HOME/autorec_np`` or ``~/.cache/autorec_np``; on macOS
+    ``~/Library/Caches/autorec_np``, on Windows ``%LOCALAPPDATA%\\autorec_np``.
+    """
+    if sys.platform == "win32":
+        stated = os.environ.get("LOCALAPPDATA")
+        base = Path(stated) if stated else Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        stated = os.environ.get("XDG_CACHE_HOME", "")
+        # The XDG specification wants a relative path to be ignored.
+        base = Path(stated) if os.path.isabs(stated) else Path.home() / ".cache"
+    return base / "autorec_np"
+
+
+def _homes(data_home: str | os.PathLike[str] | None) -> Iterator[Path]:
+    """The folders to look in, in their order."""
+    stated = os.environ.get("AUTOREC_NP_DATA") if data_home is None else data_home
+    if stated:
+        yield Path(stated).expanduser()
+    yield cache_folder()
+
+
+def _find(name: str, homes: Iterable[Path]) -> Path | None:
+    for home in homes:
+        archive, folder = home / f"{name}.zip", home / _DATA_SETS[name].folder
+        if archive.is_file():
+            return archive
+        if folder.is_dir():
+            return folder
+    return None
+
+
+def _not_found(name: str, url: str, data_home: str | os.PathLike[str] | None) -> FileNotFoundError:
+    homes = " or in ".join(str(home) for home in _homes(data_home))
+    return FileNotFoundError(
+        f"{name} was not found in {homes}. Place {name}.zip (from {url}) or its unpacked folder "
+        f"{_DATA_SETS[name].folder} there, or let it be downloaded: "
+        f"fetch_movielens({name!r}, download_if_missing=True)."
+    )
+
+
+def _download(name: str, url: str, archive: Path, progress: bool) -> Path:
+    known = _DATA_SETS[name]
+    pinned = known.md5 is not None or known.sha256 is not None
+    return download(
+        url,
+        archive,
+        size=known.size,
+        md5=known.md5,
+        sha256=known.sha256,
+        max_bytes=known.max_bytes,
+        check=None if pinned else partial(_check_unpinned, name, url),
+        total_timeout=_TIME_LIMIT,
+        progress=progress,
+    )
+
+
+def _check_unpinned(name: str, url: str, archive: Path) -> None:
+    """Read the whole of an archive without a hash, before it is kept."""
+    try:
+        _load(name, archive)
+    except ValueError as error:
+        raise DownloadError(f"What {url} delivers is not {name}: {error}") from error
+
+
+def _load(name: str, source: Path) -> MovieLens:
+    """Read a data set from its folder, or from its archive by way of a temporary folder."""
+    if source.is_dir():
+        return _read(name, source, source)
+    known = _DATA_SETS[name]
+    members = [f"{known.folder}/{file}" for file in known.files]
+    with tempfile.TemporaryDirectory(prefix="autorec_np-") as temporary:
+        unpacked = Path(temporary) / "archive"
+        extract(source, unpacked, members=members, max_bytes=known.max_bytes)
+        try:
+            return _read(name, unpacked / known.folder, source)
+        except ValueError as error:
+            # Name the file that the user has, not the temporary one.
+            raise ValueError(str(error).replace(str(unpacked), str(source))) from error
+
+
+def _read(name: str, folder: Path, source: Path) -> MovieLens:
+    known = _DATA_SETS[name]
+    missing = [file for file in known.files if not (folder / file).is_file()]
+    if missing:
+        raise _not_as_published(name, source, f"it lacks {', '.join(missing)}")
+    ratings = _read_ratings(folder / known.layout.ratings, known)
+    _check_counts(name, source, ratings)
+    return MovieLens(
+        name=name,
+        ratings=ratings,
+        titles=_read_titles(folder / known.layout.titles, known.layout),
+        folds={fold: _read_fold(name, folder / f"{fold}.test", ratings) for fold in known.folds},
+        source=source,
+    )
+
+
+def _not_as_published(name: str, source: Path, reason: str) -> ValueError:
+    return ValueError(
+        f"{source} is not {name} as published: {reason}. Replace it by {_BASE_URL}{name}.zip, or "
+        "remove it and call fetch_movielens again to download it."
+    )
+
+
+def _read_ratings(path: Path, known: _DataSet) -> Ratings:
+    layout = known.layout
+    return read_ratings(path, sep=layout.separator, header=layout.header, scale=known.scale)
+
+
+def _check_counts(name: str, source: Path, ratings: Ratings) -> None:
+    known = _DATA_SETS[name]
+    for what, count, (low, high) in (
+        ("ratings", len(ratings), known.n_ratings),
+        ("users", ratings.n_users, known.n_users),
+        ("items", ratings.n_items, known.n_items),
+    ):
+        if not low <= count <= high:
+            expected = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+            raise _not_as_published(
+                name, source, f"it has {count:,} {what} where {expected} are expected"
+            )
+
+
+def _read_titles(path: Path, layout: _Layout) -> dict[int, str]:
+    """Item id to title; further fields of a line are not read."""
+    titles: dict[int, str] = {}
+    with open(path, encoding=layout.encoding, newline="") as file:
+        rows: Iterator[list[str]] = (
+            csv.reader(file)
+            if layout.titles_separator == ","
+            else (line.rstrip("\r\n").split(layout.titles_separator) for line in file)
+        )
+        try:
+            if layout.header:
+                next(rows, None)
+            for row in rows:
+                if any(row):
+                    titles[int(row[0])] = row[1]
+        except (ValueError, IndexError, csv.Error) as error:
+            raise ValueError(
+                f"{path}, entry {len(titles) + 1}: expected an item id, "
+                f"{layout.titles_separator!r} and a title in {layout.encoding} ({error}). Fetch "
+                "the file anew."
+            ) from error
+    return titles
+
+
+def _read_fold(name: str, path: Path, ratings: Ratings) -> tuple[Ratings, Ratings]:
+    """Split `ratings` into those that the file lists (the test part) and all others.
+
+    The published training files hold exactly those others, so they are not read.
+    """
+    test_users, test_items, test_values = _read_ratings(path, _DATA_SETS[name]).triples()
+    users, items, values = ratings.positions()
+    cells = users * ratings.n_items + items
+    rows, columns = ratings.user_positions(test_users), ratings.item_positions(test_items)
+    wanted = rows * ratings.n_items + columns
+    order = np.argsort(cells)
+    places = order[np.minimum(np.searchsorted(cells, wanted, sorter=order), len(order) - 1)]
+    # An unknown item has the column -1, and so the cell before the row; an unknown user's is < 0.
+    found = (columns >= 0) & (cells[places] == wanted) & (values[places] == test_values)
+    if not found.all():
+        k = int(np.argmin(found))
+        raise ValueError(
+            f"{path}: the rating {test_values[k]:g} of user {test_users[k]} for item "
+            f"{test_items[k]} is not one of {_DATA_SETS[name].layout.ratings}. Fetch {name} anew."
+        )
+    test = np.zeros(len(ratings), dtype=bool)
+    test[places] = True
+    return ratings.select(~test), ratings.select(test)
