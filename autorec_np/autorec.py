@@ -29,6 +29,7 @@ from autorec_np.network import Network
 from autorec_np.objective import Objective
 from autorec_np.ranking import top_n
 from autorec_np.ratings import Ratings, as_ratings
+from autorec_np.regularization import automatic_penalties
 from autorec_np.schedules import SCHEDULES
 from autorec_np.scoring import OutputMap, Scorer
 from autorec_np.splitting import train_test_split
@@ -36,11 +37,6 @@ from autorec_np.training import SOLVERS, EpochMonitor, EpochState, Trainer
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-# regularization="auto": lambda of a weight block / mean number of ratings of a column that has
-# any. Fitted on validation ratings: docs/design.md, "The automatic penalty".
-ENCODER_PENALTY_PER_RATING = 5.0
-DECODER_PENALTY_PER_RATING = 1.3
 
 
 class AutoRec(Recommender):
@@ -62,9 +58,8 @@ class AutoRec(Recommender):
         output, ratings are mapped from the rating scale to its range and back.
     regularization : "auto", float, or mapping of str to float
         lambda of (2) in rating units: one for every weight block, or one for each name
-        ("encoder.weight", "hidden1.weight", ..., "decoder.weight"). "auto": proportional to the
-        mean number of ratings of a column that has any, 5.0 times for the encoder and 1.3 times
-        for the other weights.
+        ("encoder.weight", "hidden1.weight", ..., "decoder.weight"). "auto": from the numbers of
+        ratings of users and items, by `regularization.automatic_penalties`.
     tied : bool
         Whether the decoder weight is the encoder weight (W = V).
     dropout : float in [0, 1)
@@ -151,6 +146,9 @@ class AutoRec(Recommender):
     >>> ids.shape
     (3, 5)
     """
+
+    theta_: Array
+    codes_: Array
 
     def __init__(
         self,
@@ -404,17 +402,7 @@ class AutoRec(Recommender):
 
     def _resolve_regularization(self, network: Network, inputs: CSR) -> dict[str, float]:
         if isinstance(self.regularization, str):
-            per_column = inputs.nnz / np.count_nonzero(np.bincount(inputs.indices))
-            return {
-                name: per_column
-                * (
-                    ENCODER_PENALTY_PER_RATING
-                    if name == "encoder.weight"
-                    else DECODER_PENALTY_PER_RATING
-                )
-                for name in [*network.layout.shapes, *network.layout.aliases]
-                if name.endswith(".weight")
-            }
+            return automatic_penalties(network, inputs)
         return Objective(network, self.regularization).penalties
 
     def _mapped_regularization(self) -> dict[str, float]:
@@ -530,7 +518,7 @@ class AutoRec(Recommender):
         """
         self._check_fitted()
         if ids is None:
-            return self.codes_.copy()
+            return np.array(self.codes_)
         look_up = (
             self.ratings_.item_positions
             if self.orientation == "item"

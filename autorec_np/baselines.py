@@ -52,9 +52,10 @@ def fit_biases(matrix: CSR, regularization: float) -> Biases:
     )
     mean = float(matrix.data.mean(dtype=np.float64))
     residuals = sparse.csr_array(
-        (matrix.data - mean, matrix.indices, matrix.indptr), shape=matrix.shape
+        (matrix.data.astype(np.float64) - mean, matrix.indices, matrix.indptr), shape=matrix.shape
     )
-    user_sums, item_sums = residuals.sum(axis=1), residuals.sum(axis=0)
+    user_sums: Array = residuals.sum(axis=1)
+    item_sums: Array = residuals.sum(axis=0)
     user_weights = regularization + pattern.sum(axis=1)
     item_weights = regularization + pattern.sum(axis=0)
     # An empty row with lambda = 0 would divide 0 by 0: its sum is 0, so any divisor gives 0.

@@ -4,7 +4,8 @@
 
 For each data set: the test part of a random 90/10 split (seed 0) is set aside and not read; of the
 training part, 10 % are the validation ratings. Prints the validation RMSE for each pair of factors
-(encoder, decoder), each the penalty of a weight block / mean number of ratings of a column.
+(encoder, decoder): each the penalty of a weight block / (n_user n_item)^(1/4), see
+`autorec_np.regularization`.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from __future__ import annotations
 import argparse
 import itertools
 
-from autorec_np import AutoRec, BiasBaseline, fetch_movielens, train_test_split
+import numpy as np
 
-ENCODER_FACTORS = (2.5, 5.0, 10.0, 20.0)
-DECODER_FACTORS = (0.65, 1.3, 2.6)
+from autorec_np import AutoRec, BiasBaseline, fetch_movielens, train_test_split
+from autorec_np.regularization import typical_count
+
+ENCODER_FACTORS = (24.0, 36.0, 54.0)
+DECODER_FACTORS = (8.0, 12.0, 18.0)
 
 
 def main() -> None:
@@ -30,13 +34,14 @@ def main() -> None:
         users, items, ratings = validation.triples()
         bias = -BiasBaseline().fit(fit).score(users, items, ratings)
         print(f"{name} biases {bias:.4f}", flush=True)
+        n_user = typical_count(np.diff(fit.matrix.indptr))
+        n_item = typical_count(np.bincount(fit.matrix.indices))
+        unit = (n_user * n_item) ** 0.25
         for orientation in arguments.orientation:
-            counts = fit.matrix.getnnz(axis=1 if orientation == "item" else 0)
-            per_column = len(fit) / (counts > 0).sum()
             for encoder, decoder in itertools.product(ENCODER_FACTORS, DECODER_FACTORS):
                 penalties = {
-                    "encoder.weight": encoder * per_column,
-                    "decoder.weight": decoder * per_column,
+                    "encoder.weight": encoder * unit,
+                    "decoder.weight": decoder * unit,
                 }
                 model = AutoRec(orientation, regularization=penalties, random_state=0).fit(fit)
                 error = -model.score(users, items, ratings)
