@@ -406,7 +406,7 @@ class AutoRec(Recommender):
         return Objective(network, self.regularization).penalties
 
     def _mapped_regularization(self) -> dict[str, float]:
-        """Return lambda in the units of the output: a map by `factor` scales (2) by its square."""
+        """Return lambda in the units of the output: a map scales (2) by its squared factor, (17)."""
         square = self.output_map_.factor**2
         return {name: penalty * square for name, penalty in self.regularization_.items()}
 
@@ -539,7 +539,9 @@ class AutoRec(Recommender):
 
         In orientation "user" by one forward pass; in orientation "item", where a user is a
         column, by the exact minimizer of (2) over this column's decoder weights and bias with
-        the codes frozen (see `foldin.fit_column`).
+        the codes frozen (see `foldin.fit_column`). The bias in (2) is not penalized, so with
+        fewer than about ten ratings orientation "item" follows them too closely: there the bias
+        baseline is the better guess.
 
         Parameters
         ----------

@@ -39,7 +39,8 @@ def fit_biases(matrix: CSR, regularization: float) -> Biases:
     """Return the minimizer of sum (r - mean - b_u - b_i)^2 + lambda (sum b_u^2 + sum b_i^2).
 
     The mean is the mean of the ratings. User and item biases are set in turn to their exact
-    minimizers, sum of residuals / (lambda + count), until they settle (Koren, 2010, section 2.1).
+    minimizers, sum of residuals / (lambda + count), (19), until they settle (Koren, 2010,
+    section 2.1).
 
     Parameters
     ----------

@@ -50,12 +50,12 @@ def fit_column(
 
 def _ridge(codes: Array, targets: Array, penalty: float) -> tuple[Array, float]:
     mean_code, mean_target = codes.mean(axis=0), float(targets.mean())
-    centred = codes - mean_code
-    gram = centred @ centred.T
+    centered = codes - mean_code
+    gram = centered @ centered.T
     gram[np.diag_indices_from(gram)] += penalty / 2
-    # lstsq and not solve: without a penalty the centred Gram matrix is singular
+    # lstsq and not solve: without a penalty the centered Gram matrix is singular
     dual = np.linalg.lstsq(gram, targets - mean_target, rcond=None)[0]
-    weight = centred.T @ dual
+    weight = centered.T @ dual
     return weight, mean_target - float(mean_code @ weight)
 
 
