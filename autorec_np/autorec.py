@@ -406,7 +406,7 @@ class AutoRec(Recommender):
         return Objective(network, self.regularization).penalties
 
     def _mapped_regularization(self) -> dict[str, float]:
-        """Return lambda in the units of the output: a map scales (2) by its squared factor, (17)."""
+        """Return lambda in the units of the output: the map scales (2) by factor^2, (17)."""
         square = self.output_map_.factor**2
         return {name: penalty * square for name, penalty in self.regularization_.items()}
 

@@ -9,8 +9,10 @@ by indexing ``data``, ``indices`` and ``indptr``.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import numbers
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -69,7 +71,8 @@ class Ratings:
     Attributes
     ----------
     matrix : scipy.sparse.csr_array of float32, shape (n_users, n_items)
-        Canonical: indices sorted, no duplicates. Every stored entry is a rating, 0.0 too.
+        Canonical: indices sorted, no duplicates; index arrays are int32 where that suffices.
+        Every stored entry is a rating, 0.0 too.
     user_ids, item_ids : ndarray, shape (n_users,) and (n_items,)
         Ids of the rows and columns, unique and ascending: int64, or str in an object array.
     timestamps : ndarray of int64, shape (n_ratings,), or None
@@ -519,8 +522,8 @@ def check_ids(values: Any, name: str) -> Array:
         raise ValueError(f"{name} must be one-dimensional, got an array of shape {array.shape}.")
     if len(array) == 0:
         return np.empty(0, dtype=np.int64)
-    if array.dtype.kind == "u" and array.max() > np.iinfo(np.int64).max:
-        index = int(np.argmax(array > np.iinfo(np.int64).max))
+    if array.dtype.kind == "u" and int(array.max()) >= 2**63:
+        index = int(np.argmax(array >= np.uint64(2**63)))
         raise ValueError(_beyond_int64(name, index, array[index]))
     if array.dtype.kind in "iu":
         return array.astype(np.int64, copy=False)
@@ -560,8 +563,8 @@ def _check_object_ids(array: Array, name: str) -> Array:
     first = type(array[0])
     index = next(k for k, v in enumerate(array) if isinstance(v, str) != issubclass(first, str))
     raise TypeError(
-        f"{name} mixes integers and strings: {array[0]!r} at index 0, {array[index]!r} at index "
-        f"{index}; make them all strings, for example [str(i) for i in {name}]."
+        f"{name} mixes integers and strings: {shown(array[0])} at index 0, {shown(array[index])} "
+        f"at index {index}; make them all strings, for example [str(i) for i in {name}]."
     )
 
 
@@ -724,12 +727,10 @@ def check_scale(scale: tuple[float, float] | None) -> tuple[float, float]:
 def unique_with_positions(ids: Array) -> tuple[Array, Positions]:
     """Return the unique ids, ascending, and the position of each id among them."""
     if ids.dtype.kind == "O":
-        import pandas as pd
-
-        codes, found = pd.factorize(ids)
-        unique = np.fromiter(sorted(found), dtype=object, count=len(found))
-        rank = dict(zip(unique, range(len(unique)), strict=True))
-        return unique, np.fromiter(map(rank.__getitem__, found), np.int64, len(found))[codes]
+        # Not pandas.factorize: before pandas 3 it takes "a\0b" and "a\0c" for the same string.
+        table: defaultdict[str, int] = defaultdict(itertools.count().__next__)
+        codes = np.fromiter(map(table.__getitem__, ids), dtype=np.int64, count=len(ids))
+        return sort_codes(np.fromiter(table, dtype=object, count=len(table)), codes)
     low, span = int(ids.min()), int(ids.max()) - int(ids.min()) + 1
     if span <= 4 * len(ids) + 1024:
         # Dense ids: one table look-up per id instead of a sort.
@@ -738,6 +739,14 @@ def unique_with_positions(ids: Array) -> tuple[Array, Positions]:
         return np.flatnonzero(present) + low, (np.cumsum(present) - 1)[ids - low]
     unique, positions = np.unique(ids, return_inverse=True)
     return unique, positions.reshape(-1)
+
+
+def sort_codes(distinct: Array, codes: Positions) -> tuple[Array, Positions]:
+    """Return distinct ids in ascending order, and the codes (positions in `distinct`) to fit."""
+    by_value = np.argsort(distinct, kind="stable")
+    rank = np.empty(len(distinct), dtype=np.int64)
+    rank[by_value] = np.arange(len(distinct))
+    return distinct[by_value], rank[codes]
 
 
 def _relabel(ids: Array | None, positions: Array, length: int) -> tuple[Array, Array]:
@@ -813,6 +822,9 @@ def _canonical_csr(
     data: NDArray[np.float32], indices: Array, indptr: Array, shape: tuple[int, int]
 ) -> sparse.csr_array[np.float32]:
     """Wrap arrays that are known to be canonical; read-only views, so no caller's flag changes."""
+    # SciPy would keep int64, twice the memory and slower, where int32 suffices.
+    index = np.int32 if max(*shape, len(data)) < 2**31 else np.int64
+    indices, indptr = indices.astype(index, copy=False), indptr.astype(index, copy=False)
     matrix = sparse.csr_array((data, indices, indptr), shape=shape)
     matrix.has_canonical_format = True
     matrix.data = _frozen(matrix.data)

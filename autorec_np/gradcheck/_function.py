@@ -1,0 +1,307 @@
+"""Calls the function under test: validates its answers, counts calls, skips bad points."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Array: TypeAlias = npt.NDArray[Any]
+Fun: TypeAlias = Callable[[Any], Any]
+
+# What fun may raise at a perturbed point outside its domain; anything else is a bug and propagates.
+_OUTSIDE_DOMAIN = (ArithmeticError, ValueError, RuntimeError, np.linalg.LinAlgError)
+
+
+def check_theta(theta: Any) -> Array:
+    """Return `theta` as a floating array of at least one finite entry, or say what is wrong."""
+    array = np.asarray(theta)
+    if array.dtype not in (np.float64, np.float32):
+        raise TypeError(
+            f"theta must be a float64 or float32 array, got {type(theta).__name__} of dtype "
+            f"{array.dtype}; pass np.asarray(theta, dtype=float)."
+        )
+    if array.ndim == 0 or array.size == 0:
+        raise ValueError(
+            f"theta must be an array with at least one entry, got shape {array.shape}; "
+            f"pass one flat vector of parameters, np.atleast_1d(theta) for a single one."
+        )
+    if not np.isfinite(array).all():
+        index = int(np.flatnonzero(~np.isfinite(array.ravel()))[0])
+        raise ValueError(
+            f"theta must be finite, got {array.ravel()[index]} at flat index {index}; "
+            f"check the gradient at a point where the function is defined."
+        )
+    return array
+
+
+def check_scalar(value: Any, source: str, theta: Array) -> float:
+    """Return `value` as a finite float, or say why it is not the value of an objective."""
+    array = np.asarray(value)
+    if array.ndim != 0 or array.dtype.kind not in "fiu":
+        raise ValueError(
+            f"{source} must return a real scalar value, got {type(value).__name__} of shape "
+            f"{array.shape} and dtype {array.dtype}; return float(value)."
+        )
+    if not np.isfinite(array):
+        raise ValueError(
+            f"{source} returned the value {float(array)} at theta (shape {theta.shape}); "
+            f"the gradient can only be checked where the value is finite."
+        )
+    return float(array)
+
+
+class Function:
+    """An objective ``fun(theta) -> (value, gradient)`` under test at one point.
+
+    Parameters
+    ----------
+    fun : callable
+        ``fun(theta) -> (value, gradient)``, gradient of theta's shape.
+    theta : ndarray of float64 or float32
+        The point. It is passed on in its own shape; everything here is flat.
+    value : callable or None
+        ``value(theta) -> value``, if cheaper than `fun`.
+
+    Attributes
+    ----------
+    theta, gradient : ndarray, shape (n,)
+        The point and the analytic gradient there, in float64.
+    value0 : float
+        The value at theta from the function that serves the numeric side.
+    gradient_eps : float
+        Machine epsilon of the analytic side: the coarser of theta's and the gradient's dtype.
+    dtype : numpy.dtype
+        In which the numeric side is called: float64, or float32 where `fun` refuses float64.
+    eps : float
+        Machine epsilon of the numeric side: that of float32 also where `fun` accepts a float64
+        theta but rounds it to float32.
+    differs : str
+        What differed between two evaluations at the same theta; empty if `fun` is deterministic.
+    jitter : float
+        Difference of two values at theta, where it is small enough to be mere rounding.
+    warned : set of (type, str)
+        What `fun` warned of at theta itself.
+    skipped : Counter
+        How many perturbed points were skipped, by reason.
+    evaluations : int
+        Calls of `fun` and `value` so far.
+    """
+
+    def __init__(self, fun: Fun, theta: Any, value: Fun | None = None) -> None:
+        for name, function in (("fun", fun), ("value", value)):
+            if not callable(function) and not (name == "value" and function is None):
+                raise TypeError(
+                    f"{name} must be a callable of theta, got {type(function).__name__}; "
+                    f"pass fun(theta) -> (value, gradient) and value(theta) -> value."
+                )
+        original = check_theta(theta)
+        self.shape = original.shape
+        self.evaluations = 0
+        self.skipped: Counter[str] = Counter()
+        self._fun, self._value = fun, value
+        self.warned: set[tuple[type[Warning], str]] = set()
+        self._original = np.array(original).ravel()
+        self.theta = self._original.astype(np.float64)
+        self._look_at_theta()
+
+    def _look_at_theta(self) -> None:
+        value, gradient = self.value_and_gradient(self._original)
+        again, gradient_again = self.value_and_gradient(self._original)
+        self.gradient = gradient.astype(np.float64)
+        dtypes = (self._original.dtype, gradient.dtype)
+        self.gradient_eps = max(float(np.finfo(dtype).eps) for dtype in dtypes)
+        self._compare(value, again, gradient, gradient_again)
+        self.dtype = np.dtype(np.float64 if self._accepts_float64() else np.float32)
+        self.value0 = self.value(self.theta)
+        if not np.isfinite(self.value0):
+            raise ValueError(
+                f"the value at theta is {self.value0} on the numeric side "
+                f"({dict(self.skipped) or 'value returned it'}); it must be finite."
+            )
+        self.eps = float(np.finfo(self.dtype).eps)
+        if self.dtype == np.float64 and self._rounds_to_float32():
+            self.eps = float(np.finfo(np.float32).eps)
+            self.gradient_eps = max(self.gradient_eps, self.eps)
+            self.theta = self.rounded(self.theta)
+        allowed = np.finfo(self._original.dtype).eps ** (1 / 3) * max(abs(value), abs(self.value0))
+        if self._value is not None and abs(self.value0 - value) > allowed:
+            raise ValueError(
+                f"value(theta) = {self.value0!r} but fun(theta)[0] = {value!r}; "
+                f"value must be the same function as the first output of fun."
+            )
+
+    def _compare(self, value: float, again: float, gradient: Array, gradient_again: Array) -> None:
+        """Two evaluations may differ by rounding (threads), never by more.
+
+        A jitter of eps^(2/3) |f| over a step of eps^(1/3) already costs eps^(1/3) of relative
+        accuracy: beyond it no verdict is possible.
+        """
+        allowed = float(np.finfo(self._original.dtype).eps) ** (2 / 3)
+        self.jitter = abs(value - again)
+        self.differs = ""
+        if self.jitter > allowed * max(abs(value), abs(again)):
+            self.differs = f"value {value!r}, then {again!r}"
+        change = float(np.max(np.abs(gradient - gradient_again)))
+        if change > allowed * float(np.max(np.abs(gradient))):
+            self.differs = self.differs or f"gradient changed by up to {change:.3g}"
+
+    def _accepts_float64(self) -> bool:
+        if self._original.dtype == np.float64:
+            return True
+        try:
+            self._numeric()(self.theta.reshape(self.shape).copy())
+        except Exception:
+            return False
+        finally:
+            self.evaluations += 1
+        return True
+
+    def _rounds_to_float32(self) -> bool:
+        """Say whether `fun` silently computes in float32.
+
+        Then a change of theta that float32 cannot represent leaves the value as it is to the last
+        bit, although the gradient promises a visible change, and a larger one does not.
+        """
+        single = self.theta.astype(np.float32).astype(np.float64)
+        uphill = np.sign(self.gradient * self.theta)
+        promised = 2.0**-28 * float(np.sum(np.abs(self.gradient * self.theta)))
+        if promised <= 64 * self.eps * abs(self.value0):
+            return False
+        unseen, seen = (single * (1 + 2.0**-bits * uphill) for bits in (28, 18))
+        return self.value(unseen) == self.value0 != self.value(seen)
+
+    def value_and_gradient(self, flat: Array) -> tuple[float, Array]:
+        """Return ``fun`` at `flat` with the flat gradient; every wrong answer is an error."""
+        theta = flat.reshape(self.shape).copy()
+        self.evaluations += 1
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                answer = self._fun(theta)
+            except Exception as error:
+                raise ValueError(
+                    f"fun raised {type(error).__name__} at theta (shape {theta.shape}, dtype "
+                    f"{theta.dtype}): {error}. It must accept such an array and return "
+                    f"(value, gradient); call fun(theta) by itself to see the traceback."
+                ) from error
+        self.warned.update((w.category, str(w.message)) for w in caught)
+        if not np.array_equal(theta.ravel(), flat):
+            raise ValueError(
+                "fun changed theta in place; it must leave its argument alone: work on a copy "
+                "(theta = theta.copy())."
+            )
+        if not isinstance(answer, tuple | list) or len(answer) != 2:
+            raise ValueError(
+                f"fun must return (value, gradient), got {type(answer).__name__}; "
+                f"return both as a tuple of two."
+            )
+        value = check_scalar(answer[0], "fun", theta)
+        return value, self._check_gradient(answer[1])
+
+    def _check_gradient(self, answer: Any) -> Array:
+        gradient = np.array(answer)
+        if gradient.dtype.kind in "iu":
+            gradient = gradient.astype(np.float64)
+        if gradient.shape != self.shape or gradient.dtype.kind != "f":
+            raise ValueError(
+                f"fun must return a real gradient of theta's shape {self.shape}, got shape "
+                f"{gradient.shape} and dtype {gradient.dtype}; one entry per entry of theta."
+            )
+        gradient = gradient.ravel()
+        if not np.isfinite(gradient).all():
+            index = int(np.flatnonzero(~np.isfinite(gradient))[0])
+            raise ValueError(
+                f"the gradient must be finite, got {gradient[index]} at flat index {index}; "
+                f"check it at a point where the function is differentiable."
+            )
+        return gradient
+
+    def _numeric(self) -> Fun:
+        return self._value if self._value is not None else lambda theta: self._fun(theta)[0]
+
+    def value(self, flat: Array) -> float:
+        """Return the value at `flat`, or NaN where the point must be skipped.
+
+        A point is skipped where the function raises, is not finite, or warns of what it did not
+        warn of at theta itself.
+        """
+        self.evaluations += 1
+        point = flat.astype(self.dtype).reshape(self.shape)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                value = float(self._numeric()(point))
+            except _OUTSIDE_DOMAIN as error:
+                self.skipped[f"raised {type(error).__name__}"] += 1
+                return float("nan")
+        if caught:
+            seen = {(w.category, str(w.message)) for w in caught} - self.warned
+            if seen:
+                self.skipped[f"warned ({min(text for _, text in seen)})"] += 1
+                return float("nan")
+        if not np.isfinite(value):
+            self.skipped["not finite"] += 1
+            return float("nan")
+        return value
+
+    def complex_value(self, flat: Array) -> Any:
+        """Return whatever the function answers at a complex point."""
+        self.evaluations += 1
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return self._numeric()(flat.reshape(self.shape))
+
+    def rounded(self, flat: Array) -> Array:
+        """Return the point that the numeric side really sees for `flat`, in float64."""
+        if self.eps == np.finfo(np.float64).eps:
+            return flat
+        return flat.astype(np.float32).astype(np.float64)
+
+    def gradient_changes(self, rng: np.random.Generator, n: int = 2) -> list[Array]:
+        """Return how the analytic gradient changes when theta moves by about one ulp, n times."""
+        changes = []
+        for _ in range(n):
+            signs = rng.choice(np.array([-1.0, 1.0]), size=self.theta.size)
+            moved = self._original * (1 + self.gradient_eps * signs)
+            try:
+                _, gradient = self.value_and_gradient(moved.astype(self._original.dtype))
+            except ValueError:
+                continue  # theta stands at the border of the domain
+            changes.append(gradient - self.gradient)
+        return changes
+
+
+def norm(vector: Array) -> float:
+    """Return the Euclidean norm, without overflow."""
+    largest = float(np.max(np.abs(vector)))
+    return largest * float(np.linalg.norm(vector / largest)) if largest > 0 else 0.0
+
+
+def rms(vector: Array) -> float:
+    """Return the root mean square, without overflow."""
+    return norm(vector) / float(np.sqrt(vector.size))
+
+
+def random_direction(rng: np.random.Generator, size: int) -> Array:
+    """Return entries of random sign and of magnitudes between 1/2 and 3/2.
+
+    All of comparable size, so that no entry is overlooked; not all of one size, because plain signs
+    too often hit a direction in which f has a symmetry.
+    """
+    return rng.choice(np.array([-1.0, 1.0]), size=size) * rng.uniform(0.5, 1.5, size=size)
+
+
+def check_direction(direction: Any, function: Function) -> Array:
+    """Return `direction` flat, in float64; ValueError if it does not fit theta."""
+    array = np.asarray(direction, dtype=np.float64)
+    if array.shape != function.shape or not np.isfinite(array).all() or not array.any():
+        raise ValueError(
+            f"direction must be finite, not all zero and of theta's shape {function.shape}, "
+            f"got shape {array.shape}."
+        )
+    return array.ravel()

@@ -1,0 +1,81 @@
+"""Every variant of AutoRec under the contract."""
+
+from __future__ import annotations
+
+from recommender_contract import AutoRecContract, FullBatchContract
+
+
+class TestByItem(AutoRecContract):
+    """Adam, one hidden layer, sigmoid and identity, minus biases, float32: the defaults."""
+
+
+class TestByUser(AutoRecContract, orientation="user"):
+    pass
+
+
+class TestTwoHiddenLayers(AutoRecContract, hidden_layer_sizes=(8, 6)):
+    pass
+
+
+class TestThreeHiddenLayersByUser(
+    AutoRecContract, orientation="user", hidden_layer_sizes=(8, 6, 7)
+):
+    pass
+
+
+class TestTied(AutoRecContract, tied=True):
+    pass
+
+
+class TestTiedThreeHiddenLayersByUser(
+    AutoRecContract, tied=True, orientation="user", hidden_layer_sizes=[8, 6, 8]
+):
+    pass
+
+
+class TestSGD(AutoRecContract, solver="sgd", learning_rate_init=None):
+    pass
+
+
+class TestRProp(FullBatchContract, solver="rprop", regularization=5.0):
+    value_tolerance = 1e-2  # its values are taken before the step
+
+
+class TestLBFGS(FullBatchContract, solver="lbfgs"):
+    pass
+
+
+class TestLBFGSByUser(FullBatchContract, solver="lbfgs", orientation="user"):
+    pass
+
+
+class TestScipyLBFGS(FullBatchContract, solver="scipy-lbfgs"):
+    pass
+
+
+class TestFloat64(AutoRecContract, dtype="float64"):
+    pass
+
+
+class TestSigmoidOutput(AutoRecContract, output_activation="sigmoid"):
+    pass
+
+
+class TestTanhOutputByUser(AutoRecContract, output_activation="tanh", orientation="user"):
+    pass
+
+
+class TestReluHidden(AutoRecContract, activation="relu"):
+    pass
+
+
+class TestNoBaseline(AutoRecContract, baseline=None):
+    pass
+
+
+class TestMeanBaselineByUser(AutoRecContract, baseline="mean", orientation="user"):
+    pass
+
+
+class TestDropoutAndCorruption(AutoRecContract, dropout=0.2, corruption=0.2):
+    pass

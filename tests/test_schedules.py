@@ -1,0 +1,98 @@
+"""Learning-rate schedules: ends, warm-up, continuity, and the sentences that describe them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autorec_np.schedules import SCHEDULES, WARM_UP, learning_rate_at
+
+EVERY = pytest.mark.parametrize("schedule", sorted(SCHEDULES))
+
+
+def rates(schedule, n_steps=1000, initial=2.0):
+    return np.array([learning_rate_at(schedule, initial, k, n_steps) for k in range(n_steps)])
+
+
+def test_the_four_schedules():
+    assert set(SCHEDULES) == {"constant", "step", "exponential", "cosine"}
+
+
+@EVERY
+@given(n_steps=st.integers(1, 300), initial=st.floats(1e-6, 10))
+def test_every_rate_is_positive_and_at_most_the_full_rate(schedule, n_steps, initial):
+    every = rates(schedule, n_steps, initial)
+    assert np.all(every > 0)
+    assert np.all(every <= initial)
+
+
+@EVERY
+@given(step=st.integers(0, 99), initial=st.floats(1e-3, 1e3))
+def test_the_rate_is_proportional_to_the_full_rate(schedule, step, initial):
+    unit = learning_rate_at(schedule, 1.0, step, 100)
+    assert learning_rate_at(schedule, initial, step, 100) == pytest.approx(initial * unit)
+
+
+@EVERY
+def test_a_longer_run_has_the_same_shape(schedule):
+    # step 3 k + 1 of a run three times as long lies where step k lies
+    np.testing.assert_allclose(rates(schedule, 300)[1::3], rates(schedule, 100), rtol=1e-12)
+
+
+def test_constant_is_the_full_rate():
+    np.testing.assert_array_equal(rates("constant"), 2.0)
+
+
+def test_step_is_times_a_tenth_after_half_and_after_three_quarters():
+    every = rates("step", 400)
+    np.testing.assert_allclose(every[:200], 2.0)
+    np.testing.assert_allclose(every[200:300], 0.2)
+    np.testing.assert_allclose(every[300:], 0.02)
+
+
+def test_exponential_falls_evenly_in_the_logarithm_to_one_percent():
+    every = rates("exponential")
+    np.testing.assert_allclose(np.diff(np.log(every)), np.log(0.01) / 1000, rtol=1e-9)
+    assert SCHEDULES["exponential"](0.0) == 1.0
+    assert SCHEDULES["exponential"](1.0) == pytest.approx(0.01, rel=1e-12)
+    assert every[0] == pytest.approx(2.0, rel=3e-3)
+    assert every[-1] == pytest.approx(0.02, rel=3e-3)
+
+
+def test_cosine_climbs_linearly_then_falls_along_half_a_cosine():
+    assert WARM_UP == 0.1
+    every = rates("cosine")
+    np.testing.assert_allclose(every[:100], 2.0 * (np.arange(100) + 0.5) / 100, rtol=1e-12)
+    progress = (np.arange(900) + 0.5) / 900
+    np.testing.assert_allclose(every[100:], 1.0 + np.cos(np.pi * progress), rtol=1e-9)
+    assert np.all(np.diff(every[:100]) > 0)
+    assert np.all(np.diff(every[100:]) < 0)
+
+
+def test_cosine_ends():
+    assert SCHEDULES["cosine"](0.0) == 0.0
+    assert SCHEDULES["cosine"](WARM_UP) == 1.0
+    assert SCHEDULES["cosine"](0.55) == pytest.approx(0.5, rel=1e-12)  # half of the fall
+    assert SCHEDULES["cosine"](1.0) == pytest.approx(0.0, abs=1e-15)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "exponential", "cosine"])
+def test_all_but_step_are_continuous(schedule):
+    progress = np.linspace(0, 1, 10_001)
+    factors = np.array([SCHEDULES[schedule](p) for p in progress])
+    # the steepest is the warm-up, 1 / 0.1
+    assert np.abs(np.diff(factors)).max() <= 1e-4 / WARM_UP * (1 + 1e-9)
+
+
+@EVERY
+def test_a_run_of_one_step_has_a_positive_rate(schedule):
+    assert 0 < learning_rate_at(schedule, 1.0, 0, 1) <= 1
+
+
+@pytest.mark.parametrize("schedule", ["linear", "", None])
+def test_an_unknown_schedule_is_refused_with_the_known_ones(schedule):
+    with pytest.raises(ValueError, match="schedule must be one of") as caught:
+        learning_rate_at(schedule, 1.0, 0, 10)
+    assert all(repr(name) in str(caught.value) for name in [*SCHEDULES, schedule])
