@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -21,14 +23,14 @@ from autorec_np._validation import (
     check_random_state,
 )
 from autorec_np.activations import ACTIVATIONS
-from autorec_np.base import NotFittedError, Recommender
+from autorec_np.base import Recommender, check_not_empty
 from autorec_np.baselines import BiasBaseline, GlobalMean
 from autorec_np.kernels import CSR, Array, with_data
 from autorec_np.metrics import rmse
 from autorec_np.network import Network
 from autorec_np.objective import Objective
 from autorec_np.ranking import top_n
-from autorec_np.ratings import Ratings, as_ratings
+from autorec_np.ratings import Ratings, as_ratings, check_ids
 from autorec_np.regularization import automatic_penalties
 from autorec_np.schedules import SCHEDULES
 from autorec_np.scoring import OutputMap, Scorer
@@ -239,6 +241,12 @@ class AutoRec(Recommender):
         ConvergenceWarning
             If a full-batch solver ends at `max_iter`.
         """
+        fitted = copy.copy(self)  # so that a fit that fails leaves the last one
+        fitted._fit(ratings, validation)
+        vars(self).update(vars(fitted))
+        return self
+
+    def _fit(self, ratings: Any, validation: Any) -> None:
         self._check_parameters()
         data = as_ratings(ratings, scale=self.rating_scale)
         random_state = check_random_state(self.random_state)
@@ -291,7 +299,6 @@ class AutoRec(Recommender):
         self.validation_curve_ = monitor.curve
         self.n_iter_ = len(result.values)
         self.n_evaluations_ = result.n_evaluations
-        return self
 
     def _check_parameters(self) -> None:
         check_choice("orientation", self.orientation, ("item", "user"))
@@ -303,15 +310,37 @@ class AutoRec(Recommender):
         check_choice("dtype", self.dtype, ("float32", "float64"))
         if isinstance(self.cold, str):
             check_choice("cold", self.cold, ("baseline", "raise"))
+        elif isinstance(self.cold, bool) or not isinstance(self.cold, numbers.Real):
+            raise TypeError(f"cold must be 'baseline', 'raise' or a number, got {self.cold!r}.")
         else:
             check_number("cold", self.cold)
+        self._check_layers()
         if isinstance(self.regularization, str):
             check_choice("regularization", self.regularization, ("auto",))
+        elif isinstance(self.regularization, Mapping):
+            for name, penalty in self.regularization.items():
+                check_number(f"regularization of {name}", penalty, minimum=0)
+        else:
+            check_number("regularization", self.regularization, minimum=0)
+        for name in ("tied", "nesterovs_momentum", "early_stopping", "warm_start", "verbose"):
+            if not isinstance(getattr(self, name), (bool, np.bool_)):
+                raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}.")
+        if not (isinstance(self.callbacks, Iterable) and all(map(callable, self.callbacks))):
+            raise TypeError(
+                f"callbacks must be a sequence of callables, each taking an EpochState, got "
+                f"{self.callbacks!r}; pass [callback] for one."
+            )
         fractions = ("dropout", "momentum", *(["corruption"] if self.corruption else []))
         for name in fractions:
             check_number(name, getattr(self, name), minimum=0, maximum=1, inclusive=(True, False))
         check_number("tol", self.tol, minimum=0)
-        check_number("validation_fraction", self.validation_fraction, minimum=0, maximum=1)
+        check_number(
+            "validation_fraction",
+            self.validation_fraction,
+            minimum=0,
+            maximum=1,
+            inclusive=(False, False),
+        )
         check_integer("batch_size", self.batch_size, minimum=1)
         check_integer("n_iter_no_change", self.n_iter_no_change, minimum=1)
         if self.max_iter is not None:
@@ -333,6 +362,16 @@ class AutoRec(Recommender):
                 f"(or 'auto'), or output_activation='identity'."
             )
 
+    def _check_layers(self) -> None:
+        sizes = self.hidden_layer_sizes
+        if isinstance(sizes, (str, bytes)) or not isinstance(sizes, Sequence | np.ndarray):
+            raise TypeError(
+                f"hidden_layer_sizes must be a sequence of widths, got {sizes!r}; pass (500,) for "
+                f"one hidden layer."
+            )
+        for width in sizes:
+            check_integer("a width of hidden_layer_sizes", width, minimum=1)
+
     def _output_covers_the_line(self) -> bool:
         return ACTIVATIONS[self.output_activation].covers_the_line
 
@@ -341,7 +380,9 @@ class AutoRec(Recommender):
     ) -> tuple[Ratings, Ratings | None]:
         """Return the ratings to train on and those to validate on."""
         if validation is not None:
-            return data, as_ratings(validation)
+            held_out = as_ratings(validation)
+            check_not_empty(held_out, "validation")
+            return data, held_out
         if not self.early_stopping:
             return data, None
         return train_test_split(data, self.validation_fraction, random_state)
@@ -450,12 +491,9 @@ class AutoRec(Recommender):
 
     # Scoring
 
-    def _check_fitted(self) -> None:
-        super()._check_fitted()
-        if not hasattr(self, "network_"):
-            raise NotFittedError("this AutoRec is not fitted yet; call fit(ratings) first.")
-
     def _score_pairs(self, users: Array, items: Array) -> Array:
+        if self.cold == "raise":
+            self._refuse_cold(self._is_cold(users, items))
         return self._scores_at(self._scorer(), users, items)
 
     def _scorer(self) -> Scorer:
@@ -477,25 +515,28 @@ class AutoRec(Recommender):
         if self.baseline_ is not None:
             scores += self.baseline_._score_all_items(users)
         cold = self._is_cold(users[:, np.newaxis], np.arange(self.ratings_.n_items))
-        if cold.any():
+        if self.cold == "raise":  # cold items are left out: nobody asked for them
+            self._refuse_cold(self.user_counts_[users] == 0)
+            scores[cold] = -np.inf
+        elif cold.any():
             rows, items = np.nonzero(cold)
             scores[rows, items] = self._cold_scores(users[rows], items)
         return scores
 
     def _cold_scores(self, users: Array, items: Array) -> Array:
         """Return what `cold` says for each pair (its caller replaces those that are not cold)."""
-        if self.cold == "baseline":
+        if isinstance(self.cold, str):  # "raise": only validation ratings come here
             return self.cold_baseline_._score_pairs(users, items)
-        if self.cold == "raise":
-            cold = self._is_cold(users, items)
-            if cold.any():
-                raise ValueError(
-                    f"{int(cold.sum())} of {len(cold)} pairs are cold (their user or item has no "
-                    f"training rating) and cold='raise'; leave them out (model.cold_pairs tells "
-                    f"which) or use cold='baseline'."
-                )
-            return np.empty(len(users))
         return np.full(len(users), float(self.cold))
+
+    @staticmethod
+    def _refuse_cold(cold: Array) -> None:
+        if cold.any():
+            raise ValueError(
+                f"{int(cold.sum())} of {len(cold)} pairs are cold (their user or item has no "
+                f"training rating) and cold='raise'; leave them out (model.cold_pairs tells "
+                f"which) or use cold='baseline'."
+            )
 
     def encode(self, ids: npt.ArrayLike | None = None) -> Array:
         """Return the hidden codes of items (orientation "item") or users ("user").
@@ -561,8 +602,11 @@ class AutoRec(Recommender):
             No ratings, an unknown or repeated item, a rating that is not finite or outside the
             rating scale.
         """
-        scores = np.clip(self._score_new(*self._new_user(ratings)), *self.rating_scale_)
-        return scores if items is None else np.asarray(scores[self._known_items(items)])
+        new_user = self._new_user(ratings)
+        asked = np.arange(self.ratings_.n_items) if items is None else self._known_items(items)
+        if self.cold == "raise":
+            self._refuse_cold(self.item_counts_[asked] == 0)
+        return np.asarray(np.clip(self._score_new(*new_user)[asked], *self.rating_scale_))
 
     def recommend_new(
         self,
@@ -592,13 +636,19 @@ class AutoRec(Recommender):
         """Return item positions and ratings of a new user, checked."""
         self._check_fitted()
         if isinstance(ratings, Mapping):
-            ids, values = list(ratings.keys()), list(ratings.values())
-        else:
-            ids, values = ratings
+            ratings = list(ratings.keys()), list(ratings.values())
+        if not (isinstance(ratings, tuple) and len(ratings) == 2):
+            raise TypeError(
+                f"the ratings of a new user must be a mapping {{item id: rating}} or a pair "
+                f"(item ids, ratings), got {type(ratings).__name__}."
+            )
+        ids = check_ids(ratings[0], "item ids")
+        low, high = self.rating_scale_
         triples = as_ratings(
-            (np.zeros(len(ids), np.int64), ids, values), scale=self.rating_scale_
+            (np.zeros(len(ids), np.int64), ids, ratings[1]),
+            scale=(low, high) if low < high else None,
         ).triples()
-        return self._known_items(triples[1]), triples[2]
+        return self._known_items(triples[1]), triples[2].astype(np.float64)
 
     def _known_items(self, items: npt.ArrayLike) -> Array:
         positions = self.ratings_.item_positions(items)
@@ -628,7 +678,13 @@ class AutoRec(Recommender):
             learned = self._scorer().new_column(
                 items, values - base[items], self._decoder_penalty()
             )
-        return np.where(self.item_counts_ == 0, bias_scores, learned + base)
+        cold = self.item_counts_ == 0
+        scores = learned + base
+        if self.cold == "raise":
+            scores[cold] = -np.inf
+        else:
+            scores[cold] = bias_scores[cold] if self.cold == "baseline" else self.cold
+        return scores
 
     def _new_user_bias(self, items: Array, values: Array) -> float:
         """Return the bias of a new user: the minimizer in `baselines.fit_biases`."""

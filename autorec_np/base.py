@@ -26,6 +26,12 @@ Array: TypeAlias = npt.NDArray[Any]
 SCORES_PER_CHUNK = 8_388_608  # scores held at once while ranking: 64 MB in float64
 
 
+def check_not_empty(ratings: Ratings, name: str = "ratings") -> None:
+    """Raise ValueError where there are no ratings."""
+    if len(ratings) == 0:
+        raise ValueError(f"{name} holds no ratings; pass at least one rating.")
+
+
 class NotFittedError(ValueError, AttributeError):
     """A method that needs a fitted model was called before `fit`."""
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from autorec_np._validation import check_number
-from autorec_np.base import Recommender
+from autorec_np.base import Recommender, check_not_empty
 from autorec_np.ratings import as_ratings
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ class GlobalMean(Recommender):
     def fit(self, ratings: Any, validation: Any = None) -> Self:
         """Take the mean of the ratings (anything that `as_ratings` takes)."""
         training = as_ratings(ratings)
+        check_not_empty(training)
         self._remember(training, training, indexed=sparse.issparse(ratings))
         self.mean_ = float(training.matrix.data.mean(dtype=np.float64))
         return self
@@ -118,6 +119,7 @@ class BiasBaseline(Recommender):
         """Fit the biases to the ratings (anything that `as_ratings` takes)."""
         regularization = check_number("regularization", self.regularization, minimum=0.0)
         training = as_ratings(ratings)
+        check_not_empty(training)
         self._remember(training, training, indexed=sparse.issparse(ratings))
         self.biases_ = fit_biases(training.matrix, regularization)
         return self

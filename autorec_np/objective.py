@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from autorec_np.kernels import CSR, Array
 from autorec_np.network import Network
+
+if TYPE_CHECKING:
+    from autorec_np.kernels import CSR, Array
 
 
 class Objective:

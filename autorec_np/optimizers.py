@@ -23,6 +23,7 @@ Array: TypeAlias = npt.NDArray[Any]
 Function: TypeAlias = Callable[[Array], tuple[float, Array]]
 BatchFunction: TypeAlias = Callable[[Array, Array], tuple[float, Array]]
 
+LIMIT = "the limit of iterations was reached"
 ELEMENTS_PER_BLOCK = 16_384  # an optimizer step works on pieces that stay in a core's cache
 ELEMENTS_PER_RUN = 1_024  # of an inner product that is summed in the vectors' own dtype
 
@@ -70,6 +71,8 @@ class Minimum:
         Evaluations of (value, gradient); for minibatches those of one block each.
     converged : bool
         Whether the solver's own test stopped it (not the limit or a callback).
+    limit_reached : bool
+        Whether the limit of iterations stopped it.
     message : str
         Why it stopped.
     """
@@ -78,6 +81,7 @@ class Minimum:
     values: list[float] = field(repr=False)
     n_evaluations: int
     converged: bool
+    limit_reached: bool
     message: str
 
 
@@ -264,14 +268,15 @@ def minimize_stochastic(
     values: list[float] = []
     plateau = _Plateau(tol, n_iter_no_change)
     step, rate = 0, learning_rate_init
-    converged, message = False, "the limit of iterations was reached"
+    converged, message = False, LIMIT
     for epoch in range(1, n_epochs + 1):
         rows = np.arange(n_rows) if shuffle is None else shuffle.permutation(n_rows)
         total = 0.0
         for block in np.array_split(rows, n_blocks):
             rate = learning_rate_at(schedule, learning_rate_init, step, n_steps)
-            value, gradient = fun(theta, block)
-            optimizer.step(theta, gradient, rate)
+            with np.errstate(over="ignore", invalid="ignore"):  # told by _check_finite
+                value, gradient = fun(theta, block)
+                optimizer.step(theta, gradient, rate)
             total += value
             step += 1
         _check_finite(total, epoch)
@@ -282,7 +287,7 @@ def minimize_stochastic(
         if plateau.reached(total):
             converged, message = True, "the objective stopped falling"
             break
-    return Minimum(theta, values, step, converged, message)
+    return Minimum(theta, values, step, converged, message == LIMIT, message)
 
 
 class _Plateau:
@@ -354,7 +359,7 @@ def minimize_lbfgs(
     values: list[float] = []
     pairs: deque[_Pair] = deque(maxlen=memory)
     plateau = _Plateau(tol, n_iter_no_change)
-    converged, message = False, "the limit of iterations was reached"
+    converged, message = False, LIMIT
 
     for iteration in range(1, max_iter + 1):
         direction = _lbfgs_direction(gradient, pairs)
@@ -386,7 +391,7 @@ def minimize_lbfgs(
         if plateau.reached(value):
             converged, message = True, "the objective stopped falling"
             break
-    return Minimum(theta, values, n_evaluations, converged, message)
+    return Minimum(theta, values, n_evaluations, converged, message == LIMIT, message)
 
 
 class _Line:
@@ -480,6 +485,10 @@ def minimize_scipy_lbfgs(
         options={"maxiter": max_iter, "maxfun": 20 * max_iter, "maxcor": memory, "ftol": tol},
     )
     return Minimum(
-        result.x.astype(theta.dtype), values, int(result.nfev), bool(result.success),
+        result.x.astype(theta.dtype),
+        values,
+        int(result.nfev),
+        bool(result.success),
+        result.status == 1,
         str(result.message),
-    )  # fmt: skip
+    )

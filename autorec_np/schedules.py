@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from autorec_np._validation import check_choice
+
 WARM_UP = 0.1  # part of all steps in which "cosine" climbs to the full rate
 
 
@@ -50,4 +52,5 @@ def learning_rate_at(schedule: str, initial: float, step: int, n_steps: int) -> 
     n_steps : int
         All steps that are planned.
     """
+    check_choice("schedule", schedule, tuple(SCHEDULES))
     return initial * SCHEDULES[schedule]((step + 0.5) / n_steps)

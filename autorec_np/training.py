@@ -18,6 +18,7 @@ from autorec_np.objective import Objective
 from autorec_np.optimizers import (
     SGD,
     Adam,
+    DivergenceError,
     Iteration,
     Minimum,
     RProp,
@@ -131,7 +132,9 @@ class EpochMonitor:
         self._started = time.perf_counter()
 
     def __call__(self, iteration: Iteration) -> bool:
-        rmse = None if self.validate is None else self.validate(iteration.theta)
+        rmse = None
+        if self.validate is not None and np.isfinite(iteration.theta).all():
+            rmse = self.validate(iteration.theta)
         state = EpochState(
             iteration.number,
             self.n_epochs,
@@ -199,8 +202,13 @@ class Trainer:
             result = self._run_lbfgs(objective, theta, inputs, targets, monitor)
         else:
             result = self._run_steps(objective, theta, inputs, targets, random_state, monitor)
-        if SOLVERS[self.solver].full_batch and len(result.values) == self.max_iter > 1:
-            self._warn_unless_converged(result)
+        if not np.isfinite(result.theta).all():
+            raise DivergenceError(
+                "the weights became infinite or not a number in the last step; the steps are too "
+                "long: lower learning_rate_init, or check the ratings for extreme values."
+            )
+        if SOLVERS[self.solver].full_batch and result.limit_reached:
+            self._warn_of_limit(result)
         return result
 
     def _run_lbfgs(
@@ -265,15 +273,16 @@ class Trainer:
             return SGD(theta, self.momentum, self.nesterovs_momentum)
         return Adam(theta) if self.solver == "adam" else RProp(theta)
 
-    def _warn_unless_converged(self, result: Minimum) -> None:
-        if result.converged:
-            return
-        before, after = result.values[-2:]
+    def _warn_of_limit(self, result: Minimum) -> None:
+        last = ""
+        if len(result.values) > 1:
+            before, after = result.values[-2:]
+            fall = (before - after) / abs(before)
+            last = f"the last one lowered the objective by {fall:.1e} of itself, "
         warnings.warn(
-            f"solver={self.solver!r} did not converge in max_iter={self.max_iter} iterations (the "
-            f"last one lowered the objective by {(before - after) / abs(before):.1e} of itself, "
-            f"tol={self.tol:g}). The model can be used; for a lower objective raise max_iter, "
-            f"or raise tol to accept this one.",
+            f"solver={self.solver!r} did not converge in max_iter={self.max_iter} iterations "
+            f"({last}tol={self.tol:g}). The model can be used; for a lower objective raise "
+            f"max_iter, or raise tol to accept this one.",
             ConvergenceWarning,
-            stacklevel=4,
+            stacklevel=5,
         )

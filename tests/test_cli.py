@@ -224,7 +224,13 @@ def test_ctrl_c_in_training_leaves_the_old_file(folder, tmp_path):
     target.write_bytes(b"old")
     command = [sys.executable, "-m", "autorec_np", "train", folder / "numbers.csv"]
     options = ["--epochs", "1000000", "--hidden", "4", "--save", target]
-    with subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [*command, *options],
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background jobs inherit that SIGINT is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         assert "epoch 1 of 1000000" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
         rest = process.stderr.read().split("\n")

@@ -168,6 +168,9 @@ def as_text(column):
 @example(("1 2,3\n4,5,6", ",", 3), [0, 1, 2])
 @example(("1\n2,3\n4,5,6", ",", 3), [0, 1, 2])
 @example(("1,2,3,4,5,6", ",", 3), [0, 1, 2])
+@example(("1,2,1.2.3\n4,5,6.5", ",", 3), [0, 1, 2])
+@example(("1,2,.\n4,5,6.5", ",", 3), [0, 1, 2])
+@example(("a\tb,2,3\n4,5,6", ",", 3), [0, 1, 2])
 def test_fast_ways_equal_the_slow_one(block, places):
     text, separator, n_fields = block
     document = reading._Document("file", text, separator, quoted=False)
@@ -224,8 +227,8 @@ def test_numbers_take_the_fast_way(tmp_path, monkeypatch):
     lines = [f"{k}::{k % 7}::{k % 5}::0\n" for k in range(999)]
     path = write(tmp_path / "ratings.dat", "".join(lines))
     assert len(read_ratings(path)) == 999
-    path = write(tmp_path / "ratings.csv", "userId,movieId,rating\n1,2,4.5\n1,3,.5\n")
-    assert read_ratings(path).matrix.data.tolist() == [4.5, 0.5]
+    path = write(tmp_path / "ratings.csv", "userId,movieId,rating\n1,2,4.5\n1,3,0.5\n1,4,.5\n")
+    assert read_ratings(path).matrix.data.tolist() == [4.5, 0.5, 0.5]
 
 
 # Formats
@@ -360,6 +363,13 @@ def test_separator_is_not_taken_from_inside_the_fields(tmp_path):
     assert_triples(read_ratings(path, sep=", "), ["a"], ["b"], [3])
 
 
+def test_whitespace_around_lines_is_no_field(tmp_path):
+    for separator in (None, "whitespace"):
+        path = write(tmp_path / "r.txt", "  1 \t 2 3 \n\t4 5  6\t\n \n 7  8 9")
+        R = read_ratings(path, sep=separator)
+        assert_triples(R, ["1", "4", "7"], ["2", "5", "8"], [3, 6, 9])
+
+
 def test_nothing_is_stripped_from_ids(tmp_path):
     path = write(tmp_path / "r.csv", '" x ", 2,3\n"x",2,3\n"a\r\nb","c""d",0\n')
     assert_triples(read_ratings(path), [" x ", "x", "a\r\nb"], [" 2", "2", 'c"d'], [3, 3, 0])
@@ -385,6 +395,7 @@ def test_timestamps_are_read_if_they_are_integers(tmp_path, caplog):
         ("1,2,3,2020-01-01\n1,3,4,7\n", None),
         ("1,2,3,1.5\n1,3,4,7\n", None),
         (f"1,2,3,{2**63}\n1,3,4,7\n", None),
+        ("1,2,3,\u0663\n1,3,4,7\n", None),
     ]:
         caplog.clear()
         R = read_ratings(write(tmp_path / "r.csv", text))
@@ -443,6 +454,7 @@ def test_scale_is_stated(tmp_path):
          "scale is [1, 5]; 2 of 3 ratings are wrong. Correct these lines, or pass another scale."),
         ('1,2,"3"\n1,3,7.50\n', {"scale": (1, 5)}, ", line 2: the rating is '7.50', but the"),
         ("1,2,3\n,3,4\n", {}, ", line 2: the user id is empty in ['', '3', '4']"),
+        ("u,i,r\n1,,3\n", {}, ", line 2: the item id is empty in ['1', '', '3']"),
         ('1,2,3\n\n4,"",3\n', {}, ", line 3: the item id is empty in ['4', '', '3']"),
         ("u,i,r\na,2,3\n\nb,2,3\na,2,5\na,2,1\n", {}, ", line 5: user 'a' rates item 2 again, "
          "first rated on line 2; 2 of 4 ratings repeat an earlier pair. A pair has one rating: "
@@ -480,6 +492,27 @@ def test_error_names_file_and_line_and_what_to_do(tmp_path, content, keywords, m
     start = re.escape(str(path)) + ("" if message[0] in ":," else ".*")
     with pytest.raises(ValueError, match=start + re.escape(message)):
         read_ratings(path, **keywords)
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+@pytest.mark.parametrize(
+    ("last", "message"),
+    [
+        ("1,2", "line 12: found 2 fields"),
+        ("1,2,3,x", "line 12: the timestamp is 'x'"),
+        (",2,3,4", "line 12: the user id is empty"),
+        ("1,2,x,4", "line 12: the rating is 'x'"),
+        ("5,6,3,4", "line 12: user 5 rates item 6 again, first rated on line 7"),
+    ],
+)
+def test_line_numbers_are_right_in_every_block(tmp_path, monkeypatch, quote, last, message):
+    monkeypatch.setattr(reading, "_BLOCK_CHARACTERS", 9)
+    monkeypatch.setattr(reading, "_CHUNK_RECORDS", 2)
+    rows = [f"{quote}{k}{quote},{k + 1},3,4" for k in range(9)]
+    text = "\n".join(["a,b,c,d", "", *rows, last, "7,7,3,4"])
+    path = write(tmp_path / "r.csv", text)
+    with pytest.raises(ValueError, match=re.escape(f"{path}, {message}")):
+        read_ratings(path, columns=(0, 1, 2, 3))
 
 
 @pytest.mark.parametrize(

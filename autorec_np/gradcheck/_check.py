@@ -9,9 +9,9 @@ import numpy as np
 
 from ._blocks import Block, make_blocks
 from ._complex import judge_complex
-from ._differences import CENTRAL, FORWARD, Method, noise_level
+from ._differences import CENTRAL, FORWARD, noise_level
 from ._function import Array, Fun, Function, norm, random_direction
-from ._probes import Probe, ProbeMaker, analytic_noise, line_scale
+from ._probes import Probe, ProbeMaker
 from ._report import BlockReport, GradientReport
 
 # An error of this relative size must be visible, or the verdict is "inconclusive".
@@ -97,13 +97,9 @@ def check_gradient(
         coarse = function.gradient_eps > np.finfo(np.float64).eps
         resolution = RESOLUTION[np.dtype(np.float32 if coarse else np.float64)]
     rng = np.random.default_rng(random_state)
-    checker = BlockChecker(
-        maker=ProbeMaker(function, _METHODS[method], rng, pattern),
-        gradient_changes=function.gradient_changes(rng),
-        resolution=resolution,
-        complex_step=method == "complex",
-        full_sweep=full_sweep,
-    )
+    changes = function.gradient_changes(rng)
+    maker = ProbeMaker(function, _METHODS[method], rng, pattern, resolution, changes)
+    checker = BlockChecker(maker, complex_step=method == "complex", full_sweep=full_sweep)
     reports = {
         block.name: checker.check(block, n_directions, n_coordinates, rows.get(block.name))
         for block in named
@@ -183,27 +179,12 @@ class BlockChecker:
     Parameters
     ----------
     maker : ProbeMaker
-    gradient_changes : list of ndarray
-        Changes of the analytic gradient by one ulp of theta.
-    resolution : float
     complex_step, full_sweep : bool
+        See `check_gradient`.
     """
 
-    def __init__(
-        self,
-        maker: ProbeMaker,
-        gradient_changes: list[Array],
-        resolution: float,
-        complex_step: bool,
-        full_sweep: bool,
-    ) -> None:
-        self.maker, self.gradient_changes, self.resolution = maker, gradient_changes, resolution
-        self.complex_step, self.full_sweep = complex_step, full_sweep
-
-    @property
-    def method(self) -> Method:
-        """The finite-difference formula."""
-        return self.maker.method
+    def __init__(self, maker: ProbeMaker, complex_step: bool, full_sweep: bool) -> None:
+        self.maker, self.complex_step, self.full_sweep = maker, complex_step, full_sweep
 
     def check(
         self, block: Block, n_directions: int, n_coordinates: int, active: Array | None
@@ -212,13 +193,13 @@ class BlockChecker:
         function = self.maker.function
         before = function.evaluations
         directions = self.maker.directions(block, n_directions)
-        coordinates = self.maker.coordinates(block, n_coordinates, active)
+        chosen = self.maker.choose(block, n_coordinates, active)
+        coordinates = self.maker.coordinates(block, chosen)
         self._judge(directions, sweep_unresolved=True)
         unsettled = any(p.outcome != "right" for p in directions)
         self._judge(coordinates, sweep_unresolved=unsettled and block.size <= n_coordinates)
         if self.complex_step:
-            for probe in [*directions, *coordinates]:
-                judge_complex(probe, self.gradient_changes)
+            judge_complex([*directions, *coordinates])
         if any(p.outcome == "wrong" for p in directions) and not any(
             p.outcome == "wrong" for p in coordinates
         ):
@@ -234,17 +215,16 @@ class BlockChecker:
         The largest fault is confirmed first; after one is, the others remain suspects.
         """
         noise = noise_level([r for p in probes for r in p.noise_residuals()])
-        floors = [analytic_noise(probe.line, self.gradient_changes) for probe in probes]
-        for probe, floor in zip(probes, floors, strict=True):
-            probe.judge_base(noise, floor, self.resolution)
+        for probe in probes:
+            probe.judge_base(noise)
         found = False
-        for probe, floor in sorted(zip(probes, floors, strict=True), key=lambda pf: -pf[0].error):
+        for probe in sorted(probes, key=lambda probe: -probe.error):
             if probe.outcome == "wrong" and found and not self.full_sweep:
                 probe.outcome = "suspect"
                 continue
             undecided = sweep_unresolved and not probe.sharp
             if self.full_sweep or probe.outcome == "wrong" or undecided:
-                probe.judge_sweep(floor, self.resolution)
+                probe.judge_sweep()
             found = found or probe.outcome == "wrong"
 
     def _hunt(self, block: Block) -> Probe:
@@ -258,13 +238,11 @@ class BlockChecker:
                 direction = np.zeros(block.size)
                 direction[start:stop] = random_direction(rng, stop - start)
                 probe = self.maker.along(block, direction)
-                probe.judge_base(0.0, 0.0, self.resolution)
+                probe.judge_base(0.0)
                 size = norm(probe.line.direction)
                 halves.append((probe.error / size, start, stop))
             _, low, high = max(halves)
-        theta = self.maker.function.theta[block.index]
-        scale = line_scale(theta, np.ones(block.size))
-        probe = self.maker.coordinate(block, low, scale, block_slope=0.0)
+        (probe,) = self.maker.coordinates(block, [low])
         self._judge([probe], sweep_unresolved=True)
         return probe
 

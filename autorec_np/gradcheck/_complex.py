@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ._blocks import Block
-from ._differences import CENTRAL, SAFETY, Estimate, Line
+from ._differences import CENTRAL, SAFETY, Estimate, Line, noise_level
 from ._function import (
     Array,
     Fun,
@@ -18,7 +19,7 @@ from ._function import (
     random_direction,
     rms,
 )
-from ._probes import Probe, ProbeMaker, analytic_noise, line_scale
+from ._probes import Probe, ProbeMaker, line_scale
 
 # Its square vanishes beside 1, and with it the truncation error.
 _RELATIVE_STEP = 1e-20
@@ -53,28 +54,37 @@ def complex_slope(line: Line, theta: Array) -> float:
     return numeric
 
 
-def judge_complex(probe: Probe, gradient_changes: list[Array]) -> None:
-    """Judge a probe by the complex step, after its central difference has confirmed that step."""
-    if probe.outcome in ("kink", "off-kink"):
-        return
-    line = probe.line
-    numeric = complex_slope(line, line.function.theta)
-    error = numeric - line.analytic
-    central = probe.best
-    if central is not None and abs(error - central.error) > central.budget:
-        raise _not_analytic(numeric, probe)
-    eps = float(np.finfo(np.float64).eps)
-    moved = [complex_slope(line, line.function.theta * (1 + sign * eps)) for sign in (-1, 1)]
-    rounding = eps * norm(line.gradient * line.direction)
-    probe.best = Estimate(
-        step=_RELATIVE_STEP * line.scale,
-        error=error,
-        truncation=0.0,
-        roughness=0.0,
-        noise=SAFETY * (rounding + max(abs(m - numeric) for m in moved)),
-        analytic_noise=analytic_noise(line, gradient_changes),
-    )
-    probe.outcome = "wrong" if probe.best.excess > 1 else "right"
+def judge_complex(probes: Sequence[Probe]) -> None:
+    """Judge probes by the complex step, after their central differences have confirmed that step.
+
+    Its noise is what one ulp of theta changes, pooled over the probes in units of their length.
+    """
+    judged = [probe for probe in probes if probe.outcome not in ("kink", "off-kink")]
+    lines = [probe.line for probe in judged]
+    lengths = [norm(line.direction) for line in lines]
+    slopes = [complex_slope(line, line.function.theta) for line in lines]
+    for probe, slope in zip(judged, slopes, strict=True):
+        error = slope - probe.line.analytic
+        if probe.best is not None and abs(error - probe.best.error) > probe.best.budget:
+            raise _not_analytic(slope, probe)
+    changes = [_largest_change(line, slope) for line, slope in zip(lines, slopes, strict=True)]
+    pooled = noise_level([c / n for c, n in zip(changes, lengths, strict=True)])
+    for probe, slope, change, length in zip(judged, slopes, changes, lengths, strict=True):
+        probe.best = Estimate(
+            step=_RELATIVE_STEP * probe.line.scale,
+            error=slope - probe.line.analytic,
+            truncation=0.0,
+            roughness=0.0,
+            noise=SAFETY * max(change, pooled * length),
+            analytic_noise=probe.analytic_noise,
+        )
+        probe.outcome = "wrong" if probe.best.excess > 1 else "right"
+
+
+def _largest_change(line: Line, slope: float) -> float:
+    theta, eps = line.function.theta, float(np.finfo(np.float64).eps)
+    moved = (complex_slope(line, theta * (1 + sign * eps)) for sign in (-1, 1))
+    return max(abs(other - slope) for other in moved)
 
 
 def _not_analytic(numeric: float, probe: Probe) -> ComplexStepError:
@@ -138,7 +148,7 @@ def _confirm(function: Function, direction: Array) -> None:
     """Check the complex gradient like any other: by central differences."""
     rng = np.random.default_rng(0)
     block = Block("theta", slice(None), function.theta.size)
-    probe = ProbeMaker(function, CENTRAL, rng, None).along(block, direction)
-    probe.judge_sweep(analytic_noise=0.0, resolution=np.inf)
+    probe = ProbeMaker(function, CENTRAL, rng).along(block, direction)
+    probe.judge_sweep()
     if probe.outcome in ("wrong", "off-kink"):
         raise _not_analytic(probe.line.analytic, probe)

@@ -326,12 +326,14 @@ def _contradicted_below(estimate: Estimate, estimates: Sequence[Estimate]) -> bo
     return any(o.step < estimate.step and _contradict(o, estimate) for o in estimates)
 
 
-def is_step_function(function: Function, samples: Sequence[Sample]) -> bool:
-    """Say whether f is constant near theta to the last bit and then jumps by more than rounding."""
-    if not min(samples, key=lambda s: s.step).stuck:
-        return False
-    jumps = [abs(v - function.value0) for s in samples for v in s.values if v != function.value0]
-    return bool(jumps) and min(jumps) > SAFETY**2 * function.eps * max(s.size for s in samples)
+def in_dead_zone(function: Function, samples: Sequence[Sample], slope: float) -> bool:
+    """Say whether f is constant near theta to the last bit, further than rounding can explain.
+
+    With a slope, the value would have moved as soon as slope * step exceeds its rounding. That of an
+    inactive relu, or of a step function, has not.
+    """
+    rounding = function.eps * max(s.size for s in samples)
+    return any(s.stuck and abs(slope) * s.step > SAFETY * rounding for s in samples)
 
 
 def one_sided(samples: Sequence[Sample], noise: float) -> tuple[Estimate, Estimate] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from ._differences import (
     Method,
     Sample,
     estimate,
-    is_step_function,
+    in_dead_zone,
     judging,
     measured_noise,
     one_sided,
@@ -43,8 +43,10 @@ class Probe:
     """
 
     line: Line
-    coordinate: int | None = None  # position within the block; None for a direction
+    analytic_noise: float  # the part A of the budget
+    resolution: float
     slope: float = 0.0  # typical slope of the block along the direction
+    coordinate: int | None = None  # position within the block; None for a direction
     samples: dict[int, Sample | None] = field(default_factory=dict)
     estimates: list[Estimate] = field(default_factory=list)
     best: Estimate | None = None
@@ -81,31 +83,31 @@ class Probe:
         triple = self.base()
         return measured_noise(triple, self.line.method) if triple else []
 
-    def judge_base(self, block_noise: float, analytic_noise: float, resolution: float) -> None:
+    def judge_base(self, block_noise: float) -> None:
         """Judge at the nominal step, with the noise pooled over the probes of the block."""
         triple = self.base()
         if triple is None:
             return
         function = self.line.function
         noise = max(block_noise, rounding_noise(function, triple))
-        self._accept([estimate(triple, noise, analytic_noise, self.line.method)], resolution)
+        self._accept([estimate(triple, noise, self.analytic_noise, self.line.method)])
 
-    def judge_sweep(self, analytic_noise: float, resolution: float) -> None:
+    def judge_sweep(self) -> None:
         """Judge at the best step of a sweep; a wider sweep follows if that decides nothing."""
-        self._sweep(-DECADES_DOWN, DECADES_UP, analytic_noise, resolution)
+        self._sweep(-DECADES_DOWN, DECADES_UP)
         if self.line.crossed and self.outcome == "unresolved":
             self.line.pattern = None  # theta lies on a kink, or too near to stay off it
             self.samples.clear()
-            self._sweep(-DECADES_DOWN, DECADES_UP, analytic_noise, resolution)
+            self._sweep(-DECADES_DOWN, DECADES_UP)
         if self._is_flat():
             self.outcome = "right"
         if self.outcome != "right":
-            self._sweep(*self._widest_range(), analytic_noise, resolution)
+            self._sweep(*self._widest_range())
         if self.outcome in ("unresolved", "wrong") and self.line.method is CENTRAL:
-            self._look_for_kink(analytic_noise)
+            self._look_for_kink()
         if self.outcome == "wrong" and not self._claims_dependence():
-            steps_only = is_step_function(self.line.function, self._ascending())
-            self.outcome = "unresolved" if steps_only else "wrong"
+            dead = in_dead_zone(self.line.function, self._ascending(), self.numeric)
+            self.outcome = "unresolved" if dead else "wrong"
 
     def _take(self, k: int) -> Sample | None:
         if k not in self.samples:
@@ -121,19 +123,21 @@ class Probe:
         up = np.log(largest / line.nominal_step()) / np.log(RATIO)
         return min(-DECADES_DOWN, int(down)), max(DECADES_UP, int(up))
 
-    def _sweep(self, low: int, high: int, analytic_noise: float, resolution: float) -> None:
+    def _sweep(self, low: int, high: int) -> None:
         samples = [self._take(k) for k in range(low, high + 1)]
-        estimates = sweep_estimates(self.line.function, samples, analytic_noise, self.line.method)
+        line = self.line
+        estimates = sweep_estimates(line.function, samples, self.analytic_noise, line.method)
         if estimates:
-            self._accept(estimates, resolution)
+            self._accept(estimates)
 
-    def _accept(self, estimates: list[Estimate], resolution: float) -> None:
+    def _accept(self, estimates: list[Estimate]) -> None:
         self.estimates = estimates
         self.best = best = judging(estimates)
-        self.sharp = best.budget <= resolution / 10 * self.slope_scale()
+        visible = self.resolution * self.slope_scale()
+        self.sharp = best.budget <= visible / 10
         if best.excess > 1:
             self.outcome = "wrong"
-        elif best.budget <= resolution * self.slope_scale():
+        elif best.budget <= visible:
             self.outcome = "right"
         else:
             self.outcome = "unresolved"
@@ -195,7 +199,7 @@ class Probe:
             "budget": [e.budget for e in self.estimates],
         }
 
-    def _look_for_kink(self, analytic_noise: float) -> None:
+    def _look_for_kink(self) -> None:
         samples = self._ascending()
         if not samples:
             return
@@ -206,10 +210,10 @@ class Probe:
         left, right = sides
         slopes = [(self.line.analytic + s.error, s.budget) for s in sides]
         self.one_sided_slopes = [s if abs(s) > budget else 0.0 for s, budget in slopes]
-        low = min(left.error - left.budget, right.error - right.budget) - analytic_noise
-        high = max(left.error + left.budget, right.error + right.budget) + analytic_noise
+        low = min(left.error - left.budget, right.error - right.budget) - self.analytic_noise
+        high = max(left.error + left.budget, right.error + right.budget) + self.analytic_noise
         nearest = float(np.clip(0.0, low, high))
-        self.best = replace(left, error=nearest, analytic_noise=analytic_noise)
+        self.best = replace(left, error=nearest, analytic_noise=self.analytic_noise)
         if low <= 0 <= high:
             self.outcome = "kink"
         elif self.coordinate is not None and self.line.analytic != 0:
@@ -234,6 +238,10 @@ class ProbeMaker:
     rng : numpy.random.Generator
     pattern : callable or None
         See `Line`.
+    resolution : float
+        The relative error that must be visible.
+    gradient_changes : sequence of ndarray
+        Changes of the analytic gradient when theta moves by one ulp.
     """
 
     def __init__(
@@ -241,9 +249,12 @@ class ProbeMaker:
         function: Function,
         method: Method,
         rng: np.random.Generator,
-        pattern: Callable[[Any], Any] | None,
+        pattern: Callable[[Any], Any] | None = None,
+        resolution: float = np.inf,
+        gradient_changes: Sequence[Array] = (),
     ) -> None:
         self.function, self.method, self.rng, self.pattern = function, method, rng, pattern
+        self.resolution, self.gradient_changes = resolution, gradient_changes
 
     def directions(self, block: Block, n: int) -> list[Probe]:
         """Return up to `n` directions in the block: along the gradient, then random ones.
@@ -265,29 +276,50 @@ class ProbeMaker:
         theta = self.function.theta[block.index]
         scale = line_scale(theta, unit) * stretch
         line = Line(self.function, block.index, unit, scale, self.method, self.pattern)
-        return Probe(line, slope=norm(line.gradient * unit))
+        noise = SAFETY * self._rounding(line)
+        return Probe(line, noise, self.resolution, norm(line.gradient * unit))
 
-    def coordinate(self, block: Block, i: int, block_scale: float, block_slope: float) -> Probe:
-        """Return the probe of the block's i-th entry."""
+    def coordinates(self, block: Block, chosen: Iterable[int]) -> list[Probe]:
+        """Return probes of the given entries of the block."""
+        gradient = self.function.gradient[block.index]
+        scale = line_scale(self.function.theta[block.index], np.ones(block.size))
+        slope, rounding = rms(gradient), self._typical_rounding(block)
+        return [self._coordinate(block, int(i), scale, slope, rounding) for i in chosen]
+
+    def _coordinate(
+        self, block: Block, i: int, block_scale: float, slope: float, rounding: float
+    ) -> Probe:
         index = np.array([block.position(i)])
         own = abs(float(self.function.theta[index[0]]))
         scale = own if own > _TINY else block_scale
         line = Line(self.function, index, np.ones(1), scale, self.method, self.pattern)
-        return Probe(line, coordinate=i, slope=max(block_slope, abs(line.analytic)))
+        noise = SAFETY * max(rounding, self._rounding(line))
+        return Probe(line, noise, self.resolution, max(slope, abs(line.analytic)), i)
 
-    def coordinates(self, block: Block, n: int, active: Array | None) -> list[Probe]:
-        """Return probes of all entries of a small block, of `n` chosen ones of a large block."""
-        theta = self.function.theta[block.index]
-        gradient = self.function.gradient[block.index]
-        scale = line_scale(theta, np.ones(block.size))
-        chosen = self._choose(block, gradient, n, active)
-        return [self.coordinate(block, int(i), scale, rms(gradient)) for i in chosen]
+    def _rounding(self, line: Line) -> float:
+        """Return the rounding of the analytic slope: eps of its terms, or as seen one ulp away."""
+        rounding = self.function.gradient_eps * norm(line.gradient * line.direction)
+        changes = [change[line.index] * line.direction for change in self.gradient_changes]
+        return rounding + max((max(norm(c), abs(float(c.sum()))) for c in changes), default=0.0)
 
-    def _choose(self, block: Block, gradient: Array, n: int, active: Array | None) -> Array:
-        """Stratified choice: the largest gradient, then rows with and without data in turn.
+    def _typical_rounding(self, block: Block) -> float:
+        """Return the same for a typical entry of the block.
 
-        Without `active` rows, the strata are the entries with and without a gradient.
+        Two changes of one entry may both be small by chance. The median, because an entry on a kink
+        may change by any amount.
         """
+        changes = [np.abs(change[block.index]) for change in self.gradient_changes]
+        seen = [1.4826 * float(np.median(c[c > 0])) for c in changes if c.any()]
+        gradient = self.function.gradient[block.index]
+        return self.function.gradient_eps * rms(gradient) + max(seen, default=0.0)
+
+    def choose(self, block: Block, n: int, active: Array | None) -> Array:
+        """Return all entries of a small block, of a large one `n` from every stratum.
+
+        The largest gradient, then rows with and without data; if `active` does not say which those
+        are, entries with and without a gradient.
+        """
+        gradient = self.function.gradient[block.index]
         if block.size <= n:
             return np.arange(block.size)
         if n == 0:
@@ -306,10 +338,3 @@ class ProbeMaker:
             for stratum, size in zip(strata, quota, strict=True)
         ]
         return np.unique(np.concatenate([[np.argmax(np.abs(gradient))], *picked]))
-
-
-def analytic_noise(line: Line, gradient_changes: list[Array]) -> float:
-    """Return the part A of the budget: rounding of the analytic slope itself."""
-    along = [abs(float(change[line.index] @ line.direction)) for change in gradient_changes]
-    rounding = line.function.gradient_eps * norm(line.gradient * line.direction)
-    return SAFETY * (rounding + max(along, default=0.0))
