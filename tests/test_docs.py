@@ -8,6 +8,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SNIPPET = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+QUOTATION = re.compile(r"^```py\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SOURCE = re.compile(r"# ([a-z_]+\.py)\b")
 LINK = re.compile(r"\[[^\]]*\]\(([^)#:\s]+)(?:#[^)]*)?\)")
 
 
@@ -38,3 +40,20 @@ def test_links_to_files_lead_somewhere(page):
 
 def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+def test_the_derivation_quotes_the_code_as_it_is():
+    text = (ROOT / "docs" / "derivation.md").read_text(encoding="utf-8")
+    stale, n_lines = [], 0
+    for quotation in QUOTATION.findall(text):
+        lines: list[str] = []
+        for line in filter(None, map(str.strip, quotation.splitlines())):
+            if found := SOURCE.match(line):
+                code = (ROOT / "autorec_np" / found[1]).read_text(encoding="utf-8")
+                lines = [one.strip() for one in code.splitlines()]
+                continue
+            n_lines += 1
+            if line not in lines and not any(one.startswith(f"{line}  # ") for one in lines):
+                stale.append(line)
+    assert n_lines > 40
+    assert stale == []

@@ -502,7 +502,7 @@ def test_error_names_file_and_line_and_what_to_do(tmp_path, content, keywords, m
         ("1,2,3,x", "line 12: the timestamp is 'x'"),
         (",2,3,4", "line 12: the user id is empty"),
         ("1,2,x,4", "line 12: the rating is 'x'"),
-        ("5,6,3,4", "line 12: user 5 rates item 6 again, first rated on line 7"),
+        ("5,6,3,4", "line 12: user 5 rates item 6 again, first rated on line 8"),
     ],
 )
 def test_line_numbers_are_right_in_every_block(tmp_path, monkeypatch, quote, last, message):
