@@ -251,6 +251,8 @@ def test_well_known_files(tmp_path):
         assert_triples(R, ["1", "1"], ["1193", "661"], [5, 3])
         assert R.timestamps[R.order].tolist() == [978300760, 978302109]
         assert R.scale == (3, 5)
+        assert not R.user_ids.flags.writeable
+        assert not R.item_ids.flags.writeable
 
 
 def test_gz_and_zip_hold_the_same(tmp_path):
