@@ -9,7 +9,7 @@ import numpy as np
 
 from ._blocks import Block, make_blocks
 from ._complex import judge_complex
-from ._differences import CENTRAL, FORWARD, SAFETY, noise_level
+from ._differences import CENTRAL, FORWARD, noise_level
 from ._function import Array, Fun, Function, norm, random_direction
 from ._probes import Probe, ProbeMaker
 from ._report import BlockReport, GradientReport
@@ -286,7 +286,7 @@ def _block_report(
         numeric=shown.numeric,
         step=shown.best.step,
         budget=shown.best.budget,
-        noise_floor=SAFETY * shown.best.noise,
+        noise_floor=shown.best.noise,
         evaluations=evaluations,
         kinks=kinks,
         note=note,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ._blocks import Block
-from ._differences import CENTRAL, Estimate, Line, noise_level
+from ._differences import CENTRAL, SAFETY, Estimate, Line, noise_level
 from ._function import (
     Array,
     Fun,
@@ -75,7 +75,7 @@ def judge_complex(probes: Sequence[Probe]) -> None:
             error=slope - probe.line.analytic,
             truncation=0.0,
             roughness=0.0,
-            noise=max(change, pooled * length),
+            noise=SAFETY * max(change, pooled * length),
             analytic_noise=probe.analytic_noise,
         )
         probe.outcome = "wrong" if probe.best.excess > 1 else "right"

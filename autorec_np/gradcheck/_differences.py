@@ -14,7 +14,7 @@ nothing. For a smooth f
 and E, the error of the analytic slope, is wanted. ``odd(h) / h`` differs from it by no more than
 the budget
 
-    B(h) = 8 [T(h) + K(h) + N(h) + A]
+    B(h) = T(h) + K(h) + N(h) + A
 
 truncation
     T(h) = max(|e(h) - e(4h)|, |e(4h) - e(16h)| / 16) with e(h) = odd(h) / h. Where the h^2 term
@@ -24,18 +24,16 @@ roughness
     where f is smooth, but of the size of the jump of the slope if a kink lies between -16h and 16h
     (the two cannot vanish together). So a step that straddles a kink is never trusted.
 noise
-    N(h) = sigma / h with sigma the rounding noise of one value of f: at least eps |f|, at least
+    N(h) = 8 sigma / h with sigma the rounding noise of one value of f: at least eps |f|, at least
     the grid on which all observed values lie (values computed in float32, or with a large number
     added and subtracted, are multiples of a coarse power of two), and at least what is *measured*:
     the part of odd(h), odd(4h), odd(16h) that no h and h^3, and the part of even(h), even(4h),
     even(16h) that no h^2 and h^4 can explain.
 analytic noise
-    A = eps ||g * d|| + the change of gradient . d when theta moves by one ulp, with the eps of the
-    gradient's dtype.
+    A = 8 (eps ||g * d|| + the change of gradient . d when theta moves by one ulp), with the eps of
+    the gradient's dtype.
 
-The factor 8 covers the luck in each part: noise that was small where it was measured, differences
-that are small where f is not smooth. The step with the smallest budget judges (`judging` names the
-exception). No tolerance appears in
+The step with the smallest budget judges (`judging` names the exception). No tolerance appears in
 B: a wrong gradient is one whose error exceeds what truncation and rounding can explain.
 
 One-sided differences (``method="forward"``) use e(h) = (phi(h) - phi(0)) / h - a = E + phi'' h / 2
@@ -57,8 +55,8 @@ import numpy as np
 from ._function import Array, Function
 
 RATIO = 4.0
-SAFETY = 8.0  # the factor of the budget
-STEPS_DOWN, STEPS_UP = 7, 8  # powers of RATIO around the nominal step: 9 decades in all
+SAFETY = 8.0
+DECADES_DOWN, DECADES_UP = 7, 8  # powers of RATIO around the nominal step: 9 decades in all
 
 
 @dataclass(frozen=True)
@@ -105,7 +103,7 @@ class Estimate:
     @property
     def budget(self) -> float:
         """B(h): the error that truncation and rounding can explain."""
-        return SAFETY * (self.truncation + self.roughness + self.noise + self.analytic_noise)
+        return self.truncation + self.roughness + self.noise + self.analytic_noise
 
     @property
     def excess(self) -> float:
@@ -249,7 +247,7 @@ def estimate(
     shrink = RATIO**method.order
     truncation = max(abs(errors[0] - errors[1]), abs(errors[1] - errors[2]) / shrink)
     if method is FORWARD:
-        return Estimate(h, errors[0], truncation, 0.0, 2 * noise / h, analytic_noise)
+        return Estimate(h, errors[0], truncation, 0.0, 2 * SAFETY * noise / h, analytic_noise)
     even = [s.even for s in triple]
     roughness = max(
         abs(even[1] / RATIO**2 - even[0]) / h,
@@ -262,7 +260,7 @@ def estimate(
         error=errors[0],
         truncation=truncation,
         roughness=roughness,
-        noise=noise / h,
+        noise=SAFETY * noise / h,
         analytic_noise=analytic_noise,
         curvature=2 * smooth_part / widest**2,
     )
@@ -331,16 +329,14 @@ def _contradicted_below(estimate: Estimate, estimates: Sequence[Estimate]) -> bo
 def in_dead_zone(function: Function, samples: Sequence[Sample], slope: float) -> bool:
     """Say whether f is constant near theta to the last bit, further than rounding can explain.
 
-    With a slope, the value would have moved as soon as slope * step exceeds its rounding. That of
-    an inactive relu, or of a step function, has not.
+    With a slope, the value would have moved as soon as slope * step exceeds its rounding. That of an
+    inactive relu, or of a step function, has not.
     """
     rounding = function.eps * max(s.size for s in samples)
     return any(s.stuck and abs(slope) * s.step > SAFETY * rounding for s in samples)
 
 
-def one_sided(
-    samples: Sequence[Sample], noise: float, analytic_noise: float
-) -> tuple[Estimate, Estimate] | None:
+def one_sided(samples: Sequence[Sample], noise: float) -> tuple[Estimate, Estimate] | None:
     """Return the errors of the left and right slope if theta lies on a kink, else None.
 
     At a kink the gap between the two slopes, 2 even(h) / h, keeps its size while h shrinks; for a
@@ -356,7 +352,7 @@ def one_sided(
     for sign in (-1.0, 1.0):
         errors = [(s.odd + sign * s.even) / s.step for s in seen]
         candidates = [
-            Estimate(a.step, e, abs(e - f), 0.0, 2 * noise / a.step, analytic_noise)
+            Estimate(a.step, e, abs(e - f), 0.0, 2 * SAFETY * noise / a.step, 0.0)
             for a, e, f in zip(seen, errors, errors[1:], strict=False)
         ]
         sides.append(min(candidates, key=lambda c: c.budget))

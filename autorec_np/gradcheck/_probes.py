@@ -11,8 +11,8 @@ import numpy as np
 from ._blocks import Block
 from ._differences import (
     CENTRAL,
-    STEPS_DOWN,
-    STEPS_UP,
+    DECADES_DOWN,
+    DECADES_UP,
     FORWARD,
     RATIO,
     SAFETY,
@@ -94,11 +94,11 @@ class Probe:
 
     def judge_sweep(self) -> None:
         """Judge at the best step of a sweep; a wider sweep follows if that decides nothing."""
-        self._sweep(-STEPS_DOWN, STEPS_UP)
+        self._sweep(-DECADES_DOWN, DECADES_UP)
         if self.line.crossed and self.outcome == "unresolved":
             self.line.pattern = None  # theta lies on a kink, or too near to stay off it
             self.samples.clear()
-            self._sweep(-STEPS_DOWN, STEPS_UP)
+            self._sweep(-DECADES_DOWN, DECADES_UP)
         if self._is_flat():
             self.outcome = "right"
         if self.outcome != "right":
@@ -121,7 +121,7 @@ class Probe:
         largest = max(1.0, float(np.max(np.abs(line.function.theta))), line.scale)
         down = np.log(64 * eps * line.scale / line.nominal_step()) / np.log(RATIO)
         up = np.log(largest / line.nominal_step()) / np.log(RATIO)
-        return min(-STEPS_DOWN, int(down)), max(STEPS_UP, int(up))
+        return min(-DECADES_DOWN, int(down)), max(DECADES_UP, int(up))
 
     def _sweep(self, low: int, high: int) -> None:
         samples = [self._take(k) for k in range(low, high + 1)]
@@ -176,9 +176,7 @@ class Probe:
         if self.best is None or self.slope == 0:
             return self.line.crossed
         low, high = self.best.step, self.line.nominal_step() * RATIO**2
-        rough = [
-            e for e in self.estimates if e.roughness > max(SAFETY * e.noise, 0.01 * self.slope)
-        ]
+        rough = [e for e in self.estimates if e.roughness > max(e.noise, 0.01 * self.slope)]
         return self.line.crossed + sum(low < e.step <= high for e in rough)
 
     def obstacle(self) -> str:
@@ -206,16 +204,16 @@ class Probe:
         if not samples:
             return
         noise = rounding_noise(self.line.function, samples[:3])
-        sides = one_sided(samples, noise, self.analytic_noise)
+        sides = one_sided(samples, noise)
         if sides is None:
             return
         left, right = sides
         slopes = [(self.line.analytic + s.error, s.budget) for s in sides]
         self.one_sided_slopes = [s if abs(s) > budget else 0.0 for s, budget in slopes]
-        low = min(left.error - left.budget, right.error - right.budget)
-        high = max(left.error + left.budget, right.error + right.budget)
+        low = min(left.error - left.budget, right.error - right.budget) - self.analytic_noise
+        high = max(left.error + left.budget, right.error + right.budget) + self.analytic_noise
         nearest = float(np.clip(0.0, low, high))
-        self.best = replace(left, error=nearest)
+        self.best = replace(left, error=nearest, analytic_noise=self.analytic_noise)
         if low <= 0 <= high:
             self.outcome = "kink"
         elif self.coordinate is not None and self.line.analytic != 0:
@@ -278,7 +276,7 @@ class ProbeMaker:
         theta = self.function.theta[block.index]
         scale = line_scale(theta, unit) * stretch
         line = Line(self.function, block.index, unit, scale, self.method, self.pattern)
-        noise = self._rounding(line)
+        noise = SAFETY * self._rounding(line)
         return Probe(line, noise, self.resolution, norm(line.gradient * unit))
 
     def coordinates(self, block: Block, chosen: Iterable[int]) -> list[Probe]:
@@ -295,7 +293,7 @@ class ProbeMaker:
         own = abs(float(self.function.theta[index[0]]))
         scale = own if own > _TINY else block_scale
         line = Line(self.function, index, np.ones(1), scale, self.method, self.pattern)
-        noise = max(rounding, self._rounding(line))
+        noise = SAFETY * max(rounding, self._rounding(line))
         return Probe(line, noise, self.resolution, max(slope, abs(line.analytic)), i)
 
     def _rounding(self, line: Line) -> float:
