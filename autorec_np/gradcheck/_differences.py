@@ -329,8 +329,8 @@ def _contradicted_below(estimate: Estimate, estimates: Sequence[Estimate]) -> bo
 def in_dead_zone(function: Function, samples: Sequence[Sample], slope: float) -> bool:
     """Say whether f is constant near theta to the last bit, further than rounding can explain.
 
-    With a slope, the value would have moved as soon as slope * step exceeds its rounding. That of an
-    inactive relu, or of a step function, has not.
+    With a slope, the value would have moved as soon as slope * step exceeds its rounding. That of
+    an inactive relu, or of a step function, has not.
     """
     rounding = function.eps * max(s.size for s in samples)
     return any(s.stuck and abs(slope) * s.step > SAFETY * rounding for s in samples)
