@@ -124,6 +124,8 @@ class AutoRec(Recommender):
     codes_ : ndarray, (n_rows, k)
         The hidden code of each item (orientation "item") or user.
     network_ : Network
+    orientation_ : str
+        The orientation that was fitted; changing the parameter later does not change it.
     regularization_ : dict of str to float
         lambda of each weight block, in rating units.
     baseline_ : BiasBaseline, GlobalMean or None
@@ -251,6 +253,8 @@ class AutoRec(Recommender):
         data = as_ratings(ratings, scale=self.rating_scale)
         random_state = check_random_state(self.random_state)
         training, held_out = self._hold_out(data, validation, random_state)
+        last_orientation = getattr(self, "orientation_", self.orientation)
+        self.orientation_ = self.orientation
         inputs = self._orient(training.matrix)
         network = Network(
             inputs.shape[1],
@@ -259,7 +263,7 @@ class AutoRec(Recommender):
             self.output_activation,
             self.tied,
         )
-        started_from = self._last_theta(network, data)
+        started_from = self._last_theta(network, data, last_orientation)
         self._remember(data, training, indexed=sparse.issparse(ratings))
         self.network_ = network
         self._fit_baselines(training)
@@ -389,23 +393,27 @@ class AutoRec(Recommender):
 
     def _orient(self, matrix: CSR) -> CSR:
         """Return the matrix with a row for each item, or user, in the training dtype."""
-        oriented = matrix.T.tocsr() if self.orientation == "item" else matrix
+        oriented = matrix.T.tocsr() if self.orientation_ == "item" else matrix
         return with_data(oriented, oriented.data.astype(self.dtype))
 
     def _rows_and_columns(self, users: Array, items: Array) -> tuple[Array, Array]:
-        return (items, users) if self.orientation == "item" else (users, items)
+        return (items, users) if self.orientation_ == "item" else (users, items)
 
-    def _last_theta(self, network: Network, data: Ratings) -> Array | None:
+    def _last_theta(self, network: Network, data: Ratings, last_orientation: str) -> Array | None:
         """Return a copy of the weights of the last fit for a warm start, else None."""
         if not (self.warm_start and hasattr(self, "theta_")):
             return None
         same_ids = np.array_equal(data.user_ids, self.ratings_.user_ids) and np.array_equal(
             data.item_ids, self.ratings_.item_ids
         )
-        if not same_ids or network.layout.shapes != self.network_.layout.shapes:
+        same_network = (
+            last_orientation == self.orientation_
+            and network.layout.shapes == self.network_.layout.shapes
+        )
+        if not (same_ids and same_network):
             raise ValueError(
-                "warm_start=True needs the users, items and layer sizes of the last fit, but they "
-                "differ; use warm_start=False to train anew."
+                "warm_start=True needs the orientation, users, items and layer sizes of the last "
+                "fit, but they differ; use warm_start=False to train anew."
             )
         return self.theta_.astype(self.dtype)
 
@@ -510,7 +518,7 @@ class AutoRec(Recommender):
 
     def _score_all_items(self, users: Array) -> Array:
         scorer = self._scorer()
-        by_item = self.orientation == "item"
+        by_item = self.orientation_ == "item"
         scores = scorer.whole_columns(users) if by_item else scorer.whole_rows(users)
         if self.baseline_ is not None:
             scores += self.baseline_._score_all_items(users)
@@ -562,13 +570,13 @@ class AutoRec(Recommender):
             return np.array(self.codes_)
         look_up = (
             self.ratings_.item_positions
-            if self.orientation == "item"
+            if self.orientation_ == "item"
             else self.ratings_.user_positions
         )
         positions = look_up(ids)
         if self._indexed:
-            self._check_indices(self.orientation, ids, positions, len(self.codes_))
-        self._check_known(self.orientation, ids, positions)
+            self._check_indices(self.orientation_, ids, positions, len(self.codes_))
+        self._check_known(self.orientation_, ids, positions)
         return np.asarray(self.codes_[positions])
 
     # A user who was not in training
@@ -672,7 +680,7 @@ class AutoRec(Recommender):
             base = bias_scores
         else:
             base = np.full(self.ratings_.n_items, biases.mean)
-        if self.orientation == "user":
+        if self.orientation_ == "user":
             learned = self._scorer().new_row(items, values)
         else:
             learned = self._scorer().new_column(

@@ -263,6 +263,7 @@ _NETWORK_FIELDS = {
     "n_inputs": (int, type(None)),
 }
 _AUTOREC_FIELDS = {
+    "orientation": str,
     "network": dict,
     "output_map": dict,
     "regularization": dict,
@@ -285,6 +286,7 @@ def _pack_autorec(model: AutoRec, arrays: Arrays) -> State:
         arrays["trained_on"] = _mask_of_part(model.ratings_, training)
     baseline = model.baseline_
     return {
+        "orientation": model.orientation_,
         "network": network,
         "output_map": {name: float(x) for name, x in model.output_map_._asdict().items()},
         "regularization": {name: float(x) for name, x in model.regularization_.items()},
@@ -305,12 +307,15 @@ def _unpack_autorec(
 ) -> None:
     state = _check_fields("autorec", found, _AUTOREC_FIELDS)
     network = _unpack_network(state["network"], members.file_size)
-    by_item = model.orientation == "item"
+    model.orientation_ = state["orientation"]
+    if model.orientation_ not in ("item", "user"):
+        raise _Unusable(f"its orientation is {model.orientation_!r:.100}")
+    by_item = model.orientation_ == "item"
     n_rows, n_columns = ratings.shape[::-1] if by_item else ratings.shape
     if (network.n_columns, network.n_inputs) not in ((n_columns, None), (n_columns, n_columns)):
         raise _Unusable(
             f"its network reads {network.n_inputs or network.n_columns} columns and returns "
-            f"{network.n_columns}, where its ratings, in orientation {model.orientation!r}, have "
+            f"{network.n_columns}, where its ratings, in orientation {model.orientation_!r}, have "
             f"{n_columns}"
         )
     model.network_ = network

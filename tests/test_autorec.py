@@ -18,6 +18,7 @@ from autorec_np.base import NotFittedError
 from autorec_np.baselines import BiasBaseline, GlobalMean
 from autorec_np.foldin import fit_column
 from autorec_np.optimizers import DivergenceError
+from autorec_np.persistence import load_model, save_model
 from autorec_np.ratings import Ratings
 from autorec_np.regularization import DECODER_FACTOR, ENCODER_FACTOR, automatic_penalties
 from autorec_np.splitting import train_test_split
@@ -666,12 +667,37 @@ def test_warm_start_needs_the_same_network(changes, R):
         model.set_params(**changes).fit(R)
 
 
+def test_a_warm_start_does_not_take_a_square_matrix_for_its_transpose():
+    square = make_ratings(20, 20, 200, random_state=0)
+    model = AutoRec(**SMALL, warm_start=True).fit(square)
+    with pytest.raises(ValueError, match="warm_start=True needs the orientation"):
+        model.set_params(orientation="user").fit(square)
+
+
+@ORIENTATIONS
+def test_a_parameter_set_after_fit_waits_for_the_next_fit(orientation, tmp_path):
+    square = make_ratings(20, 20, 200, random_state=0)
+    other = {"item": "user", "user": "item"}[orientation]
+    model = AutoRec(**SMALL, orientation=orientation).fit(square)
+    users, items = np.divmod(np.arange(400), 20)
+    told = {1: 5.0, 7: 2.0}
+    before = model.predict(users, items), model.recommend([0, 1])[1], model.predict_new(told)
+    model.set_params(orientation=other)
+    save_model(model, tmp_path / "model.npz")
+    for same in (model, load_model(tmp_path / "model.npz")):
+        assert same.orientation_ == orientation
+        after = same.predict(users, items), same.recommend([0, 1])[1], same.predict_new(told)
+        for one, two in zip(before, after, strict=True):
+            np.testing.assert_array_equal(one, two)
+    assert model.fit(square).orientation_ == other
+
+
 def test_warm_start_needs_the_same_ids(R):
     users, items, ratings = R.triples()
     model = AutoRec(**SMALL, warm_start=True).fit((users, items, ratings))
-    with pytest.raises(ValueError, match="warm_start=True needs the users"):
+    with pytest.raises(ValueError, match="warm_start=True needs the orientation, users"):
         model.fit((users + 1, items, ratings))
-    with pytest.raises(ValueError, match="warm_start=True needs the users"):
+    with pytest.raises(ValueError, match="warm_start=True needs the orientation, users"):
         model.fit((users, items * 2, ratings))
     model.set_params(dtype="float64").fit((users, items, np.minimum(ratings, 4)))
     assert model.theta_.dtype == np.float64
