@@ -94,7 +94,7 @@ class AutoRec(Recommender):
         Rows in a batch of a minibatch solver, at most.
     max_iter : int, optional
         Epochs, or iterations of a full-batch solver. None: 40 for "adam", 60 for "sgd", 200 for
-        "rprop", 300 for L-BFGS.
+        "rprop", 150 for L-BFGS.
     tol : float
         Early stopping: least improvement of the validation RMSE. Full-batch solvers: least
         relative fall of the objective.

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 Array: TypeAlias = npt.NDArray[Any]
 
-WEIGHT_SCALE = 0.03  # standard deviation of the initial encoder and decoder weights
+WEIGHT_SCALE = 0.01  # standard deviation of the initial encoder and decoder weights
 
 
 class ParameterLayout:
@@ -68,7 +68,7 @@ class ParameterLayout:
     ) -> Array:
         """Return a random theta.
 
-        Encoder and decoder weights are N(0, 0.03^2); inner weights (n_in x n_out) are
+        Encoder and decoder weights are N(0, 0.01^2); inner weights (n_in x n_out) are
         N(0, 2 / (n_in + n_out)) (Glorot and Bengio, 2010); biases are 0.
         """
         theta = np.zeros(self.size, dtype)

@@ -62,8 +62,8 @@ SOLVERS = {
     "adam": SolverDefaults(False, 40, 3e-3, 0.1),
     "sgd": SolverDefaults(False, 60, 0.1, 0.1),
     "rprop": SolverDefaults(True, 200, 1e-3, 0.0),
-    "lbfgs": SolverDefaults(True, 300, math.nan, 0.0),
-    "scipy-lbfgs": SolverDefaults(True, 300, math.nan, 0.0),
+    "lbfgs": SolverDefaults(True, 150, math.nan, 0.0),
+    "scipy-lbfgs": SolverDefaults(True, 150, math.nan, 0.0),
 }
 
 

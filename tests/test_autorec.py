@@ -179,7 +179,7 @@ def test_residuals_need_an_output_that_takes_every_value(output, R):
 def test_parameters_left_at_none_have_a_value_for_each_solver(solver, R, runs):
     AutoRec(**{**SMALL, "max_iter": None}, solver=solver, callbacks=[lambda state: True]).fit(R)
     trainer = runs[0][0]
-    limits = {"adam": 40, "sgd": 60, "rprop": 200, "lbfgs": 300, "scipy-lbfgs": 300}
+    limits = {"adam": 40, "sgd": 60, "rprop": 200, "lbfgs": 150, "scipy-lbfgs": 150}
     assert trainer.max_iter == limits[solver]
     assert trainer.corruption == (0.1 if solver in ("adam", "sgd") else 0.0)
     rates = {"adam": 3e-3, "rprop": 1e-3, "sgd": 0.1 / (len(R) / 40 * 6)}

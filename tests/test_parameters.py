@@ -83,9 +83,9 @@ def test_initial_weights_have_the_stated_spread_and_biases_are_zero():
     layout = ParameterLayout(shapes)
     views = layout.views(layout.initialize(np.random.default_rng(0)))
     spread = {
-        "encoder.weight": 0.03,
+        "encoder.weight": 0.01,
         "hidden1.weight": np.sqrt(2 / (100 + 300)),
-        "decoder.weight": 0.03,
+        "decoder.weight": 0.01,
     }
     for name, view in views.items():
         if name.endswith(".bias"):
