@@ -103,7 +103,8 @@ class AutoRec(Recommender):
     validation_fraction : float in (0, 1)
         Part of the training ratings held out for early stopping where `fit` is given none.
     n_iter_no_change : int
-        Epochs or iterations without improvement by `tol` that end the training.
+        Epochs or iterations without improvement by `tol` that end the training. ("scipy-lbfgs"
+        has a test of its own: it ends at the first iteration without.)
     warm_start : bool
         Whether `fit` begins at the weights of the last `fit`; needs the same users and items.
     n_jobs : int, optional
