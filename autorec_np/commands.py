@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import argparse
 import csv
-import difflib
 import itertools
 import json
+import math
 import os
 import shlex
-import shutil
 import sys
 import textwrap
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -38,36 +36,28 @@ from autorec_np.gradcheck import GradientReport, check_gradient
 from autorec_np.metrics import mae, rmse
 from autorec_np.network import Network
 from autorec_np.objective import Objective
-from autorec_np.persistence import load_model, looks_like_model, read_metadata, save_model
+from autorec_np.persistence import load_model, read_metadata, save_model
 from autorec_np.ratings import Ratings, known_roles
 from autorec_np.reading import read_ratings
 from autorec_np.reporting import (
     Progress,
     UsageError,
-    clear,
-    complain,
     describe_model,
     describe_ratings,
-    draw,
     duration,
-    file_size,
-    gradient_table,
     indented,
     plain,
-    shortened,
     table,
 )
 from autorec_np.splitting import train_test_split
 from autorec_np.synthetic import make_ratings
 
-Array: TypeAlias = npt.NDArray[Any]
 Args: TypeAlias = argparse.Namespace
 Errors: TypeAlias = dict[str, dict[str, float]]
 
 MODEL = "AutoRec"
 PUBLISHED_FOLDS = ("u1", "u2", "u3", "u4", "u5")
 READING = ("sep", "columns", "header", "scale", "duplicates", "encoding")
-SEPARATORS = ("::", "\t", ",", ";", "|")
 
 
 def demo(args: Args) -> int:
@@ -82,46 +72,22 @@ def demo(args: Args) -> int:
         random_state=args.seed,
         return_truth=True,
     )
-    training, test = train_test_split(ratings, 0.1, args.seed)
     model = AutoRec(hidden_layer_sizes=(50,), max_iter=30, random_state=args.seed)
     _say(args, "Ratings made from user and item biases, two planted factors and noise.", "")
-    _say_setting(args, "synthetic", ratings, model)
-    fit_seconds = _fit(args, model, training, on_terminal_only=True)
-    errors, n_cold = _measure(model, training, test)
-    users, items, values = test.triples()
-    planted = truth.predict(users, items)
-    limit = {"rmse": rmse(values, planted), "mae": mae(values, planted)}
-    _say_errors(args, {**errors, "planted truth": limit}, n_cold, len(test))
-    _say(args, f"The truth is the best that a model can reach. {_passes(model, fit_seconds)}.", "")
+    content = _train(args, "synthetic", ratings, model, 0.1, {"planted truth": truth})
+    _say(args, "The truth is the best that a model can reach.", "")
 
-    report = _check_case(Case(), args.seed, n_directions=4, n_coordinates=12)
-    _say(args, "gradient of the objective, derived by hand, against central differences", "")
-    _say(args, indented(gradient_table(report)), "")
-
-    n_rated = np.diff(training.matrix.indptr)
-    position = np.argsort(n_rated)[len(n_rated) // 2]
-    user = training.user_ids[position]
-    ids, scores = model.recommend([user], n=5)
-    best = truth.predict(np.full(5, user), ids[0].astype(np.int64))
-    _say(args, f"five recommendations for user {user}, who rated {n_rated[position]} items", "")
+    report = _check_case(Case(), args.seed)
     rows = [
-        [str(item), f"{score:.2f}", f"{rating:.2f}"]
-        for item, score, rating in zip(ids[0], scores[0], best, strict=True)
+        [name, block.verdict, f"{block.relative_error:.1e}"]
+        for name, block in report.blocks.items()
     ]
-    _say(args, indented(table(["item", "score", "planted rating"], rows)), "")
-    seconds = time.perf_counter() - started
-    _say(args, f"Everything in {duration(seconds)}. Next: autorec-np train ml-100k")
-    _emit(
-        args,
-        **_scores(errors, n_cold),
-        planted_truth=limit,
-        n_train=len(training),
-        n_test=len(test),
-        gradient=report.to_dict(),
-        recommendations={"user": user, "items": ids[0], "scores": scores[0]},
-        fit_seconds=fit_seconds,
-        seconds=seconds,
-    )
+    _say(args, "gradient of the objective, derived by hand, against central differences", "")
+    _say(args, indented(table(["block", "verdict", "relative error"], rows, left=(0, 1))), "")
+
+    content["recommendations"] = _recommend(args, model, [ratings.user_ids[0]], 5)
+    _say(args, "", "Next: autorec-np train ml-100k")
+    _finish(args, started, **content, gradient=report.to_dict())
     return 0 if report.passed else 1
 
 
@@ -129,186 +95,142 @@ def fetch(args: Args) -> int:
     """Find or download a MovieLens data set and say what it holds."""
     data = fetch_movielens(args.name, args.data_home, progress=not args.quiet)
     folds = f", folds {', '.join(data.folds)}" if data.folds else ""
-    print(f"{data.name}  {describe_ratings(data.ratings)}")
-    print(f"{' ' * len(data.name)}  {len(data.titles):,} titles{folds}")
-    print(f"{' ' * len(data.name)}  from {data.source}")
-    print(f"\nWhere you use it, cite:\n{indented(textwrap.fill(data.citation, 76))}")
+    print(f"{data.name}  {describe_ratings(data.ratings)}\n{len(data.titles):,} titles{folds}")
+    print(f"from {data.source}\n\nWhere you use it, cite:")
+    print(indented(textwrap.fill(data.citation, 76)))
     return 0
 
 
 def train(args: Args) -> int:
     """Train on one split, report errors, save the model."""
     started = time.perf_counter()
-    if args.save is not None:
-        _check_target(Path(args.save))
-    data = _load_data(args)
-    training, test = data.ratings, None
-    if args.test_size > 0:
-        training, test = train_test_split(data.ratings, args.test_size, args.seed)
-    model = AutoRec(**_model_parameters(args))
-    _say_setting(args, data.label, data.ratings, model)
-    fit_seconds = _fit(args, model, training)
-    errors: Errors = {}
-    n_cold = None
-    if test is None:
-        _say(args, "test    none: all ratings are trained on (--test-size 0)", "")
-    else:
-        errors, n_cold = _measure(model, training, test)
-        _say_errors(args, errors, n_cold, len(test))
-    seconds = time.perf_counter() - started
-    _say(args, f"{_passes(model, fit_seconds)}, everything in {duration(seconds)}.")
-    if args.save is not None:
-        save_model(model, args.save, metadata=data.metadata())
-        _say_saved(args, Path(args.save), training)
-    _emit(
-        args,
-        **_scores(errors, n_cold),
-        data=data.label,
-        n_ratings=len(data.ratings),
-        n_train=len(training),
-        n_test=0 if test is None else len(test),
-        parameters=_shown_parameters(model),
-        n_iter=model.n_iter_,
-        objective=model.loss_curve_[-1],
-        saved=args.save,
-        fit_seconds=fit_seconds,
-        seconds=time.perf_counter() - started,
-    )
+    path = None if args.save is None else Path(args.save)
+    # Before the training: saving, after it, would lose the model.
+    if path and (path.is_dir() or not os.access(path.resolve().parent, os.W_OK)):
+        raise ValueError(f"--save {path}: name a file in a folder that exists and is writable")
+    ratings, titles, _ = _load_data(args)
+    model = _model(args)
+    content = _train(args, args.data, ratings, model, args.test_size, {})
+    if path:
+        ids = ratings.item_ids.tolist()
+        known = {str(item): titles[item] for item in ids if item in titles}
+        save_model(model, path, metadata={"dataset": args.data, "titles": known})
+        _say(args, f"saved   {path}")
+        if args.test_size:
+            _say(args, "        trained without the held-out ratings; --test-size 0 uses them too")
+        user = str(model.ratings_.user_ids[0])
+        _say(args, f"next    autorec-np {shlex.join(['recommend', str(path), '--user', user])}")
+    _finish(args, started, **content, saved=args.save)
     return 0
 
 
 def evaluate(args: Args) -> int:
     """Measure AutoRec and the baselines over several splits."""
     started = time.perf_counter()
-    if args.test_size == 0:
-        raise UsageError("evaluate needs test ratings: --test-size must be above 0")
-    data = _load_data(args)
-    parameters = _model_parameters(args)
-    _say_setting(args, data.label, data.ratings, AutoRec(**parameters))
-    folds = data.published_folds() if args.folds else {}
-    n_runs = len(folds) or args.cv or args.repeats
+    ratings, _, published = _load_data(args)
+    model = _model(args)
+    parameters = model.get_params()
+    cv, n_runs = args.cv, args.cv or args.repeats
+    protocol = f"{n_runs}-fold cross-validation (seed {args.seed})"
+    if args.folds:
+        if not published:
+            raise UsageError(f"--folds needs published folds, which {args.data} lacks; use --cv 5")
+        cv, n_runs = {name: published[name] for name in PUBLISHED_FOLDS}, len(PUBLISHED_FOLDS)
+        protocol = f"published folds {', '.join(cv)}"
+    elif not cv:
+        share = f"{100 * args.test_size:g} % for testing"
+        protocol = f"{n_runs} random splits, {share} (from seed {args.seed})"
+    _say_setting(args, args.data, ratings, model)
+    _say(args, f"splits  {protocol}", "")
     with _progress(args, n_runs) as callbacks:
+        model.set_params(callbacks=callbacks)
         models: dict[str, Recommender] = {
             "GlobalMean": GlobalMean(),
             "BiasBaseline": BiasBaseline(),
-            MODEL: AutoRec(**parameters, callbacks=callbacks),
+            MODEL: model,
         }
-        if folds:
-            protocol = f"published folds {', '.join(folds)}"
-            results = cross_validate(models, cv=folds)
-        elif args.cv:
-            protocol = f"{args.cv}-fold cross-validation (seed {args.seed})"
-            results = cross_validate(models, data.ratings, args.cv, args.seed)
+        if cv:
+            results = cross_validate(models, ratings, cv, args.seed)
         else:
-            share = f"{100 * args.test_size:g} %"
-            protocol = f"{n_runs} random splits, {share} for testing (from seed {args.seed})"
-            results = evaluate_repeats(models, data.ratings, n_runs, args.test_size, args.seed)
+            results = evaluate_repeats(models, ratings, n_runs, args.test_size, args.seed)
     difference = results.difference(MODEL, "BiasBaseline")
-    _say(args, f"splits  {protocol}", "", indented(str(results)), "")
-    seconds = time.perf_counter() - started
-    _say(args, f"RMSE, AutoRec - BiasBaseline: {difference}", f"Everything in {duration(seconds)}.")
+    _say(args, indented(str(results)), "", f"RMSE, AutoRec - BiasBaseline: {difference}")
     errors = {
         name: {"rmse": result.rmse.mean, "mae": result.mae.mean} for name, result in results.items()
     }
-    _emit(
+    _finish(
         args,
+        started,
         **_scores(errors, sum(one.n_cold for one in results[MODEL].evaluations)),
-        data=data.label,
+        data=args.data,
         protocol=protocol,
         models=results.to_dict(),
         rmse_difference_to_bias=difference.to_dict(),
-        parameters=_shown_parameters(models[MODEL]),
-        seconds=seconds,
+        parameters=parameters,
     )
     return 0
 
 
 def predict(args: Args) -> int:
     """Predict pairs with a saved model, as CSV."""
-    single = args.user is not None and args.item is not None
-    if (args.pairs is not None) == single or (args.user is None) != (args.item is None):
+    given = [value is not None for value in (args.user, args.item, args.pairs)]
+    if given not in ([True, True, False], [False, False, True]):
         raise UsageError("predict needs either --user and --item, or --pairs")
     model = load_model(args.model)
-    if single:
-        places, pairs = [""] * len(args.item), [(args.user, item) for item in args.item]
-    else:
-        places, pairs = _read_pairs(args.pairs, args.sep)
-    users = _ids([user for user, _ in pairs], model.ratings_.user_ids, "user", places)
-    items = _ids([item for _, item in pairs], model.ratings_.item_ids, "item", places)
-    predictions, cold = model.predict(users, items), model.cold_pairs(users, items)
+    pairs = _read_pairs(args.pairs) if args.pairs else [("", args.user, one) for one in args.item]
+    known = model.ratings_
+    users = [_id(user, known.user_ids, f"{place}the user") for place, user, _ in pairs]
+    items = [_id(item, known.item_ids, f"{place}the item") for place, _, item in pairs]
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["user", "item", "prediction", "cold"])
-    for (user, item), rating, is_cold in zip(pairs, predictions, cold, strict=True):
-        writer.writerow([user, item, f"{rating:.4f}", int(is_cold)])
+    for user, item, rating, cold in zip(
+        users, items, model.predict(users, items), model.cold_pairs(users, items), strict=True
+    ):
+        writer.writerow([user, item, f"{rating:.4f}", int(cold)])
     return 0
 
 
 def recommend(args: Args) -> int:
     """List the best items of each user."""
-    model, titles = _load_source(args)
-    if args.titles is not None:
-        titles = _read_titles(args)
-    ratings = model.ratings_
-    users = _ids(args.user, ratings.user_ids, "user", [""] * len(args.user))
-    positions = ratings.user_positions(users)
-    unknown = [user for user, position in zip(users, positions, strict=True) if position < 0]
-    if unknown:
-        raise ValueError(
-            f"user {unknown[0]!r} has no ratings that the model knows; its {ratings.n_users:,} "
-            f"users are {ratings.user_ids[0]} to {ratings.user_ids[-1]}"
-        )
-    ids, scores = model.recommend(users, args.n, exclude_seen=not args.include_seen)
-    lists = []
-    for row, (user, position) in enumerate(zip(users, positions, strict=True)):
-        found = [
-            {"item": item, "score": score, "title": titles.get(str(item))}
-            for item, score in zip(ids[row], scores[row], strict=True)
-            if item is not None
-        ]
-        n_rated = int(ratings.matrix.indptr[position + 1] - ratings.matrix.indptr[position])
-        lists.append({"user": user, "n_rated": n_rated, "items": found})
-    for number, one in enumerate(lists):
-        if number:
-            _say(args, "")
-        _say(args, *_list_lines(one))
-    _emit(args, users=lists)
+    model = load_model(args.model)
+    titles = read_metadata(args.model).get("titles", {})
+    users = [_id(user, model.ratings_.user_ids, "the user") for user in args.user]
+    _emit(args, users=_recommend(args, model, users, args.n, not args.include_seen, titles))
     return 0
 
 
 def gradcheck(args: Args) -> int:
     """Check the package's own gradients over a matrix of small networks."""
     started = time.perf_counter()
-    cases = [
-        Case(sizes, activation, output, tied, dropout)
-        for activation, output, sizes, tied, dropout in itertools.product(
-            ACTIVATIONS, ACTIVATIONS, [(4,), (4, 3, 4)], [False, True], [0.0, 0.3]
-        )
-    ]
-    effort = {"n_directions": 4, "n_coordinates": 12} if args.thorough else {"n_directions": 1}
-    shows = not args.quiet and sys.stderr.isatty()
+    _say(args, "gradients of small networks, derived by hand, against central differences", "")
     reports = {}
-    for number, case in enumerate(cases, 1):
-        reports[case] = _check_case(case, args.seed, **{"n_coordinates": 0, **effort})
-        if shows:
-            draw(sys.stderr, f"network {number} of {len(cases)}")
-    if shows:
-        clear(sys.stderr)
-    seconds = time.perf_counter() - started
-    failed = [case for case, report in reports.items() if not report.passed]
-    _say(args, f"gradients of {len(cases)} networks, by hand and by central differences", "")
-    _say(args, indented(_activation_table(reports)), "")
+    worst: dict[tuple[str, str], float] = {}
+    for case in itertools.starmap(
+        Case,
+        itertools.product([(4,), (4, 3, 4)], ACTIVATIONS, ACTIVATIONS, [False, True], [0.0, 0.3]),
+    ):
+        report = reports[case] = _check_case(case, args.seed, n_directions=1, n_coordinates=0)
+        errors = [block.relative_error for block in report.blocks.values()]
+        pair = case.activation, case.output_activation
+        worst[pair] = max(worst.get(pair, 0.0), *errors if report.passed else [math.inf])
+    rows = [
+        [hidden, *(f"{worst[hidden, output]:.0e}".replace("inf", "FAIL") for output in ACTIVATIONS)]
+        for hidden in ACTIVATIONS
+    ]
+    _say(args, indented(table(["hidden \\ output", *ACTIVATIONS], rows)), "")
     _say(args, "Each entry is the largest relative error of the networks with this pair of")
     _say(args, "activations: one and three hidden layers, tied or not, dropout or not.")
-    _say(args, f"{len(cases) - len(failed)} of {len(cases)} pass, in {duration(seconds)}.")
+    failed = [case for case in reports if not reports[case].passed]
+    _say(args, f"{len(reports) - len(failed)} of {len(reports)} pass.")
     for case in failed:
-        _say(args, "", str(case), indented(gradient_table(reports[case])))
-    _emit(
+        _say(args, "", str(case), indented(str(reports[case])))
+    _finish(
         args,
+        started,
         passed=not failed,
-        n_cases=len(cases),
+        n_cases=len(reports),
         n_failed=len(failed),
-        cases=[{**asdict(case), **report.to_dict()} for case, report in reports.items()],
-        seconds=seconds,
+        cases=[{**case._asdict(), **report.to_dict()} for case, report in reports.items()],
     )
     return 1 if failed else 0
 
@@ -316,190 +238,163 @@ def gradcheck(args: Args) -> int:
 # Data and models
 
 
-@dataclass(frozen=True)
-class Data:
-    """Ratings with what is known about them; `titles` by the id as text."""
-
-    label: str
-    ratings: Ratings
-    titles: dict[str, str]
-    folds: dict[str, tuple[Ratings, Ratings]]
-
-    def published_folds(self) -> dict[str, tuple[Ratings, Ratings]]:
-        """Return the folds u1 to u5, or raise UsageError."""
-        if not self.folds:
-            raise UsageError(f"--folds needs published folds, which {self.label} lacks; use --cv 5")
-        return {name: self.folds[name] for name in PUBLISHED_FOLDS}
-
-    def metadata(self) -> dict[str, Any]:
-        """Return what a saved model keeps: the name of the data, the titles of the rated items."""
-        ids = map(str, self.ratings.item_ids)
-        return {
-            "dataset": self.label,
-            "titles": {one: self.titles[one] for one in ids if one in self.titles},
-        }
-
-
-def _load_data(args: Args) -> Data:
-    """Read the data set or the file that ``args.data`` names."""
+def _load_data(
+    args: Args,
+) -> tuple[Ratings, dict[int, str], dict[str, tuple[Ratings, Ratings]]]:
+    """Return ratings, titles and folds of the data set or the file that ``args.data`` names."""
     name = args.data
-    reading = _reading_options(args)
+    reading = {key: value for key in READING if (value := getattr(args, key)) is not None}
     if name in MOVIELENS_NAMES:
         if reading:
             raise UsageError(f"{name} is a data set: --{next(iter(reading))} is for files")
         data = fetch_movielens(name, args.data_home, progress=not args.quiet)
-        titles = {str(item): title for item, title in data.titles.items()}
-        return Data(name, data.ratings, titles, data.folds)
+        return data.ratings, data.titles, data.folds
     if not os.path.exists(name):
-        close = difflib.get_close_matches(name, MOVIELENS_NAMES, 1)
         raise FileNotFoundError(
             f"{name!r} is neither a file nor a MovieLens name ({', '.join(MOVIELENS_NAMES)})"
-            + (f"; did you mean {close[0]}?" if close else "")
         )
-    return Data(name, read_ratings(name, **reading), {}, {})
+    return read_ratings(name, **reading), {}, {}
 
 
-def _reading_options(args: Args) -> dict[str, Any]:
-    return {name: value for name in READING if (value := getattr(args, name)) is not None}
-
-
-def _load_source(args: Args) -> tuple[Recommender, dict[str, str]]:
-    """Return the model to recommend with, saved or trained now, and titles by item id."""
-    name = args.data
-    is_file = name not in MOVIELENS_NAMES and os.path.isfile(name)
-    if is_file and (name.endswith(".npz") or looks_like_model(name)):
-        if _reading_options(args) or len(_model_parameters(args)) > 1:
-            raise UsageError(f"{name} is a saved model: options of reading and training do not fit")
-        titles = read_metadata(name).get("titles", {})
-        return load_model(name), titles if isinstance(titles, dict) else {}
-    data = _load_data(args)
-    model = AutoRec(**_model_parameters(args))
-    if not args.quiet:
-        complain(f"training on all ratings of {data.label} (train --save would keep the model)")
-    _fit(args, model, data.ratings)
-    return model, data.titles
-
-
-def _model_parameters(args: Args) -> dict[str, Any]:
-    names = AutoRec().get_params().keys()
-    given = {name: getattr(args, name) for name in names if hasattr(args, name)}
-    return {**given, "random_state": args.seed}
-
-
-def _fit(args: Args, model: AutoRec, ratings: Ratings, on_terminal_only: bool = False) -> float:
-    """Train with progress on stderr; return the seconds it took."""
-    started = time.perf_counter()
-    with _progress(args, on_terminal_only=on_terminal_only) as callbacks:
-        model.set_params(callbacks=callbacks).fit(ratings)
-    model.set_params(callbacks=())
-    return time.perf_counter() - started
+def _model(args: Args) -> AutoRec:
+    """Return the model that the options describe; what they leave out keeps its default."""
+    model = AutoRec(random_state=args.seed)
+    given = {name: None if value == "none" else value for name, value in vars(args).items()}
+    return model.set_params(**{name: given[name] for name in model.get_params() if name in given})
 
 
 @contextmanager
-def _progress(
-    args: Args, n_runs: int = 1, on_terminal_only: bool = False
-) -> Iterator[tuple[Progress, ...]]:
+def _progress(args: Args, n_runs: int = 1) -> Iterator[tuple[Progress, ...]]:
     """Yield the callbacks that show progress: none with --quiet."""
-    on_terminal = sys.stderr.isatty()
-    if args.quiet or not (on_terminal or args.verbosity or not on_terminal_only):
-        yield ()
-        return
-    with Progress(sys.stderr, n_runs, as_lines=args.verbosity or not on_terminal) as progress:
-        yield (progress,)
+    with Progress(sys.stderr, n_runs, as_lines=not sys.stderr.isatty()) as progress:
+        yield () if args.quiet else (progress,)
 
 
-def _measure(model: AutoRec, training: Ratings, test: Ratings) -> tuple[Errors, int]:
-    """Return the errors on the test ratings, baselines first, and the number of cold pairs."""
-    users, items, values = test.triples()
-    biases = BiasBaseline().fit(training)
-    models = {"GlobalMean": GlobalMean().fit(training), "BiasBaseline": biases, MODEL: model}
-    errors = {}
-    for name, one in models.items():
-        predicted = one.predict(users, items)
-        errors[name] = {"rmse": rmse(values, predicted), "mae": mae(values, predicted)}
-    return errors, int(np.count_nonzero(biases.cold_pairs(users, items)))
+def _train(
+    args: Args,
+    label: str,
+    ratings: Ratings,
+    model: AutoRec,
+    test_size: float,
+    others: dict[str, Any],
+) -> dict[str, Any]:
+    """Fit the model, compare its errors on held-out ratings; return what --json tells of it."""
+    _say_setting(args, label, ratings, model)
+    parameters = model.get_params()
+    training, test = ratings, None
+    if test_size:
+        training, test = train_test_split(ratings, test_size, args.seed)
+    started = time.perf_counter()
+    with _progress(args) as callbacks:
+        model.set_params(callbacks=callbacks).fit(training)
+    fit_seconds = time.perf_counter() - started
+    _say(args, f"fit     {model.n_iter_} epochs or iterations in {duration(fit_seconds)}")
+    errors: Errors = {}
+    n_cold = None
+    if test is None:
+        _say(args, "test    none: all ratings are trained on (--test-size 0)", "")
+    else:
+        users, items, values = test.triples()
+        baseline = BiasBaseline().fit(training)
+        models = {"GlobalMean": GlobalMean().fit(training), "BiasBaseline": baseline, MODEL: model}
+        for name, one in {**models, **others}.items():
+            predicted = one.predict(users, items)
+            errors[name] = {"rmse": rmse(values, predicted), "mae": mae(values, predicted)}
+        n_cold = int(np.count_nonzero(baseline.cold_pairs(users, items)))
+        rows = [[name, f"{one['rmse']:.4f}", f"{one['mae']:.4f}"] for name, one in errors.items()]
+        gain = 100 * (1 - errors[MODEL]["rmse"] / errors["BiasBaseline"]["rmse"])
+        side = "below" if gain > 0 else "above"
+        _say(
+            args,
+            f"test    {len(test):,} held-out ratings (seed {args.seed}), {n_cold:,} of them cold",
+            "",
+            indented(table(["model", "RMSE", "MAE"], rows)),
+            "",
+            f"AutoRec's RMSE is {abs(gain):.1f} % {side} that of the biases.",
+        )
+        if n_cold:
+            _say(args, "A rating is cold where its user or its item has no training rating.")
+    return {
+        **_scores(errors, n_cold),
+        "data": label,
+        "n_ratings": len(ratings),
+        "n_train": len(training),
+        "n_test": 0 if test is None else len(test),
+        "parameters": parameters,
+        "n_iter": model.n_iter_,
+        "objective": model.loss_curve_[-1],
+        "fit_seconds": fit_seconds,
+    }
 
 
-def _check_target(path: Path) -> None:
-    """Raise before the training what would make saving fail after it."""
-    folder = path.resolve().parent
-    if path.is_dir():
-        raise ValueError(f"--save {path}: this is a folder; name a file in it")
-    if not folder.is_dir():
-        raise ValueError(f"--save {path}: there is no folder {folder}; create it first")
-    if not os.access(folder, os.W_OK):
-        raise ValueError(f"--save {path}: no permission to write to {folder}")
+def _recommend(
+    args: Args,
+    model: Recommender,
+    users: list[Any],
+    n: int,
+    exclude_seen: bool = True,
+    titles: dict[str, str] | None = None,
+) -> list[dict[str, Any]]:
+    """Print the recommendations for each user; return them for --json."""
+    lists: list[dict[str, Any]] = []
+    for user, ids, scores in zip(users, *model.recommend(users, n, exclude_seen), strict=True):
+        found = [
+            {"item": item, "score": score, "title": (titles or {}).get(str(item))}
+            for item, score in zip(ids, scores, strict=True)
+            if item is not None
+        ]
+        rows = [
+            [str(rank), f"{one['score']:.2f}", str(one["item"]), one["title"] or ""]
+            for rank, one in enumerate(found, 1)
+        ]
+        if lists:
+            _say(args, "")
+        _say(args, f"{len(found)} recommended for user {user}", "")
+        _say(args, indented(table(["", "score", "item", ""], rows, left=(3,))))
+        lists.append({"user": user, "items": found})
+    return lists
 
 
-# Ids, pairs and titles on the command line
+# Ids and pairs on the command line
 
 
-def _ids(texts: list[str], known: Array, kind: str, places: list[str]) -> list[Any]:
-    """Return ids as the model has them; `places` say in an error where the text comes from."""
+def _id(text: str, known: npt.NDArray[Any], what: str) -> Any:
+    """Return an id of the kind that the model has."""
     if known.dtype.kind == "O":
-        return list(texts)
-    ids = []
-    for text, place in zip(texts, places, strict=True):
-        try:
-            ids.append(int(text))
-        except ValueError:
-            raise ValueError(
-                f"{place}the {kind} ids of this model are integers, got {text!r}"
-            ) from None
-    return ids
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{what} ids of this model are integers, got {text!r}") from None
 
 
-def _read_pairs(path: str, sep: str | None) -> tuple[list[str], list[tuple[str, str]]]:
-    """Return places ("FILE, line 3: ") and (user, item) pairs of a text file."""
-    places: list[str] = []
-    pairs: list[tuple[str, str]] = []
+def _read_pairs(path: str) -> list[tuple[str, str, str]]:
+    """Return (place, user, item) for every line of a CSV file; errors begin with the place."""
+    pairs: list[tuple[str, str, str]] = []
     user, item = 0, 1
-    for number, fields in _read_fields(path, sep):
-        roles = known_roles(fields) if not pairs else {}
-        if {"user", "item"} <= roles.keys():
-            user, item = roles["user"], roles["item"]
-            continue
-        if len(fields) <= max(user, item):
-            raise ValueError(f"{path}, line {number}: needs a user and an item, got {fields}")
-        places.append(f"{path}, line {number}: ")
-        pairs.append((fields[user], fields[item]))
+    with open(path, encoding="utf-8-sig", newline="") as stream:
+        lines = csv.reader(stream)
+        try:
+            for fields in filter(None, lines):
+                roles = {} if pairs else known_roles(fields)
+                place = f"{path}, line {lines.line_num}: "
+                if {"user", "item"} <= roles.keys():
+                    user, item = roles["user"], roles["item"]
+                elif len(fields) <= max(user, item):
+                    raise ValueError(f"{place}needs a user and an item, got {fields}")
+                else:
+                    pairs.append((place, fields[user], fields[item]))
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise ValueError(f"{path} is not UTF-8 text in CSV form ({error})") from None
     if not pairs:
         raise ValueError(f"{path} holds no pairs; write a user id and an item id in each line")
-    return places, pairs
-
-
-def _read_titles(args: Args) -> dict[str, str]:
-    """Return titles by item id of the data set or the file that ``args.titles`` names."""
-    if args.titles in MOVIELENS_NAMES:
-        data = fetch_movielens(args.titles, args.data_home, progress=not args.quiet)
-        return {str(item): title for item, title in data.titles.items()}
-    return {fields[0]: fields[1] for _, fields in _read_fields(args.titles) if len(fields) > 1}
-
-
-def _read_fields(path: str, sep: str | None = None) -> Iterator[tuple[int, list[str]]]:
-    """Yield line number and fields of every line that is not blank; ``-`` is stdin."""
-    with nullcontext(sys.stdin) if path == "-" else open(path, encoding="utf-8-sig") as stream:
-        try:
-            lines = [(number, line.strip()) for number, line in enumerate(stream, 1)]
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path} is not UTF-8 text ({error})") from None
-    lines = [(number, line) for number, line in lines if line]
-    if sep is None and lines:
-        sep = next((one for one in SEPARATORS if one in lines[0][1]), "whitespace")
-    for number, line in lines:
-        if sep == "whitespace":
-            yield number, line.split()
-        elif sep is not None and len(sep) == 1:
-            yield number, next(csv.reader([line], delimiter=sep, skipinitialspace=True))
-        else:
-            yield number, line.split(sep)
+    return pairs
 
 
 # Gradient checks of small networks
 
 
-@dataclass(frozen=True)
-class Case:
+class Case(NamedTuple):
     """A small network, untrained, whose gradient is checked."""
 
     hidden_layer_sizes: tuple[int, ...] = (4,)
@@ -509,18 +404,12 @@ class Case:
     dropout: float = 0.0
 
 
-def _check_case(case: Case, seed: int, n_directions: int, n_coordinates: int) -> GradientReport:
+def _check_case(case: Case, seed: int, **effort: Any) -> GradientReport:
     """Check the gradient of (2) in float64, at a random theta, on 30 ratings."""
     generator = np.random.default_rng(seed)
     ratings = make_ratings(n_users=9, n_items=7, n_ratings=30, random_state=generator).matrix
     targets = ratings.astype(np.float64)
-    network = Network(
-        targets.shape[1],
-        case.hidden_layer_sizes,
-        case.activation,
-        case.output_activation,
-        case.tied,
-    )
+    network = Network(targets.shape[1], *case[:4])
     theta = generator.normal(0.0, 0.3, network.layout.size)
     objective = Objective(network, 0.7)
     masks = None
@@ -532,28 +421,9 @@ def _check_case(case: Case, seed: int, n_directions: int, n_coordinates: int) ->
         lambda point: objective.value_and_gradient(point, targets, targets, 1.0, masks),
         theta,
         network.layout,
-        n_directions=n_directions,
-        n_coordinates=n_coordinates,
         random_state=generator,
+        **effort,
     )
-
-
-def _activation_table(reports: dict[Case, GradientReport]) -> str:
-    """Return the largest relative error, or FAIL, for each pair of activations."""
-
-    def entry(hidden: str, output: str) -> str:
-        of_pair = [
-            report
-            for case, report in reports.items()
-            if (case.activation, case.output_activation) == (hidden, output)
-        ]
-        if not all(report.passed for report in of_pair):
-            return "FAIL"
-        errors = [block.relative_error for one in of_pair for block in one.blocks.values()]
-        return f"{max(errors):.0e}"
-
-    rows = [[hidden, *(entry(hidden, output) for output in ACTIVATIONS)] for hidden in ACTIVATIONS]
-    return table(["hidden \\ output", *ACTIVATIONS], rows)
 
 
 # Output
@@ -572,6 +442,12 @@ def _emit(args: Args, **content: Any) -> None:
         print(json.dumps(plain({**first, **content}), allow_nan=False))
 
 
+def _finish(args: Args, started: float, **content: Any) -> None:
+    seconds = time.perf_counter() - started
+    _say(args, f"Everything in {duration(seconds)}.")
+    _emit(args, **content, seconds=seconds)
+
+
 def _say_setting(args: Args, label: str, ratings: Ratings, model: AutoRec) -> None:
     _say(args, f"data    {label}: {describe_ratings(ratings)}")
     _say(args, f"model   {describe_model(model)}")
@@ -582,59 +458,3 @@ def _scores(errors: Errors, n_cold: int | None) -> dict[str, Any]:
     own = errors.get(MODEL, {"rmse": None, "mae": None})
     baselines = {name: one for name, one in errors.items() if name != MODEL}
     return {**own, "n_cold": n_cold, "baselines": baselines}
-
-
-def _say_errors(args: Args, errors: Errors, n_cold: int, n_test: int) -> None:
-    cold = f", {n_cold:,} of them cold" if n_cold else ""
-    own, biases = errors[MODEL]["rmse"], errors["BiasBaseline"]["rmse"]
-    side = "below" if own < biases else "above"
-    percent = 100 * abs(own / biases - 1)
-    rows = [[name, f"{one['rmse']:.4f}", f"{one['mae']:.4f}"] for name, one in errors.items()]
-    _say(args, f"test    {n_test:,} held-out ratings (seed {args.seed}){cold}", "")
-    _say(args, indented(table(["model", "RMSE", "MAE"], rows)), "")
-    if n_cold:
-        _say(args, "A rating is cold where its user or its item has no training rating.")
-    _say(args, f"AutoRec's RMSE is {percent:.1f} % {side} that of the biases.")
-
-
-def _passes(model: AutoRec, seconds: float) -> str:
-    unit = "epoch" if model.solver in ("adam", "sgd") else "iteration"
-    plural = "" if model.n_iter_ == 1 else "s"
-    return f"{model.n_iter_} {unit}{plural} took {duration(seconds)}"
-
-
-def _say_saved(args: Args, path: Path, training: Ratings) -> None:
-    """Say what was saved and what to do with it."""
-    _say(args, "", f"saved   {path} ({file_size(path.stat().st_size)})")
-    if args.test_size > 0:
-        _say(args, "        trained without the held-out ratings; --test-size 0 uses them too")
-    words = ["autorec-np", "recommend", str(path), "--user", str(training.user_ids[0])]
-    _say(args, f"next    {shlex.join(words)}")
-
-
-def _shown_parameters(model: Recommender) -> dict[str, Any]:
-    return {name: value for name, value in model.get_params().items() if name != "callbacks"}
-
-
-def _list_lines(one: dict[str, Any]) -> list[str]:
-    """Return a user's recommendations as lines; titles are cut to the width of a terminal."""
-    found = one["items"]
-    n_rated = one["n_rated"]
-    items = "item" if len(found) == 1 else "items"
-    heading = f"{len(found)} {items} for user {one['user']}, who rated {n_rated:,}"
-    if not found:
-        return [f"{heading}: no item is left"]
-    rows = [
-        [str(rank), f"{entry['score']:.2f}", str(entry["item"])]
-        for rank, entry in enumerate(found, 1)
-    ]
-    header = ["", "score", "item"]
-    if any(entry["title"] for entry in found):
-        header.append("title")
-        for row, entry in zip(rows, found, strict=True):
-            row.append(entry["title"] or "")
-    lines = indented(table(header, rows, left=(3,))).split("\n")
-    if sys.stdout.isatty():
-        width = shutil.get_terminal_size().columns
-        lines = [shortened(line, width) for line in lines]
-    return [heading, "", *lines]

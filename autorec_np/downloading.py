@@ -16,11 +16,11 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, TextIO
-from urllib.parse import urljoin, urlsplit
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     import requests
@@ -35,12 +35,9 @@ __all__ = ["ArchiveError", "DownloadError", "download", "extract"]
 logger = logging.getLogger(__name__)
 
 _CHUNK = 8192  # bytes; also how often the time limit is looked at, so not larger
-_COPY_CHUNK = 1 << 20
 _MAX_REDIRECTS = 5
 _LOCK_POLL = 0.05  # seconds
-_PROGRESS_INTERVAL = 0.2  # seconds
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-_NOT_PERMITTED = (errno.EACCES, errno.EPERM, errno.EROFS)
+_ARCHIVE_ERRNOS = (errno.EINVAL, errno.EEXIST, errno.ENOTDIR)
 _PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
@@ -58,19 +55,19 @@ class _Broken(Exception):
 
 @dataclass(frozen=True)
 class _Request:
-    """One file to fetch: where from, where to, and what is known of it beforehand."""
+    """One file to fetch: where from, where to, what is known of it, and until when to try."""
 
     url: str
     destination: Path
     size: int | None
-    md5: str | None
-    sha256: str | None
+    hashes: dict[str, str]
     max_bytes: int | None
+    deadline: float  # in seconds of `time.monotonic`
 
     @property
     def pinned(self) -> bool:
         """Whether a hash will tell any other content apart, whoever delivers it."""
-        return self.md5 is not None or self.sha256 is not None
+        return bool(self.hashes)
 
     @property
     def part(self) -> Path:
@@ -86,19 +83,12 @@ class _Request:
             f"and place it at {self.destination}."
         )
 
-
-@dataclass(frozen=True)
-class _Patience:
-    """How often and how long to try; `deadline` is in seconds of `time.monotonic`."""
-
-    retries: int
-    backoff: float
-    connect_timeout: float
-    read_timeout: float
-    deadline: float
-
-    def left(self) -> float:
-        return max(0.0, self.deadline - time.monotonic())
+    def left(self, reason: str = "the time limit for the whole transfer has passed") -> float:
+        """Return the seconds before the deadline; DownloadError with this reason after it."""
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise self.error(reason)
+        return left
 
 
 def download(
@@ -120,9 +110,9 @@ def download(
     """Fetch `url` to the file `destination`, which appears only when it is whole and verified.
 
     The bytes go to ``<destination>.part`` in the same folder, are checked there, and are then
-    renamed (atomically). A transfer that breaks off is resumed from the partial file; so is one
-    that an earlier call left behind, if the file is pinned by a hash. Of several processes that
-    ask for the same file at once one fetches it, the others wait and find it.
+    renamed (atomically). If the file is pinned by a hash, a transfer that broke off, in this call
+    or an earlier one, is resumed from the partial file; otherwise it begins anew. Of several
+    processes that ask for the same file at once one fetches it, the others wait and find it.
 
     Parameters
     ----------
@@ -166,222 +156,149 @@ def download(
     RuntimeWarning
         TLS failed and a pinned file was fetched over plain http.
     """
-    request = _Request(url, Path(destination), size, md5, sha256, max_bytes)
-    if request.destination.is_file():
-        return request.destination
+    destination = Path(destination)
+    if destination.is_file():
+        return destination
+    stated = {"md5": md5, "sha256": sha256}
+    hashes = {name: wanted.lower() for name, wanted in stated.items() if wanted is not None}
     deadline = time.monotonic() + total_timeout
-    patience = _Patience(retries, backoff, connect_timeout, read_timeout, deadline)
+    request = _Request(url, destination, size, hashes, max_bytes, deadline)
     try:
-        request.destination.parent.mkdir(parents=True, exist_ok=True)
-        with _exclusive(request, patience):
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        with _exclusive(request), closing(_ProgressLine(destination.name, progress)) as line:
             # Another process may have finished the file while this one waited for the lock.
-            if not request.destination.is_file():
-                _fetch_and_rename(request, patience, check, progress)
-    except DownloadError:
-        raise
+            if destination.is_file():
+                return destination
+            try:
+                _fetch(request, retries, backoff, (connect_timeout, read_timeout), line)
+                _verify(request, check)
+                os.replace(request.part, destination)
+            finally:
+                # Without a hash nothing could tell whether a later call may go on from these bytes.
+                if not request.pinned:
+                    request.part.unlink(missing_ok=True)
+            logger.info("%s is complete", destination)
     except OSError as error:
-        raise _explain_disk(request, error) from error
-    return request.destination
-
-
-def _fetch_and_rename(
-    request: _Request,
-    patience: _Patience,
-    check: Callable[[Path], None] | None,
-    progress: bool,
-) -> None:
-    logger.info("downloading %s to %s", request.url, request.destination)
-    try:
-        with _progress_line(request.destination.name, progress) as line:
-            _fetch(request, patience, line)
-        try:
-            _verify(request)
-            if check is not None:
-                check(request.part)
-        except (DownloadError, ValueError):
-            request.part.unlink(missing_ok=True)
+        if isinstance(error, DownloadError):
             raise
-        os.replace(request.part, request.destination)
-    except BaseException:
-        # Without a hash nothing could tell whether a later call may go on from these bytes.
-        if not request.pinned:
-            request.part.unlink(missing_ok=True)
-        raise
-    logger.info("%s is complete", request.destination)
+        raise request.error(
+            f"writing in {destination.parent} failed ({error.strerror or error})",
+            "Free space there, or choose a folder that you may write to",
+        ) from error
+    return destination
 
 
-def _fetch(request: _Request, patience: _Patience, line: _ProgressLine) -> None:
+def _fetch(
+    request: _Request,
+    retries: int,
+    backoff: float,
+    timeouts: tuple[float, float],
+    line: _ProgressLine,
+) -> None:
     """Fill the partial file: attempts, back-off, and the one fallback from TLS."""
     import requests
 
-    transfer = _Transfer(request, patience, line)
-    failures, longest = 0, _length(request.part)
-    with _session() as session:
+    logger.info("downloading %s to %s", request.url, request.destination)
+    url, failures, longest = request.url, 0, _length(request.part)
+    with requests.Session() as session:
+        session.max_redirects = _MAX_REDIRECTS
+        session.hooks["response"].append(_close_redirect)
         while True:
-            try:
-                transfer.attempt(session)
+            # Without a hash to tell, none of the partial file may be kept.
+            offset = _length(request.part) if request.pinned else 0
+            if request.size is not None and offset > request.size:
+                offset = 0
+            if offset and offset == request.size:
                 return
-            except requests.exceptions.SSLError as error:
-                transfer.url = _without_tls(request, transfer.url, error)
-                continue
+            headers = {"Accept-Encoding": "identity"}
+            if offset:
+                headers["Range"] = f"bytes={offset}-"
+            connect, read = (min(seconds, request.left()) for seconds in timeouts)
+            try:
+                try:
+                    response = session.get(
+                        url, headers=headers, stream=True, timeout=(connect, read)
+                    )
+                except requests.exceptions.SSLError as error:
+                    url = _without_tls(request, url, error)
+                    continue
+                with response:
+                    _receive(request, response, offset, line)
+                return
             except (
                 _Broken,
                 requests.exceptions.ConnectionError,
                 requests.exceptions.Timeout,
+                requests.exceptions.ChunkedEncodingError,
             ) as error:
                 reason, cause = _reason(error), error
-            except requests.exceptions.RequestException as error:
+            except (requests.exceptions.RequestException, ValueError) as error:
                 raise request.error(_reason(error), "Check the address") from error
             length = _length(request.part)
             failures = 1 if length > longest else failures + 1
             longest = max(longest, length)
-            if failures > patience.retries:
+            if failures > retries:
                 raise request.error(reason, "Check the network and try again later") from cause
-            wait = min(patience.backoff * 2 ** (failures - 1), patience.left())
+            wait = min(backoff * 2 ** (failures - 1), request.left())
             logger.info("%s: %s; next attempt in %.3g s", request.url, reason, wait)
             time.sleep(wait)
 
 
-def _session() -> requests.Session:
-    import requests
-
-    class Session(requests.Session):
-        """Leaves redirects alone. Requests would parse the target and read the body unbounded."""
-
-        def get_redirect_target(self, resp: requests.Response) -> None:
-            return None
-
-    return Session()
+def _close_redirect(response: requests.Response, **_: object) -> None:
+    """Leave the body of a redirect unread: requests reads it whole, however long it is."""
+    if response.is_redirect:
+        response.close()
 
 
-class _Transfer:
-    """The attempts at one file; remembers which version of it the partial file belongs to."""
+def _receive(
+    request: _Request, response: requests.Response, offset: int, line: _ProgressLine
+) -> None:
+    """Write the body to the partial file from `offset` on and check that it is whole."""
+    downgraded = any(one.url.startswith("http:") for one in (*response.history, response))
+    if request.url.startswith("https:") and downgraded and not request.pinned:
+        raise request.error(
+            f"the server redirects from https to {response.url}, and without a known hash the "
+            "content could not be trusted"
+        )
+    status = response.status_code
+    answer = f"the server answered HTTP {status} {response.reason}"
+    if status == 200:
+        offset = 0  # the whole file, be it that no range was asked for or that it was refused
+    elif status in (206, 416):
+        if not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
+            request.part.unlink(missing_ok=True)
+            raise _Broken(f"the server did not continue at byte {offset} (HTTP {status})")
+    elif status in _PASSING_STATUS:
+        raise _Broken(answer)
+    else:
+        raise request.error(answer, "Check the address")
+    rest = response.raw.length_remaining  # None where the server does not say
+    total = request.size if rest is None else offset + rest
+    if request.size not in (None, total):
+        raise request.error(
+            f"the server announces {total:,} bytes where {request.size:,} are expected, so it is "
+            "another file"
+        )
+    count = offset
+    _check_bound(request, total or 0)
+    with open(request.part, "ab" if offset else "wb") as file:
+        for chunk in response.iter_content(_CHUNK):
+            count += len(chunk)
+            _check_bound(request, count)
+            file.write(chunk)
+            line.update(count, total)
+            request.left()
+        file.flush()
+        os.fsync(file.fileno())
+    if total is not None and count < total:
+        raise _Broken(f"the connection broke off after {count:,} of {total:,} bytes")
 
-    def __init__(self, request: _Request, patience: _Patience, line: _ProgressLine) -> None:
-        self.request = request
-        self.patience = patience
-        self.line = line
-        self.url = request.url
-        self.validator: str | None = None
 
-    def attempt(self, session: requests.Session) -> None:
-        """Fetch what is missing; _Broken or a requests exception if that does not succeed."""
-        offset = self._usable_length()
-        if offset and offset == self.request.size:
-            return
-        with self._open(session, offset) as response:
-            status = response.status_code
-            if status == 200:
-                # The whole file, be it that no range was asked for or that it was refused.
-                self.validator = _validator(response)
-                total = _decimal(response.headers.get("Content-Length"))
-                self._copy(response, 0, total)
-            elif status == 206 and offset and self._continues(response, offset):
-                total = _content_range(response)[1]
-                self._copy(response, offset, total)
-            elif status in (206, 416):
-                self.request.part.unlink(missing_ok=True)
-                raise _Broken(f"the server did not continue at byte {offset} (HTTP {status})")
-            elif status in _PASSING_STATUS:
-                raise _Broken(f"the server answered HTTP {status} {response.reason}")
-            else:
-                raise self.request.error(
-                    f"the server answered HTTP {status} {response.reason}", "Check the address"
-                )
-
-    def _usable_length(self) -> int:
-        """Bytes of the partial file that may be kept."""
-        length = _length(self.request.part)
-        too_long = self.request.size is not None and length > self.request.size
-        if too_long or not (self.request.pinned or self.validator):
-            return 0
-        return length
-
-    def _open(self, session: requests.Session, offset: int) -> requests.Response:
-        """Send the request and follow redirects one by one, each checked."""
-        headers = {"Accept-Encoding": "identity"}
-        if offset:
-            headers["Range"] = f"bytes={offset}-"
-            if self.validator:
-                headers["If-Range"] = self.validator
-        url = self.url
-        for _ in range(_MAX_REDIRECTS + 1):
-            left = self.patience.left()
-            if not left:
-                raise self._timed_out()
-            response = session.get(
-                url,
-                headers=headers,
-                stream=True,
-                allow_redirects=False,
-                timeout=(
-                    min(self.patience.connect_timeout, left),
-                    min(self.patience.read_timeout, left),
-                ),
-            )
-            if not response.is_redirect:
-                return response
-            response.close()
-            url = self._redirected(url, response.headers["Location"])
-        raise self.request.error(f"more than {_MAX_REDIRECTS} redirects", "Check the address")
-
-    def _redirected(self, url: str, location: str) -> str:
-        try:
-            target = urljoin(url, location)
-            scheme = urlsplit(target).scheme
-        except ValueError:
-            target, scheme = location, ""
-        if scheme not in ("http", "https"):
-            raise self.request.error(f"the server redirects to {target!r}", "Check the address")
-        if scheme == "http" and urlsplit(url).scheme == "https" and not self.request.pinned:
-            raise self.request.error(
-                f"the server redirects from https to {target}, and without a known hash the "
-                "content could not be trusted"
-            )
-        return target
-
-    def _continues(self, response: requests.Response, offset: int) -> bool:
-        """Whether a partial answer starts at `offset` of the very file begun before."""
-        start, total = _content_range(response)
-        tag = response.headers.get("ETag")
-        changed = tag is not None and _is_strong(self.validator) and tag != self.validator
-        other = self.request.size is not None and total not in (None, self.request.size)
-        return start == offset and not changed and not other
-
-    def _copy(self, response: requests.Response, offset: int, total: int | None) -> None:
-        """Write the body to the partial file from `offset` on and check that it is whole."""
-        size = self.request.size
-        limit = size if size is not None else self.request.max_bytes
-        if size is not None and total not in (None, size):
-            raise self.request.error(
-                f"the server announces {total:,} bytes where {size:,} are expected, so it is "
-                "another file"
-            )
-        if limit is not None and total is not None and total > limit:
-            raise self._too_long(limit)
-        count = offset
-        with open(self.request.part, "ab" if offset else "wb") as file:
-            for chunk in _body(response):
-                count += len(chunk)
-                if limit is not None and count > limit:
-                    raise self._too_long(limit)
-                file.write(chunk)
-                self.line.update(count, total if total is not None else size)
-                if not self.patience.left():
-                    raise self._timed_out()
-            file.flush()
-            os.fsync(file.fileno())
-        whole = total if total is not None else size
-        if whole is not None and count < whole:
-            raise _Broken(f"the connection broke off after {count:,} of {whole:,} bytes")
-
-    def _too_long(self, limit: int) -> DownloadError:
-        self.request.part.unlink(missing_ok=True)
-        return self.request.error(f"the server sends more than {limit:,} bytes")
-
-    def _timed_out(self) -> DownloadError:
-        kept = " (a further call goes on from the partial file)" if self.request.pinned else ""
-        return self.request.error(f"the time limit for the whole transfer has passed{kept}")
+def _check_bound(request: _Request, count: int) -> None:
+    limit = request.max_bytes if request.size is None else request.size
+    if limit is not None and count > limit:
+        request.part.unlink(missing_ok=True)
+        raise request.error(f"the server sends more than {limit:,} bytes")
 
 
 def _without_tls(request: _Request, url: str, error: Exception) -> str:
@@ -398,128 +315,65 @@ def _without_tls(request: _Request, url: str, error: Exception) -> str:
         f"{url}: {reason}; falling back to plain http, because the content is verified by its "
         "hash.",
         RuntimeWarning,
-        stacklevel=5,
+        stacklevel=4,
     )
     return parts._replace(scheme="http").geturl()
 
 
-def _verify(request: _Request) -> None:
-    """Compare the partial file with the size and the hashes that are known."""
-    length = _length(request.part)
-    if request.size is not None and length != request.size:
-        raise request.error(f"{length:,} bytes arrived where {request.size:,} are expected")
-    digests = {
-        name: (hashlib.new(name, usedforsecurity=False), wanted.lower())
-        for name, wanted in (("sha256", request.sha256), ("md5", request.md5))
-        if wanted is not None
-    }
-    if not digests:
-        return
+def _verify(request: _Request, check: Callable[[Path], None] | None) -> None:
+    """Compare the hashes and call `check`; delete the partial file where it is another one."""
+    digests = {name: hashlib.new(name, usedforsecurity=False) for name in request.hashes}
     with open(request.part, "rb") as file:
-        while chunk := file.read(_COPY_CHUNK):
-            for digest, _ in digests.values():
+        while chunk := file.read(1 << 20):
+            for digest in digests.values():
                 digest.update(chunk)
-    for name, (digest, wanted) in digests.items():
-        if digest.hexdigest() != wanted:
-            raise request.error(
-                f"the content has {name} {digest.hexdigest()} where {wanted} is expected; it was "
-                "deleted"
-            )
-
-
-def _body(response: requests.Response) -> Iterator[bytes]:
-    """The chunks of the body. TLS that fails only here is a broken connection, no bad TLS."""
-    import requests
-
-    broken = (requests.exceptions.ChunkedEncodingError, requests.exceptions.SSLError)
     try:
-        yield from response.iter_content(_CHUNK)
-    except broken as error:
-        raise _Broken(f"the connection broke off ({_reason(error)})") from error
+        for name, digest in digests.items():
+            if digest.hexdigest() != request.hashes[name]:
+                raise request.error(
+                    f"the content has {name} {digest.hexdigest()} where {request.hashes[name]} is "
+                    "expected; it was deleted"
+                )
+        if check is not None:
+            check(request.part)
+    except (DownloadError, ValueError):
+        request.part.unlink(missing_ok=True)
+        raise
 
 
 def _length(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
-
-
-def _decimal(text: str | None) -> int | None:
-    return int(text) if text is not None and re.fullmatch("[0-9]{1,18}", text) else None
-
-
-def _content_range(response: requests.Response) -> tuple[int | None, int | None]:
-    """First byte and total length that a partial answer states; None for what it does not."""
-    header = response.headers.get("Content-Range", "")
-    match = re.fullmatch(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)", header)
-    return (int(match[1]), _decimal(match[2])) if match else (None, None)
-
-
-def _is_strong(validator: str | None) -> bool:
-    return validator is not None and validator.startswith('"')
-
-
-def _validator(response: requests.Response) -> str | None:
-    """What If-Range may carry: a strong ETag, else the date of the last change."""
-    tag = response.headers.get("ETag")
-    return tag if _is_strong(tag) else response.headers.get("Last-Modified")
+    return path.stat().st_size if path.exists() else 0
 
 
 def _reason(error: BaseException) -> str:
     """The innermost message: requests wraps urllib3's, which wraps that of the system."""
-    inner: object = error
-    for _ in range(5):
-        arguments = getattr(inner, "args", ())
-        deeper = getattr(inner, "reason", None) or (arguments[0] if arguments else None)
-        if not isinstance(deeper, BaseException):
-            break
-        inner = deeper
-    text = str(inner) or type(inner).__name__
+    while isinstance(
+        inner := getattr(error, "reason", None) or next(iter(error.args), None), BaseException
+    ):
+        error = inner
     # urllib3 begins some messages with the representation of its connection.
-    return re.sub(r"^(<[^>]*>|HTTPS?Connection\w*\([^)]*\)): ", "", text).rstrip(".")
-
-
-def _explain_disk(request: _Request, error: OSError) -> DownloadError:
-    folder = request.destination.parent
-    if error.errno in _DISK_FULL:
-        return request.error(
-            f"the disk that holds {folder} is full", "Free space there, choose another folder"
-        )
-    if error.errno in _NOT_PERMITTED:
-        return request.error(
-            f"no permission to write in {folder} ({error.strerror})",
-            "Choose a folder that you may write to",
-        )
-    return request.error(f"writing in {folder} failed ({error})", "Choose another folder")
+    text = re.sub(r"^(<[^>]*>|HTTPS?Connection\w*\([^)]*\)): ", "", str(error))
+    return text.rstrip(".") or type(error).__name__
 
 
 # --- one process at a time ------------------------------------------------------------------
 
 
 @contextmanager
-def _exclusive(request: _Request, patience: _Patience) -> Iterator[None]:
+def _exclusive(request: _Request) -> Iterator[None]:
     """Hold the lock of a destination. The system frees it if the process dies, however it dies."""
-    descriptor = _acquire(request, patience)
-    try:
-        yield
-    finally:
-        _release(descriptor, request.lock)
-
-
-def _acquire(request: _Request, patience: _Patience) -> int:
     waiting = False
     while True:
-        descriptor = os.open(request.lock, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            if _try_lock(descriptor) and _is_at(descriptor, request.lock):
-                return descriptor
-        except BaseException:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)
-        if not patience.left():
-            raise request.error(f"another process has held {request.lock} for too long")
+        with open(request.lock, "ab") as file:
+            # A locked file that is no longer at its path was removed by its last holder.
+            if _try_lock(file.fileno()) and _is_at(file.fileno(), request.lock):
+                try:
+                    yield
+                    return
+                finally:
+                    with suppress(OSError):  # Windows does not remove an open file: it stays
+                        request.lock.unlink()
+        request.left(f"another process has held {request.lock} for too long")
         if not waiting:
             logger.info("waiting for another process that downloads %s", request.destination)
             waiting = True
@@ -527,79 +381,46 @@ def _acquire(request: _Request, patience: _Patience) -> int:
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
-    """Whether the locked file is still the one at `path`: its last holder may have removed it."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(path))
     except FileNotFoundError:
         return False
 
 
-if sys.platform == "win32":
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
+def _try_lock(descriptor: int) -> bool:
+    try:
+        if sys.platform == "win32":
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-    def _release(descriptor: int, path: Path) -> None:
-        # The file stays: Windows does not remove what another process has open.
-        os.close(descriptor)
-
-else:
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
+        else:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def _release(descriptor: int, path: Path) -> None:
-        with suppress(OSError):
-            os.unlink(path)
-        os.close(descriptor)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
 
 
 # --- progress -------------------------------------------------------------------------------
 
 
 class _ProgressLine:
-    """One line of text, rewritten in place; silent without a stream."""
+    """One line of text, rewritten in place, where it is wanted and stderr is a terminal."""
 
-    def __init__(self, name: str, stream: TextIO | None) -> None:
-        self.name = name
-        self.stream = stream
-        self.next_time = 0.0
-        self.begun = False
+    def __init__(self, name: str, wanted: bool) -> None:
+        terminal = wanted and sys.stderr is not None and sys.stderr.isatty()
+        self.stream = sys.stderr if terminal else None
+        self.name, self.shown = name, ""
 
     def update(self, count: int, total: int | None) -> None:
-        now = time.monotonic()
-        if self.stream is None or (now < self.next_time and count != total):
-            return
-        self.next_time = now + _PROGRESS_INTERVAL
         done = f"{count / 1e6:.1f} MB"
         if total:
             done = f"{100 * count // total:3d} %  {count / 1e6:.1f} of {total / 1e6:.1f} MB"
-        self.stream.write(f"\r{self.name}  {done:<40}")
-        self.stream.flush()
-        self.begun = True
+        if self.stream is not None and done != self.shown:
+            self.stream.write(f"\r{self.name}  {done:<40}")
+            self.stream.flush()
+            self.shown = done
 
     def close(self) -> None:
-        if self.stream is not None and self.begun:
+        if self.stream is not None and self.shown:
             self.stream.write("\n")
-            self.stream.flush()
-
-
-@contextmanager
-def _progress_line(name: str, wanted: bool) -> Iterator[_ProgressLine]:
-    stream = sys.stderr if wanted and sys.stderr is not None and sys.stderr.isatty() else None
-    line = _ProgressLine(name, stream)
-    try:
-        yield line
-    finally:
-        line.close()
 
 
 # --- archives -------------------------------------------------------------------------------
@@ -611,13 +432,12 @@ def extract(
     *,
     members: Collection[str] | None = None,
     max_bytes: int,
-    max_members: int = 1000,
 ) -> Path:
     """Unpack a zip archive into the new folder `folder`, which appears only when it is complete.
 
     The whole archive is refused if any of its members has an absolute path, a drive letter, a
-    backslash or a ".." in its name, is a symbolic link or another special file, is encrypted,
-    or has the name of another member (also if only the case differs).
+    backslash, a control character or a ".." in its name, or is a symbolic link or another special
+    file.
 
     Parameters
     ----------
@@ -628,9 +448,7 @@ def extract(
     members : collection of str, optional
         The names of the members to unpack; all by default.
     max_bytes : int
-        Bound on the bytes of the unpacked members together, those declared and those written.
-    max_members : int
-        Bound on the number of members of the archive.
+        Bound on the bytes of the unpacked members together.
 
     Returns
     -------
@@ -640,7 +458,8 @@ def extract(
     Raises
     ------
     ArchiveError
-        The archive is damaged, unsafe, too large, or lacks one of `members`.
+        The archive is damaged, unsafe, encrypted, too large, lacks one of `members` or has it
+        twice.
     OSError
         The archive cannot be read, or the folder exists or cannot be written.
     """
@@ -649,140 +468,72 @@ def extract(
         raise FileExistsError(f"{folder} exists; extract unpacks into a new folder only.")
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        with _readable(archive), zipfile.ZipFile(archive) as opened:
-            infos = _checked_members(archive, opened.infolist(), max_members)
-            chosen = _chosen(archive, infos, members)
-            if sum(info.file_size for info in chosen) > max_bytes:
-                raise ArchiveError(
-                    f"{archive} unpacks to more than the {max_bytes:,} bytes that are accepted; "
-                    "it is not the expected archive."
-                )
-            for info in chosen:
-                _copy_member(archive, opened, info, temporary)
+        with _refusing(archive), zipfile.ZipFile(archive) as opened:
+            for info in _chosen(opened.infolist(), members, max_bytes):
+                target = temporary / info.filename
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with opened.open(info) as source, open(target, "xb") as file:
+                    shutil.copyfileobj(source, file)
+                    if file.tell() != info.file_size:
+                        raise zipfile.BadZipFile(f"{info.filename} is shorter than it declares")
         os.rename(temporary, folder)
-    except BaseException as error:
+    except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
-        if isinstance(error, OSError) and error.errno in _DISK_FULL:
-            raise OSError(
-                error.errno,
-                f"the disk is full, so {archive} could not be unpacked; free space there, or "
-                "unpack the archive yourself in another place",
-                str(folder),
-            ) from error
         raise
     return folder
 
 
 @contextmanager
-def _readable(archive: Path) -> Iterator[None]:
-    """Turn what `zipfile` raises for a damaged archive into ArchiveError."""
+def _refusing(archive: Path) -> Iterator[None]:
+    """Make an ArchiveError that names the archive of whatever is wrong with it."""
     try:
         yield
-    except ArchiveError:
-        raise
     except (
         zipfile.BadZipFile,
         zlib.error,
+        ArithmeticError,
         EOFError,
-        NotImplementedError,
-        OverflowError,
         RuntimeError,
         ValueError,
         OSError,
     ) as error:
-        # A wrong offset in the archive ends in a seek that the system calls invalid.
-        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+        # Seeking before the start, and a file in the place of another or of a folder.
+        if isinstance(error, OSError) and error.errno not in _ARCHIVE_ERRNOS:
             raise
+        reason = str(error)
+        if not isinstance(error, ArchiveError):
+            reason = f"is not a readable zip archive ({reason or type(error).__name__})"
         raise ArchiveError(
-            f"{archive} is not a readable zip archive ({error or type(error).__name__}); it is "
-            "damaged or incomplete. Delete it and fetch it anew."
+            f"{archive} {reason}; it is damaged, unsafe or not the expected archive, and none of "
+            "it was unpacked. Delete it and fetch it anew, from a source that you trust."
         ) from error
 
 
-def _unsafe(archive: Path, name: str, reason: str) -> ArchiveError:
-    return ArchiveError(
-        f"{archive}: member {name!r} {reason}; the archive is not safe to unpack and none of it "
-        "was. Fetch it anew from a source that you trust."
-    )
-
-
-def _checked_members(
-    archive: Path, infos: list[zipfile.ZipInfo], max_members: int
-) -> list[zipfile.ZipInfo]:
-    if len(infos) > max_members:
-        raise ArchiveError(
-            f"{archive} has {len(infos):,} members where at most {max_members:,} are accepted."
-        )
-    files: set[str] = set()
-    seen: set[str] = set()
-    for info in infos:
-        # The original name: `filename` is already cut at a NUL.
-        name = info.orig_filename
-        _check_name(archive, name)
-        _check_kind(archive, info)
-        key = name.rstrip("/").casefold()
-        if key in seen:
-            raise _unsafe(archive, name, "occurs twice")
-        seen.add(key)
-        if not info.is_dir():
-            files.add(key)
-    for key in seen:
-        if any(str(parent) in files for parent in PurePosixPath(key).parents):
-            raise _unsafe(archive, key, "lies inside another member that is a file")
-    return infos
-
-
-def _check_name(archive: Path, name: str) -> None:
-    parts = name.removesuffix("/").split("/")
-    if name.startswith("/") or ":" in name:
-        raise _unsafe(archive, name, "has an absolute path or a drive letter")
-    if "\\" in name or any(ord(character) < 32 for character in name):
-        raise _unsafe(archive, name, "has a backslash or a control character in its name")
-    if any(part in ("", ".", "..") for part in parts):
-        raise _unsafe(archive, name, "has an empty, '.' or '..' part in its path")
-
-
-def _check_kind(archive: Path, info: zipfile.ZipInfo) -> None:
-    kind = stat.S_IFMT(info.external_attr >> 16)
-    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise _unsafe(archive, info.filename, "is a symbolic link or another special file")
-    if info.flag_bits & 0x1:
-        raise _unsafe(archive, info.filename, "is encrypted")
-    # The others are decompressed without a bound on memory.
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise _unsafe(archive, info.filename, "is neither stored nor deflated")
-
-
 def _chosen(
-    archive: Path, infos: list[zipfile.ZipInfo], members: Collection[str] | None
+    infos: list[zipfile.ZipInfo], members: Collection[str] | None, max_bytes: int
 ) -> list[zipfile.ZipInfo]:
-    if members is None:
-        return infos
-    by_name = {info.filename: info for info in infos}
-    missing = sorted(set(members) - set(by_name))
+    """Return the files to unpack; ArchiveError if the archive is not safe, or not the right one."""
+    for info in infos:
+        name = info.orig_filename  # `filename` is already cut at a NUL
+        parts = name.removesuffix("/").split("/")
+        plain = not re.search(r"[\\:\x00-\x1f]", name) and {"", ".", ".."}.isdisjoint(parts)
+        kind = stat.S_IFMT(info.external_attr >> 16)
+        # Other compressions are undone without a bound on memory.
+        for fits, needed in (
+            (plain, "a relative path without '..', drive letter, backslash or control character"),
+            (kind in (0, stat.S_IFREG, stat.S_IFDIR), "a regular file or a folder"),
+            (
+                info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED),
+                "stored or deflated",
+            ),
+        ):
+            if not fits:
+                raise ArchiveError(f"has the member {name!r}, which is not {needed}")
+    missing = sorted(set(members or ()) - {info.filename for info in infos})
     if missing:
-        raise ArchiveError(
-            f"{archive} lacks {', '.join(missing)}; it is not the expected archive, or not all of "
-            "it. Delete it and fetch it anew."
-        )
-    return [by_name[name] for name in sorted(set(members))]
-
-
-def _copy_member(
-    archive: Path, opened: zipfile.ZipFile, info: zipfile.ZipInfo, folder: Path
-) -> None:
-    """Unpack one member below `folder`, never more than its declared bytes."""
-    target = folder.joinpath(*PurePosixPath(info.filename).parts)
-    if info.is_dir():
-        target.mkdir(parents=True, exist_ok=True)
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    count = 0
-    with opened.open(info) as source, open(target, "xb") as file:
-        while chunk := source.read(_COPY_CHUNK):
-            count += len(chunk)
-            if count > info.file_size:
-                raise _unsafe(archive, info.filename, "unpacks to more bytes than it declares")
-            file.write(chunk)
-    if count != info.file_size:
-        raise zipfile.BadZipFile(f"{info.filename} has {count} of {info.file_size} bytes")
+        raise ArchiveError(f"lacks {', '.join(missing)}")
+    files = [info for info in infos if not info.is_dir()]
+    chosen = [info for info in files if members is None or info.filename in members]
+    if sum(info.file_size for info in chosen) > max_bytes:
+        raise ArchiveError(f"unpacks to more than the {max_bytes:,} bytes that are accepted")
+    return chosen

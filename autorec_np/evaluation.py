@@ -1,16 +1,12 @@
 """Evaluation that cannot leak: fit on the training part, predict test *pairs*, pool the errors.
 
-Three rules hold for every function here:
-
-* ``fit`` receives the training ratings and nothing else; ``predict`` receives the user and item ids
-  of the test pairs, never their ratings. A test pair that is also a training pair is an error.
-* RMSE and MAE are pooled over *all* test pairs. Cold pairs (the user or the item has no training
-  rating) count like the others, and their number is reported.
+* ``fit`` receives the training ratings and nothing else; ``predict`` the user and item ids of the
+  test pairs, never their ratings. A test pair that is also a training pair is an error.
+* RMSE and MAE are pooled over *all* test pairs, those that are cold (the user or the item has no
+  training rating) among them; their number is reported.
 * The model that is passed in is a recipe: a fresh copy is fitted for every split.
-
-:func:`evaluate` takes one split, :func:`cross_validate` folds, :func:`evaluate_repeats` repeated
-random splits. The last two also take several models and evaluate all of them on the same splits, so
-that a difference between two models is not a difference between two splits.
+* Several models are evaluated on the same splits, so that a difference between two models is not a
+  difference between two splits.
 """
 
 from __future__ import annotations
@@ -19,16 +15,16 @@ import copy
 import logging
 import numbers
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol, TypeAlias, TypeVar, overload
+from typing import Any, Protocol, TypeAlias, overload
 
 import numpy as np
-from numpy.typing import NDArray
 
 from autorec_np._validation import RandomState, check_integer, check_random_state
 from autorec_np.metrics import MeanInterval, mae, mean_and_interval, rmse
 from autorec_np.ratings import as_ratings
+from autorec_np.reporting import table
 from autorec_np.splitting import k_fold, train_test_split
 
 __all__ = [
@@ -53,10 +49,8 @@ class Model(Protocol):
     def get_params(self, deep: bool = ...) -> dict[str, Any]: ...
 
 
-AnyModel = TypeVar("AnyModel", bound=Model)
 Split: TypeAlias = tuple[Any, Any]
-NamedSplit: TypeAlias = tuple[str, Split]
-Pairs: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]
+NamedSplits: TypeAlias = Iterable[tuple[object, Split]]
 
 
 @dataclass(frozen=True)
@@ -114,12 +108,12 @@ class CrossValidation:
     @property
     def rmse(self) -> MeanInterval:
         """Mean RMSE over the splits with its 95 % confidence interval."""
-        return mean_and_interval([result.rmse for result in self.evaluations])
+        return mean_and_interval([one.rmse for one in self.evaluations])
 
     @property
     def mae(self) -> MeanInterval:
         """Mean MAE over the splits with its 95 % confidence interval."""
-        return mean_and_interval([result.mae for result in self.evaluations])
+        return mean_and_interval([one.mae for one in self.evaluations])
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as a JSON-able dict: the means, and one entry per split."""
@@ -127,8 +121,8 @@ class CrossValidation:
             "rmse": self.rmse.to_dict(),
             "mae": self.mae.to_dict(),
             "splits": [
-                {"name": name, **result.to_dict()}
-                for name, result in zip(self.splits, self.evaluations, strict=True)
+                {"name": name, **one.to_dict()}
+                for name, one in zip(self.splits, self.evaluations, strict=True)
             ],
         }
 
@@ -136,35 +130,23 @@ class CrossValidation:
         rows = [
             [
                 name,
-                f"{result.rmse:.4f}",
-                f"{result.mae:.4f}",
-                f"{result.n_test:,}",
-                f"{result.n_cold:,}",
-                f"{result.fit_seconds:.2f}",
-                f"{result.predict_seconds:.2f}",
+                f"{one.rmse:.4f}",
+                f"{one.mae:.4f}",
+                f"{one.n_test:,}",
+                f"{one.n_cold:,}",
+                f"{one.fit_seconds:.2f}",
+                f"{one.predict_seconds:.2f}",
             ]
-            for name, result in zip(self.splits, self.evaluations, strict=True)
+            for name, one in zip(self.splits, self.evaluations, strict=True)
         ]
         rows.append(["mean", f"{self.rmse.mean:.4f}", f"{self.mae.mean:.4f}"])
         if len(self.splits) > 1:
             rows.append(["95 % CI", *(f"±{x.half_width:.4f}" for x in (self.rmse, self.mae))])
-        return _table(["split", "RMSE", "MAE", "test", "cold", "fit s", "predict s"], rows)
+        return table(["split", "RMSE", "MAE", "test", "cold", "fit s", "predict s"], rows)
 
 
-class Comparison(Mapping[str, CrossValidation]):
-    """The results of several models on the same splits: a mapping name -> CrossValidation."""
-
-    def __init__(self, results: Mapping[str, CrossValidation]) -> None:
-        self._results = dict(results)
-
-    def __getitem__(self, name: str) -> CrossValidation:
-        return self._results[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._results)
-
-    def __len__(self) -> int:
-        return len(self._results)
+class Comparison(dict[str, CrossValidation]):
+    """The results of several models on the same splits: a dict name -> CrossValidation."""
 
     def difference(self, first: str, second: str) -> MeanInterval:
         """Mean over the splits of RMSE(first) - RMSE(second), with its 95 % confidence interval.
@@ -183,16 +165,19 @@ class Comparison(Mapping[str, CrossValidation]):
     def __str__(self) -> str:
         rows = []
         for name, result in self.items():
+            single = len(result.splits) == 1
+            means = [
+                f"{x.mean:.4f}" + ("" if single else f" ± {x.half_width:.4f}")
+                for x in (result.rmse, result.mae)
+            ]
             fit_seconds = np.mean([one.fit_seconds for one in result.evaluations])
             n_cold = sum(one.n_cold for one in result.evaluations)
             n_test = sum(one.n_test for one in result.evaluations)
-            means = (_short_interval(result.rmse), _short_interval(result.mae))
             rows.append([name, *means, f"{n_test:,}", f"{n_cold:,}", f"{fit_seconds:.2f}"])
         n_splits = len(next(iter(self.values())).splits)
         over = "one split" if n_splits == 1 else f"mean ± 95 % CI over {n_splits} splits"
-        return f"{over}; test and cold pairs in all\n" + _table(
-            ["model", "RMSE", "MAE", "test", "cold", "fit s"], rows
-        )
+        columns = ["model", "RMSE", "MAE", "test", "cold", "fit s"]
+        return f"{over}; test and cold pairs in all\n{table(columns, rows)}"
 
 
 def evaluate(model: Model, train: Any, test: Any) -> Evaluation:
@@ -219,24 +204,33 @@ def evaluate(model: Model, train: Any, test: Any) -> Evaluation:
     TypeError
         If `model` cannot be copied, or its ids in `train` and `test` are of different kinds.
     """
-    train_ratings, test_ratings = as_ratings(train), as_ratings(test)
-    for name, part in (("train", train_ratings), ("test", test_ratings)):
+    training, test = as_ratings(train), as_ratings(test)
+    for name, part in (("train", training), ("test", test)):
         if len(part) == 0:
             raise ValueError(f"{name} holds no ratings; at least one is needed in both parts.")
-    users, items, ratings = test_ratings.triples()
-    # Positions in the training part, -1 where it lacks the id: they say what is seen and what is
-    # cold there, whatever the model thinks.
-    test_pairs = train_ratings.user_positions(users), train_ratings.item_positions(items)
-    train_pairs = train_ratings.positions()[:2]
-    _check_disjoint(train_pairs, test_pairs, train_ratings.n_items)
-    n_cold = _count_cold(train_pairs, test_pairs, train_ratings.shape)
+    users, items, ratings = test.triples()
+    # Positions in the training part, -1 for an id that it lacks: they tell what is cold there,
+    # whatever the model thinks.
+    trained_rows, trained_columns = training.positions()[:2]
+    rows, columns = training.user_positions(users), training.item_positions(items)
+    is_warm = np.isin(rows, trained_rows) & np.isin(columns, trained_columns)
+    trained_pairs = trained_rows * training.n_items + trained_columns
+    n_shared = np.count_nonzero(
+        np.isin((rows * training.n_items + columns)[is_warm], trained_pairs)
+    )
+    if n_shared:
+        raise ValueError(
+            f"{n_shared} of the {len(ratings)} test pairs are also training pairs, so the error "
+            f"would be too small; use parts without a common (user, item), as the functions of "
+            f"autorec_np.splitting make them. For the training error use model.score."
+        )
 
     fresh_model = _copy_unfitted(model)
     start = time.perf_counter()
-    fresh_model.fit(train_ratings)
+    fresh_model.fit(training)
     fitted = time.perf_counter()
     predicted = np.asarray(fresh_model.predict(users, items))
-    predicted_at = time.perf_counter()
+    end = time.perf_counter()
     if predicted.shape != ratings.shape:
         raise ValueError(
             f"{type(model).__name__}.predict returned shape {predicted.shape} for {len(ratings)} "
@@ -245,11 +239,11 @@ def evaluate(model: Model, train: Any, test: Any) -> Evaluation:
     result = Evaluation(
         rmse=rmse(ratings, predicted),
         mae=mae(ratings, predicted),
-        n_train=len(train_ratings),
+        n_train=len(training),
         n_test=len(ratings),
-        n_cold=n_cold,
+        n_cold=int(np.count_nonzero(~is_warm)),
         fit_seconds=fitted - start,
-        predict_seconds=predicted_at - fitted,
+        predict_seconds=end - fitted,
     )
     logger.info("%s: %s", type(model).__name__, result)
     return result
@@ -301,7 +295,21 @@ def cross_validate(
     TypeError
         If `cv` is none of the above, or `ratings` is missing where they are needed.
     """
-    return _evaluate_all(model, _named_splits(ratings, cv, random_state))
+    splits: NamedSplits
+    if isinstance(cv, Mapping):
+        splits = cv.items()
+    elif isinstance(cv, numbers.Integral):
+        if ratings is None:
+            raise TypeError(f"cv={cv} asks for folds of the ratings, but ratings is None.")
+        splits = enumerate(k_fold(ratings, int(cv), random_state), 1)
+    elif isinstance(cv, Iterable):
+        splits = enumerate(cv, 1)
+    else:
+        raise TypeError(
+            f"cv must be an int, a mapping of names to (train, test), or an iterable of (train, "
+            f"test), got {type(cv).__name__}."
+        )
+    return _evaluate_all(model, splits)
 
 
 @overload
@@ -344,8 +352,8 @@ def evaluate_repeats(
     test_size : float or int
         As in :func:`autorec_np.splitting.train_test_split`.
     random_state : None, int or numpy.random.Generator
-        Seed of the first split. From None or a Generator the seeds of all splits are drawn; the
-        names of the splits tell them. The models keep their own seeds.
+        Seed of the first split; drawn from None or a Generator. The names of the splits tell it.
+        The models keep their own seeds.
 
     Returns
     -------
@@ -359,14 +367,18 @@ def evaluate_repeats(
         If an argument is out of range, and as :func:`evaluate`.
     """
     whole = as_ratings(ratings)
-    seeds = _split_seeds(check_integer("repeats", repeats, minimum=1), random_state)
+    repeats = check_integer("repeats", repeats, minimum=1)
+    generator = check_random_state(random_state)
+    if not isinstance(random_state, numbers.Integral):
+        random_state = int(generator.integers(2**32))
+    seeds = range(int(random_state), int(random_state) + repeats)
     return _evaluate_all(
         model, ((f"seed {seed}", train_test_split(whole, test_size, seed)) for seed in seeds)
     )
 
 
 def _evaluate_all(
-    model: Model | Mapping[str, Model], splits: Iterable[NamedSplit]
+    model: Model | Mapping[str, Model], splits: NamedSplits
 ) -> CrossValidation | Comparison:
     """Evaluate one model or several on each split; the splits are made, and dropped, one by one."""
     models: Mapping[str, Model] = model if isinstance(model, Mapping) else {"": model}
@@ -374,116 +386,32 @@ def _evaluate_all(
         raise ValueError("no model to evaluate: the mapping of names to models is empty.")
     names: list[str] = []
     results: dict[str, list[Evaluation]] = {name: [] for name in models}
-    for split_name, (train, test) in splits:
-        names.append(split_name)
-        for model_name, candidate in models.items():
-            logger.info("split %s%s", split_name, f", {model_name}" if model_name else "")
-            results[model_name].append(evaluate(candidate, train, test))
+    for split_name, split in splits:
+        if not isinstance(split, tuple | list) or len(split) != 2:
+            raise TypeError(
+                f"cv must bring pairs: split {split_name} must be a pair (train, test), got "
+                f"{split!r:.60}."
+            )
+        names.append(str(split_name))
+        for model_name, one in models.items():
+            logger.info("split %s, %s", split_name, model_name or type(one).__name__)
+            results[model_name].append(evaluate(one, *split))
     if not names:
         raise ValueError("no split to evaluate on: cv is empty; pass at least one (train, test).")
     validated = {name: CrossValidation(tuple(names), tuple(results[name])) for name in models}
     return Comparison(validated) if isinstance(model, Mapping) else validated[""]
 
 
-def _named_splits(ratings: Any, cv: object, random_state: RandomState) -> Iterable[NamedSplit]:
-    """Return the (name, (train, test)) that `cv` stands for."""
-    if isinstance(cv, Mapping):
-        return ((str(name), _check_split(name, split)) for name, split in cv.items())
-    if isinstance(cv, numbers.Integral):
-        if ratings is None:
-            raise TypeError(f"cv={cv} asks for folds of the ratings, but ratings is None.")
-        return _numbered(k_fold(ratings, int(cv), random_state))
-    if isinstance(cv, Iterable) and not isinstance(cv, (str, bytes)):
-        return _numbered(cv)
-    raise TypeError(
-        f"cv must be an int, a mapping of names to (train, test), or an iterable of (train, test), "
-        f"got {type(cv).__name__}."
-    )
-
-
-def _numbered(splits: Iterable[Any]) -> Iterator[NamedSplit]:
-    """Name the splits "1", "2", ..."""
-    for number, split in enumerate(splits, start=1):
-        yield str(number), _check_split(number, split)
-
-
-def _check_split(name: object, split: Any) -> Split:
-    """Return `split` if it is a pair; what its members are, `as_ratings` checks."""
-    if not (isinstance(split, (tuple, list)) and len(split) == 2):
-        raise TypeError(
-            f"split {name} must be a pair (train, test), got {type(split).__name__}"
-            + (f" of length {len(split)}." if isinstance(split, (tuple, list)) else ".")
-        )
-    return split[0], split[1]
-
-
-def _split_seeds(repeats: int, random_state: RandomState) -> list[int]:
-    """Return one seed per repeat: consecutive from an int, drawn otherwise."""
-    generator = check_random_state(random_state)
-    if isinstance(random_state, numbers.Integral):
-        return [int(random_state) + repeat for repeat in range(repeats)]
-    return [int(seed) for seed in generator.integers(2**32, size=repeats)]
-
-
-def _copy_unfitted(model: AnyModel) -> AnyModel:
+def _copy_unfitted(model: Model) -> Model:
     """Return a new, unfitted model with the parameters of `model`."""
-    if not callable(getattr(model, "get_params", None)):
+    if not hasattr(model, "get_params"):
         raise TypeError(
             f"the model must have get_params(deep=False), fit(R) and predict(users, items), got "
             f"{type(model).__name__}; several models are passed as a mapping of names to models."
         )
-    # Every fit would advance a Generator that it shares with the given model, so that the results
-    # depended on the order of the splits and of the models.
+    # A shared Generator would make the results depend on the order of the splits and the models.
     parameters = {
         name: copy.deepcopy(value) if isinstance(value, np.random.Generator) else value
         for name, value in model.get_params(deep=False).items()
     }
-    make: Callable[..., AnyModel] = type(model)
-    return make(**parameters)
-
-
-def _check_disjoint(train: Pairs, test: Pairs, n_items: int) -> None:
-    """Raise ValueError where a test pair is also a training pair."""
-    train_codes = np.sort(train[0] * n_items + train[1])
-    is_known = (test[0] >= 0) & (test[1] >= 0)
-    test_codes = test[0][is_known] * n_items + test[1][is_known]
-    place = np.searchsorted(train_codes, test_codes)
-    inside = place < len(train_codes)
-    n_shared = int(np.count_nonzero(train_codes[place[inside]] == test_codes[inside]))
-    if n_shared:
-        raise ValueError(
-            f"{n_shared} of the {len(is_known)} test pairs are also training pairs, so the error "
-            f"would be too small; use parts without a common (user, item), as the functions of "
-            f"autorec_np.splitting make them. For the training error use model.score."
-        )
-
-
-def _count_cold(train: Pairs, test: Pairs, shape: tuple[int, int]) -> int:
-    """Return the number of test pairs whose user or item has no training rating."""
-    is_cold = np.zeros(len(test[0]), dtype=bool)
-    for n, train_positions, test_positions in zip(shape, train, test, strict=True):
-        # The last place, that of the position -1 of an unknown id, is always zero.
-        n_ratings = np.bincount(train_positions, minlength=n + 1)
-        is_cold |= n_ratings[test_positions] == 0
-    return int(np.count_nonzero(is_cold))
-
-
-def _short_interval(interval: MeanInterval) -> str:
-    """Return "mean ± half width", or the mean alone where one value gives no interval."""
-    if interval.n == 1:
-        return f"{interval.mean:.4f}"
-    return f"{interval.mean:.4f} ± {interval.half_width:.4f}"
-
-
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    """Return aligned text: the first column to the left, the others to the right."""
-    width = len(header)
-    lines = [header, *([*row, *[""] * (width - len(row))] for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(width)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(size) if column == 0 else cell.rjust(size)
-            for column, (cell, size) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
+    return type(model)(**parameters)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn
 
 from autorec_np import __version__, commands
 from autorec_np.activations import ACTIVATIONS
@@ -27,21 +26,10 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{message} (see {self.prog} --help)")
 
 
-Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
-
-DATA_HELP = "a MovieLens name such as ml-100k (see fetch), or a file of ratings"
-
 OVERVIEW = """\
 AutoRec: rating prediction and recommendations with an autoencoder, in NumPy.
 
 commands:
-  demo        train on made-up ratings, check the gradient, recommend
-  fetch       find or download a MovieLens data set
-  train       train on a data set or a file, report errors, save the model
-  evaluate    the same over random splits or folds, with confidence intervals
-  predict     predict ratings of (user, item) pairs with a saved model
-  recommend   list the best items that a user has not rated
-  gradcheck   check the hand-derived gradients against numeric derivatives
 """
 
 OVERVIEW_END = """\
@@ -54,49 +42,59 @@ examples:
 exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted
 """
 
+# What each command does; the first line is also its line in the overview.
+
 DEMO = """\
-Make ratings from a known model, train a small AutoRec on 90 % of them, and
-show its errors on the rest beside two baselines and the best that any model
-can reach; check the gradient it was trained with; recommend. Needs no network
-and ends in seconds.
+train on made-up ratings, check the gradient, recommend
+
+The ratings come from a known model. A small AutoRec is trained on 90 % of
+them; its errors on the rest stand beside two baselines and the best that any
+model can reach. Needs no network and ends in seconds.
 """
 
 FETCH = """\
-Find a MovieLens data set in --data-home or $AUTOREC_NP_DATA or the per-user
-cache, download it if it is in none of them, and say what it holds.
+find or download a MovieLens data set
+
+Looks in --data-home or $AUTOREC_NP_DATA or the per-user cache, downloads what
+is in none of them, and says what the data set holds.
 """
 
 TRAIN = """\
-Train an AutoRec and report RMSE and MAE on held-out ratings, beside the global
-mean and the user and item biases.
+train on a data set or a file, report errors, save the model
 
---save stores the model that was measured: trained on the training part, with
-its ratings and, where the data set has them, titles. For the model to use, run
-again with --test-size 0, which trains on all ratings and reports no errors.
+RMSE and MAE on held-out ratings stand beside those of the global mean and of
+the user and item biases. --save stores the model that was measured: trained on
+the training part, with its ratings and, where the data set has them, titles.
+For the model to use, run again with --test-size 0, which trains on all ratings
+and reports no errors.
 """
 
 EVALUATE = """\
-Train and measure an AutoRec and two baselines on the same splits, and report
-mean errors with 95 % confidence intervals. By default as in the AutoRec paper:
-five random splits of the ratings into 90 % for training and 10 % for testing.
+train and measure over random splits or folds
+
+AutoRec and the two baselines see the same splits; mean errors come with 95 %
+confidence intervals. By default as in the AutoRec paper: five random splits of
+the ratings into 90 % for training and 10 % for testing.
 """
 
 PREDICT = """\
-Predict ratings with a saved model. Writes CSV: user, item, prediction, cold
-(1 where the user or the item has no training rating, so that the bias baseline
-answers; 0 elsewhere).
+predict ratings of (user, item) pairs with a saved model
+
+Writes CSV: user, item, prediction, cold (1 where the user or the item has no
+training rating, so that the bias baseline answers; 0 elsewhere).
 """
 
 RECOMMEND = """\
-List the items with the highest predicted ratings that a user has not rated.
-SOURCE is a saved model; or a data set or a ratings file, on all of which a
-model is then trained (the options of train apply). Scores are not clipped to
-the rating scale, so they can exceed it.
+list the best items that a user has not rated, from a saved model
+
+With titles where the model was trained on a data set that has them. Scores are
+not clipped to the rating scale, so they can exceed it.
 """
 
 GRADCHECK = """\
-Check the gradient of the training objective against central differences, for
-networks of every pair of activations with one and three hidden layers, tied
+check the hand-derived gradients against central differences
+
+The networks have every pair of activations, one and three hidden layers, tied
 and untied weights, with and without dropout. Exits with 1 unless all pass.
 """
 
@@ -107,58 +105,39 @@ def make_parser() -> Parser:
         prog="autorec-np", description=OVERVIEW, epilog=OVERVIEW_END, usage="autorec-np COMMAND ..."
     )
     parser.add_argument("--version", action="version", version=f"autorec-np {__version__}")
-    group: Commands = parser.add_subparsers(
+    group = parser.add_subparsers(
         dest="command",
         metavar="COMMAND",
         required=True,
         prog="autorec-np",
         help=argparse.SUPPRESS,
     )
-    _define_demo(group)
-    _define_fetch(group)
-    _define_train(group)
-    _define_evaluate(group)
-    _define_predict(group)
-    _define_recommend(group)
-    _define_gradcheck(group)
-    return parser
 
+    def add_command(
+        run: Callable[..., int], usage: str, text: str, examples: Sequence[str]
+    ) -> Parser:
+        name = run.__name__
+        lines = [f"  autorec-np {name} {example}".rstrip() for example in examples]
+        command: Parser = group.add_parser(
+            name,
+            usage=f"autorec-np {name} {usage}",
+            description=text,
+            epilog="\n".join(["examples:", *lines]),
+        )
+        command.set_defaults(run=run)
+        summary, _, _ = text.partition("\n")
+        parser.description = f"{parser.description}  {name:10}  {summary}\n"
+        return command
 
-def _add_command(
-    group: Commands, run: Callable[..., int], usage: str, text: str, examples: Sequence[str]
-) -> Parser:
-    name = run.__name__
-    lines = [f"  autorec-np {name} {example}".rstrip() for example in examples]
-    command = group.add_parser(
-        name,
-        usage=f"autorec-np {name} {usage}",
-        description=text,
-        epilog="\n".join(["examples:", *lines]),
+    demo = add_command(commands.demo, "[options]", DEMO, ["", "--json"])
+
+    fetch = add_command(
+        commands.fetch, "NAME [options]", FETCH, ["ml-100k", "ml-1m --data-home data"]
     )
-    command.set_defaults(run=run)
-    return command
+    names = ", ".join(MOVIELENS_NAMES)
+    fetch.add_argument("name", metavar="NAME", choices=MOVIELENS_NAMES, help=names)
 
-
-def _define_demo(group: Commands) -> None:
-    command = _add_command(group, commands.demo, "[options]", DEMO, ["", "--json"])
-    _add_seed(command)
-    _add_output(command, json=True, trains=True)
-
-
-def _define_fetch(group: Commands) -> None:
-    command = _add_command(
-        group, commands.fetch, "NAME [options]", FETCH, ["ml-100k", "ml-1m --data-home data"]
-    )
-    command.add_argument(
-        "name", metavar="NAME", choices=MOVIELENS_NAMES, help=", ".join(MOVIELENS_NAMES)
-    )
-    _add_data_home(command)
-    _add_output(command)
-
-
-def _define_train(group: Commands) -> None:
-    command = _add_command(
-        group,
+    train = add_command(
         commands.train,
         "DATA [options]",
         TRAIN,
@@ -170,181 +149,121 @@ def _define_train(group: Commands) -> None:
             "ml-1m --test-size 0 --save model.npz",
         ],
     )
-    command.add_argument("data", metavar="DATA", help=DATA_HELP)
-    command.add_argument(
-        "--test-size",
-        type=_share,
-        default=0.1,
-        metavar="SHARE",
-        help="share of the ratings held out for the report; 0 trains on all of them and reports "
-        "no errors (default 0.1)",
-    )
-    command.add_argument("--save", metavar="FILE", help="write the trained model to FILE (.npz)")
-    _add_seed(command)
-    _add_reading(command)
-    _add_model(command)
-    _add_output(command, json=True, trains=True)
+    train.add_argument("--save", metavar="FILE", help="write the trained model to FILE (.npz)")
 
-
-def _define_evaluate(group: Commands) -> None:
-    command = _add_command(
-        group,
+    evaluate = add_command(
         commands.evaluate,
         "DATA [options]",
         EVALUATE,
-        ["ml-100k", "ml-100k --folds", "ratings.csv --cv 5 --epochs 20", "ml-1m --repeats 3"],
+        ["ml-1m --repeats 5", "ml-100k --folds", "ratings.csv --cv 5 --epochs 20"],
     )
-    command.add_argument("data", metavar="DATA", help=DATA_HELP)
-    protocol = command.add_mutually_exclusive_group()
+    protocol = evaluate.add_mutually_exclusive_group()
     protocol.add_argument(
-        "--repeats", type=_count, default=5, metavar="N", help="random splits (default 5)"
+        "--repeats", type=COUNT, default=5, metavar="N", help="random splits (default 5)"
     )
-    protocol.add_argument("--cv", type=_count, metavar="K", help="K-fold cross-validation instead")
+    protocol.add_argument("--cv", type=COUNT, metavar="K", help="K-fold cross-validation instead")
     protocol.add_argument(
         "--folds", action="store_true", help="the published folds u1 to u5 instead (ml-100k)"
     )
-    command.add_argument(
-        "--test-size",
-        type=_share,
-        default=0.1,
-        metavar="SHARE",
-        help="share of the ratings held out in each random split (default 0.1)",
-    )
-    _add_seed(command)
-    _add_reading(command)
-    _add_model(command)
-    _add_output(command, json=True, trains=True)
 
-
-def _define_predict(group: Commands) -> None:
-    command = _add_command(
-        group,
+    predict = add_command(
         commands.predict,
         "MODEL (--user ID --item ID ... | --pairs FILE)",
         PREDICT,
-        [
-            "model.npz --user 1 --item 50",
-            "model.npz --user 1 --item 50 172 181",
-            "model.npz --pairs pairs.csv > predictions.csv",
-        ],
+        ["model.npz --user 1 --item 50 172", "model.npz --pairs pairs.csv > predictions.csv"],
     )
-    command.add_argument("model", metavar="MODEL", help="file that train --save wrote")
-    command.add_argument("--user", metavar="ID", help="user id")
-    command.add_argument("--item", metavar="ID", nargs="+", help="one or more item ids")
-    command.add_argument(
+    predict.add_argument("--user", metavar="ID", help="user id")
+    predict.add_argument("--item", metavar="ID", nargs="+", help="one or more item ids")
+    predict.add_argument(
         "--pairs",
         metavar="FILE",
-        help="text file with a user and an item id in each line; more columns, and a header that "
-        "names the columns (user, item), are allowed; - is stdin",
+        help="CSV file with a user and an item id in each line; more columns, and a header that "
+        "names the columns (user, item), are allowed",
     )
-    command.add_argument(
-        "--sep", type=_separator, metavar="SEP", help="what separates the columns of --pairs"
-    )
-    _add_output(command)
 
-
-def _define_recommend(group: Commands) -> None:
-    command = _add_command(
-        group,
+    recommend = add_command(
         commands.recommend,
-        "SOURCE --user ID [ID ...] [options]",
+        "MODEL --user ID [ID ...] [options]",
         RECOMMEND,
-        [
-            "model.npz --user 1",
-            "model.npz --user 1 2 3 -n 5 --json",
-            "ml-100k --user 196 --epochs 20",
-        ],
+        ["model.npz --user 1", "model.npz --user 1 2 3 -n 5 --json"],
     )
-    command.add_argument("data", metavar="SOURCE", help=f"a saved model, {DATA_HELP}")
-    command.add_argument(
+    recommend.add_argument(
         "--user", metavar="ID", nargs="+", required=True, help="one or more user ids"
     )
-    command.add_argument(
-        "-n", type=_count, default=10, metavar="N", help="items per user (default 10)"
+    recommend.add_argument(
+        "-n", type=COUNT, default=10, metavar="N", help="items per user (default 10)"
     )
-    command.add_argument(
+    recommend.add_argument(
         "--include-seen", action="store_true", help="also list items that the user has rated"
     )
-    command.add_argument(
-        "--titles",
-        metavar="NAME_OR_FILE",
-        help="take titles from this MovieLens data set, or from a CSV file of item id and title "
-        "(default: those that train --save stored)",
-    )
-    _add_seed(command)
-    _add_reading(command)
-    _add_model(command)
-    _add_output(command, json=True, trains=True)
 
+    gradcheck = add_command(commands.gradcheck, "[options]", GRADCHECK, [""])
 
-def _define_gradcheck(group: Commands) -> None:
-    command = _add_command(group, commands.gradcheck, "[options]", GRADCHECK, ["", "--thorough"])
-    command.add_argument(
-        "--thorough",
-        action="store_true",
-        help="four directions and twelve single entries of every block, not one direction",
-    )
-    _add_seed(command)
-    _add_output(command, json=True)
-
-
-def _add_output(command: Parser, json: bool = False, trains: bool = False) -> None:
-    group = command.add_argument_group("output")
-    if json:
-        group.add_argument("--json", action="store_true", help="print one JSON object")
-    group.add_argument("-q", "--quiet", action="store_true", help="no progress and no warnings")
-    group.add_argument(
-        "-v",
-        "--verbose",
-        dest="verbosity",  # "verbose" is a parameter of AutoRec
-        action="store_true",
-        help="say more" + (", also one line for each epoch on a terminal" if trains else ""),
-    )
-
-
-def _add_seed(command: Parser) -> None:
-    command.add_argument(
-        "--seed", type=_seed, default=0, metavar="N", help="of everything random (default 0)"
-    )
-
-
-def _add_data_home(command: argparse._ActionsContainer) -> None:
-    command.add_argument(
-        "--data-home",
-        metavar="FOLDER",
-        help="where the MovieLens archives are or go to (default $AUTOREC_NP_DATA, then the "
-        "per-user cache)",
-    )
+    for command in (predict, recommend):
+        command.add_argument("model", metavar="MODEL", help="file that train --save wrote")
+    for command in (train, evaluate):
+        command.add_argument(
+            "data",
+            metavar="DATA",
+            help="a MovieLens name such as ml-100k (see fetch), or a file of ratings",
+        )
+        command.add_argument(
+            "--test-size",
+            type=SHARE,
+            default=0.1,
+            metavar="SHARE",
+            help="share of the ratings held out for testing (default 0.1)",
+        )
+        _add_reading(command)
+        _add_model(command)
+    for command in (demo, train, evaluate, gradcheck):
+        command.add_argument(
+            "--seed",
+            type=SEED,
+            default=0,
+            metavar="N",
+            help="seed of everything random (default 0)",
+        )
+    for command in (fetch, train, evaluate):
+        command.add_argument(
+            "--data-home",
+            metavar="FOLDER",
+            help="where the MovieLens archives are or go to (default $AUTOREC_NP_DATA, then the "
+            "per-user cache)",
+        )
+    for command in (demo, train, evaluate, recommend, gradcheck):
+        command.add_argument("--json", action="store_true", help="print one JSON object")
+    for command in group.choices.values():
+        add = command.add_argument
+        add("-q", "--quiet", action="store_true", help="no progress and no warnings")
+        # "verbose" is a parameter of AutoRec
+        add("-v", "--verbose", dest="verbosity", action="store_true", help="say more")
+    return parser
 
 
 def _add_reading(command: Parser) -> None:
-    group = command.add_argument_group(
+    add = command.add_argument_group(
         "reading", "What a ratings file holds is found out; these options say it instead."
-    )
-    _add_data_home(group)
-    group.add_argument(
-        "--sep", type=_separator, help="separator: any string, tab, or whitespace", metavar="SEP"
-    )
-    group.add_argument(
+    ).add_argument
+    add("--sep", type=_separator, help="separator: any string, tab, or whitespace", metavar="SEP")
+    add(
         "--columns",
         type=_columns,
         metavar="U,I,R",
         help="columns of user, item, rating and optionally timestamp: names, or numbers from 0",
     )
-    group.add_argument(
+    add(
         "--header",
         action=argparse.BooleanOptionalAction,
         help="whether the first line names the columns",
     )
-    group.add_argument(
-        "--scale", type=float, nargs=2, metavar=("LOW", "HIGH"), help="the rating scale"
-    )
-    group.add_argument(
+    add("--scale", type=float, nargs=2, metavar=("LOW", "HIGH"), help="the rating scale")
+    add(
         "--duplicates",
         choices=["raise", "first", "last", "mean"],
         help="which rating of a repeated pair counts (default: raise an error)",
     )
-    group.add_argument("--encoding", help="of the text (default utf-8)")
+    add("--encoding", help="of the text (default utf-8)")
 
 
 def _add_model(command: Parser) -> None:
@@ -353,116 +272,121 @@ def _add_model(command: Parser) -> None:
         "model", "The parameters of autorec_np.AutoRec, whose documentation says more."
     )
 
-    def add(flag: str, name: str, **options: Any) -> None:
-        group.add_argument(flag, dest=name, default=argparse.SUPPRESS, **options)
+    def add(flag: str, help: str, parameter: str = "", **options: Any) -> None:
+        name = parameter or flag[2:].replace("-", "_")
+        group.add_argument(flag, dest=name, default=argparse.SUPPRESS, help=help, **options)
 
-    activations = list(ACTIVATIONS)
     add(
         "--orientation",
-        "orientation",
+        "what a row is: an item (I-AutoRec, the default) or a user (U-AutoRec)",
         choices=["item", "user"],
-        help="what a row is: an item (I-AutoRec, the default) or a user (U-AutoRec)",
     )
     add(
         "--hidden",
+        "width of each hidden layer (default 500)",
         "hidden_layer_sizes",
-        type=_sizes,
+        type=lambda text: tuple(map(COUNT, text.split(","))),
         metavar="N[,N...]",
-        help="width of each hidden layer (default 500)",
     )
-    add("--activation", "activation", choices=activations, help="hidden (default sigmoid)")
-    add(
-        "--output-activation",
-        "output_activation",
-        choices=activations,
-        help="output (default identity)",
-    )
+    add("--activation", "hidden (default sigmoid)", choices=list(ACTIVATIONS))
+    add("--output-activation", "output (default identity)", choices=list(ACTIVATIONS))
     add(
         "--regularization",
-        "regularization",
-        type=_regularization,
+        "auto (default), a number, or one for each block: encoder.weight=1000,decoder.weight=200",
+        type=REGULARIZATION,
         metavar="LAMBDA",
-        help="auto (default), a number, or one for each block: "
-        "encoder.weight=1000,decoder.weight=200",
     )
-    add("--tied", "tied", action="store_true", help="one weight matrix for both layers")
-    add("--dropout", "dropout", type=float, metavar="P", help="of hidden units (default 0)")
+    add("--tied", "one weight matrix for both layers", action="store_true")
+    add("--dropout", "of hidden units (default 0)", type=float, metavar="P")
     add(
         "--corruption",
-        "corruption",
+        "share of the input ratings set to 0 in training (default 0.1; 0 for full batches)",
         type=float,
         metavar="P",
-        help="share of the input ratings set to 0 in training (default 0.1; 0 for full batches)",
     )
     add(
         "--baseline",
-        "baseline",
-        type=_baseline,
-        metavar="KIND",
-        help="what the network corrects: auto (default), bias, mean or none",
+        "what the network corrects (default auto)",
+        choices=["auto", "bias", "mean", "none"],
     )
     add(
         "--cold",
-        "cold",
-        type=_cold,
+        "prediction for users and items without training ratings: baseline (default), a number, "
+        "or raise",
+        type=COLD,
         metavar="RULE",
-        help="prediction for users and items without training ratings: baseline (default), "
-        "a number, or raise",
     )
-    add("--solver", "solver", choices=list(SOLVERS), help="(default adam)")
+    add("--solver", "(default adam)", choices=list(SOLVERS))
     add(
         "--epochs",
+        "at most so many epochs or iterations (max_iter)",
         "max_iter",
-        type=_count,
+        type=COUNT,
         metavar="N",
-        help="epochs or iterations (max_iter), at most",
     )
-    add("--batch-size", "batch_size", type=_count, metavar="N", help="rows (default 256)")
+    add("--batch-size", "rows (default 256)", type=COUNT, metavar="N")
     add(
         "--learning-rate",
+        "the highest learning rate (default: by solver)",
         "learning_rate_init",
         type=float,
         metavar="X",
-        help="the highest learning rate (default: by solver)",
     )
-    add("--schedule", "learning_rate", choices=list(SCHEDULES), help="(default cosine)")
-    add("--tol", "tol", type=float, metavar="X", help="to end early (default 1e-4)")
+    add("--schedule", "(default cosine)", "learning_rate", choices=list(SCHEDULES))
+    add("--tol", "to end early (default 1e-4)", type=float, metavar="X")
     add(
         "--early-stopping",
-        "early_stopping",
+        "hold out validation ratings of the training part; keep the best weights",
         action="store_true",
-        help="hold out validation ratings of the training part; keep the best weights",
     )
-    add("--dtype", "dtype", choices=["float32", "float64"], help="(default float32)")
-    add("--n-jobs", "n_jobs", type=_count, metavar="N", help="threads (default: all cores)")
+    add("--dtype", "(default float32)", choices=["float32", "float64"])
+    add("--n-jobs", "threads (default: all cores)", type=COUNT, metavar="N")
 
 
-# Types of arguments: argparse shows the message of an ArgumentTypeError
+# Types of arguments
 
 
-def _count(text: str) -> int:
-    return _integer(text, 1)
+def _parser_of(wanted: str, convert: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return `convert` with the error message that argparse shows."""
+
+    def parse(text: str) -> Any:
+        try:
+            return convert(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"must be {wanted}, got {text!r}") from None
+
+    return parse
 
 
-def _seed(text: str) -> int:
-    return _integer(text, 0)
+def _at_least(minimum: int) -> Callable[[str], Any]:
+    def convert(text: str) -> int:
+        if int(text) < minimum:
+            raise ValueError
+        return int(text)
 
-
-def _integer(text: str, minimum: int) -> int:
-    if not text.strip().isdecimal() or int(text) < minimum:
-        raise argparse.ArgumentTypeError(f"must be an integer of at least {minimum}, got {text!r}")
-    return int(text)
+    return _parser_of(f"an integer of at least {minimum}", convert)
 
 
 def _share(text: str) -> float:
-    with suppress(ValueError):
-        if 0 <= float(text) < 1:
-            return float(text)
-    raise argparse.ArgumentTypeError(f"must be a number from 0 to below 1, got {text!r}")
+    if not 0 <= float(text) < 1:
+        raise ValueError
+    return float(text)
 
 
-def _sizes(text: str) -> tuple[int, ...]:
-    return tuple(_count(part) for part in text.split(","))
+def _regularization(text: str) -> str | float | dict[str, float]:
+    if "=" not in text:
+        return text if text == "auto" else float(text)
+    pairs = [part.partition("=") for part in text.split(",")]
+    return {name.strip(): float(value) for name, _, value in pairs}
+
+
+COUNT, SEED = _at_least(1), _at_least(0)
+SHARE = _parser_of("a number from 0 to below 1", _share)
+REGULARIZATION = _parser_of("auto, a number, or NAME=NUMBER,...", _regularization)
+COLD = _parser_of(
+    "baseline, raise or a number",
+    lambda text: text if text in ("baseline", "raise") else float(text),
+)
 
 
 def _separator(text: str) -> str:
@@ -472,30 +396,3 @@ def _separator(text: str) -> str:
 def _columns(text: str) -> list[str] | list[int]:
     names = [name.strip() for name in text.split(",")]
     return [int(name) for name in names] if all(map(str.isdecimal, names)) else names
-
-
-def _baseline(text: str) -> str | None:
-    if text not in ("auto", "bias", "mean", "none"):
-        raise argparse.ArgumentTypeError(f"must be auto, bias, mean or none, got {text!r}")
-    return None if text == "none" else text
-
-
-def _cold(text: str) -> str | float:
-    return text if text in ("baseline", "raise") else _number(text, "baseline, raise or a number")
-
-
-def _regularization(text: str) -> str | float | dict[str, float]:
-    wanted = "auto, a number, or NAME=NUMBER,..."
-    if text == "auto":
-        return text
-    if "=" not in text:
-        return _number(text, wanted)
-    pairs = [part.partition("=") for part in text.split(",")]
-    return {name.strip(): _number(value, wanted) for name, _, value in pairs}
-
-
-def _number(text: str, wanted: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be {wanted}, got {text!r}") from None

@@ -1,17 +1,16 @@
-"""What the command line shows: tables, sizes and times as text, and the progress of a training."""
+"""Tables and times as text, and the progress of a training."""
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from autorec_np.autorec import AutoRec
-    from autorec_np.gradcheck import GradientReport
     from autorec_np.ratings import Ratings
     from autorec_np.training import EpochState
 
@@ -25,15 +24,16 @@ class UsageError(Exception):
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:
-    """Return aligned text, two spaces between columns; the columns in `left` are flush left."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if column in left else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in [header, *rows]
-    )
+    """Return aligned text, two spaces between columns; the columns in `left` are flush left.
+
+    Rows may be shorter than the header.
+    """
+    columns = []
+    for number, cells in enumerate(zip_longest(header, *rows, fillvalue="")):
+        width = max(map(len, cells))
+        side = "<" if number in left else ">"
+        columns.append([f"{cell:{side}{width}}" for cell in cells])
+    return "\n".join("  ".join(line).rstrip() for line in zip(*columns, strict=True))
 
 
 def indented(text: str) -> str:
@@ -42,25 +42,9 @@ def indented(text: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time as ``8.2 s``, ``42 s``, ``3 min 20 s`` or ``2 h 5 min``."""
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
-def file_size(n_bytes: int) -> str:
-    """Return a size as ``12 kB`` or ``3.4 MB``."""
-    return f"{n_bytes / 1e3:.0f} kB" if n_bytes < 1e6 else f"{n_bytes / 1e6:.1f} MB"
-
-
-def shortened(text: str, width: int) -> str:
-    """Return text of at most `width` characters; three dots stand for what is left out."""
-    return text if len(text) <= width else text[: max(width - 3, 0)] + "..."
+    """Return a time as ``8.2 s`` or ``3 min 20 s``."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
 
 
 def describe_ratings(ratings: Ratings) -> str:
@@ -80,27 +64,6 @@ def describe_model(model: AutoRec) -> str:
         f"{'tied, ' if model.tied else ''}{layers} hidden units, {model.activation} and "
         f"{model.output_activation}, solver {model.solver}"
     )
-
-
-def gradient_table(report: GradientReport) -> str:
-    """Return the verdict of each block as a table that fits a terminal."""
-    rows = [
-        [name, block.verdict, f"{block.relative_error:.1e}", str(block.evaluations)]
-        for name, block in report.blocks.items()
-    ]
-    return table(["block", "verdict", "relative error", "evaluations"], rows, left=(0, 1))
-
-
-def draw(stream: TextIO, text: str) -> None:
-    """Write a line that the next one will replace."""
-    stream.write(f"\r{shortened(text, LINE_WIDTH).ljust(LINE_WIDTH)}")
-    stream.flush()
-
-
-def clear(stream: TextIO) -> None:
-    """Remove what `draw` wrote."""
-    stream.write(CLEAR)
-    stream.flush()
 
 
 class Progress:
@@ -123,33 +86,26 @@ class Progress:
     def __enter__(self) -> Progress:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._drawn_at:
-            clear(self.stream)
+            print(CLEAR, end="", file=self.stream, flush=True)
 
     def __call__(self, state: EpochState) -> None:
         if state.epoch == 1:
             self._run += 1
+        line, now = self._line(state), time.monotonic()
         if self.as_lines:
-            print(self._line(state), file=self.stream, flush=True)
-            return
-        now = time.monotonic()
-        if now - self._drawn_at >= REDRAW_SECONDS:
-            draw(self.stream, self._line(state))
+            print(line, file=self.stream, flush=True)
+        elif now - self._drawn_at >= REDRAW_SECONDS:
+            # padded and cut to the width of the line that it replaces
+            print(f"\r{line:{LINE_WIDTH}.{LINE_WIDTH}}", end="", file=self.stream, flush=True)
             self._drawn_at = now
 
     def _line(self, state: EpochState) -> str:
         run = f"run {self._run} of {self.n_runs}, " if self.n_runs > 1 else ""
-        validation = (
-            ""
-            if state.validation_rmse is None
-            else f", validation RMSE {state.validation_rmse:.4f}"
-        )
+        validation = ""
+        if state.validation_rmse is not None:
+            validation = f", validation RMSE {state.validation_rmse:.4f}"
         per_epoch = state.seconds / state.epoch
         epochs_left = state.n_epochs * (1 + self.n_runs - self._run) - state.epoch
         left = f", {duration(per_epoch * epochs_left)} left" if epochs_left else ""
@@ -170,22 +126,13 @@ def error_message(error: BaseException) -> str:
     """Return what an exception says, without what only a programmer needs."""
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"
-    if isinstance(error, MemoryError):
-        return f"not enough memory ({error})" if str(error) else "not enough memory"
     return str(error) or type(error).__name__
 
 
 def plain(value: Any) -> Any:
-    """Return `value` for JSON: NumPy's scalars as Python's, tuples as lists, other objects as text.
+    """Return `value` for JSON: arrays as lists, NaN and infinities as None, else text."""
 
-    NaN and infinities, which JSON lacks, become None.
-    """
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, dict):
-        return {str(key): plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(one) for one in value]
-    if isinstance(value, float) and (value != value or abs(value) == float("inf")):
-        return None
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+    def convert(other: Any) -> Any:
+        return other.tolist() if hasattr(other, "tolist") else str(other)
+
+    return json.loads(json.dumps(value, default=convert), parse_constant=lambda name: None)

@@ -353,9 +353,9 @@ def test_pairs_of_parts_are_numbered(kind, R):
         ({}, ValueError, "no split to evaluate on"),
         (1, ValueError, "n_splits must be at least 2"),
         (5.0, TypeError, "cv must be an int, a mapping"),
-        ("5", TypeError, "cv must be an int, a mapping"),
-        ([1, 2], TypeError, r"split 1 must be a pair \(train, test\), got int"),
-        ({"u1": (1, 2, 3)}, TypeError, r"split u1 must be a pair .* got tuple of length 3"),
+        ("5", TypeError, r"split 1 must be a pair \(train, test\), got '5'"),
+        ([1, 2], TypeError, r"split 1 must be a pair \(train, test\), got 1"),
+        ({"u1": (1, 2, 3)}, TypeError, r"split u1 must be a pair .* got \(1, 2, 3\)"),
     ],
 )
 def test_wrong_folds_are_refused(cv, error, message, R):

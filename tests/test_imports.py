@@ -70,7 +70,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "training",
     },
     # what takes a fitted model
-    "evaluation": SERVES_A_FITTED_MODEL | {"splitting"},
+    "evaluation": SERVES_A_FITTED_MODEL | {"reporting", "splitting"},
     "persistence": SERVES_A_FITTED_MODEL | {"__init__", "scipy", "scoring"},  # versions
     "plotting": SERVES_A_FITTED_MODEL | {"matplotlib", "gradcheck"},
     # entry points

@@ -278,7 +278,9 @@ def test_refusals_come_before_anything_is_written(path):
         save_model(AutoRec(), path)
     with pytest.raises(TypeError, match="can save AutoRec, BiasBaseline, GlobalMean, got Pipeline"):
         save_model(type("Pipeline", (AutoRec,), {})(), path)
-    with pytest.raises(TypeError, match="parameter n_jobs is a object, which save_model cannot"):
+    with pytest.raises(
+        TypeError, match=r"parameters and metadata must be .* type object is not JSON"
+    ):
         save_model(model.set_params(n_jobs=object()), path)
     with pytest.raises(ValueError, match="solver must be one of"):
         save_model(model.set_params(n_jobs=None, solver="newton"), path)
@@ -332,36 +334,45 @@ def set_in(header: dict, place: str, value) -> None:
 
 HEADER_CASES = {
     "format": ("another model", "does not say that it is an autorec_np model"),
-    "format_version": (2, "it is in format 2, written by autorec_np '.*reads format 1: pip"),
-    "class": ("Oracle", "holds a 'Oracle', not one of AutoRec, BiasBaseline, GlobalMean"),
+    "format_version": (2, "it is in format 2, written by {'autorec_np': '.*reads format 1: pip"),
+    "class": ("Oracle", "header/class is 'Oracle', not 'AutoRec' or 'BiasBaseline' or 'Glo"),
     "extra": (1, r"header lacks, or has unknown, entries: \['extra'\]"),
-    "metadata": ([], r"the entry metadata of its header is \[\]"),
-    "parameters/extra": (1, "parameters are not valid: .*unexpected keyword argument 'extra'"),
-    "parameters/solver": ("newton", "parameters are not valid: solver must be one of"),
-    "parameters/orientation": ("users", "parameters are not valid: orientation must be one of"),
+    "metadata": ([], r"its header/metadata is \[\], not dict"),
+    "parameters/extra": (1, "a model: AutoRec.* got an unexpected keyword argument 'extra'"),
+    "parameters/solver": ("newton", "a model: solver must be one of .*, got 'newton'"),
+    "parameters/orientation": ("users", "a model: orientation must be one of .*, got 'users'"),
     "parameters/rating_scale": ({"set": [1]}, "one of its parameters is stored as {'set'"),
-    "state/ids_are_indices": (0, "the entry ids_are_indices of its state is 0"),
+    "state/ids_are_indices": (0, "its state/ids_are_indices is 0, not bool"),
     "state/biases": ({}, r"state lacks, or has unknown, entries: \['biases'\]"),
-    "state/ratings/kept": ("pattern", "keeps 'pattern' of its ratings, not 'all'"),
-    "state/ratings/scale": ([5.0, 0.0], r"rating scale is \[5.0, 0.0\]"),
+    "state/ratings/kept": ("pattern", "its state/ratings/kept is 'pattern', not 'all'"),
+    "state/ratings/scale": ([5.0, 0.0], "its rating scale is 5.0 to 0.0"),
     "state/ratings/timestamps": (False, r"unknown arrays: \['ratings.timestamps'\]"),
     "state/ratings/user_ids": ("integers", "it lacks the array 'users'"),
-    "state/ratings/item_ids": ("floats", "the ids of its items are 'floats', not integers or"),
+    "state/ratings/item_ids": ("floats", "item_ids is 'floats', not 'integers' or 'strings'"),
     "state/autorec/orientation": ("user", "reads 12 columns .* orientation 'user', have 9"),
-    "state/autorec/n_iter": (True, "the entry n_iter of its autorec is True"),
-    "state/autorec/n_evaluations": (1.5, "the entry n_evaluations of its autorec is 1.5"),
-    "state/autorec/baseline": ("Oracle", "its baseline is 'Oracle' with the mean None"),
+    "state/autorec/n_iter": (True, "its state/autorec/n_iter is True, not int"),
+    "state/autorec/n_evaluations": (1.5, "its state/autorec/n_evaluations is 1.5, not int"),
+    "state/autorec/baseline": (
+        "Oracle",
+        "baseline is 'Oracle', not 'BiasBaseline' or 'GlobalMean' or None",
+    ),
     "state/autorec/baseline_mean": (3.0, "its baseline is 'BiasBaseline' with the mean 3.0"),
     "state/autorec/output_map/factor": (0.0, "the factor of its output map is 0"),
-    "state/autorec/regularization/encoder.weight": (-1.0, "its regularization is not valid"),
-    "state/autorec/cold_baseline/regularization": (-5.0, "its cold baseline is not valid"),
+    "state/autorec/regularization/encoder.weight": (
+        -1.0,
+        "regularization of encoder.weight must be .*, got -1.0",
+    ),
+    "state/autorec/cold_baseline/regularization": (-5.0, "regularization must be .*, got -5.0"),
     "state/autorec/cold_baseline/trained_on_all": (True, r"unknown arrays: \['trained_on'\]"),
-    "state/autorec/cold_baseline/biases/mean": (None, "the entry mean of its biases is None"),
+    "state/autorec/cold_baseline/biases/mean": (
+        None,
+        "cold_baseline/biases/mean is None, not float",
+    ),
     "state/autorec/network/n_columns": (13, "network reads 13 columns .* have 12"),
     "state/autorec/network/n_inputs": (13, "network reads 13 columns and returns 12"),
     "state/autorec/network/activation": ("step", "its network is not valid: unknown activation"),
     "state/autorec/network/hidden_layer_sizes": ([2**62] * 3, "hidden layer sizes are"),
-    "state/autorec/network/tied": (True, "its array 'theta' has the shape"),
+    "state/autorec/network/tied": (True, r"'theta' is not .* states .*'shape': \(162,\)"),
 }
 
 
@@ -413,7 +424,9 @@ def test_numbers_that_are_not_finite(literal, saved, path):
     header, arrays = parts_of(saved)
     set_in(header, "state/autorec/output_map/offset", "HERE")
     write_parts(path, json.dumps(header).replace('"HERE"', literal).encode(), arrays)
-    with pytest.raises(ModelFileError, match="the entry offset of its output_map is"):
+    with pytest.raises(
+        ModelFileError, match=r"output_map/offset is (nan|inf), not 'a finite number'"
+    ):
         load_model(path)
 
 
@@ -428,37 +441,43 @@ def changed(index, value):
 
 ARRAY_CASES = {
     "theta": [
-        (lambda a: a[:-1], r"'theta' has the shape \(\d+,\), not"),
-        (lambda a: a.reshape(1, -1), "'theta' has the shape"),
-        (lambda a: a.astype(np.int32), "'theta' has the dtype '<i4', not float32 or float64"),
-        (lambda a: a.astype(np.complex64), "'theta' has the dtype '<c8'"),
+        (lambda a: a[:-1], r"'theta' is not .* shape \(162,\): .* states .*'shape': \(161,\)"),
+        (lambda a: a.reshape(1, -1), r"shape \(162,\): .* states .*'shape': \(1, 162\)"),
+        (
+            lambda a: a.astype(np.int32),
+            "'theta' is not .* dtype <f4 <f8 .* states .*'descr': '<i4'",
+        ),
+        (
+            lambda a: a.astype(np.complex64),
+            "'theta' is not .* dtype <f4 <f8 .* states .*'descr': '<c8'",
+        ),
         (None, "it lacks the array 'theta'"),
     ],
-    "codes": [(lambda a: a.T, "'codes' has the shape")],
+    "codes": [(lambda a: a.T, r"'codes' is not .* shape \(9, 6\): .* states .*'shape': \(6, 9\)")],
     "unknown": [(lambda a: np.zeros(3), r"it holds unknown arrays: \['unknown'\]")],
     "biases.user": [
-        (lambda a: a.astype(np.float32), "'biases.user' has the dtype '<f4', not float64"),
+        (lambda a: a.astype(np.float32), "'biases.user' is not .* dtype <f8 .* '<f4'"),
     ],
     "ratings.data": [
-        (changed(3, np.nan), "some that are not finite"),
-        (lambda a: a[:-1], "'ratings.order' has the shape"),
+        (changed(3, np.nan), "its ratings are none, not finite, or"),
+        (lambda a: a[:-1], r"'ratings.order' is not .* shape \(71,\): .* \(72,\)"),
     ],
     "ratings.order": [
         (changed(0, -1), "the order of its ratings is not a permutation"),
         (lambda a: np.zeros_like(a), "the order of its ratings is not a permutation"),
     ],
     "ratings.indices": [
-        (changed(0, 9), "item positions out of range"),
-        (changed(0, -1), "item positions out of range"),
-        (lambda a: a[::-1], "are not ascending"),
+        (changed(0, 9), "positions of its ratings are damaged: .*9"),
+        (changed(0, -1), "positions of its ratings are damaged: .*0"),
+        (lambda a: a[::-1], "not in ascending positions"),
     ],
     "ratings.indptr": [
-        (changed(0, 1), "row offsets"),
-        (changed(-1, 1), "row offsets"),
-        (changed(2, 10**6), "row offsets"),
-        (changed(2, 7), "are not ascending"),
+        (changed(0, 1), "positions of its ratings are damaged: ind"),
+        (changed(-1, 1), "positions of its ratings are damaged: ind"),
+        (changed(2, 10**6), "positions of its ratings are damaged: ind"),
+        (changed(2, 7), "not in ascending positions"),
     ],
-    "trained_on": [(lambda a: a.astype(np.uint8), "'trained_on' has the dtype '|u1', not bool")],
+    "trained_on": [(lambda a: a.astype(np.uint8), r"'trained_on' is not .* dtype \|b1 .* '\|u1'")],
     "users.offsets": [
         (lambda a: a[:-1], "offsets of its users' ids do not fit"),
         (changed(1, 10**9), "offsets of its users' ids do not fit"),
@@ -535,7 +554,9 @@ def test_a_size_that_its_bytes_do_not_hold_takes_no_memory(saved, path):
     header = PLAIN.format("'<f4'", False, f"({model.theta_.size},)")
     for data in (b"", bytes(4 * model.theta_.size - 4), bytes(4 * model.theta_.size + 4)):
         path.write_bytes(with_member(saved, "theta", array_file(header, data)))
-        with pytest.raises(ModelFileError, match="bytes do not hold"):
+        with pytest.raises(
+            ModelFileError, match=r"'theta' is not a plain array .*: in [\d,]+ bytes it states"
+        ):
             load_model(path)
 
 
@@ -545,7 +566,7 @@ def test_compressed_and_doubled_members(saved, path):
     buffer = io.BytesIO()
     np.save(buffer, theta)
     path.write_bytes(with_member(saved, "theta", buffer.getvalue(), zipfile.ZIP_DEFLATED))
-    with pytest.raises(ModelFileError, match=r"'theta\.npy' is compressed"):
+    with pytest.raises(ModelFileError, match="'theta' is compressed, or larger than the file"):
         load_model(path)
     buffer = io.BytesIO()
     with zipfile.ZipFile(saved) as old, zipfile.ZipFile(buffer, "w") as new:
@@ -556,16 +577,16 @@ def test_compressed_and_doubled_members(saved, path):
         with pytest.warns(UserWarning, match="Duplicate name"):
             new.writestr(last.filename, old.read(last))
     path.write_bytes(sealed(buffer.getvalue()))
-    with pytest.raises(ModelFileError, match="two members of the same name"):
+    with pytest.raises(ModelFileError, match="two members of the name"):
         load_model(path)
 
 
 FOREIGN_CASES = {
-    "empty": (b"", "it is empty"),
+    "empty": (b"", "begins with b'', so it is not a file that"),
     "text": (b"user,item,rating\n1,2,3\n", "begins with b'user', so it is not a file that"),
     "pickle": (b"\x80\x04\x95\x00", "so it is not a file that autorec_np.save_model wrote"),
-    "zip start": (b"PK\x03\x04", "it does not end in a SHA-256"),
-    "hash alone": (sealed(b"PK\x03\x04sha256:" + bytes(64)), "its zip directory is damaged"),
+    "zip start": (b"PK\x03\x04", "it does not end in the SHA-256 of its content"),
+    "hash alone": (sealed(b"PK\x03\x04sha256:" + bytes(64)), "File is not a zip file"),
 }
 
 

@@ -11,18 +11,7 @@ from ._function import Array
 
 
 class Block:
-    """A named part of flat theta.
-
-    Parameters
-    ----------
-    name : str
-    index : slice or int array
-        Positions in the flat vector.
-    size : int
-        Number of positions.
-    shape : tuple of int or None
-        If the block is an array in the user's mind, its shape.
-    """
+    """A named part of flat theta: `index` (a slice or int array), and the shape it stands for."""
 
     def __init__(
         self, name: str, index: slice | Array, size: int, shape: tuple[int, ...] | None = None
@@ -43,11 +32,7 @@ class Block:
 
 
 def make_blocks(blocks: Any, theta_shape: tuple[int, ...]) -> list[Block]:
-    """Return the blocks of a mapping name -> slice or indices, of a layout, or the whole theta.
-
-    A layout is any object with mappings ``slices`` (name -> slice) and ``shapes``
-    (name -> shape).
-    """
+    """Return the blocks of a mapping name -> indices, of a layout, or one of the whole theta."""
     n = int(np.prod(theta_shape))
     if blocks is None:
         return [Block("theta", slice(0, n, 1), n, theta_shape)]

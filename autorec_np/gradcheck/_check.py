@@ -174,14 +174,7 @@ def _function_note(function: Function) -> str:
 
 
 class BlockChecker:
-    """Judges one block after another.
-
-    Parameters
-    ----------
-    maker : ProbeMaker
-    complex_step, full_sweep : bool
-        See `check_gradient`.
-    """
+    """Judges one block after another."""
 
     def __init__(self, maker: ProbeMaker, complex_step: bool, full_sweep: bool) -> None:
         self.maker, self.complex_step, self.full_sweep = maker, complex_step, full_sweep

@@ -1,46 +1,24 @@
 r"""Directional derivatives by finite differences, and the error budget that judges them.
 
-Along a direction d let phi(t) = f(theta + t d) and let a = gradient . d be the analytic slope. At
-a step h the *departure* of f from the analytic slope is measured, not the slope itself,
+With phi(t) = f(theta + t d), the *departure* of f from the analytic slope is measured at a step h:
 
     odd(h)  = (phi(h) - phi(-h)) / 2 - gradient . (theta_plus - theta_minus) / 2
-    even(h) = (phi(h) + phi(-h)) / 2 - phi(0)
+            = h E + h^3 phi''' / 6 + ...
+    even(h) = (phi(h) + phi(-h)) / 2 - phi(0)  =  h^2 phi'' / 2 + ...
 
-with theta_plus and theta_minus the points really evaluated, so that rounding theta + h d costs
-nothing. For a smooth f
-
-    odd(h) / h = E + phi''' h^2 / 6 + O(h^4),     even(h) = phi'' h^2 / 2 + O(h^4)
-
-and E, the error of the analytic slope, is wanted. ``odd(h) / h`` differs from it by no more than
-the budget
+theta_plus and theta_minus are the points really evaluated, so rounding theta + h d costs nothing.
+E, the error of the gradient along d, differs from e(h) = odd(h) / h by at most the budget
 
     B(h) = T(h) + K(h) + N(h) + A
 
-truncation
-    T(h) = max(|e(h) - e(4h)|, |e(4h) - e(16h)| / 16) with e(h) = odd(h) / h. Where the h^2 term
-    leads, each is 15 times the truncation error at h. Two, because one may vanish by chance.
-roughness
-    K(h) = max(|even(4h)/16 - even(h)| / h, |even(16h)/16 - even(4h)| / (4h)): of order h^3 phi''''
-    where f is smooth, but of the size of the jump of the slope if a kink lies between -16h and 16h
-    (the two cannot vanish together). So a step that straddles a kink is never trusted.
-noise
-    N(h) = 8 sigma / h with sigma the rounding noise of one value of f: at least eps |f|, at least
-    the grid on which all observed values lie (values computed in float32, or with a large number
-    added and subtracted, are multiples of a coarse power of two), and at least what is *measured*:
-    the part of odd(h), odd(4h), odd(16h) that no h and h^3, and the part of even(h), even(4h),
-    even(16h) that no h^2 and h^4 can explain.
-analytic noise
-    A = 8 (eps ||g * d|| + the change of gradient . d when theta moves by one ulp), with the eps of
-    the gradient's dtype.
+    truncation      T(h) = max(|e(h) - e(4h)|, |e(4h) - e(16h)| / 16)
+    roughness       K(h) = max(|even(4h)/16 - even(h)| / h, |even(16h)/16 - even(4h)| / (4h))
+    noise           N(h) = 8 sigma / h, sigma the noise of one value of f
+    analytic noise  A    = 8 (eps ||g * d|| + change of gradient . d when theta moves by one ulp)
 
-The step with the smallest budget judges (`judging` names the exception). No tolerance appears in
-B: a wrong gradient is one whose error exceeds what truncation and rounding can explain.
-
-One-sided differences (``method="forward"``) use e(h) = (phi(h) - phi(0)) / h - a = E + phi'' h / 2
-with T divided by 4 in place of 16 and no K.
-
-The annihilation of smooth terms to see the noise is in the spirit of Moré and Wild, "Estimating
-computational noise", SIAM J. Sci. Comput. 33 (2011).
+docs/gradient_checking.md derives each. A one-sided difference has e(h) = E + h phi'' / 2, with 4
+in place of 16 and no K. Noise is measured in the spirit of Moré and Wild, "Estimating
+computational noise", SIAM J. Sci. Comput. 33 (2011): by what no smooth f explains.
 """
 
 from __future__ import annotations
@@ -114,21 +92,9 @@ class Estimate:
 
 
 class Line:
-    """f along one direction through theta.
+    """f along `direction` (rms 1) of the entries `index`; `scale` is the unit of the steps.
 
-    Parameters
-    ----------
-    function : Function
-    index : slice or int array
-        The entries of theta that move.
-    direction : ndarray
-        How they move, rms 1.
-    scale : float
-        A typical size of theta along the direction: the unit of the steps.
-    method : Method
-    pattern : callable or None
-        ``pattern(theta)`` names the linear piece of a piecewise function; points on another piece
-        than theta are skipped.
+    Points on another linear piece than theta, as `pattern` names them, are skipped.
     """
 
     def __init__(
@@ -274,8 +240,7 @@ def sweep_estimates(
 ) -> list[Estimate]:
     """Return the estimates of all triples of neighboring steps (ascending, None where skipped).
 
-    The noise of a step is the largest level measured over four neighboring triples at this or a
-    smaller step: larger steps may show curvature instead.
+    The noise of a step is measured at this and smaller steps: larger ones may show curvature.
     """
     found: list[Estimate] = []
     windows: list[list[float]] = []
@@ -296,12 +261,9 @@ def sweep_estimates(
 def judging(estimates: Sequence[Estimate]) -> Estimate:
     """Return the estimate with the smallest budget, if the others do not speak against it.
 
-    It may call the gradient wrong only if
-
-    * no smaller step contradicts it beyond both budgets: at large steps a bounded function always
-      looks flat (Lepski's rule for the choice of a bandwidth), and
-    * no step calls the gradient right and contradicts it: then one of the budgets is too small (a
-      function rounded in some unknown way), and their disagreement widens the budget.
+    To call the gradient wrong, no smaller step may contradict it beyond both budgets (at large
+    steps a bounded function looks flat; Lepski's rule). Where a step that calls the gradient right
+    contradicts it, one budget is too small: their disagreement widens it.
     """
     best = min(estimates, key=_budget)
     if best.excess <= 1:
@@ -327,11 +289,7 @@ def _contradicted_below(estimate: Estimate, estimates: Sequence[Estimate]) -> bo
 
 
 def in_dead_zone(function: Function, samples: Sequence[Sample], slope: float) -> bool:
-    """Say whether f is constant near theta to the last bit, further than rounding can explain.
-
-    With a slope, the value would have moved as soon as slope * step exceeds its rounding. That of
-    an inactive relu, or of a step function, has not.
-    """
+    """Say whether f is constant near theta further than rounding can explain (a dead relu)."""
     rounding = function.eps * max(s.size for s in samples)
     return any(s.stuck and abs(slope) * s.step > SAFETY * rounding for s in samples)
 
@@ -339,8 +297,7 @@ def in_dead_zone(function: Function, samples: Sequence[Sample], slope: float) ->
 def one_sided(samples: Sequence[Sample], noise: float) -> tuple[Estimate, Estimate] | None:
     """Return the errors of the left and right slope if theta lies on a kink, else None.
 
-    At a kink the gap between the two slopes, 2 even(h) / h, keeps its size while h shrinks; for a
-    smooth f it shrinks with h. The gap is followed over three powers of 4 above the noise.
+    There the gap between the slopes, 2 even(h) / h, keeps its size while h shrinks.
     """
     seen = [s for s in samples if abs(s.even) > SAFETY * noise]
     if len(seen) < 5:

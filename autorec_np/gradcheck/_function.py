@@ -56,40 +56,26 @@ def check_scalar(value: Any, source: str, theta: Array) -> float:
 
 
 class Function:
-    """An objective ``fun(theta) -> (value, gradient)`` under test at one point.
-
-    Parameters
-    ----------
-    fun : callable
-        ``fun(theta) -> (value, gradient)``, gradient of theta's shape.
-    theta : ndarray of float64 or float32
-        The point. It is passed on in its own shape; everything here is flat.
-    value : callable or None
-        ``value(theta) -> value``, if cheaper than `fun`.
+    """``fun(theta) -> (value, gradient)`` under test at one point; everything here is flat.
 
     Attributes
     ----------
-    theta, gradient : ndarray, shape (n,)
-        The point and the analytic gradient there, in float64.
+    theta, gradient : ndarray (n,), float64
     value0 : float
-        The value at theta from the function that serves the numeric side.
-    gradient_eps : float
-        Machine epsilon of the analytic side: the coarser of theta's and the gradient's dtype.
+        The value at theta on the numeric side.
+    gradient_eps, eps : float
+        Machine epsilon of the analytic and of the numeric side. The latter is float32's also where
+        `fun` accepts a float64 theta but rounds it.
     dtype : numpy.dtype
         In which the numeric side is called: float64, or float32 where `fun` refuses float64.
-    eps : float
-        Machine epsilon of the numeric side: that of float32 also where `fun` accepts a float64
-        theta but rounds it to float32.
     differs : str
-        What differed between two evaluations at the same theta; empty if `fun` is deterministic.
+        What differed between two evaluations at theta; empty if `fun` is deterministic.
     jitter : float
-        Difference of two values at theta, where it is small enough to be mere rounding.
-    warned : set of (type, str)
+        Difference of two values at theta, where it is small enough to be rounding.
+    warned : set
         What `fun` warned of at theta itself.
     skipped : Counter
         How many perturbed points were skipped, by reason.
-    evaluations : int
-        Calls of `fun` and `value` so far.
     """
 
     def __init__(self, fun: Fun, theta: Any, value: Fun | None = None) -> None:
@@ -136,10 +122,8 @@ class Function:
             )
 
     def _compare(self, value: float, again: float, gradient: Array, gradient_again: Array) -> None:
-        """Two evaluations may differ by rounding (threads), never by more.
-
-        A jitter of eps^(2/3) |f| over a step of eps^(1/3) already costs eps^(1/3) of relative
-        accuracy: beyond it no verdict is possible.
+        """Two evaluations may differ by rounding (threads): at most eps^(2/3), which over a step of
+        eps^(1/3) leaves a third of the digits.
         """
         allowed = float(np.finfo(self._original.dtype).eps) ** (2 / 3)
         self.jitter = abs(value - again)
@@ -162,10 +146,8 @@ class Function:
         return True
 
     def _rounds_to_float32(self) -> bool:
-        """Say whether `fun` silently computes in float32.
-
-        Then a change of theta that float32 cannot represent leaves the value as it is to the last
-        bit, although the gradient promises a visible change, and a larger one does not.
+        """Say whether `fun` silently computes in float32: blind to the bits that float32 lacks,
+        although the gradient promises a visible change, and not to larger ones.
         """
         single = self.theta.astype(np.float32).astype(np.float64)
         uphill = np.sign(self.gradient * self.theta)
@@ -225,11 +207,7 @@ class Function:
         return self._value if self._value is not None else lambda theta: self._fun(theta)[0]
 
     def value(self, flat: Array) -> float:
-        """Return the value at `flat`, or NaN where the point must be skipped.
-
-        A point is skipped where the function raises, is not finite, or warns of what it did not
-        warn of at theta itself.
-        """
+        """Return the value at `flat`; NaN where `fun` raises, is not finite or warns anew."""
         self.evaluations += 1
         point = flat.astype(self.dtype).reshape(self.shape)
         with warnings.catch_warnings(record=True) as caught:
@@ -263,7 +241,7 @@ class Function:
         return flat.astype(np.float32).astype(np.float64)
 
     def gradient_changes(self, rng: np.random.Generator, n: int = 2) -> list[Array]:
-        """Return how the analytic gradient changes when theta moves by about one ulp, n times."""
+        """Return `n` changes of the analytic gradient when theta moves by about one ulp."""
         changes = []
         for _ in range(n):
             signs = rng.choice(np.array([-1.0, 1.0]), size=self.theta.size)
@@ -290,8 +268,7 @@ def rms(vector: Array) -> float:
 def random_direction(rng: np.random.Generator, size: int) -> Array:
     """Return entries of random sign and of magnitudes between 1/2 and 3/2.
 
-    All of comparable size, so that no entry is overlooked; not all of one size, because plain signs
-    too often hit a direction in which f has a symmetry.
+    Comparable, so that none is overlooked; unequal, since plain signs often hit a symmetry of f.
     """
     return rng.choice(np.array([-1.0, 1.0]), size=size) * rng.uniform(0.5, 1.5, size=size)
 

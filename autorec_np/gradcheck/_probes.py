@@ -37,9 +37,9 @@ _TINY = 1e-150  # below it a scale is no information
 class Probe:
     """One direction or coordinate of a block and what was found along it.
 
-    ``outcome`` is "right", "wrong", "unresolved" (the budget is too wide to say), "kink" (right
-    within the one-sided slopes), "off-kink" (outside them, which is no proof of a fault), or
-    "suspect" (wrong at the nominal step, but nobody looked twice).
+    ``outcome`` is "right", "wrong", "unresolved" (too wide a budget), "kink" (right within the
+    one-sided slopes), "off-kink" (outside them: no proof of a fault) or "suspect" (wrong at the
+    nominal step, not confirmed).
     """
 
     line: Line
@@ -143,11 +143,8 @@ class Probe:
             self.outcome = "unresolved"
 
     def slope_scale(self) -> float:
-        """Return the slope that an error is measured against.
-
-        The largest of the analytic and the numeric slope, the typical slope of the block, and the
-        change of the slope when theta moves by its own size (scale * phi''), which alone is left at
-        a minimum.
+        """Return the slope that an error is measured against: the largest of the analytic, the
+        numeric and the block's typical one, and scale * phi'', which alone is left at a minimum.
         """
         scale = max(abs(self.line.analytic), self.slope)
         if self.best is None:
@@ -168,10 +165,8 @@ class Probe:
         return bool(samples) and not self._claims_dependence() and all(s.stuck for s in samples)
 
     def kinks(self) -> int:
-        """Return how many of the steps near the nominal one were skipped because of a kink.
-
-        Either the pattern changed, or the two sides disagreed visibly. (At much larger steps that
-        may be mere curvature.)
+        """Return how many steps near the nominal one met a kink: the pattern changed, or the two
+        sides disagreed visibly (at much larger steps that may be curvature).
         """
         if self.best is None or self.slope == 0:
             return self.line.crossed
@@ -231,17 +226,7 @@ def line_scale(theta: Array, direction: Array) -> float:
 class ProbeMaker:
     """Draws the directions and coordinates of a block.
 
-    Parameters
-    ----------
-    function : Function
-    method : Method
-    rng : numpy.random.Generator
-    pattern : callable or None
-        See `Line`.
-    resolution : float
-        The relative error that must be visible.
-    gradient_changes : sequence of ndarray
-        Changes of the analytic gradient when theta moves by one ulp.
+    `gradient_changes` are those of the analytic gradient when theta moves by one ulp.
     """
 
     def __init__(
@@ -257,10 +242,8 @@ class ProbeMaker:
         self.resolution, self.gradient_changes = resolution, gradient_changes
 
     def directions(self, block: Block, n: int) -> list[Probe]:
-        """Return up to `n` directions in the block: along the gradient, then random ones.
-
-        Every second random direction is scaled entry by entry with theta, for blocks whose entries
-        differ in size.
+        """Return up to `n` directions: along the gradient, then random ones, every second of them
+        scaled with theta for blocks whose entries differ in size.
         """
         theta = self.function.theta[block.index]
         gradient = self.function.gradient[block.index]
@@ -303,10 +286,8 @@ class ProbeMaker:
         return rounding + max((max(norm(c), abs(float(c.sum()))) for c in changes), default=0.0)
 
     def _typical_rounding(self, block: Block) -> float:
-        """Return the same for a typical entry of the block.
-
-        Two changes of one entry may both be small by chance. The median, because an entry on a kink
-        may change by any amount.
+        """Return the same for a typical entry of the block: two changes of one entry may be small
+        by chance. (The median: on a kink an entry may change by any amount.)
         """
         changes = [np.abs(change[block.index]) for change in self.gradient_changes]
         seen = [1.4826 * float(np.median(c[c > 0])) for c in changes if c.any()]
@@ -314,10 +295,8 @@ class ProbeMaker:
         return self.function.gradient_eps * rms(gradient) + max(seen, default=0.0)
 
     def choose(self, block: Block, n: int, active: Array | None) -> Array:
-        """Return all entries of a small block, of a large one `n` from every stratum.
-
-        The largest gradient, then rows with and without data; if `active` does not say which those
-        are, entries with and without a gradient.
+        """Return all entries of a small block; of a large one the largest gradient and entries in
+        rows with and without data (if `active` does not say: with and without a gradient).
         """
         gradient = self.function.gradient[block.index]
         if block.size <= n:
