@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import argparse
 import csv
-import itertools
 import json
 import math
 import os
+import runpy
 import shlex
 import sys
 import textwrap
@@ -19,23 +19,20 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from autorec_np import __version__
-from autorec_np.activations import ACTIVATIONS
 from autorec_np.autorec import AutoRec
 from autorec_np.base import Recommender
 from autorec_np.baselines import BiasBaseline, GlobalMean
-from autorec_np.corruption import dropout_masks
 from autorec_np.datasets import MOVIELENS_NAMES, fetch_movielens
 from autorec_np.evaluation import cross_validate, evaluate_repeats
 from autorec_np.gradcheck import GradientReport, check_gradient
+from autorec_np.gradient_cases import Case, all_cases, check_case, is_right
 from autorec_np.metrics import mae, rmse
-from autorec_np.network import Network
-from autorec_np.objective import Objective
 from autorec_np.persistence import load_model, read_metadata, save_model
 from autorec_np.ratings import Ratings, known_roles
 from autorec_np.reading import read_ratings
@@ -77,7 +74,7 @@ def demo(args: Args) -> int:
     content = _train(args, "synthetic", ratings, model, 0.1, {"planted truth": truth})
     _say(args, "The truth is the best that a model can reach.", "")
 
-    report = _check_case(Case(), args.seed)
+    report = check_case(Case(), args.seed)
     rows = [
         [name, block.verdict, f"{block.relative_error:.1e}"]
         for name, block in report.blocks.items()
@@ -200,27 +197,38 @@ def recommend(args: Args) -> int:
 
 
 def gradcheck(args: Args) -> int:
-    """Check the package's own gradients over a matrix of small networks."""
+    """Check a user's gradient, or the package's own over a matrix of small networks."""
     started = time.perf_counter()
+    if (args.function is None) != (args.theta is None):
+        raise UsageError("gradcheck needs both FILE.py:FUNCTION and --theta, or neither")
+    if args.function is None:
+        return _check_own_gradients(args, started)
+    report = check_gradient(
+        _load_function(args.function),
+        _load_theta(args.theta),
+        dict(args.block) if args.block else None,
+        method=args.method,
+        random_state=args.seed,
+    )
+    _say(args, str(report), "")
+    _finish(args, started, **report.to_dict())
+    return 0 if report.passed else 1
+
+
+def _check_own_gradients(args: Args, started: float) -> int:
     _say(args, "gradients of small networks, derived by hand, against central differences", "")
-    reports = {}
-    worst: dict[tuple[str, str], float] = {}
-    for case in itertools.starmap(
-        Case,
-        itertools.product([(4,), (4, 3, 4)], ACTIVATIONS, ACTIVATIONS, [False, True], [0.0, 0.3]),
-    ):
-        report = reports[case] = _check_case(case, args.seed, n_directions=1, n_coordinates=0)
-        errors = [block.relative_error for block in report.blocks.values()]
-        pair = case.activation, case.output_activation
-        worst[pair] = max(worst.get(pair, 0.0), *errors if report.passed else [math.inf])
-    rows = [
-        [hidden, *(f"{worst[hidden, output]:.0e}".replace("inf", "FAIL") for output in ACTIVATIONS)]
-        for hidden in ACTIVATIONS
-    ]
-    _say(args, indented(table(["hidden \\ output", *ACTIVATIONS], rows)), "")
-    _say(args, "Each entry is the largest relative error of the networks with this pair of")
-    _say(args, "activations: one and three hidden layers, tied or not, dropout or not.")
-    failed = [case for case in reports if not reports[case].passed]
+    reports = {
+        case: check_case(case, args.seed, n_directions=1, n_coordinates=0) for case in all_cases()
+    }
+    _say(args, "by hidden and output activation; one and three hidden layers, tied or not,")
+    _say(args, "dropout or not, at a random point:", "")
+    drawn = {case: report for case, report in reports.items() if case.point == "drawn"}
+    _say(args, _error_table(drawn, "activation", "output_activation"), "")
+    _say(args, "by point and term of the objective:", "")
+    others = {case: report for case, report in reports.items() if case.point != "drawn"}
+    _say(args, _error_table(others, "point", "term"), "")
+    _say(args, "Each entry is the largest relative error of a block that has a verdict.")
+    failed = [case for case, report in reports.items() if not is_right(case, report)]
     _say(args, f"{len(reports) - len(failed)} of {len(reports)} pass.")
     for case in failed:
         _say(args, "", str(case), indented(str(reports[case])))
@@ -233,6 +241,22 @@ def gradcheck(args: Args) -> int:
         cases=[{**case._asdict(), **report.to_dict()} for case, report in reports.items()],
     )
     return 1 if failed else 0
+
+
+def _error_table(reports: dict[Case, GradientReport], down: str, across: str) -> str:
+    """Return the largest relative error for every value of two fields of the cases."""
+    worst: dict[tuple[str, str], float] = {}
+    for case, report in reports.items():
+        pair = getattr(case, down), getattr(case, across)
+        errors = [b.relative_error for b in report.blocks.values() if b.verdict != "inconclusive"]
+        error = max(errors, default=0.0) if is_right(case, report) else math.inf
+        worst[pair] = max(worst.get(pair, 0.0), error)
+    rows, columns = (list(dict.fromkeys(pair[i] for pair in worst)) for i in (0, 1))
+    cells = [
+        [row, *(f"{worst[row, column]:.0e}".replace("inf", "FAIL") for column in columns)]
+        for row in rows
+    ]
+    return indented(table([f"{down} \\ {across}".replace("_", " "), *columns], cells))
 
 
 # Data and models
@@ -391,39 +415,34 @@ def _read_pairs(path: str) -> list[tuple[str, str, str]]:
     return pairs
 
 
-# Gradient checks of small networks
+# Gradients of a user
 
 
-class Case(NamedTuple):
-    """A small network, untrained, whose gradient is checked."""
+def _load_function(target: str) -> Any:
+    """Return the function that FILE.py:FUNCTION names."""
+    path, colon, name = target.rpartition(":")
+    if not colon or not path.endswith(".py"):
+        raise UsageError(f"a function is named FILE.py:FUNCTION, as in model.py:loss; got {target}")
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{path!r} does not exist")
+    try:
+        found = runpy.run_path(path)
+    except Exception as error:
+        raise ValueError(f"{path} raised {type(error).__name__}: {error}") from error
+    if not callable(found.get(name)):
+        own = [key for key, one in found.items() if callable(one) and key[0] != "_"]
+        raise ValueError(f"{path} has no function {name!r}; it has {', '.join(own) or 'none'}")
+    return found[name]
 
-    hidden_layer_sizes: tuple[int, ...] = (4,)
-    activation: str = "sigmoid"
-    output_activation: str = "identity"
-    tied: bool = False
-    dropout: float = 0.0
 
-
-def _check_case(case: Case, seed: int, **effort: Any) -> GradientReport:
-    """Check the gradient of (2) in float64, at a random theta, on 30 ratings."""
-    generator = np.random.default_rng(seed)
-    ratings = make_ratings(n_users=9, n_items=7, n_ratings=30, random_state=generator).matrix
-    targets = ratings.astype(np.float64)
-    network = Network(targets.shape[1], *case[:4])
-    theta = generator.normal(0.0, 0.3, network.layout.size)
-    objective = Objective(network, 0.7)
-    masks = None
-    if case.dropout:
-        masks = dropout_masks(
-            targets.shape[0], case.hidden_layer_sizes, case.dropout, generator, np.float64
-        )
-    return check_gradient(
-        lambda point: objective.value_and_gradient(point, targets, targets, 1.0, masks),
-        theta,
-        network.layout,
-        random_state=generator,
-        **effort,
-    )
+def _load_theta(path: str) -> npt.NDArray[Any]:
+    try:
+        theta = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{path} is not an array of numbers that numpy.save wrote") from error
+    if not isinstance(theta, np.ndarray):
+        raise ValueError(f"{path} holds several arrays; save theta alone: numpy.save(path, theta)")
+    return theta
 
 
 # Output

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import logging
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -34,12 +32,9 @@ CITATION = (
 
 _BASE_URL = "https://files.grouplens.org/datasets/movielens/"
 _TIME_LIMIT = 6 * 3600.0  # seconds; the server is slow at times, and the largest file has 262 MB
-_STARS = (1.0, 5.0)
-_HALF_STARS = (0.5, 5.0)
 
 
-@dataclass(frozen=True)
-class _Layout:
+class _Layout(NamedTuple):
     """How the files of a data set are named and written."""
 
     ratings: str
@@ -47,19 +42,15 @@ class _Layout:
     titles: str
     titles_separator: str
     encoding: str
-
-    @property
-    def header(self) -> bool:
-        return self.separator == ","
+    scale: tuple[float, float]
 
 
-_TABS = _Layout("u.data", "\t", "u.item", "|", "latin-1")
-_COLONS_LATIN = _Layout("ratings.dat", "::", "movies.dat", "::", "latin-1")
-_COLONS = _Layout("ratings.dat", "::", "movies.dat", "::", "utf-8")
-_CSV = _Layout("ratings.csv", ",", "movies.csv", ",", "utf-8")
+_TABS = _Layout("u.data", "\t", "u.item", "|", "latin-1", (1.0, 5.0))
+_COLONS = _Layout("ratings.dat", "::", "movies.dat", "::", "utf-8", (0.5, 5.0))
+_CSV = _Layout("ratings.csv", ",", "movies.csv", ",", "utf-8", (0.5, 5.0))
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class _DataSet:
     """What is known of a data set: its layout, its size, and what pins its archive.
 
@@ -68,22 +59,14 @@ class _DataSet:
     """
 
     layout: _Layout
-    folder: str
-    scale: tuple[float, float]
     n_ratings: tuple[int, int]
     n_users: tuple[int, int]
     n_items: tuple[int, int]
-    max_bytes: int
     size: int | None = None
     md5: str | None = None
     sha256: str | None = None
     folds: tuple[str, ...] = ()
-
-    @property
-    def files(self) -> list[str]:
-        """The files that are read, relative to the folder."""
-        tests = [f"{fold}.test" for fold in self.folds]
-        return [self.layout.ratings, self.layout.titles, *tests]
+    max_bytes: int = 2_000_000_000
 
 
 def _exactly(count: int) -> tuple[int, int]:
@@ -93,85 +76,60 @@ def _exactly(count: int) -> tuple[int, int]:
 # Sizes and md5 as published beside the archives; counts from the archives' READMEs and, for the
 # rated users and items of ml-10m and the rated items of ml-20m and ml-25m, from the literature.
 _DATA_SETS = {
+    # It is made anew now and then, so there is no pin; its README says about 100,000 ratings.
     "ml-latest-small": _DataSet(
-        _CSV,
-        "ml-latest-small",
-        _HALF_STARS,
-        # It is made anew now and then, so there is no pin; its README says about 100,000.
-        n_ratings=(50_000, 500_000),
-        n_users=(100, 10_000),
-        n_items=(1_000, 100_000),
-        max_bytes=100_000_000,
+        _CSV, (50_000, 500_000), (100, 10_000), (1_000, 100_000), max_bytes=100_000_000
     ),
     "ml-100k": _DataSet(
         _TABS,
-        "ml-100k",
-        _STARS,
-        n_ratings=_exactly(100_000),
-        n_users=_exactly(943),
-        n_items=_exactly(1_682),
-        max_bytes=100_000_000,
+        _exactly(100_000),
+        _exactly(943),
+        _exactly(1_682),
         size=4_924_029,
         md5="0e33842e24a9c977be4e0107933c0723",
         sha256="50d2a982c66986937beb9ffb3aa76efe955bf3d5c6b761f4e3a7cd717c6a3229",
         folds=("u1", "u2", "u3", "u4", "u5", "ua", "ub"),
     ),
     "ml-1m": _DataSet(
-        _COLONS_LATIN,
-        "ml-1m",
-        _STARS,
-        n_ratings=_exactly(1_000_209),
-        n_users=_exactly(6_040),
-        n_items=_exactly(3_706),
-        max_bytes=100_000_000,
+        _COLONS._replace(encoding="latin-1", scale=(1.0, 5.0)),
+        _exactly(1_000_209),
+        _exactly(6_040),
+        _exactly(3_706),
         size=5_917_549,
         md5="c4d9eecfca2ab87c1945afe126590906",
         sha256="a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20",
     ),
     "ml-10m": _DataSet(
         _COLONS,
-        "ml-10M100K",
-        _HALF_STARS,
-        n_ratings=_exactly(10_000_054),
-        n_users=_exactly(69_878),
-        n_items=_exactly(10_677),
-        max_bytes=1_000_000_000,
+        _exactly(10_000_054),
+        _exactly(69_878),
+        _exactly(10_677),
         size=65_566_137,
         md5="ce571fd55effeba0271552578f2648bd",
         sha256="813c411ccb6122564edfe752e7f80c4dcc5aa25fa94c93622f6877a7ba252862",
     ),
     "ml-20m": _DataSet(
         _CSV,
-        "ml-20m",
-        _HALF_STARS,
-        n_ratings=_exactly(20_000_263),
-        n_users=_exactly(138_493),
-        n_items=_exactly(26_744),
-        max_bytes=2_000_000_000,
+        _exactly(20_000_263),
+        _exactly(138_493),
+        _exactly(26_744),
         size=198_702_078,
         md5="cd245b17a1ae2cc31bb14903e1204af3",
         sha256="96f243c338a8665f6bcc89c53edf6ee39162a846940de6b7c8c48aeada765ff3",
     ),
     "ml-25m": _DataSet(
         _CSV,
-        "ml-25m",
-        _HALF_STARS,
-        n_ratings=_exactly(25_000_095),
-        n_users=_exactly(162_541),
-        n_items=_exactly(59_047),
-        max_bytes=2_000_000_000,
+        _exactly(25_000_095),
+        _exactly(162_541),
+        _exactly(59_047),
         size=261_978_986,
         md5="6b51fb2759a8657d3bfcbfc42b592ada",
     ),
     "ml-32m": _DataSet(
         _CSV,
-        "ml-32m",
-        _HALF_STARS,
-        n_ratings=_exactly(32_000_204),
-        n_users=_exactly(200_948),
-        # The README counts 87,585 movies, some of which have no rating.
-        n_items=(80_000, 87_585),
-        max_bytes=2_000_000_000,
+        _exactly(32_000_204),
+        _exactly(200_948),
+        (80_000, 87_585),  # the README counts 87,585 movies, some of which have no rating
         size=238_950_008,
         md5="d472be332d4daa821edc399621853b57",
     ),
@@ -181,7 +139,7 @@ MOVIELENS_NAMES = tuple(_DATA_SETS)
 """The names that `fetch_movielens` knows."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class MovieLens:
     """One MovieLens data set.
 
@@ -208,10 +166,7 @@ class MovieLens:
     titles: dict[int, str]
     folds: dict[str, tuple[Ratings, Ratings]]
     source: Path
-
-    @property
-    def citation(self) -> str:
-        return CITATION
+    citation: str = CITATION
 
     def __repr__(self) -> str:
         folds = f"folds {', '.join(self.folds)}" if self.folds else "no folds"
@@ -265,13 +220,8 @@ def fetch_movielens(
     Notes
     -----
     The data belong to GroupLens Research, University of Minnesota. Their terms (the README in each
-    archive) allow research use, ask for a citation [1]_ and forbid redistribution of most of them.
-
-    References
-    ----------
-    .. [1] F. Maxwell Harper and Joseph A. Konstan. 2015. The MovieLens Datasets: History and
-       Context. ACM Transactions on Interactive Intelligent Systems 5, 4, Article 19.
-       https://doi.org/10.1145/2827872
+    archive) allow research use, ask for a citation (`CITATION`) and forbid redistribution of most
+    of them.
 
     Examples
     --------
@@ -283,15 +233,40 @@ def fetch_movielens(
     >>> train, test = data.folds["u1"]  # doctest: +SKIP
     """
     check_choice("name", name, MOVIELENS_NAMES)
+    stated = os.environ.get("AUTOREC_NP_DATA") if data_home is None else data_home
+    homes = [Path(home).expanduser() for home in (stated, cache_folder()) if home]
+    folder = _folder(name)
+    for source in [home / file for home in homes for file in (f"{name}.zip", folder)]:
+        if source.exists():
+            logger.info("%s found at %s; its hash is not checked", name, source)
+            return _load(name, source)
     url = f"{_base_url}{name}.zip"
-    source = _find(name, _homes(data_home))
-    if source is not None:
-        logger.info("%s found at %s; its hash is not checked", name, source)
-        return _load(name, source)
     if not download_if_missing:
-        raise _not_found(name, url, data_home)
-    home = Path(data_home).expanduser() if data_home is not None else cache_folder()
-    return _load(name, _download(name, url, home / f"{name}.zip", progress))
+        raise FileNotFoundError(
+            f"{name} was not found in {' or in '.join(map(str, homes))}. Place {name}.zip (from "
+            f"{url}) or its unpacked folder {folder} there, or let it be downloaded: "
+            f"fetch_movielens({name!r}, download_if_missing=True)."
+        )
+
+    def check_content(archive: Path) -> None:
+        try:
+            _load(name, archive)
+        except ValueError as error:
+            raise DownloadError(f"What {url} delivers is not {name}: {error}") from error
+
+    known = _DATA_SETS[name]
+    archive = download(
+        url,
+        homes[-1 if data_home is None else 0] / f"{name}.zip",
+        size=known.size,
+        md5=known.md5,
+        sha256=known.sha256,
+        max_bytes=known.max_bytes,
+        check=None if known.md5 else check_content,
+        total_timeout=_TIME_LIMIT,
+        progress=progress,
+    )
+    return _load(name, archive)
 
 
 def cache_folder() -> Path:
@@ -300,99 +275,59 @@ def cache_folder() -> Path:
     ``$XDG_CACHE_HOME/autorec_np`` or ``~/.cache/autorec_np``; on macOS
     ``~/Library/Caches/autorec_np``, on Windows ``%LOCALAPPDATA%\\autorec_np``.
     """
-    if sys.platform == "win32":
-        stated = os.environ.get("LOCALAPPDATA")
-        base = Path(stated) if stated else Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        stated = os.environ.get("XDG_CACHE_HOME", "")
-        # The XDG specification wants a relative path to be ignored.
-        base = Path(stated) if os.path.isabs(stated) else Path.home() / ".cache"
-    return base / "autorec_np"
+    variable, default = {
+        "win32": ("LOCALAPPDATA", "AppData/Local"),
+        "darwin": ("", "Library/Caches"),
+    }.get(sys.platform, ("XDG_CACHE_HOME", ".cache"))
+    stated = Path(os.environ.get(variable, ""))
+    # The XDG specification wants a relative path to be ignored.
+    return (stated if stated.is_absolute() else Path.home() / default) / "autorec_np"
 
 
-def _homes(data_home: str | os.PathLike[str] | None) -> Iterator[Path]:
-    """The folders to look in, in their order."""
-    stated = os.environ.get("AUTOREC_NP_DATA") if data_home is None else data_home
-    if stated:
-        yield Path(stated).expanduser()
-    yield cache_folder()
-
-
-def _find(name: str, homes: Iterable[Path]) -> Path | None:
-    for home in homes:
-        archive, folder = home / f"{name}.zip", home / _DATA_SETS[name].folder
-        if archive.is_file():
-            return archive
-        if folder.is_dir():
-            return folder
-    return None
-
-
-def _not_found(name: str, url: str, data_home: str | os.PathLike[str] | None) -> FileNotFoundError:
-    homes = " or in ".join(str(home) for home in _homes(data_home))
-    return FileNotFoundError(
-        f"{name} was not found in {homes}. Place {name}.zip (from {url}) or its unpacked folder "
-        f"{_DATA_SETS[name].folder} there, or let it be downloaded: "
-        f"fetch_movielens({name!r}, download_if_missing=True)."
-    )
-
-
-def _download(name: str, url: str, archive: Path, progress: bool) -> Path:
-    known = _DATA_SETS[name]
-    pinned = known.md5 is not None or known.sha256 is not None
-    return download(
-        url,
-        archive,
-        size=known.size,
-        md5=known.md5,
-        sha256=known.sha256,
-        max_bytes=known.max_bytes,
-        check=None if pinned else partial(_check_unpinned, name, url),
-        total_timeout=_TIME_LIMIT,
-        progress=progress,
-    )
-
-
-def _check_unpinned(name: str, url: str, archive: Path) -> None:
-    """Read the whole of an archive without a hash, before it is kept."""
-    try:
-        _load(name, archive)
-    except ValueError as error:
-        raise DownloadError(f"What {url} delivers is not {name}: {error}") from error
+def _folder(name: str) -> str:
+    return "ml-10M100K" if name == "ml-10m" else name
 
 
 def _load(name: str, source: Path) -> MovieLens:
     """Read a data set from its folder, or from its archive by way of a temporary folder."""
     if source.is_dir():
-        return _read(name, source, source)
+        return _read(name, source)
     known = _DATA_SETS[name]
-    members = [f"{known.folder}/{file}" for file in known.files]
     with tempfile.TemporaryDirectory(prefix="autorec_np-") as temporary:
         unpacked = Path(temporary) / "archive"
+        members = [f"{_folder(name)}/{file}" for file in _files(known)]
         extract(source, unpacked, members=members, max_bytes=known.max_bytes)
         try:
-            return _read(name, unpacked / known.folder, source)
+            data = _read(name, unpacked / _folder(name))
         except ValueError as error:
             # Name the file that the user has, not the temporary one.
             raise ValueError(str(error).replace(str(unpacked), str(source))) from error
+    return dataclasses.replace(data, source=source)
 
 
-def _read(name: str, folder: Path, source: Path) -> MovieLens:
+def _files(known: _DataSet) -> list[str]:
+    tests = [f"{fold}.test" for fold in known.folds]
+    return [known.layout.ratings, known.layout.titles, *tests]
+
+
+def _read(name: str, folder: Path) -> MovieLens:
     known = _DATA_SETS[name]
-    missing = [file for file in known.files if not (folder / file).is_file()]
+    missing = [file for file in _files(known) if not (folder / file).is_file()]
     if missing:
-        raise _not_as_published(name, source, f"it lacks {', '.join(missing)}")
-    ratings = _read_ratings(folder / known.layout.ratings, known)
-    _check_counts(name, source, ratings)
-    return MovieLens(
-        name=name,
-        ratings=ratings,
-        titles=_read_titles(folder / known.layout.titles, known.layout),
-        folds={fold: _read_fold(name, folder / f"{fold}.test", ratings) for fold in known.folds},
-        source=source,
-    )
+        raise _not_as_published(name, folder, f"it lacks {', '.join(missing)}")
+    ratings = _read_ratings(folder / known.layout.ratings, known.layout)
+    for what, count, (low, high) in (
+        ("ratings", len(ratings), known.n_ratings),
+        ("users", ratings.n_users, known.n_users),
+        ("items", ratings.n_items, known.n_items),
+    ):
+        if not low <= count <= high:
+            expected = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+            found = f"it has {count:,} {what} where {expected} are expected"
+            raise _not_as_published(name, folder, found)
+    titles = _read_titles(folder / known.layout.titles, known.layout)
+    folds = {fold: _read_fold(name, folder / f"{fold}.test", ratings) for fold in known.folds}
+    return MovieLens(name, ratings, titles, folds, folder)
 
 
 def _not_as_published(name: str, source: Path, reason: str) -> ValueError:
@@ -402,45 +337,27 @@ def _not_as_published(name: str, source: Path, reason: str) -> ValueError:
     )
 
 
-def _read_ratings(path: Path, known: _DataSet) -> Ratings:
-    layout = known.layout
-    return read_ratings(path, sep=layout.separator, header=layout.header, scale=known.scale)
-
-
-def _check_counts(name: str, source: Path, ratings: Ratings) -> None:
-    known = _DATA_SETS[name]
-    for what, count, (low, high) in (
-        ("ratings", len(ratings), known.n_ratings),
-        ("users", ratings.n_users, known.n_users),
-        ("items", ratings.n_items, known.n_items),
-    ):
-        if not low <= count <= high:
-            expected = f"{low:,}" if low == high else f"{low:,} to {high:,}"
-            raise _not_as_published(
-                name, source, f"it has {count:,} {what} where {expected} are expected"
-            )
+def _read_ratings(path: Path, layout: _Layout) -> Ratings:
+    header = layout.separator == ","
+    return read_ratings(path, sep=layout.separator, header=header, scale=layout.scale)
 
 
 def _read_titles(path: Path, layout: _Layout) -> dict[int, str]:
     """Item id to title; further fields of a line are not read."""
+    separator = layout.titles_separator
     titles: dict[int, str] = {}
-    with open(path, encoding=layout.encoding, newline="") as file:
-        rows: Iterator[list[str]] = (
-            csv.reader(file)
-            if layout.titles_separator == ","
-            else (line.rstrip("\r\n").split(layout.titles_separator) for line in file)
-        )
+    with open(path, encoding=layout.encoding) as file:
+        is_csv = separator == ","
+        rows = csv.reader(file) if is_csv else (line.strip().split(separator) for line in file)
         try:
-            if layout.header:
-                next(rows, None)
-            for row in rows:
-                if any(row):
-                    titles[int(row[0])] = row[1]
+            if is_csv:
+                next(rows, None)  # the header
+            for row in filter(any, rows):
+                titles[int(row[0])] = row[1]
         except (ValueError, IndexError, csv.Error) as error:
             raise ValueError(
-                f"{path}, entry {len(titles) + 1}: expected an item id, "
-                f"{layout.titles_separator!r} and a title in {layout.encoding} ({error}). Fetch "
-                "the file anew."
+                f"{path}, entry {len(titles) + 1}: expected an item id, {separator!r} and a title "
+                f"in {layout.encoding} ({error}). Fetch the file anew."
             ) from error
     return titles
 
@@ -450,21 +367,17 @@ def _read_fold(name: str, path: Path, ratings: Ratings) -> tuple[Ratings, Rating
 
     The published training files hold exactly those others, so they are not read.
     """
-    test_users, test_items, test_values = _read_ratings(path, _DATA_SETS[name]).triples()
-    users, items, values = ratings.positions()
-    cells = users * ratings.n_items + items
-    rows, columns = ratings.user_positions(test_users), ratings.item_positions(test_items)
-    wanted = rows * ratings.n_items + columns
-    order = np.argsort(cells)
-    places = order[np.minimum(np.searchsorted(cells, wanted, sorter=order), len(order) - 1)]
-    # An unknown item has the column -1, and so the cell before the row; an unknown user's is < 0.
-    found = (columns >= 0) & (cells[places] == wanted) & (values[places] == test_values)
-    if not found.all():
-        k = int(np.argmin(found))
+    layout = _DATA_SETS[name].layout
+    index, listed = (
+        part.to_frame().set_index(["user", "item", "rating"]).index
+        for part in (ratings, _read_ratings(path, layout))
+    )
+    places = index.get_indexer(listed)
+    if places.min() < 0:
+        user, item, rating = listed[places.argmin()]
         raise ValueError(
-            f"{path}: the rating {test_values[k]:g} of user {test_users[k]} for item "
-            f"{test_items[k]} is not one of {_DATA_SETS[name].layout.ratings}. Fetch {name} anew."
+            f"{path}: the rating {rating:g} of user {user} for item {item} is not one of "
+            f"{layout.ratings}. Fetch {name} anew."
         )
-    test = np.zeros(len(ratings), dtype=bool)
-    test[places] = True
-    return ratings.select(~test), ratings.select(test)
+    is_test = np.isin(np.arange(len(ratings)), places)
+    return ratings.select(~is_test), ratings.select(is_test)

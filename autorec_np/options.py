@@ -92,10 +92,12 @@ not clipped to the rating scale, so they can exceed it.
 """
 
 GRADCHECK = """\
-check the hand-derived gradients against central differences
+check hand-written gradients against numeric derivatives
 
-The networks have every pair of activations, one and three hidden layers, tied
-and untied weights, with and without dropout. Exits with 1 unless all pass.
+Without arguments the package's own: every pair of activations, one and three
+hidden layers, tied and untied weights, dropout; data term and penalty apart,
+at the initial point, after training and in saturation. With FILE.py:FUNCTION
+yours: any function theta -> (value, gradient). Exits with 1 unless all pass.
 """
 
 
@@ -197,7 +199,32 @@ def make_parser() -> Parser:
         "--include-seen", action="store_true", help="also list items that the user has rated"
     )
 
-    gradcheck = add_command(commands.gradcheck, "[options]", GRADCHECK, [""])
+    gradcheck = add_command(
+        commands.gradcheck,
+        "[FILE.py:FUNCTION --theta FILE.npy] [options]",
+        GRADCHECK,
+        ["", "loss.py:loss --theta theta.npy --block bias=6:9"],
+    )
+    gradcheck.add_argument(
+        "function",
+        nargs="?",
+        metavar="FILE.py:FUNCTION",
+        help="a function of theta that returns (value, gradient)",
+    )
+    gradcheck.add_argument("--theta", metavar="FILE.npy", help="the point, from numpy.save")
+    gradcheck.add_argument(
+        "--block",
+        type=_block,
+        action="append",
+        metavar="NAME=START:STOP",
+        help="a part of flat theta to judge by itself; may be repeated",
+    )
+    gradcheck.add_argument(
+        "--method",
+        choices=["central", "complex", "forward"],
+        default="central",
+        help="differences or the complex step (default central)",
+    )
 
     for command in (predict, recommend):
         command.add_argument("model", metavar="MODEL", help="file that train --save wrote")
@@ -239,6 +266,14 @@ def make_parser() -> Parser:
         # "verbose" is a parameter of AutoRec
         add("-v", "--verbose", dest="verbosity", action="store_true", help="say more")
     return parser
+
+
+def _block(text: str) -> tuple[str, slice]:
+    name, _, ends = text.partition("=")
+    start, _, stop = ends.partition(":")
+    if not (name and start.isdecimal() and stop.isdecimal()):
+        raise argparse.ArgumentTypeError(f"expected NAME=START:STOP, as in bias=6:9, got {text!r}")
+    return name, slice(int(start), int(stop))
 
 
 def _add_reading(command: Parser) -> None:

@@ -40,6 +40,7 @@ def test_two_thousand_right_gradients(part):
 @pytest.mark.slow
 @pytest.mark.skipif(not os.environ.get("AUTOREC_NP_SLOW"), reason="set AUTOREC_NP_SLOW to run it")
 def test_twenty_thousand_right_gradients():
-    everything, clean = survey(range(20_000))
+    everything, clean = survey(range(40_000, 60_000))  # seeds that no constant was chosen on
+    print(dict(everything), dict(clean))
     assert clean["inconclusive"] <= 0.01 * sum(clean.values())
     assert everything["inconclusive"] <= 0.1 * sum(everything.values())

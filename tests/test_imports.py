@@ -80,9 +80,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "reporting": set(),
     "options": {"__init__", "activations", "commands", "datasets", "reporting"}
     | {"schedules", "training"},
+    "gradient_cases": {*LEAF, "corruption", "gradcheck", "synthetic"},
     "commands": SERVES_A_FITTED_MODEL
-    | {"__init__", "corruption", "datasets", "evaluation", "gradcheck", "persistence", "reading"}
-    | {"reporting", "splitting", "synthetic"},
+    | {"__init__", "datasets", "evaluation", "gradcheck", "gradient_cases", "persistence"}
+    | {"reading", "reporting", "splitting", "synthetic"},
     "pytest_plugin": {"pytest", "gradcheck"},
 }
 

@@ -1,5 +1,7 @@
 """The checker finds every planted fault, in its blocks alone, and small faults as well as gross."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from planted_faults import (
@@ -8,18 +10,24 @@ from planted_faults import (
     DEEP,
     DROPOUT,
     FAULTS,
+    HEADER,
     ONE,
     STAND_IN,
     TIED,
     Fault,
+    consistent_row,
+    global_direction,
     named_blocks,
     patched,
     plant,
     plant_stand_in,
+    row,
+    scipy_check_grad,
 )
 
 from autorec_np.gradcheck import check_gradient
 
+PAGE = Path(__file__).parent.parent / "docs" / "gradient_checking.md"
 SETTINGS = {"one": ONE, "curved": CURVED, "deep": DEEP, "dropout": DROPOUT, "tied": TIED}
 every_fault = pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.what)
 
@@ -125,3 +133,22 @@ def test_errors_down_to_1e_5_are_caught_in_their_block_alone(setting, start):
             )
             failed = {block for block, found in report.blocks.items() if found.verdict != "pass"}
             assert failed == {name}, f"error {size} in {name}\n{report}"
+
+
+def words(line):
+    """The cells of a row of the table without its figures, which differ between machines."""
+    return [cell for cell in line.split(" | ") if "e-" not in cell and "e+" not in cell]
+
+
+def test_the_table_of_the_page_is_what_the_faults_give():
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    start = lines.index(HEADER[0])
+    expected = [*HEADER, *map(row, FAULTS), *map(consistent_row, CONSISTENT)]
+    found = lines[start : start + len(expected)]
+    assert [words(line) for line in found] == [words(line) for line in expected]
+
+
+def test_the_page_is_right_about_check_grad_on_right_gradients():
+    errors = [scipy_check_grad(plant(None, setting)) for setting in SETTINGS.values()]
+    assert 5e-6 < min(errors) < 1e-5 < max(errors) < 3e-5
+    assert all(global_direction(plant(None, setting)) < 1e-6 for setting in SETTINGS.values())

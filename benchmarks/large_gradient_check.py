@@ -1,0 +1,45 @@
+"""Check every block of the gradient at k = 500 on MovieLens 1M: six million parameters.
+
+python -m benchmarks.large_gradient_check      (needs ml-1m in $AUTOREC_NP_DATA)
+
+Prints the table, the seconds of the check alone, and the peak of memory of the process.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from autorec_np import check_gradient, fetch_movielens
+from autorec_np.network import Network
+from autorec_np.objective import Objective
+
+
+def main() -> None:
+    items = fetch_movielens("ml-1m").ratings.matrix.T.tocsr().astype(np.float64)
+    with ThreadPoolExecutor(2) as executor:
+        network = Network(items.shape[1], (500,), executor=executor)
+        objective = Objective(network, 400.0)
+        theta = network.layout.initialize(np.random.default_rng(0), np.float64)
+        started = time.perf_counter()
+        report = check_gradient(
+            lambda point: objective.value_and_gradient(point, items, items),
+            theta,
+            network.layout,
+            value=lambda point: objective.value(point, items, items),
+            active_rows={name: np.diff(items.tocsc().indptr) > 0 for name in objective.penalties},
+            n_directions=2,
+            n_coordinates=4,
+        )
+        seconds = time.perf_counter() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(report)
+    print(f"{theta.size:,} parameters, {report.evaluations} evaluations: {seconds:.1f} s")
+    print(f"peak of memory {peak:.2f} GB")
+
+
+if __name__ == "__main__":
+    main()
