@@ -109,28 +109,27 @@ def download(
 ) -> Path:
     """Fetch `url` to the file `destination`, which appears only when it is whole and verified.
 
-    The bytes go to ``<destination>.part`` in the same folder, are checked there, and are then
-    renamed (atomically). If the file is pinned by a hash, a transfer that broke off, in this call
-    or an earlier one, is resumed from the partial file; otherwise it begins anew. Of several
-    processes that ask for the same file at once one fetches it, the others wait and find it.
+    The bytes go to ``<destination>.part``, are checked there and then renamed. A transfer of a
+    pinned file that broke off, now or in an earlier call, is resumed; any other begins anew. Of
+    several processes that ask for a file at once one fetches it, the others wait and find it.
 
     Parameters
     ----------
     url : str
-        An http or https address. Redirects are followed (at most five), but from https to http
-        only if the file is pinned by a hash.
+        An http or https address. At most five redirects are followed, from https to http only if
+        the file is pinned.
     destination : path
         The file to write; missing folders are made. If it exists it is returned as it is.
     size : int, optional
         The exact number of bytes.
     md5, sha256 : str, optional
-        Hexadecimal hashes of the content. Either pins the file: only then may the transfer fall
-        back to plain http, with a warning, when TLS fails.
+        Hexadecimal hashes of the content. Either pins the file: only then may a failure of TLS
+        lead to plain http, with a warning.
     max_bytes : int, optional
         The largest acceptable number of bytes, for a file of unknown size.
     check : callable, optional
-        Called with the path of the complete partial file before the rename. If it raises
-        ValueError or DownloadError, the partial file is deleted and the error passed on.
+        Called with the path before the rename; on a ValueError or DownloadError the partial file
+        is deleted and the error passed on.
     retries : int
         Attempts after one that failed; counted anew whenever the partial file has grown.
     backoff : float
@@ -149,7 +148,7 @@ def download(
     Raises
     ------
     DownloadError
-        The file could not be fetched, verified or written. Nothing is at `destination` then.
+        The file could not be fetched, verified or written; nothing is at `destination`.
 
     Warns
     -----

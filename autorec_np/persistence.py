@@ -1,20 +1,9 @@
 """Save a fitted model to one file, and load it: the same predictions to the last bit, no pickle.
 
-The file is an uncompressed ``.npz``, a zip archive of arrays that ``numpy.load`` can look into.
-Format 1:
-
-* ``header.npy`` holds, as bytes, a JSON object: the format and its version, the class, its
-  parameters, the fitted state that is not arrays, the caller's metadata, the libraries' versions.
-* The other members are the fitted arrays and the training ratings: an autoencoder cannot predict
-  without its inputs. String ids are UTF-8 bytes and offsets: arrays of Python strings would need
-  pickle, and NumPy's fixed-width strings drop trailing NULs.
-* Every array begins at a multiple of 64 bytes, so it can be mapped into memory where it lies.
-* The archive's comment, the end of the file, is ``sha256:`` and the SHA-256 of all bytes before
-  its hexadecimal digits: damage anywhere is found before anything is interpreted.
-
-A file with a right hash can still be foreign or made with intent, so nothing in it is trusted: no
-array takes more memory than its bytes, its header is compared and not evaluated, and every value
-is checked.
+The file (format 1, docs/design.md) is an uncompressed ``.npz``: a JSON header, the fitted arrays,
+the training ratings, and a SHA-256 of all of it. A file with a right hash can still be foreign or
+made with intent, so nothing in it is trusted: no array takes more memory than its bytes, its header
+is compared and not evaluated, and every value is checked.
 """
 
 from __future__ import annotations
@@ -128,8 +117,8 @@ def save_model(
 ) -> None:
     """Write a fitted model to a file, whole or not at all.
 
-    A temporary file in the same folder is renamed to `path` at the end: an error or an interrupt
-    leaves whatever was there before. The same model always gives the same bytes.
+    An error or an interrupt leaves whatever was there before. The same model always gives the same
+    bytes.
 
     Parameters
     ----------
@@ -523,8 +512,7 @@ def _check(name: str, found: Any, wanted: Any) -> None:
 def _saying(what: str) -> Iterator[None]:
     """Make whatever goes wrong a ModelFileError that begins with `what`.
 
-    Any exception: no list of those that zipfile, json, NumPy and SciPy raise for bytes made with
-    intent would be complete.
+    Any exception: no list of what zipfile, json, NumPy and SciPy raise would be complete.
     """
     try:
         yield
@@ -567,10 +555,7 @@ def _write_archive(file: BinaryIO, arrays: Arrays) -> None:
 
 
 def _padding(offset: int) -> bytes:
-    """Return an extra field at `offset` after which a member's content is aligned.
-
-    The field is that of Android's zipalign: id, length, alignment, zeros.
-    """
+    """Return an extra field at `offset` after which a member is aligned, as zipalign writes it."""
     fixed = struct.calcsize("<HHH")
     n_zeros = -(offset + fixed + _ZIP64_FIELD) % _ALIGNMENT
     return struct.pack("<HHH", 0xD935, 2 + n_zeros, _ALIGNMENT) + bytes(n_zeros)

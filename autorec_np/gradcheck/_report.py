@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -89,7 +89,25 @@ class BlockReport:
 
 
 @dataclass(frozen=True)
-class GradientReport:
+class Report:
+    """Verdicts by block, with a note on the whole function."""
+
+    blocks: Mapping[str, Any]
+    note: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """True only if every block's verdict is "pass"."""
+        return all(block.verdict == "pass" for block in self.blocks.values())
+
+    def with_notes(self, header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
+        """Return a table with the notes below it."""
+        notes = [f"{name}: {block.note}" for name, block in self.blocks.items() if block.note]
+        return "\n".join([table(header, rows, left), *filter(None, [self.note]), *notes])
+
+
+@dataclass(frozen=True)
+class GradientReport(Report):
     """Verdicts by block. ``str(report)`` is a table.
 
     Attributes
@@ -102,13 +120,7 @@ class GradientReport:
     """
 
     blocks: dict[str, BlockReport]
-    note: str = ""
     evaluations: int = 0
-
-    @property
-    def passed(self) -> bool:
-        """True only if every block's verdict is "pass"."""
-        return all(block.verdict == "pass" for block in self.blocks.values())
 
     def to_dict(self) -> dict[str, Any]:
         """Return ``{"passed": bool, "note": str, "blocks": {name: {"verdict": ..., ...}}}``."""
@@ -122,16 +134,7 @@ class GradientReport:
 
     def __str__(self) -> str:
         header = (
-            "block",
-            "verdict",
-            "worst coordinate",
-            "rel. error",
-            "analytic",
-            "numeric",
-            "budget",
-            "noise",
-            "step",
-            "evals",
+            "block,verdict,worst coordinate,rel. error,analytic,numeric,budget,noise,step,evals"
         )
         rows = [
             (
@@ -148,7 +151,4 @@ class GradientReport:
             )
             for name, b in self.blocks.items()
         ]
-        notes = [f"{name}: {b.note}" for name, b in self.blocks.items() if b.note]
-        if self.note:
-            notes.insert(0, self.note)
-        return "\n".join([table(header, rows, left=3), *notes])
+        return self.with_notes([*header.split(","), "evals"], rows, left=3)

@@ -20,7 +20,7 @@ from ._differences import (
 )
 from ._function import Array, Fun, Function, check_direction, random_direction, rms
 from ._probes import line_scale
-from ._report import jsonable, number, table
+from ._report import Report, jsonable, number
 
 _LARGEST_STEP = 0.25  # of the size of theta along the direction
 _FITTED = 4  # remainders in a fit: they span a factor 64 of steps
@@ -57,16 +57,10 @@ class TaylorBlock:
 
 
 @dataclass(frozen=True)
-class TaylorReport:
+class TaylorReport(Report):
     """Slopes and verdicts by block. ``str(report)`` is a table."""
 
     blocks: dict[str, TaylorBlock]
-    note: str = ""
-
-    @property
-    def passed(self) -> bool:
-        """True only if every block's verdict is "pass"."""
-        return all(block.verdict == "pass" for block in self.blocks.values())
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-able values; an exact order has the slope None and stands in "exact"."""
@@ -92,10 +86,7 @@ class TaylorReport:
             )
             for name, b in self.blocks.items()
         ]
-        notes = [f"{name}: {b.note}" for name, b in self.blocks.items() if b.note]
-        if self.note:
-            notes.insert(0, self.note)
-        return "\n".join([table(header, rows, left=2), *notes])
+        return self.with_notes(header, rows, left=2)
 
 
 def taylor_test(
@@ -190,7 +181,7 @@ def _samples(line: Line) -> list[Sample]:
 
 
 def _noise_floor(function: Function, samples: Sequence[Sample]) -> float:
-    """Twice the noise of a value (phi(h) and phi(0)), with the safety of the error budget."""
+    """Return twice the noise of a value, with the safety of the error budget."""
     ascending = samples[::-1]
     small = ascending[: len(ascending) // 2 + 2]
     triples = zip(small, small[1:], small[2:], strict=False)
