@@ -151,4 +151,4 @@ class GradientReport(Report):
             )
             for name, b in self.blocks.items()
         ]
-        return self.with_notes([*header.split(","), "evals"], rows, left=3)
+        return self.with_notes(header.split(","), rows, left=3)
