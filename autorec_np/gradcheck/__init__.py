@@ -5,14 +5,26 @@
 * `complex_step` differentiates analytic functions to 1e-15.
 * `adjoint_test` and `check_hessian_vector` do the same for linear maps and second derivatives.
 
-The error budget behind every verdict is derived in `autorec_np.gradcheck._differences`.
+The error budget behind every verdict is derived in docs/gradient_checking.md.
 """
 
-from ._check import GradientError, assert_gradient, check_gradient
-from ._complex import ComplexStepError, complex_step
-from ._operators import AdjointReport, adjoint_test, check_hessian_vector
-from ._report import BlockReport, GradientReport
-from ._taylor import TaylorBlock, TaylorReport, taylor_test
+from ._check import (
+    BlockReport,
+    ComplexStepError,
+    GradientError,
+    GradientReport,
+    assert_gradient,
+    check_gradient,
+    complex_step,
+)
+from ._other_tests import (
+    AdjointReport,
+    TaylorBlock,
+    TaylorReport,
+    adjoint_test,
+    check_hessian_vector,
+    taylor_test,
+)
 
 __all__ = [
     "AdjointReport",

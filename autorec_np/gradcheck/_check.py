@@ -1,18 +1,322 @@
-"""`check_gradient`: a verdict for every block of a gradient."""
+"""`check_gradient`: a verdict for every block of a gradient, by differences or the complex step."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from ._blocks import Block, make_blocks
-from ._complex import judge_complex
-from ._differences import CENTRAL, FORWARD, noise_level
-from ._function import Array, Fun, Function, norm, random_direction
-from ._probes import Probe, ProbeMaker
-from ._report import BlockReport, GradientReport
+from ._differences import (
+    CENTRAL,
+    FORWARD,
+    SAFETY,
+    Estimate,
+    Line,
+    Probe,
+    ProbeMaker,
+    line_scale,
+    noise_level,
+)
+from ._function import (
+    Array,
+    Block,
+    Fun,
+    Function,
+    check_direction,
+    check_theta,
+    make_blocks,
+    norm,
+    random_direction,
+    rms,
+)
+
+
+# The report
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Return `value` for a table; a dash where there is none."""
+    return "-" if value is None or not np.isfinite(value) else f"{value:.{digits}g}"
+
+
+def jsonable(value: Any) -> Any:
+    """Return `value` with floats that JSON can hold: None for NaN and infinities."""
+    if isinstance(value, dict):
+        return {str(k): jsonable(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [jsonable(v) for v in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if np.isfinite(value) else None
+    return int(value) if isinstance(value, np.integer) else value
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
+    """Return an aligned plain-text table, the first `left` columns flush left."""
+    lines = [header, *rows]
+    widths = [max(len(line[c]) for line in lines) for c in range(len(header))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if c < left else cell.rjust(width)
+            for c, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+@dataclass(frozen=True)
+class BlockReport:
+    """What was found in one block.
+
+    Attributes
+    ----------
+    verdict : {"pass", "fail", "inconclusive"}
+    relative_error : float
+        The largest error found, relative to the slopes of the function.
+    worst_coordinate : str or None
+        Name and index of the coordinate with the largest error, ``decoder.weight[17, 3]``.
+    analytic, numeric : float
+        The two derivatives there (along the worst direction if no coordinate was evaluated).
+    step : float
+        The step of the numeric derivative.
+    budget : float
+        The error that truncation and rounding can explain.
+    noise_floor : float
+        The part of the budget that is rounding noise.
+    evaluations : int
+        Calls of the function.
+    kinks : int
+        Steps skipped because they lead across a kink: the pattern changed, or the slopes of the two
+        sides disagreed.
+    note : str
+        What a reader should know; empty if nothing.
+    curve : dict
+        ``step``, ``error`` and ``budget`` (lists) of the worst probe, for a picture.
+    """
+
+    verdict: str
+    relative_error: float = np.nan
+    worst_coordinate: str | None = None
+    analytic: float = np.nan
+    numeric: float = np.nan
+    step: float = np.nan
+    budget: float = np.nan
+    noise_floor: float = np.nan
+    evaluations: int = 0
+    kinks: int = 0
+    note: str = ""
+    curve: dict[str, list[float]] = field(default_factory=dict, repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON-able values, without the curve."""
+        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        del fields["curve"]
+        return dict(jsonable(fields))
+
+
+@dataclass(frozen=True)
+class Report:
+    """Verdicts by block, with a note on the whole function."""
+
+    blocks: Mapping[str, Any]
+    note: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """True only if every block's verdict is "pass"."""
+        return all(block.verdict == "pass" for block in self.blocks.values())
+
+    def with_notes(self, header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
+        """Return a table with the notes below it."""
+        notes = [f"{name}: {block.note}" for name, block in self.blocks.items() if block.note]
+        return "\n".join([table(header, rows, left), *filter(None, [self.note]), *notes])
+
+
+@dataclass(frozen=True)
+class GradientReport(Report):
+    """Verdicts by block. ``str(report)`` is a table.
+
+    Attributes
+    ----------
+    blocks : dict of str to BlockReport
+    note : str
+        What concerns the whole function, such as values that differ between two evaluations.
+    evaluations : int
+        Calls of the function, those that prepared the check included.
+    """
+
+    blocks: dict[str, BlockReport]
+    evaluations: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return ``{"passed": bool, "note": str, "blocks": {name: {"verdict": ..., ...}}}``."""
+        blocks = {name: block.to_dict() for name, block in self.blocks.items()}
+        return {
+            "passed": self.passed,
+            "note": self.note,
+            "evaluations": self.evaluations,
+            "blocks": blocks,
+        }
+
+    def __str__(self) -> str:
+        header = (
+            "block,verdict,worst coordinate,rel. error,analytic,numeric,budget,noise,step,evals"
+        )
+        rows = [
+            (
+                name,
+                b.verdict,
+                b.worst_coordinate or "-",
+                number(b.relative_error, 2),
+                number(b.analytic, 6),
+                number(b.numeric, 6),
+                number(b.budget, 2),
+                number(b.noise_floor, 2),
+                number(b.step, 2),
+                str(b.evaluations),
+            )
+            for name, b in self.blocks.items()
+        ]
+        return self.with_notes(header.split(","), rows, left=3)
+
+
+# The complex step: no subtraction, no truncation
+
+# Its square vanishes beside 1, and with it the truncation error.
+_RELATIVE_STEP = 1e-20
+
+
+class ComplexStepError(ValueError):
+    """The function is not complex-safe; the message says in which way."""
+
+
+def complex_slope(line: Line, theta: Array) -> float:
+    """Return Im f(theta + i h d) / h, or raise ComplexStepError."""
+    h = _RELATIVE_STEP * line.scale
+    point = theta.astype(np.complex128)
+    point[line.index] += 1j * h * line.direction
+    try:
+        answer = np.asarray(line.function.complex_value(point))
+    except Exception as error:
+        raise ComplexStepError(
+            f"the function raised {type(error).__name__} at a complex theta: {error}. The complex "
+            f"step needs a value made of analytic operations: pass value= if it is the gradient "
+            f"that refuses, else use method='central'."
+        ) from error
+    if answer.ndim != 0 or answer.dtype.kind != "c":
+        raise ComplexStepError(
+            f"the function returned {answer.dtype} of shape {answer.shape} for a complex theta, "
+            f"not a complex scalar; a cast, np.abs, np.vdot or .real drops the imaginary part. "
+            f"Use method='central'."
+        )
+    numeric = float(answer.imag) / h
+    if not np.isfinite(numeric):
+        raise ComplexStepError(f"the complex step gave {numeric}; use method='central'.")
+    return numeric
+
+
+def judge_complex(probes: Sequence[Probe]) -> None:
+    """Judge probes by the complex step, after their central differences have confirmed that step.
+
+    Its noise is what one ulp of theta changes, pooled over the probes in units of their length.
+    """
+    judged = [probe for probe in probes if probe.outcome not in ("kink", "off-kink")]
+    lines = [probe.line for probe in judged]
+    lengths = [norm(line.direction) for line in lines]
+    slopes = [complex_slope(line, line.function.theta) for line in lines]
+    for probe, slope in zip(judged, slopes, strict=True):
+        error = slope - probe.line.analytic
+        if probe.best is not None and abs(error - probe.best.error) > probe.best.budget:
+            raise _not_analytic(slope, probe)
+    changes = [_largest_change(line, slope) for line, slope in zip(lines, slopes, strict=True)]
+    pooled = noise_level([c / n for c, n in zip(changes, lengths, strict=True)])
+    for probe, slope, change, length in zip(judged, slopes, changes, lengths, strict=True):
+        probe.best = Estimate(
+            step=_RELATIVE_STEP * probe.line.scale,
+            error=slope - probe.line.analytic,
+            truncation=0.0,
+            roughness=0.0,
+            noise=SAFETY * max(change, pooled * length),
+            analytic_noise=probe.analytic_noise,
+        )
+        probe.outcome = "wrong" if probe.best.excess > 1 else "right"
+
+
+def _largest_change(line: Line, slope: float) -> float:
+    theta, eps = line.function.theta, float(np.finfo(np.float64).eps)
+    moved = (complex_slope(line, theta * (1 + sign * eps)) for sign in (-1, 1))
+    return max(abs(other - slope) for other in moved)
+
+
+def _not_analytic(numeric: float, probe: Probe) -> ComplexStepError:
+    assert probe.best is not None
+    return ComplexStepError(
+        f"the complex step gives {numeric:.9g}, a central difference {probe.numeric:.9g} with an "
+        f"error budget of {probe.best.budget:.2g}: the function is not analytic; np.abs, np.vdot, "
+        f".conj and comparisons are the usual reasons. Use method='central'."
+    )
+
+
+def complex_step(fun: Fun, theta: Any, direction: Any = None, *, random_state: Any = 0) -> Any:
+    """Return derivatives of an analytic function by the complex step.
+
+    Parameters
+    ----------
+    fun : callable
+        ``fun(theta) -> value`` or ``fun(theta) -> (value, gradient)``; it must accept a complex128
+        theta. The gradient is not looked at.
+    theta : ndarray of float64
+    direction : ndarray of theta's shape, optional
+        Return the derivative along it; default: the whole gradient, one evaluation per entry.
+    random_state : int, Generator or None
+        Draws the direction in which the gradient is confirmed.
+
+    Returns
+    -------
+    float or ndarray of theta's shape
+        Exact to rounding, near 1e-15 relative.
+
+    Raises
+    ------
+    ComplexStepError
+        Where `fun` is not complex-safe: it raises, returns a real value, or disagrees with a
+        central difference beyond the error budget of that.
+    """
+    point = check_theta(theta).astype(np.float64)
+
+    def value(x: Any) -> Any:
+        answer = fun(x)
+        return answer[0] if isinstance(answer, tuple) else answer
+
+    function = Function(lambda x: (value(x), np.zeros(x.shape)), point)
+    if direction is None:
+        for i, x in enumerate(function.theta):
+            line = Line(function, np.array([i]), np.ones(1), abs(x) or 1.0)
+            function.gradient[i] = complex_slope(line, function.theta)
+        rng = np.random.default_rng(random_state)
+        _confirm(function, random_direction(rng, point.size))
+        return function.gradient.reshape(point.shape)
+    along = check_direction(direction, function)
+    unit = along / rms(along)
+    line = Line(function, slice(None), unit, line_scale(function.theta, unit))
+    slope = complex_slope(line, function.theta) * rms(along)
+    function.gradient = along * (slope / float(along @ along))
+    _confirm(function, along)
+    return slope
+
+
+def _confirm(function: Function, direction: Array) -> None:
+    """Check the complex gradient like any other: by central differences."""
+    rng = np.random.default_rng(0)
+    block = Block("theta", slice(None), function.theta.size)
+    probe = ProbeMaker(function, CENTRAL, rng).along(block, direction)
+    probe.judge_sweep()
+    if probe.outcome in ("wrong", "off-kink"):
+        raise _not_analytic(probe.line.analytic, probe)
+
+
+# The check
 
 # An error of this relative size must be visible, or the verdict is "inconclusive".
 RESOLUTION = {np.dtype(np.float64): 1e-5, np.dtype(np.float32): 1e-3}
