@@ -32,7 +32,6 @@ from ._function import (
     rms,
 )
 
-
 # The report
 
 
