@@ -16,18 +16,14 @@ RandomState: TypeAlias = "int | np.random.Generator | None"
 
 def check_random_state(random_state: RandomState) -> np.random.Generator:
     """Return a Generator: seeded by an int, fresh for None, the very object for a Generator."""
-    if isinstance(random_state, np.random.Generator):
-        return random_state
-    if random_state is None or isinstance(random_state, numbers.Integral):
-        if random_state is not None and random_state < 0:
-            raise ValueError(
-                f"random_state must be a non-negative integer, got {random_state}; pass 0 or more."
-            )
-        return np.random.default_rng(random_state)
-    raise TypeError(
-        f"random_state must be None, an int or a numpy.random.Generator, "
-        f"got {type(random_state).__name__}; pass an int for results that can be repeated."
-    )
+    if isinstance(random_state, numbers.Integral):
+        check_integer("random_state", random_state, minimum=0)
+    elif not (random_state is None or isinstance(random_state, np.random.Generator)):
+        raise TypeError(
+            f"random_state must be None, an int or a numpy.random.Generator, got "
+            f"{type(random_state).__name__}; pass an int for results that can be repeated."
+        )
+    return np.random.default_rng(random_state)
 
 
 def check_integer(name: str, value: object, *, minimum: int) -> int:
@@ -47,9 +43,9 @@ def check_number(
     maximum: float = np.inf,
     inclusive: tuple[bool, bool] = (True, True),
 ) -> float:
-    """Return `value` as a finite float in the stated interval; TypeError or ValueError otherwise.
+    """Return `value` as a finite float in the interval; TypeError or ValueError otherwise.
 
-    ``inclusive`` says whether the minimum and the maximum themselves are allowed.
+    `inclusive` says whether the minimum and the maximum are in it.
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, got {value!r} ({type(value).__name__}).")

@@ -1,4 +1,4 @@
-"""The estimator `AutoRec`: orientation, baseline, solver, fit, predict, recommend."""
+"""The estimator `AutoRec`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -41,12 +41,15 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
+RatingsOfOne: TypeAlias = "Mapping[Any, float] | tuple[Any, Any]"
+
+
 class AutoRec(Recommender):
     """Autoencoder for rating prediction (Sedhain, Menon, Sanner and Xie, WWW 2015).
 
-    A row r of ratings (of an item, or of a user) is reconstructed by
-    h(r) = f(W g(V^T r + mu) + b), and J = sum ||r - h(r)||^2 over the observed ratings
-    + lambda/2 (||W||_F^2 + ||V||_F^2) is minimized: equations (1) and (2).
+    A row r of ratings is reconstructed by h(r) = f(W g(V^T r + mu) + b), (1), and
+    J = sum ||r - h(r)||^2 over the observed ratings + lambda/2 (||W||_F^2 + ||V||_F^2), (2),
+    is minimized.
 
     Parameters
     ----------
@@ -54,14 +57,13 @@ class AutoRec(Recommender):
         "item" (I-AutoRec): a row is an item, its columns are the users; the more accurate.
         "user" (U-AutoRec): a row is a user; new users need no retraining.
     hidden_layer_sizes : sequence of int
-        Width of every hidden layer.
     activation, output_activation : str
         g and f: "identity", "sigmoid", "tanh", "relu", "elu" or "softplus". For a sigmoid or tanh
         output, ratings are mapped from the rating scale to its range and back.
     regularization : "auto", float, or mapping of str to float
-        lambda of (2) in rating units: one for every weight block, or one for each name
-        ("encoder.weight", "hidden1.weight", ..., "decoder.weight"). "auto": from the numbers of
-        ratings of users and items, by `regularization.automatic_penalties`.
+        lambda of (2) in rating units: one for every weight block, or by name ("encoder.weight",
+        "hidden1.weight", ..., "decoder.weight"). "auto": from the numbers of ratings of users
+        and items, by `regularization.automatic_penalties`.
     tied : bool
         Whether the decoder weight is the encoder weight (W = V).
     dropout : float in [0, 1)
@@ -70,28 +72,27 @@ class AutoRec(Recommender):
         Fraction of the input ratings set to 0 in training, the others divided by
         (1 - corruption). None: 0.1 for "sgd" and "adam", 0 for a full-batch solver.
     baseline : {"auto", "bias", "mean", None}
-        What is subtracted from the targets (never from the inputs): mean + user and item biases,
-        the mean, or nothing. "auto": "bias", or None where the output activation does not take
-        every real value.
+        Subtracted from the targets (never from the inputs): mean + user and item biases, the
+        mean, or nothing. "auto": "bias", or None where the output activation does not take every
+        real value.
     cold : "baseline", float, or "raise"
-        The prediction where the user or the item has no training rating: that of the bias
-        baseline, a number, or a ValueError.
+        What to predict where the user or item has no training rating: the bias baseline, a
+        number, or a ValueError.
     rating_scale : (low, high), optional
         Predictions are clipped to it. None: the scale of the `Ratings`, else their range.
     solver : {"adam", "sgd", "rprop", "lbfgs", "scipy-lbfgs"}
-        Minibatch solvers: "adam", "sgd". Full batch: "rprop" (the paper's), "lbfgs" (our own, in
-        the training dtype), "scipy-lbfgs" (SciPy's L-BFGS-B, in float64).
+        Minibatch: "adam", "sgd". Full batch: "rprop" (the paper's), "lbfgs" (ours, in the training
+        dtype), "scipy-lbfgs" (SciPy's L-BFGS-B, in float64).
     learning_rate : {"cosine", "constant", "step", "exponential"}
         Schedule of a minibatch solver; see `schedules.learning_rate_at`.
     learning_rate_init : float, optional
         None: 3e-3 for "adam", 1e-3 (first step length) for "rprop"; for "sgd" 0.1 / (k times
         the mean number of ratings that a column has in a batch).
     momentum : float in [0, 1)
-        Of "sgd".
     nesterovs_momentum : bool
-        Of "sgd".
+        Both of "sgd".
     batch_size : int
-        Rows in a batch of a minibatch solver, at most.
+        Most rows in a batch of a minibatch solver.
     max_iter : int, optional
         Epochs, or iterations of a full-batch solver. None: 40 for "adam", 60 for "sgd", 200 for
         "rprop", 150 for L-BFGS.
@@ -99,42 +100,40 @@ class AutoRec(Recommender):
         Early stopping: least improvement of the validation RMSE. Full-batch solvers: least
         relative fall of the objective.
     early_stopping : bool
-        Whether to stop when the validation RMSE stops improving, and to restore the best weights.
+        Whether to stop when the validation RMSE stops improving, and restore the best weights.
     validation_fraction : float in (0, 1)
         Part of the training ratings held out for early stopping where `fit` is given none.
     n_iter_no_change : int
-        Epochs or iterations without improvement by `tol` that end the training. ("scipy-lbfgs"
-        has a test of its own: it ends at the first iteration without.)
+        Epochs or iterations without improvement by `tol` that end the training ("scipy-lbfgs"
+        ends at the first).
     warm_start : bool
         Whether `fit` begins at the weights of the last `fit`; needs the same users and items.
     n_jobs : int, optional
         Threads. None: the cores that this process may use. Results do not depend on it.
     dtype : {"float32", "float64"}
     callbacks : iterable of callable
-        Each is called with a `training.EpochState` after every epoch; training stops where one
-        returns True.
+        Called with a `training.EpochState` after every epoch; training stops where one returns
+        True.
     verbose : bool
-        Whether to log every epoch at level INFO (``logging.basicConfig(level="INFO")`` shows it).
+        Whether to log every epoch at level INFO; ``logging.basicConfig(level="INFO")`` shows it.
     random_state : int, Generator or None
         An int makes runs bit-identical.
 
     Attributes
     ----------
     theta_ : ndarray, (network_.layout.size,)
-        The weights as one vector; ``network_.layout.views(theta_)`` names its blocks.
+        The weights; ``network_.layout.views(theta_)`` names the blocks.
     codes_ : ndarray, (n_rows, k)
         The hidden code of each item (orientation "item") or user.
     network_ : Network
     orientation_ : str
-        The orientation that was fitted; changing the parameter later does not change it.
+        The fitted orientation, whatever the parameter is set to later.
     regularization_ : dict of str to float
         lambda of each weight block, in rating units.
     baseline_ : BiasBaseline, GlobalMean or None
     cold_baseline_ : BiasBaseline
-    loss_curve_ : list of float
-        J after each epoch.
-    validation_curve_ : list of float
-        Validation RMSE after each epoch; empty without validation ratings.
+    loss_curve_, validation_curve_ : list of float
+        J, and the validation RMSE (empty without validation ratings), after each epoch.
     n_iter_ : int
         Epochs or iterations run.
     n_evaluations_ : int
@@ -218,64 +217,61 @@ class AutoRec(Recommender):
     # Fitting
 
     def fit(self, ratings: Any, validation: Any = None) -> Self:
-        """Train on ratings.
+        """Train on ratings; return the model itself.
 
         Parameters
         ----------
         ratings : Ratings, sparse matrix (users x items), DataFrame or (users, items, ratings)
             See `ratings.as_ratings`.
         validation : of the same kinds, optional
-            Ratings for the validation curve and early stopping; ids as in `ratings`.
-
-        Returns
-        -------
-        AutoRec
-            The model itself.
+            For the validation curve and early stopping; ids as in `ratings`.
 
         Raises
         ------
         ValueError, TypeError
-            For parameters or ratings that cannot be used.
+            Parameters or ratings that cannot be used.
         DivergenceError
-            If the objective stops being finite.
+            The objective stopped being finite.
 
         Warns
         -----
         ConvergenceWarning
-            If a full-batch solver ends at `max_iter`.
+            A full-batch solver ended at `max_iter`.
         """
         fitted = copy.copy(self)  # so that a fit that fails leaves the last one
-        fitted._fit(ratings, validation)
+        fitted._fit(ratings, validation, last=self)
         vars(self).update(vars(fitted))
         return self
 
-    def _fit(self, ratings: Any, validation: Any) -> None:
+    def _fit(self, ratings: Any, validation: Any, last: AutoRec) -> None:
         self._check_parameters()
         data = as_ratings(ratings, scale=self.rating_scale)
         random_state = check_random_state(self.random_state)
-        training, held_out = self._hold_out(data, validation, random_state)
-        last_orientation = getattr(self, "orientation_", self.orientation)
+        training, held_out = data, None
+        if validation is not None:
+            held_out = as_ratings(validation)
+            check_not_empty(held_out, "validation")
+        elif self.early_stopping:
+            training, held_out = train_test_split(data, self.validation_fraction, random_state)
         self.orientation_ = self.orientation
         inputs = self._orient(training.matrix)
-        network = Network(
+        self.network_ = network = Network(
             inputs.shape[1],
             tuple(self.hidden_layer_sizes),
             self.activation,
             self.output_activation,
             self.tied,
         )
-        started_from = self._last_theta(network, data, last_orientation)
         self._remember(data, training, indexed=sparse.issparse(ratings))
-        self.network_ = network
         self._fit_baselines(training)
         self.output_map_ = OutputMap.onto(self.output_activation, data.scale)
         targets = self._targets(inputs)
-        theta = (
-            self._initial_theta(network, targets, random_state)
-            if started_from is None
-            else started_from
+        theta = self._initial_theta(last, targets, random_state)
+        self.regularization_ = (
+            automatic_penalties(network, inputs)
+            if isinstance(self.regularization, str)
+            else Objective(network, self.regularization).penalties
         )
-        self.regularization_ = self._resolve_regularization(network, inputs)
         trainer = self._make_trainer(inputs)
         n_jobs = check_n_jobs(self.n_jobs)
         with ThreadPoolExecutor(n_jobs) if n_jobs > 1 else nullcontext() as executor:
@@ -306,20 +302,31 @@ class AutoRec(Recommender):
         self.n_evaluations_ = result.n_evaluations
 
     def _check_parameters(self) -> None:
-        check_choice("orientation", self.orientation, ("item", "user"))
-        check_choice("activation", self.activation, tuple(ACTIVATIONS))
-        check_choice("output_activation", self.output_activation, tuple(ACTIVATIONS))
-        check_choice("baseline", self.baseline, ("auto", "bias", "mean", None))
-        check_choice("solver", self.solver, tuple(SOLVERS))
-        check_choice("learning_rate", self.learning_rate, tuple(SCHEDULES))
-        check_choice("dtype", self.dtype, ("float32", "float64"))
+        choices: dict[str, Iterable[str | None]] = {
+            "orientation": ("item", "user"),
+            "activation": ACTIVATIONS,
+            "output_activation": ACTIVATIONS,
+            "baseline": ("auto", "bias", "mean", None),
+            "solver": SOLVERS,
+            "learning_rate": SCHEDULES,
+            "dtype": ("float32", "float64"),
+        }
+        for name, allowed in choices.items():
+            check_choice(name, getattr(self, name), tuple(allowed))
         if isinstance(self.cold, str):
             check_choice("cold", self.cold, ("baseline", "raise"))
-        elif isinstance(self.cold, bool) or not isinstance(self.cold, numbers.Real):
+        elif not isinstance(self.cold, numbers.Real):
             raise TypeError(f"cold must be 'baseline', 'raise' or a number, got {self.cold!r}.")
         else:
             check_number("cold", self.cold)
-        self._check_layers()
+        widths = self.hidden_layer_sizes
+        if not isinstance(widths, Sequence | np.ndarray):
+            raise TypeError(
+                f"hidden_layer_sizes must be a sequence of widths, got {widths!r}; pass (500,) for "
+                f"one hidden layer."
+            )
+        for width in widths:
+            check_integer("a width of hidden_layer_sizes", width, minimum=1)
         if isinstance(self.regularization, str):
             check_choice("regularization", self.regularization, ("auto",))
         elif isinstance(self.regularization, Mapping):
@@ -335,104 +342,73 @@ class AutoRec(Recommender):
                 f"callbacks must be a sequence of callables, each taking an EpochState, got "
                 f"{self.callbacks!r}; pass [callback] for one."
             )
-        fractions = ("dropout", "momentum", *(["corruption"] if self.corruption else []))
-        for name in fractions:
-            check_number(name, getattr(self, name), minimum=0, maximum=1, inclusive=(True, False))
-        check_number("tol", self.tol, minimum=0)
-        check_number(
-            "validation_fraction",
-            self.validation_fraction,
-            minimum=0,
-            maximum=1,
-            inclusive=(False, False),
-        )
-        check_integer("batch_size", self.batch_size, minimum=1)
-        check_integer("n_iter_no_change", self.n_iter_no_change, minimum=1)
-        if self.max_iter is not None:
-            check_integer("max_iter", self.max_iter, minimum=1)
-        if self.learning_rate_init is not None:
-            check_number(
-                "learning_rate_init", self.learning_rate_init, minimum=0, inclusive=(False, True)
-            )
+        optional = ("corruption", "learning_rate_init", "max_iter")
+        for name, maximum, inclusive in (
+            ("dropout", 1, (True, False)),
+            ("momentum", 1, (True, False)),
+            ("corruption", 1, (True, False)),
+            ("validation_fraction", 1, (False, False)),
+            ("learning_rate_init", np.inf, (False, True)),
+            ("tol", np.inf, (True, True)),
+        ):
+            value = getattr(self, name)
+            if value is not None or name not in optional:
+                check_number(name, value, minimum=0, maximum=maximum, inclusive=inclusive)
+        for name in ("batch_size", "n_iter_no_change", "max_iter"):
+            value = getattr(self, name)
+            if value is not None or name not in optional:
+                check_integer(name, value, minimum=1)
         if SOLVERS[self.solver].full_batch and (self.dropout or self.corruption):
             raise ValueError(
-                f"solver={self.solver!r} minimizes one fixed function of all ratings, got "
-                f"dropout={self.dropout} and corruption={self.corruption}, which change it at "
-                f"every step; use solver='adam' or 'sgd', or set both to 0."
+                f"solver={self.solver!r} minimizes one fixed function, which "
+                f"dropout={self.dropout} and corruption={self.corruption} change at every step; "
+                f"use solver='adam' or 'sgd', or set both to 0."
             )
-        if self.baseline in ("bias", "mean") and not self._output_covers_the_line():
+        if (
+            self.baseline in ("bias", "mean")
+            and not ACTIVATIONS[self.output_activation].covers_the_line
+        ):
             raise ValueError(
                 f"baseline={self.baseline!r} leaves residuals of both signs, which "
                 f"output_activation={self.output_activation!r} cannot produce; use baseline=None "
-                f"(or 'auto'), or output_activation='identity'."
+                f"(or 'auto') or output_activation='identity'."
             )
-
-    def _check_layers(self) -> None:
-        sizes = self.hidden_layer_sizes
-        if isinstance(sizes, (str, bytes)) or not isinstance(sizes, Sequence | np.ndarray):
-            raise TypeError(
-                f"hidden_layer_sizes must be a sequence of widths, got {sizes!r}; pass (500,) for "
-                f"one hidden layer."
-            )
-        for width in sizes:
-            check_integer("a width of hidden_layer_sizes", width, minimum=1)
-
-    def _output_covers_the_line(self) -> bool:
-        return ACTIVATIONS[self.output_activation].covers_the_line
-
-    def _hold_out(
-        self, data: Ratings, validation: Any, random_state: np.random.Generator
-    ) -> tuple[Ratings, Ratings | None]:
-        """Return the ratings to train on and those to validate on."""
-        if validation is not None:
-            held_out = as_ratings(validation)
-            check_not_empty(held_out, "validation")
-            return data, held_out
-        if not self.early_stopping:
-            return data, None
-        return train_test_split(data, self.validation_fraction, random_state)
 
     def _orient(self, matrix: CSR) -> CSR:
-        """Return the matrix with a row for each item, or user, in the training dtype."""
+        """Return the matrix with rows by `orientation_`, in the training dtype."""
         oriented = matrix.T.tocsr() if self.orientation_ == "item" else matrix
         return with_data(oriented, oriented.data.astype(self.dtype))
 
     def _rows_and_columns(self, users: Array, items: Array) -> tuple[Array, Array]:
         return (items, users) if self.orientation_ == "item" else (users, items)
 
-    def _last_theta(self, network: Network, data: Ratings, last_orientation: str) -> Array | None:
-        """Return a copy of the weights of the last fit for a warm start, else None."""
-        if not (self.warm_start and hasattr(self, "theta_")):
-            return None
-        same_ids = np.array_equal(data.user_ids, self.ratings_.user_ids) and np.array_equal(
-            data.item_ids, self.ratings_.item_ids
-        )
-        same_network = (
-            last_orientation == self.orientation_
-            and network.layout.shapes == self.network_.layout.shapes
-        )
-        if not (same_ids and same_network):
-            raise ValueError(
-                "warm_start=True needs the orientation, users, items and layer sizes of the last "
-                "fit, but they differ; use warm_start=False to train anew."
-            )
-        return self.theta_.astype(self.dtype)
-
     def _initial_theta(
-        self, network: Network, targets: CSR, random_state: np.random.Generator
+        self, last: AutoRec, targets: CSR, random_state: np.random.Generator
     ) -> Array:
-        """Return random weights; an output bias without bounds starts at the mean target."""
-        theta = network.layout.initialize(random_state, self.dtype)
+        """Return the last weights for a warm start, else random ones and the mean as output."""
+        layout = self.network_.layout
+        if self.warm_start and hasattr(last, "theta_"):
+            if not (
+                last.orientation_ == self.orientation_
+                and last.network_.layout.shapes == layout.shapes
+                and np.array_equal(last.ratings_.user_ids, self.ratings_.user_ids)
+                and np.array_equal(last.ratings_.item_ids, self.ratings_.item_ids)
+            ):
+                raise ValueError(
+                    "warm_start=True needs the orientation, users, items and layer sizes of the "
+                    "last fit, but they differ; use warm_start=False to train anew."
+                )
+            return last.theta_.astype(self.dtype)
+        theta = layout.initialize(random_state, self.dtype)
         if not ACTIVATIONS[self.output_activation].bounded:
-            mean = targets.data.mean(dtype=np.float64)
-            network.layout.views(theta)["decoder.bias"][...] = mean
+            layout.views(theta)["decoder.bias"][...] = targets.data.mean(dtype=np.float64)
         return theta
 
     def _fit_baselines(self, training: Ratings) -> None:
         self.cold_baseline_ = BiasBaseline().fit(training)
         kind = self.baseline
         if kind == "auto":
-            kind = "bias" if self._output_covers_the_line() else None
+            kind = "bias" if ACTIVATIONS[self.output_activation].covers_the_line else None
         self.baseline_: Recommender | None = None
         if kind == "bias":
             self.baseline_ = self.cold_baseline_
@@ -450,13 +426,8 @@ class AutoRec(Recommender):
     def _baseline_at(self, users: Array, items: Array) -> Array | float:
         return 0.0 if self.baseline_ is None else self.baseline_._score_pairs(users, items)
 
-    def _resolve_regularization(self, network: Network, inputs: CSR) -> dict[str, float]:
-        if isinstance(self.regularization, str):
-            return automatic_penalties(network, inputs)
-        return Objective(network, self.regularization).penalties
-
     def _mapped_regularization(self) -> dict[str, float]:
-        """Return lambda in the units of the output: the map scales (2) by factor^2, (17)."""
+        """Return lambda in output units: the map scales (2) by factor^2, (17)."""
         square = self.output_map_.factor**2
         return {name: penalty * square for name, penalty in self.regularization_.items()}
 
@@ -509,7 +480,7 @@ class AutoRec(Recommender):
         return Scorer(self.network_, self.theta_, self.codes_, self.output_map_)
 
     def _scores_at(self, scorer: Scorer, users: Array, items: Array) -> Array:
-        """Return unclipped scores of pairs, the cold ones by the rule of `cold`."""
+        """Return unclipped scores of pairs, cold ones by `cold`."""
         scores = self._cold_scores(users, items)
         warm = np.flatnonzero(~self._is_cold(users, items))
         users, items = users[warm], items[warm]
@@ -533,7 +504,7 @@ class AutoRec(Recommender):
         return scores
 
     def _cold_scores(self, users: Array, items: Array) -> Array:
-        """Return what `cold` says for each pair (its caller replaces those that are not cold)."""
+        """Return what `cold` says, as if each pair were cold."""
         if isinstance(self.cold, str):  # "raise": only validation ratings come here
             return self.cold_baseline_._score_pairs(users, items)
         return np.full(len(users), float(self.cold))
@@ -542,13 +513,13 @@ class AutoRec(Recommender):
     def _refuse_cold(cold: Array) -> None:
         if cold.any():
             raise ValueError(
-                f"{int(cold.sum())} of {len(cold)} pairs are cold (their user or item has no "
-                f"training rating) and cold='raise'; leave them out (model.cold_pairs tells "
-                f"which) or use cold='baseline'."
+                f"{cold.sum()} of {len(cold)} pairs are cold (their user or item has no training "
+                f"rating) and cold='raise'; leave them out (model.cold_pairs tells which) or use "
+                f"cold='baseline'."
             )
 
     def encode(self, ids: npt.ArrayLike | None = None) -> Array:
-        """Return the hidden codes of items (orientation "item") or users ("user").
+        """Return the hidden codes of items (orientation "item") or users.
 
         Parameters
         ----------
@@ -562,43 +533,29 @@ class AutoRec(Recommender):
         Raises
         ------
         ValueError
-            An id that the model does not know.
+            An unknown id.
         IndexError
             An index out of range (models fitted on a sparse matrix).
         """
         self._check_fitted()
         if ids is None:
             return np.array(self.codes_)
-        look_up = (
-            self.ratings_.item_positions
-            if self.orientation_ == "item"
-            else self.ratings_.user_positions
-        )
-        positions = look_up(ids)
-        if self._indexed:
-            self._check_indices(self.orientation_, ids, positions, len(self.codes_))
-        self._check_known(self.orientation_, ids, positions)
-        return np.asarray(self.codes_[positions])
+        return np.asarray(self.codes_[self._look_up(self.orientation_, ids)])
 
-    # A user who was not in training
-
-    def predict_new(
-        self, ratings: Mapping[Any, float] | tuple[Any, Any], items: npt.ArrayLike | None = None
-    ) -> Array:
+    def predict_new(self, ratings: RatingsOfOne, items: npt.ArrayLike | None = None) -> Array:
         """Predict for a user who was not in training, from this user's ratings.
 
-        In orientation "user" by one forward pass; in orientation "item", where a user is a
-        column, by the exact minimizer of (2) over this column's decoder weights and bias with
-        the codes frozen (see `foldin.fit_column`). The bias in (2) is not penalized, so with
-        fewer than about ten ratings orientation "item" follows them too closely: there the bias
-        baseline is the better guess.
+        In orientation "user" by one forward pass; in "item", where a user is a column, by the
+        exact minimizer of (2) over this column's decoder weights and bias with the codes frozen
+        (see `foldin.fit_column`). That bias is not penalized, so with fewer than about ten
+        ratings it follows them too closely: there the bias baseline is the better guess.
 
         Parameters
         ----------
         ratings : mapping of item id to rating, or (item ids, ratings)
-            At least one; items that the model knows.
+            At least one, of known items.
         items : array_like, (n,), optional
-            Item ids to predict for. None: all, in the order of ``ratings_.item_ids``.
+            Item ids. None: all, in the order of ``ratings_.item_ids``.
 
         Returns
         -------
@@ -608,25 +565,23 @@ class AutoRec(Recommender):
         Raises
         ------
         ValueError
-            No ratings, an unknown or repeated item, a rating that is not finite or outside the
-            rating scale.
+            No ratings, an unknown or repeated item, a rating not finite or outside the scale.
         """
         new_user = self._new_user(ratings)
-        asked = np.arange(self.ratings_.n_items) if items is None else self._known_items(items)
+        asked = np.arange(self.ratings_.n_items) if items is None else self._look_up("item", items)
         if self.cold == "raise":
             self._refuse_cold(self.item_counts_[asked] == 0)
         return np.asarray(np.clip(self._score_new(*new_user)[asked], *self.rating_scale_))
 
     def recommend_new(
         self,
-        ratings: Mapping[Any, float] | tuple[Any, Any],
+        ratings: RatingsOfOne,
         n: int = 10,
         exclude_seen: bool = True,
     ) -> tuple[Array, Array]:
         """Recommend to a user who was not in training, from this user's ratings.
 
-        `ratings` as in :meth:`predict_new`; `n`, `exclude_seen` and the order as in
-        :meth:`recommend`.
+        `ratings` as in :meth:`predict_new`, the rest as in :meth:`recommend`.
 
         Returns
         -------
@@ -641,67 +596,46 @@ class AutoRec(Recommender):
         ids, best_scores = self._with_ids(*top_n(scores[np.newaxis], n), n)
         return ids[0], best_scores[0]
 
-    def _new_user(self, ratings: Mapping[Any, float] | tuple[Any, Any]) -> tuple[Array, Array]:
-        """Return item positions and ratings of a new user, checked."""
+    def _new_user(self, ratings: RatingsOfOne) -> tuple[Array, Array]:
+        """Return the item positions and ratings of a new user."""
         self._check_fitted()
         if isinstance(ratings, Mapping):
             ratings = list(ratings.keys()), list(ratings.values())
         if not (isinstance(ratings, tuple) and len(ratings) == 2):
             raise TypeError(
-                f"the ratings of a new user must be a mapping {{item id: rating}} or a pair "
-                f"(item ids, ratings), got {type(ratings).__name__}."
+                f"the ratings of a new user must be a mapping {{item id: rating}} or a pair (item "
+                f"ids, ratings), got {type(ratings).__name__}."
             )
         ids = check_ids(ratings[0], "item ids")
         low, high = self.rating_scale_
-        triples = as_ratings(
+        _, ids, values = as_ratings(
             (np.zeros(len(ids), np.int64), ids, ratings[1]),
             scale=(low, high) if low < high else None,
         ).triples()
-        return self._known_items(triples[1]), triples[2].astype(np.float64)
-
-    def _known_items(self, items: npt.ArrayLike) -> Array:
-        positions = self.ratings_.item_positions(items)
-        if self._indexed:
-            self._check_indices("item", items, positions, self.ratings_.n_items)
-        unknown = np.flatnonzero(positions < 0)
-        if len(unknown):
-            raise ValueError(
-                f"{len(unknown)} of {len(positions)} item ids are not in the training ratings, for "
-                f"example {np.asarray(items, dtype=object)[unknown[0]]!r}; leave them out."
-            )
-        return positions
+        return self._look_up("item", ids), values.astype(np.float64)
 
     def _score_new(self, items: Array, values: Array) -> Array:
         """Return unclipped scores (n_items,) for a new user."""
-        biases = self.cold_baseline_.biases_
-        bias_scores = biases.mean + biases.item + self._new_user_bias(items, values)
-        if self.baseline_ is None:
-            base = np.zeros(self.ratings_.n_items)
-        elif isinstance(self.baseline_, BiasBaseline):
+        mean, _, item_biases = self.cold_baseline_.biases_
+        residuals = values - mean - item_biases[items]
+        user_bias = residuals.sum() / (len(items) + self.cold_baseline_.regularization)  # (19)
+        bias_scores: Array = mean + item_biases + user_bias
+        if isinstance(self.baseline_, BiasBaseline):
             base = bias_scores
         else:
-            base = np.full(self.ratings_.n_items, biases.mean)
+            base = np.full(len(bias_scores), 0.0 if self.baseline_ is None else mean)
         if self.orientation_ == "user":
-            learned = self._scorer().new_row(items, values)
+            scores = base + self._scorer().new_row(items, values)
         else:
-            learned = self._scorer().new_column(
-                items, values - base[items], self._decoder_penalty()
+            # tied weights carry both penalties
+            block = self.network_.layout.aliases.get("decoder.weight", "decoder.weight")
+            penalties = Objective(self.network_, self.regularization_).penalties
+            scores = base + self._scorer().new_column(
+                items, values - base[items], penalties.get(block, 0.0)
             )
         cold = self.item_counts_ == 0
-        scores = learned + base
-        if self.cold == "raise":
-            scores[cold] = -np.inf
+        if self.cold == "baseline":
+            scores[cold] = bias_scores[cold]
         else:
-            scores[cold] = bias_scores[cold] if self.cold == "baseline" else self.cold
+            scores[cold] = -np.inf if self.cold == "raise" else self.cold
         return scores
-
-    def _new_user_bias(self, items: Array, values: Array) -> float:
-        """Return the bias of a new user: the minimizer in `baselines.fit_biases`."""
-        biases = self.cold_baseline_.biases_
-        residuals = values - biases.mean - biases.item[items]
-        return float(residuals.sum() / (len(items) + self.cold_baseline_.regularization))
-
-    def _decoder_penalty(self) -> float:
-        """Return lambda of the decoder weight; tied weights carry both penalties."""
-        block = self.network_.layout.aliases.get("decoder.weight", "decoder.weight")
-        return Objective(self.network_, self.regularization_).penalties.get(block, 0.0)

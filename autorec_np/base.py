@@ -1,7 +1,4 @@
-"""`Recommender`: what every model shares: parameters, ids, cold pairs, clipping, ranking.
-
-A model works on positions (rows and columns of users x items); ids are translated here.
-"""
+"""`Recommender`, the base of every model: parameters, ids, cold pairs, clipping, ranking."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ if TYPE_CHECKING:
 
 Array: TypeAlias = npt.NDArray[Any]
 
-SCORES_PER_CHUNK = 8_388_608  # scores held at once while ranking: 64 MB in float64
+SCORES_PER_CHUNK = 8_388_608  # held at once while ranking: 64 MB in float64
 
 
 def check_not_empty(ratings: Ratings, name: str = "ratings") -> None:
@@ -40,16 +37,16 @@ class Recommender(ABC):
     """A model of ratings with the interface of a scikit-learn estimator.
 
     A subclass stores its constructor's arguments unchanged under their own names, calls
-    `_remember` in `fit`, and scores positions.
+    `_remember` in `fit`, and scores positions (rows and columns of users x items).
 
     Attributes
     ----------
     ratings_ : Ratings
-        The ratings given to `fit`; what `recommend` leaves out as seen.
+        Those given to `fit`; what `recommend` leaves out as seen.
     rating_scale_ : tuple of float
         Predictions are clipped to it.
     user_counts_, item_counts_ : ndarray of int
-        Ratings of each user and item that the model was trained on; 0 makes a pair cold.
+        Training ratings of each user and item; 0 makes a pair cold.
     """
 
     ratings_: Ratings
@@ -58,17 +55,13 @@ class Recommender(ABC):
     item_counts_: Array
     _indexed: bool
 
-    @classmethod
-    def _parameter_names(cls) -> list[str]:
-        return [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
-
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the constructor's parameters by name (`deep` is accepted for scikit-learn)."""
-        return {name: getattr(self, name) for name in self._parameter_names()}
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters by name and return the model; ValueError for an unknown name."""
-        names = self._parameter_names()
+        names = self.get_params()
         for name, value in params.items():
             if name not in names:
                 raise ValueError(
@@ -78,7 +71,7 @@ class Recommender(ABC):
         return self
 
     def __repr__(self) -> str:
-        defaults = inspect.signature(type(self).__init__).parameters
+        defaults = inspect.signature(type(self)).parameters
         changed = [
             f"{name}={value!r}"
             for name, value in self.get_params().items()
@@ -92,11 +85,11 @@ class Recommender(ABC):
 
     @abstractmethod
     def _score_pairs(self, users: Array, items: Array) -> Array:
-        """Return unclipped scores (n,) of pairs of positions; -1 stands for an unknown id."""
+        """Return unclipped scores (n,) of pairs of positions, -1 for an unknown id."""
 
     @abstractmethod
     def _score_all_items(self, users: Array) -> Array:
-        """Return unclipped scores (len(users), n_items) of known users, by position."""
+        """Return unclipped scores (len(users), n_items) of positions."""
 
     def predict(self, users: npt.ArrayLike, items: npt.ArrayLike) -> Array:
         """Predict the rating of each pair.
@@ -104,8 +97,8 @@ class Recommender(ABC):
         Parameters
         ----------
         users, items : array_like, (n,)
-            Ids, as in the training ratings; indices where the model was fitted on a sparse
-            matrix. An id that the model does not know makes the pair cold.
+            Ids (indices where the model was fitted on a sparse matrix). An unknown id makes the
+            pair cold.
 
         Returns
         -------
@@ -117,7 +110,7 @@ class Recommender(ABC):
         IndexError
             An index out of range (models fitted on a sparse matrix).
         TypeError
-            Ids of another kind than the training ratings' (strings for integers, or vice versa).
+            Strings where the training ratings' ids are integers, or vice versa.
         ValueError
             Arrays of different lengths.
         """
@@ -128,15 +121,13 @@ class Recommender(ABC):
         return -rmse(ratings, self.predict(users, items))
 
     def cold_pairs(self, users: npt.ArrayLike, items: npt.ArrayLike) -> Array:
-        """Return for each pair whether its user or its item has no training rating (bool, (n,))."""
+        """Return (bool, (n,)) whether a pair's user or item has no training rating."""
         return self._is_cold(*self._positions(users, items))
 
     def recommend(
         self, users: npt.ArrayLike, n: int = 10, exclude_seen: bool = True
     ) -> tuple[Array, Array]:
-        """Return the items with the highest scores for each user.
-
-        Users are scored in chunks, so memory stays bounded.
+        """Return the items with the highest scores for each user, in bounded memory.
 
         Parameters
         ----------
@@ -145,26 +136,24 @@ class Recommender(ABC):
         n : int
             Items for each user.
         exclude_seen : bool
-            Whether to leave out the items that the user rated in the training ratings.
+            Whether to leave out the items that the user rated in training.
 
         Returns
         -------
         ids : ndarray of object, (m, n)
-            Item ids, best first, equal scores in the order of the ids; None where fewer than
-            `n` items are left.
+            Item ids, best first, equal scores in the order of the ids; None where no item is left.
         scores : ndarray of float64, (m, n)
-            Unclipped scores (clipped, the best would be tied at the top of the scale); -inf
-            where there is no item.
+            Unclipped (clipped, the best would be tied at the top of the scale); -inf for None.
 
         Raises
         ------
         ValueError
-            An id that the model does not know.
+            An unknown id.
         IndexError
             An index out of range (models fitted on a sparse matrix).
         """
         n = check_integer("n", n, minimum=1)
-        positions = self._known_users(users)
+        positions = self._look_up("user", users)
         best = np.empty((len(positions), min(n, self.ratings_.n_items)), np.int64)
         best_scores = np.empty(best.shape)
         chunk = max(1, SCORES_PER_CHUNK // self.ratings_.n_items)
@@ -176,7 +165,7 @@ class Recommender(ABC):
         return self._with_ids(best, best_scores, n)
 
     def _with_ids(self, best: Array, best_scores: Array, n: int) -> tuple[Array, Array]:
-        """Translate ranked columns into ids, padded to n columns with None and -inf."""
+        """Translate ranked columns into ids, padded to n with None and -inf."""
         ids = np.full((len(best), n), None, dtype=object)
         scores = np.full((len(best), n), -np.inf)
         width = best.shape[1]
@@ -186,7 +175,7 @@ class Recommender(ABC):
         return ids, scores
 
     def _remember(self, ratings: Ratings, trained_on: Ratings, indexed: bool) -> None:
-        """Store what every fitted model needs; `indexed`: ids are indices of a sparse matrix."""
+        """Store what a fitted model needs; `indexed`: ids are indices of a sparse matrix."""
         self.ratings_ = ratings
         self.rating_scale_ = ratings.scale
         self.user_counts_ = np.diff(trained_on.matrix.indptr)
@@ -201,47 +190,34 @@ class Recommender(ABC):
 
     def _positions(self, users: npt.ArrayLike, items: npt.ArrayLike) -> tuple[Array, Array]:
         """Translate pairs of ids into positions, -1 for an unknown id."""
-        self._check_fitted()
-        user_positions = self.ratings_.user_positions(users)
-        item_positions = self.ratings_.item_positions(items)
-        if len(user_positions) != len(item_positions):
+        pairs = self._look_up("user", users, known=False), self._look_up("item", items, known=False)
+        n_users, n_items = map(len, pairs)
+        if n_users != n_items:
             raise ValueError(
-                f"users and items must be of equal length, one pair each, got "
-                f"{len(user_positions)} users and {len(item_positions)} items."
+                f"users and items must make pairs, got {n_users} users and {n_items} items."
             )
-        if self._indexed:
-            self._check_indices("user", users, user_positions, self.ratings_.n_users)
-            self._check_indices("item", items, item_positions, self.ratings_.n_items)
-        return user_positions, item_positions
+        return pairs
 
-    def _known_users(self, users: npt.ArrayLike) -> Array:
-        """Translate user ids into positions; raise for an unknown one."""
+    def _look_up(self, axis: str, ids: npt.ArrayLike, known: bool = True) -> Array:
+        """Translate ids into positions; an unknown id raises, or is -1 where `known` is False."""
         self._check_fitted()
-        positions = self.ratings_.user_positions(users)
-        if self._indexed:
-            self._check_indices("user", users, positions, self.ratings_.n_users)
-        self._check_known("user", users, positions)
-        return positions
-
-    @staticmethod
-    def _check_indices(axis: str, asked: npt.ArrayLike, positions: Array, length: int) -> None:
-        outside = np.flatnonzero(positions < 0)
-        if len(outside):
-            raise IndexError(
-                f"{axis} index {np.asarray(asked)[outside[0]]} is out of range: the model was "
-                f"fitted on a sparse matrix, so {axis}s are the indices 0 to {length - 1}."
-            )
-
-    @staticmethod
-    def _check_known(axis: str, asked: npt.ArrayLike, positions: Array) -> None:
+        ratings, by_user = self.ratings_, axis == "user"
+        positions = ratings.user_positions(ids) if by_user else ratings.item_positions(ids)
         unknown = np.flatnonzero(positions < 0)
-        if len(unknown):
-            example = np.asarray(asked, dtype=object)[unknown[0]]
+        if len(unknown) and (known or self._indexed):
+            example = np.asarray(ids, dtype=object)[unknown[0]]
+            if self._indexed:
+                last = (ratings.n_users if by_user else ratings.n_items) - 1
+                raise IndexError(
+                    f"{axis} index {example} is out of range: the model was fitted on a sparse "
+                    f"matrix, so {axis}s are the indices 0 to {last}."
+                )
             raise ValueError(
                 f"{len(unknown)} of {len(positions)} {axis} ids are not in the training ratings, "
-                f"for example {example!r}; for a new user call predict_new or recommend_new with "
-                f"their ratings."
+                f"for example {example!r}; leave them out (for a new user call predict_new or "
+                f"recommend_new with their ratings)."
             )
+        return positions
 
     def _is_cold(self, users: Array, items: Array) -> Array:
         counted_users = np.append(self.user_counts_, 0)  # position -1 reads the 0

@@ -1,4 +1,4 @@
-"""The models that everything must beat: the global mean, and regularized biases."""
+"""The models to beat: the global mean, and regularized biases."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ SMALLEST_CHANGE = 1e-6  # of a bias in rating units: sweeps end below it
 
 
 class Biases(NamedTuple):
-    """r_ui = mean + user[u] + item[i]; float64. A user or item without ratings has bias 0."""
+    """r_ui = mean + user[u] + item[i]; float64. A bias without ratings is 0."""
 
     mean: float
     user: Array
     item: Array
 
     def at(self, users: Array, items: Array) -> Array:
-        """Return the sums for pairs of positions; position -1 (unknown) has bias 0."""
+        """Return the sums for pairs of positions; -1 (unknown) has bias 0."""
         user, item = np.append(self.user, 0.0), np.append(self.item, 0.0)
         return np.asarray(self.mean + user[users] + item[items])
 
@@ -38,9 +38,9 @@ class Biases(NamedTuple):
 def fit_biases(matrix: CSR, regularization: float) -> Biases:
     """Return the minimizer of sum (r - mean - b_u - b_i)^2 + lambda (sum b_u^2 + sum b_i^2).
 
-    The mean is the mean of the ratings. User and item biases are set in turn to their exact
-    minimizers, sum of residuals / (lambda + count), (19), until they settle (Koren, 2010,
-    section 2.1).
+    The mean is that of the ratings. User and item biases are set in turn to their exact
+    minimizers, sum of residuals / (lambda + count), (19), until they settle (Koren, 2010, section
+    2.1).
 
     Parameters
     ----------
@@ -48,20 +48,18 @@ def fit_biases(matrix: CSR, regularization: float) -> Biases:
     regularization : float
         lambda, in units of ratings (counts).
     """
-    pattern = sparse.csr_array(
-        (np.ones(matrix.nnz), matrix.indices, matrix.indptr), shape=matrix.shape
-    )
-    mean = float(matrix.data.mean(dtype=np.float64))
-    residuals = sparse.csr_array(
-        (matrix.data.astype(np.float64) - mean, matrix.indices, matrix.indptr), shape=matrix.shape
+    values = matrix.data.astype(np.float64)
+    mean = float(values.mean())
+    pattern, residuals = (
+        sparse.csr_array((data, matrix.indices, matrix.indptr), shape=matrix.shape)
+        for data in (np.ones(matrix.nnz), values - mean)
     )
     user_sums: Array = residuals.sum(axis=1)
     item_sums: Array = residuals.sum(axis=0)
-    user_weights = regularization + pattern.sum(axis=1)
-    item_weights = regularization + pattern.sum(axis=0)
-    # An empty row with lambda = 0 would divide 0 by 0: its sum is 0, so any divisor gives 0.
-    user_weights[user_weights == 0] = 1.0
-    item_weights[item_weights == 0] = 1.0
+    # an empty row with lambda = 0 would divide its sum 0 by 0
+    smallest = regularization or 1.0
+    user_weights = np.maximum(regularization + pattern.sum(axis=1), smallest)
+    item_weights = np.maximum(regularization + pattern.sum(axis=0), smallest)
     user, item = np.zeros(len(user_sums)), np.zeros(len(item_sums))
     for _ in range(MAX_SWEEPS):
         previous = item
@@ -73,7 +71,7 @@ def fit_biases(matrix: CSR, regularization: float) -> Biases:
 
 
 class GlobalMean(Recommender):
-    """Predicts the mean of the training ratings for every pair.
+    """Predicts the mean of the training ratings.
 
     Attributes
     ----------
@@ -84,7 +82,7 @@ class GlobalMean(Recommender):
         pass
 
     def fit(self, ratings: Any, validation: Any = None) -> Self:
-        """Take the mean of the ratings (anything that `as_ratings` takes)."""
+        """Fit to ratings (anything that `as_ratings` takes)."""
         training = as_ratings(ratings)
         check_not_empty(training)
         self._remember(training, training, indexed=sparse.issparse(ratings))
@@ -99,13 +97,13 @@ class GlobalMean(Recommender):
 
 
 class BiasBaseline(Recommender):
-    """Predicts mean + user bias + item bias, with penalized biases.
+    """Predicts mean + user bias + item bias.
 
     Parameters
     ----------
     regularization : float
-        lambda of :func:`fit_biases`: a bias is its mean residual, shrunk as by `regularization`
-        further ratings without residual.
+        lambda of :func:`fit_biases`: shrinks a bias as that many further ratings without residual
+        would.
 
     Attributes
     ----------
@@ -116,7 +114,7 @@ class BiasBaseline(Recommender):
         self.regularization = regularization
 
     def fit(self, ratings: Any, validation: Any = None) -> Self:
-        """Fit the biases to the ratings (anything that `as_ratings` takes)."""
+        """Fit to ratings (anything that `as_ratings` takes)."""
         regularization = check_number("regularization", self.regularization, minimum=0.0)
         training = as_ratings(ratings)
         check_not_empty(training)

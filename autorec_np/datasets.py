@@ -31,7 +31,7 @@ CITATION = (
 )
 
 _BASE_URL = "https://files.grouplens.org/datasets/movielens/"
-_TIME_LIMIT = 6 * 3600.0  # seconds; the server is slow at times, and the largest file has 262 MB
+_TIME_LIMIT = 6 * 3600.0  # seconds, for 262 MB from a server that is slow at times
 
 
 class _Layout(NamedTuple):
@@ -54,8 +54,8 @@ _CSV = _Layout("ratings.csv", ",", "movies.csv", ",", "utf-8", (0.5, 5.0))
 class _DataSet:
     """What is known of a data set: its layout, its size, and what pins its archive.
 
-    The counts are (lowest, highest) that are accepted: of the ratings, and of the users and items
-    that have a rating. `max_bytes` bounds what is unpacked of the archive, and so the archive.
+    The counts (of users and items: with a rating) are (lowest, highest) accepted. `max_bytes`
+    bounds what is unpacked of the archive, and so the archive.
     """
 
     layout: _Layout
@@ -73,10 +73,9 @@ def _exactly(count: int) -> tuple[int, int]:
     return count, count
 
 
-# Sizes and md5 as published beside the archives; counts from the archives' READMEs and, for the
-# rated users and items of ml-10m and the rated items of ml-20m and ml-25m, from the literature.
+# Sizes and md5 as published; counts from the READMEs or, of rated users and items, the literature.
 _DATA_SETS = {
-    # It is made anew now and then, so there is no pin; its README says about 100,000 ratings.
+    # Made anew now and then, so without a pin; about 100,000 ratings.
     "ml-latest-small": _DataSet(
         _CSV, (50_000, 500_000), (100, 10_000), (1_000, 100_000), max_bytes=100_000_000
     ),
@@ -129,7 +128,7 @@ _DATA_SETS = {
         _CSV,
         _exactly(32_000_204),
         _exactly(200_948),
-        (80_000, 87_585),  # the README counts 87,585 movies, some of which have no rating
+        (80_000, 87_585),  # 87,585 movies, some without a rating
         size=238_950_008,
         md5="d472be332d4daa821edc399621853b57",
     ),
@@ -189,9 +188,8 @@ def fetch_movielens(
     The archive ``<name>.zip`` or the unpacked folder (``<name>/``; ``ml-10M100K/`` for ml-10m) is
     looked for in `data_home`, or where that is None in ``$AUTOREC_NP_DATA``; then in the per-user
     cache (`cache_folder`). A download goes to `data_home`, or where that is None to the cache, and
-    is checked by size and hash. What was found, and so perhaps placed by hand, is not: only its
-    structure and its counts are checked. An archive is unpacked to a temporary folder for the time
-    of the reading.
+    is checked by size and hash; of what was found, only structure and counts are. An archive is
+    unpacked to a temporary folder for the time of the reading.
 
     Parameters
     ----------
@@ -219,9 +217,8 @@ def fetch_movielens(
 
     Notes
     -----
-    The data belong to GroupLens Research, University of Minnesota. Their terms (the README in each
-    archive) allow research use, ask for a citation (`CITATION`) and forbid redistribution of most
-    of them.
+    The data belong to GroupLens Research, University of Minnesota. Their terms (each archive's
+    README) allow research use, ask for a citation (`CITATION`) and mostly forbid redistribution.
 
     Examples
     --------
@@ -244,8 +241,7 @@ def fetch_movielens(
     if not download_if_missing:
         raise FileNotFoundError(
             f"{name} was not found in {' or in '.join(map(str, homes))}. Place {name}.zip (from "
-            f"{url}) or its unpacked folder {folder} there, or let it be downloaded: "
-            f"fetch_movielens({name!r}, download_if_missing=True)."
+            f"{url}) or its unpacked folder {folder} there, or pass download_if_missing=True."
         )
 
     def check_content(archive: Path) -> None:
@@ -280,7 +276,7 @@ def cache_folder() -> Path:
         "darwin": ("", "Library/Caches"),
     }.get(sys.platform, ("XDG_CACHE_HOME", ".cache"))
     stated = Path(os.environ.get(variable, ""))
-    # The XDG specification wants a relative path to be ignored.
+    # XDG wants a relative path to be ignored.
     return (stated if stated.is_absolute() else Path.home() / default) / "autorec_np"
 
 
@@ -289,7 +285,7 @@ def _folder(name: str) -> str:
 
 
 def _load(name: str, source: Path) -> MovieLens:
-    """Read a data set from its folder, or from its archive by way of a temporary folder."""
+    """Read a data set from its folder or its archive."""
     if source.is_dir():
         return _read(name, source)
     known = _DATA_SETS[name]
@@ -300,7 +296,7 @@ def _load(name: str, source: Path) -> MovieLens:
         try:
             data = _read(name, unpacked / _folder(name))
         except ValueError as error:
-            # Name the file that the user has, not the temporary one.
+            # Name the user's file, not the temporary one.
             raise ValueError(str(error).replace(str(unpacked), str(source))) from error
     return dataclasses.replace(data, source=source)
 
@@ -322,9 +318,9 @@ def _read(name: str, folder: Path) -> MovieLens:
         ("items", ratings.n_items, known.n_items),
     ):
         if not low <= count <= high:
-            expected = f"{low:,}" if low == high else f"{low:,} to {high:,}"
-            found = f"it has {count:,} {what} where {expected} are expected"
-            raise _not_as_published(name, folder, found)
+            wanted = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+            reason = f"it has {count:,} {what} where {wanted} are expected"
+            raise _not_as_published(name, folder, reason)
     titles = _read_titles(folder / known.layout.titles, known.layout)
     folds = {fold: _read_fold(name, folder / f"{fold}.test", ratings) for fold in known.folds}
     return MovieLens(name, ratings, titles, folds, folder)
@@ -363,10 +359,7 @@ def _read_titles(path: Path, layout: _Layout) -> dict[int, str]:
 
 
 def _read_fold(name: str, path: Path, ratings: Ratings) -> tuple[Ratings, Ratings]:
-    """Split `ratings` into those that the file lists (the test part) and all others.
-
-    The published training files hold exactly those others, so they are not read.
-    """
+    """Split `ratings`; the published training files hold exactly what the test file does not."""
     layout = _DATA_SETS[name].layout
     index, listed = (
         part.to_frame().set_index(["user", "item", "rating"]).index

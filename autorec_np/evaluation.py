@@ -2,11 +2,10 @@
 
 * ``fit`` receives the training ratings and nothing else; ``predict`` the user and item ids of the
   test pairs, never their ratings. A test pair that is also a training pair is an error.
-* RMSE and MAE are pooled over *all* test pairs, those that are cold (the user or the item has no
-  training rating) among them; their number is reported.
-* The model that is passed in is a recipe: a fresh copy is fitted for every split.
-* Several models are evaluated on the same splits, so that a difference between two models is not a
-  difference between two splits.
+* RMSE and MAE are pooled over *all* test pairs, the cold ones (user or item without a training
+  rating) too; their number is reported.
+* The model passed in is a recipe: a fresh copy is fitted for every split.
+* Several models are evaluated on the same splits, so that their difference is not one of splits.
 """
 
 from __future__ import annotations
@@ -49,8 +48,9 @@ class Model(Protocol):
     def get_params(self, deep: bool = ...) -> dict[str, Any]: ...
 
 
+Models: TypeAlias = Mapping[str, Model]
 Split: TypeAlias = tuple[Any, Any]
-NamedSplits: TypeAlias = Iterable[tuple[object, Split]]
+Folds: TypeAlias = int | Mapping[str, Split] | Iterable[Split]
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,8 @@ class CrossValidation:
     Attributes
     ----------
     splits : tuple of str
-        Names of the splits: "1", "2", ... of k folds; the names of predefined folds; "seed 0", ...
-        of repeated random splits.
+        Their names: "1", "2", ... of k folds; those of predefined folds; "seed 0", ... of repeated
+        random splits.
     evaluations : tuple of Evaluation
         One per split.
     """
@@ -151,9 +151,9 @@ class Comparison(dict[str, CrossValidation]):
     def difference(self, first: str, second: str) -> MeanInterval:
         """Mean over the splits of RMSE(first) - RMSE(second), with its 95 % confidence interval.
 
-        The differences are taken split by split. What makes one split harder than another cancels,
-        so this interval is usually much narrower than those of the two means; the first model is
-        the better one where the whole interval is negative.
+        Taken split by split, so that what makes one split harder than another cancels: usually
+        much narrower than the intervals of the two means. The first model is better where the whole
+        interval is negative.
         """
         pairs = zip(self[first].evaluations, self[second].evaluations, strict=True)
         return mean_and_interval([one.rmse - other.rmse for one, other in pairs])
@@ -163,18 +163,17 @@ class Comparison(dict[str, CrossValidation]):
         return {name: result.to_dict() for name, result in self.items()}
 
     def __str__(self) -> str:
+        n_splits = len(next(iter(self.values())).splits)
         rows = []
         for name, result in self.items():
-            single = len(result.splits) == 1
             means = [
-                f"{x.mean:.4f}" + ("" if single else f" ± {x.half_width:.4f}")
+                f"{x.mean:.4f}" + (f" ± {x.half_width:.4f}" if n_splits > 1 else "")
                 for x in (result.rmse, result.mae)
             ]
             fit_seconds = np.mean([one.fit_seconds for one in result.evaluations])
-            n_cold = sum(one.n_cold for one in result.evaluations)
             n_test = sum(one.n_test for one in result.evaluations)
+            n_cold = sum(one.n_cold for one in result.evaluations)
             rows.append([name, *means, f"{n_test:,}", f"{n_cold:,}", f"{fit_seconds:.2f}"])
-        n_splits = len(next(iter(self.values())).splits)
         over = "one split" if n_splits == 1 else f"mean ± 95 % CI over {n_splits} splits"
         columns = ["model", "RMSE", "MAE", "test", "cold", "fit s"]
         return f"{over}; test and cold pairs in all\n{table(columns, rows)}"
@@ -187,8 +186,8 @@ def evaluate(model: Model, train: Any, test: Any) -> Evaluation:
     ----------
     model : estimator
         With ``fit``, ``predict`` and ``get_params``, as AutoRec and the baselines have. A new
-        object, ``type(model)(**model.get_params(deep=False))``, is fitted; `model` itself stays as
-        it is. A Generator among the parameters is copied, so that every fit starts from its state.
+        object, ``type(model)(**model.get_params(deep=False))``, is fitted, and `model` stays as it
+        is. A Generator among the parameters is copied: every fit starts from its state.
     train, test : Ratings, sparse matrix, DataFrame or (users, items, ratings)
         No pair may be in both. Users and items of `test` need not be in `train`.
 
@@ -209,20 +208,18 @@ def evaluate(model: Model, train: Any, test: Any) -> Evaluation:
         if len(part) == 0:
             raise ValueError(f"{name} holds no ratings; at least one is needed in both parts.")
     users, items, ratings = test.triples()
-    # Positions in the training part, -1 for an id that it lacks: they tell what is cold there,
-    # whatever the model thinks.
-    trained_rows, trained_columns = training.positions()[:2]
+    # Positions in the training part, -1 for an id that it lacks.
     rows, columns = training.user_positions(users), training.item_positions(items)
+    trained_rows, trained_columns, _ = training.positions()
     is_warm = np.isin(rows, trained_rows) & np.isin(columns, trained_columns)
+    pairs = rows * training.n_items + columns
     trained_pairs = trained_rows * training.n_items + trained_columns
-    n_shared = np.count_nonzero(
-        np.isin((rows * training.n_items + columns)[is_warm], trained_pairs)
-    )
+    n_shared = np.count_nonzero(is_warm & np.isin(pairs, trained_pairs))
     if n_shared:
         raise ValueError(
             f"{n_shared} of the {len(ratings)} test pairs are also training pairs, so the error "
-            f"would be too small; use parts without a common (user, item), as the functions of "
-            f"autorec_np.splitting make them. For the training error use model.score."
+            f"would be too small; use parts without a common (user, item), such as "
+            f"autorec_np.splitting makes, or model.score for the training error."
         )
 
     fresh_model = _copy_unfitted(model)
@@ -234,7 +231,7 @@ def evaluate(model: Model, train: Any, test: Any) -> Evaluation:
     if predicted.shape != ratings.shape:
         raise ValueError(
             f"{type(model).__name__}.predict returned shape {predicted.shape} for {len(ratings)} "
-            f"test pairs; it must predict every pair, cold ones too, and drop none."
+            f"test pairs; it must predict every pair, cold ones too."
         )
     result = Evaluation(
         rmse=rmse(ratings, predicted),
@@ -251,22 +248,22 @@ def evaluate(model: Model, train: Any, test: Any) -> Evaluation:
 
 @overload
 def cross_validate(
-    model: Mapping[str, Model],
+    model: Models,
     ratings: Any = ...,
-    cv: int | Mapping[str, Split] | Iterable[Split] = ...,
+    cv: Folds = ...,
     random_state: RandomState = ...,
 ) -> Comparison: ...
 @overload
 def cross_validate(
     model: Model,
     ratings: Any = ...,
-    cv: int | Mapping[str, Split] | Iterable[Split] = ...,
+    cv: Folds = ...,
     random_state: RandomState = ...,
 ) -> CrossValidation: ...
 def cross_validate(
-    model: Model | Mapping[str, Model],
+    model: Model | Models,
     ratings: Any = None,
-    cv: int | Mapping[str, Split] | Iterable[Split] = 5,
+    cv: Folds = 5,
     random_state: RandomState = None,
 ) -> CrossValidation | Comparison:
     """Evaluate a model, or several on the same splits, on each fold of a cross-validation.
@@ -276,10 +273,10 @@ def cross_validate(
     model : estimator, or mapping of str to estimators
         As for :func:`evaluate`; of a mapping, all are evaluated on the same splits.
     ratings : Ratings, sparse matrix, DataFrame or (users, items, ratings)
-        The ratings to divide; not needed, and not used, where `cv` brings the splits.
+        The ratings to divide; not used where `cv` brings the splits.
     cv : int, mapping of str to (train, test), or iterable of (train, test)
-        An int asks for that many random folds (:func:`autorec_np.splitting.k_fold`). A mapping is
-        a set of predefined folds by name, e.g. ``fetch_movielens("ml-100k").folds``.
+        An int asks for that many random folds (:func:`autorec_np.splitting.k_fold`); a mapping
+        holds predefined folds by name, e.g. ``fetch_movielens("ml-100k").folds``.
     random_state : None, int or numpy.random.Generator
         Seed of the folds where `cv` is an int. The models keep their own seeds.
 
@@ -295,26 +292,21 @@ def cross_validate(
     TypeError
         If `cv` is none of the above, or `ratings` is missing where they are needed.
     """
-    splits: NamedSplits
-    if isinstance(cv, Mapping):
-        splits = cv.items()
-    elif isinstance(cv, numbers.Integral):
+    if isinstance(cv, numbers.Integral):
         if ratings is None:
             raise TypeError(f"cv={cv} asks for folds of the ratings, but ratings is None.")
-        splits = enumerate(k_fold(ratings, int(cv), random_state), 1)
-    elif isinstance(cv, Iterable):
-        splits = enumerate(cv, 1)
-    else:
+        cv = k_fold(ratings, int(cv), random_state)
+    if not isinstance(cv, Iterable):
         raise TypeError(
             f"cv must be an int, a mapping of names to (train, test), or an iterable of (train, "
             f"test), got {type(cv).__name__}."
         )
-    return _evaluate_all(model, splits)
+    return _evaluate_all(model, cv.items() if isinstance(cv, Mapping) else enumerate(cv, 1))
 
 
 @overload
 def evaluate_repeats(
-    model: Mapping[str, Model],
+    model: Models,
     ratings: Any,
     repeats: int = ...,
     test_size: float = ...,
@@ -329,7 +321,7 @@ def evaluate_repeats(
     random_state: RandomState = ...,
 ) -> CrossValidation: ...
 def evaluate_repeats(
-    model: Model | Mapping[str, Model],
+    model: Model | Models,
     ratings: Any,
     repeats: int = 5,
     test_size: float = 0.1,
@@ -339,8 +331,7 @@ def evaluate_repeats(
 
     The protocol of the AutoRec paper (Sedhain et al., WWW 2015): random 90/10 splits over the
     ratings, five repeats, mean and 95 % confidence interval. Repeat i = 0, 1, ... uses
-    ``train_test_split(ratings, test_size, random_state=random_state + i)``, so with the default the
-    splits are those of the seeds 0, 1, 2, 3, 4.
+    ``train_test_split(ratings, test_size, random_state=random_state + i)``.
 
     Parameters
     ----------
@@ -352,8 +343,7 @@ def evaluate_repeats(
     test_size : float or int
         As in :func:`autorec_np.splitting.train_test_split`.
     random_state : None, int or numpy.random.Generator
-        Seed of the first split; drawn from None or a Generator. The names of the splits tell it.
-        The models keep their own seeds.
+        Seed of the first split; drawn from None or a Generator. The models keep their own seeds.
 
     Returns
     -------
@@ -378,10 +368,10 @@ def evaluate_repeats(
 
 
 def _evaluate_all(
-    model: Model | Mapping[str, Model], splits: NamedSplits
+    model: Model | Models, splits: Iterable[tuple[object, Split]]
 ) -> CrossValidation | Comparison:
     """Evaluate one model or several on each split; the splits are made, and dropped, one by one."""
-    models: Mapping[str, Model] = model if isinstance(model, Mapping) else {"": model}
+    models: Models = model if isinstance(model, Mapping) else {"": model}
     if not models:
         raise ValueError("no model to evaluate: the mapping of names to models is empty.")
     names: list[str] = []
@@ -389,8 +379,7 @@ def _evaluate_all(
     for split_name, split in splits:
         if not isinstance(split, tuple | list) or len(split) != 2:
             raise TypeError(
-                f"cv must bring pairs: split {split_name} must be a pair (train, test), got "
-                f"{split!r:.60}."
+                f"cv: split {split_name} must be a pair (train, test), got {split!r:.60}."
             )
         names.append(str(split_name))
         for model_name, one in models.items():
@@ -407,7 +396,7 @@ def _copy_unfitted(model: Model) -> Model:
     if not hasattr(model, "get_params"):
         raise TypeError(
             f"the model must have get_params(deep=False), fit(R) and predict(users, items), got "
-            f"{type(model).__name__}; several models are passed as a mapping of names to models."
+            f"{type(model).__name__}; pass several models as a mapping of names to models."
         )
     # A shared Generator would make the results depend on the order of the splits and the models.
     parameters = {

@@ -1,7 +1,6 @@
-"""A line search for the strong Wolfe conditions: knows a function of one variable only.
+"""A line search for the strong Wolfe conditions, on a function of one variable.
 
-The bracketing and zooming scheme of Nocedal and Wright (2006), algorithms 3.5 and 3.6, with
-safeguarded cubic interpolation.
+Nocedal and Wright (2006), algorithms 3.5 and 3.6, with safeguarded cubic interpolation.
 """
 
 from __future__ import annotations
@@ -12,11 +11,11 @@ from typing import Any, NamedTuple
 
 SUFFICIENT_DECREASE = 1e-4
 CURVATURE = 0.9
-LONGEST_GROWTH = 10.0  # of the step from one trial to the next while bracketing
+LONGEST_GROWTH = 10.0  # of the step, from trial to trial while bracketing
 
 
 class Trial(NamedTuple):
-    """One evaluation along the line: phi(step), phi'(step), and what else came with it."""
+    """phi(step), phi'(step), and what else came with them."""
 
     step: float
     value: float
@@ -39,9 +38,8 @@ def strong_wolfe(
     phi : callable
         step -> Trial. A value that is not finite counts as too high.
     start : Trial
-        The trial of step 0; its slope must be negative.
+        Of step 0; its slope must be negative.
     first_step : float
-        The step tried first.
     noise : float
         Rounding error of phi: a value this much too high is still a sufficient decrease.
     max_evaluations : int
@@ -49,8 +47,8 @@ def strong_wolfe(
     Returns
     -------
     Trial or None
-        None where no step with a sufficient decrease was found. Where the evaluations ran out,
-        the lowest trial with a sufficient decrease, whatever its slope.
+        None where no sufficient decrease was found. Where the evaluations ran out, the lowest
+        trial with one, whatever its slope.
     """
 
     def decreases(trial: Trial) -> bool:
@@ -60,7 +58,7 @@ def strong_wolfe(
     def is_flat(trial: Trial) -> bool:
         return abs(trial.slope) <= -CURVATURE * start.slope
 
-    low, high = start, None  # the best step so far; an end beyond which a minimum lies before
+    low, high = start, None  # the best so far; None: no minimum is bracketed yet
     step = first_step
     for _ in range(max_evaluations):
         trial = phi(step)
@@ -81,17 +79,14 @@ def strong_wolfe(
 def _interpolate(low: Trial, high: Trial) -> float:
     """Return the minimizer of the cubic through both trials, kept off the ends of the bracket."""
     width = high.step - low.step
-    middle = low.step + 0.5 * width
     if not (math.isfinite(high.value) and math.isfinite(high.slope)):
         return low.step + 0.1 * width
     d1 = low.slope + high.slope - 3 * (low.value - high.value) / (low.step - high.step)
     radicand = d1 * d1 - low.slope * high.slope
-    if radicand < 0:
-        return middle
-    d2 = math.copysign(math.sqrt(radicand), width)
+    d2 = math.copysign(math.sqrt(max(radicand, 0.0)), width)
     denominator = high.slope - low.slope + 2 * d2
-    if denominator == 0:
-        return middle
+    if radicand < 0 or denominator == 0:
+        return low.step + 0.5 * width
     step = high.step - width * (high.slope + d2 - d1) / denominator
     near, far = sorted((low.step + 0.1 * width, high.step - 0.1 * width))
     return min(max(step, near), far)

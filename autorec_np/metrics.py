@@ -11,10 +11,11 @@ more) and is not comparable with published RMSEs.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import stdtrit
 
 from autorec_np._validation import check_number
 
@@ -97,32 +98,23 @@ class MeanInterval:
 
     def to_dict(self) -> dict[str, float | int | None]:
         """Return the fields as a JSON-able dict; an undefined end is None."""
-        defined = self.n > 1
-        return {
-            "mean": self.mean,
-            "low": self.low if defined else None,
-            "high": self.high if defined else None,
-            "n": self.n,
-            "confidence": self.confidence,
-        }
+        return asdict(self) | ({"low": None, "high": None} if self.n == 1 else {})
 
     def __str__(self) -> str:
         if self.n == 1:
             return f"{self.mean:.4f} (one value, no interval)"
-        percent = f"{100 * self.confidence:g} %"
-        return f"{self.mean:.4f} ± {self.half_width:.4f} ({percent} CI, n = {self.n})"
+        confidence = f"{100 * self.confidence:g} % CI"
+        return f"{self.mean:.4f} ± {self.half_width:.4f} ({confidence}, n = {self.n})"
 
 
-def mean_and_interval(
-    values: Iterable[float] | NDArray[np.floating], confidence: float = 0.95
-) -> MeanInterval:
+def mean_and_interval(values: Iterable[float], confidence: float = 0.95) -> MeanInterval:
     """Mean of repeated measurements with Student's t confidence interval.
 
     The interval is mean ± t * s / sqrt(n), with s the sample standard deviation (n - 1 in the
     denominator) and t the (1 + confidence) / 2 quantile of Student's t with n - 1 degrees of
-    freedom. It assumes independent, roughly normal values. Repeats over random splits of *one* set
-    of ratings, and even more the folds of a cross-validation, share most of their training ratings,
-    so the interval says how far the mean moves with the splits, not with a new set of ratings.
+    freedom. It assumes independent, roughly normal values. Random splits of *one* set of ratings,
+    and even more the folds of a cross-validation, share most of their training ratings, so it says
+    how far the mean moves with the splits, not with new ratings.
 
     Parameters
     ----------
@@ -146,29 +138,23 @@ def mean_and_interval(
     confidence = check_number(
         "confidence", confidence, minimum=0.0, maximum=1.0, inclusive=(False, False)
     )
-    sample = _finite_vector("values", values if isinstance(values, np.ndarray) else list(values))
+    sample = _finite_vector("values", list(values))
     n = len(sample)
-    mean = float(np.mean(sample))
-    if n == 1:
-        return MeanInterval(mean, float("nan"), float("nan"), 1, confidence)
-    # Imported here: who only wants an RMSE need not load it.
-    from scipy.special import stdtrit
-
-    quantile = float(stdtrit(n - 1, (1 + confidence) / 2))
-    half_width = quantile * float(np.std(sample, ddof=1)) / float(np.sqrt(n))
+    mean, half_width = float(sample.mean()), float("nan")
+    if n > 1:
+        quantile = stdtrit(n - 1, (1 + confidence) / 2)
+        half_width = float(quantile * sample.std(ddof=1) / np.sqrt(n))
     return MeanInterval(mean, mean - half_width, mean + half_width, n, confidence)
 
 
 def _errors(true: ArrayLike, predicted: ArrayLike) -> NDArray[np.float64]:
-    """Return true - predicted, in float64, of two checked vectors of the same length."""
-    true_values = _finite_vector("true", true)
-    predicted_values = _finite_vector("predicted", predicted)
-    if len(true_values) != len(predicted_values):
+    left, right = _finite_vector("true", true), _finite_vector("predicted", predicted)
+    if len(left) != len(right):
         raise ValueError(
-            f"true has {len(true_values)} ratings and predicted has {len(predicted_values)}; "
-            f"they must match pair by pair: give every test pair a prediction."
+            f"true has {len(left)} ratings and predicted has {len(right)}; they must match pair by "
+            f"pair: give every test pair a prediction."
         )
-    return true_values - predicted_values
+    return left - right
 
 
 def _finite_vector(name: str, values: ArrayLike) -> NDArray[np.float64]:
@@ -177,21 +163,20 @@ def _finite_vector(name: str, values: ArrayLike) -> NDArray[np.float64]:
     if array.dtype.kind not in "iufb":
         raise TypeError(
             f"{name} must hold real numbers, got {type(values).__name__} of dtype {array.dtype}; "
-            f"pass one number per pair (of a sparse matrix: those of the observed pairs)."
+            f"of a sparse matrix, pass the values of the observed pairs."
         )
     if array.ndim != 1:
         raise ValueError(
             f"{name} must be 1-d, one value per pair, got shape {array.shape}; "
-            f"of a matrix, pass the values at the observed pairs only."
+            f"of a matrix, pass the values of the observed pairs."
         )
     if array.size == 0:
         raise ValueError(f"{name} is empty; at least one value is needed.")
     vector = array.astype(np.float64)
-    finite = np.isfinite(vector)
-    if not finite.all():
-        index = int(np.argmin(finite))
+    wrong = np.flatnonzero(~np.isfinite(vector))
+    if len(wrong):
         raise ValueError(
-            f"{name} must be finite, got {vector[index]} at index {index} "
-            f"({np.count_nonzero(~finite)} such values in all)."
+            f"{name} must be finite, got {vector[wrong[0]]} at index {wrong[0]} "
+            f"({len(wrong)} such values in all)."
         )
     return vector

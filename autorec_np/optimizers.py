@@ -1,8 +1,7 @@
-"""Solvers on flat vectors: they know a function (value, gradient), and nothing of networks.
+"""Solvers on flat vectors, which know a function (value, gradient) and nothing of networks.
 
-`SGD`, `Adam` and `RProp` are step rules that change theta in place; `minimize_stochastic` drives
-one of them over minibatches (`RProp` over the full batch). `minimize_lbfgs` is our own L-BFGS;
-`minimize_scipy_lbfgs` hands the same function to SciPy's.
+`minimize_stochastic` drives a step rule (`SGD`, `Adam`; `RProp` for the full batch) over blocks
+of rows; `minimize_lbfgs` is our own L-BFGS, `minimize_scipy_lbfgs` SciPy's.
 """
 
 from __future__ import annotations
@@ -24,8 +23,10 @@ Function: TypeAlias = Callable[[Array], tuple[float, Array]]
 BatchFunction: TypeAlias = Callable[[Array, Array], tuple[float, Array]]
 
 LIMIT = "the limit of iterations was reached"
-ELEMENTS_PER_BLOCK = 16_384  # an optimizer step works on pieces that stay in a core's cache
-ELEMENTS_PER_RUN = 1_024  # of an inner product that is summed in the vectors' own dtype
+STOPPED = "the callback stopped it"
+FLAT = "the objective stopped falling"
+ELEMENTS_PER_BLOCK = 16_384  # of a step: pieces that stay in a core's cache
+ELEMENTS_PER_RUN = 1_024  # of an inner product, summed in the vectors' own dtype
 
 
 class DivergenceError(ArithmeticError):
@@ -34,18 +35,18 @@ class DivergenceError(ArithmeticError):
 
 @dataclass(frozen=True)
 class Iteration:
-    """What a solver reports after each epoch (each iteration of a full-batch solver).
+    """What a solver reports after each epoch (iteration of a full-batch solver).
 
     Attributes
     ----------
     number : int
-        1 for the first.
+        From 1.
     theta : ndarray
-        The parameters now; a callback must copy what it wants to keep.
+        The parameters now; copy what is to be kept.
     value : float
         The objective; for minibatches the sum of the blocks' values as they were visited.
     learning_rate : float
-        The rate of the last step; nan for L-BFGS.
+        Of the last step; nan for L-BFGS.
     """
 
     number: int
@@ -64,15 +65,13 @@ class Minimum:
     Attributes
     ----------
     theta : ndarray
-        The parameters of the last iteration.
+        The last parameters.
     values : list of float
         The objective after each epoch or iteration.
     n_evaluations : int
-        Evaluations of (value, gradient); for minibatches those of one block each.
-    converged : bool
-        Whether the solver's own test stopped it (not the limit or a callback).
-    limit_reached : bool
-        Whether the limit of iterations stopped it.
+        Evaluations of (value, gradient); for minibatches of one block each.
+    converged, limit_reached : bool
+        Whether the solver's own test, or the limit of iterations, stopped it (neither: a callback).
     message : str
         Why it stopped.
     """
@@ -85,26 +84,23 @@ class Minimum:
     message: str
 
 
-# Step rules
-
-
 class StepRule(Protocol):
-    """One optimizer: changes theta in place, keeps its own running averages."""
+    """An optimizer, with its own running averages."""
 
     def step(self, theta: Array, gradient: Array, learning_rate: float) -> None:
-        """Change theta by one step; `gradient` may be overwritten."""
+        """Change theta in place; `gradient` may be overwritten."""
 
 
 class SGD:
     """Gradient descent with momentum (Polyak) or Nesterov's momentum.
 
-    v <- m v - rate * g;  theta <- theta + v, or with Nesterov theta <- theta + m v - rate * g
-    (Sutskever et al., 2013, in the form that needs the gradient at theta only).
+    v <- m v - rate g;  theta <- theta + v, or for Nesterov theta + m v - rate g (Sutskever et al.,
+    2013, in the form that needs the gradient at theta only).
 
     Parameters
     ----------
     theta : ndarray
-        The vector to be minimized over: gives length and dtype.
+        Gives length and dtype.
     momentum : float in [0, 1)
     nesterovs_momentum : bool
     """
@@ -135,11 +131,11 @@ class Adam:
     Parameters
     ----------
     theta : ndarray
-        The vector to be minimized over: gives length and dtype.
+        Gives length and dtype.
     beta1, beta2 : float in [0, 1)
-        Decay of the running means of g and of g^2.
+        Decay of the running means of g and g^2.
     epsilon : float
-        Added to the root of the second moment.
+        Added to the root of the second.
     """
 
     def __init__(
@@ -176,29 +172,27 @@ class Adam:
 class RProp:
     """Resilient propagation, full batch: iRprop- (Igel and Huesken, 2003).
 
-    Each parameter has a step length of its own, times 1.2 while its derivative keeps its sign
-    and times 0.5 where it changes (where the derivative is then taken as 0 once). Only signs of
-    derivatives are used, so the objective's scale does not matter.
+    Each parameter has its own step length, times 1.2 while its derivative keeps its sign and
+    times 0.5 where it changes (the derivative is then taken as 0 once). Only signs of derivatives
+    are used, so the objective's scale does not matter.
 
     Parameters
     ----------
     theta : ndarray
-        The vector to be minimized over: gives length and dtype.
+        Gives length and dtype.
     shortest, longest : float
         Bounds of a step length.
     """
 
     def __init__(self, theta: Array, shortest: float = 1e-6, longest: float = 50.0) -> None:
         self.shortest, self.longest = shortest, longest
-        self._lengths = np.zeros_like(theta)
         self._previous = np.zeros_like(theta)
-        self._started = False
+        self._lengths: Array | None = None
 
     def step(self, theta: Array, gradient: Array, learning_rate: float) -> None:
         """`learning_rate` is the first step length; later calls do not use it."""
-        if not self._started:
-            self._lengths.fill(learning_rate)
-            self._started = True
+        if self._lengths is None:
+            self._lengths = np.full_like(theta, learning_rate)
         for part in _blocks(theta.size):
             g, previous, lengths = gradient[part], self._previous[part], self._lengths[part]
             agreement = np.sign(g) * np.sign(previous)
@@ -211,10 +205,7 @@ class RProp:
 
 def _blocks(size: int) -> Iterator[slice]:
     for start in range(0, size, ELEMENTS_PER_BLOCK):
-        yield slice(start, min(start + ELEMENTS_PER_BLOCK, size))
-
-
-# Drivers
+        yield slice(start, start + ELEMENTS_PER_BLOCK)
 
 
 def minimize_stochastic(
@@ -237,22 +228,22 @@ def minimize_stochastic(
     Parameters
     ----------
     fun : callable
-        ``fun(theta, rows) -> (value, gradient)`` of a block; over a partition of the rows the
-        blocks must add up to the objective.
+        ``fun(theta, rows) -> (value, gradient)`` of a block; blocks that partition the rows must
+        add up to the objective.
     theta : ndarray, (n,)
-        Start. It is changed in place.
+        Start; changed in place.
     optimizer : StepRule
     n_rows, batch_size, n_epochs : int
-        Each epoch visits every row once, in blocks of nearly equal size, at most `batch_size`.
+        An epoch visits each row once, in nearly equal blocks of at most `batch_size`.
     learning_rate_init, schedule
         See :func:`autorec_np.schedules.learning_rate_at`.
     shuffle : Generator, optional
-        Draws the order of the rows anew for each epoch; None keeps it.
+        Draws a new order of the rows for each epoch; None keeps it.
     tol, n_iter_no_change
         Converged when the best value has not fallen by more than ``tol * best`` for
-        `n_iter_no_change` epochs; 0 epochs: never.
+        `n_iter_no_change` epochs (0: never).
     callback : callable, optional
-        Called with an `Iteration` after each epoch; stops where it returns True.
+        Called with an `Iteration` after each epoch; True stops.
 
     Returns
     -------
@@ -261,33 +252,31 @@ def minimize_stochastic(
     Raises
     ------
     DivergenceError
-        In the epoch in which the value is not finite.
+        If the value of an epoch is not finite.
     """
     n_blocks = math.ceil(n_rows / batch_size)
-    n_steps = n_epochs * n_blocks
     values: list[float] = []
-    plateau = _Plateau(tol, n_iter_no_change)
+    plateau, message = _Plateau(tol, n_iter_no_change), LIMIT
     step, rate = 0, learning_rate_init
-    converged, message = False, LIMIT
     for epoch in range(1, n_epochs + 1):
         rows = np.arange(n_rows) if shuffle is None else shuffle.permutation(n_rows)
         total = 0.0
         for block in np.array_split(rows, n_blocks):
-            rate = learning_rate_at(schedule, learning_rate_init, step, n_steps)
-            with np.errstate(over="ignore", invalid="ignore"):  # told by _check_finite
+            rate = learning_rate_at(schedule, learning_rate_init, step, n_epochs * n_blocks)
+            with np.errstate(over="ignore", invalid="ignore"):  # see check_finite
                 value, gradient = fun(theta, block)
                 optimizer.step(theta, gradient, rate)
             total += value
             step += 1
-        _check_finite(total, epoch)
+        check_finite(total, "the objective", f"iteration {epoch}")
         values.append(total)
         if callback is not None and callback(Iteration(epoch, theta, total, rate)):
-            message = "the callback stopped it"
+            message = STOPPED
             break
         if plateau.reached(total):
-            converged, message = True, "the objective stopped falling"
+            message = FLAT
             break
-    return Minimum(theta, values, step, converged, message == LIMIT, message)
+    return _minimum(theta, values, step, message)
 
 
 class _Plateau:
@@ -298,19 +287,23 @@ class _Plateau:
         self.best, self.waited = math.inf, 0
 
     def reached(self, value: float) -> bool:
-        if self.best == math.inf or value < self.best - self.tol * abs(self.best):
-            self.waited = 0
-        else:
-            self.waited += 1
+        fell = self.best == math.inf or value < self.best - self.tol * abs(self.best)
+        self.waited = 0 if fell else self.waited + 1
         self.best = min(self.best, value)
         return 0 < self.patience <= self.waited
 
 
-def _check_finite(value: float, iteration: int) -> None:
+def _minimum(theta: Array, values: list[float], n_evaluations: int, message: str) -> Minimum:
+    converged = message not in (LIMIT, STOPPED)
+    return Minimum(theta, values, n_evaluations, converged, message == LIMIT, message)
+
+
+def check_finite(value: float, what: str, when: str) -> None:
+    """Raise DivergenceError unless the value is finite."""
     if not math.isfinite(value):
         raise DivergenceError(
-            f"the objective became {value} in iteration {iteration}; the steps are too long: "
-            f"lower learning_rate_init, or check the ratings for extreme values."
+            f"{what} became {value} in {when}; the steps are too long: lower learning_rate_init, "
+            f"or check the ratings for extreme values."
         )
 
 
@@ -324,7 +317,7 @@ def minimize_lbfgs(
     memory: int = 10,
     callback: Callback | None = None,
 ) -> Minimum:
-    """Minimize by limited-memory BFGS with a strong-Wolfe line search, in the dtype of theta.
+    """Minimize by limited-memory BFGS with a strong-Wolfe line search, in theta's dtype.
 
     Nocedal and Wright (2006), algorithms 7.4 (two-loop recursion) and 7.5.
 
@@ -336,12 +329,11 @@ def minimize_lbfgs(
         Start; not changed.
     max_iter : int
     tol, n_iter_no_change
-        Converged when the value has not fallen by more than ``tol * value`` for
-        `n_iter_no_change` iterations.
+        As in :func:`minimize_stochastic`, of iterations.
     memory : int
-        Pairs of steps and gradient differences that are kept.
+        Pairs of steps and gradient differences kept.
     callback : callable, optional
-        Called with an `Iteration` after each iteration; stops where it returns True.
+        Called with an `Iteration` after each iteration; True stops.
 
     Returns
     -------
@@ -354,30 +346,33 @@ def minimize_lbfgs(
     """
     theta = theta.copy()
     value, gradient = fun(theta)
-    _check_finite(value, 0)
+    check_finite(value, "the objective", "iteration 0")
     n_evaluations = 1
-    values: list[float] = []
     pairs: deque[_Pair] = deque(maxlen=memory)
-    plateau = _Plateau(tol, n_iter_no_change)
-    converged, message = False, LIMIT
+    values: list[float] = []
+    plateau, message = _Plateau(tol, n_iter_no_change), LIMIT
+
+    def along(step: float) -> Trial:
+        nonlocal n_evaluations
+        n_evaluations += 1
+        point = theta + theta.dtype.type(step) * direction
+        value, gradient = fun(point)
+        return Trial(step, value, _dot(gradient, direction), (point, gradient))
 
     for iteration in range(1, max_iter + 1):
         direction = _lbfgs_direction(gradient, pairs)
-        line = _Line(fun, theta, direction)
         start = Trial(0.0, value, _dot(gradient, direction))
         if start.slope >= 0:
-            converged, message = True, "the gradient is zero to rounding error"
+            message = "the gradient is zero to rounding error"
             break
-
         first_step = 1.0 if pairs else 1.0 / math.sqrt(_dot(gradient, gradient))
         noise = float(np.finfo(theta.dtype).eps) * abs(value)
-        found = strong_wolfe(line, start, first_step, noise=noise)
-        n_evaluations += line.n_evaluations
+        found = strong_wolfe(along, start, first_step, noise=noise)
         if found is None and pairs:
-            pairs.clear()  # the curvature is stale or spoiled by rounding: try steepest descent
+            pairs.clear()  # stale, or spoiled by rounding: try steepest descent
             continue
         if found is None:
-            converged, message = True, "no lower value can be found at this precision"
+            message = "no lower value can be found at this precision"
             break
         point, next_gradient = found.payload
         pair = _Pair(point - theta, next_gradient - gradient)
@@ -386,30 +381,16 @@ def minimize_lbfgs(
         theta, value, gradient = point, found.value, next_gradient
         values.append(value)
         if callback is not None and callback(Iteration(iteration, theta, value, math.nan)):
-            message = "the callback stopped it"
+            message = STOPPED
             break
         if plateau.reached(value):
-            converged, message = True, "the objective stopped falling"
+            message = FLAT
             break
-    return Minimum(theta, values, n_evaluations, converged, message == LIMIT, message)
-
-
-class _Line:
-    """The objective along theta + step * direction."""
-
-    def __init__(self, fun: Function, theta: Array, direction: Array) -> None:
-        self.fun, self.theta, self.direction = fun, theta, direction
-        self.n_evaluations = 0
-
-    def __call__(self, step: float) -> Trial:
-        self.n_evaluations += 1
-        point = self.theta + self.theta.dtype.type(step) * self.direction
-        value, gradient = self.fun(point)
-        return Trial(step, value, _dot(gradient, self.direction), (point, gradient))
+    return _minimum(theta, values, n_evaluations, message)
 
 
 class _Pair:
-    """A step s and its gradient difference y, with s.y and the scale s.y / y.y."""
+    """A step s and its gradient difference y, with s.y and s.y / y.y."""
 
     def __init__(self, s: Array, y: Array) -> None:
         self.s, self.y = s, y
@@ -435,10 +416,10 @@ def _lbfgs_direction(gradient: Array, pairs: deque[_Pair]) -> Array:
 
 
 def _dot(left: Array, right: Array) -> float:
-    """Return the inner product: in the dtype within short runs, in float64 over the runs.
+    """Return the inner product, summed in the dtype within short runs and in float64 over them.
 
-    For float32 vectors it is off by about 1e-9 of the product of their norms, and several times
-    faster than float64 throughout. Not BLAS, whose result depends on its number of threads.
+    For float32 it is off by about 1e-9 of the product of the norms, and several times faster than
+    float64 throughout. Not BLAS, whose result depends on its number of threads.
     """
     whole = left.size - left.size % ELEMENTS_PER_RUN
     runs = (-1, ELEMENTS_PER_RUN)
@@ -456,10 +437,10 @@ def minimize_scipy_lbfgs(
     memory: int = 10,
     callback: Callback | None = None,
 ) -> Minimum:
-    """Minimize with ``scipy.optimize.minimize(method="L-BFGS-B")``, which works in float64.
+    """Minimize by ``scipy.optimize.minimize(method="L-BFGS-B")``, in float64.
 
-    `theta` gives the start and the dtype in which `fun` is asked; other arguments and the result
-    are those of :func:`minimize_lbfgs`. `tol` becomes SciPy's `ftol`.
+    `theta` gives the start and the dtype in which `fun` is asked, `tol` is SciPy's `ftol`; the
+    rest is as in :func:`minimize_lbfgs`.
     """
     from scipy.optimize import OptimizeResult, minimize
 
@@ -467,7 +448,7 @@ def minimize_scipy_lbfgs(
 
     def in_float64(point: Array) -> tuple[float, Array]:
         value, gradient = fun(point.astype(theta.dtype))
-        _check_finite(value, len(values) + 1)
+        check_finite(value, "the objective", f"iteration {len(values) + 1}")
         return value, gradient.astype(np.float64)
 
     def report(intermediate_result: OptimizeResult) -> None:

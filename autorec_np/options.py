@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from autorec_np import __version__, commands
@@ -32,7 +33,7 @@ AutoRec: rating prediction and recommendations with an autoencoder, in NumPy.
 commands:
 """
 
-OVERVIEW_END = """\
+EXAMPLES = """\
 examples:
   autorec-np demo
   autorec-np train ml-100k --save model.npz
@@ -42,24 +43,33 @@ examples:
 exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted
 """
 
-# What each command does; the first line is also its line in the overview.
-
-DEMO = """\
+# Of each command: its usage, its line in the overview, what it does, examples.
+COMMANDS = {
+    "demo": """\
+[options]
 train on made-up ratings, check the gradient, recommend
 
 The ratings come from a known model. A small AutoRec is trained on 90 % of
 them; its errors on the rest stand beside two baselines and the best that any
 model can reach. Needs no network and ends in seconds.
-"""
 
-FETCH = """\
+examples:
+  autorec-np demo
+  autorec-np demo --json
+""",
+    "fetch": """\
+NAME [options]
 find or download a MovieLens data set
 
 Looks in --data-home or $AUTOREC_NP_DATA or the per-user cache, downloads what
 is in none of them, and says what the data set holds.
-"""
 
-TRAIN = """\
+examples:
+  autorec-np fetch ml-100k
+  autorec-np fetch ml-1m --data-home data
+""",
+    "train": """\
+DATA [options]
 train on a data set or a file, report errors, save the model
 
 RMSE and MAE on held-out ratings stand beside those of the global mean and of
@@ -67,44 +77,69 @@ the user and item biases. --save stores the model that was measured: trained on
 the training part, with its ratings and, where the data set has them, titles.
 For the model to use, run again with --test-size 0, which trains on all ratings
 and reports no errors.
-"""
 
-EVALUATE = """\
+examples:
+  autorec-np train ml-100k
+  autorec-np train ratings.csv --scale 1 5 --save model.npz
+  autorec-np train ml-1m --orientation user --hidden 500,100 --epochs 20
+  autorec-np train ml-1m --baseline none --regularization 400 --solver rprop
+  autorec-np train ml-1m --test-size 0 --save model.npz
+""",
+    "evaluate": """\
+DATA [options]
 train and measure over random splits or folds
 
 AutoRec and the two baselines see the same splits; mean errors come with 95 %
 confidence intervals. By default as in the AutoRec paper: five random splits of
 the ratings into 90 % for training and 10 % for testing.
-"""
 
-PREDICT = """\
+examples:
+  autorec-np evaluate ml-1m --repeats 5
+  autorec-np evaluate ml-100k --folds
+  autorec-np evaluate ratings.csv --cv 5 --epochs 20
+""",
+    "predict": """\
+MODEL (--user ID --item ID ... | --pairs FILE)
 predict ratings of (user, item) pairs with a saved model
 
 Writes CSV: user, item, prediction, cold (1 where the user or the item has no
 training rating, so that the bias baseline answers; 0 elsewhere).
-"""
 
-RECOMMEND = """\
+examples:
+  autorec-np predict model.npz --user 1 --item 50 172
+  autorec-np predict model.npz --pairs pairs.csv > predictions.csv
+""",
+    "recommend": """\
+MODEL --user ID [ID ...] [options]
 list the best items that a user has not rated, from a saved model
 
 With titles where the model was trained on a data set that has them. Scores are
 not clipped to the rating scale, so they can exceed it.
-"""
 
-GRADCHECK = """\
+examples:
+  autorec-np recommend model.npz --user 1
+  autorec-np recommend model.npz --user 1 2 3 -n 5 --json
+""",
+    "gradcheck": """\
+[FILE.py:FUNCTION --theta FILE.npy] [options]
 check hand-written gradients against numeric derivatives
 
 Without arguments the package's own: every pair of activations, one and three
 hidden layers, tied and untied weights, dropout; data term and penalty apart,
 at the initial point, after training and in saturation. With FILE.py:FUNCTION
 yours: any function theta -> (value, gradient). Exits with 1 unless all pass.
-"""
+
+examples:
+  autorec-np gradcheck
+  autorec-np gradcheck loss.py:loss --theta theta.npy --block bias=6:9
+""",
+}
 
 
 def make_parser() -> Parser:
     """Return the parser; the parsed arguments hold the command's function as ``run``."""
     parser = Parser(
-        prog="autorec-np", description=OVERVIEW, epilog=OVERVIEW_END, usage="autorec-np COMMAND ..."
+        prog="autorec-np", description=OVERVIEW, epilog=EXAMPLES, usage="autorec-np COMMAND ..."
     )
     parser.add_argument("--version", action="version", version=f"autorec-np {__version__}")
     group = parser.add_subparsers(
@@ -114,52 +149,35 @@ def make_parser() -> Parser:
         prog="autorec-np",
         help=argparse.SUPPRESS,
     )
-
-    def add_command(
-        run: Callable[..., int], usage: str, text: str, examples: Sequence[str]
-    ) -> Parser:
-        name = run.__name__
-        lines = [f"  autorec-np {name} {example}".rstrip() for example in examples]
-        command: Parser = group.add_parser(
+    parsers: dict[str, Parser] = {}
+    for name, text in COMMANDS.items():
+        usage, summary, _ = text.split("\n", 2)
+        description, heading, examples = text[len(usage) + 1 :].partition("examples:")
+        parsers[name] = group.add_parser(
             name,
             usage=f"autorec-np {name} {usage}",
-            description=text,
-            epilog="\n".join(["examples:", *lines]),
+            description=description,
+            epilog=heading + examples,
         )
-        command.set_defaults(run=run)
-        summary, _, _ = text.partition("\n")
+        parsers[name].set_defaults(run=getattr(commands, name))
         parser.description = f"{parser.description}  {name:10}  {summary}\n"
-        return command
 
-    demo = add_command(commands.demo, "[options]", DEMO, ["", "--json"])
+    def add(names: str, flags: str, help: str, **settings: Any) -> None:
+        for name in names.split():
+            parsers[name].add_argument(*flags.split(), help=help, **settings)
 
-    fetch = add_command(
-        commands.fetch, "NAME [options]", FETCH, ["ml-100k", "ml-1m --data-home data"]
+    known = ", ".join(MOVIELENS_NAMES)
+    add("fetch", "name", known, metavar="NAME", choices=MOVIELENS_NAMES)
+    add("predict recommend", "model", "file that train --save wrote", metavar="MODEL")
+    add(
+        "train evaluate",
+        "data",
+        "a MovieLens name such as ml-100k (see fetch), or a file of ratings",
+        metavar="DATA",
     )
-    names = ", ".join(MOVIELENS_NAMES)
-    fetch.add_argument("name", metavar="NAME", choices=MOVIELENS_NAMES, help=names)
+    add("train", "--save", "write the trained model to FILE (.npz)", metavar="FILE")
 
-    train = add_command(
-        commands.train,
-        "DATA [options]",
-        TRAIN,
-        [
-            "ml-100k",
-            "ratings.csv --scale 1 5 --save model.npz",
-            "ml-1m --orientation user --hidden 500,100 --epochs 20",
-            "ml-1m --baseline none --regularization 400 --solver rprop",
-            "ml-1m --test-size 0 --save model.npz",
-        ],
-    )
-    train.add_argument("--save", metavar="FILE", help="write the trained model to FILE (.npz)")
-
-    evaluate = add_command(
-        commands.evaluate,
-        "DATA [options]",
-        EVALUATE,
-        ["ml-1m --repeats 5", "ml-100k --folds", "ratings.csv --cv 5 --epochs 20"],
-    )
-    protocol = evaluate.add_mutually_exclusive_group()
+    protocol = parsers["evaluate"].add_mutually_exclusive_group()
     protocol.add_argument(
         "--repeats", type=COUNT, default=5, metavar="N", help="random splits (default 5)"
     )
@@ -168,119 +186,91 @@ def make_parser() -> Parser:
         "--folds", action="store_true", help="the published folds u1 to u5 instead (ml-100k)"
     )
 
-    predict = add_command(
-        commands.predict,
-        "MODEL (--user ID --item ID ... | --pairs FILE)",
-        PREDICT,
-        ["model.npz --user 1 --item 50 172", "model.npz --pairs pairs.csv > predictions.csv"],
-    )
-    predict.add_argument("--user", metavar="ID", help="user id")
-    predict.add_argument("--item", metavar="ID", nargs="+", help="one or more item ids")
-    predict.add_argument(
+    add("predict", "--user", "user id", metavar="ID")
+    add("predict", "--item", "one or more item ids", metavar="ID", nargs="+")
+    add(
+        "predict",
         "--pairs",
-        metavar="FILE",
-        help="CSV file with a user and an item id in each line; more columns, and a header that "
+        "CSV file with a user and an item id in each line; more columns, and a header that "
         "names the columns (user, item), are allowed",
+        metavar="FILE",
     )
-
-    recommend = add_command(
-        commands.recommend,
-        "MODEL --user ID [ID ...] [options]",
-        RECOMMEND,
-        ["model.npz --user 1", "model.npz --user 1 2 3 -n 5 --json"],
+    add("recommend", "--user", "one or more user ids", metavar="ID", nargs="+", required=True)
+    add("recommend", "-n", "items per user (default 10)", type=COUNT, default=10, metavar="N")
+    add(
+        "recommend",
+        "--include-seen",
+        "also list items that the user has rated",
+        action="store_true",
     )
-    recommend.add_argument(
-        "--user", metavar="ID", nargs="+", required=True, help="one or more user ids"
-    )
-    recommend.add_argument(
-        "-n", type=COUNT, default=10, metavar="N", help="items per user (default 10)"
-    )
-    recommend.add_argument(
-        "--include-seen", action="store_true", help="also list items that the user has rated"
-    )
-
-    gradcheck = add_command(
-        commands.gradcheck,
-        "[FILE.py:FUNCTION --theta FILE.npy] [options]",
-        GRADCHECK,
-        ["", "loss.py:loss --theta theta.npy --block bias=6:9"],
-    )
-    gradcheck.add_argument(
+    add(
+        "gradcheck",
         "function",
+        "a function of theta that returns (value, gradient)",
         nargs="?",
         metavar="FILE.py:FUNCTION",
-        help="a function of theta that returns (value, gradient)",
     )
-    gradcheck.add_argument("--theta", metavar="FILE.npy", help="the point, from numpy.save")
-    gradcheck.add_argument(
+    add("gradcheck", "--theta", "the point, from numpy.save", metavar="FILE.npy")
+    add(
+        "gradcheck",
         "--block",
-        type=_block,
+        "a part of flat theta to judge by itself; may be repeated",
+        type=BLOCK,
         action="append",
         metavar="NAME=START:STOP",
-        help="a part of flat theta to judge by itself; may be repeated",
     )
-    gradcheck.add_argument(
+    add(
+        "gradcheck",
         "--method",
+        "differences or the complex step (default central)",
         choices=["central", "complex", "forward"],
         default="central",
-        help="differences or the complex step (default central)",
     )
-
-    for command in (predict, recommend):
-        command.add_argument("model", metavar="MODEL", help="file that train --save wrote")
-    for command in (train, evaluate):
-        command.add_argument(
-            "data",
-            metavar="DATA",
-            help="a MovieLens name such as ml-100k (see fetch), or a file of ratings",
-        )
-        command.add_argument(
-            "--test-size",
-            type=SHARE,
-            default=0.1,
-            metavar="SHARE",
-            help="share of the ratings held out for testing (default 0.1)",
-        )
-        _add_reading(command)
-        _add_model(command)
-    for command in (demo, train, evaluate, gradcheck):
-        command.add_argument(
-            "--seed",
-            type=SEED,
-            default=0,
-            metavar="N",
-            help="seed of everything random (default 0)",
-        )
-    for command in (fetch, train, evaluate):
-        command.add_argument(
-            "--data-home",
-            metavar="FOLDER",
-            help="where the MovieLens archives are or go to (default $AUTOREC_NP_DATA, then the "
-            "per-user cache)",
-        )
-    for command in (demo, train, evaluate, recommend, gradcheck):
-        command.add_argument("--json", action="store_true", help="print one JSON object")
-    for command in group.choices.values():
-        add = command.add_argument
-        add("-q", "--quiet", action="store_true", help="no progress and no warnings")
-        # "verbose" is a parameter of AutoRec
-        add("-v", "--verbose", dest="verbosity", action="store_true", help="say more")
+    add(
+        "train evaluate",
+        "--test-size",
+        "share of the ratings held out for testing (default 0.1)",
+        type=SHARE,
+        default=0.1,
+        metavar="SHARE",
+    )
+    add(
+        "demo train evaluate gradcheck",
+        "--seed",
+        "seed of everything random (default 0)",
+        type=SEED,
+        default=0,
+        metavar="N",
+    )
+    add(
+        "fetch train evaluate",
+        "--data-home",
+        "where the MovieLens archives are or go to (default $AUTOREC_NP_DATA, then the "
+        "per-user cache)",
+        metavar="FOLDER",
+    )
+    can_be_json = "demo train evaluate recommend gradcheck"
+    add(can_be_json, "--json", "print one JSON object", action="store_true")
+    every = " ".join(COMMANDS)
+    add(every, "-q --quiet", "no progress and no warnings", action="store_true")
+    # "verbose" is a parameter of AutoRec
+    add(every, "-v --verbose", "say more", dest="verbosity", action="store_true")
+    for name in ("train", "evaluate"):
+        _add_reading(parsers[name])
+        _add_model(parsers[name])
     return parser
-
-
-def _block(text: str) -> tuple[str, slice]:
-    name, _, ends = text.partition("=")
-    start, _, stop = ends.partition(":")
-    if not (name and start.isdecimal() and stop.isdecimal()):
-        raise argparse.ArgumentTypeError(f"expected NAME=START:STOP, as in bias=6:9, got {text!r}")
-    return name, slice(int(start), int(stop))
 
 
 def _add_reading(command: Parser) -> None:
     add = command.add_argument_group(
         "reading", "What a ratings file holds is found out; these options say it instead."
     ).add_argument
-    add("--sep", type=_separator, help="separator: any string, tab, or whitespace", metavar="SEP")
+    add(
+        "--sep",
+        type=lambda text: {"tab": "\t", r"\t": "\t"}.get(text, text),
+        help="separator: any string, tab, or whitespace",
+        metavar="SEP",
+    )
     add(
         "--columns",
         type=_columns,
@@ -304,12 +294,13 @@ def _add_reading(command: Parser) -> None:
 def _add_model(command: Parser) -> None:
     """Add the parameters of AutoRec; what is not given is left to its defaults."""
     group = command.add_argument_group(
-        "model", "The parameters of autorec_np.AutoRec, whose documentation says more."
+        "model",
+        "The parameters of autorec_np.AutoRec, whose documentation says more.",
+        argument_default=argparse.SUPPRESS,
     )
 
-    def add(flag: str, help: str, parameter: str = "", **options: Any) -> None:
-        name = parameter or flag[2:].replace("-", "_")
-        group.add_argument(flag, dest=name, default=argparse.SUPPRESS, help=help, **options)
+    def add(flag: str, help: str, **options: Any) -> None:
+        group.add_argument(flag, help=help, **options)
 
     add(
         "--orientation",
@@ -319,7 +310,7 @@ def _add_model(command: Parser) -> None:
     add(
         "--hidden",
         "width of each hidden layer (default 500)",
-        "hidden_layer_sizes",
+        dest="hidden_layer_sizes",
         type=lambda text: tuple(map(COUNT, text.split(","))),
         metavar="N[,N...]",
     )
@@ -355,7 +346,7 @@ def _add_model(command: Parser) -> None:
     add(
         "--epochs",
         "at most so many epochs or iterations (max_iter)",
-        "max_iter",
+        dest="max_iter",
         type=COUNT,
         metavar="N",
     )
@@ -363,11 +354,11 @@ def _add_model(command: Parser) -> None:
     add(
         "--learning-rate",
         "the highest learning rate (default: by solver)",
-        "learning_rate_init",
+        dest="learning_rate_init",
         type=float,
         metavar="X",
     )
-    add("--schedule", "(default cosine)", "learning_rate", choices=list(SCHEDULES))
+    add("--schedule", "(default cosine)", dest="learning_rate", choices=list(SCHEDULES))
     add("--tol", "to end early (default 1e-4)", type=float, metavar="X")
     add(
         "--early-stopping",
@@ -381,31 +372,21 @@ def _add_model(command: Parser) -> None:
 # Types of arguments
 
 
-def _parser_of(wanted: str, convert: Callable[[str], Any]) -> Callable[[str], Any]:
+def _checked(
+    wanted: str, convert: Callable[[str], Any], accept: Callable[[Any], bool] = lambda value: True
+) -> Callable[[str], Any]:
     """Return `convert` with the error message that argparse shows."""
 
     def parse(text: str) -> Any:
         try:
-            return convert(text)
+            value = convert(text)
+            if accept(value):
+                return value
         except ValueError:
-            raise argparse.ArgumentTypeError(f"must be {wanted}, got {text!r}") from None
+            pass
+        raise argparse.ArgumentTypeError(f"must be {wanted}, got {text!r}")
 
     return parse
-
-
-def _at_least(minimum: int) -> Callable[[str], Any]:
-    def convert(text: str) -> int:
-        if int(text) < minimum:
-            raise ValueError
-        return int(text)
-
-    return _parser_of(f"an integer of at least {minimum}", convert)
-
-
-def _share(text: str) -> float:
-    if not 0 <= float(text) < 1:
-        raise ValueError
-    return float(text)
 
 
 def _regularization(text: str) -> str | float | dict[str, float]:
@@ -415,19 +396,22 @@ def _regularization(text: str) -> str | float | dict[str, float]:
     return {name.strip(): float(value) for name, _, value in pairs}
 
 
-COUNT, SEED = _at_least(1), _at_least(0)
-SHARE = _parser_of("a number from 0 to below 1", _share)
-REGULARIZATION = _parser_of("auto, a number, or NAME=NUMBER,...", _regularization)
-COLD = _parser_of(
-    "baseline, raise or a number",
-    lambda text: text if text in ("baseline", "raise") else float(text),
-)
-
-
-def _separator(text: str) -> str:
-    return {"tab": "\t", "\\t": "\t"}.get(text, text)
+def _block(text: str) -> tuple[str, slice]:
+    [(name, start, stop)] = re.findall(r"^(.+)=(\d+):(\d+)$", text)
+    return name, slice(int(start), int(stop))
 
 
 def _columns(text: str) -> list[str] | list[int]:
     names = [name.strip() for name in text.split(",")]
     return [int(name) for name in names] if all(map(str.isdecimal, names)) else names
+
+
+COUNT = _checked("an integer of at least 1", int, lambda value: value >= 1)
+SEED = _checked("an integer of at least 0", int, lambda value: value >= 0)
+SHARE = _checked("a number from 0 to below 1", float, lambda value: 0 <= value < 1)
+REGULARIZATION = _checked("auto, a number, or NAME=NUMBER,...", _regularization)
+COLD = _checked(
+    "baseline, raise or a number",
+    lambda text: text if text in ("baseline", "raise") else float(text),
+)
+BLOCK = _checked("NAME=START:STOP, as in bias=6:9", _block)

@@ -16,19 +16,19 @@ PAIRS_PER_CHUNK = 16_384  # pairs whose codes are gathered at once
 
 
 class OutputMap(NamedTuple):
-    """The affine map from ratings to the range of a bounded output, (17): y = factor r + offset."""
+    """The affine map of ratings to the range of a bounded output, (17): y = factor r + offset."""
 
     factor: float = 1.0
     offset: float = 0.0
 
     @classmethod
     def onto(cls, output_activation: str, scale: tuple[float, float]) -> OutputMap:
-        """Map the rating scale onto (0, 1) or (-1, 1); the identity for any other output.
+        """Map the rating scale onto (0, 1) or (-1, 1); the identity for an unbounded output.
 
         Raises
         ------
         ValueError
-            If the scale is a single point, which has no such map.
+            The scale is a single point.
         """
         f = ACTIVATIONS[output_activation]
         if not f.bounded:
@@ -44,16 +44,7 @@ class OutputMap(NamedTuple):
 
 
 class Scorer(NamedTuple):
-    """The reconstruction (1) by a trained network, mapped back to rating units.
-
-    Attributes
-    ----------
-    network : Network
-    theta : ndarray, (layout.size,)
-    codes : ndarray, (n_rows, k)
-        The code of every row of the oriented matrix.
-    output_map : OutputMap
-    """
+    """The reconstruction (1) by a trained network, in rating units; `codes` (n_rows, k)."""
 
     network: Network
     theta: Array
@@ -61,7 +52,7 @@ class Scorer(NamedTuple):
     output_map: OutputMap
 
     def pairs(self, rows: Array, columns: Array) -> Array:
-        """Return the scores (n,) of pairs of a row and a column; float64."""
+        """Return the scores (n,) of pairs; float64, as all scores."""
         weight, bias = self._decoder()
         activity = np.empty(len(rows), self.theta.dtype)
         for start in range(0, len(rows), PAIRS_PER_CHUNK):
@@ -70,25 +61,17 @@ class Scorer(NamedTuple):
         return self._to_ratings(activity + bias[columns])
 
     def whole_rows(self, rows: Array) -> Array:
-        """Return the scores (len(rows), n_columns) of some rows; float64."""
+        """Return the scores (len(rows), n_columns) of some rows."""
         weight, bias = self._decoder()
         return self._to_ratings(self.codes[rows] @ weight.T + bias)
 
     def whole_columns(self, columns: Array) -> Array:
-        """Return the scores (len(columns), n_rows) of some columns; float64."""
+        """Return the scores (len(columns), n_rows) of some columns."""
         weight, bias = self._decoder()
         return self._to_ratings(weight[columns] @ self.codes.T + bias[columns, np.newaxis])
 
     def new_row(self, columns: Array, ratings: Array) -> Array:
-        """Return the scores (n_columns,) of a row not seen in training: one forward pass.
-
-        Parameters
-        ----------
-        columns : ndarray of int, (n,)
-            Where the new row has ratings.
-        ratings : ndarray, (n,)
-            What the network reads there.
-        """
+        """Return the scores (n_columns,) of a new row, with `ratings` (n,) at `columns`, by (1)."""
         row = sparse.csr_array(
             (ratings.astype(self.theta.dtype), columns, [0, len(columns)]),
             shape=(1, self.network.n_columns),
@@ -98,16 +81,9 @@ class Scorer(NamedTuple):
         return self._to_ratings(weight @ self.network.encode(self.theta, row)[0] + bias)
 
     def new_column(self, rows: Array, targets: Array, penalty: float) -> Array:
-        """Return the scores (n_rows,) of a column not seen in training, with the codes frozen.
+        """Return the scores (n_rows,) of a new column, fitted to `targets` (n,) at `rows`.
 
-        Parameters
-        ----------
-        rows : ndarray of int, (n,)
-            Where the new column has ratings.
-        targets : ndarray, (n,)
-            What its scores should be there, in rating units.
-        penalty : float
-            lambda of the decoder weight, in rating units; see `foldin.fit_column`.
+        `penalty` is lambda of its decoder weight; all in rating units. See `foldin.fit_column`.
         """
         factor, offset = self.output_map
         weight, bias = fit_column(

@@ -3,24 +3,15 @@
 Every splitter takes whatever :func:`autorec_np.ratings.as_ratings` takes and returns pairs
 ``(train, test)`` of :class:`~autorec_np.ratings.Ratings`. Together the two parts hold every rating
 exactly once. Both keep the ids and the shape of the whole, also where that leaves a user or an item
-without ratings, and both keep the order of the file. Nothing is stratified: a random split may
-leave test pairs whose user or item has no training rating (*cold* pairs), as with real use.
-
-=====================  ============================================================================
-:func:`train_test_split`   a random share of the ratings is held out (the usual protocol)
-:func:`k_fold`             k such parts, each held out once
-:func:`holdout_per_user`   some ratings of *each* user are held out
-:func:`temporal_split`     the latest ratings are held out
-:func:`cold_row_split`     *all* ratings of some users, or of some items, are held out
-=====================  ============================================================================
+without ratings, and the order of the file. Nothing is stratified: a random split may leave test
+pairs whose user or item has no training rating (*cold* pairs), as with real use.
 """
 
 from __future__ import annotations
 
-import math
 import numbers
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,15 +27,15 @@ from autorec_np.ratings import Ratings, as_ratings
 
 __all__ = ["cold_row_split", "holdout_per_user", "k_fold", "temporal_split", "train_test_split"]
 
+Parts: TypeAlias = tuple[Ratings, Ratings]
 
-def train_test_split(
-    R: Any, test_size: float = 0.1, random_state: RandomState = None
-) -> tuple[Ratings, Ratings]:
+
+def train_test_split(R: Any, test_size: float = 0.1, random_state: RandomState = None) -> Parts:
     """Hold out a random part of the ratings.
 
     The ratings, in the order of the file, are permuted with ``Generator.permutation``; the first
-    ``ceil(test_size * n)`` of the permutation are the test ratings. So a split is named by the data
-    file, `test_size` and an int `random_state`.
+    ``ceil(test_size * n)`` are the test ratings. So a split is named by the data file, `test_size`
+    and an int `random_state`.
 
     Parameters
     ----------
@@ -72,13 +63,11 @@ def train_test_split(
     return _divide(whole, permutation[:n_test])
 
 
-def k_fold(
-    R: Any, n_splits: int = 5, random_state: RandomState = None
-) -> Iterator[tuple[Ratings, Ratings]]:
+def k_fold(R: Any, n_splits: int = 5, random_state: RandomState = None) -> Iterator[Parts]:
     """Hold out each of `n_splits` random parts of the ratings in turn.
 
-    The parts are consecutive pieces of one random permutation of the ratings; their sizes differ by
-    at most one. Each rating is a test rating exactly once. The pairs are made one at a time.
+    The parts are consecutive pieces of one random permutation; their sizes differ by at most one.
+    The pairs are made one at a time.
 
     Parameters
     ----------
@@ -103,30 +92,30 @@ def k_fold(
     n_splits = check_integer("n_splits", n_splits, minimum=2)
     if n_splits > len(whole):
         raise ValueError(
-            f"n_splits must be at most the number of ratings, got {n_splits} for {len(whole)} "
-            f"ratings; ask for fewer folds."
+            f"n_splits must be at most the number of ratings, got {n_splits} for {len(whole)}; ask "
+            f"for fewer folds."
         )
     permutation = check_random_state(random_state).permutation(len(whole))
-    # A generator expression, so that a wrong argument raises here and not at the first fold.
+    # Not ``yield``: a wrong argument raises here and not at the first fold.
     return (_divide(whole, part) for part in np.array_split(permutation, n_splits))
 
 
 def holdout_per_user(
     R: Any, n: float = 1, random_state: RandomState = None, *, min_train: int = 1
-) -> tuple[Ratings, Ratings]:
+) -> Parts:
     """Hold out some random ratings of each user (``n=1``: leave one out per user).
 
     A user with m ratings gives ``min(n, m - min_train)`` of them to the test part, or with a float
     `n`, ``min(ceil(n * m), m - min_train)``; none if that is not positive. So every user keeps at
-    least `min_train` training ratings (all of them, if there are fewer), and no user is cold. The
-    ratings, in the order of the file, are permuted with ``Generator.permutation``; each user's
-    first ones in the permutation are the test ratings.
+    least `min_train` training ratings (or all), and no user is cold. The ratings, in the order of
+    the file, are permuted with ``Generator.permutation``; each user's first ones are the test
+    ratings.
 
     Parameters
     ----------
     R : Ratings, sparse matrix, DataFrame or (users, items, ratings)
     n : int or float
-        An int is the number of ratings to hold out per user, at least 1; a float is their share,
+        An int is the number of ratings to hold out per user, at least 1; a float is the share,
         strictly between 0 and 1.
     random_state : None, int or numpy.random.Generator
         An int makes the split repeatable.
@@ -145,29 +134,22 @@ def holdout_per_user(
     """
     whole = as_ratings(R)
     min_train = check_integer("min_train", min_train, minimum=1)
-    user_positions = whole.positions()[0]
-    n_rated = np.bincount(user_positions, minlength=whole.n_users)
-    if isinstance(n, numbers.Integral):
-        wanted = np.full(whole.n_users, check_integer("n", n, minimum=1), dtype=np.int64)
-    else:
-        share = check_number("n", n, minimum=0.0, maximum=1.0, inclusive=(False, False))
-        wanted = np.ceil(share * n_rated).astype(np.int64)
-    n_test = np.clip(np.minimum(wanted, n_rated - min_train), 0, None)
+    users = whole.positions()[0]
+    n_rated = np.bincount(users, minlength=whole.n_users)
+    n_test = np.maximum(np.minimum(_wanted("n", n, n_rated), n_rated - min_train), 0)
     if not n_test.any():
         raise ValueError(
             f"no user has more than min_train={min_train} ratings (the most active has "
-            f"{int(n_rated.max(initial=0))}), so none can be held out; lower min_train."
+            f"{n_rated.max(initial=0)}), so none can be held out; lower min_train."
         )
     permutation = check_random_state(random_state).permutation(len(whole))
-    # A stable sort by user keeps the order of the permutation among the ratings of one user;
-    # any other sort would let the processor's kind decide which of them are held out.
-    grouped = permutation[np.argsort(user_positions[permutation], kind="stable")]
-    first = np.cumsum(n_rated) - n_rated
-    rank = np.arange(len(whole)) - np.repeat(first, n_rated)
-    return _divide(whole, grouped[rank < np.repeat(n_test, n_rated)])
+    # Stable, so that the processor's kind does not decide which of a user's ratings come first.
+    grouped = permutation[np.argsort(users[permutation], kind="stable")]
+    ends = np.cumsum(n_rated) - n_rated + n_test
+    return _divide(whole, grouped[np.arange(len(whole)) < np.repeat(ends, n_rated)])
 
 
-def temporal_split(R: Any, test_size: float = 0.1) -> tuple[Ratings, Ratings]:
+def temporal_split(R: Any, test_size: float = 0.1) -> Parts:
     """Hold out the latest ratings of all: learn from the past, predict the future.
 
     One moment divides the ratings of all users. Among equal timestamps, what stands later in the
@@ -189,7 +171,7 @@ def temporal_split(R: Any, test_size: float = 0.1) -> tuple[Ratings, Ratings]:
     Raises
     ------
     ValueError
-        If there are no timestamps, or all are equal, or `test_size` leaves no training or no test
+        If there are no timestamps, all are equal, or `test_size` leaves no training or no test
         rating.
     """
     whole = as_ratings(R)
@@ -197,13 +179,13 @@ def temporal_split(R: Any, test_size: float = 0.1) -> tuple[Ratings, Ratings]:
     if whole.timestamps is None:
         raise ValueError(
             "temporal_split needs timestamps and these ratings have none; read them with their "
-            "timestamp column, or use train_test_split."
+            "timestamps, or use train_test_split."
         )
     times = whole.timestamps[whole.order]
     if times.min() == times.max():
         raise ValueError(
             f"temporal_split needs timestamps that differ and all {len(whole)} are {times[0]}: "
-            f"this copy of the data has lost its times. Use another copy, or train_test_split."
+            f"this copy has lost its times; use another, or train_test_split."
         )
     return _divide(whole, np.argsort(times, kind="stable")[len(whole) - n_test :])
 
@@ -213,7 +195,7 @@ def cold_row_split(
     test_size: float = 0.1,
     axis: Literal["user", "item"] = "user",
     random_state: RandomState = None,
-) -> tuple[Ratings, Ratings]:
+) -> Parts:
     """Hold out all ratings of some random users (or items), so that every test pair is cold.
 
     Parameters
@@ -240,23 +222,23 @@ def cold_row_split(
     """
     check_choice("axis", axis, ("user", "item"))
     whole = as_ratings(R)
-    user_positions, item_positions, _ = whole.positions()
-    positions = user_positions if axis == "user" else item_positions
+    positions = whole.positions()[0 if axis == "user" else 1]
     rated = np.unique(positions)
     n_test = _count_held_out(test_size, len(rated), f"{axis}s")
     held_out = check_random_state(random_state).permutation(rated)[:n_test]
     return _divide(whole, np.flatnonzero(np.isin(positions, held_out)))
 
 
+def _wanted(name: str, size: object, n: Any) -> Any:
+    """Return how many of `n` (a number or an array) to hold out: an int, or a share rounded up."""
+    if isinstance(size, numbers.Integral):
+        return check_integer(name, size, minimum=1)
+    share = check_number(name, size, minimum=0.0, maximum=1.0, inclusive=(False, False))
+    return np.ceil(share * n).astype(np.int64)
+
+
 def _count_held_out(test_size: object, n: int, what: str) -> int:
-    """Return how many of `n` to hold out; `what` names them in the messages."""
-    if isinstance(test_size, numbers.Integral):
-        n_test = check_integer("test_size", test_size, minimum=1)
-    else:
-        share = check_number(
-            "test_size", test_size, minimum=0.0, maximum=1.0, inclusive=(False, False)
-        )
-        n_test = math.ceil(share * n)
+    n_test = int(_wanted("test_size", test_size, n))
     if n_test >= n:
         raise ValueError(
             f"test_size={test_size} holds out {n_test} of {n} {what} and leaves none for training; "
@@ -265,8 +247,8 @@ def _count_held_out(test_size: object, n: int, what: str) -> int:
     return n_test
 
 
-def _divide(whole: Ratings, held_out: NDArray[np.integer]) -> tuple[Ratings, Ratings]:
-    """Return (train, test); `held_out` holds positions in file order, in any order."""
+def _divide(whole: Ratings, held_out: NDArray[np.integer]) -> Parts:
+    """Return (train, test); `held_out` holds positions in file order."""
     is_test = np.zeros(len(whole), dtype=bool)
     is_test[held_out] = True
     return whole.select(~is_test), whole.select(is_test)

@@ -18,11 +18,11 @@ from autorec_np.objective import Objective
 from autorec_np.optimizers import (
     SGD,
     Adam,
-    DivergenceError,
     Iteration,
     Minimum,
     RProp,
     StepRule,
+    check_finite,
     minimize_lbfgs,
     minimize_scipy_lbfgs,
     minimize_stochastic,
@@ -37,19 +37,17 @@ class ConvergenceWarning(UserWarning):
 
 @dataclass(frozen=True)
 class SolverDefaults:
-    """What a parameter left at None means for a solver.
+    """What parameters left at None mean for a solver; see `AutoRec`.
 
     Attributes
     ----------
     full_batch : bool
-        Whether each iteration sees all rows; then neither corruption nor dropout is possible.
+        Whether each iteration sees all rows, without corruption or dropout.
     max_iter : int
-        Epochs, or iterations of a full-batch solver.
     learning_rate_init : float
-        Full learning rate; for "rprop" the first step length; not used by L-BFGS. For "sgd" it
-        is divided by the mean number of ratings that a column has in one batch, and by k.
+        For "sgd" still to be divided by k times the mean number of ratings that a column has in
+        a batch; not used by L-BFGS.
     corruption : float
-        Fraction of the input ratings set to 0 in training.
     """
 
     full_batch: bool
@@ -74,13 +72,13 @@ class EpochState:
     Attributes
     ----------
     epoch, n_epochs : int
-        Number of this epoch, from 1, and the most there can be.
+        This epoch, from 1, and the most there can be.
     value : float
-        The objective (2) of the epoch.
+        The objective (2).
     validation_rmse : float or None
-        RMSE on the validation ratings, if there are any.
+        None without validation ratings.
     seconds : float
-        Since the start of the training.
+        Since the start of training.
     learning_rate : float
         Of the last step; nan for L-BFGS.
     theta : ndarray
@@ -104,12 +102,8 @@ class EpochMonitor:
     n_epochs : int
     validate : callable or None
         theta -> RMSE on the validation ratings.
-    early_stopping : bool
-        Whether to stop when the RMSE has not improved by `tol` for `n_iter_no_change` epochs.
-    callbacks : iterable of callable
-        Called with an `EpochState`; training stops where one returns True.
-    verbose : bool
-        Whether to log a line for each epoch at level INFO.
+    early_stopping, tol, n_iter_no_change, callbacks, verbose
+        As in `AutoRec`.
     """
 
     def __init__(
@@ -153,17 +147,16 @@ class EpochMonitor:
                 "none" if rmse is None else f"{rmse:.4f}",
                 state.seconds,
             )
-        asked = [bool(callback(state)) for callback in self.callbacks]
-        return any(asked) | (rmse is not None and self._has_stopped_improving(rmse, state.theta))
-
-    def _has_stopped_improving(self, rmse: float, theta: Array) -> bool:
-        self.curve.append(rmse)
-        if not self.early_stopping:
-            return False
-        self._waited = 0 if rmse < self._best - self.tol else self._waited + 1
-        if rmse < self._best:
-            self._best, self.best_theta = rmse, theta.copy()
-        return self._waited >= self.patience
+        answers = [bool(callback(state)) for callback in self.callbacks]
+        stop = any(answers)
+        if rmse is not None:
+            self.curve.append(rmse)
+            if self.early_stopping:
+                self._waited = 0 if rmse < self._best - self.tol else self._waited + 1
+                if rmse < self._best:
+                    self._best, self.best_theta = rmse, state.theta.copy()
+                stop |= self._waited >= self.patience
+        return stop
 
 
 @dataclass(frozen=True)
@@ -202,11 +195,7 @@ class Trainer:
             result = self._run_lbfgs(objective, theta, inputs, targets, monitor)
         else:
             result = self._run_steps(objective, theta, inputs, targets, random_state, monitor)
-        if not np.isfinite(result.theta).all():
-            raise DivergenceError(
-                "the weights became infinite or not a number in the last step; the steps are too "
-                "long: lower learning_rate_init, or check the ratings for extreme values."
-            )
+        check_finite(float(np.abs(result.theta).max()), "a weight", "the last step")
         if SOLVERS[self.solver].full_batch and result.limit_reached:
             self._warn_of_limit(result)
         return result
