@@ -32,7 +32,7 @@ def main() -> None:
             value=lambda point: objective.value(point, items, items),
             active_rows={name: np.diff(items.tocsc().indptr) > 0 for name in objective.penalties},
             n_directions=2,
-            n_coordinates=4,
+            n_coordinates=2,
         )
         seconds = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
