@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -677,11 +677,19 @@ def plant_stand_in(fault: Fault | None) -> Problem:
     )
 
 
-def named_blocks(fault: Fault, problem: Problem) -> tuple[str, ...]:
+@cache
+def named_blocks(fault: Fault) -> tuple[str, ...]:
     """Return the blocks that the check blames."""
+    problem = plant(fault)
     value = problem.value if fault.method == "complex" else None
     report = check_gradient(
-        problem.fun, problem.theta, problem.layout, method=fault.method, value=value
+        problem.fun,
+        problem.theta,
+        problem.layout,
+        method=fault.method,
+        value=value,
+        n_directions=2,
+        n_coordinates=4,
     )
     return tuple(name for name, block in report.blocks.items() if block.verdict != "pass")
 
@@ -714,7 +722,7 @@ HEADER = (
 def row(fault: Fault) -> str:
     """Return what this check and two habits say of a fault, as a row of a Markdown table."""
     problem = plant(fault)
-    named = named_blocks(fault, problem)
+    named = named_blocks(fault)
     blamed = "all" if len(named) == len(problem.layout.slices) else ", ".join(named) or "**none**"
     errors = scipy_check_grad(problem), global_direction(problem)
     said = " | ".join(f"{error:.0e} | {'yes' if error > USUAL else '**no**'}" for error in errors)
@@ -729,7 +737,7 @@ def consistent_row(fault: Fault) -> str:
         "sum over rows": not problem.adds_up(),
     }
     caught = ", ".join(test for test, sees in catches.items() if sees)
-    named = ", ".join(named_blocks(fault, problem)) or "none"
+    named = ", ".join(named_blocks(fault)) or "none"
     return f"| {fault.what} | both | {named}: caught by {caught} | | | | |"
 
 
