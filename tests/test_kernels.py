@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from autorec_np import kernels
+from autorec_np.gradcheck import adjoint_test
 from autorec_np.kernels import column_sums, sddmm, spmm, spmm_transpose, take_rows, with_data
 
 DTYPES = [np.float32, np.float64, np.complex128]
@@ -140,6 +141,34 @@ def test_sparse_products_equal_the_dense_ones(dtype):
 
 
 # The pattern
+
+
+A = random_csr(40, 30, 300, seed=0)
+LEFT, RIGHT = (np.random.default_rng(1).normal(size=(n, 4)) for n in A.shape)
+PAIRS = {
+    "spmm": (lambda D: spmm(A, D), lambda Y: spmm_transpose(A, Y), (30, 4)),
+    "spmm_transpose": (lambda D: spmm_transpose(A, D), lambda Y: spmm(A, Y), (40, 4)),
+    "sddmm by its left": (
+        lambda L: sddmm(A, L, RIGHT.astype(L.dtype)),
+        lambda y: spmm(with_data(A, y), RIGHT.astype(y.dtype)),
+        (40, 4),
+    ),
+    "sddmm by its right": (
+        lambda R: sddmm(A, LEFT.astype(R.dtype), R),
+        lambda y: spmm_transpose(with_data(A, y), LEFT.astype(y.dtype)),
+        (30, 4),
+    ),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", PAIRS)
+def test_the_backward_pass_of_each_product_is_its_adjoint(name, dtype):
+    forward, backward, shape = PAIRS[name]
+    report = adjoint_test(forward, backward, shape, dtype=dtype)
+    assert report.passed, report
+    wrong = adjoint_test(forward, lambda Y: backward(Y) * Y.dtype.type(1.01), shape, dtype=dtype)
+    assert wrong.note == "At is not the adjoint of A"
 
 
 def test_sddmm_samples_stored_zeros_and_does_not_read_values(tiny_matrix):
