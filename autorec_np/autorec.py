@@ -29,10 +29,10 @@ from autorec_np.kernels import CSR, Array, with_data
 from autorec_np.metrics import rmse
 from autorec_np.network import Network
 from autorec_np.objective import Objective
+from autorec_np.optimizers import SCHEDULES
 from autorec_np.ranking import top_n
 from autorec_np.ratings import Ratings, as_ratings, check_ids
 from autorec_np.regularization import automatic_penalties
-from autorec_np.schedules import SCHEDULES
 from autorec_np.scoring import OutputMap, Scorer
 from autorec_np.splitting import train_test_split
 from autorec_np.training import SOLVERS, EpochMonitor, EpochState, Trainer
@@ -84,7 +84,7 @@ class AutoRec(Recommender):
         Minibatch: "adam", "sgd". Full batch: "rprop" (the paper's), "lbfgs" (ours, in the training
         dtype), "scipy-lbfgs" (SciPy's L-BFGS-B, in float64).
     learning_rate : {"cosine", "constant", "step", "exponential"}
-        Schedule of a minibatch solver; see `schedules.learning_rate_at`.
+        Schedule of a minibatch solver; see `optimizers.learning_rate_at`.
     learning_rate_init : float, optional
         None: 3e-3 for "adam", 1e-3 (first step length) for "rprop"; for "sgd" 0.1 / (k times
         the mean number of ratings that a column has in a batch).
@@ -547,7 +547,7 @@ class AutoRec(Recommender):
 
         In orientation "user" by one forward pass; in "item", where a user is a column, by the
         exact minimizer of (2) over this column's decoder weights and bias with the codes frozen
-        (see `foldin.fit_column`). That bias is not penalized, so with fewer than about ten
+        (see `scoring.fit_column`). That bias is not penalized, so with fewer than about ten
         ratings it follows them too closely: there the bias baseline is the better guess.
 
         Parameters

@@ -10,13 +10,12 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from autorec_np.line_search import Trial, strong_wolfe
-from autorec_np.schedules import learning_rate_at
+from autorec_np._validation import check_choice
 
 Array: TypeAlias = npt.NDArray[Any]
 Function: TypeAlias = Callable[[Array], tuple[float, Array]]
@@ -27,6 +26,9 @@ STOPPED = "the callback stopped it"
 FLAT = "the objective stopped falling"
 ELEMENTS_PER_BLOCK = 16_384  # of a step: pieces that stay in a core's cache
 ELEMENTS_PER_RUN = 1_024  # of an inner product, summed in the vectors' own dtype
+SUFFICIENT_DECREASE, CURVATURE = 1e-4, 0.9  # of the strong Wolfe conditions
+LONGEST_GROWTH = 10.0  # of a step along a line, from trial to trial while bracketing
+WARM_UP = 0.1  # part of all steps in which "cosine" climbs to the full rate
 
 
 class DivergenceError(ArithmeticError):
@@ -236,7 +238,7 @@ def minimize_stochastic(
     n_rows, batch_size, n_epochs : int
         An epoch visits each row once, in nearly equal blocks of at most `batch_size`.
     learning_rate_init, schedule
-        See :func:`autorec_np.schedules.learning_rate_at`.
+        See `learning_rate_at`.
     shuffle : Generator, optional
         Draws a new order of the rows for each epoch; None keeps it.
     tol, n_iter_no_change
@@ -473,3 +475,134 @@ def minimize_scipy_lbfgs(
         result.status == 1,
         str(result.message),
     )
+
+
+# Learning-rate schedules: a factor of the full rate for each step of a run of known length
+
+
+def _constant(progress: float) -> float:
+    return 1.0
+
+
+def _step(progress: float) -> float:
+    return 0.1 ** ((progress >= 0.5) + (progress >= 0.75))
+
+
+def _exponential(progress: float) -> float:
+    return float(0.01**progress)
+
+
+def _cosine(progress: float) -> float:
+    if progress < WARM_UP:
+        return progress / WARM_UP
+    return 0.5 * (1.0 + math.cos(math.pi * (progress - WARM_UP) / (1.0 - WARM_UP)))
+
+
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": _constant,
+    "step": _step,
+    "exponential": _exponential,
+    "cosine": _cosine,
+}
+
+
+def learning_rate_at(schedule: str, initial: float, step: int, n_steps: int) -> float:
+    """Return the learning rate of one step.
+
+    Parameters
+    ----------
+    schedule : {"constant", "step", "exponential", "cosine"}
+        "step": times 0.1 after half and again after three quarters of the steps;
+        "exponential": falls evenly in the logarithm to 1 % of the initial rate;
+        "cosine": climbs linearly from 0 in the first 10 %, then falls along half a cosine to 0.
+    initial : float
+        The full rate.
+    step : int
+        0 for the first.
+    n_steps : int
+        All steps that are planned.
+    """
+    check_choice("schedule", schedule, tuple(SCHEDULES))
+    return initial * SCHEDULES[schedule]((step + 0.5) / n_steps)
+
+
+# A line search for the strong Wolfe conditions: Nocedal and Wright (2006), algorithms 3.5 and 3.6,
+# with safeguarded cubic interpolation
+
+
+class Trial(NamedTuple):
+    """phi(step), phi'(step), and what else came with them."""
+
+    step: float
+    value: float
+    slope: float
+    payload: Any = None
+
+
+def strong_wolfe(
+    phi: Callable[[float], Trial],
+    start: Trial,
+    first_step: float,
+    *,
+    noise: float = 0.0,
+    max_evaluations: int = 20,
+) -> Trial | None:
+    """Find a step with phi(a) <= phi(0) + c1 a phi'(0) and |phi'(a)| <= c2 |phi'(0)|.
+
+    Parameters
+    ----------
+    phi : callable
+        step -> Trial. A value that is not finite counts as too high.
+    start : Trial
+        Of step 0; its slope must be negative.
+    first_step : float
+    noise : float
+        Rounding error of phi: a value this much too high is still a sufficient decrease.
+    max_evaluations : int
+
+    Returns
+    -------
+    Trial or None
+        None where no sufficient decrease was found. Where the evaluations ran out, the lowest
+        trial with one, whatever its slope.
+    """
+
+    def decreases(trial: Trial) -> bool:
+        ceiling = start.value + SUFFICIENT_DECREASE * trial.step * start.slope + noise
+        return math.isfinite(trial.value) and trial.value <= ceiling
+
+    def is_flat(trial: Trial) -> bool:
+        return abs(trial.slope) <= -CURVATURE * start.slope
+
+    low, high = start, None  # the best so far; None: no minimum is bracketed yet
+    step = first_step
+    for _ in range(max_evaluations):
+        trial = phi(step)
+        if not decreases(trial) or (low is not start and trial.value > low.value + noise):
+            high = trial
+        elif is_flat(trial):
+            return trial
+        else:
+            if trial.slope * ((math.inf if high is None else high.step) - low.step) >= 0:
+                high = low
+            low = trial
+        step = LONGEST_GROWTH * low.step if high is None else _interpolate(low, high)
+        if high is not None and step in (low.step, high.step):
+            break
+    return low if low is not start else None
+
+
+def _interpolate(low: Trial, high: Trial) -> float:
+    """Return the minimizer of the cubic through both trials, kept off the ends of the bracket."""
+    width = high.step - low.step
+    if not (math.isfinite(high.value) and math.isfinite(high.slope)):
+        return low.step + 0.1 * width
+    d1 = low.slope + high.slope - 3 * (low.value - high.value) / (low.step - high.step)
+    radicand = d1 * d1 - low.slope * high.slope
+    d2 = math.copysign(math.sqrt(max(radicand, 0.0)), width)
+    denominator = high.slope - low.slope + 2 * d2
+    if radicand < 0 or denominator == 0:
+        return low.step + 0.5 * width
+    step = high.step - width * (high.slope + d2 - d1) / denominator
+    near, far = sorted((low.step + 0.1 * width, high.step - 0.1 * width))
+    return min(max(step, near), far)

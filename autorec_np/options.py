@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 from autorec_np import __version__, commands
 from autorec_np.activations import ACTIVATIONS
 from autorec_np.datasets import MOVIELENS_NAMES
+from autorec_np.optimizers import SCHEDULES
 from autorec_np.reporting import UsageError
-from autorec_np.schedules import SCHEDULES
 from autorec_np.training import SOLVERS
 
 

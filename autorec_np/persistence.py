@@ -38,7 +38,7 @@ from autorec_np.objective import Objective
 from autorec_np.ratings import Ratings
 from autorec_np.scoring import OutputMap
 
-__all__ = ["ModelFileError", "load_model", "looks_like_model", "read_metadata", "save_model"]
+__all__ = ["ModelFileError", "load_model", "read_metadata", "save_model"]
 
 Array: TypeAlias = npt.NDArray[Any]
 State: TypeAlias = dict[str, Any]
@@ -215,13 +215,6 @@ def read_metadata(path: AnyPath) -> dict[str, Any]:
     with _reading(path) as members:
         metadata: dict[str, Any] = _read_header(members)["metadata"]
         return metadata
-
-
-def looks_like_model(path: AnyPath) -> bool:
-    """Return whether a file begins like one that `save_model` wrote; OSError as from `open`."""
-    with open(path, "rb") as file:
-        start = file.read(_LOCAL_HEADER + len("header.npy"))
-    return start.startswith(_ZIP_MAGIC) and start.endswith(b"header.npy")
 
 
 # A model as state (for JSON) and arrays, and back

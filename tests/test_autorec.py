@@ -16,11 +16,11 @@ from autorec_np.activations import ACTIVATIONS
 from autorec_np.autorec import AutoRec
 from autorec_np.base import NotFittedError
 from autorec_np.baselines import BiasBaseline, GlobalMean
-from autorec_np.foldin import fit_column
 from autorec_np.optimizers import DivergenceError
 from autorec_np.persistence import load_model, save_model
 from autorec_np.ratings import Ratings
 from autorec_np.regularization import DECODER_FACTOR, ENCODER_FACTOR, automatic_penalties
+from autorec_np.scoring import fit_column
 from autorec_np.splitting import train_test_split
 from autorec_np.synthetic import make_ratings
 from autorec_np.training import SOLVERS, Trainer

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from autorec_np.activations import ACTIVATIONS
-from autorec_np.foldin import fit_column
 from autorec_np.network import Network
 from autorec_np.objective import Objective
+from autorec_np.scoring import fit_column
 
 SMOOTH = ["identity", "sigmoid", "tanh", "softplus", "elu"]
 

@@ -26,9 +26,7 @@ CORE = {
     "parameters": {"numpy"},
     "network": {"numpy", "activations", "kernels", "parameters"},
     "objective": {"numpy", "network"},
-    "line_search": set(),
-    "schedules": {"_validation"},
-    "optimizers": {"numpy", "scipy.optimize", "line_search", "schedules"},
+    "optimizers": {"numpy", "scipy.optimize", "_validation"},
 }
 LEAF = {"numpy", "scipy.sparse", "_validation", "ratings", *CORE}
 SERVES_A_FITTED_MODEL = {*LEAF, "autorec", "base", "baselines", "metrics"}
@@ -37,8 +35,7 @@ SERVES_A_FITTED_MODEL = {*LEAF, "autorec", "base", "baselines", "metrics"}
 MAY_IMPORT: dict[str, set[str]] = {
     **CORE,
     "hessian": {"numpy", "activations", "kernels", "objective"},
-    "foldin": {"numpy", "activations", "optimizers"},
-    "scoring": {"numpy", "scipy.sparse", *CORE, "foldin"},
+    "scoring": {"numpy", "scipy.sparse", *CORE},
     # what models share
     "_validation": {"numpy"},
     "ranking": {"numpy", "scipy.sparse"},
@@ -79,7 +76,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": {"reporting", "options"},
     "reporting": set(),
     "options": {"__init__", "activations", "commands", "datasets", "reporting"}
-    | {"schedules", "training"},
+    | {"optimizers", "training"},
     "gradient_cases": {*LEAF, "corruption", "gradcheck", "synthetic"},
     "commands": SERVES_A_FITTED_MODEL
     | {"__init__", "datasets", "evaluation", "gradcheck", "gradient_cases", "persistence"}

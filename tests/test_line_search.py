@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autorec_np.line_search import CURVATURE, SUFFICIENT_DECREASE, Trial, strong_wolfe
+from autorec_np.optimizers import CURVATURE, SUFFICIENT_DECREASE, Trial, strong_wolfe
 
 
 class Line:

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from scipy import optimize
 
 from autorec_np.kernels import take_rows
-from autorec_np.line_search import CURVATURE, SUFFICIENT_DECREASE
 from autorec_np.network import Network
 from autorec_np.objective import Objective
 from autorec_np.optimizers import (
+    CURVATURE,
     ELEMENTS_PER_BLOCK,
     ELEMENTS_PER_RUN,
     SGD,
+    SUFFICIENT_DECREASE,
     Adam,
     DivergenceError,
     RProp,

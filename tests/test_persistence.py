@@ -24,7 +24,6 @@ from autorec_np.network import Network
 from autorec_np.persistence import (
     ModelFileError,
     load_model,
-    looks_like_model,
     read_metadata,
     save_model,
 )
@@ -235,15 +234,6 @@ def test_the_file_is_an_aligned_uncompressed_npz_without_objects(saved):
         assert {info.compress_type for info in archive.infolist()} == {zipfile.ZIP_STORED}
     for name in ("theta", "codes", "ratings.data", "users.utf8"):
         assert content.index(arrays[name].tobytes()) % 64 == 0, name
-
-
-def test_a_model_is_known_by_its_beginning(saved, tmp_path):
-    assert looks_like_model(saved)
-    other = tmp_path / "other.npz"
-    np.savez(other, theta=np.zeros(3))
-    assert not looks_like_model(other)
-    other.write_bytes(b"")
-    assert not looks_like_model(other)
 
 
 # Writing: whole or not at all

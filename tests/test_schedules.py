@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autorec_np.schedules import SCHEDULES, WARM_UP, learning_rate_at
+from autorec_np.optimizers import SCHEDULES, WARM_UP, learning_rate_at
 
 EVERY = pytest.mark.parametrize("schedule", sorted(SCHEDULES))
 
