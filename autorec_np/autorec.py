@@ -320,7 +320,7 @@ class AutoRec(Recommender):
         else:
             check_number("cold", self.cold)
         widths = self.hidden_layer_sizes
-        if not isinstance(widths, Sequence | np.ndarray):
+        if isinstance(widths, str | bytes) or not isinstance(widths, Sequence | np.ndarray):
             raise TypeError(
                 f"hidden_layer_sizes must be a sequence of widths, got {widths!r}; pass (500,) for "
                 f"one hidden layer."

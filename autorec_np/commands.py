@@ -128,6 +128,8 @@ def evaluate(args: Args) -> int:
     model = _model(args)
     parameters = model.get_params()
     cv, n_runs = args.cv, args.cv or args.repeats
+    if not args.test_size:
+        raise UsageError("evaluate needs test ratings: --test-size must be above 0")
     protocol = f"{n_runs}-fold cross-validation (seed {args.seed})"
     if args.folds:
         if not published:
@@ -425,6 +427,7 @@ def _load_function(target: str) -> Any:
         raise UsageError(f"a function is named FILE.py:FUNCTION, as in model.py:loss; got {target}")
     if not os.path.exists(path):
         raise FileNotFoundError(f"{path!r} does not exist")
+    sys.path.insert(0, os.path.dirname(os.path.abspath(path)))  # as for a script
     try:
         found = runpy.run_path(path)
     except Exception as error:

@@ -88,6 +88,7 @@ _DATA_SETS = {
         md5="0e33842e24a9c977be4e0107933c0723",
         sha256="50d2a982c66986937beb9ffb3aa76efe955bf3d5c6b761f4e3a7cd717c6a3229",
         folds=("u1", "u2", "u3", "u4", "u5", "ua", "ub"),
+        max_bytes=100_000_000,
     ),
     "ml-1m": _DataSet(
         _COLONS._replace(encoding="latin-1", scale=(1.0, 5.0)),
@@ -97,6 +98,7 @@ _DATA_SETS = {
         size=5_917_549,
         md5="c4d9eecfca2ab87c1945afe126590906",
         sha256="a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20",
+        max_bytes=100_000_000,
     ),
     "ml-10m": _DataSet(
         _COLONS,
@@ -106,6 +108,7 @@ _DATA_SETS = {
         size=65_566_137,
         md5="ce571fd55effeba0271552578f2648bd",
         sha256="813c411ccb6122564edfe752e7f80c4dcc5aa25fa94c93622f6877a7ba252862",
+        max_bytes=1_000_000_000,
     ),
     "ml-20m": _DataSet(
         _CSV,

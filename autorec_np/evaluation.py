@@ -21,6 +21,7 @@ from typing import Any, Protocol, TypeAlias, overload
 import numpy as np
 
 from autorec_np._validation import RandomState, check_integer, check_random_state
+from autorec_np.base import check_not_empty
 from autorec_np.metrics import MeanInterval, mae, mean_and_interval, rmse
 from autorec_np.ratings import as_ratings
 from autorec_np.reporting import table
@@ -204,9 +205,8 @@ def evaluate(model: Model, train: Any, test: Any) -> Evaluation:
         If `model` cannot be copied, or its ids in `train` and `test` are of different kinds.
     """
     training, test = as_ratings(train), as_ratings(test)
-    for name, part in (("train", training), ("test", test)):
-        if len(part) == 0:
-            raise ValueError(f"{name} holds no ratings; at least one is needed in both parts.")
+    check_not_empty(training, "train")
+    check_not_empty(test, "test")
     users, items, ratings = test.triples()
     # Positions in the training part, -1 for an id that it lacks.
     rows, columns = training.user_positions(users), training.item_positions(items)

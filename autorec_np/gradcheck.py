@@ -720,10 +720,9 @@ def one_sided(samples: Sequence[Sample], noise: float) -> tuple[Estimate, Estima
     return sides[0], sides[1]
 
 
-_TINY = 1e-150  # below it a scale is no information
-
-
 # Where to look: directions confined to a block and single coordinates
+
+_TINY = 1e-150  # below it a scale is no information
 
 
 @dataclass

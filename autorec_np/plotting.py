@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,8 +46,8 @@ def plot_error_curves(report: GradientReport) -> Figure:
         raise ValueError(
             "the report holds no errors by step; call check_gradient(..., full_sweep=True)."
         )
-    figure, panels = _panels(len(blocks))
-    for panel, (name, block) in zip(panels, blocks.items(), strict=False):
+    figure, panels = _panels(blocks, "|numeric - analytic slope|")
+    for panel, block in zip(panels, blocks.values(), strict=True):
         step, error, budget = (np.asarray(block.curve[key]) for key in ("step", "error", "budget"))
         seen = error > 0  # an error of exactly 0 has no place on a logarithmic axis
         color = VERDICT_COLORS[block.verdict]
@@ -55,9 +56,6 @@ def plot_error_curves(report: GradientReport) -> Figure:
         _reference(panel, step[seen], error[seen], -1, "rounding, slope -1", "-")
         _reference(panel, step[seen], error[seen], 2, "truncation, slope 2", "--")
         panel.axvline(block.step, color="#2166ac", ls=":", label="chosen step")
-        panel.set_title(f"{name}: {block.verdict}", fontsize=10, color=color)
-        panel.set_xlabel("step")
-        panel.set_ylabel("|numeric - analytic slope|")
     entries = {
         label: line
         for p in panels
@@ -90,8 +88,8 @@ def plot_taylor(report: TaylorReport) -> Figure:
         raise ValueError(
             f"the report holds no remainders{f': {report.note}' if report.note else ''}."
         )
-    figure, panels = _panels(len(blocks))
-    for panel, (name, block) in zip(panels, blocks.items(), strict=False):
+    figure, panels = _panels(blocks, "remainder")
+    for panel, block in zip(panels, blocks.values(), strict=True):
         step = np.asarray(block.steps)
         for order, values in block.remainders.items():
             remainder, slope = np.asarray(values), block.slopes[order]
@@ -102,29 +100,30 @@ def plot_taylor(report: TaylorReport) -> Figure:
                 label=f"order {order}: {said}",
             )  # fmt: skip
         panel.axhspan(panel.get_ylim()[0], block.noise_floor, color="#eeeeee", label="rounding")
-        panel.set_title(
-            f"{name}: {block.verdict}", fontsize=10, color=VERDICT_COLORS[block.verdict]
-        )
-        panel.set_xlabel("step")
-        panel.set_ylabel("remainder")
         panel.legend(fontsize=7, loc="upper left")
     return figure
 
 
-def _panels(n: int) -> tuple[Figure, Any]:
-    """Return a figure without a window, and its `n` panels, at most three a row."""
+def _panels(blocks: Mapping[str, Any], what: str) -> tuple[Figure, Any]:
+    """Return a figure without a window, with a titled panel for each block, at most three a row."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError(
             "plots need matplotlib, which is not installed: pip install 'autorec_np[plot]'."
         ) from error
+    n = len(blocks)
     n_columns = 2 if n == 4 else min(n, 3)
     n_rows = -(-n // n_columns)
     figure = Figure(figsize=(4.2 * n_columns, 3.4 * n_rows), layout="constrained")
     grid = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
     for unused in grid[n:]:
         unused.set_axis_off()
+    for panel, (name, block) in zip(grid, blocks.items(), strict=False):
+        color = VERDICT_COLORS[block.verdict]
+        panel.set_title(f"{name}: {block.verdict}", fontsize=10, color=color)
+        panel.set_xlabel("step")
+        panel.set_ylabel(what)
     return figure, grid[:n]
 
 

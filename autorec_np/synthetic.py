@@ -315,9 +315,11 @@ def _cover_items(
     indptr: Integers, indices: Integers, users: Integers, n_items: int, rng: np.random.Generator
 ) -> None:
     """Give each item without a rating a random one of an item that has more, in place."""
+    unrated = np.delete(np.arange(n_items), indices)
+    if len(unrated) == 0:
+        return
     kept = np.full(n_items, -1)  # one rating of each rated item; the others can be given away
     kept[indices] = np.arange(len(indices))
-    unrated = np.flatnonzero(kept < 0)
     spare = np.delete(np.arange(len(indices)), kept[kept >= 0])
     n_moved = min(len(unrated), len(spare))
     moved = rng.choice(spare, size=n_moved, replace=False)

@@ -90,7 +90,8 @@ def test_the_defaults_are_those_of_the_documentation():
     [
         ({"orientation": "items"}, ValueError, "one of 'item', 'user', got 'items'"),
         ({"hidden_layer_sizes": 8}, TypeError, r"hidden_layer_sizes must be .*got 8"),
-        ({"hidden_layer_sizes": "8"}, TypeError, r"hidden_layer_sizes must be .*got '8'"),
+        ({"hidden_layer_sizes": "8"}, TypeError, r"hidden_layer_sizes must be a sequence .*'8'"),
+        ({"hidden_layer_sizes": b"8"}, TypeError, r"hidden_layer_sizes must be a sequence .*b'8'"),
         ({"hidden_layer_sizes": ()}, ValueError, r"hidden_layer_sizes must .*got \(\)"),
         ({"hidden_layer_sizes": (0,)}, ValueError, r"hidden_layer_sizes must .*got .*0"),
         ({"hidden_layer_sizes": (4.5,)}, TypeError, r"hidden_layer_sizes must .*got 4.5"),

@@ -129,6 +129,7 @@ USAGE_ERRORS = {
     "train F --solver newton": "--solver: invalid choice: 'newton'",
     "train F --epoch 3": "unrecognized arguments: --epoch 3",
     "train ml-1m --sep ,": "ml-1m is a data set: --sep is for files",
+    "evaluate F --test-size 0": "evaluate needs test ratings: --test-size must be above 0",
     "evaluate F --cv 3 --folds": "not allowed with argument",
     "evaluate F --folds": "--folds needs published folds, which .*numbers.csv lacks; use --cv 5",
     "predict M": "predict needs either --user and --item, or --pairs",
@@ -161,7 +162,6 @@ FAILURES = {
     "train F --solver lbfgs --dropout 0.1": "solver='lbfgs' minimizes one fixed function",
     "train F --save D": "--save .*: name a file in a folder that exists and is writable",
     "train F --save missing/model.npz": "--save missing/model.npz: name a file in a folder",
-    "evaluate F --test-size 0": "test_size",
     "predict missing.npz --user 1 --item 1": "missing.npz: No such file or directory",
     "predict F --user 1 --item 1": "cannot be loaded as a model: it begins with b'user', so",
     "predict M --user x --item 1": "error: the user ids of this model are integers, got 'x'",
@@ -391,6 +391,23 @@ def user_file(tmp_path, monkeypatch):
     return write
 
 
+def test_a_file_of_the_user_may_import_what_lies_beside_it(run, user_file, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    Path("deep").mkdir()
+    Path("deep/factors_beside_it.py").write_text("ones = 1.0")
+    text = USER_FILE.replace("import numpy as np", "import numpy as np\nimport factors_beside_it")
+    Path("deep/loss.py").write_text(text.replace("FACTOR", "factors_beside_it.ones"))
+    assert run("gradcheck", "deep/loss.py:loss", "--theta", "theta.npy")[0] == 0
+
+
+def test_the_seed_draws_the_coordinates(run, user_file):
+    user_file(text="def loss(theta):\n    return float((theta**3).sum()), 3 * theta**2")
+    np.save("theta.npy", np.arange(1.0, 101.0))
+    command = ("gradcheck", "loss.py:loss", "--theta", "theta.npy", "--json", "--seed")
+    blocks = [json.loads(run(*command, seed)[1])["blocks"] for seed in (0, 0, 1)]
+    assert blocks[0] == blocks[1] != blocks[2]
+
+
 def test_gradcheck_checks_a_function_of_the_user(run, user_file):
     status, out, err = run("gradcheck", "loss.py:loss", "--theta", "theta.npy")
     assert (status, err) == (0, "")
@@ -425,6 +442,7 @@ def test_gradcheck_checks_a_function_of_the_user(run, user_file):
         (["syntax.py:loss", "--theta", "theta.npy"], 1, "syntax.py raised SyntaxError"),
         (["loss.py:loss", "--theta", "theta.npy", "--block", "a=0-2"], 2, "NAME=START:STOP"),
         (["loss.py:loss", "--theta", "theta.npy", "--block", "a=0:9"], 1, "theta has 3 entries"),
+        (["loss.py:loss", "--theta", "theta.npy", "--method", "complex"], 1, "for a complex theta"),
     ],
 )
 def test_gradcheck_says_what_it_cannot_check(run, user_file, arguments, code, message):

@@ -247,6 +247,13 @@ def test_repr_and_citation(small: None, tmp_path: Path) -> None:
         data.name = "other"  # type: ignore[misc]
 
 
+def test_an_archive_may_unpack_to_a_small_multiple_of_its_size():
+    pinned = [known for known in datasets._DATA_SETS.values() if known.size is not None]
+    assert len(pinned) == 6
+    assert all(known.size < known.max_bytes < 25 * known.size for known in pinned)
+    assert datasets._DATA_SETS["ml-latest-small"].max_bytes == 100_000_000
+
+
 def test_the_table_is_well_formed() -> None:
     assert MOVIELENS_NAMES == (
         "ml-latest-small",

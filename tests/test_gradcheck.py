@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 import warnings
 from collections import Counter
 from types import SimpleNamespace
@@ -704,3 +705,24 @@ def test_assert_gradient_raises_with_the_table():
     assert isinstance(caught.value, AssertionError)
     assert str(caught.value.report) in str(caught.value)
     assert caught.value.report.blocks["back"].worst_coordinate == "back[1]"
+
+
+def test_a_large_block_costs_few_evaluations_and_few_copies_of_theta():
+    size = 1_000_000
+    theta = np.random.default_rng(0).normal(size=size)
+    blocks = {"first": slice(0, size // 2), "second": slice(size // 2, size)}
+    tracemalloc.start()
+    report = check_gradient(
+        lambda x: (float(x @ x), 2 * x),
+        theta,
+        blocks,
+        value=lambda x: float(x @ x),
+        n_directions=2,
+        n_coordinates=2,
+    )
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert report.passed
+    # for each block four probes of six evaluations, and the preparation
+    assert report.evaluations == 2 * 4 * 6 + 6
+    assert peak < 12 * theta.nbytes

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from autorec_np import gradient_cases
 from autorec_np.activations import ACTIVATIONS
 from autorec_np.gradient_cases import POINTS, TERMS, Case, all_cases, check_case, is_right
 from autorec_np.objective import Objective
@@ -25,6 +26,18 @@ def test_a_case_is_right(term, point):
     assert is_right(case, report), report
     if point != "saturated":
         assert report.passed
+
+
+def test_the_points_are_what_they_are_called(monkeypatch):
+    monkeypatch.setattr(gradient_cases, "check_gradient", lambda fun, theta, *_, **__: (fun, theta))
+    points = {point: check_case(Case(point=point)) for point in ["drawn", *POINTS]}
+    (fun, initial), trained = points["initial"], points["trained"][1]
+    weights = initial[:28]
+    assert 0 < np.abs(weights).max() < 0.05
+    assert not initial[28:32].any()
+    assert fun(trained)[0] < 0.5 * fun(initial)[0]
+    assert np.std(points["drawn"][1]) == pytest.approx(0.3, rel=0.3)
+    assert np.std(points["saturated"][1]) == pytest.approx(10.0, rel=0.3)
 
 
 @pytest.mark.parametrize("point", ["initial", "trained"])

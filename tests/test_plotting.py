@@ -50,7 +50,7 @@ def test_reference_slopes_are_what_they_say_and_touch_the_curve(label, slope):
     np.testing.assert_allclose(np.diff(np.log(y)) / np.diff(np.log(x)), slope)
     end = 0 if slope < 0 else -1
     error = lines(panel)["error"].get_data()
-    assert (x[end], y[end]) == pytest.approx((error[0][end], error[1][end]))
+    assert (x[end], y[end]) == pytest.approx((error[0][end], error[1][end]), rel=1e-9, abs=0)
 
 
 def test_a_plateau_has_no_reference_slopes():
@@ -69,6 +69,10 @@ def test_taylor_remainders_stand_with_their_slopes():
             drawn = lines(panel)[f"order {order}: slope {slope:.2f}, wanted {order + 1}"]
             remainder = np.array(block.remainders[order])
             np.testing.assert_array_equal(drawn.get_ydata(), remainder[remainder > 0])
+        (rounding,) = panel.patches
+        assert rounding.get_extents().transformed(panel.transData.inverted()).y1 == pytest.approx(
+            block.noise_floor, rel=1e-9, abs=0
+        )
 
 
 def test_an_exact_order_is_called_exact():

@@ -312,3 +312,15 @@ def test_ratings_stand_on_the_steps_of_the_scale(scale, step):
 def test_an_impossible_request_is_refused(arguments, error, message):
     with pytest.raises(error, match=message):
         make_ratings(**arguments)
+
+
+def test_where_every_item_is_rated_covering_them_takes_no_memory():
+    indices = np.tile(np.arange(1000, dtype=np.int32), 1000)
+    indptr, users = np.arange(0, 1_000_001, 1000), np.repeat(np.arange(1000), 1000)
+    before = indices.copy()
+    tracemalloc.start()
+    synthetic._cover_items(indptr, indices, users, 1000, np.random.default_rng(0))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < indices.nbytes / 10
+    np.testing.assert_array_equal(indices, before)
