@@ -259,6 +259,15 @@ def test_a_failed_write_leaves_the_old_file(path, monkeypatch):
         assert os.listdir(path.parent) == [path.name]
 
 
+def test_the_bytes_are_on_the_disk_before_the_name_is(path, monkeypatch):
+    order = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda file: (order.append("fsync"), fsync(file)))
+    monkeypatch.setattr(os, "replace", lambda *names: (order.append("replace"), replace(*names)))
+    save_model(BiasBaseline().fit(([1, 2], [3, 4], [5.0, 1.0])), path)
+    assert order == ["fsync", "replace"]
+
+
 def test_refusals_come_before_anything_is_written(path):
     model = AutoRec(**SMALL).fit(integer_ratings())
     for metadata in ({"when": object()}, {"score": float("nan")}):
@@ -548,6 +557,18 @@ def test_a_size_that_its_bytes_do_not_hold_takes_no_memory(saved, path):
             ModelFileError, match=r"'theta' is not a plain array .*: in [\d,]+ bytes it states"
         ):
             load_model(path)
+
+
+def test_a_member_that_states_more_than_the_file_holds_is_not_read(saved, path):
+    content = bytearray(
+        with_member(saved, "theta", array_file(PLAIN.format("'<f4'", False, "(3,)")))
+    )
+    at = content.rindex(b"theta.npy") - 46  # the entry of the directory, before its name
+    assert content[at : at + 4] == b"PK\x01\x02"
+    content[at + 20 : at + 28] = 2 * (2**31 - 1).to_bytes(4, "little")  # both sizes
+    path.write_bytes(sealed(bytes(content)))
+    with pytest.raises(ModelFileError, match="'theta' is compressed, or larger than the file"):
+        load_model(path)
 
 
 def test_compressed_and_doubled_members(saved, path):
