@@ -87,7 +87,7 @@ class AutoRec(Recommender):
         Schedule of a minibatch solver; see `optimizers.learning_rate_at`.
     learning_rate_init : float, optional
         None: 3e-3 for "adam", 1e-3 (first step length) for "rprop"; for "sgd" 0.1 / (k times
-        the mean number of ratings that a column has in a batch).
+        the mean number of ratings that a column has in a batch), at most 1 / lambda.
     momentum : float in [0, 1)
     nesterovs_momentum : bool
         Both of "sgd".
@@ -440,6 +440,7 @@ class AutoRec(Recommender):
                 n_rows, n_columns = inputs.shape
                 per_batch = inputs.nnz / n_columns * min(1.0, self.batch_size / n_rows)
                 rate /= max(per_batch, 1.0) * self.hidden_layer_sizes[-1]
+                rate = min(rate, 1.0 / max(1.0, *self._mapped_regularization().values()))
         return Trainer(
             solver=self.solver,
             learning_rate=self.learning_rate,

@@ -669,19 +669,16 @@ def judging(estimates: Sequence[Estimate]) -> Estimate:
     steps a bounded function looks flat; Lepski's rule). Where a step that calls the gradient right
     contradicts it, one budget is too small: their disagreement widens it.
     """
-    best = min(estimates, key=_budget)
+    best = min(estimates, key=lambda e: e.budget)
     if best.excess <= 1:
         return best
-    best = min((e for e in estimates if not _contradicted_below(e, estimates)), key=_budget)
+    lasting = (e for e in estimates if not _contradicted_below(e, estimates))
+    best = min(lasting, key=lambda e: e.budget)
     against = [o for o in estimates if o.excess <= 1 and _contradict(o, best)]
     if best.excess <= 1 or not against:
         return best
     disagreement = max(abs(o.error - best.error) for o in against)
     return replace(best, roughness=best.roughness + disagreement)
-
-
-def _budget(estimate: Estimate) -> float:
-    return estimate.budget
 
 
 def _contradict(one: Estimate, other: Estimate) -> bool:
@@ -1032,15 +1029,12 @@ def jsonable(value: Any) -> Any:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
     """Return an aligned plain-text table, the first `left` columns flush left."""
-    lines = [header, *rows]
-    widths = [max(len(line[c]) for line in lines) for c in range(len(header))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if c < left else cell.rjust(width)
-            for c, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
+    columns = []
+    for number, cells in enumerate(zip(header, *rows, strict=True)):
+        width = max(map(len, cells))
+        side = "<" if number < left else ">"
+        columns.append([f"{cell:{side}{width}}" for cell in cells])
+    return "\n".join("  ".join(line).rstrip() for line in zip(*columns, strict=True))
 
 
 @dataclass(frozen=True)

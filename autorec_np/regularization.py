@@ -10,6 +10,7 @@ from autorec_np.network import Network
 # Fitted on validation ratings of three data sets: docs/design.md, "The automatic penalty".
 ENCODER_FACTOR = 36.0
 DECODER_FACTOR = 12.0
+DETECTABLE, DROWNED_FACTOR = 6.0, 64.0
 
 
 def automatic_penalties(network: Network, matrix: CSR) -> dict[str, float]:
@@ -17,7 +18,8 @@ def automatic_penalties(network: Network, matrix: CSR) -> dict[str, float]:
 
     lambda = factor * (n_row n_column)^(1/4), with factor 36 for the encoder weight and 12 for every
     other; n_row and n_column are :func:`typical_count` of the rows and of the columns. Both
-    orientations of the same ratings have the same penalties.
+    orientations of the same ratings have the same penalties. Where the root is below 6, factors
+    cannot be told from noise, and 64 times the penalty leaves the prediction to the baseline.
 
     Parameters
     ----------
@@ -28,6 +30,8 @@ def automatic_penalties(network: Network, matrix: CSR) -> dict[str, float]:
     n_row = typical_count(np.diff(matrix.indptr))
     n_column = typical_count(np.bincount(matrix.indices))
     unit = (n_row * n_column) ** 0.25
+    if unit < DETECTABLE:
+        unit *= DROWNED_FACTOR
     names = [*network.layout.shapes, *network.layout.aliases]
     return {
         name: unit * (ENCODER_FACTOR if name == "encoder.weight" else DECODER_FACTOR)

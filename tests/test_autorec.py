@@ -178,7 +178,8 @@ def test_residuals_need_an_output_that_takes_every_value(output, R):
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_parameters_left_at_none_have_a_value_for_each_solver(solver, R, runs):
-    AutoRec(**{**SMALL, "max_iter": None}, solver=solver, callbacks=[lambda state: True]).fit(R)
+    stopped = {**SMALL, "max_iter": None, "callbacks": [lambda state: True]}
+    AutoRec(**stopped, solver=solver, regularization=1.0).fit(R)
     trainer = runs[0][0]
     limits = {"adam": 40, "sgd": 60, "rprop": 200, "lbfgs": 150, "scipy-lbfgs": 150}
     assert trainer.max_iter == limits[solver]
@@ -189,9 +190,12 @@ def test_parameters_left_at_none_have_a_value_for_each_solver(solver, R, runs):
 
 
 def test_the_default_rate_of_sgd_falls_with_the_ratings_in_a_batch(R, runs):
-    AutoRec(**{**SMALL, "max_iter": 1}, solver="sgd", batch_size=10).fit(R)
+    few = {**SMALL, "max_iter": 1, "batch_size": 10}
+    AutoRec(**few, solver="sgd", regularization=1.0).fit(R)
     assert runs[0][0].learning_rate_init == pytest.approx(0.1 / (len(R) / 40 * 10 / 30 * 6))
     assert runs[0][0].momentum == 0.9
+    AutoRec(**few, solver="sgd", regularization={"encoder.weight": 5e3}).fit(R)
+    assert runs[1][0].learning_rate_init == 1 / 5e3  # a longer step would overshoot the penalty
 
 
 @ORIENTATIONS
@@ -206,11 +210,16 @@ def test_the_automatic_penalty_is_that_of_the_training_ratings(orientation, R, r
     assert list(expected) == ["encoder.weight", "hidden1.weight", "decoder.weight"]
 
 
-def test_the_automatic_penalty_grows_with_the_count_that_a_rating_sees(R):
+@pytest.mark.parametrize("n_ratings", [1500, 3000])
+def test_the_automatic_penalty_grows_with_the_count_that_a_rating_sees(n_ratings):
     """lambda = factor * (n_user n_item)^(1/4), n the mean count of the row of a rating."""
+    R = make_ratings(120, 90, n_ratings, random_state=0)
     users, items, _ = R.positions()
     per_user, per_item = np.bincount(users), np.bincount(items)
     unit = (per_user[users].mean() * per_item[items].mean()) ** 0.25
+    assert (unit < 6) == (n_ratings == 1500)
+    if unit < 6:  # factors would drown in the noise
+        unit *= 64
     for orientation in ("item", "user"):
         model = AutoRec(**{**SMALL, "hidden_layer_sizes": (4, 3)}, orientation=orientation).fit(R)
         assert model.regularization_ == {
@@ -218,6 +227,16 @@ def test_the_automatic_penalty_grows_with_the_count_that_a_rating_sees(R):
             "hidden1.weight": pytest.approx(DECODER_FACTOR * unit),
             "decoder.weight": pytest.approx(DECODER_FACTOR * unit),
         }
+
+
+@ORIENTATIONS
+def test_on_five_thousand_ratings_the_defaults_are_as_good_as_the_biases(orientation):
+    train, test = train_test_split(make_ratings(1000, 800, 5000, random_state=0), 0.1, 0)
+    error, of_the_biases = (
+        -model.fit(train).score(*test.triples())
+        for model in (AutoRec(orientation, random_state=0), BiasBaseline())
+    )
+    assert error < 1.01 * of_the_biases
 
 
 def test_the_automatic_penalty_of_tied_weights_has_both_parts(R, runs):

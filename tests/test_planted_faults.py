@@ -121,7 +121,7 @@ def test_errors_down_to_1e_6_are_caught_in_their_block_alone(setting, start):
     if start == "initial":
         theta = layout.initialize(np.random.default_rng(0), np.float64)
     for name in layout.slices:
-        for size in (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6):
+        for size in (1e-1, 1e-3, 1e-5, 1e-6):
 
             def faulty(point, name=name, size=size):
                 value, gradient = problem.fun(point)
