@@ -12,7 +12,6 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -34,9 +33,10 @@ def identity_second_derivative(y: Array) -> Array:
 
 def sigmoid(x: Array) -> Array:
     """y = 1 / (1 + exp(-x)), without overflow for any x."""
-    if np.iscomplexobj(x):  # SciPy's expit is real only
+    if np.iscomplexobj(x):
         return np.asarray((1.0 + np.tanh(0.5 * x)) / 2.0)
-    return np.asarray(expit(x))
+    with np.errstate(over="ignore"):  # 1 / (1 + inf) = 0; twice as fast as SciPy's expit
+        return np.asarray(1 / (1 + np.exp(-x)))
 
 
 def sigmoid_derivative(y: Array) -> Array:

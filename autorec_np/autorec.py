@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -35,6 +33,7 @@ from autorec_np.ratings import Ratings, as_ratings, check_ids
 from autorec_np.regularization import automatic_penalties
 from autorec_np.scoring import OutputMap, Scorer
 from autorec_np.splitting import train_test_split
+from autorec_np.threads import workers
 from autorec_np.training import SOLVERS, EpochMonitor, EpochState, Trainer
 
 if TYPE_CHECKING:
@@ -273,8 +272,7 @@ class AutoRec(Recommender):
             else Objective(network, self.regularization).penalties
         )
         trainer = self._make_trainer(inputs)
-        n_jobs = check_n_jobs(self.n_jobs)
-        with ThreadPoolExecutor(n_jobs) if n_jobs > 1 else nullcontext() as executor:
+        with workers(check_n_jobs(self.n_jobs)) as executor:
             threaded = replace(network, executor=executor)
             monitor = EpochMonitor(
                 trainer.max_iter,
@@ -376,7 +374,7 @@ class AutoRec(Recommender):
 
     def _orient(self, matrix: CSR) -> CSR:
         """Return the matrix with rows by `orientation_`, in the training dtype."""
-        oriented = matrix.T.tocsr() if self.orientation_ == "item" else matrix
+        oriented: CSR = matrix.T.tocsr() if self.orientation_ == "item" else matrix
         return with_data(oriented, oriented.data.astype(self.dtype))
 
     def _rows_and_columns(self, users: Array, items: Array) -> tuple[Array, Array]:

@@ -14,23 +14,36 @@ with any number of threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from typing import Any, TypeAlias
+from functools import partial
+from typing import Any, TypeAlias, overload
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
-Array: TypeAlias = npt.NDArray[Any]
-CSR: TypeAlias = "sparse.csr_array[Any, tuple[int, int]]"
+from autorec_np.tiling import CSR as CSR
+from autorec_np.tiling import Array as Array
+from autorec_np.tiling import Tiled, run
+from autorec_np.tiling import row_block as row_block
+
+Matrix: TypeAlias = "CSR | Tiled"
 
 ENTRIES_PER_BLOCK = 16_384  # stored entries in a block of rows: enough work for one task
+ROWS_PER_BLOCK = 256  # of an elementwise function
 GATHERED_ROWS = 256  # rows of the right factor gathered at once: they stay in a core's cache
 
 
-def with_data(pattern: CSR, data: Array) -> CSR:
-    """Return a CSR array with the pattern of `pattern` (shared, not copied) and other values."""
+@overload
+def with_data(pattern: CSR, data: Array) -> CSR: ...
+@overload
+def with_data(pattern: Tiled, data: Array) -> Tiled: ...
+@overload
+def with_data(pattern: Matrix, data: Array) -> Matrix: ...
+def with_data(pattern: Matrix, data: Array) -> Matrix:
+    """Return a matrix with the pattern of `pattern` (shared, not copied) and other values."""
+    if isinstance(pattern, Tiled):
+        return Tiled(with_data(pattern.matrix, data), pattern.tiling)
     return sparse.csr_array((data, pattern.indices, pattern.indptr), shape=pattern.shape)
 
 
@@ -40,7 +53,7 @@ def take_rows(matrix: CSR, rows: Array) -> CSR:
     return block
 
 
-def column_sums(matrix: CSR) -> Array:
+def column_sums(matrix: Matrix) -> Array:
     """Return the sums over each column (n_columns,), accumulated in float64, in its dtype."""
     n_columns = matrix.shape[1]
     sums = np.bincount(matrix.indices, matrix.data.real, n_columns)
@@ -49,7 +62,7 @@ def column_sums(matrix: CSR) -> Array:
     return sums.astype(matrix.dtype)
 
 
-def spmm(matrix: CSR, dense: Array, executor: Executor | None = None) -> Array:
+def spmm(matrix: Matrix, dense: Array, executor: Executor | None = None) -> Array:
     """Return A D, sparse times dense.
 
     Parameters
@@ -65,29 +78,73 @@ def spmm(matrix: CSR, dense: Array, executor: Executor | None = None) -> Array:
     -------
     ndarray, (n_rows, k), in the dtype of `dense`
     """
-    matrix = with_data(matrix, matrix.data.astype(dense.dtype, copy=False))
+    matrix = _cast(matrix, dense.dtype)
+    if isinstance(matrix, Tiled):
+        return matrix.multiply(dense, executor)
     if executor is None:
         return np.asarray(matrix @ dense)
     product = np.empty((matrix.shape[0], dense.shape[1]), dense.dtype)
 
-    def multiply(start: int, stop: int) -> None:
-        product[start:stop] = _row_block(matrix, start, stop) @ dense
+    def multiply(rows: slice) -> None:
+        product[rows] = row_block(matrix, rows) @ dense
 
-    _run(multiply, _row_blocks(matrix), executor)
+    run([partial(multiply, rows) for rows in row_blocks(matrix, ENTRIES_PER_BLOCK)], executor)
     return product
 
 
-def spmm_transpose(matrix: CSR, dense: Array, executor: Executor | None = None) -> Array:
+def spmm_transpose(matrix: Matrix, dense: Array, executor: Executor | None = None) -> Array:
     """Return A^T D: the adjoint of :func:`spmm`.
 
     `matrix` is (n_rows, n_columns), `dense` (n_rows, k); returns (n_columns, k) in the dtype of
     `dense`. The transpose is made first (cost nnz): its rows can be summed in parallel, each by
     one thread and in the order of the rows of A.
     """
-    return spmm(matrix.T.tocsr(), dense, executor)
+    if not isinstance(matrix, Tiled):
+        return spmm(matrix.T.tocsr(), dense, executor)
+    product = np.empty((matrix.shape[1], dense.shape[1]), dense.dtype)
+
+    def store(first_row: int, rows: Array) -> None:
+        product[first_row : first_row + len(rows)] = rows
+
+    spmm_transpose_parts([(matrix, dense)], store, executor)
+    return product
 
 
-def sddmm(pattern: CSR, left: Array, right: Array, executor: Executor | None = None) -> Array:
+def spmm_transpose_parts(
+    products: Sequence[tuple[Matrix, Array]],
+    receive: Callable[[int, Array], None],
+    executor: Executor | None = None,
+) -> None:
+    """Pass the sum of A^T D over pairs (A, D) to `receive`, some rows at a time.
+
+    Parameters
+    ----------
+    products : sequence of (matrix, ndarray)
+        As the arguments of :func:`spmm_transpose`; all matrices of one shape, all tiled or none.
+    receive : callable
+        ``receive(first_row, rows)``, in any order and from any thread, until every row has been
+        passed once; it may keep and change `rows`. A CSR array is passed as a whole.
+    """
+    cast = [(_cast(matrix, dense.dtype), dense) for matrix, dense in products]
+    tiled = [(matrix, dense) for matrix, dense in cast if isinstance(matrix, Tiled)]
+    if not tiled:
+        total = spmm_transpose(*products[0], executor)
+        for matrix, dense in products[1:]:
+            total += spmm_transpose(matrix, dense, executor)
+        receive(0, total)
+        return
+
+    def multiply(number: int, panel: slice) -> None:
+        total = tiled[0][0].multiply_panel(number, tiled[0][1])
+        for matrix, dense in tiled[1:]:
+            total += matrix.multiply_panel(number, dense)
+        receive(panel.start, total)
+
+    panels = tiled[0][0].tiling.panels
+    run([partial(multiply, number, panel) for number, panel in enumerate(panels)], executor)
+
+
+def sddmm(pattern: Matrix, left: Array, right: Array, executor: Executor | None = None) -> Array:
     """Return the sampled dense-dense product: L R^T at the stored entries of a pattern.
 
     Parameters
@@ -106,12 +163,14 @@ def sddmm(pattern: CSR, left: Array, right: Array, executor: Executor | None = N
     ndarray, (nnz,)
         ``left[r] @ right[c]`` for each stored entry (r, c), in the order of ``pattern.data``.
     """
+    if isinstance(pattern, Tiled):
+        return pattern.sample(left, right, executor)
     values = np.empty(pattern.nnz, np.result_type(left, right))
     indptr, indices = pattern.indptr, pattern.indices
 
-    def multiply(start: int, stop: int) -> None:
+    def multiply(rows: slice) -> None:
         gathered = np.empty((GATHERED_ROWS, right.shape[1]), right.dtype)
-        for row in range(start, stop):
+        for row in range(rows.start, rows.stop):
             for first in range(indptr[row], indptr[row + 1], GATHERED_ROWS):
                 columns = indices[first : min(first + GATHERED_ROWS, indptr[row + 1])]
                 block = gathered[: len(columns)]
@@ -119,33 +178,35 @@ def sddmm(pattern: CSR, left: Array, right: Array, executor: Executor | None = N
                 # einsum and not BLAS: its threads would compete with the executor's
                 np.einsum("ij,j->i", block, left[row], out=values[first : first + len(columns)])
 
-    if executor is None:
-        multiply(0, pattern.shape[0])
-    else:
-        _run(multiply, _row_blocks(pattern), executor)
+    run([partial(multiply, rows) for rows in row_blocks(pattern, ENTRIES_PER_BLOCK)], executor)
     return values
 
 
-def _row_block(matrix: CSR, start: int, stop: int) -> CSR:
-    """Return rows start..stop without copying their entries."""
-    indptr = matrix.indptr[start : stop + 1]
-    entries = slice(indptr[0], indptr[-1])
-    return sparse.csr_array(
-        (matrix.data[entries], matrix.indices[entries], indptr - indptr[0]),
-        shape=(stop - start, matrix.shape[1]),
-    )
+def _cast(matrix: Matrix, dtype: np.dtype[Any]) -> Matrix:
+    if matrix.dtype == dtype:
+        return matrix  # the very object: it may have its dense corner at hand
+    return with_data(matrix, matrix.data.astype(dtype))
 
 
-def _row_blocks(matrix: CSR) -> Iterator[tuple[int, int]]:
-    """Cut the rows into runs of about ENTRIES_PER_BLOCK stored entries."""
-    marks = np.arange(ENTRIES_PER_BLOCK, matrix.nnz, ENTRIES_PER_BLOCK)
-    cuts = np.unique([0, *np.searchsorted(matrix.indptr, marks), matrix.shape[0]])
-    return zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True)
+def by_rows(function: Callable[..., Array], *arrays: Array, executor: Executor | None) -> Array:
+    """Return ``function(*arrays)``, elementwise or row by row, worked out in blocks of rows."""
+    if executor is None or not len(arrays[0]):
+        return function(*arrays)
+    n_rows = len(arrays[0])
+    blocks = [slice(i, i + ROWS_PER_BLOCK) for i in range(0, n_rows, ROWS_PER_BLOCK)]
+    first = function(*(array[blocks[0]] for array in arrays))
+    result = np.empty((n_rows, *first.shape[1:]), first.dtype)
+    result[blocks[0]] = first
+
+    def work(block: slice) -> None:
+        result[block] = function(*(array[block] for array in arrays))
+
+    run([partial(work, block) for block in blocks[1:]], executor)
+    return result
 
 
-def _run(
-    task: Callable[[int, int], None], blocks: Iterator[tuple[int, int]], executor: Executor
-) -> None:
-    """Run the task on every block and wait; the first exception is raised here."""
-    for future in [executor.submit(task, start, stop) for start, stop in blocks]:
-        future.result()
+def row_blocks(matrix: CSR, n_entries: int) -> Iterator[slice]:
+    """Cut the rows into runs of about `n_entries` stored entries."""
+    marks = np.arange(n_entries, matrix.nnz, n_entries)
+    cuts = np.unique([0, *np.searchsorted(matrix.indptr, marks), matrix.shape[0]]).tolist()
+    return map(slice, cuts[:-1], cuts[1:])

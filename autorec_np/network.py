@@ -10,9 +10,10 @@ of its targets, with g the hidden and f the output activation,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -20,12 +21,13 @@ import numpy as np
 
 from autorec_np.activations import ACTIVATIONS
 from autorec_np.kernels import (
-    CSR,
     Array,
+    Matrix,
+    by_rows,
     column_sums,
     sddmm,
     spmm,
-    spmm_transpose,
+    spmm_transpose_parts,
     with_data,
 )
 from autorec_np.parameters import ParameterLayout
@@ -123,11 +125,11 @@ class Network:
         shapes["decoder.bias"] = (self.n_columns,)
         return ParameterLayout(shapes, {"decoder.weight": "encoder.weight"} if self.tied else {})
 
-    def encode(self, theta: Array, inputs: CSR, masks: Sequence[Array] | None = None) -> Array:
+    def encode(self, theta: Array, inputs: Matrix, masks: Sequence[Array] | None = None) -> Array:
         """Return the code of each row: the last hidden layer, (n_rows, k)."""
         return self._hidden_layers(theta, inputs, masks)[1][-1]
 
-    def decode(self, theta: Array, codes: Array, pattern: CSR) -> Array:
+    def decode(self, theta: Array, codes: Array, pattern: Matrix) -> Array:
         """Return y = f(a) at the stored entries of `pattern`, from the codes of its rows, (1)."""
         views = self.layout.views(theta)
         activity = sddmm(pattern, codes, views["decoder.weight"], self.executor)
@@ -135,7 +137,7 @@ class Network:
         return ACTIVATIONS[self.output_activation].forward(activity)
 
     def forward(
-        self, theta: Array, inputs: CSR, pattern: CSR, masks: Sequence[Array] | None = None
+        self, theta: Array, inputs: Matrix, pattern: Matrix, masks: Sequence[Array] | None = None
     ) -> Forward:
         """Reconstruct a block of rows at the stored entries of `pattern`, equation (1).
 
@@ -158,14 +160,14 @@ class Network:
     def backward(
         self,
         theta: Array,
-        inputs: CSR,
-        pattern: CSR,
+        inputs: Matrix,
+        pattern: Matrix,
         passed: Forward,
         d_outputs: Array,
-        gradient: Array,
+        receive: Callable[[str, int, Array], None],
         masks: Sequence[Array] | None = None,
     ) -> None:
-        """Add the derivatives by every parameter to `gradient`, equations (5) to (15).
+        """Pass the derivatives by every parameter to `receive`, equations (5) to (15).
 
         Parameters
         ----------
@@ -173,45 +175,63 @@ class Network:
             What :meth:`forward` returned for the same arguments.
         d_outputs : ndarray, (nnz,)
             dJ/dy at the stored entries of `pattern`.
-        gradient : ndarray, (layout.size,)
-            Added to in place. With tied weights the encoder's and the decoder's derivative
-            are added to the same block, (14).
+        receive : callable
+            ``receive(block, first_row, derivative)`` with the name of a block of `layout` and the
+            derivative by some of its rows, which it may keep and change. Each row comes once:
+            with tied weights the encoder's and the decoder's derivative are added, (14). Rows
+            of tiled matrices come from several threads. By then theta has been read: an
+            optimizer may change the rows at once.
         """
-        views, d_views = self.layout.views(theta), self.layout.views(gradient)
+        views = self.layout.views(theta)
         g_derivative = ACTIVATIONS[self.activation].derivative
         f_derivative = ACTIVATIONS[self.output_activation].derivative
 
-        d_activity = with_data(pattern, d_outputs * f_derivative(passed.outputs))  # (5)
-        d_views["decoder.weight"] += spmm_transpose(d_activity, passed.dropped[-1], self.executor)
-        d_views["decoder.bias"] += column_sums(d_activity)  # (6), (7)
-        d_hidden = spmm(d_activity, views["decoder.weight"], self.executor)  # (8)
+        def through_g(d_hidden: Array, hidden: Array) -> Array:
+            return d_hidden * g_derivative(hidden)  # (9)
 
+        d_activity = with_data(pattern, d_outputs * f_derivative(passed.outputs))  # (5)
+        d_hidden = spmm(d_activity, views["decoder.weight"], self.executor)  # (8)
+        d_z: list[Array] = []  # of the deepest layer first
         for depth in reversed(range(len(passed.hidden))):
             if masks is not None:
                 d_hidden = d_hidden * masks[depth]  # (15)
-            d_z = d_hidden * g_derivative(passed.hidden[depth])  # (9)
-            name = f"hidden{depth}" if depth else "encoder"
-            d_views[f"{name}.bias"] += _row_sum(d_z)  # (11)
+            d_z.append(by_rows(through_g, d_hidden, passed.hidden[depth], executor=self.executor))
             if depth:
-                d_views[f"{name}.weight"] += passed.dropped[depth - 1].T @ d_z  # (12)
-                d_hidden = d_z @ views[f"{name}.weight"].T  # (13)
-            else:
-                d_views["encoder.weight"] += spmm_transpose(inputs, d_z, self.executor)  # (10)
+                d_hidden = d_z[-1] @ views[f"hidden{depth}.weight"].T  # (13)
+
+        receive("decoder.bias", 0, column_sums(d_activity))  # (7)
+        for depth, derivative in enumerate(reversed(d_z)):
+            name = f"hidden{depth}" if depth else "encoder"
+            receive(f"{name}.bias", 0, _row_sum(derivative).astype(theta.dtype))  # (11)
+            if depth:
+                receive(f"{name}.weight", 0, passed.dropped[depth - 1].T @ derivative)  # (12)
+        encoder, decoder = (inputs, d_z[-1]), (d_activity, passed.dropped[-1])  # (10), (6)
+        products = {"encoder.weight": [encoder], "decoder.weight": [decoder]}
+        if self.tied:
+            products = {"encoder.weight": [encoder, decoder]}  # (14)
+        for name, pairs in products.items():
+            spmm_transpose_parts(pairs, partial(receive, name), self.executor)
 
     def _hidden_layers(
-        self, theta: Array, inputs: CSR, masks: Sequence[Array] | None
+        self, theta: Array, inputs: Matrix, masks: Sequence[Array] | None
     ) -> tuple[list[Array], list[Array]]:
         """Return every hidden layer before and after dropout."""
         views = self.layout.views(theta)
         g = ACTIVATIONS[self.activation].forward
         hidden: list[Array] = []
         dropped: list[Array] = []
+
+        def add_bias_and_activate(bias: Array, z: Array) -> Array:
+            return g(z + bias)
+
         for depth in range(len(self.hidden_layer_sizes)):
+            name = f"hidden{depth}" if depth else "encoder"
             if depth:
-                z = dropped[-1] @ views[f"hidden{depth}.weight"] + views[f"hidden{depth}.bias"]
+                z = dropped[-1] @ views[f"{name}.weight"]
             else:
-                z = spmm(inputs, views["encoder.weight"], self.executor) + views["encoder.bias"]
-            hidden.append(g(z))
+                z = spmm(inputs, views["encoder.weight"], self.executor)
+            layer = partial(add_bias_and_activate, views[f"{name}.bias"])
+            hidden.append(by_rows(layer, z, executor=self.executor))
             dropped.append(hidden[-1] if masks is None else hidden[-1] * masks[depth])
         return hidden, dropped
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +10,9 @@ import numpy as np
 from autorec_np.network import Network
 
 if TYPE_CHECKING:
-    from autorec_np.kernels import CSR, Array
+    from autorec_np.kernels import Array, Matrix
+
+ELEMENTS_PER_BLOCK = 65_536  # converted to float64 at a time
 
 
 class Objective:
@@ -45,8 +47,8 @@ class Objective:
     def value(
         self,
         theta: Array,
-        inputs: CSR,
-        targets: CSR,
+        inputs: Matrix,
+        targets: Matrix,
         fraction: float = 1.0,
         masks: Sequence[Array] | None = None,
     ) -> float:
@@ -59,8 +61,8 @@ class Objective:
     def value_and_gradient(
         self,
         theta: Array,
-        inputs: CSR,
-        targets: CSR,
+        inputs: Matrix,
+        targets: Matrix,
         fraction: float = 1.0,
         masks: Sequence[Array] | None = None,
     ) -> tuple[float, Array]:
@@ -90,12 +92,51 @@ class Objective:
         ValueError
             If shapes do not fit the network.
         """
+        gradient = np.empty_like(theta)
+
+        def store(where: slice, part: Array) -> None:
+            gradient[where] = part
+
+        return self.backpropagate(theta, inputs, targets, store, fraction, masks), gradient
+
+    def backpropagate(
+        self,
+        theta: Array,
+        inputs: Matrix,
+        targets: Matrix,
+        receive: Callable[[slice, Array], None],
+        fraction: float = 1.0,
+        masks: Sequence[Array] | None = None,
+    ) -> float:
+        """Return J, and pass dJ/dtheta on in parts that are still in the cache.
+
+        Parameters
+        ----------
+        receive : callable
+            ``receive(where, part)`` with dJ/dtheta[where], which it may keep and change. The parts
+            cover theta once, in any order and from several threads. Nothing reads
+            ``theta[where]`` any more, so that an optimizer may change it at once.
+
+        The other arguments and errors are those of :meth:`value_and_gradient`.
+        """
         self._check(theta, inputs, targets, masks)
-        gradient = self._penalty_gradient(theta, fraction)
+        penalty_terms: dict[int, float] = {}
+
+        def add_penalty(block: str, first_row: int, derivative: Array) -> None:
+            where = self.network.layout.part(block, first_row, len(derivative))
+            part = derivative.reshape(-1)
+            if block in self.penalties:
+                weight, penalty = theta[where], self.penalties[block]
+                penalty_terms[where.start] = penalty / 2 * _sum_of_squares(weight)
+                part += theta.dtype.type(fraction * penalty) * weight
+            receive(where, part)
+
         passed = self.network.forward(theta, inputs, targets, masks)
         residuals = passed.outputs - targets.data.astype(theta.dtype, copy=False)  # (3)
-        self.network.backward(theta, inputs, targets, passed, 2 * residuals, gradient, masks)  # (4)
-        return self.data_term(residuals) + self.penalty_term(theta, fraction), gradient
+        d_outputs = 2 * residuals  # (4)
+        self.network.backward(theta, inputs, targets, passed, d_outputs, add_penalty, masks)
+        penalty_term = sum(penalty_terms[start] for start in sorted(penalty_terms))
+        return self.data_term(residuals) + fraction * penalty_term
 
     def data_term(self, residuals: Array) -> float:
         """Return the sum of squares, accumulated in float64."""
@@ -109,15 +150,8 @@ class Objective:
             for name, penalty in self.penalties.items()
         )
 
-    def _penalty_gradient(self, theta: Array, fraction: float) -> Array:
-        gradient = np.zeros_like(theta)
-        for name, penalty in self.penalties.items():
-            where = self.network.layout.slices[name]
-            np.multiply(theta[where], fraction * penalty, out=gradient[where])
-        return gradient
-
     def _check(
-        self, theta: Array, inputs: CSR, targets: CSR, masks: Sequence[Array] | None
+        self, theta: Array, inputs: Matrix, targets: Matrix, masks: Sequence[Array] | None
     ) -> None:
         network = self.network
         shapes = network.layout.shapes
@@ -167,5 +201,9 @@ def _penalty_of_blocks(
 
 def _sum_of_squares(vector: Array) -> float:
     """Return sum x^2 in float64; complex x is squared, not conjugated (complex step)."""
-    total = np.einsum("i,i->", vector, vector, dtype=np.result_type(vector, np.float64))
-    return total.item()  # type: ignore[no-any-return]
+    wide_dtype = np.result_type(vector, np.float64)
+    total = 0.0
+    for start in range(0, vector.size, ELEMENTS_PER_BLOCK):
+        wide = vector[start : start + ELEMENTS_PER_BLOCK].astype(wide_dtype, copy=False)
+        total += np.einsum("i,i->", wide, wide).item()
+    return total

@@ -1,16 +1,18 @@
 """Solvers on flat vectors, which know a function (value, gradient) and nothing of networks.
 
-`minimize_stochastic` drives a step rule (`SGD`, `Adam`; `RProp` for the full batch) over blocks
-of rows; `minimize_lbfgs` is our own L-BFGS, `minimize_scipy_lbfgs` SciPy's.
+`minimize_stochastic` drives a step rule (`SGD`, `Adam`; `RProp` for the full batch) over batches;
+`minimize_lbfgs` is our own L-BFGS, `minimize_scipy_lbfgs` SciPy's.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +21,14 @@ from autorec_np._validation import check_choice
 
 Array: TypeAlias = npt.NDArray[Any]
 Function: TypeAlias = Callable[[Array], tuple[float, Array]]
-BatchFunction: TypeAlias = Callable[[Array, Array], tuple[float, Array]]
+Receive: TypeAlias = Callable[[slice, Array], None]
+BatchFunction: TypeAlias = Callable[[Array, Receive], float]
 
 LIMIT = "the limit of iterations was reached"
 STOPPED = "the callback stopped it"
 FLAT = "the objective stopped falling"
-ELEMENTS_PER_BLOCK = 16_384  # of a step: pieces that stay in a core's cache
+ELEMENTS_PER_BLOCK = 262_144  # of a step: pieces that stay in a core's cache
+PAIRS_PER_BLOCK = 131_072  # elements of each vector of L-BFGS's pairs in one task
 ELEMENTS_PER_RUN = 1_024  # of an inner product, summed in the vectors' own dtype
 SUFFICIENT_DECREASE, CURVATURE = 1e-4, 0.9  # of the strong Wolfe conditions
 LONGEST_GROWTH = 10.0  # of a step along a line, from trial to trial while bracketing
@@ -86,14 +90,24 @@ class Minimum:
     message: str
 
 
-class StepRule(Protocol):
+class StepRule(ABC):
     """An optimizer, with its own running averages."""
 
     def step(self, theta: Array, gradient: Array, learning_rate: float) -> None:
-        """Change theta in place; `gradient` may be overwritten."""
+        """Change theta in place by one step; `gradient` may be overwritten."""
+        self.begin(learning_rate)
+        self.update(theta, slice(None), gradient)
+
+    @abstractmethod
+    def begin(self, learning_rate: float) -> None:
+        """Begin a step whose gradient comes in parts, which must cover theta once."""
+
+    @abstractmethod
+    def update(self, theta: Array, where: slice, gradient: Array) -> None:
+        """Change ``theta[where]`` by the derivatives of this part, in any order, in any thread."""
 
 
-class SGD:
+class SGD(StepRule):
     """Gradient descent with momentum (Polyak) or Nesterov's momentum.
 
     v <- m v - rate g;  theta <- theta + v, or for Nesterov theta + m v - rate g (Sutskever et al.,
@@ -114,21 +128,27 @@ class SGD:
         self.nesterovs_momentum = nesterovs_momentum
         self._velocity = np.zeros_like(theta)
 
-    def step(self, theta: Array, gradient: Array, learning_rate: float) -> None:
-        for part in _blocks(theta.size):
-            g, v = gradient[part], self._velocity[part]
-            g *= learning_rate
+    def begin(self, learning_rate: float) -> None:
+        self._rate = learning_rate
+
+    def update(self, theta: Array, where: slice, gradient: Array) -> None:
+        for t, g, v in _blocks(theta[where], gradient, self._velocity[where]):
+            g *= self._rate
             v *= self.momentum
             v -= g
             if self.nesterovs_momentum:
-                theta[part] += self.momentum * v
-                theta[part] -= g
+                t += self.momentum * v
+                t -= g
             else:
-                theta[part] += v
+                t += v
 
 
-class Adam:
+class Adam(StepRule):
     """Adam with bias-corrected moments (Kingma and Ba, 2015, algorithm 1).
+
+    The moments are kept divided by (1 - beta), which saves two passes over them:
+    m <- beta1 m + g;  v <- beta2 v + g^2;  theta <- theta - rate c m / (sqrt(v) + epsilon'), with
+    c and epsilon' from both corrections.
 
     Parameters
     ----------
@@ -148,30 +168,28 @@ class Adam:
         self._second_moment = np.zeros_like(theta)
         self._n_steps = 0
 
-    def step(self, theta: Array, gradient: Array, learning_rate: float) -> None:
+    def begin(self, learning_rate: float) -> None:
         self._n_steps += 1
-        root_correction = math.sqrt(1.0 - self.beta2**self._n_steps)
-        rate = learning_rate * root_correction / (1.0 - self.beta1**self._n_steps)
-        epsilon = self.epsilon * root_correction
-        scratch = np.empty(min(ELEMENTS_PER_BLOCK, theta.size), theta.dtype)
-        for part in _blocks(theta.size):
-            g, m, v = gradient[part], self._first_moment[part], self._second_moment[part]
-            s = scratch[: g.size]
-            np.multiply(g, 1.0 - self.beta1, out=s)
+        first = (1.0 - self.beta1) / (1.0 - self.beta1**self._n_steps)
+        second = math.sqrt((1.0 - self.beta2) / (1.0 - self.beta2**self._n_steps))
+        self._rate, self._floor = learning_rate * first / second, self.epsilon / second
+
+    def update(self, theta: Array, where: slice, gradient: Array) -> None:
+        moments = self._first_moment[where], self._second_moment[where]
+        for t, g, m, v in _blocks(theta[where], gradient, *moments):
             m *= self.beta1
-            m += s
-            g *= g
-            g *= 1.0 - self.beta2
+            m += g
+            np.multiply(g, g, out=g)
             v *= self.beta2
             v += g
-            np.sqrt(v, out=s)
-            s += epsilon
-            np.divide(m, s, out=s)
-            s *= rate
-            theta[part] -= s
+            np.sqrt(v, out=g)
+            g += self._floor
+            np.divide(m, g, out=g)
+            g *= self._rate
+            t -= g
 
 
-class RProp:
+class RProp(StepRule):
     """Resilient propagation, full batch: iRprop- (Igel and Huesken, 2003).
 
     Each parameter has its own step length, times 1.2 while its derivative keeps its sign and
@@ -189,25 +207,30 @@ class RProp:
     def __init__(self, theta: Array, shortest: float = 1e-6, longest: float = 50.0) -> None:
         self.shortest, self.longest = shortest, longest
         self._previous = np.zeros_like(theta)
-        self._lengths: Array | None = None
+        self._lengths = np.zeros_like(theta)
+        self._first = True
 
-    def step(self, theta: Array, gradient: Array, learning_rate: float) -> None:
+    def begin(self, learning_rate: float) -> None:
         """`learning_rate` is the first step length; later calls do not use it."""
-        if self._lengths is None:
-            self._lengths = np.full_like(theta, learning_rate)
-        for part in _blocks(theta.size):
-            g, previous, lengths = gradient[part], self._previous[part], self._lengths[part]
+        if self._first:
+            self._lengths[...] = learning_rate
+        self._first = False
+
+    def update(self, theta: Array, where: slice, gradient: Array) -> None:
+        history = self._previous[where], self._lengths[where]
+        for t, g, previous, lengths in _blocks(theta[where], gradient, *history):
             agreement = np.sign(g) * np.sign(previous)
             lengths *= np.where(agreement > 0, 1.2, np.where(agreement < 0, 0.5, 1.0))
             np.clip(lengths, self.shortest, self.longest, out=lengths)
             g[agreement < 0] = 0.0
-            theta[part] -= np.sign(g) * lengths
+            t -= np.sign(g) * lengths
             previous[...] = g
 
 
-def _blocks(size: int) -> Iterator[slice]:
-    for start in range(0, size, ELEMENTS_PER_BLOCK):
-        yield slice(start, start + ELEMENTS_PER_BLOCK)
+def _blocks(*vectors: Array) -> Iterator[tuple[Array, ...]]:
+    """Cut vectors of one length into blocks that stay in a core's cache."""
+    for start in range(0, vectors[0].size, ELEMENTS_PER_BLOCK):
+        yield tuple(vector[start : start + ELEMENTS_PER_BLOCK] for vector in vectors)
 
 
 def minimize_stochastic(
@@ -215,32 +238,30 @@ def minimize_stochastic(
     theta: Array,
     optimizer: StepRule,
     *,
-    n_rows: int,
-    batch_size: int,
+    n_batches: int,
     n_epochs: int,
     learning_rate_init: float,
     schedule: str = "constant",
-    shuffle: np.random.Generator | None = None,
     tol: float = 0.0,
     n_iter_no_change: int = 0,
     callback: Callback | None = None,
 ) -> Minimum:
-    """Minimize a sum over rows by steps on blocks of rows.
+    """Minimize a sum by steps on some of its terms.
 
     Parameters
     ----------
     fun : callable
-        ``fun(theta, rows) -> (value, gradient)`` of a block; blocks that partition the rows must
-        add up to the objective.
+        ``fun(theta, receive) -> value`` of the next batch: it calls ``receive(where, part)`` with
+        the gradient ``part`` of ``theta[where]``, in parts that cover theta once (or once with
+        ``slice(None)``), when it does not read ``theta[where]`` any more. The batches of an epoch
+        must add up to the objective.
     theta : ndarray, (n,)
         Start; changed in place.
     optimizer : StepRule
-    n_rows, batch_size, n_epochs : int
-        An epoch visits each row once, in nearly equal blocks of at most `batch_size`.
+    n_batches, n_epochs : int
+        `fun` is called ``n_batches * n_epochs`` times.
     learning_rate_init, schedule
         See `learning_rate_at`.
-    shuffle : Generator, optional
-        Draws a new order of the rows for each epoch; None keeps it.
     tol, n_iter_no_change
         Converged when the best value has not fallen by more than ``tol * best`` for
         `n_iter_no_change` epochs (0: never).
@@ -256,19 +277,16 @@ def minimize_stochastic(
     DivergenceError
         If the value of an epoch is not finite.
     """
-    n_blocks = math.ceil(n_rows / batch_size)
     values: list[float] = []
     plateau, message = _Plateau(tol, n_iter_no_change), LIMIT
     step, rate = 0, learning_rate_init
     for epoch in range(1, n_epochs + 1):
-        rows = np.arange(n_rows) if shuffle is None else shuffle.permutation(n_rows)
         total = 0.0
-        for block in np.array_split(rows, n_blocks):
-            rate = learning_rate_at(schedule, learning_rate_init, step, n_epochs * n_blocks)
+        for _ in range(n_batches):
+            rate = learning_rate_at(schedule, learning_rate_init, step, n_epochs * n_batches)
+            optimizer.begin(rate)
             with np.errstate(over="ignore", invalid="ignore"):  # see check_finite
-                value, gradient = fun(theta, block)
-                optimizer.step(theta, gradient, rate)
-            total += value
+                total += fun(theta, partial(optimizer.update, theta))
             step += 1
         check_finite(total, "the objective", f"iteration {epoch}")
         values.append(total)
@@ -317,11 +335,12 @@ def minimize_lbfgs(
     tol: float = 1e-5,
     n_iter_no_change: int = 5,
     memory: int = 10,
+    executor: Executor | None = None,
     callback: Callback | None = None,
 ) -> Minimum:
     """Minimize by limited-memory BFGS with a strong-Wolfe line search, in theta's dtype.
 
-    Nocedal and Wright (2006), algorithms 7.4 (two-loop recursion) and 7.5.
+    Nocedal and Wright (2006), algorithm 7.5, the direction in compact form (section 7.2).
 
     Parameters
     ----------
@@ -334,6 +353,8 @@ def minimize_lbfgs(
         As in :func:`minimize_stochastic`, of iterations.
     memory : int
         Pairs of steps and gradient differences kept.
+    executor : concurrent.futures.Executor, optional
+        Threads for the passes over the pairs; the result does not depend on it.
     callback : callable, optional
         Called with an `Iteration` after each iteration; True stops.
 
@@ -350,7 +371,7 @@ def minimize_lbfgs(
     value, gradient = fun(theta)
     check_finite(value, "the objective", "iteration 0")
     n_evaluations = 1
-    pairs: deque[_Pair] = deque(maxlen=memory)
+    pairs = _Pairs(theta, memory, executor)
     values: list[float] = []
     plateau, message = _Plateau(tol, n_iter_no_change), LIMIT
 
@@ -359,27 +380,26 @@ def minimize_lbfgs(
         n_evaluations += 1
         point = theta + theta.dtype.type(step) * direction
         value, gradient = fun(point)
-        return Trial(step, value, _dot(gradient, direction), (point, gradient))
+        return Trial(step, value, inner_product(gradient, direction), (point, gradient))
 
     for iteration in range(1, max_iter + 1):
-        direction = _lbfgs_direction(gradient, pairs)
-        start = Trial(0.0, value, _dot(gradient, direction))
+        direction = pairs.direction(gradient)
+        start = Trial(0.0, value, inner_product(gradient, direction))
         if start.slope >= 0:
             message = "the gradient is zero to rounding error"
             break
-        first_step = 1.0 if pairs else 1.0 / math.sqrt(_dot(gradient, gradient))
+        first_step = 1.0 if len(pairs) else 1.0 / math.sqrt(inner_product(gradient, gradient))
         noise = float(np.finfo(theta.dtype).eps) * abs(value)
         found = strong_wolfe(along, start, first_step, noise=noise)
-        if found is None and pairs:
+        if found is None and len(pairs):
             pairs.clear()  # stale, or spoiled by rounding: try steepest descent
             continue
         if found is None:
             message = "no lower value can be found at this precision"
             break
         point, next_gradient = found.payload
-        pair = _Pair(point - theta, next_gradient - gradient)
-        if pair.curvature > 0:
-            pairs.append(pair)
+        if found.slope > start.slope:  # else s.y is not positive
+            pairs.add((point, theta), (next_gradient, gradient))
         theta, value, gradient = point, found.value, next_gradient
         values.append(value)
         if callback is not None and callback(Iteration(iteration, theta, value, math.nan)):
@@ -391,34 +411,86 @@ def minimize_lbfgs(
     return _minimum(theta, values, n_evaluations, message)
 
 
-class _Pair:
-    """A step s and its gradient difference y, with s.y and s.y / y.y."""
+class _Pairs:
+    """The last steps s and gradient differences y, and H g from them by two passes over memory.
 
-    def __init__(self, s: Array, y: Array) -> None:
-        self.s, self.y = s, y
-        self.curvature = _dot(s, y)
-        squared = _dot(y, y)
-        self.scale = self.curvature / squared if squared > 0 else 1.0
+    The compact form of the two-loop recursion, Byrd, Nocedal and Schnabel (1994), theorem 2.2: with
+    R the upper triangle of S^T Y, D its diagonal, and gamma = s.y / y.y of the last pair,
+
+        H g = gamma g + S R^-T ((D + gamma Y^T Y) u - gamma Y^T g) - gamma Y u,   R u = S^T g
+
+    S^T y and Y^T y of a new pair are differences of S^T g and Y^T g, which are needed anyway.
+    """
+
+    def __init__(self, theta: Array, memory: int, executor: Executor | None) -> None:
+        self._store = np.zeros((2, memory, theta.size), theta.dtype)  # S and Y
+        self._used: list[int] = []  # slots, oldest first
+        self._products: Array = np.zeros((2, memory))  # of S and Y with the last gradient
+        self._sy, self._yy = np.zeros((2, memory, memory))
+        self._executor = executor
+
+    def __len__(self) -> int:
+        return len(self._used)
+
+    def clear(self) -> None:
+        """Forget all pairs."""
+        self._used = []
+
+    def add(self, step: tuple[Array, Array], gradients: tuple[Array, Array]) -> None:
+        """Keep the pair between two points, each given as (new, old)."""
+        full = len(self._used) == self._store.shape[1]
+        slot = self._used.pop(0) if full else len(self._used)
+        self._used.append(slot)
+        s, y = self._store[:, slot]
+
+        def subtract(block: slice) -> None:
+            for (new, old), difference in ((step, s), (gradients, y)):
+                np.subtract(new[block], old[block], out=difference[block])
+
+        self._in_blocks(subtract)
+        self._products[:, slot] = inner_product(s, gradients[1]), inner_product(y, gradients[1])
+
+    def direction(self, gradient: Array) -> Array:
+        """Return -H g; -g without pairs."""
+        used = self._used
+        if not used:
+            return -gradient
+        blocks = self._in_blocks(lambda block: self._store[:, :, block] @ gradient[block])
+        products = np.asarray(np.sum(blocks, axis=0, dtype=np.float64))
+        last = used[-1]
+        self._sy[:, last], self._yy[:, last] = products - self._products
+        self._yy[last] = self._yy[:, last]
+        self._products = products
+
+        (sg, yg), gamma = products, self._sy[last, last] / self._yy[last, last]
+        sy, yy = (matrix[np.ix_(used, used)] for matrix in (self._sy, self._yy))
+        upper, curvature = np.triu(sy), np.diag(sy)
+        u = np.linalg.solve(upper, sg[used])
+        inner = curvature * u + gamma * (yy @ u - yg[used])
+        weights = np.zeros((2, 1, self._store.shape[1]), gradient.dtype)
+        weights[0, 0, used] = -np.linalg.solve(upper.T, inner)
+        weights[1, 0, used] = gamma * u
+
+        direction = np.empty_like(gradient)
+
+        def combine(block: slice) -> None:
+            parts = weights @ self._store[:, :, block]
+            np.multiply(gradient[block], -gamma, out=direction[block])
+            for part in parts:
+                direction[block] += part[0]
+
+        self._in_blocks(combine)
+        return direction
+
+    def _in_blocks(self, task: Callable[[slice], Any]) -> list[Any]:
+        size = self._store.shape[-1]
+        blocks = [slice(i, i + PAIRS_PER_BLOCK) for i in range(0, size, PAIRS_PER_BLOCK)]
+        mapped = map if self._executor is None else self._executor.map
+        return list(mapped(task, blocks))
 
 
-def _lbfgs_direction(gradient: Array, pairs: deque[_Pair]) -> Array:
-    """Return -H g by the two-loop recursion."""
-    direction = -gradient
-    shares = []
-    for pair in reversed(pairs):
-        share = _dot(pair.s, direction) / pair.curvature
-        direction -= gradient.dtype.type(share) * pair.y
-        shares.append(share)
-    if pairs:
-        direction *= gradient.dtype.type(pairs[-1].scale)
-    for pair, share in zip(pairs, reversed(shares), strict=True):
-        back = _dot(pair.y, direction) / pair.curvature
-        direction += gradient.dtype.type(share - back) * pair.s
-    return direction
-
-
-def _dot(left: Array, right: Array) -> float:
-    """Return the inner product, summed in the dtype within short runs and in float64 over them.
+def inner_product(left: Array, right: Array) -> float:
+    """Return left . right, summed in the dtype within short runs and in float64 over them.
 
     For float32 it is off by about 1e-9 of the product of the norms, and several times faster than
     float64 throughout. Not BLAS, whose result depends on its number of threads.

@@ -63,6 +63,13 @@ class ParameterLayout:
         }
         return views | {alias: views[name] for alias, name in self.aliases.items()}
 
+    def part(self, name: str, first_row: int, n_rows: int) -> slice:
+        """Return where rows first_row .. first_row + n_rows of a block lie in theta."""
+        block = self.slices[name]
+        width = (block.stop - block.start) // self.shapes[name][0]
+        start = block.start + first_row * width
+        return slice(start, start + n_rows * width)
+
     def initialize(
         self, random_state: np.random.Generator, dtype: npt.DTypeLike = np.float64
     ) -> Array:

@@ -6,20 +6,22 @@ import logging
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from autorec_np.corruption import corrupt, dropout_masks
-from autorec_np.kernels import CSR, Array, take_rows
+from autorec_np.kernels import CSR, Array, row_block, row_blocks, take_rows
 from autorec_np.objective import Objective
 from autorec_np.optimizers import (
     SGD,
     Adam,
+    Callback,
     Iteration,
     Minimum,
+    Receive,
     RProp,
     StepRule,
     check_finite,
@@ -27,6 +29,10 @@ from autorec_np.optimizers import (
     minimize_scipy_lbfgs,
     minimize_stochastic,
 )
+from autorec_np.parameters import ParameterLayout
+from autorec_np.tiling import Tiled, Tiling, by_activity, reordered
+
+ENTRIES_PER_BLOCK = 2**20  # of a full batch: rows that are worked on at once
 
 logger = logging.getLogger(__name__)
 
@@ -120,6 +126,7 @@ class EpochMonitor:
         self.n_epochs, self.validate = n_epochs, validate
         self.early_stopping, self.tol, self.patience = early_stopping, tol, n_iter_no_change
         self.callbacks, self.verbose = tuple(callbacks), verbose
+        self.reads_theta = validate is not None or bool(self.callbacks)
         self.curve: list[float] = []
         self.best_theta: Array | None = None
         self._best, self._waited = math.inf, 0
@@ -159,6 +166,15 @@ class EpochMonitor:
         return stop
 
 
+class Batch(NamedTuple):
+    """What one step is given; see `Objective.value_and_gradient`."""
+
+    inputs: Tiled
+    targets: Tiled
+    fraction: float
+    masks: list[Array] | None
+
+
 @dataclass(frozen=True)
 class Trainer:
     """A solver with its settings, all of them resolved; :meth:`run` trains an objective."""
@@ -191,24 +207,65 @@ class Trainer:
         ConvergenceWarning
             If a full-batch solver ends at its limit of iterations.
         """
-        if self.solver in ("lbfgs", "scipy-lbfgs"):
-            result = self._run_lbfgs(objective, theta, inputs, targets, monitor)
+        rows, columns = by_activity(targets)  # what a tiling needs, undone at the end
+        inputs, targets = (reordered(matrix, rows, columns) for matrix in (inputs, targets))
+        layout = objective.network.layout
+
+        def report(iteration: Iteration) -> bool:
+            if monitor.reads_theta:
+                restored = _with_columns(layout, iteration.theta, np.argsort(columns))
+                iteration = replace(iteration, theta=restored)
+            return monitor(iteration)
+
+        theta = _with_columns(layout, theta, columns)
+        if SOLVERS[self.solver].full_batch:
+            result = self._run_full_batch(objective, theta, inputs, targets, report)
         else:
-            result = self._run_steps(objective, theta, inputs, targets, random_state, monitor)
+            batches = self._batches(objective, inputs, targets, random_state)
+            result = self._run_steps(objective, theta, batches, targets.shape[0], report)
         check_finite(float(np.abs(result.theta).max()), "a weight", "the last step")
         if SOLVERS[self.solver].full_batch and result.limit_reached:
             self._warn_of_limit(result)
-        return result
+        return replace(result, theta=_with_columns(layout, result.theta, np.argsort(columns)))
 
-    def _run_lbfgs(
-        self, objective: Objective, theta: Array, inputs: CSR, targets: CSR, monitor: EpochMonitor
+    def _run_full_batch(
+        self, objective: Objective, theta: Array, inputs: CSR, targets: CSR, callback: Callback
     ) -> Minimum:
-        def fun(point: Array) -> tuple[float, Array]:
-            return objective.value_and_gradient(point, inputs, targets)
+        blocks = []
+        for rows in row_blocks(targets, ENTRIES_PER_BLOCK):
+            wanted = row_block(targets, rows)
+            tiling = Tiling(wanted)
+            tiled = Tiled(row_block(inputs, rows), tiling), Tiled(wanted, tiling)
+            blocks.append((*tiled, wanted.shape[0] / targets.shape[0]))
 
+        def fun(point: Array) -> tuple[float, Array]:
+            value, gradient = objective.value_and_gradient(point, *blocks[0])
+            for block in blocks[1:]:
+                term, part = objective.value_and_gradient(point, *block)
+                value += term
+                gradient += part
+            return value, gradient
+
+        def step(point: Array, receive: Receive) -> float:
+            value, gradient = fun(point)
+            receive(slice(None), gradient)
+            return value
+
+        if self.solver == "rprop":
+            return minimize_stochastic(
+                step,
+                theta,
+                RProp(theta),
+                n_batches=1,
+                n_epochs=self.max_iter,
+                learning_rate_init=self.learning_rate_init,
+                tol=self.tol,
+                n_iter_no_change=self.n_iter_no_change,
+                callback=callback,
+            )
         if self.solver == "scipy-lbfgs":
             return minimize_scipy_lbfgs(
-                fun, theta, max_iter=self.max_iter, tol=self.tol, callback=monitor
+                fun, theta, max_iter=self.max_iter, tol=self.tol, callback=callback
             )
         return minimize_lbfgs(
             fun,
@@ -216,51 +273,68 @@ class Trainer:
             max_iter=self.max_iter,
             tol=self.tol,
             n_iter_no_change=self.n_iter_no_change,
-            callback=monitor,
+            executor=objective.network.executor,
+            callback=callback,
         )
+
+    def _batches(
+        self, objective: Objective, inputs: CSR, targets: CSR, random_state: np.random.Generator
+    ) -> Iterator[Batch]:
+        """Yield batches without end, each epoch's drawn anew.
+
+        Rows are in order of activity; each run of as many rows as there are batches is dealt out
+        at random, one row to a batch. So all batches are of like activity.
+        """
+        n_rows, widths = targets.shape[0], objective.network.hidden_layer_sizes
+        n_batches = self._n_batches(n_rows)
+        n_runs = -(-n_rows // n_batches)
+        while True:
+            dealt = np.tile(np.arange(n_batches), (n_runs, 1))
+            batch_of = random_state.permuted(dealt, axis=1).reshape(-1)[:n_rows]
+            for number in range(n_batches):
+                rows = np.flatnonzero(batch_of == number)
+                block, masks = take_rows(inputs, rows), None
+                tiling = Tiling(block)
+                if self.corruption:
+                    block = corrupt(block, self.corruption, random_state)
+                if self.dropout:
+                    masks = dropout_masks(
+                        len(rows), widths, self.dropout, random_state, inputs.dtype
+                    )
+                wanted = Tiled(take_rows(targets, rows), tiling)
+                yield Batch(Tiled(block, tiling), wanted, len(rows) / n_rows, masks)
+
+    def _n_batches(self, n_rows: int) -> int:
+        return math.ceil(n_rows / self.batch_size)
 
     def _run_steps(
         self,
         objective: Objective,
         theta: Array,
-        inputs: CSR,
-        targets: CSR,
-        random_state: np.random.Generator,
-        monitor: EpochMonitor,
+        batches: Iterator[Batch],
+        n_rows: int,
+        callback: Callback,
     ) -> Minimum:
-        n_rows = targets.shape[0]
-        full_batch = SOLVERS[self.solver].full_batch
-        widths = objective.network.hidden_layer_sizes
-
-        def fun(point: Array, rows: Array) -> tuple[float, Array]:
-            block = take_rows(inputs, rows)
-            masks = None
-            if self.corruption:
-                block = corrupt(block, self.corruption, random_state)
-            if self.dropout:
-                masks = dropout_masks(len(rows), widths, self.dropout, random_state, point.dtype)
-            wanted = take_rows(targets, rows)
-            return objective.value_and_gradient(point, block, wanted, len(rows) / n_rows, masks)
+        def step(point: Array, receive: Receive) -> float:
+            batch = next(batches)
+            return objective.backpropagate(point, batch.inputs, batch.targets, receive, *batch[2:])
 
         return minimize_stochastic(
-            fun,
+            step,
             theta,
             self._step_rule(theta),
-            n_rows=n_rows,
-            batch_size=n_rows if full_batch else self.batch_size,
+            n_batches=self._n_batches(n_rows),
             n_epochs=self.max_iter,
             learning_rate_init=self.learning_rate_init,
-            schedule="constant" if full_batch else self.learning_rate,
-            shuffle=None if full_batch else random_state,
+            schedule=self.learning_rate,
             tol=self.tol,
-            n_iter_no_change=self.n_iter_no_change if full_batch else 0,
-            callback=monitor,
+            callback=callback,
         )
 
     def _step_rule(self, theta: Array) -> StepRule:
         if self.solver == "sgd":
             return SGD(theta, self.momentum, self.nesterovs_momentum)
-        return Adam(theta) if self.solver == "adam" else RProp(theta)
+        return Adam(theta)
 
     def _warn_of_limit(self, result: Minimum) -> None:
         last = ""
@@ -275,3 +349,12 @@ class Trainer:
             ConvergenceWarning,
             stacklevel=5,
         )
+
+
+def _with_columns(layout: ParameterLayout, theta: Array, columns: Array) -> Array:
+    """Return theta for a matrix whose columns were taken in another order."""
+    taken: Array = theta.copy()
+    views, taken_views = layout.views(theta), layout.views(taken)
+    for name in ("encoder.weight", "decoder.weight", "decoder.bias"):
+        np.take(views[name], columns, axis=0, out=taken_views[name], mode="clip")
+    return taken

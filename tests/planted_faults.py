@@ -26,7 +26,7 @@ from autorec_np.gradcheck import check_gradient
 from autorec_np.parameters import ParameterLayout
 
 PACKAGE = Path(__file__).parent.parent / "autorec_np"
-CORE = ("activations", "kernels", "parameters", "network", "objective")
+CORE = ("activations", "tiling", "kernels", "parameters", "network", "objective")
 STAND_IN = "sparse_autoencoder"
 USUAL = 1e-5  # where people who use the two other ways draw the line
 
@@ -72,21 +72,22 @@ class Fault:
 
 FAULTS = [
     # the factor of the residual
-    Fault("the 2 of the square dropped", "objective", "passed, 2 * res", "passed, res", ALL),
-    Fault("sign of the residual", "objective", "passed, 2 * res", "passed, -2 * res", ALL),
+    Fault(
+        "the 2 of the square dropped", "objective", "d_outputs = 2 * res", "d_outputs = res", ALL
+    ),
+    Fault("sign of the residual", "objective", "d_outputs = 2 * res", "d_outputs = -2 * res", ALL),
     Fault(
         "mean over ratings instead of sum, gradient",
         "objective",
-        "passed, 2 * residuals",
-        "passed, 2 * residuals / targets.nnz",
+        "d_outputs = 2 * residuals",
+        "d_outputs = 2 * residuals / targets.nnz",
         ALL,
     ),
     Fault(
         "mean over ratings instead of sum, value",
         "objective",
-        "return self.data_term(residuals) + self.penalty_term(theta, fraction), gradient",
-        "return self.data_term(residuals) / targets.nnz"
-        " + self.penalty_term(theta, fraction), gradient",
+        "return self.data_term(residuals) + fraction * penalty_term",
+        "return self.data_term(residuals) / targets.nnz + fraction * penalty_term",
         ALL,
         side="value",
     ),
@@ -102,26 +103,25 @@ FAULTS = [
     Fault(
         "loss over all cells, not over the rated ones",
         "objective",
-        "return self.data_term(residuals) + self.penalty_term(theta, fraction), gradient",
+        "return self.data_term(residuals) + fraction * penalty_term",
         "return np.sum((self.network.decode(theta, passed.dropped[-1], type(targets)(np.ones("
         "targets.shape))) - targets.toarray().ravel()) ** 2)"
-        " + self.penalty_term(theta, fraction), gradient",
+        " + fraction * penalty_term",
         ALL,
         side="value",
     ),
     Fault(
         "a rating of 0 taken for no rating, gradient",
         "objective",
-        "passed, 2 * residuals",
-        "passed, 2 * residuals * (targets.data != 0)",
+        "d_outputs = 2 * residuals",
+        "d_outputs = 2 * residuals * (targets.data != 0)",
         ALL,
     ),
     Fault(
         "a rating of 0 taken for no rating, value",
         "objective",
-        "return self.data_term(residuals) + self.penalty_term(theta, fraction), gradient",
-        "return self.data_term(residuals * (targets.data != 0))"
-        " + self.penalty_term(theta, fraction), gradient",
+        "return self.data_term(residuals) + fraction * penalty_term",
+        "return self.data_term(residuals * (targets.data != 0)) + fraction * penalty_term",
         ALL,
         side="value",
     ),
@@ -152,70 +152,76 @@ FAULTS = [
     Fault(
         "output bias of the next column, gradient",
         "network",
-        "+= column_sums(d_activity)",
-        "+= np.roll(column_sums(d_activity), 1)",
+        "column_sums(d_activity)",
+        "np.roll(column_sums(d_activity), 1)",
         ("decoder.bias",),
     ),
     # the penalty
     Fault(
         "penalty forgotten in the gradient",
         "objective",
-        "gradient = self._penalty_gradient(theta, fraction)",
-        "gradient = np.zeros_like(theta)",
+        "part += theta.dtype.type(fraction * penalty) * weight",
+        "pass",
         WEIGHTS,
     ),
     Fault(
-        "lambda without its half", "objective", "penalty / 2 *", "penalty *", WEIGHTS, side="value"
+        "lambda without its half",
+        "objective",
+        "penalty / 2 * _sum_of_squares(weight)",
+        "penalty * _sum_of_squares(weight)",
+        WEIGHTS,
+        side="value",
     ),
     Fault(
         "lambda with a half in the gradient",
         "objective",
-        "fraction * penalty, out",
-        "fraction * penalty / 2, out",
+        "(fraction * penalty) * weight",
+        "(fraction * penalty / 2) * weight",
         WEIGHTS,
     ),
     Fault(
         "norm instead of squared norm",
         "objective",
-        "_sum_of_squares(theta[slices[name]])",
-        "_sum_of_squares(theta[slices[name]]) ** 0.5",
+        "_sum_of_squares(weight)",
+        "_sum_of_squares(weight) ** 0.5",
         WEIGHTS,
         side="value",
     ),
     Fault(
         "fraction forgotten, gradient",
         "objective",
-        "fraction * penalty, out",
-        "penalty, out",
+        "(fraction * penalty) * weight",
+        "(penalty) * weight",
         WEIGHTS,
     ),
     Fault(
         "fraction forgotten, value",
         "objective",
-        "return fraction * sum(",
-        "return sum(",
+        "+ fraction * penalty_term",
+        "+ penalty_term",
         WEIGHTS,
         side="value",
     ),
     Fault(
         "penalty divided by the batch",
         "objective",
-        "self._penalty_gradient(theta, fraction)",
-        "self._penalty_gradient(theta, fraction / targets.shape[0])",
+        "(fraction * penalty) * weight",
+        "(fraction * penalty / targets.shape[0]) * weight",
         WEIGHTS,
     ),
     Fault(
         "one lambda for all blocks",
         "objective",
-        "fraction * penalty, out",
-        "fraction * max(self.penalties.values()), out",
+        "(fraction * penalty) * weight",
+        "(fraction * max(self.penalties.values())) * weight",
         ("encoder.weight",),
     ),
     Fault(
         "biases penalized in the gradient alone",
         "objective",
-        "        gradient = np.zeros_like(theta)",
-        "        gradient = 0.01 * theta",
+        "            if block in self.penalties:",
+        "            if block.endswith('bias'):\n                part += 0.01 * theta[where]\n"
+        "            if block in self.penalties:",
         BIASES,
     ),
     # the output layer
@@ -246,8 +252,8 @@ FAULTS = [
     Fault(
         "output bias forgotten, gradient",
         "network",
-        'd_views["decoder.bias"] += column_sums(d_activity)',
-        "pass",
+        "column_sums(d_activity)",
+        "0 * column_sums(d_activity)",
         ("decoder.bias",),
     ),
     Fault(
@@ -259,11 +265,11 @@ FAULTS = [
         side="value",
     ),
     Fault(
-        "a view bound anew, not added to",
-        "network",
-        'd_views["decoder.weight"] += spmm_transpose',
-        'd_views["decoder.weight"] = spmm_transpose',
-        ("decoder.weight",),
+        "a weight's derivative overwritten by the penalty's",
+        "objective",
+        "part += theta.dtype.type",
+        "part[:] = theta.dtype.type",
+        WEIGHTS,
     ),
     Fault(
         "encoder weight in place of the decoder's",
@@ -275,31 +281,31 @@ FAULTS = [
     Fault(
         "sign of one block",
         "network",
-        'd_views["encoder.weight"] += spmm_transpose',
-        'd_views["encoder.weight"] -= spmm_transpose',
+        "encoder, decoder = (inputs, d_z[-1])",
+        "encoder, decoder = (inputs, -d_z[-1])",
         ("encoder.weight",),
     ),
     # hidden layers
     Fault(
         "hidden bias forgotten, gradient",
         "network",
-        'd_views[f"{name}.bias"] += _row_sum(d_z)',
-        "pass",
+        "_row_sum(derivative)",
+        "0 * _row_sum(derivative)",
         ("encoder.bias",),
     ),
     Fault(
         "hidden bias forgotten, value",
         "network",
-        ' + views["encoder.bias"]',
-        "",
+        "g(z + bias)",
+        "g(z)",
         ("encoder.bias",),
         side="value",
     ),
     Fault(
         "inner bias forgotten, value",
         "network",
-        ' + views[f"hidden{depth}.bias"]',
-        "",
+        "layer = partial(",
+        "layer = partial(lambda bias, z: g(z), 0) if depth else partial(",
         ("hidden1.bias",),
         DEEP,
         side="value",
@@ -307,8 +313,9 @@ FAULTS = [
     Fault(
         "bias before the slope of its layer",
         "network",
-        "_row_sum(d_z)",
-        "_row_sum(d_hidden)",
+        "        d_z: list[Array] = []",
+        "        _row_sum = lambda _: globals()['_row_sum'](d_hidden)\n"
+        "        d_z: list[Array] = []",
         ("encoder.bias",),
     ),
     Fault(
@@ -322,32 +329,32 @@ FAULTS = [
     Fault(
         "weight not transposed going back",
         "network",
-        'd_z @ views[f"{name}.weight"].T',
-        'd_z @ views[f"{name}.weight"]',
+        'd_z[-1] @ views[f"hidden{depth}.weight"].T',
+        'd_z[-1] @ views[f"hidden{depth}.weight"]',
         ENCODER,
         DEEP,
     ),
     Fault(
         "gradient of a weight transposed",
         "network",
-        "passed.dropped[depth - 1].T @ d_z",
-        "d_z.T @ passed.dropped[depth - 1]",
+        "passed.dropped[depth - 1].T @ derivative",
+        "derivative.T @ passed.dropped[depth - 1]",
         ("hidden1.weight",),
         DEEP,
     ),
     Fault(
         "slope of the wrong layer",
         "network",
-        "g_derivative(passed.hidden[depth])",
-        "g_derivative(passed.hidden[-1])",
+        "(through_g, d_hidden, passed.hidden[depth]",
+        "(through_g, d_hidden, passed.hidden[-1]",
         ENCODER,
         DEEP,
     ),
     Fault(
         "slope of the hidden layer forgotten",
         "network",
-        "d_z = d_hidden * g_derivative(passed.hidden[depth])",
-        "d_z = d_hidden",
+        "return d_hidden * g_derivative(hidden)",
+        "return d_hidden",
         ENCODER,
     ),
     Fault(
@@ -361,8 +368,9 @@ FAULTS = [
     Fault(
         "one layer's activation swapped",
         "network",
-        "hidden.append(g(z))",
-        "hidden.append(g(z) if depth else ACTIVATIONS['sigmoid'].forward(z))",
+        "layer = partial(",
+        "layer = partial(lambda bias, z: ACTIVATIONS['sigmoid'].forward(z + bias), "
+        "views['encoder.bias']) if not depth else partial(",
         ENCODER,
         DEEP,
         side="value",
@@ -435,8 +443,8 @@ FAULTS = [
     Fault(
         "decoder reads the layer before dropout",
         "network",
-        "spmm_transpose(d_activity, passed.dropped[-1]",
-        "spmm_transpose(d_activity, passed.hidden[-1]",
+        "(d_activity, passed.dropped[-1])",
+        "(d_activity, passed.hidden[-1])",
         ("decoder.weight",),
         DROPOUT,
     ),
@@ -451,25 +459,25 @@ FAULTS = [
     Fault(
         "tanh' taken after dropout (published)",
         "network",
-        "g_derivative(passed.hidden[depth])",
-        "g_derivative(passed.dropped[depth])",
+        "(through_g, d_hidden, passed.hidden[depth]",
+        "(through_g, d_hidden, passed.dropped[depth]",
         (*ENCODER, *INNER),
         DROPOUT,
     ),
     # tied weights
     Fault(
-        "tied gradients not summed: the encoder's overwrites",
+        "tied gradients not summed: the encoder's is lost",
         "network",
-        'd_views["encoder.weight"] += spmm_transpose',
-        'd_views["encoder.weight"][:] = spmm_transpose',
+        "[encoder, decoder]}",
+        "[decoder]}",
         ("encoder.weight",),
         TIED,
     ),
     Fault(
         "tied gradients not summed: the decoder's is lost",
         "network",
-        'd_views["decoder.weight"] += spmm_transpose',
-        'd_views["decoder.weight"] = spmm_transpose',
+        "[encoder, decoder]}",
+        "[encoder]}",
         ("encoder.weight",),
         TIED,
     ),
@@ -510,8 +518,8 @@ CONSISTENT = [
     Fault(
         "penalty once a batch, whatever its fraction",
         "objective",
-        "        gradient = self._penalty_gradient(theta, fraction)",
-        "        fraction = 1.0; gradient = self._penalty_gradient(theta, fraction)",
+        "        penalty_terms: dict",
+        "        fraction = 1.0\n        penalty_terms: dict",
         (),
     ),
     Fault(
@@ -532,16 +540,15 @@ CONSISTENT = [
     Fault(
         "ratings of 0 removed from the targets",
         "objective",
-        "        gradient = self._penalty_gradient(theta, fraction)",
-        "        targets = type(targets)(targets.toarray())"
-        "; gradient = self._penalty_gradient(theta, fraction)",
+        "        penalty_terms: dict",
+        "        targets = type(targets)(targets.toarray())\n        penalty_terms: dict",
         (),
     ),
     Fault(
         "dropout masks ignored",
         "objective",
-        "        gradient = self._penalty_gradient(theta, fraction)",
-        "        masks = None; gradient = self._penalty_gradient(theta, fraction)",
+        "        penalty_terms: dict",
+        "        masks = None\n        penalty_terms: dict",
         (),
         DROPOUT,
     ),

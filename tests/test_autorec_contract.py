@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from recommender_contract import AutoRecContract, FullBatchContract
 
 
@@ -30,7 +32,9 @@ class TestTied(AutoRecContract, tied=True):
 class TestTiedThreeHiddenLayersByUser(
     AutoRecContract, tied=True, orientation="user", hidden_layer_sizes=[8, 6, 8]
 ):
-    pass
+    brief: ClassVar = {
+        "max_iter": 10
+    }  # three epochs need not lower the objective of so deep a network
 
 
 class TestSGD(AutoRecContract, solver="sgd", learning_rate_init=None):

@@ -21,8 +21,9 @@ FOLDER = Path(autorec_np.__file__).parent
 
 # The core, each with the rooms before it that it may import.
 CORE = {
-    "activations": {"numpy", "scipy.special"},
-    "kernels": {"numpy", "scipy.sparse"},
+    "activations": {"numpy"},
+    "tiling": {"numpy", "scipy.sparse"},
+    "kernels": {"numpy", "scipy.sparse", "tiling"},
     "parameters": {"numpy"},
     "network": {"numpy", "activations", "kernels", "parameters"},
     "objective": {"numpy", "network"},
@@ -51,6 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # training
     "baselines": {"numpy", "scipy.sparse", "_validation", "base", "ratings"},
     "corruption": {"numpy", "kernels"},
+    "threads": {"threadpoolctl"},
     "training": {"numpy", *CORE, "corruption"},
     "regularization": {"numpy", "kernels", "network"},
     "gradcheck": {"numpy"},
@@ -64,12 +66,20 @@ MAY_IMPORT: dict[str, set[str]] = {
         "regularization",
         "scoring",
         "splitting",  # holds out the validation ratings
+        "threads",
         "training",
     },
     # what takes a fitted model
     "evaluation": SERVES_A_FITTED_MODEL | {"reporting", "splitting"},
     "persistence": SERVES_A_FITTED_MODEL | {"__init__", "scipy", "scoring"},  # versions
-    "plotting": SERVES_A_FITTED_MODEL | {"matplotlib", "gradcheck"},
+    "diagnostics": SERVES_A_FITTED_MODEL | {"scipy.special", "gradcheck"},
+    "plotting": SERVES_A_FITTED_MODEL | {"matplotlib", "diagnostics"},
+    "report": SERVES_A_FITTED_MODEL | {"diagnostics", "plotting", "reporting"},
+    "tuning": {"numpy", "_validation", "autorec", "evaluation", "network", "optimizers", "ratings"}
+    | {"regularization", "reporting", "splitting", "training"},
+    "rating_regressor": {"numpy", "scipy.sparse", "sklearn", "autorec", "base", "evaluation"}
+    | {"ratings"},
+    "ranking_metrics": {"numpy", "_validation", "base", "ratings"},
     # entry points
     "__init__": set(),
     "__main__": {"cli"},
@@ -80,12 +90,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "gradient_cases": {*LEAF, "corruption", "gradcheck", "synthetic"},
     "commands": SERVES_A_FITTED_MODEL
     | {"__init__", "datasets", "evaluation", "gradcheck", "gradient_cases", "persistence"}
-    | {"reading", "reporting", "splitting", "synthetic"},
+    | {"diagnostics", "reading", "report", "reporting", "splitting", "synthetic", "tuning"},
     "pytest_plugin": {"pytest", "gradcheck"},
 }
 
 # Slow to load, or needed by few: imported inside the functions that need them.
 INSIDE_FUNCTIONS_ONLY = {"pandas", "requests", "matplotlib", "scipy.optimize", "scipy.stats"}
+INSIDE_FUNCTIONS_ONLY |= {"sklearn", "threadpoolctl"}
 
 
 def module_name(path):

@@ -152,15 +152,46 @@ def test_theta_decides_the_dtype(tiny_matrix, sizes, dtype):
 
 @SIZES
 @pytest.mark.parametrize("tied", [False, True])
-def test_backward_adds_to_the_gradient_it_is_given(tiny_matrix, sizes, tied):
+def test_backward_passes_every_row_once_and_what_is_passed_may_be_changed(tiny_matrix, sizes, tied):
     network = Network(6, (*sizes[:-1], sizes[0]) if tied else sizes, "tanh", tied=tied)
-    theta, before = random_theta(network), random_theta(network, seed=5)
+    theta = random_theta(network)
     passed = network.forward(theta, tiny_matrix, tiny_matrix)
-    fresh, added = np.zeros_like(theta), before.copy()
-    for gradient in (fresh, added):
-        network.backward(theta, tiny_matrix, tiny_matrix, passed, passed.outputs, gradient)
-    assert np.all(fresh[network.layout.slices["decoder.bias"]][:4] != 0)
-    np.testing.assert_allclose(added, before + fresh, rtol=1e-12)
+    times_passed, gradients = np.zeros(theta.size, int), []
+    for spoiled in (False, True):
+        gradient = np.full_like(theta, np.nan)
+
+        def receive(block, first_row, derivative, gradient=gradient, spoiled=spoiled):
+            where = network.layout.part(block, first_row, len(derivative))
+            times_passed[where] += 1
+            gradient[where] = derivative.ravel()
+            if spoiled:  # as an optimizer does
+                derivative[...] = np.nan
+
+        network.backward(theta, tiny_matrix, tiny_matrix, passed, passed.outputs.copy(), receive)
+        gradients.append(gradient)
+    np.testing.assert_array_equal(times_passed, 2)
+    assert np.all(gradients[0][network.layout.slices["decoder.bias"]][:4] != 0)
+    np.testing.assert_array_equal(*gradients)
+
+
+@SIZES
+@pytest.mark.parametrize("tied", [False, True])
+def test_theta_may_be_changed_as_soon_as_its_derivative_is_passed(tiny_matrix, sizes, tied):
+    network = Network(6, (*sizes[:-1], sizes[0]) if tied else sizes, "tanh", tied=tied)
+    gradients = []
+    for step in (0.0, 1.0):
+        theta = random_theta(network)
+        passed = network.forward(theta, tiny_matrix, tiny_matrix)
+        gradient = np.empty_like(theta)
+
+        def receive(block, first_row, derivative, theta=theta, gradient=gradient, step=step):
+            where = network.layout.part(block, first_row, len(derivative))
+            gradient[where] = derivative.ravel()
+            theta[where] -= step
+
+        network.backward(theta, tiny_matrix, tiny_matrix, passed, passed.outputs, receive)
+        gradients.append(gradient)
+    np.testing.assert_array_equal(*gradients)
 
 
 def test_backward_changes_neither_the_forward_pass_nor_the_derivatives(tiny_matrix):
@@ -170,9 +201,7 @@ def test_backward_changes_neither_the_forward_pass_nor_the_derivatives(tiny_matr
     passed = network.forward(theta, tiny_matrix, tiny_matrix, masks)
     d_outputs = passed.outputs.copy()
     kept = [array.copy() for array in (*passed.hidden, *passed.dropped, passed.outputs, theta)]
-    network.backward(
-        theta, tiny_matrix, tiny_matrix, passed, d_outputs, np.zeros_like(theta), masks
-    )
+    network.backward(theta, tiny_matrix, tiny_matrix, passed, d_outputs, lambda *part: None, masks)
     now = (*passed.hidden, *passed.dropped, passed.outputs, theta)
     for array, copy in zip(now, kept, strict=True):
         np.testing.assert_array_equal(array, copy)
@@ -190,9 +219,13 @@ def test_an_executor_changes_no_bit(n_threads):
         results = []
         for network in (alone, threaded):
             passed = network.forward(theta, matrix, matrix)
-            gradient = np.zeros_like(theta)
-            network.backward(theta, matrix, matrix, passed, passed.outputs, gradient)
-            results.append(passed.outputs.tobytes() + gradient.tobytes())
+            parts = []
+            receive = parts.append
+            network.backward(
+                theta, matrix, matrix, passed, passed.outputs, lambda *part, put=receive: put(part)
+            )
+            derivatives = b"".join(derivative.tobytes() for _, _, derivative in parts)
+            results.append(passed.outputs.tobytes() + derivatives)
     assert matrix.nnz > 2 * kernels.ENTRIES_PER_BLOCK
     assert results[0] == results[1]
     assert alone == threaded  # the executor is no part of the architecture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
+from itertools import cycle, pairwise
 
 import numpy as np
 import pytest
@@ -24,15 +24,16 @@ from autorec_np.optimizers import (
     Adam,
     DivergenceError,
     RProp,
-    _dot,
+    inner_product,
     minimize_lbfgs,
     minimize_scipy_lbfgs,
     minimize_stochastic,
 )
 
 LAMBDA = 0.7
-FULL_BATCH = {"n_rows": 7, "batch_size": 7, "n_epochs": 10}
-BATCHES = {"n_rows": 7, "batch_size": 3, "n_epochs": 10}  # blocks of 3, 2 and 2 rows
+EVERY_ROW = np.arange(7)
+FULL_BATCH = {"n_batches": 1, "n_epochs": 10}
+BATCHES = {"n_batches": 3, "n_epochs": 10}
 
 # The step rule, its reference path(gradient, theta, rates), and a learning rate that suits it.
 RULES = {
@@ -69,9 +70,21 @@ def batch_function(matrix):
     return fun
 
 
+def in_turns(fun, blocks):
+    """What `minimize_stochastic` asks, from a function of (theta, rows) and blocks of rows."""
+    remaining = cycle(blocks)
+
+    def step(theta, receive):
+        value, gradient = fun(theta, next(remaining))
+        receive(slice(None), gradient)
+        return value
+
+    return step
+
+
 def whole_function(matrix):
     fun = batch_function(matrix)
-    return lambda theta: fun(theta, np.arange(matrix.shape[0]))
+    return lambda theta: fun(theta, EVERY_ROW)
 
 
 def reference_function(matrix):
@@ -128,13 +141,12 @@ ROSENBROCK_START = np.array([-1.2, 1.0, -1.2, 1.0, 0.5])
 def test_ten_full_batch_steps_are_those_of_the_paper(tiny_matrix, rule):
     make, reference_path, rate = RULES[rule]
     fun, start = reference_function(tiny_matrix), tiny_theta()
-    every_row = np.arange(7)
-    expected = reference_path(lambda t, _: fun(t, every_row)[1], start, [rate] * 10)
-    values = [fun(point, every_row)[0] for point in [start, *expected[:-1]]]
+    expected = reference_path(lambda t, _: fun(t, EVERY_ROW)[1], start, [rate] * 10)
+    values = [fun(point, EVERY_ROW)[0] for point in [start, *expected[:-1]]]
 
     path, theta = [], tiny_theta()
     result = minimize_stochastic(
-        batch_function(tiny_matrix),
+        in_turns(batch_function(tiny_matrix), [EVERY_ROW]),
         theta,
         make(theta),
         **FULL_BATCH,
@@ -147,15 +159,14 @@ def test_ten_full_batch_steps_are_those_of_the_paper(tiny_matrix, rule):
 
 
 @EVERY_RULE
-@pytest.mark.parametrize("shuffled", [False, True])
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
-def test_ten_epochs_of_three_batches_are_those_of_the_paper(tiny_matrix, rule, shuffled, schedule):
+def test_ten_epochs_of_three_batches_are_those_of_the_paper(tiny_matrix, rule, schedule):
     make, reference_path, rate = RULES[rule]
     fun, start = reference_function(tiny_matrix), tiny_theta()
     rng = np.random.default_rng(2)
     blocks = []
     for _ in range(10):
-        rows = rng.permutation(7) if shuffled else np.arange(7)
+        rows = rng.permutation(7)
         blocks += [rows[:3], rows[3:5], rows[5:]]
     progress = (np.arange(30) + 0.5) / 30
     climb, fall = progress / 0.1, 0.5 + 0.5 * np.cos(np.pi * (progress - 0.1) / 0.9)
@@ -171,13 +182,12 @@ def test_ten_epochs_of_three_batches_are_those_of_the_paper(tiny_matrix, rule, s
 
     path, theta = [], tiny_theta()
     result = minimize_stochastic(
-        batch_function(tiny_matrix),
+        in_turns(batch_function(tiny_matrix), blocks),
         theta,
         make(theta),
         **BATCHES,
         learning_rate_init=rate,
         schedule=schedule,
-        shuffle=np.random.default_rng(2) if shuffled else None,
         callback=record(path),
     )
     np.testing.assert_allclose(path, expected, rtol=1e-9, atol=1e-12)
@@ -203,6 +213,21 @@ def test_ten_lbfgs_iterations_are_frozen(tiny_matrix):
 
 
 # Step rules on vectors
+
+
+@EVERY_RULE
+def test_a_step_in_parts_in_any_order_is_the_whole_step(rule):
+    make, _, rate = RULES[rule]
+    rng = np.random.default_rng(7)
+    whole, parted = np.ones(50), np.ones(50)
+    rules = make(whole), make(parted)
+    parts = [slice(30, 50), slice(0, 7), slice(7, 30)]
+    for gradient in rng.normal(size=(4, 50)):
+        rules[0].step(whole, gradient.copy(), rate)
+        rules[1].begin(rate)
+        for part in parts:
+            rules[1].update(parted, part, gradient[part].copy())
+    assert whole.tobytes() == parted.tobytes()
 
 
 @EVERY_RULE
@@ -298,11 +323,10 @@ def test_every_rule_finds_the_minimum_of_a_parabola(rule):
     rate = 0.02 if rule in ("momentum", "nesterov") else 0.1
     theta = np.zeros(20)
     minimize_stochastic(
-        lambda point, _: fun(point),
+        in_turns(lambda point, _: fun(point), [None]),
         theta,
         RULES[rule][0](theta),
-        n_rows=1,
-        batch_size=1,
+        n_batches=1,
         n_epochs=600,
         learning_rate_init=rate,
         schedule="cosine",
@@ -315,52 +339,10 @@ def test_every_rule_finds_the_minimum_of_a_parabola(rule):
 
 def test_theta_is_changed_in_place_by_contract(tiny_matrix):
     theta = tiny_theta()
-    result = minimize_stochastic(
-        batch_function(tiny_matrix), theta, SGD(theta), **FULL_BATCH, learning_rate_init=1e-3
-    )
+    fun = in_turns(batch_function(tiny_matrix), [EVERY_ROW])
+    result = minimize_stochastic(fun, theta, SGD(theta), **FULL_BATCH, learning_rate_init=1e-3)
     assert result.theta is theta
     assert not np.array_equal(theta, tiny_theta())
-
-
-@pytest.mark.parametrize(("n_rows", "batch_size"), [(7, 7), (7, 3), (7, 100), (10, 4), (5, 1)])
-def test_each_epoch_visits_every_row_once_in_nearly_equal_blocks(n_rows, batch_size):
-    visited = []
-
-    def fun(theta, rows):
-        visited.append(rows)
-        return 1.0, np.zeros_like(theta)
-
-    theta = np.zeros(2)
-    result = minimize_stochastic(
-        fun,
-        theta,
-        SGD(theta),
-        n_rows=n_rows,
-        batch_size=batch_size,
-        n_epochs=3,
-        learning_rate_init=0.1,
-        shuffle=np.random.default_rng(5),
-    )
-    n_blocks = math.ceil(n_rows / batch_size)
-    sizes = [len(rows) for rows in visited]
-    assert len(visited) == result.n_evaluations == 3 * n_blocks
-    assert max(sizes) <= batch_size
-    assert max(sizes) - min(sizes) <= 1
-    orders = [np.concatenate(visited[e * n_blocks : (e + 1) * n_blocks]) for e in range(3)]
-    for order in orders:
-        np.testing.assert_array_equal(np.sort(order), np.arange(n_rows))
-    assert not np.array_equal(orders[0], orders[1])  # drawn anew
-
-
-def test_without_shuffling_the_rows_keep_their_order():
-    visited = []
-
-    def fun(theta, rows):
-        visited.extend(rows.tolist())
-        return 1.0, np.zeros_like(theta)
-
-    minimize_stochastic(fun, np.zeros(1), SGD(np.zeros(1)), **BATCHES, learning_rate_init=0.1)
-    assert visited == list(range(7)) * 10
 
 
 def test_the_callback_is_told_the_epoch_the_value_and_the_last_rate_and_can_stop():
@@ -372,7 +354,7 @@ def test_the_callback_is_told_the_epoch_the_value_and_the_last_rate_and_can_stop
 
     theta = np.zeros(1)
     result = minimize_stochastic(
-        lambda point, rows: (float(len(rows)), np.zeros_like(point)),
+        in_turns(lambda point, term: (term, np.zeros_like(point)), [3.0, 2.0, 2.0]),
         theta,
         SGD(theta),
         **BATCHES,
@@ -391,11 +373,10 @@ def run_with_values(values, **arguments):
     remaining = iter(values)
     theta = np.zeros(1)
     return minimize_stochastic(
-        lambda point, _: (next(remaining), np.zeros(1)),
+        in_turns(lambda point, _: (next(remaining), np.zeros(1)), [None]),
         theta,
         SGD(theta),
-        n_rows=1,
-        batch_size=1,
+        n_batches=1,
         n_epochs=len(values),
         learning_rate_init=0.1,
         **arguments,
@@ -435,11 +416,10 @@ def test_steps_that_are_too_long_are_reported(tiny_matrix):
     theta = tiny_theta()
     with np.errstate(all="ignore"), pytest.raises(DivergenceError):
         minimize_stochastic(
-            batch_function(tiny_matrix),
+            in_turns(batch_function(tiny_matrix), [EVERY_ROW]),
             theta,
             SGD(theta),
-            n_rows=7,
-            batch_size=7,
+            n_batches=1,
             n_epochs=500,
             learning_rate_init=10.0,
         )
@@ -651,8 +631,8 @@ def test_inner_products_of_lbfgs_lose_no_element_and_little_precision(n, dtype):
     norms = math.sqrt(
         math.fsum(left.astype(np.float64) ** 2) * math.fsum(right.astype(np.float64) ** 2)
     )
-    assert type(_dot(left, right)) is float
-    assert abs(_dot(left, right) - exact) < 4 * np.finfo(dtype).eps * norms
+    assert type(inner_product(left, right)) is float
+    assert abs(inner_product(left, right) - exact) < 4 * np.finfo(dtype).eps * norms
 
 
 # SciPy's L-BFGS-B through the same interface

@@ -18,6 +18,7 @@ from autorec_np.network import Network
 from autorec_np.objective import Objective
 from autorec_np.optimizers import DivergenceError, Iteration
 from autorec_np.synthetic import make_ratings
+from autorec_np.tiling import by_activity, reordered
 from autorec_np.training import SOLVERS, ConvergenceWarning, EpochMonitor, Trainer
 
 N_ROWS, N_COLUMNS = 30, 12
@@ -61,16 +62,17 @@ def make_monitor(n_epochs=3, validate=None, **changes):
 
 
 class SpyObjective(Objective):
-    """Keeps what each call was given and returned."""
+    """Keeps what each call was given and returned; `run` sorts rows and columns by activity."""
 
     def __init__(self, *args):
         super().__init__(*args)
         self.calls = []
 
-    def value_and_gradient(self, theta, inputs, targets, fraction=1.0, masks=None):
-        result = super().value_and_gradient(theta, inputs, targets, fraction, masks)
-        self.calls.append((theta.copy(), inputs, targets, fraction, masks, result[0]))
-        return result
+    def backpropagate(self, theta, inputs, targets, receive, fraction=1.0, masks=None):
+        before, pair = theta.copy(), (inputs.matrix, targets.matrix)
+        value = super().backpropagate(theta, inputs, targets, receive, fraction, masks)
+        self.calls.append((before, *pair, fraction, masks, value))
+        return value
 
 
 def run(trainer, matrix, *, targets=None, monitor=None, hidden=(4, 3), seed=0, regularization=2.0):
@@ -88,6 +90,10 @@ def run(trainer, matrix, *, targets=None, monitor=None, hidden=(4, 3), seed=0, r
         make_monitor(trainer.max_iter) if monitor is None else monitor,
     )
     return objective, start, result
+
+
+def in_order_of_activity(matrix):
+    return reordered(matrix, *by_activity(matrix))
 
 
 def same_rows(block, matrix):
@@ -110,9 +116,9 @@ def test_every_epoch_visits_every_row_once_in_a_new_order(solver, matrix):
     for epoch in range(3):
         calls = objective.calls[5 * epoch : 5 * epoch + 5]
         assert sum(fraction for _, _, _, fraction, _, _ in calls) == pytest.approx(1.0, rel=1e-12)
-        rows = [same_rows(wanted, targets) for _, _, wanted, _, _, _ in calls]
+        rows = [same_rows(wanted, in_order_of_activity(targets)) for _, _, wanted, *_ in calls]
         for (_, inputs, _, fraction, masks, _), block in zip(calls, rows, strict=True):
-            expected = take_rows(matrix, np.array(block))
+            expected = take_rows(in_order_of_activity(matrix), np.array(block))
             np.testing.assert_array_equal(inputs.toarray(), expected.toarray())
             assert fraction == len(block) / N_ROWS
             assert masks is None
@@ -130,14 +136,43 @@ def test_a_full_batch_solver_sees_all_rows_unchanged_in_every_call(solver, matri
     trainer = make_trainer(solver=solver, learning_rate_init=1e-3, batch_size=2)
     with pytest.warns(ConvergenceWarning):
         objective, start, result = run(trainer, matrix)
-    np.testing.assert_array_equal(objective.calls[0][0], start)
+    layout, columns = objective.network.layout, by_activity(matrix)[1]
+    for name, block in layout.views(start).items():
+        sorted_block = layout.views(objective.calls[0][0])[name]
+        of_columns = name in ("encoder.weight", "decoder.weight", "decoder.bias")
+        np.testing.assert_array_equal(sorted_block, block[columns] if of_columns else block)
     for _, inputs, targets, fraction, masks, _ in objective.calls:
         for part in (inputs, targets):
-            np.testing.assert_array_equal(part.toarray(), matrix.toarray())
+            np.testing.assert_array_equal(part.toarray(), in_order_of_activity(matrix).toarray())
             assert part.nnz == matrix.nnz
         assert fraction == 1.0
         assert masks is None
     assert len(result.values) == 3
+
+
+@pytest.mark.parametrize("solver", FULL_BATCH)
+def test_a_full_batch_in_blocks_of_rows_is_the_full_batch(solver, matrix, monkeypatch):
+    results = []
+    for n_entries in (2**20, 40):
+        monkeypatch.setattr(training, "ENTRIES_PER_BLOCK", n_entries)
+        with pytest.warns(ConvergenceWarning):
+            objective, _, result = run(make_trainer(solver=solver, max_iter=2), matrix)
+        results.append(result)
+    assert len(objective.calls) > results[0].n_evaluations  # several blocks an evaluation
+    np.testing.assert_allclose(results[1].values, results[0].values, rtol=1e-9)
+    np.testing.assert_allclose(results[1].theta, results[0].theta, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("solver", MINIBATCH)
+def test_the_batches_of_an_epoch_are_of_like_activity(solver):
+    matrix = make_ratings(400, 300, 8000, random_state=1).matrix.astype(np.float32)
+    objective = SpyObjective(Network(300, (2,)), 1.0)
+    theta = objective.network.layout.initialize(np.random.default_rng(0), np.float32)
+    trainer = make_trainer(solver=solver, batch_size=50, learning_rate_init=1e-6)
+    trainer.run(objective, theta, matrix, matrix, np.random.default_rng(0), make_monitor())
+    sizes = [targets.nnz for _, _, targets, *_ in objective.calls]
+    in_any_order = [matrix[np.random.default_rng(i).permutation(400)[:50]].nnz for i in range(24)]
+    assert np.std(sizes) < 0.5 * np.std(in_any_order)
 
 
 @pytest.mark.filterwarnings("ignore::autorec_np.training.ConvergenceWarning")

@@ -1,0 +1,225 @@
+"""The tiled products against the plain ones, in tiles so small that every path is taken."""
+
+from __future__ import annotations
+
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import reference
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import sparse
+from test_kernels import random_csr, small_csr, whole_numbers
+
+from autorec_np import tiling
+from autorec_np.kernels import (
+    column_sums,
+    sddmm,
+    spmm,
+    spmm_transpose,
+    spmm_transpose_parts,
+    with_data,
+)
+from autorec_np.tiling import Tiled, Tiling, by_activity, reordered
+
+SMALL = {
+    "TILE_ROWS": 2,
+    "BAND_ROWS": 3,
+    "PANEL_COLUMNS": 3,
+    "STEP": 1,
+    "GROUP": 2,
+    "GROUPS_AT_ONCE": 2,
+    "GROUPS_PER_TASK": 4,
+    "DENSE_ENOUGH": 0.4,
+}
+
+
+@pytest.fixture(scope="module")
+def pool():
+    with ThreadPoolExecutor(2) as pool:
+        yield pool
+
+
+@pytest.fixture
+def small_tiles(monkeypatch):
+    for name, value in SMALL.items():
+        monkeypatch.setattr(tiling, name, value)
+
+
+def small_tiling(matrix):
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in SMALL.items():
+            patch.setattr(tiling, name, value)
+        return Tiled(matrix, Tiling(matrix))
+
+
+def long_tailed(n_rows=300, n_columns=700, nnz=20_000, seed=0, dtype=np.float32):
+    """A matrix with a dense corner, in order of activity."""
+    rng = np.random.default_rng(seed)
+    rows = (n_rows * rng.random(nnz) ** 3).astype(int)
+    columns = (n_columns * rng.random(nnz) ** 3).astype(int)
+    cells = np.unique(rows * n_columns + columns)
+    matrix = sparse.csr_array(
+        (rng.normal(size=len(cells)).astype(dtype), np.divmod(cells, n_columns)),
+        shape=(n_rows, n_columns),
+    )
+    return reordered(matrix, *by_activity(matrix))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex128])
+@given(matrix=small_csr(), k=st.integers(1, 3), seed=st.integers(0, 99))
+def test_products_equal_the_loops(pool, dtype, matrix, k, seed):
+    left, right = (whole_numbers((n, k), seed + n, dtype) for n in matrix.shape)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in SMALL.items():
+            patch.setattr(tiling, name, value)
+        tiled = Tiled(matrix, Tiling(matrix))
+        for threads in (None, pool):
+            for got, expected in [
+                (spmm(tiled, right, threads), reference.spmm(matrix, right)),
+                (spmm_transpose(tiled, left, threads), reference.spmm_transpose(matrix, left)),
+                (sddmm(tiled, left, right, threads), reference.sddmm(matrix, left, right)),
+            ]:
+                assert got.dtype == dtype
+                np.testing.assert_array_equal(got, expected)
+    np.testing.assert_array_equal(column_sums(tiled), column_sums(matrix))
+
+
+@given(matrix=small_csr())
+def test_every_entry_is_in_the_corner_or_in_the_rest(matrix):
+    plan = small_tiling(matrix).tiling
+    entries = np.concatenate((plan.dense, plan.rest))
+    np.testing.assert_array_equal(np.sort(entries), np.arange(matrix.nnz))
+    for name in ("rest_of_bands", "rest_of_panels"):
+        held = [part.data for part in getattr(plan, name)]
+        np.testing.assert_array_equal(np.sort(np.concatenate([*held, []])), plan.rest)
+    assert plan.widths == sorted(plan.widths, reverse=True)
+
+
+@pytest.mark.parametrize("tile_rows", [64, 100])
+def test_a_long_tailed_matrix_has_a_corner_and_a_rest(tile_rows, monkeypatch, pool):
+    monkeypatch.setattr(tiling, "TILE_ROWS", tile_rows)
+    matrix = long_tailed()
+    tiled = Tiled(matrix, Tiling(matrix))
+    plan = tiled.tiling
+    assert plan.widths[0] > plan.widths[-1]
+    for part in (plan.dense, plan.rest):
+        assert len(part) > 0.2 * matrix.nnz
+    rng = np.random.default_rng(1)
+    left, right = (rng.normal(size=(n, 33)).astype(np.float32) for n in matrix.shape)
+    for product, factors in [(spmm, (right,)), (spmm_transpose, (left,)), (sddmm, (left, right))]:
+        plain = product(matrix, *factors)
+        np.testing.assert_allclose(product(tiled, *factors), plain, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(product(tiled, *factors, pool), plain, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_threads_change_no_bit(n_threads, dtype):
+    matrix = long_tailed(dtype=dtype)
+    tiled = Tiled(matrix, Tiling(matrix))
+    rng = np.random.default_rng(2)
+    left, right = (rng.normal(size=(n, 40)).astype(dtype) for n in matrix.shape)
+    with ThreadPoolExecutor(n_threads) as threads:
+        for product, factors in [
+            (spmm, (right,)),
+            (spmm_transpose, (left,)),
+            (sddmm, (left, right)),
+        ]:
+            alone = product(tiled, *factors)
+            assert alone.tobytes() == product(tiled, *factors, threads).tobytes()
+
+
+@given(matrix=small_csr(), seed=st.integers(0, 99))
+def test_parts_are_the_sum_of_the_products_and_come_once(matrix, seed):
+    tiled = small_tiling(matrix)
+    other = with_data(tiled, whole_numbers(matrix.nnz, seed))
+    first, second = (whole_numbers((matrix.shape[0], 2), seed + i) for i in (1, 2))
+    expected = spmm_transpose(tiled, first) + spmm_transpose(other, second)
+    for matrices in [(tiled, other), (tiled.matrix, other.matrix)]:
+        times, total = np.zeros(matrix.shape[1], int), np.zeros_like(expected)
+
+        def receive(start, rows, times=times, total=total):
+            times[start : start + len(rows)] += 1
+            total[start : start + len(rows)] = rows
+            rows[...] = np.nan
+
+        spmm_transpose_parts(list(zip(matrices, (first, second), strict=True)), receive)
+        np.testing.assert_array_equal(times, 1)
+        np.testing.assert_array_equal(total, expected)
+
+
+def test_with_data_shares_the_plan_and_keeps_zeros(tiny_matrix, small_tiles):
+    tiled = Tiled(tiny_matrix, Tiling(tiny_matrix))
+    zeros = with_data(tiled, np.zeros(tiny_matrix.nnz))
+    assert zeros.tiling is tiled.tiling
+    assert zeros.nnz == tiny_matrix.nnz
+    assert not zeros.corner.any()
+    assert tiled.corner.any()
+
+
+def test_a_matrix_that_is_thin_everywhere_has_no_corner():
+    matrix = random_csr(500, 900, 2000, seed=3, dtype=np.float32)
+    plan = Tiling(matrix)
+    assert plan.widths == [0] * 8
+    assert len(plan.rest) == matrix.nnz
+    assert Tiled(matrix, plan).corner.size == 0
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (0, 4), (4, 0), (70, 600)])
+def test_matrices_without_entries(shape, pool):
+    matrix = sparse.csr_array(shape)
+    tiled = Tiled(matrix, Tiling(matrix))
+    left, right = (np.ones((n, 2)) for n in shape)
+    for threads in (None, pool):
+        np.testing.assert_array_equal(spmm(tiled, right, threads), np.zeros((shape[0], 2)))
+        transposed = spmm_transpose(tiled, left, threads)
+        np.testing.assert_array_equal(transposed, np.zeros((shape[1], 2)))
+        assert sddmm(tiled, left, right, threads).shape == (0,)
+
+
+def test_an_exception_in_a_thread_is_raised(pool):
+    matrix = long_tailed()
+    with pytest.raises(ValueError, match=r"shape|dimension|mismatch"):
+        spmm(Tiled(matrix, Tiling(matrix)), np.ones((3, 2), np.float32), pool)
+
+
+def test_threads_heed_the_callers_floating_point_settings(pool):
+    matrix = long_tailed()
+    huge = np.full((matrix.shape[1], 2), np.finfo(np.float32).max, np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        spmm(Tiled(matrix, Tiling(matrix)), huge, pool)
+
+
+def test_rows_and_columns_are_put_in_order_of_activity(tiny_matrix):
+    rows, columns = by_activity(tiny_matrix)
+    matrix = reordered(tiny_matrix, rows, columns)
+    assert matrix.has_sorted_indices
+    for axis in (0, 1):
+        counts = (reference.dense_and_stored(matrix)[1]).sum(axis=axis)
+        assert counts.tolist() == sorted(counts, reverse=True)
+    for part, original in zip(
+        reference.dense_and_stored(matrix), reference.dense_and_stored(tiny_matrix), strict=True
+    ):
+        np.testing.assert_array_equal(part, original[rows][:, columns])
+
+
+def test_no_array_larger_than_the_plan_allows_is_allocated():
+    """Counted, not timed: a dense n_rows x n_columns array would take 160 MB."""
+    n_rows, n_columns, k = 2_000, 20_000, 16
+    matrix = random_csr(n_rows, n_columns, 100_000, seed=4, dtype=np.float32)
+    matrix = reordered(matrix, *by_activity(matrix))
+    left, right = (np.ones((n, k), np.float32) for n in (n_rows, n_columns))
+    tracemalloc.start()
+    try:
+        tiled = Tiled(matrix, Tiling(matrix))
+        spmm(tiled, right)
+        spmm_transpose(tiled, left)
+        sddmm(tiled, left, right)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    plan, product = 60 * matrix.nnz, 4 * n_columns * k
+    assert peak < plan + 3 * product + 4 * 2**20
