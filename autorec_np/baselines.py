@@ -20,6 +20,7 @@ CSR: TypeAlias = "sparse.csr_array[Any, tuple[int, int]]"
 
 MAX_SWEEPS = 200
 SMALLEST_CHANGE = 1e-6  # of a bias in rating units: sweeps end below it
+OVER_RELAXATION = 1.5  # between 1 and 2; with 1 it takes ML-1M two to three times the sweeps
 
 
 class Biases(NamedTuple):
@@ -38,9 +39,9 @@ class Biases(NamedTuple):
 def fit_biases(matrix: CSR, regularization: float) -> Biases:
     """Return the minimizer of sum (r - mean - b_u - b_i)^2 + lambda (sum b_u^2 + sum b_i^2).
 
-    The mean is that of the ratings. User and item biases are set in turn to their exact
-    minimizers, sum of residuals / (lambda + count), (19), until they settle (Koren, 2010, section
-    2.1).
+    The mean is that of the ratings. User and item biases move in turn to their exact minimizers,
+    sum of residuals / (lambda + count), (19), and beyond by OVER_RELAXATION (Young, 1954), until
+    they settle (Koren, 2010, section 2.1).
 
     Parameters
     ----------
@@ -63,11 +64,13 @@ def fit_biases(matrix: CSR, regularization: float) -> Biases:
     user, item = np.zeros(len(user_sums)), np.zeros(len(item_sums))
     for _ in range(MAX_SWEEPS):
         previous = item
-        item = (item_sums - pattern.T @ user) / item_weights
-        user = (user_sums - pattern @ item) / user_weights
+        best_item = (item_sums - pattern.T @ user) / item_weights
+        item = item + OVER_RELAXATION * (best_item - item)
+        best_user = (user_sums - pattern @ item) / user_weights
+        user = user + OVER_RELAXATION * (best_user - user)
         if np.abs(item - previous).max() < SMALLEST_CHANGE:
             break
-    return Biases(mean, user, item)
+    return Biases(mean, best_user, item)
 
 
 class GlobalMean(Recommender):

@@ -123,6 +123,8 @@ def test_every_epoch_visits_every_row_once_in_a_new_order(solver, matrix):
             assert fraction == len(block) / N_ROWS
             assert masks is None
         assert [len(block) for block in rows] == [6] * 5
+        for block in rows:  # one row of the five most active, one of the next five, ...
+            assert [row // 5 for row in block] == list(range(6))
         orders.append([row for block in rows for row in block])
         assert sorted(orders[-1]) == list(range(N_ROWS))
         values = [value for *_, value in calls]
@@ -161,18 +163,6 @@ def test_a_full_batch_in_blocks_of_rows_is_the_full_batch(solver, matrix, monkey
     assert len(objective.calls) > results[0].n_evaluations  # several blocks an evaluation
     np.testing.assert_allclose(results[1].values, results[0].values, rtol=1e-9)
     np.testing.assert_allclose(results[1].theta, results[0].theta, rtol=1e-6, atol=1e-9)
-
-
-@pytest.mark.parametrize("solver", MINIBATCH)
-def test_the_batches_of_an_epoch_are_of_like_activity(solver):
-    matrix = make_ratings(400, 300, 8000, random_state=1).matrix.astype(np.float32)
-    objective = SpyObjective(Network(300, (2,)), 1.0)
-    theta = objective.network.layout.initialize(np.random.default_rng(0), np.float32)
-    trainer = make_trainer(solver=solver, batch_size=50, learning_rate_init=1e-6)
-    trainer.run(objective, theta, matrix, matrix, np.random.default_rng(0), make_monitor())
-    sizes = [targets.nnz for _, _, targets, *_ in objective.calls]
-    in_any_order = [matrix[np.random.default_rng(i).permutation(400)[:50]].nnz for i in range(24)]
-    assert np.std(sizes) < 0.5 * np.std(in_any_order)
 
 
 @pytest.mark.filterwarnings("ignore::autorec_np.training.ConvergenceWarning")
