@@ -1,0 +1,175 @@
+"""Our side of every row: how `autorec_np` is called. Thin, so that it shows what a user writes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Semaphore, Thread
+from typing import Any
+
+import numpy as np
+
+from autorec_np import AutoRec, Ratings
+from autorec_np.kernels import CSR, Array
+from autorec_np.network import Network
+from autorec_np.objective import Objective
+from autorec_np.threads import single_threaded_blas
+from autorec_np.tiling import Tiled, Tiling, by_activity, reordered
+from benchmarks.harness import THREADS
+
+PENALTY = 400.0  # of the rows that compare single evaluations and epochs
+
+# The fits of the row "fits": parameters of AutoRec, chosen like the peers' (see settings.py). The
+# validation RMSE of the fits of "autorec_np" is .8386, .8358, .8314, .8296, .8264 and .8261.
+_EQUATION_2 = {"baseline": None, "regularization": 200.0, "corruption": 0.0, "batch_size": 512}
+FITS: dict[str, list[dict[str, Any]]] = {
+    "autorec_np, equation (2)": [
+        {**_EQUATION_2, "max_iter": epochs, "learning_rate_init": rate}
+        for epochs, rate in ((10, 6e-3), (15, 4e-3), (20, 3e-3), (33, 3e-3))
+    ],
+    "autorec_np": [
+        *(
+            {
+                "max_iter": epochs,
+                "learning_rate_init": rate,
+                "regularization": {"encoder.weight": encoder, "decoder.weight": encoder / 3},
+            }
+            for epochs, rate, encoder in (
+                (7, 6e-3, 230.0),
+                (8, 6e-3, 230.0),
+                (10, 5e-3, 230.0),
+                (12, 5e-3, 310.0),
+                (20, 3e-3, 460.0),
+            )
+        ),
+        {"max_iter": 40},
+    ],
+}
+
+
+def in_order(matrix: CSR) -> CSR:
+    """Return the matrix with rows and columns in the order of their activity, as `fit` does."""
+    return reordered(matrix, *by_activity(matrix))
+
+
+def value_and_gradient(
+    matrix: CSR, k: int, threads: int = THREADS
+) -> Callable[[Array], tuple[float, Array]]:
+    """Return equation (2) over all rows of a matrix as a function of theta."""
+    executor = ThreadPoolExecutor(threads) if threads > 1 else None
+    objective = Objective(Network(matrix.shape[1], (k,), executor=executor), PENALTY)
+    tiled = Tiled(matrix, Tiling(matrix))
+
+    def evaluate(theta: Array) -> tuple[float, Array]:
+        with single_threaded_blas():  # as `fit` does
+            return objective.value_and_gradient(theta, tiled, tiled)
+
+    return evaluate
+
+
+def initial_theta(n_columns: int, k: int) -> Array:
+    """Return the float32 start that all contestants share."""
+    return Network(n_columns, (k,)).layout.initialize(np.random.default_rng(0), np.float32)
+
+
+@contextmanager
+def after_each_epoch(function: Callable[[], object]) -> Iterator[None]:
+    """Call a function at the log line that ``AutoRec(verbose=True)`` writes after each epoch.
+
+    A callback would be given theta, which a fit without callbacks need not prepare.
+    """
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            function()
+
+    logger, handler = logging.getLogger("autorec_np.training"), Handler()
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+class Epochs:
+    """A fit of `AutoRec`, equation (2) by Adam, that trains one epoch at each call.
+
+    The fit runs in a thread of its own and is held between the epochs: what is timed is an epoch of
+    `fit`, and other contestants can take their turns. The first call also prepares the data.
+    A context manager, whose end ends the fit.
+    """
+
+    def __init__(self, train: Ratings, k: int, batch_size: int = 512) -> None:
+        self._go, self._done = Semaphore(0), Semaphore(0)
+        self._ending = False
+        self._error: BaseException | None = None
+        self._train = train
+        self._model = AutoRec(
+            hidden_layer_sizes=(k,),
+            baseline=None,
+            regularization=PENALTY,
+            corruption=0.0,
+            batch_size=batch_size,
+            learning_rate="constant",
+            learning_rate_init=1e-3,
+            max_iter=1000,  # more than are asked for
+            n_jobs=THREADS,
+            verbose=True,
+            random_state=0,
+        )
+        self._thread = Thread(target=self._fit, daemon=True)
+
+    def _fit(self) -> None:
+        try:
+            self._wait()
+            with after_each_epoch(self._hold):
+                self._model.fit(self._train)
+        except BaseException as error:
+            self._error = error  # raised in the thread that waits for this epoch
+        self._done.release()
+
+    def _hold(self) -> None:
+        self._done.release()
+        self._wait()
+
+    def _wait(self) -> None:
+        self._go.acquire()
+        if self._ending:
+            raise SystemExit("the context has ended")  # kept by _fit
+
+    def __enter__(self) -> Epochs:
+        self._thread.start()
+        return self
+
+    def __call__(self) -> None:
+        self._go.release()
+        self._done.acquire()
+        if self._error is not None:
+            raise self._error
+
+    def __exit__(self, *exception: object) -> None:
+        self._ending = True
+        self._go.release()
+        self._thread.join()
+
+
+class Fitter:
+    """`AutoRec` in the form of a peer (see `benchmarks.peers`)."""
+
+    def prepare(self, train: Ratings) -> Ratings:
+        """Nothing to prepare: `fit` takes the ratings, and all of it is timed."""
+        return train
+
+    def fit(self, data: Ratings, **settings: Any) -> AutoRec:
+        """Train; `settings` are parameters of `AutoRec`."""
+        return AutoRec(n_jobs=THREADS, random_state=0, **settings).fit(data)
+
+    def predict(self, model: AutoRec, test: Ratings) -> Array:
+        """Return predictions of the pairs of `test`."""
+        users, items, _ = test.triples()
+        return model.predict(users, items)
