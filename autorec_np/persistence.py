@@ -1,9 +1,9 @@
 """Save a fitted model to one file, and load it: the same predictions to the last bit, no pickle.
 
 The file (format 1, docs/design.md) is an uncompressed ``.npz``: a JSON header, the fitted arrays,
-the training ratings, and a SHA-256 of all of it. A file with a right hash can still be foreign or
-made with intent, so nothing in it is trusted: no array takes more memory than its bytes, its header
-is compared and not evaluated, and every value is checked.
+the training ratings (or only who rated what), and a SHA-256 of all of it. A file with a right hash
+can still be foreign or made with intent, so nothing in it is trusted: no array takes more memory
+than its bytes, its header is compared and not evaluated, and every value is checked.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import errno
 import hashlib
 import json
 import math
+import mmap
 import os
 import platform
 import secrets
@@ -21,7 +22,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO, NoReturn, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -74,7 +75,7 @@ _IDS = ("integers", "strings")
 _STATE = {
     "ids_are_indices": bool,
     "ratings": {
-        "kept": ("all",),
+        "kept": ("all", "pattern"),
         "scale": list,
         "timestamps": bool,
         "user_ids": _IDS,
@@ -112,8 +113,26 @@ class ModelFileError(ValueError):
     """A file is not a model that this version can load; the message says why and what to do."""
 
 
+class RatedPairs(Ratings):
+    """Who rated what, without the ratings: `ratings_` of a model that was saved without them.
+
+    ``matrix.data`` is NaN throughout, and what returns ratings raises a ValueError.
+    """
+
+    def positions(self) -> NoReturn:
+        """Raise ValueError."""
+        raise ValueError(
+            "the model was saved with include_ratings=False, so it knows who rated what but not "
+            "the ratings; save it with include_ratings=True, or pass the ratings themselves."
+        )
+
+
 def save_model(
-    model: Recommender, path: AnyPath, *, metadata: Mapping[str, Any] | None = None
+    model: Recommender,
+    path: AnyPath,
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    include_ratings: bool = True,
 ) -> None:
     """Write a fitted model to a file, whole or not at all.
 
@@ -131,6 +150,10 @@ def save_model(
     metadata : mapping of str to JSON-able values, optional
         Whatever should be kept with the model, such as the name of the data; `read_metadata`
         returns it.
+    include_ratings : bool
+        Whether to keep the training ratings, with their order and timestamps. Without them the file
+        says who rated what and no more: predictions, recommendations and codes stay the same, and
+        what needs ratings, such as `explanation.explain`, raises a ValueError.
 
     Raises
     ------
@@ -139,7 +162,8 @@ def save_model(
     TypeError
         A model of another class, or a parameter or metadata that JSON cannot hold.
     ValueError
-        Parameters that were changed to invalid ones after `fit`.
+        Parameters that were changed to invalid ones after `fit`, or ``include_ratings=True`` for a
+        model that was saved without.
     OSError
         The file cannot be written.
     """
@@ -148,13 +172,18 @@ def save_model(
         raise TypeError(f"save_model can save {', '.join(_CLASSES)}, got {name}.")
     model._check_fitted()
     _check_parameters(model)
+    if include_ratings and isinstance(model.ratings_, RatedPairs):
+        raise ValueError(
+            "the model was saved without its ratings and cannot save them; pass "
+            "include_ratings=False."
+        )
     arrays: Arrays = {}
     header = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "class": name,
         "parameters": _pack_parameters(model),
-        "state": _pack_state(model, arrays),
+        "state": _pack_state(model, arrays, include_ratings),
         "metadata": dict(metadata or {}),
         "versions": {
             "autorec_np": __version__,
@@ -174,7 +203,7 @@ def save_model(
         _write_archive(file, {"header": np.frombuffer(text, np.uint8), **arrays})
 
 
-def load_model(path: AnyPath) -> Any:
+def load_model(path: AnyPath, *, memory_map: bool = False, verify: bool | None = None) -> Any:
     """Load a model that `save_model` wrote.
 
     Loading never executes code from the file.
@@ -182,6 +211,13 @@ def load_model(path: AnyPath) -> Any:
     Parameters
     ----------
     path : str or path-like
+    memory_map : bool
+        Whether the arrays stay in the file and are read as they are used, so that a large model
+        opens at once and processes share its memory. Replace such a file (`save_model` does),
+        never write into it while a model is open.
+    verify : bool, optional
+        Whether to read the whole file first and compare its hash. None: unless it is mapped.
+        Everything else is checked in any case.
 
     Returns
     -------
@@ -197,7 +233,7 @@ def load_model(path: AnyPath) -> Any:
     OSError
         The file cannot be opened.
     """
-    with _reading(path) as members:
+    with _reading(path, memory_map, not memory_map if verify is None else verify) as members:
         model = _unpack_model(_read_header(members), members)
         if members.unread:
             raise ModelFileError(f"it holds unknown arrays: {sorted(members.unread)!r:.100}")
@@ -220,8 +256,8 @@ def read_metadata(path: AnyPath) -> dict[str, Any]:
 # A model as state (for JSON) and arrays, and back
 
 
-def _pack_state(model: Recommender, arrays: Arrays) -> State:
-    ratings = _pack_ratings(model.ratings_, arrays)
+def _pack_state(model: Recommender, arrays: Arrays, include_ratings: bool) -> State:
+    ratings = _pack_ratings(model.ratings_, arrays, include_ratings)
     state: State = {"ids_are_indices": model._indexed, "ratings": ratings}
     if isinstance(model, AutoRec):
         state["autorec"] = _pack_autorec(model, arrays)
@@ -311,7 +347,8 @@ def _unpack_autorec(model: AutoRec, state: State, ratings: Ratings, members: _Me
             f"ratings, in orientation {model.orientation_!r}, have {n_columns}"
         )
     model.theta_ = members.take("theta", "<f4 <f8", network.layout.size)
-    model.codes_ = members.take("codes", "<f4 <f8", n_rows, sizes[-1])
+    same_dtype = f"<f{model.theta_.itemsize}"
+    model.codes_ = members.take("codes", same_dtype, n_rows, sizes[-1])
     model.output_map_ = OutputMap(**state["output_map"])
     if model.output_map_.factor == 0:
         raise ModelFileError("the factor of its output map is 0")
@@ -322,7 +359,8 @@ def _unpack_autorec(model: AutoRec, state: State, ratings: Ratings, members: _Me
     training, cold = ratings, state["cold_baseline"]
     if not cold["trained_on_all"]:
         mask = members.take("trained_on", "|b1", len(ratings))
-        training = ratings.select(mask[ratings.order])
+        selected = ratings.select(mask[ratings.order])
+        training = type(ratings)(**vars(selected))
     model.cold_baseline_ = BiasBaseline(cold["regularization"])
     _check_parameters(model.cold_baseline_)
     model.cold_baseline_._remember(training, training, indexed=False)
@@ -384,19 +422,22 @@ def _unpack_parameter(found: Any) -> Any:
 # Ratings
 
 
-def _pack_ratings(ratings: Ratings, arrays: Arrays) -> State:
+def _pack_ratings(ratings: Ratings, arrays: Arrays, include_ratings: bool) -> State:
     user_ids = _pack_ids("users", ratings.user_ids, arrays)
     item_ids = _pack_ids("items", ratings.item_ids, arrays)
-    arrays["ratings.data"] = ratings.matrix.data
+    timestamps = ratings.timestamps if include_ratings else None
+    if include_ratings:
+        arrays["ratings.data"] = ratings.matrix.data
     arrays["ratings.indices"] = ratings.matrix.indices
     arrays["ratings.indptr"] = ratings.matrix.indptr
-    arrays["ratings.order"] = ratings.order
-    if ratings.timestamps is not None:
-        arrays["ratings.timestamps"] = ratings.timestamps
+    if include_ratings:
+        arrays["ratings.order"] = ratings.order
+    if timestamps is not None:
+        arrays["ratings.timestamps"] = timestamps
     return {
-        "kept": "all",
+        "kept": "all" if include_ratings else "pattern",
         "scale": [float(end) for end in ratings.scale],
-        "timestamps": ratings.timestamps is not None,
+        "timestamps": timestamps is not None,
         "user_ids": user_ids,
         "item_ids": item_ids,
     }
@@ -408,25 +449,37 @@ def _unpack_ratings(state: State, members: _Members) -> Ratings:
         raise ModelFileError(f"its rating scale is {low} to {high}")
     user_ids = _unpack_ids("users", state["user_ids"], members)
     item_ids = _unpack_ids("items", state["item_ids"], members)
-    data = members.take("ratings.data", "<f4", None)
-    n_ratings = len(data)
-    order = members.take("ratings.order", "<i8", n_ratings)
-    timestamps = None
+    indices = members.take("ratings.indices", "<i4 <i8", None)
+    indptr = members.take("ratings.indptr", "<i4 <i8", len(user_ids) + 1)
+    n_ratings, timestamps = len(indices), None
+    if state["kept"] == "all":
+        kind = Ratings
+        data = members.take("ratings.data", "<f4", n_ratings)
+        order = members.take("ratings.order", "<i8", n_ratings)
+        if not np.isfinite(data).all():
+            raise ModelFileError("its ratings are not finite")
+    else:
+        kind = RatedPairs
+        data, order = np.full(n_ratings, np.nan, np.float32), np.arange(n_ratings)
     if state["timestamps"]:
         timestamps = members.take("ratings.timestamps", "<i8", n_ratings)
-    indices = members.take("ratings.indices", "<i4 <i8", n_ratings)
-    indptr = members.take("ratings.indptr", "<i4 <i8", len(user_ids) + 1)
     with _saying("the positions of its ratings are damaged"):
         matrix = sparse.csr_array((data, indices, indptr), shape=(len(user_ids), len(item_ids)))
         matrix.check_format()
-    ascending = matrix.has_canonical_format and matrix.nnz == n_ratings > 0
-    if not (ascending and np.isfinite(data).all()):
-        raise ModelFileError("its ratings are none, not finite, or not in ascending positions")
-    if not np.array_equal(np.sort(order), np.arange(n_ratings)):
+    if not (matrix.has_canonical_format and matrix.nnz == n_ratings > 0):
+        raise ModelFileError("its ratings are none, or not in ascending positions")
+    if not _is_permutation(order):
         raise ModelFileError("the order of its ratings is not a permutation")
-    for array in (matrix.data, matrix.indices, matrix.indptr):
+    for array in (matrix.data, matrix.indices, matrix.indptr, order):
         array.flags.writeable = False
-    return Ratings(matrix, user_ids, item_ids, timestamps, (low, high), order)
+    return kind(matrix, user_ids, item_ids, timestamps, (low, high), order)
+
+
+def _is_permutation(order: Array) -> bool:
+    seen = np.zeros(len(order), bool)
+    within = order[(order >= 0) & (order < len(order))]
+    seen[within] = True
+    return bool(seen.all())
 
 
 def _pack_ids(name: str, ids: Array, arrays: Arrays) -> str:
@@ -566,54 +619,66 @@ def _digest(file: BinaryIO) -> bytes:
 
 
 @contextmanager
-def _reading(path: AnyPath) -> Iterator[_Members]:
-    """Open a model file whose hash is right; name the file in what goes wrong."""
+def _reading(path: AnyPath, memory_map: bool = False, verify: bool = True) -> Iterator[_Members]:
+    """Open a model file; name the file in what goes wrong."""
     with open(path, "rb") as file, _saying(f"{os.fspath(path)} cannot be loaded as a model"):
         start = file.read(len(_ZIP_MAGIC))
         if start != _ZIP_MAGIC:
             raise ModelFileError(
                 f"it begins with {start!r}, so it is not a file that autorec_np.save_model wrote"
             )
-        if _digest(file) != file.read():
+        if verify and _digest(file) != file.read():
             raise ModelFileError(
                 "it does not end in the SHA-256 of its content: it is damaged or cut off, or "
                 "autorec_np.save_model did not write it; copy it again, or save the model anew"
             )
         with zipfile.ZipFile(file) as archive:
-            yield _Members(archive, os.fstat(file.fileno()).st_size)
+            yield _Members(archive, file, memory_map)
 
 
 class _Members:
-    """The arrays of an open model file, each read when it is taken."""
+    """The arrays of an open model file, each read, or mapped into memory, when it is taken."""
 
-    def __init__(self, archive: zipfile.ZipFile, file_size: int) -> None:
-        self.archive, self.file_size = archive, file_size
+    def __init__(self, archive: zipfile.ZipFile, file: BinaryIO, memory_map: bool) -> None:
+        self.archive, self.file_size = archive, os.fstat(file.fileno()).st_size
+        self.mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if memory_map else None
         self.unread: dict[str, zipfile.ZipInfo] = {}
         for info in archive.infolist():
             name = info.filename.removesuffix(".npy")
             if name in self.unread:
                 raise ModelFileError(f"it holds two members of the name {name!r}")
-            if info.compress_type != zipfile.ZIP_STORED or info.file_size > file_size:
+            if info.compress_type != zipfile.ZIP_STORED or info.file_size > self.file_size:
                 raise ModelFileError(f"its member {name!r} is compressed, or larger than the file")
             self.unread[name] = info
+
+    def _content(self, name: str) -> memoryview:
+        info = self.unread.pop(name)
+        if self.mapped is None:
+            return memoryview(self.archive.read(info))
+        lengths = struct.unpack_from("<HH", self.mapped, info.header_offset + _LOCAL_HEADER - 4)
+        start = info.header_offset + _LOCAL_HEADER + sum(lengths)  # of the name, and of the padding
+        return memoryview(self.mapped)[start : start + info.file_size]
 
     def take(self, name: str, dtypes: str, *shape: int | None) -> Array:
         """Return an array of one of the dtypes and of the shape (None: any length), read-only."""
         if name not in self.unread:
             raise ModelFileError(f"it lacks the array {name!r}")
-        content = self.archive.read(self.unread.pop(name))
+        content = self._content(name)
         prefix = len(_ARRAY_MAGIC) + 2
         start = prefix + int.from_bytes(content[len(_ARRAY_MAGIC) : prefix], "little")
-        stated = content[prefix:start].decode("latin-1").rstrip()
+        stated = bytes(content[prefix:start]).decode("latin-1").rstrip()
         for code in dtypes.split():
             dtype = np.dtype(code)
             n_values, rest = divmod(len(content) - start, dtype.itemsize)
             needed = tuple(n_values if length is None else length for length in shape)
             header = f"{{'descr': {code!r}, 'fortran_order': False, 'shape': {needed}, }}"
             fits = math.prod(needed) == n_values and rest == 0
-            if content.startswith(_ARRAY_MAGIC) and stated == header and fits:
+            if content[: len(_ARRAY_MAGIC)] == _ARRAY_MAGIC and stated == header and fits:
                 array = np.frombuffer(content, dtype, offset=start).reshape(needed)
-                return array.astype(dtype.newbyteorder("="), copy=False)
+                # A file of other origin need not be aligned, which compiled code may rely on.
+                native = np.require(array, dtype.newbyteorder("="), "A")
+                native.flags.writeable = False
+                return native
         lengths = tuple("any" if length is None else length for length in shape)
         raise ModelFileError(
             f"its array {name!r} is not a plain array of dtype {dtypes} and shape {lengths}: in "

@@ -443,6 +443,11 @@ def as_ratings(data: Any, *, scale: tuple[float, float] | None = None) -> Rating
         Data that the constructors of `Ratings` refuse.
     """
     if isinstance(data, Ratings):
+        if np.isnan(data.matrix.data[:1]).any():
+            raise ValueError(
+                "these ratings say who rated what but not how (their model was saved with "
+                "include_ratings=False); pass the ratings themselves."
+            )
         if scale is None:
             return data
         checked = _check_values(data.matrix.data, scale, _at_index, data.order)
