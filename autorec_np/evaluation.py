@@ -222,7 +222,7 @@ def evaluate(model: Model, train: Any, test: Any) -> Evaluation:
             f"autorec_np.splitting makes, or model.score for the training error."
         )
 
-    fresh_model = _copy_unfitted(model)
+    fresh_model = copy_unfitted(model)
     start = time.perf_counter()
     fresh_model.fit(training)
     fitted = time.perf_counter()
@@ -391,7 +391,7 @@ def _evaluate_all(
     return Comparison(validated) if isinstance(model, Mapping) else validated[""]
 
 
-def _copy_unfitted(model: Model) -> Model:
+def copy_unfitted(model: Model) -> Model:
     """Return a new, unfitted model with the parameters of `model`."""
     if not hasattr(model, "get_params"):
         raise TypeError(
