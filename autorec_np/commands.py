@@ -29,6 +29,7 @@ from autorec_np.autorec import AutoRec
 from autorec_np.base import Recommender
 from autorec_np.baselines import BiasBaseline, GlobalMean
 from autorec_np.datasets import MOVIELENS_NAMES, fetch_movielens
+from autorec_np.diagnostics import not_trained_on
 from autorec_np.evaluation import cross_validate, evaluate_repeats
 from autorec_np.gradcheck import GradientReport, check_gradient
 from autorec_np.gradient_cases import Case, all_cases, check_case, is_right
@@ -36,6 +37,7 @@ from autorec_np.metrics import mae, rmse
 from autorec_np.persistence import load_model, read_metadata, save_model
 from autorec_np.ratings import Ratings, known_roles
 from autorec_np.reading import read_ratings
+from autorec_np.report import html_report
 from autorec_np.reporting import (
     Progress,
     UsageError,
@@ -48,6 +50,7 @@ from autorec_np.reporting import (
 )
 from autorec_np.splitting import train_test_split
 from autorec_np.synthetic import make_ratings
+from autorec_np.tuning import Trial, default_space, search
 
 Args: TypeAlias = argparse.Namespace
 Errors: TypeAlias = dict[str, dict[str, float]]
@@ -102,23 +105,64 @@ def train(args: Args) -> int:
     """Train on one split, report errors, save the model."""
     started = time.perf_counter()
     path = None if args.save is None else Path(args.save)
-    # Before the training: saving, after it, would lose the model.
-    if path and (path.is_dir() or not os.access(path.resolve().parent, os.W_OK)):
-        raise ValueError(f"--save {path}: name a file in a folder that exists and is writable")
+    if path:
+        _check_writable("--save", path)
     ratings, titles, _ = _load_data(args)
     model = _model(args)
     content = _train(args, args.data, ratings, model, args.test_size, {})
     if path:
-        ids = ratings.item_ids.tolist()
-        known = {str(item): titles[item] for item in ids if item in titles}
-        save_model(model, path, metadata={"dataset": args.data, "titles": known})
-        _say(args, f"saved   {path}")
-        if args.test_size:
-            _say(args, "        trained without the held-out ratings; --test-size 0 uses them too")
-        user = str(model.ratings_.user_ids[0])
-        _say(args, f"next    autorec-np {shlex.join(['recommend', str(path), '--user', user])}")
+        _save(args, path, model, titles)
     _finish(args, started, **content, saved=args.save)
     return 0
+
+
+def tune(args: Args) -> int:
+    """Search on validation ratings, train the best anew, read the test ratings once."""
+    started = time.perf_counter()
+    path = None if args.save is None else Path(args.save)
+    if path:
+        _check_writable("--save", path)
+    ratings, titles, _ = _load_data(args)
+    model = _model(args)
+    training = ratings
+    if args.test_size:  # as `_train` will do, which reads the test part
+        training, _ = train_test_split(ratings, args.test_size, args.seed)
+    space = {
+        name: values
+        for name, values in default_space(model, training).items()
+        if name not in vars(args)  # what is given is not searched
+    }
+    if not space:
+        raise UsageError("nothing is left to search: leave out an option such as --regularization")
+    _say(
+        args,
+        f"search  {args.candidates} candidates, {args.strategy}, on "
+        f"{100 * args.validation_size:g} % of {len(training):,} training ratings",
+        f"        over {', '.join(space)}",
+        "",
+    )
+    result = search(
+        model,
+        training,
+        space,
+        args.candidates,
+        strategy=args.strategy,
+        validation_size=args.validation_size,
+        random_state=args.seed,
+        resume=args.resume,
+        callback=None if args.quiet else _show_trial,
+    )
+    _say(args, "validation RMSE (number 0 is the model without a change)", "")
+    _say(args, indented(str(result)), "")
+    content = _train(args, args.data, ratings, result.model, args.test_size, {})
+    if path:
+        _save(args, path, result.model, titles)
+    _finish(args, started, **content, saved=args.save, search=result.to_dict())
+    return 0
+
+
+def _show_trial(trial: Trial, number: int, n_trials: int) -> None:
+    print(f"trial {number} of {n_trials}: {trial}", file=sys.stderr, flush=True)
 
 
 def evaluate(args: Args) -> int:
@@ -198,6 +242,37 @@ def recommend(args: Args) -> int:
     return 0
 
 
+def report(args: Args) -> int:
+    """Write a page on a saved model."""
+    path = Path(args.output)
+    _check_writable("--output", path)
+    model, metadata = load_model(args.model), read_metadata(args.model)
+    titles, test = metadata.get("titles") or {}, None
+    if args.data is not None:
+        ratings, known, _ = _load_data(args)
+        titles = {str(item): title for item, title in known.items()} | titles
+        new = not_trained_on(model, ratings)
+        if not new.any():
+            raise ValueError(f"the model was trained on all pairs of {args.data}: none is held out")
+        test = ratings.select(new)
+        print(f"test    {len(test):,} held-out ratings of {args.data}")
+        if len(test) < len(ratings):
+            print(f"        without {len(ratings) - len(test):,} that the model was trained on")
+    ids = model.ratings_.item_ids.tolist()
+    try:
+        page = html_report(
+            model,
+            test,
+            titles={item: titles[str(item)] for item in ids if str(item) in titles},
+            name=str(metadata.get("dataset", "")),
+        )
+    except ImportError as error:
+        raise ValueError(str(error)) from error
+    path.write_text(page, encoding="utf-8", newline="\n")
+    print(f"wrote   {path}, {len(page) / 1000:,.0f} kB")
+    return 0
+
+
 def gradcheck(args: Args) -> int:
     """Check a user's gradient, or the package's own over a matrix of small networks."""
     started = time.perf_counter()
@@ -262,6 +337,24 @@ def _error_table(reports: dict[Case, GradientReport], down: str, across: str) ->
 
 
 # Data and models
+
+
+def _save(args: Args, path: Path, model: Recommender, titles: dict[int, str]) -> None:
+    """Save a model with the titles of its items, and say how to go on."""
+    ids = model.ratings_.item_ids.tolist()
+    known = {str(item): titles[item] for item in ids if item in titles}
+    save_model(model, path, metadata={"dataset": args.data, "titles": known})
+    _say(args, f"saved   {path}")
+    if args.test_size:
+        _say(args, "        trained without the held-out ratings; --test-size 0 uses them too")
+    user = str(model.ratings_.user_ids[0])
+    _say(args, f"next    autorec-np {shlex.join(['recommend', str(path), '--user', user])}")
+
+
+def _check_writable(option: str, path: Path) -> None:
+    """Raise ValueError before the work whose result could not be written."""
+    if path.is_dir() or not os.access(path.resolve().parent, os.W_OK):
+        raise ValueError(f"{option} {path}: name a file in a folder that exists and is writable")
 
 
 def _load_data(

@@ -85,6 +85,22 @@ examples:
   autorec-np train ml-1m --baseline none --regularization 400 --solver rprop
   autorec-np train ml-1m --test-size 0 --save model.npz
 """,
+    "tune": """\
+DATA [options]
+search for the best parameters, test the model that has them once
+
+Penalties, hidden width, learning rate, dropout and corruption are drawn at
+random around the defaults and compared by their RMSE on validation ratings, a
+part of the training ratings: by halving, first all for few epochs, then the
+best third for more. What an option fixes is not searched. The best model is
+trained anew on all training ratings, and only then are the test ratings read.
+With --resume, a search that was interrupted goes on where it ended.
+
+examples:
+  autorec-np tune ml-100k
+  autorec-np tune ml-1m --hidden 200 --resume search.jsonl --save model.npz
+  autorec-np tune ratings.csv -n 10 --strategy random --epochs 20
+""",
     "evaluate": """\
 DATA [options]
 train and measure over random splits or folds
@@ -119,6 +135,21 @@ not clipped to the rating scale, so they can exceed it.
 examples:
   autorec-np recommend model.npz --user 1
   autorec-np recommend model.npz --user 1 2 3 -n 5 --json
+""",
+    "report": """\
+MODEL [options]
+write a page on a saved model: errors, pictures, recommendations
+
+One HTML file that loads nothing: RMSE and MAE with intervals beside the
+baselines, learning curves, errors by rating and by activity, calibration,
+weights, a map of the items, a check of the gradient, recommendations. What
+needs held-out ratings is left out without --test. Pairs of --test that the
+model was trained on do not count, so the data set that it was trained on
+serves, if a part was held out. Needs matplotlib.
+
+examples:
+  autorec-np report model.npz --test ml-100k -o report.html
+  autorec-np report model.npz --test held_out.csv
 """,
     "gradcheck": """\
 [FILE.py:FUNCTION --theta FILE.npy] [options]
@@ -168,14 +199,39 @@ def make_parser() -> Parser:
 
     known = ", ".join(MOVIELENS_NAMES)
     add("fetch", "name", known, metavar="NAME", choices=MOVIELENS_NAMES)
-    add("predict recommend", "model", "file that train --save wrote", metavar="MODEL")
+    add("predict recommend report", "model", "file that train --save wrote", metavar="MODEL")
     add(
-        "train evaluate",
+        "train tune evaluate",
         "data",
         "a MovieLens name such as ml-100k (see fetch), or a file of ratings",
         metavar="DATA",
     )
-    add("train", "--save", "write the trained model to FILE (.npz)", metavar="FILE")
+    add("train tune", "--save", "write the trained model to FILE (.npz)", metavar="FILE")
+
+    add(
+        "tune",
+        "-n --candidates",
+        "sets of parameters to try, the unchanged one too (default 27)",
+        type=COUNT,
+        default=27,
+        metavar="N",
+    )
+    add(
+        "tune",
+        "--strategy",
+        "train all in full, or successively fewer for longer (default halving)",
+        choices=["halving", "random"],
+        default="halving",
+    )
+    add(
+        "tune",
+        "--validation-size",
+        "share of the training ratings on which the candidates are compared (default 0.1)",
+        type=PART,
+        default=0.1,
+        metavar="SHARE",
+    )
+    add("tune", "--resume", "keep the trials in FILE, and go on from those in it", metavar="FILE")
 
     protocol = parsers["evaluate"].add_mutually_exclusive_group()
     protocol.add_argument(
@@ -204,6 +260,20 @@ def make_parser() -> Parser:
         action="store_true",
     )
     add(
+        "report",
+        "--test",
+        "a MovieLens name or a file of ratings, for the errors",
+        dest="data",
+        metavar="DATA",
+    )
+    add(
+        "report",
+        "-o --output",
+        "where to write the page (default report.html)",
+        default="report.html",
+        metavar="FILE",
+    )
+    add(
         "gradcheck",
         "function",
         "a function of theta that returns (value, gradient)",
@@ -227,7 +297,7 @@ def make_parser() -> Parser:
         default="central",
     )
     add(
-        "train evaluate",
+        "train tune evaluate",
         "--test-size",
         "share of the ratings held out for testing (default 0.1)",
         type=SHARE,
@@ -235,7 +305,7 @@ def make_parser() -> Parser:
         metavar="SHARE",
     )
     add(
-        "demo train evaluate gradcheck",
+        "demo train tune evaluate gradcheck",
         "--seed",
         "seed of everything random (default 0)",
         type=SEED,
@@ -243,21 +313,22 @@ def make_parser() -> Parser:
         metavar="N",
     )
     add(
-        "fetch train evaluate",
+        "fetch train tune evaluate report",
         "--data-home",
         "where the MovieLens archives are or go to (default $AUTOREC_NP_DATA, then the "
         "per-user cache)",
         metavar="FOLDER",
     )
-    can_be_json = "demo train evaluate recommend gradcheck"
+    can_be_json = "demo train tune evaluate recommend gradcheck"
     add(can_be_json, "--json", "print one JSON object", action="store_true")
     every = " ".join(COMMANDS)
     add(every, "-q --quiet", "no progress and no warnings", action="store_true")
     # "verbose" is a parameter of AutoRec
     add(every, "-v --verbose", "say more", dest="verbosity", action="store_true")
-    for name in ("train", "evaluate"):
+    for name in ("train", "tune", "evaluate"):
         _add_reading(parsers[name])
         _add_model(parsers[name])
+    _add_reading(parsers["report"])
     return parser
 
 
@@ -409,6 +480,7 @@ def _columns(text: str) -> list[str] | list[int]:
 COUNT = _checked("an integer of at least 1", int, lambda value: value >= 1)
 SEED = _checked("an integer of at least 0", int, lambda value: value >= 0)
 SHARE = _checked("a number from 0 to below 1", float, lambda value: 0 <= value < 1)
+PART = _checked("a number between 0 and 1", float, lambda value: 0 < value < 1)
 REGULARIZATION = _checked("auto, a number, or NAME=NUMBER,...", _regularization)
 COLD = _checked(
     "baseline, raise or a number",

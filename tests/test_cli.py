@@ -36,10 +36,12 @@ from autorec_np.reporting import Progress, UsageError
 from autorec_np.splitting import train_test_split
 from autorec_np.synthetic import make_ratings
 from autorec_np.training import EpochState
+from autorec_np.tuning import default_space, search
 
 SMALL = ["--hidden", "6", "--epochs", "3", "--batch-size", "16", "--n-jobs", "1"]
 SMALL_PARAMETERS = {"hidden_layer_sizes": (6,), "max_iter": 3, "batch_size": 16, "n_jobs": 1}
-COMMANDS = ["demo", "fetch", "train", "evaluate", "predict", "recommend", "gradcheck"]
+COMMANDS = ["demo", "fetch", "train", "tune", "evaluate", "predict", "recommend", "report"]
+COMMANDS += ["gradcheck"]
 
 
 @pytest.fixture
@@ -129,6 +131,8 @@ USAGE_ERRORS = {
     "train F --solver newton": "--solver: invalid choice: 'newton'",
     "train F --epoch 3": "unrecognized arguments: --epoch 3",
     "train ml-1m --sep ,": "ml-1m is a data set: --sep is for files",
+    "tune F --validation-size 0": "--validation-size: must be a number between 0 and 1, got '0'",
+    "tune F --solver lbfgs --hidden 3 --regularization auto": "nothing is left to search",
     "evaluate F --test-size 0": "evaluate needs test ratings: --test-size must be above 0",
     "evaluate F --cv 3 --folds": "not allowed with argument",
     "evaluate F --folds": "--folds needs published folds, which .*numbers.csv lacks; use --cv 5",
@@ -162,6 +166,8 @@ FAILURES = {
     "train F --solver lbfgs --dropout 0.1": "solver='lbfgs' minimizes one fixed function",
     "train F --save D": "--save .*: name a file in a folder that exists and is writable",
     "train F --save missing/model.npz": "--save missing/model.npz: name a file in a folder",
+    "tune F --save missing/model.npz": "--save missing/model.npz: name a file in a folder",
+    "tune F -n 1 --resume F": r"numbers\.csv, line 1 is not what `search` wrote there",
     "predict missing.npz --user 1 --item 1": "missing.npz: No such file or directory",
     "predict F --user 1 --item 1": "cannot be loaded as a model: it begins with b'user', so",
     "predict M --user x --item 1": "error: the user ids of this model are integers, got 'x'",
@@ -621,6 +627,56 @@ def test_verbose_shows_the_log_and_leaves_logging_and_warnings_alone(run, folder
     assert "autorec-np:" not in err
     assert warnings.showwarning is shown
     assert (logger.level, logger.handlers) == before
+
+
+# tune
+
+TUNE = ["--epochs", "3", "--batch-size", "16", "--n-jobs", "1", "--hidden", "6", "-n", "4"]
+
+
+def test_tune_searches_on_training_ratings_and_tests_the_best_once(run, folder, tmp_path):
+    source, path = folder / "numbers.csv", tmp_path / "model.npz"
+    status, out, err = run("tune", source, *TUNE, "--seed", 3, "--save", path, "--json", "--quiet")
+    assert (status, err) == (0, "")
+    result = json.loads(out)
+    training, test = train_test_split(read_ratings(source), 0.1, 3)
+    model = AutoRec(**SMALL_PARAMETERS, random_state=3)
+    space = default_space(model, training)
+    del space["hidden_layer_sizes"]  # an option fixes it
+    expected = search(model, training, space, 4, random_state=3)
+    found = result["search"]
+    assert found["best"] | {"seconds": 0} == expected.to_dict()["best"] | {"seconds": 0}
+    assert found["n_train"] + found["n_validation"] == len(training) == result["n_train"]
+    best = expected.model.fit(training)
+    assert result["rmse"] == -best.score(*test.triples())
+    assert load_model(path).theta_.tobytes() == best.theta_.tobytes()
+
+
+def test_tune_says_it_in_words_and_resumes(run, folder, tmp_path):
+    arguments = ["tune", folder / "numbers.csv", *TUNE, "--resume", tmp_path / "search.jsonl"]
+    status, out, err = run(*arguments, "--test-size", 0.2, "--validation-size", 0.25)
+    assert status == 0
+    assert out.startswith("search  4 candidates, halving, on 25 % of 560 training ratings\n")
+    assert "over regularization, learning_rate_init, dropout, corruption\n" in out
+    assert re.search(r"  no.  epochs    RMSE  +encoder  +decoder .*\n  \d +all  [01]\.", out)
+    assert "140 held-out ratings (seed 0)" in out
+    trials = [line for line in err.split("\n") if line.startswith("trial ")]
+    assert [trial.split(":")[0] for trial in trials] == [f"trial {k} of 6" for k in range(1, 7)]
+    again = run(*arguments, "--test-size", 0.2, "--validation-size", 0.25)
+    assert again[1].split("fit  ")[0] == out.split("fit  ")[0]
+    assert "trial" not in again[2]
+    status, _, err = run(*arguments, "--quiet")  # another test part: other training ratings
+    assert status == 1
+    assert "holds a search with other settings (ratings was" in err
+
+
+def test_tune_without_test_ratings(run, folder):
+    status, out, _ = run(
+        "tune", folder / "numbers.csv", *TUNE, "--test-size", 0, "--strategy", "random", "--json"
+    )
+    result = json.loads(out)
+    assert (status, result["rmse"], result["n_train"]) == (0, None, 700)
+    assert {trial["divisor"] for trial in result["search"]["trials"]} == {1}
 
 
 # evaluate
