@@ -80,6 +80,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rating_regressor": {"numpy", "scipy.sparse", "sklearn", "autorec", "base", "evaluation"}
     | {"ratings"},
     "ranking_metrics": {"numpy", "_validation", "base", "ratings"},
+    "similarity": SERVES_A_FITTED_MODEL | {"ranking"},
+    "explanation": SERVES_A_FITTED_MODEL,
+    "onnx_export": SERVES_A_FITTED_MODEL | {"__init__", "onnx"},
     # entry points
     "__init__": set(),
     "__main__": {"cli"},
@@ -96,7 +99,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 # Slow to load, or needed by few: imported inside the functions that need them.
 INSIDE_FUNCTIONS_ONLY = {"pandas", "requests", "matplotlib", "scipy.optimize", "scipy.stats"}
-INSIDE_FUNCTIONS_ONLY |= {"sklearn", "threadpoolctl"}
+INSIDE_FUNCTIONS_ONLY |= {"sklearn", "threadpoolctl", "onnx", "tqdm"}
 
 
 def module_name(path):

@@ -62,19 +62,19 @@ def test_exponential_falls_evenly_in_the_logarithm_to_one_percent():
 
 
 def test_cosine_climbs_linearly_then_falls_along_half_a_cosine():
-    assert WARM_UP == 0.1
+    assert WARM_UP == 0.3
     every = rates("cosine")
-    np.testing.assert_allclose(every[:100], 2.0 * (np.arange(100) + 0.5) / 100, rtol=1e-12)
-    progress = (np.arange(900) + 0.5) / 900
-    np.testing.assert_allclose(every[100:], 1.0 + np.cos(np.pi * progress), rtol=1e-9)
-    assert np.all(np.diff(every[:100]) > 0)
-    assert np.all(np.diff(every[100:]) < 0)
+    np.testing.assert_allclose(every[:300], 2.0 * (np.arange(300) + 0.5) / 300, rtol=1e-12)
+    progress = (np.arange(700) + 0.5) / 700
+    np.testing.assert_allclose(every[300:], 1.0 + np.cos(np.pi * progress), rtol=1e-9)
+    assert np.all(np.diff(every[:300]) > 0)
+    assert np.all(np.diff(every[300:]) < 0)
 
 
 def test_cosine_ends():
     assert SCHEDULES["cosine"](0.0) == 0.0
     assert SCHEDULES["cosine"](WARM_UP) == 1.0
-    assert SCHEDULES["cosine"](0.55) == pytest.approx(0.5, rel=1e-12)  # half of the fall
+    assert SCHEDULES["cosine"](0.65) == pytest.approx(0.5, rel=1e-12)  # half of the fall
     assert SCHEDULES["cosine"](1.0) == pytest.approx(0.0, abs=1e-15)
 
 
@@ -82,7 +82,7 @@ def test_cosine_ends():
 def test_all_but_step_are_continuous(schedule):
     progress = np.linspace(0, 1, 10_001)
     factors = np.array([SCHEDULES[schedule](p) for p in progress])
-    # the steepest is the warm-up, 1 / 0.1
+    # the steepest is the warm-up, 1 / 0.3
     assert np.abs(np.diff(factors)).max() <= 1e-4 / WARM_UP * (1 + 1e-9)
 
 
