@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import numbers
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,27 +24,31 @@ from autorec_np._validation import (
 from autorec_np.activations import ACTIVATIONS
 from autorec_np.base import Recommender, check_not_empty
 from autorec_np.baselines import BiasBaseline, GlobalMean
+from autorec_np.fold_in import FoldIn
 from autorec_np.kernels import CSR, Array, with_data
 from autorec_np.metrics import rmse
 from autorec_np.network import Network
 from autorec_np.objective import Objective
-from autorec_np.optimizers import SCHEDULES
-from autorec_np.ranking import top_n
-from autorec_np.ratings import Ratings, as_ratings, check_ids
+from autorec_np.optimizers import SCHEDULES, DivergenceError
+from autorec_np.ratings import Ratings, as_ratings
 from autorec_np.regularization import automatic_penalties
 from autorec_np.scoring import OutputMap, Scorer
 from autorec_np.splitting import train_test_split
 from autorec_np.threads import workers
-from autorec_np.training import SOLVERS, EpochMonitor, EpochState, Trainer
+from autorec_np.training import (
+    SOLVERS,
+    EpochCallback,
+    EpochMonitor,
+    InterruptedWarning,
+    Trainer,
+    is_callback,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-RatingsOfOne: TypeAlias = "Mapping[Any, float] | tuple[Any, Any]"
-
-
-class AutoRec(Recommender):
+class AutoRec(FoldIn):
     """Autoencoder for rating prediction (Sedhain, Menon, Sanner and Xie, WWW 2015).
 
     A row r of ratings is reconstructed by h(r) = f(W g(V^T r + mu) + b), (1), and
@@ -106,15 +111,18 @@ class AutoRec(Recommender):
         Epochs or iterations without improvement by `tol` that end the training ("scipy-lbfgs"
         ends at the first).
     warm_start : bool
-        Whether `fit` begins at the weights of the last `fit`; needs the same users and items.
+        Whether `fit` begins at the weights of the last `fit` (and `partial_fit`); needs the same
+        columns: the users in orientation "item", the items in "user". Rows may be new.
     n_jobs : int, optional
         Threads. None: the cores that this process may use. Results do not depend on it.
     dtype : {"float32", "float64"}
-    callbacks : iterable of callable
+    callbacks : iterable of callable, or of objects with ``on_epoch_end``
         Called with a `training.EpochState` after every epoch; training stops where one returns
-        True.
+        something true.
     verbose : bool
-        Whether to log every epoch at level INFO; ``logging.basicConfig(level="INFO")`` shows it.
+        Whether to log every epoch at level INFO, which ``logging.basicConfig(level="INFO")``
+        shows. Where nobody asked for such lines, a terminal shows a bar instead if tqdm is
+        installed (extra `progress`).
     random_state : int, Generator or None
         An int makes runs bit-identical.
 
@@ -152,6 +160,9 @@ class AutoRec(Recommender):
 
     theta_: Array
     codes_: Array
+    network_: Network
+    cold_baseline_: BiasBaseline
+    baseline_: Recommender | None
 
     def __init__(
         self,
@@ -180,7 +191,7 @@ class AutoRec(Recommender):
         warm_start: bool = False,
         n_jobs: int | None = None,
         dtype: str = "float32",
-        callbacks: Iterable[Callable[[EpochState], Any]] = (),
+        callbacks: Iterable[EpochCallback] = (),
         verbose: bool = False,
         random_state: RandomState = None,
     ) -> None:
@@ -218,6 +229,12 @@ class AutoRec(Recommender):
     def fit(self, ratings: Any, validation: Any = None) -> Self:
         """Train on ratings; return the model itself.
 
+        Ctrl-C (or "interrupt" in a notebook) after the first epoch ends the training with a
+        warning, and the model is fitted: with the weights of the lowest validation RMSE where
+        validation ratings are followed, else with those after the last complete epoch. Before, it
+        is the usual KeyboardInterrupt; then, and after any error, the model is as it was.
+        `training.interrupts_end_all` is for several trainings in a row.
+
         Parameters
         ----------
         ratings : Ratings, sparse matrix (users x items), DataFrame or (users, items, ratings)
@@ -230,19 +247,33 @@ class AutoRec(Recommender):
         ValueError, TypeError
             Parameters or ratings that cannot be used.
         DivergenceError
-            The objective stopped being finite.
+            The objective or a weight stopped being finite. Its `model` is fitted with the last
+            good weights.
 
         Warns
         -----
         ConvergenceWarning
             A full-batch solver ended at `max_iter`.
+        InterruptedWarning
+            See above.
         """
         fitted = copy.copy(self)  # so that a fit that fails leaves the last one
-        fitted._fit(ratings, validation, last=self)
+        interrupted = fitted._fit(ratings, validation, last=self)
         vars(self).update(vars(fitted))
+        if interrupted:
+            n, curve = self.n_iter_, self.validation_curve_
+            best = int(np.argmin(curve)) + 1 if curve else n
+            warnings.warn(
+                f"Training interrupted by the user after {n} complete epochs or iterations; the "
+                f"model is fitted with the weights after number {best}"
+                f"{', of the lowest validation RMSE' if curve else ''}.",
+                InterruptedWarning,
+                stacklevel=2,
+            )
         return self
 
-    def _fit(self, ratings: Any, validation: Any, last: AutoRec) -> None:
+    def _fit(self, ratings: Any, validation: Any, last: AutoRec) -> bool:
+        """Fit; return whether Ctrl-C ended the training."""
         self._check_parameters()
         data = as_ratings(ratings, scale=self.rating_scale)
         random_state = check_random_state(self.random_state)
@@ -272,9 +303,10 @@ class AutoRec(Recommender):
             else Objective(network, self.regularization).penalties
         )
         trainer = self._make_trainer(inputs)
+        every_input = inputs if training is data else self._orient(data.matrix)
         with workers(check_n_jobs(self.n_jobs)) as executor:
             threaded = replace(network, executor=executor)
-            monitor = EpochMonitor(
+            with EpochMonitor(
                 trainer.max_iter,
                 self._make_validation(threaded, inputs, held_out),
                 early_stopping=self.early_stopping,
@@ -282,22 +314,39 @@ class AutoRec(Recommender):
                 n_iter_no_change=self.n_iter_no_change,
                 callbacks=self.callbacks,
                 verbose=self.verbose,
-            )
-            result = trainer.run(
-                Objective(threaded, self._mapped_regularization()),
-                theta,
-                inputs,
-                targets,
-                random_state,
-                monitor,
-            )
-            self.theta_ = result.theta if monitor.best_theta is None else monitor.best_theta
-            every_input = inputs if training is data else self._orient(data.matrix)
-            self.codes_ = threaded.encode(self.theta_, every_input)
-        self.loss_curve_ = result.values
+            ) as monitor:
+                try:
+                    trainer.run(
+                        Objective(threaded, self._mapped_regularization()),
+                        theta,  # holds the last good weights from here on
+                        inputs,
+                        targets,
+                        random_state,
+                        monitor,
+                    )
+                except (KeyboardInterrupt, DivergenceError) as error:
+                    if monitor.n_complete == 0:
+                        raise
+                    self._conclude(threaded, theta, every_input, monitor, keep_best=True)
+                    if isinstance(error, KeyboardInterrupt):
+                        return True
+                    error.model = self
+                    raise
+                self._conclude(threaded, theta, every_input, monitor, self.early_stopping)
+        return False
+
+    def _conclude(
+        self, network: Network, theta: Array, inputs: CSR, monitor: EpochMonitor, keep_best: bool
+    ) -> None:
+        """Remember what a run has learned, and its curves."""
+        self.theta_ = theta
+        if keep_best and monitor.best_theta is not None:
+            self.theta_ = monitor.best_theta
+        self.codes_ = network.encode(self.theta_, inputs)
+        self.n_iter_ = monitor.n_complete
+        self.loss_curve_ = monitor.values[: self.n_iter_]
         self.validation_curve_ = monitor.curve
-        self.n_iter_ = len(result.values)
-        self.n_evaluations_ = result.n_evaluations
+        self.n_evaluations_ = monitor.n_evaluations
 
     def _check_parameters(self) -> None:
         choices: dict[str, Iterable[str | None]] = {
@@ -335,10 +384,11 @@ class AutoRec(Recommender):
         for name in ("tied", "nesterovs_momentum", "early_stopping", "warm_start", "verbose"):
             if not isinstance(getattr(self, name), (bool, np.bool_)):
                 raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}.")
-        if not (isinstance(self.callbacks, Iterable) and all(map(callable, self.callbacks))):
+        if not (isinstance(self.callbacks, Iterable) and all(map(is_callback, self.callbacks))):
             raise TypeError(
-                f"callbacks must be a sequence of callables, each taking an EpochState, got "
-                f"{self.callbacks!r}; pass [callback] for one."
+                f"callbacks must be a sequence of callables, each taking an EpochState, or of "
+                f"objects with on_epoch_end(state), got {self.callbacks!r}; pass [callback] for "
+                f"one."
             )
         optional = ("corruption", "learning_rate_init", "max_iter")
         for name, maximum, inclusive in (
@@ -377,7 +427,7 @@ class AutoRec(Recommender):
         oriented: CSR = matrix.T.tocsr() if self.orientation_ == "item" else matrix
         return with_data(oriented, oriented.data.astype(self.dtype))
 
-    def _rows_and_columns(self, users: Array, items: Array) -> tuple[Array, Array]:
+    def _rows_and_columns(self, users: Any, items: Any) -> tuple[Any, Any]:
         return (items, users) if self.orientation_ == "item" else (users, items)
 
     def _initial_theta(
@@ -389,12 +439,13 @@ class AutoRec(Recommender):
             if not (
                 last.orientation_ == self.orientation_
                 and last.network_.layout.shapes == layout.shapes
-                and np.array_equal(last.ratings_.user_ids, self.ratings_.user_ids)
-                and np.array_equal(last.ratings_.item_ids, self.ratings_.item_ids)
+                and np.array_equal(last._column_ids(), self._column_ids())
             ):
+                columns = "users" if self.orientation_ == "item" else "items"
                 raise ValueError(
-                    "warm_start=True needs the orientation, users, items and layer sizes of the "
-                    "last fit, but they differ; use warm_start=False to train anew."
+                    f"warm_start=True needs the orientation, {columns} and layer sizes of the last "
+                    f"fit, but they differ; call partial_fit with the ratings of new {columns} "
+                    f"first, or use warm_start=False to train anew."
                 )
             return last.theta_.astype(self.dtype)
         theta = layout.initialize(random_state, self.dtype)
@@ -402,12 +453,16 @@ class AutoRec(Recommender):
             layout.views(theta)["decoder.bias"][...] = targets.data.mean(dtype=np.float64)
         return theta
 
+    def _column_ids(self) -> Array:
+        by_item = self.orientation_ == "item"
+        return self.ratings_.user_ids if by_item else self.ratings_.item_ids
+
     def _fit_baselines(self, training: Ratings) -> None:
         self.cold_baseline_ = BiasBaseline().fit(training)
         kind = self.baseline
         if kind == "auto":
             kind = "bias" if ACTIVATIONS[self.output_activation].covers_the_line else None
-        self.baseline_: Recommender | None = None
+        self.baseline_ = None
         if kind == "bias":
             self.baseline_ = self.cold_baseline_
         elif kind == "mean":
@@ -540,101 +595,3 @@ class AutoRec(Recommender):
         if ids is None:
             return np.array(self.codes_)
         return np.asarray(self.codes_[self._look_up(self.orientation_, ids)])
-
-    def predict_new(self, ratings: RatingsOfOne, items: npt.ArrayLike | None = None) -> Array:
-        """Predict for a user who was not in training, from this user's ratings.
-
-        In orientation "user" by one forward pass; in "item", where a user is a column, by the
-        exact minimizer of (2) over this column's decoder weights and bias with the codes frozen
-        (see `scoring.fit_column`). That bias is not penalized, so with fewer than about ten
-        ratings it follows them too closely: there the bias baseline is the better guess.
-
-        Parameters
-        ----------
-        ratings : mapping of item id to rating, or (item ids, ratings)
-            At least one, of known items.
-        items : array_like, (n,), optional
-            Item ids. None: all, in the order of ``ratings_.item_ids``.
-
-        Returns
-        -------
-        ndarray of float64, (n,)
-            Clipped to `rating_scale_`.
-
-        Raises
-        ------
-        ValueError
-            No ratings, an unknown or repeated item, a rating not finite or outside the scale.
-        """
-        new_user = self._new_user(ratings)
-        asked = np.arange(self.ratings_.n_items) if items is None else self._look_up("item", items)
-        if self.cold == "raise":
-            self._refuse_cold(self.item_counts_[asked] == 0)
-        return np.asarray(np.clip(self._score_new(*new_user)[asked], *self.rating_scale_))
-
-    def recommend_new(
-        self,
-        ratings: RatingsOfOne,
-        n: int = 10,
-        exclude_seen: bool = True,
-    ) -> tuple[Array, Array]:
-        """Recommend to a user who was not in training, from this user's ratings.
-
-        `ratings` as in :meth:`predict_new`, the rest as in :meth:`recommend`.
-
-        Returns
-        -------
-        ids : ndarray of object, (n,)
-        scores : ndarray of float64, (n,)
-        """
-        n = check_integer("n", n, minimum=1)
-        positions, values = self._new_user(ratings)
-        scores = self._score_new(positions, values)
-        if exclude_seen:
-            scores[positions] = -np.inf
-        ids, best_scores = self._with_ids(*top_n(scores[np.newaxis], n), n)
-        return ids[0], best_scores[0]
-
-    def _new_user(self, ratings: RatingsOfOne) -> tuple[Array, Array]:
-        """Return the item positions and ratings of a new user."""
-        self._check_fitted()
-        if isinstance(ratings, Mapping):
-            ratings = list(ratings.keys()), list(ratings.values())
-        if not (isinstance(ratings, tuple) and len(ratings) == 2):
-            raise TypeError(
-                f"the ratings of a new user must be a mapping {{item id: rating}} or a pair (item "
-                f"ids, ratings), got {type(ratings).__name__}."
-            )
-        ids = check_ids(ratings[0], "item ids")
-        low, high = self.rating_scale_
-        _, ids, values = as_ratings(
-            (np.zeros(len(ids), np.int64), ids, ratings[1]),
-            scale=(low, high) if low < high else None,
-        ).triples()
-        return self._look_up("item", ids), values.astype(np.float64)
-
-    def _score_new(self, items: Array, values: Array) -> Array:
-        """Return unclipped scores (n_items,) for a new user."""
-        mean, _, item_biases = self.cold_baseline_.biases_
-        residuals = values - mean - item_biases[items]
-        user_bias = residuals.sum() / (len(items) + self.cold_baseline_.regularization)  # (19)
-        bias_scores: Array = mean + item_biases + user_bias
-        if isinstance(self.baseline_, BiasBaseline):
-            base = bias_scores
-        else:
-            base = np.full(len(bias_scores), 0.0 if self.baseline_ is None else mean)
-        if self.orientation_ == "user":
-            scores = base + self._scorer().new_row(items, values)
-        else:
-            # tied weights carry both penalties
-            block = self.network_.layout.aliases.get("decoder.weight", "decoder.weight")
-            penalties = Objective(self.network_, self.regularization_).penalties
-            scores = base + self._scorer().new_column(
-                items, values - base[items], penalties.get(block, 0.0)
-            )
-        cold = self.item_counts_ == 0
-        if self.cold == "baseline":
-            scores[cold] = bias_scores[cold]
-        else:
-            scores[cold] = -np.inf if self.cold == "raise" else self.cold
-        return scores

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
 
+from autorec_np import frames
 from autorec_np._validation import check_integer
 from autorec_np.metrics import rmse
 from autorec_np.ranking import top_n
 
 if TYPE_CHECKING:
+    from pandas import DataFrame, Index, Series
     from typing_extensions import Self
 
     from autorec_np.ratings import Ratings
@@ -91,30 +94,48 @@ class Recommender(ABC):
     def _score_all_items(self, users: Array) -> Array:
         """Return unclipped scores (len(users), n_items) of positions."""
 
-    def predict(self, users: npt.ArrayLike, items: npt.ArrayLike) -> Array:
+    @overload
+    def predict(self, users: DataFrame) -> Series[Any]: ...
+    @overload
+    def predict(self, users: npt.ArrayLike, items: npt.ArrayLike) -> Array: ...
+    def predict(self, users: Any, items: Any = None) -> Any:
         """Predict the rating of each pair.
 
         Parameters
         ----------
         users, items : array_like, (n,)
-            Ids (indices where the model was fitted on a sparse matrix). An unknown id makes the
-            pair cold.
+            Ids (indices where the model was fitted on a sparse matrix), paired by place: the index
+            of a Series is not looked at. An unknown id makes the pair cold.
+            Or a DataFrame alone, with columns named user and item (or a well-known variant, see
+            `ratings.as_ratings`), or with these two first.
 
         Returns
         -------
         ndarray of float64, (n,)
-            Clipped to `rating_scale_`.
+            Clipped to `rating_scale_`. For a DataFrame a Series named "prediction" with the
+            frame's index, so that ``frame["prediction"] = model.predict(frame)`` is right.
 
         Raises
         ------
         IndexError
             An index out of range (models fitted on a sparse matrix).
         TypeError
-            Strings where the training ratings' ids are integers, or vice versa.
+            Strings where the training ratings' ids are integers, or vice versa; no items.
         ValueError
-            Arrays of different lengths.
+            Arrays of different lengths, a frame without the two columns.
         """
-        return np.clip(self._score_pairs(*self._positions(users, items)), *self.rating_scale_)
+        frame = None
+        if items is None:
+            if not frames.is_frame(users):
+                raise TypeError(
+                    f"predict needs users and items, or one DataFrame with these columns, got one "
+                    f"{type(users).__name__}; call predict(users, items)."
+                )
+            frame = users
+            users, items = frames.id_columns(frame, "user", "item")
+        scores = self._score_pairs(*self._positions(users, items))
+        predicted = np.clip(scores, *self.rating_scale_)
+        return predicted if frame is None else frames.predictions(predicted, frame)
 
     def score(self, users: npt.ArrayLike, items: npt.ArrayLike, ratings: npt.ArrayLike) -> float:
         """Return the negative RMSE of the predictions: greater is better."""
@@ -124,19 +145,55 @@ class Recommender(ABC):
         """Return (bool, (n,)) whether a pair's user or item has no training rating."""
         return self._is_cold(*self._positions(users, items))
 
+    def cold_users(self, users: npt.ArrayLike) -> Array:
+        """Return (bool, (m,)) whether a user has no training rating."""
+        return np.asarray(self._counts("user")[self._look_up("user", users, known=False)] == 0)
+
+    @overload
     def recommend(
-        self, users: npt.ArrayLike, n: int = 10, exclude_seen: bool = True
-    ) -> tuple[Array, Array]:
+        self,
+        users: DataFrame | Series[Any] | Index[Any],
+        n: int = 10,
+        exclude_seen: bool = True,
+        *,
+        candidates: npt.ArrayLike | None = None,
+        exclude: npt.ArrayLike | None = None,
+    ) -> DataFrame: ...
+    @overload
+    def recommend(
+        self,
+        users: npt.ArrayLike,
+        n: int = 10,
+        exclude_seen: bool = True,
+        *,
+        candidates: npt.ArrayLike | None = None,
+        exclude: npt.ArrayLike | None = None,
+    ) -> tuple[Array, Array]: ...
+    def recommend(
+        self,
+        users: Any,
+        n: int = 10,
+        exclude_seen: bool = True,
+        *,
+        candidates: npt.ArrayLike | None = None,
+        exclude: npt.ArrayLike | None = None,
+    ) -> Any:
         """Return the items with the highest scores for each user, in bounded memory.
 
         Parameters
         ----------
         users : array_like, (m,)
-            Ids (indices where the model was fitted on a sparse matrix).
+            Ids (indices where the model was fitted on a sparse matrix). One without training
+            ratings is answered as `cold` says, see `cold_users`. Of a DataFrame, the column named
+            user (or a well-known variant), else the first.
         n : int
             Items for each user.
         exclude_seen : bool
             Whether to leave out the items that the user rated in training.
+        candidates : array_like, optional
+            Item ids: no others are recommended.
+        exclude : array_like, optional
+            Item ids that are not recommended to anybody; unknown ones may be among them.
 
         Returns
         -------
@@ -145,34 +202,59 @@ class Recommender(ABC):
         scores : ndarray of float64, (m, n)
             Unclipped (clipped, the best would be tied at the top of the scale); -inf for None.
 
+        For a DataFrame, Series or Index instead one DataFrame with columns user (of the dtype
+        that came in), item, rank (from 1), score and cold (see `cold_pairs`), and no row where no
+        item is left. Each distinct user is answered once, in the order of first appearance.
+
         Raises
         ------
         ValueError
-            An unknown id.
+            An unknown user or candidate.
         IndexError
             An index out of range (models fitted on a sparse matrix).
+        TypeError
+            Strings where the training ratings' ids are integers, or vice versa.
         """
         n = check_integer("n", n, minimum=1)
+        framed = frames.is_pandas(users)
+        if frames.is_frame(users):
+            (users,) = frames.id_columns(users, "user")
         positions = self._look_up("user", users)
+        if framed:
+            users, positions = frames.first_of_each(users, positions)
+        left_out = self._left_out("item", candidates, exclude)
         best = np.empty((len(positions), min(n, self.ratings_.n_items)), np.int64)
         best_scores = np.empty(best.shape)
-        chunk = max(1, SCORES_PER_CHUNK // self.ratings_.n_items)
-        for start in range(0, len(positions), chunk):
-            rows = slice(start, start + chunk)
+        for rows in chunks(len(positions), self.ratings_.n_items):
             block = self._score_all_items(positions[rows])
+            block[:, left_out] = -np.inf
             seen = self.ratings_.matrix[positions[rows]] if exclude_seen else None
             best[rows], best_scores[rows] = top_n(block, n, seen)
-        return self._with_ids(best, best_scores, n)
+        known = self.ratings_.item_ids
+        if not framed:
+            return padded(best, best_scores, known, n)
+        cold = self._counts("user")[positions] == 0, self.item_counts_ == 0
+        return frames.recommendations(("user", "item"), users, known, best, best_scores, cold)
 
-    def _with_ids(self, best: Array, best_scores: Array, n: int) -> tuple[Array, Array]:
-        """Translate ranked columns into ids, padded to n with None and -inf."""
-        ids = np.full((len(best), n), None, dtype=object)
-        scores = np.full((len(best), n), -np.inf)
-        width = best.shape[1]
-        scores[:, :width] = best_scores
-        found = np.isfinite(best_scores)
-        ids[:, :width][found] = self.ratings_.item_ids[best[found]].astype(object)
-        return ids, scores
+    def _left_out(
+        self, axis: str, candidates: npt.ArrayLike | None, exclude: npt.ArrayLike | None
+    ) -> Array:
+        """Return the positions of the items (or users) that may not be recommended."""
+        allowed = np.full(self._n_ids(axis), candidates is None)
+        if candidates is not None:
+            allowed[self._look_up(axis, candidates)] = True
+        if exclude is not None:
+            excluded = self._look_up(axis, exclude, known=False)
+            allowed[excluded[excluded >= 0]] = False
+        return np.flatnonzero(~allowed)
+
+    def _n_ids(self, axis: str) -> int:
+        return self.ratings_.n_users if axis == "user" else self.ratings_.n_items
+
+    def _counts(self, axis: str) -> Array:
+        """Return the training ratings of each user or item; position -1, unknown, reads a 0."""
+        self._check_fitted()
+        return np.append(self.user_counts_ if axis == "user" else self.item_counts_, 0)
 
     def _remember(self, ratings: Ratings, trained_on: Ratings, indexed: bool) -> None:
         """Store what a fitted model needs; `indexed`: ids are indices of a sparse matrix."""
@@ -207,19 +289,35 @@ class Recommender(ABC):
         if len(unknown) and (known or self._indexed):
             example = np.asarray(ids, dtype=object)[unknown[0]]
             if self._indexed:
-                last = (ratings.n_users if by_user else ratings.n_items) - 1
+                last = self._n_ids(axis) - 1
                 raise IndexError(
                     f"{axis} index {example} is out of range: the model was fitted on a sparse "
                     f"matrix, so {axis}s are the indices 0 to {last}."
                 )
             raise ValueError(
                 f"{len(unknown)} of {len(positions)} {axis} ids are not in the training ratings, "
-                f"for example {example!r}; leave them out (for a new user call predict_new or "
-                f"recommend_new with their ratings)."
+                f"for example {example!r}; leave them out (for a new {axis} call predict_new or "
+                f"recommend_new with its ratings, or fit with them)."
             )
         return positions
 
     def _is_cold(self, users: Array, items: Array) -> Array:
-        counted_users = np.append(self.user_counts_, 0)  # position -1 reads the 0
-        counted_items = np.append(self.item_counts_, 0)
-        return np.asarray((counted_users[users] == 0) | (counted_items[items] == 0))
+        return np.asarray((self._counts("user")[users] == 0) | (self._counts("item")[items] == 0))
+
+
+def chunks(n_rows: int, n_columns: int) -> Iterator[slice]:
+    """Yield slices of rows that have at most SCORES_PER_CHUNK scores together."""
+    chunk = max(1, SCORES_PER_CHUNK // n_columns)
+    for start in range(0, n_rows, chunk):
+        yield slice(start, start + chunk)
+
+
+def padded(best: Array, best_scores: Array, ids: Array, n: int) -> tuple[Array, Array]:
+    """Translate ranked positions into ids, padded to n with None and -inf."""
+    found_ids = np.full((len(best), n), None, dtype=object)
+    scores = np.full((len(best), n), -np.inf)
+    width = best.shape[1]
+    scores[:, :width] = best_scores
+    found = best_scores > -np.inf
+    found_ids[:, :width][found] = ids[best[found]].astype(object)
+    return found_ids, scores

@@ -32,11 +32,27 @@ PAIRS_PER_BLOCK = 131_072  # elements of each vector of L-BFGS's pairs in one ta
 ELEMENTS_PER_RUN = 1_024  # of an inner product, summed in the vectors' own dtype
 SUFFICIENT_DECREASE, CURVATURE = 1e-4, 0.9  # of the strong Wolfe conditions
 LONGEST_GROWTH = 10.0  # of a step along a line, from trial to trial while bracketing
-WARM_UP = 0.1  # part of all steps in which "cosine" climbs to the full rate
+WARM_UP = 0.3  # part of all steps in which "cosine" climbs to the full rate
+LONG_STEPS = (
+    "the steps are too long: lower learning_rate_init, or check the ratings for extreme values"
+)
+BAD_START = "check the weights at the start and the ratings for extreme values"
 
 
 class DivergenceError(ArithmeticError):
-    """The objective became infinite or not a number."""
+    """The objective or a weight became infinite or not a number.
+
+    Attributes
+    ----------
+    epoch : int
+        The last epoch or iteration that ended well; 0: none.
+    model : AutoRec or None
+        Fitted with the weights after that epoch, or those of the lowest validation RMSE where that
+        is followed; None where no epoch ended well, and from the solvers of this file.
+    """
+
+    epoch: int = 0
+    model: Any = None
 
 
 @dataclass(frozen=True)
@@ -53,12 +69,15 @@ class Iteration:
         The objective; for minibatches the sum of the blocks' values as they were visited.
     learning_rate : float
         Of the last step; nan for L-BFGS.
+    n_evaluations : int
+        So far; see `Minimum`.
     """
 
     number: int
     theta: Array
     value: float
     learning_rate: float
+    n_evaluations: int
 
 
 Callback: TypeAlias = Callable[[Iteration], bool]
@@ -290,7 +309,7 @@ def minimize_stochastic(
             step += 1
         check_finite(total, "the objective", f"iteration {epoch}")
         values.append(total)
-        if callback is not None and callback(Iteration(epoch, theta, total, rate)):
+        if callback is not None and callback(Iteration(epoch, theta, total, rate, step)):
             message = STOPPED
             break
         if plateau.reached(total):
@@ -318,13 +337,10 @@ def _minimum(theta: Array, values: list[float], n_evaluations: int, message: str
     return Minimum(theta, values, n_evaluations, converged, message == LIMIT, message)
 
 
-def check_finite(value: float, what: str, when: str) -> None:
+def check_finite(value: float, what: str, when: str, advice: str = LONG_STEPS) -> None:
     """Raise DivergenceError unless the value is finite."""
     if not math.isfinite(value):
-        raise DivergenceError(
-            f"{what} became {value} in {when}; the steps are too long: lower learning_rate_init, "
-            f"or check the ratings for extreme values."
-        )
+        raise DivergenceError(f"{what} became {value} in {when}; {advice}.")
 
 
 def minimize_lbfgs(
@@ -369,7 +385,7 @@ def minimize_lbfgs(
     """
     theta = theta.copy()
     value, gradient = fun(theta)
-    check_finite(value, "the objective", "iteration 0")
+    check_finite(value, "the objective", "iteration 0", BAD_START)
     n_evaluations = 1
     pairs = _Pairs(theta, memory, executor)
     values: list[float] = []
@@ -402,7 +418,8 @@ def minimize_lbfgs(
             pairs.add((point, theta), (next_gradient, gradient))
         theta, value, gradient = point, found.value, next_gradient
         values.append(value)
-        if callback is not None and callback(Iteration(iteration, theta, value, math.nan)):
+        state = Iteration(iteration, theta, value, math.nan, n_evaluations)
+        if callback is not None and callback(state):
             message = STOPPED
             break
         if plateau.reached(value):
@@ -519,16 +536,20 @@ def minimize_scipy_lbfgs(
     from scipy.optimize import OptimizeResult, minimize
 
     values: list[float] = []
+    n_evaluations = 0
 
     def in_float64(point: Array) -> tuple[float, Array]:
+        nonlocal n_evaluations
+        n_evaluations += 1
         value, gradient = fun(point.astype(theta.dtype))
-        check_finite(value, "the objective", f"iteration {len(values) + 1}")
+        check_finite(value, "the objective", f"iteration {len(values) + 1}", BAD_START)
         return value, gradient.astype(np.float64)
 
     def report(intermediate_result: OptimizeResult) -> None:
         values.append(float(intermediate_result.fun))
         point = intermediate_result.x.astype(theta.dtype)
-        if callback is not None and callback(Iteration(len(values), point, values[-1], math.nan)):
+        state = Iteration(len(values), point, values[-1], math.nan, n_evaluations)
+        if callback is not None and callback(state):
             raise StopIteration
 
     result = minimize(
@@ -586,7 +607,7 @@ def learning_rate_at(schedule: str, initial: float, step: int, n_steps: int) -> 
     schedule : {"constant", "step", "exponential", "cosine"}
         "step": times 0.1 after half and again after three quarters of the steps;
         "exponential": falls evenly in the logarithm to 1 % of the initial rate;
-        "cosine": climbs linearly from 0 in the first 10 %, then falls along half a cosine to 0.
+        "cosine": climbs linearly from 0 in the first 30 %, then falls along half a cosine to 0.
     initial : float
         The full rate.
     step : int

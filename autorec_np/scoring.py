@@ -5,17 +5,18 @@ A new column has no decoder weights yet: `fit_column` finds them with the codes 
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from scipy import sparse
 
 from autorec_np.activations import ACTIVATIONS
-from autorec_np.kernels import Array
+from autorec_np.kernels import CSR, Array, with_data
 from autorec_np.network import Network
 from autorec_np.optimizers import minimize_lbfgs
 
 MAX_ITER, TOLERANCE = 500, 1e-10  # of a new column without a closed form
+SMALLEST_PENALTY = 1e-12  # of the trace: below it, least squares of least norm
 PAIRS_PER_CHUNK = 16_384  # pairs whose codes are gathered at once
 
 
@@ -74,29 +75,36 @@ class Scorer(NamedTuple):
         weight, bias = self._decoder()
         return self._to_ratings(weight[columns] @ self.codes.T + bias[columns, np.newaxis])
 
-    def new_row(self, columns: Array, ratings: Array) -> Array:
-        """Return the scores (n_columns,) of a new row, with `ratings` (n,) at `columns`, by (1)."""
-        row = sparse.csr_array(
-            (ratings.astype(self.theta.dtype), columns, [0, len(columns)]),
-            shape=(1, self.network.n_columns),
-        )
-        row.sort_indices()
+    def new_rows(self, inputs: CSR) -> Array:
+        """Return the scores (m, n_columns) of new rows of ratings (m, n_columns), by (1)."""
         weight, bias = self._decoder()
-        return self._to_ratings(weight @ self.network.encode(self.theta, row)[0] + bias)
+        inputs = with_data(inputs, inputs.data.astype(self.theta.dtype))
+        return self._to_ratings(self.network.encode(self.theta, inputs) @ weight.T + bias)
 
-    def new_column(self, rows: Array, targets: Array, penalty: float) -> Array:
-        """Return the scores (n_rows,) of a new column, fitted to `targets` (n,) at `rows`.
+    def new_columns(self, targets: CSR, penalty: float) -> Array:
+        """Return the scores (m, n_rows) of new columns, fitted to `targets` (m, n_rows)."""
+        weights, biases = self.fit_columns(targets, penalty)
+        activity = weights.astype(self.codes.dtype) @ self.codes.T
+        return self._to_ratings(activity + biases[:, np.newaxis])
 
-        `penalty` is lambda of its decoder weight; all in rating units. See `fit_column`.
+    def fit_columns(self, targets: CSR, penalty: float) -> tuple[Array, Array]:
+        """Return decoder weights (m, k) and biases (m,) of columns, each by `fit_column`.
+
+        A row of `targets` (m, n_rows) holds what one column is to be, `penalty` is lambda of its
+        decoder weight; both in rating units. A column without targets gets zeros.
         """
         factor, offset = self.output_map
-        weight, bias = fit_column(
-            self.codes[rows],
-            factor * targets + offset,
-            factor**2 * penalty,
-            self.network.output_activation,
-        )
-        return self._to_ratings(self.codes @ weight + bias)
+        weights = np.zeros((targets.shape[0], self.codes.shape[1]))
+        biases = np.zeros(len(weights))
+        for column, (start, stop) in enumerate(pairwise(targets.indptr)):
+            if start < stop:
+                weights[column], biases[column] = fit_column(
+                    self.codes[targets.indices[start:stop]],
+                    factor * targets.data[start:stop] + offset,
+                    factor**2 * penalty,
+                    self.network.output_activation,
+                )
+        return weights, biases
 
     def _decoder(self) -> tuple[Array, Array]:
         views = self.network.layout.views(self.theta)
@@ -125,6 +133,9 @@ def fit_column(
 
         w = Hc^T a,   (Hc Hc^T + penalty / 2 I) a = t - mean(t),   b = mean(t) - mean(h) . w
 
+    With more targets than codes, the primal (Hc^T Hc + penalty / 2 I) w = Hc^T (t - mean(t)) is
+    the smaller system of the two.
+
     Parameters
     ----------
     codes : ndarray, (n, k)
@@ -148,12 +159,17 @@ def fit_column(
 
 def _ridge(codes: Array, targets: Array, penalty: float) -> tuple[Array, float]:
     mean_code, mean_target = codes.mean(axis=0), float(targets.mean())
-    centered = codes - mean_code
-    gram = centered @ centered.T
-    gram[np.diag_indices_from(gram)] += penalty / 2
-    # lstsq and not solve: without a penalty the centered Gram matrix is singular
-    dual = np.linalg.lstsq(gram, targets - mean_target, rcond=None)[0]
-    weight = centered.T @ dual
+    centered, residuals = codes - mean_code, targets - mean_target
+    n, k = centered.shape
+    gram = centered @ centered.T if n <= k else centered.T @ centered
+    if penalty / 2 > SMALLEST_PENALTY * gram.trace():
+        gram[np.diag_indices_from(gram)] += penalty / 2
+        if n <= k:
+            weight = centered.T @ np.linalg.solve(gram, residuals)
+        else:
+            weight = np.linalg.solve(gram, centered.T @ residuals)
+    else:  # the Gram matrix may be singular
+        weight = np.linalg.lstsq(centered, residuals, rcond=None)[0]
     return weight, mean_target - float(mean_code @ weight)
 
 

@@ -33,7 +33,7 @@ def workers(n_jobs: int) -> Iterator[Executor | None]:
 def single_threaded_blas() -> Iterator[None]:
     """Hold BLAS to one thread; without threadpoolctl nothing is changed."""
     try:
-        import threadpoolctl  # type: ignore[import-untyped]
+        import threadpoolctl
     except ImportError:
         yield
         return

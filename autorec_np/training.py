@@ -7,8 +7,9 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from autorec_np.optimizers import (
     SGD,
     Adam,
     Callback,
+    DivergenceError,
     Iteration,
     Minimum,
     Receive,
@@ -30,6 +32,7 @@ from autorec_np.optimizers import (
     minimize_stochastic,
 )
 from autorec_np.parameters import ParameterLayout
+from autorec_np.progress import progress_bar
 from autorec_np.tiling import Tiled, Tiling, by_activity, reordered
 
 ENTRIES_PER_BLOCK = 2**20  # of a full batch: rows that are worked on at once
@@ -39,6 +42,29 @@ logger = logging.getLogger(__name__)
 
 class ConvergenceWarning(UserWarning):
     """A full-batch solver reached its limit of iterations before it converged."""
+
+
+class InterruptedWarning(UserWarning):
+    """Ctrl-C ended a training, and the model has what was learned until then."""
+
+
+@contextmanager
+def interrupts_end_all() -> Iterator[None]:
+    """Let Ctrl-C in a `fit` end what is around it too: for several trainings in a row.
+
+    The model that was in training keeps what it has learned.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        In place of `InterruptedWarning`.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", InterruptedWarning)
+        try:
+            yield
+        except InterruptedWarning:
+            raise KeyboardInterrupt from None
 
 
 @dataclass(frozen=True)
@@ -88,7 +114,7 @@ class EpochState:
     learning_rate : float
         Of the last step; nan for L-BFGS.
     theta : ndarray
-        The parameters now; copy what is to be kept.
+        The parameters now, read-only; the next epoch overwrites them, so copy what is to be kept.
     """
 
     epoch: int
@@ -100,8 +126,29 @@ class EpochState:
     theta: Array
 
 
+class EpochObserver(Protocol):
+    """A callback that is an object."""
+
+    def on_epoch_end(self, state: EpochState, /) -> Any:
+        """Is called after each epoch; training stops where it returns something true."""
+
+
+EpochCallback: TypeAlias = "Callable[[EpochState], Any] | EpochObserver"
+
+
+def is_callback(value: Any) -> bool:
+    """Return whether `EpochMonitor` can call the value."""
+    return callable(_as_function(value))
+
+
+def _as_function(callback: Any) -> Any:
+    return getattr(callback, "on_epoch_end", callback)
+
+
 class EpochMonitor:
-    """Follows a run: validation curve, best weights, early stopping, callbacks, log lines.
+    """Follows a run: curves, best weights, early stopping, callbacks, log lines or a bar.
+
+    A context manager, whose end closes the bar.
 
     Parameters
     ----------
@@ -110,6 +157,15 @@ class EpochMonitor:
         theta -> RMSE on the validation ratings.
     early_stopping, tol, n_iter_no_change, callbacks, verbose
         As in `AutoRec`.
+
+    Attributes
+    ----------
+    values, curve : list of float
+        The objective, and the validation RMSE (if there is one), after each epoch.
+    best_theta : ndarray or None
+        The weights of the lowest validation RMSE.
+    n_evaluations : int
+        See `optimizers.Minimum`.
     """
 
     def __init__(
@@ -120,22 +176,50 @@ class EpochMonitor:
         early_stopping: bool,
         tol: float,
         n_iter_no_change: int,
-        callbacks: Iterable[Callable[[EpochState], Any]],
+        callbacks: Iterable[EpochCallback],
         verbose: bool,
     ) -> None:
         self.n_epochs, self.validate = n_epochs, validate
         self.early_stopping, self.tol, self.patience = early_stopping, tol, n_iter_no_change
-        self.callbacks, self.verbose = tuple(callbacks), verbose
-        self.reads_theta = validate is not None or bool(self.callbacks)
+        self.callbacks = [_as_function(callback) for callback in callbacks]
+        self.verbose = verbose
+        self.values: list[float] = []
         self.curve: list[float] = []
         self.best_theta: Array | None = None
+        self.n_evaluations = 0
         self._best, self._waited = math.inf, 0
+        # lines that somebody asked to see would tear the bar
+        shows_bar = verbose and not logger.isEnabledFor(logging.INFO)
+        self._bar = progress_bar(n_epochs) if shows_bar else None
         self._started = time.perf_counter()
 
+    def __enter__(self) -> EpochMonitor:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    @property
+    def n_complete(self) -> int:
+        """Epochs that have ended, with their validation if there is one."""
+        return len(self.values if self.validate is None else self.curve)
+
+    def record(self, iteration: Iteration) -> None:
+        """Take note of an epoch, before it is validated."""
+        self.values.append(iteration.value)
+        self.n_evaluations = iteration.n_evaluations
+
     def __call__(self, iteration: Iteration) -> bool:
-        rmse = None
-        if self.validate is not None and np.isfinite(iteration.theta).all():
+        """Follow one epoch, after `record`; return whether to stop."""
+        rmse, improved = None, False
+        if self.validate is not None:
             rmse = self.validate(iteration.theta)
+            improved = rmse < self._best
+            self._waited = 0 if rmse < self._best - self.tol else self._waited + 1
+            if improved:
+                self._best, self.best_theta = rmse, iteration.theta.copy()
+            self.curve.append(rmse)
         state = EpochState(
             iteration.number,
             self.n_epochs,
@@ -154,16 +238,14 @@ class EpochMonitor:
                 "none" if rmse is None else f"{rmse:.4f}",
                 state.seconds,
             )
+        if self._bar is not None:
+            shown = {"objective": f"{state.value:.6g}"}
+            if rmse is not None:
+                shown["validation RMSE"] = f"{rmse:.4f}"
+            self._bar.set_postfix(shown, refresh=False)
+            self._bar.update()
         answers = [bool(callback(state)) for callback in self.callbacks]
-        stop = any(answers)
-        if rmse is not None:
-            self.curve.append(rmse)
-            if self.early_stopping:
-                self._waited = 0 if rmse < self._best - self.tol else self._waited + 1
-                if rmse < self._best:
-                    self._best, self.best_theta = rmse, state.theta.copy()
-                stop |= self._waited >= self.patience
-        return stop
+        return any(answers) or (self.early_stopping and self._waited >= self.patience)
 
 
 class Batch(NamedTuple):
@@ -200,33 +282,63 @@ class Trainer:
         random_state: np.random.Generator,
         monitor: EpochMonitor,
     ) -> Minimum:
-        """Minimize the objective over all rows from theta; see `optimizers.Minimum`.
+        """Minimize the objective over all rows; see `optimizers.Minimum`.
+
+        Parameters
+        ----------
+        objective : Objective
+        theta : ndarray
+            Start; overwritten after each epoch, so that it holds the last good weights whatever
+            ends the run.
+        inputs, targets : CSR
+        random_state : Generator
+        monitor : EpochMonitor
+
+        Raises
+        ------
+        DivergenceError
+            In the epoch in which the objective or a weight is not finite.
 
         Warns
         -----
         ConvergenceWarning
             If a full-batch solver ends at its limit of iterations.
         """
-        rows, columns = by_activity(targets)  # what a tiling needs, undone at the end
+        rows, columns = by_activity(targets)  # what a tiling needs, undone after each epoch
         inputs, targets = (reordered(matrix, rows, columns) for matrix in (inputs, targets))
-        layout = objective.network.layout
+        layout, restoring = objective.network.layout, np.argsort(columns)
+        last_good = theta.view()
+        last_good.flags.writeable = False
 
         def report(iteration: Iteration) -> bool:
-            if monitor.reads_theta:
-                restored = _with_columns(layout, iteration.theta, np.argsort(columns))
-                iteration = replace(iteration, theta=restored)
-            return monitor(iteration)
+            weights = iteration.theta
+            for extreme in (weights.min(), weights.max()):  # both are NaN if one weight is
+                check_finite(float(extreme), "a weight", f"iteration {iteration.number}")
+            monitor.record(iteration)
+            try:
+                _take_columns(layout, weights, restoring, out=theta)
+            except KeyboardInterrupt:  # it may have come between two blocks
+                _take_columns(layout, weights, restoring, out=theta)
+                raise
+            return monitor(replace(iteration, theta=last_good))
 
-        theta = _with_columns(layout, theta, columns)
-        if SOLVERS[self.solver].full_batch:
-            result = self._run_full_batch(objective, theta, inputs, targets, report)
-        else:
-            batches = self._batches(objective, inputs, targets, random_state)
-            result = self._run_steps(objective, theta, batches, targets.shape[0], report)
-        check_finite(float(np.abs(result.theta).max()), "a weight", "the last step")
+        working = np.empty_like(theta)
+        _take_columns(layout, theta, columns, out=working)
+        try:
+            if SOLVERS[self.solver].full_batch:
+                result = self._run_full_batch(objective, working, inputs, targets, report)
+            else:
+                batches = self._batches(objective, inputs, targets, random_state)
+                result = self._run_steps(objective, working, batches, targets.shape[0], report)
+        except DivergenceError as error:
+            error.epoch = monitor.n_complete
+            error.args = (f"{error} {self._circumstances(objective, targets)}",)
+            raise
         if SOLVERS[self.solver].full_batch and result.limit_reached:
             self._warn_of_limit(result)
-        return replace(result, theta=_with_columns(layout, result.theta, np.argsort(columns)))
+        monitor.n_evaluations = result.n_evaluations
+        _take_columns(layout, result.theta, restoring, out=theta)
+        return replace(result, theta=theta)
 
     def _run_full_batch(
         self, objective: Objective, theta: Array, inputs: CSR, targets: CSR, callback: Callback
@@ -336,6 +448,19 @@ class Trainer:
             return SGD(theta, self.momentum, self.nesterovs_momentum)
         return Adam(theta)
 
+    def _circumstances(self, objective: Objective, targets: CSR) -> str:
+        """Return what may have made a run diverge, as a sentence."""
+        facts = [f"the largest target is {np.abs(targets.data).max():g}"]
+        if not math.isnan(self.learning_rate_init):
+            facts.insert(0, f"learning_rate_init={self.learning_rate_init:g}")
+        weights = (name for name in objective.network.layout.slices if name.endswith(".weight"))
+        free = [name for name in weights if not objective.penalties.get(name)]
+        if free:
+            facts.append(
+                f"no penalty keeps {' and '.join(free)} from growing: raise regularization"
+            )
+        return f"Here {', '.join(facts)}."
+
     def _warn_of_limit(self, result: Minimum) -> None:
         last = ""
         if len(result.values) > 1:
@@ -351,10 +476,9 @@ class Trainer:
         )
 
 
-def _with_columns(layout: ParameterLayout, theta: Array, columns: Array) -> Array:
-    """Return theta for a matrix whose columns were taken in another order."""
-    taken: Array = theta.copy()
-    views, taken_views = layout.views(theta), layout.views(taken)
+def _take_columns(layout: ParameterLayout, theta: Array, columns: Array, out: Array) -> None:
+    """Write theta to `out`, for a matrix whose columns were taken in another order."""
+    out[...] = theta
+    views, taken_views = layout.views(theta), layout.views(out)
     for name in ("encoder.weight", "decoder.weight", "decoder.bias"):
         np.take(views[name], columns, axis=0, out=taken_views[name], mode="clip")
-    return taken

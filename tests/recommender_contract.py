@@ -182,6 +182,7 @@ class RecommenderContract:
             lambda: model.recommend([USER_IDS[0]]),
             lambda: model.score([USER_IDS[0]], [ITEM_IDS[0]], [5.0]),
             lambda: model.cold_pairs([USER_IDS[0]], [ITEM_IDS[0]]),
+            lambda: model.cold_users([USER_IDS[0]]),
         )
         for call in calls:
             with pytest.raises(base.NotFittedError, match="is not fitted yet; call fit") as caught:
@@ -406,6 +407,45 @@ class RecommenderContract:
         with pytest.raises(error, match="n must be"):
             self.fitted().recommend(USER_IDS[:1], n=n)
 
+    def test_candidates_and_exclusions_are_kept_to(self):
+        allowed = ITEM_IDS[[3, 8, 9, 20, 29]]
+        for exclude_seen in (True, False):
+            left_out = ~np.isin(ITEM_IDS, allowed[1:]) | (SEEN & exclude_seen)
+            ids, scores = self.fitted().recommend(
+                USER_IDS, 6, exclude_seen, candidates=allowed, exclude=[allowed[0], UNKNOWN_ITEM]
+            )
+            check_ranking(ids, scores, score_table(self.fitted()), left_out)
+        none, _ = self.fitted().recommend(USER_IDS[:1], candidates=[])
+        assert none.tolist() == [[None] * 10]
+
+    def test_cold_users_are_those_without_training_ratings(self):
+        cold = self.fitted().cold_users([USER_IDS[0], COLD_USER, UNKNOWN_USER])
+        assert cold.tolist() == [False, True, True]
+
+    # DataFrames
+
+    def test_a_frame_is_answered_by_a_series_with_its_index(self):
+        frame = pd.DataFrame({"item": EVERY_ITEM, "user": EVERY_USER}).sample(
+            frac=0.5, random_state=0
+        )
+        frame.index = frame.index % 7
+        predicted = self.fitted().predict(frame)
+        assert predicted.index.equals(frame.index)
+        np.testing.assert_array_equal(
+            predicted, self.fitted().predict(frame["user"].to_numpy(), frame["item"].to_numpy())
+        )
+
+    def test_recommendations_to_a_series_are_a_frame(self):
+        frame = self.fitted().recommend(pd.Series(USER_IDS, index=USER_IDS % 3), n=3)
+        ids, scores = self.fitted().recommend(USER_IDS, n=3)
+        assert frame["user"].tolist() == np.repeat(USER_IDS, 3).tolist()
+        assert frame["item"].tolist() == ids.ravel().tolist()
+        assert frame["rank"].tolist() == [1, 2, 3] * N_USERS
+        np.testing.assert_array_equal(frame["score"], scores.ravel())
+        np.testing.assert_array_equal(
+            frame["cold"], self.fitted().cold_pairs(frame["user"], frame["item"])
+        )
+
     # Sharing
 
     def test_threads_may_predict_at_once(self):
@@ -588,6 +628,7 @@ class AutoRecContract(
             model.encode,
             lambda: model.predict_new(told),
             lambda: model.recommend_new(told),
+            lambda: model.predict_new({USER_IDS[0]: LIKED}, axis="item"),
         )
         for call in calls:
             with pytest.raises(base.NotFittedError, match="this AutoRec is not fitted yet"):
@@ -742,6 +783,42 @@ class AutoRecContract(
         np.testing.assert_array_equal(
             self.fitted().predict_new((ids, values), asked), expected[[5, 0, 5]]
         )
+
+    def test_new_users_and_items_belong_to_their_groups(self):
+        for axis, known in (("user", ITEM_IDS), ("item", USER_IDS)):
+            told = np.arange(1, 13)
+            batch = [
+                (group, known[one], LIKED if one % 2 == group else DISLIKED)
+                for group in (1, 0)
+                for one in told
+            ]
+            new, rated, ratings = zip(*batch, strict=True)
+            predicted = self.fitted().predict_new(
+                (new, rated, ratings) if axis == "user" else (rated, new, ratings), axis=axis
+            )
+            liked = np.arange(len(known))[:-1] % 2 == np.array([[0], [1]])
+            wanted = np.where(liked, LIKED, DISLIKED)
+            assert np.abs(predicted[:, :-1] - wanted).max() < 1.7
+
+    # New ratings
+
+    def test_new_ratings_are_taken_in_without_training(self):
+        model = copy.deepcopy(self.fitted())
+        if model.tied:
+            with pytest.raises(ValueError, match="tied=True"):
+                model.partial_fit(TEST)
+            return
+        newcomer, told = 1_000_000, np.arange(0, N_ITEMS - 1, 2)
+        model.partial_fit((np.full(len(told), newcomer), ITEM_IDS[told], np.full(len(told), 5.0)))
+        model.partial_fit((np.full(3, newcomer), ITEM_IDS[[1, 3, 5]], np.full(3, DISLIKED)))
+        assert len(model.ratings_) == len(TRAIN) + len(told) + 3
+        predicted = model.predict(np.full(N_ITEMS - 1, newcomer), ITEM_IDS[:-1])
+        assert predicted[::2].min() > predicted[1::2].max()
+        users, items, ratings = TEST.triples()
+        assert model.score(users, items, ratings) > -0.6
+        model.partial_fit(TEST)
+        assert model.score(users, items, ratings) > -0.6
+        assert not model.cold_pairs(users, items).any()
 
 
 class FullBatchContract(AutoRecContract, max_iter=300, learning_rate_init=None):

@@ -41,7 +41,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_validation": {"numpy"},
     "ranking": {"numpy", "scipy.sparse"},
     "metrics": {"numpy", "scipy.special", "_validation"},
-    "base": {"numpy", "_validation", "metrics", "ranking"},
+    "frames": {"numpy", "ratings"},  # pandas in, pandas out, without importing it
+    "base": {"numpy", "_validation", "frames", "metrics", "ranking"},
     # ratings: from files and models of them
     "ratings": {"numpy", "scipy.sparse", "pandas", "_validation"},
     "reading": {"numpy", "pandas", "_validation", "ratings"},
@@ -53,12 +54,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "baselines": {"numpy", "scipy.sparse", "_validation", "base", "ratings"},
     "corruption": {"numpy", "kernels"},
     "threads": {"threadpoolctl"},
-    "training": {"numpy", *CORE, "corruption"},
+    "progress": {"tqdm"},
+    "training": {"numpy", *CORE, "corruption", "progress"},
     "regularization": {"numpy", "kernels", "network"},
     "gradcheck": {"numpy"},
+    # a fitted model and new ratings
+    "updating": {"numpy", "baselines", "kernels", "ratings"},
+    "fold_in": {*LEAF, "base", "baselines", "frames", "ranking", "scoring", "threads", "updating"},
     "autorec": {
         *LEAF,
         "base",
+        "fold_in",
         "baselines",
         "corruption",
         "metrics",  # the validation curve

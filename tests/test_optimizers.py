@@ -169,8 +169,8 @@ def test_ten_epochs_of_three_batches_are_those_of_the_paper(tiny_matrix, rule, s
         rows = rng.permutation(7)
         blocks += [rows[:3], rows[3:5], rows[5:]]
     progress = (np.arange(30) + 0.5) / 30
-    climb, fall = progress / 0.1, 0.5 + 0.5 * np.cos(np.pi * (progress - 0.1) / 0.9)
-    factors = np.where(progress < 0.1, climb, fall) if schedule == "cosine" else np.ones(30)
+    climb, fall = progress / 0.3, 0.5 + 0.5 * np.cos(np.pi * (progress - 0.3) / 0.7)
+    factors = np.where(progress < 0.3, climb, fall) if schedule == "cosine" else np.ones(30)
     values = []
 
     def gradient(theta, step):

@@ -212,7 +212,7 @@ def test_the_learning_rate_follows_the_schedule_over_the_whole_run(matrix):
     monitor = make_monitor(20, callbacks=[lambda state: rates.append(state.learning_rate)])
     run(trainer, matrix, monitor=monitor)
     steps = (np.arange(20) * 3 + 2 + 0.5) / 60  # the last of the three steps of each epoch
-    expected = np.where(steps < 0.1, steps / 0.1, (1 + np.cos(np.pi * (steps - 0.1) / 0.9)) / 2)
+    expected = np.where(steps < 0.3, steps / 0.3, (1 + np.cos(np.pi * (steps - 0.3) / 0.7)) / 2)
     np.testing.assert_allclose(rates, 0.01 * expected, rtol=1e-12)
 
 
@@ -325,7 +325,9 @@ def follow(monitor, n_epochs):
     thetas = [np.full(3, float(number)) for number in range(1, n_epochs + 1)]
     for number, theta in enumerate(thetas, start=1):
         buffer = theta.copy()
-        stopped = monitor(Iteration(number, buffer, 100.0 / number, 0.1))
+        iteration = Iteration(number, buffer, 100.0 / number, 0.1, number)
+        monitor.record(iteration)
+        stopped = monitor(iteration)
         buffer[:] = np.nan  # a solver goes on working in place
         if stopped:
             return number, thetas
@@ -369,7 +371,7 @@ def test_without_early_stopping_validation_is_only_watched():
     monitor = make_monitor(4, scripted(rmses), n_iter_no_change=1)
     assert follow(monitor, 4)[0] == 4
     assert monitor.curve == rmses
-    assert monitor.best_theta is None
+    assert monitor.best_theta[0] == 1.0  # for an interrupt
     unwatched = make_monitor(4, None, early_stopping=True, n_iter_no_change=1)
     assert follow(unwatched, 4)[0] == 4
     assert unwatched.curve == []
