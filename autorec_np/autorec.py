@@ -22,7 +22,7 @@ from autorec_np._validation import (
     check_random_state,
 )
 from autorec_np.activations import ACTIVATIONS
-from autorec_np.base import Recommender, check_not_empty
+from autorec_np.base import check_not_empty
 from autorec_np.baselines import BiasBaseline, GlobalMean
 from autorec_np.fold_in import FoldIn
 from autorec_np.kernels import CSR, Array, with_data
@@ -157,12 +157,6 @@ class AutoRec(FoldIn):
     >>> ids.shape
     (3, 5)
     """
-
-    theta_: Array
-    codes_: Array
-    network_: Network
-    cold_baseline_: BiasBaseline
-    baseline_: Recommender | None
 
     def __init__(
         self,

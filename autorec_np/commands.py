@@ -50,6 +50,7 @@ from autorec_np.reporting import (
 )
 from autorec_np.splitting import train_test_split
 from autorec_np.synthetic import make_ratings
+from autorec_np.training import interrupts_end_all
 from autorec_np.tuning import Trial, default_space, search
 
 Args: TypeAlias = argparse.Namespace
@@ -404,7 +405,7 @@ def _train(
     if test_size:
         training, test = train_test_split(ratings, test_size, args.seed)
     started = time.perf_counter()
-    with _progress(args) as callbacks:
+    with _progress(args) as callbacks, interrupts_end_all():
         model.set_params(callbacks=callbacks).fit(training)
     fit_seconds = time.perf_counter() - started
     _say(args, f"fit     {model.n_iter_} epochs or iterations in {duration(fit_seconds)}")

@@ -26,6 +26,7 @@ from autorec_np.metrics import MeanInterval, mae, mean_and_interval, rmse
 from autorec_np.ratings import as_ratings
 from autorec_np.reporting import table
 from autorec_np.splitting import k_fold, train_test_split
+from autorec_np.training import interrupts_end_all
 
 __all__ = [
     "Comparison",
@@ -224,7 +225,8 @@ def evaluate(model: Model, train: Any, test: Any) -> Evaluation:
 
     fresh_model = copy_unfitted(model)
     start = time.perf_counter()
-    fresh_model.fit(training)
+    with interrupts_end_all():
+        fresh_model.fit(training)
     fitted = time.perf_counter()
     predicted = np.asarray(fresh_model.predict(users, items))
     end = time.perf_counter()

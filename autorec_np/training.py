@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import numpy as np
 
 from autorec_np.corruption import corrupt, dropout_masks
-from autorec_np.kernels import CSR, Array, row_block, row_blocks, take_rows
+from autorec_np.kernels import CSR, Array, row_block, row_blocks, take_rows, with_data
 from autorec_np.objective import Objective
 from autorec_np.optimizers import (
     SGD,
@@ -291,6 +291,7 @@ class Trainer:
             Start; overwritten after each epoch, so that it holds the last good weights whatever
             ends the run.
         inputs, targets : CSR
+            Of one pattern.
         random_state : Generator
         monitor : EpochMonitor
 
@@ -305,7 +306,10 @@ class Trainer:
             If a full-batch solver ends at its limit of iterations.
         """
         rows, columns = by_activity(targets)  # what a tiling needs, undone after each epoch
-        inputs, targets = (reordered(matrix, rows, columns) for matrix in (inputs, targets))
+        numbered = reordered(with_data(targets, np.arange(targets.nnz)), rows, columns)
+        inputs, targets = (
+            with_data(numbered, matrix.data[numbered.data]) for matrix in (inputs, targets)
+        )
         layout, restoring = objective.network.layout, np.argsort(columns)
         last_good = theta.view()
         last_good.flags.writeable = False

@@ -76,7 +76,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "training",
     },
     # what takes a fitted model
-    "evaluation": SERVES_A_FITTED_MODEL | {"reporting", "splitting"},
+    "evaluation": SERVES_A_FITTED_MODEL | {"reporting", "splitting", "training"},
     "persistence": SERVES_A_FITTED_MODEL | {"__init__", "scipy", "scoring"},  # versions
     "diagnostics": SERVES_A_FITTED_MODEL | {"scipy.special", "gradcheck"},
     "plotting": SERVES_A_FITTED_MODEL | {"matplotlib", "diagnostics"},
@@ -99,7 +99,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "gradient_cases": {*LEAF, "corruption", "gradcheck", "synthetic"},
     "commands": SERVES_A_FITTED_MODEL
     | {"__init__", "datasets", "evaluation", "gradcheck", "gradient_cases", "persistence"}
-    | {"diagnostics", "reading", "report", "reporting", "splitting", "synthetic", "tuning"},
+    | {"diagnostics", "reading", "report", "reporting", "splitting", "synthetic"}
+    | {"training", "tuning"},
     "pytest_plugin": {"pytest", "gradcheck"},
 }
 
