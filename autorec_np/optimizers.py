@@ -414,8 +414,7 @@ def minimize_lbfgs(
             message = "no lower value can be found at this precision"
             break
         point, next_gradient = found.payload
-        if found.slope > start.slope:  # else s.y is not positive
-            pairs.add((point, theta), (next_gradient, gradient))
+        pairs.add((point, theta), (next_gradient, gradient))
         theta, value, gradient = point, found.value, next_gradient
         values.append(value)
         state = Iteration(iteration, theta, value, math.nan, n_evaluations)
@@ -443,6 +442,7 @@ class _Pairs:
         self._store = np.zeros((2, memory, theta.size), theta.dtype)  # S and Y
         self._used: list[int] = []  # slots, oldest first
         self._products: Array = np.zeros((2, memory))  # of S and Y with the last gradient
+        self._own_products: tuple[float, float] | None = None  # s.y and y.y of a new pair
         self._sy, self._yy = np.zeros((2, memory, memory))
         self._executor = executor
 
@@ -454,10 +454,11 @@ class _Pairs:
         self._used = []
 
     def add(self, step: tuple[Array, Array], gradients: tuple[Array, Array]) -> None:
-        """Keep the pair between two points, each given as (new, old)."""
-        full = len(self._used) == self._store.shape[1]
-        slot = self._used.pop(0) if full else len(self._used)
-        self._used.append(slot)
+        """Keep the pair between two points, each given as (new, old), if s.y is positive."""
+        slots = range(self._store.shape[1])
+        if len(self._used) == len(slots):
+            self._used.pop(0)
+        slot = min(set(slots) - set(self._used))
         s, y = self._store[:, slot]
 
         def subtract(block: slice) -> None:
@@ -465,6 +466,11 @@ class _Pairs:
                 np.subtract(new[block], old[block], out=difference[block])
 
         self._in_blocks(subtract)
+        curvature = inner_product(s, y)
+        if curvature <= 0:
+            return
+        self._used.append(slot)
+        self._own_products = curvature, inner_product(y, y)
         self._products[:, slot] = inner_product(s, gradients[1]), inner_product(y, gradients[1])
 
     def direction(self, gradient: Array) -> Array:
@@ -475,8 +481,11 @@ class _Pairs:
         blocks = self._in_blocks(lambda block: self._store[:, :, block] @ gradient[block])
         products = np.asarray(np.sum(blocks, axis=0, dtype=np.float64))
         last = used[-1]
-        self._sy[:, last], self._yy[:, last] = products - self._products
-        self._yy[last] = self._yy[:, last]
+        if self._own_products is not None:
+            self._sy[:, last], self._yy[:, last] = products - self._products
+            self._yy[last] = self._yy[:, last]
+            self._sy[last, last], self._yy[last, last] = self._own_products  # more exactly
+            self._own_products = None
         self._products = products
 
         (sg, yg), gamma = products, self._sy[last, last] / self._yy[last, last]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle, pairwise
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize
 
+from autorec_np import optimizers
 from autorec_np.kernels import take_rows
 from autorec_np.network import Network
 from autorec_np.objective import Objective
@@ -24,6 +26,7 @@ from autorec_np.optimizers import (
     Adam,
     DivergenceError,
     RProp,
+    _Pairs,
     inner_product,
     minimize_lbfgs,
     minimize_scipy_lbfgs,
@@ -621,6 +624,44 @@ def test_lbfgs_is_repeatable_to_the_bit(tiny_matrix):
     runs = [minimize_lbfgs(whole_function(tiny_matrix), tiny_theta(), max_iter=30) for _ in "ab"]
     assert runs[0].theta.tobytes() == runs[1].theta.tobytes()
     assert runs[0].values == runs[1].values
+
+
+def two_loops(gradient, pairs):
+    """-H g by the recursion of Nocedal and Wright (2006), algorithm 7.4."""
+    direction, shares = -gradient, []
+    for s, y in reversed(pairs):
+        shares.append(s @ direction / (s @ y))
+        direction = direction - shares[-1] * y
+    s, y = pairs[-1]
+    direction = direction * (s @ y) / (y @ y)
+    for (s, y), share in zip(pairs, reversed(shares), strict=True):
+        direction = direction + (share - y @ direction / (s @ y)) * s
+    return direction
+
+
+@pytest.mark.parametrize("threads", [None, 2])
+@pytest.mark.parametrize("memory", [1, 3, 10])
+def test_the_compact_direction_is_that_of_the_two_loops(memory, threads, monkeypatch):
+    monkeypatch.setattr(optimizers, "PAIRS_PER_BLOCK", 16)
+    rng = np.random.default_rng(8)
+    basis = rng.normal(size=(50, 50))
+    hessian = basis @ basis.T + np.eye(50)
+    points = rng.normal(size=(8, 50))
+    with ThreadPoolExecutor(threads or 1) as pool:
+        pairs = _Pairs(points[0], memory, pool if threads else None)
+        kept = []
+        for old, new in pairwise(points):
+            gradients = hessian @ new, hessian @ old
+            if new is points[4]:  # a pair of negative curvature is refused
+                refused = old - 1e-3 * (new - old)
+                pairs.add((refused, old), (gradients[0], gradients[1]))
+            pairs.add((new, old), gradients)
+            kept = [*kept, (new - old, gradients[0] - gradients[1])][-memory:]
+            expected = two_loops(gradients[0], kept)
+            np.testing.assert_allclose(pairs.direction(gradients[0]), expected, rtol=1e-7)
+        assert len(pairs) == min(memory, 7)
+        pairs.clear()
+        np.testing.assert_array_equal(pairs.direction(points[0]), -points[0])
 
 
 @pytest.mark.parametrize("n", [1, ELEMENTS_PER_RUN, 3 * ELEMENTS_PER_RUN + 77])

@@ -33,6 +33,12 @@ def run(setting: Setting) -> Result:
             started = time.perf_counter()
             contestants[measurement.label](user)
             measurement.seconds.append(time.perf_counter() - started)
+    alone = Measurement("autorec_np, k = 500, nobody else in between")
+    for user in asked[:3] + asked:
+        started = time.perf_counter()
+        model.recommend(train.user_ids[[user]], n=10)
+        alone.seconds.append(time.perf_counter() - started)
+    measurements.append(alone)
     for measurement in measurements:
         del measurement.seconds[:3]  # to be warm
         p50, p99 = np.percentile(measurement.seconds, [50, 99])
