@@ -28,6 +28,7 @@ from sklearn.base import clone
 from autorec_np import autorec, base, kernels
 from autorec_np.autorec import AutoRec
 from autorec_np.baselines import BiasBaseline
+from autorec_np.persistence import load_model, save_model
 from autorec_np.ratings import Ratings
 from autorec_np.training import ConvergenceWarning, Trainer
 
@@ -445,6 +446,19 @@ class RecommenderContract:
         np.testing.assert_array_equal(
             frame["cold"], self.fitted().cold_pairs(frame["user"], frame["item"])
         )
+
+    # Files
+
+    @pytest.mark.parametrize("memory_map", [False, True])
+    def test_a_saved_model_answers_the_same_to_the_last_bit(self, memory_map, tmp_path):
+        save_model(self.fitted(), tmp_path / "model.npz")
+        loaded = load_model(tmp_path / "model.npz", memory_map=memory_map)
+        before, after = (
+            (model.predict(EVERY_USER, EVERY_ITEM), *model.recommend(USER_IDS, n=5))
+            for model in (self.fitted(), loaded)
+        )
+        for one, other in zip(before, after, strict=True):
+            np.testing.assert_array_equal(one, other)
 
     # Sharing
 
