@@ -152,9 +152,7 @@ class Ratings:
         checked_scale = _check_values(values, scale, _at_index)
         user_ids, rows = unique_with_positions(user_array)
         item_ids, columns = unique_with_positions(item_array)
-        return _assemble(
-            rows, columns, values, times, user_ids, item_ids, checked_scale, duplicates
-        )
+        return assemble(rows, columns, values, times, user_ids, item_ids, checked_scale, duplicates)
 
     @classmethod
     def from_frame(
@@ -245,7 +243,7 @@ class Ratings:
         checked_scale = _check_values(values, scale, where)
         row_ids, rows_by_id = _relabel(users, rows, n_users)
         column_ids, columns_by_id = _relabel(items, columns, n_items)
-        return _assemble(
+        return assemble(
             rows_by_id, columns_by_id, values, None, row_ids, column_ids, checked_scale, "raise"
         )
 
@@ -762,7 +760,7 @@ def _relabel(ids: Array | None, positions: Array, length: int) -> tuple[Array, A
     return unique, new_position[positions]
 
 
-def _assemble(
+def assemble(
     rows: Positions,
     columns: Positions,
     values: Array,

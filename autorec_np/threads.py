@@ -11,11 +11,10 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
 
-_lock = threading.Lock()
-_users = 0  # the limit is the whole process's: the first user sets it, the last one restores it
-_limits: Any = None
+# The limit is the whole process's, and only the thread that set it can lift it (threadpoolctl 3.8):
+# the first of several fits at once sets and lifts it.
+_limiting = threading.Lock()
 
 
 @contextmanager
@@ -37,16 +36,11 @@ def single_threaded_blas() -> Iterator[None]:
     except ImportError:
         yield
         return
-    global _users, _limits
-    with _lock:
-        if _users == 0:
-            _limits = threadpoolctl.threadpool_limits(1, user_api="blas")
-        _users += 1
+    if not _limiting.acquire(blocking=False):
+        yield  # another fit limits it already
+        return
     try:
-        yield
+        with threadpoolctl.threadpool_limits(1, user_api="blas"):
+            yield
     finally:
-        with _lock:
-            _users -= 1
-            if _users == 0:
-                _limits.restore_original_limits()
-                _limits = None
+        _limiting.release()

@@ -212,12 +212,11 @@ class EpochMonitor:
 
     def __call__(self, iteration: Iteration) -> bool:
         """Follow one epoch, after `record`; return whether to stop."""
-        rmse, improved = None, False
+        rmse = None
         if self.validate is not None:
             rmse = self.validate(iteration.theta)
-            improved = rmse < self._best
             self._waited = 0 if rmse < self._best - self.tol else self._waited + 1
-            if improved:
+            if rmse < self._best:
                 self._best, self.best_theta = rmse, iteration.theta.copy()
             self.curve.append(rmse)
         state = EpochState(

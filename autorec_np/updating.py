@@ -6,7 +6,7 @@ import numpy as np
 
 from autorec_np.baselines import Biases
 from autorec_np.kernels import CSR, Array, take_rows
-from autorec_np.ratings import Ratings, _assemble, shown, unique_with_positions
+from autorec_np.ratings import Ratings, assemble, shown, unique_with_positions
 
 MAX_SWEEPS = 20
 SMALLEST_CHANGE = 1e-4  # of a bias in rating units: sweeps end below it
@@ -54,7 +54,7 @@ def merge(old: Ratings, new: Ratings, indexed: bool) -> Ratings:
     times = None
     if old.timestamps is not None and new.timestamps is not None:
         times = np.concatenate([R.timestamps[R.order] for R in (old, new)])  # type: ignore[index]
-    return _assemble(
+    return assemble(
         np.concatenate([at[rows] for at, (rows, _, _) in zip(user_at, parts, strict=True)]),
         np.concatenate([at[columns] for at, (_, columns, _) in zip(item_at, parts, strict=True)]),
         np.concatenate([values for *_, values in parts]),
