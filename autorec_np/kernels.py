@@ -14,17 +14,17 @@ with any number of threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias, overload
 
 import numpy as np
 from scipy import sparse
 
+from autorec_np.threads import Workers, run
 from autorec_np.tiling import CSR as CSR
 from autorec_np.tiling import Array as Array
-from autorec_np.tiling import Tiled, run
+from autorec_np.tiling import Tiled
 from autorec_np.tiling import row_block as row_block
 
 Matrix: TypeAlias = "CSR | Tiled"
@@ -62,7 +62,7 @@ def column_sums(matrix: Matrix) -> Array:
     return sums.astype(matrix.dtype)
 
 
-def spmm(matrix: Matrix, dense: Array, executor: Executor | None = None) -> Array:
+def spmm(matrix: Matrix, dense: Array, executor: Workers | None = None) -> Array:
     """Return A D, sparse times dense.
 
     Parameters
@@ -71,7 +71,7 @@ def spmm(matrix: Matrix, dense: Array, executor: Executor | None = None) -> Arra
         A; its values are cast to the dtype of `dense`.
     dense : ndarray, (n_columns, k)
         D.
-    executor : concurrent.futures.Executor, optional
+    executor : Workers, optional
         Threads for blocks of rows.
 
     Returns
@@ -92,7 +92,7 @@ def spmm(matrix: Matrix, dense: Array, executor: Executor | None = None) -> Arra
     return product
 
 
-def spmm_transpose(matrix: Matrix, dense: Array, executor: Executor | None = None) -> Array:
+def spmm_transpose(matrix: Matrix, dense: Array, executor: Workers | None = None) -> Array:
     """Return A^T D: the adjoint of :func:`spmm`.
 
     `matrix` is (n_rows, n_columns), `dense` (n_rows, k); returns (n_columns, k) in the dtype of
@@ -103,48 +103,62 @@ def spmm_transpose(matrix: Matrix, dense: Array, executor: Executor | None = Non
         return spmm(matrix.T.tocsr(), dense, executor)
     product = np.empty((matrix.shape[1], dense.shape[1]), dense.dtype)
 
-    def store(first_row: int, rows: Array) -> None:
+    def store(name: str, first_row: int, rows: Array) -> None:
         product[first_row : first_row + len(rows)] = rows
 
-    spmm_transpose_parts([(matrix, dense)], store, executor)
+    spmm_transpose_parts({"product": [(matrix, dense)]}, store, executor)
     return product
 
 
 def spmm_transpose_parts(
-    products: Sequence[tuple[Matrix, Array]],
-    receive: Callable[[int, Array], None],
-    executor: Executor | None = None,
+    sums: Mapping[str, Sequence[tuple[Matrix, Array]]],
+    receive: Callable[[str, int, Array], None],
+    executor: Workers | None = None,
 ) -> None:
-    """Pass the sum of A^T D over pairs (A, D) to `receive`, some rows at a time.
+    """Pass sums of products A^T D to `receive`, some rows at a time.
 
     Parameters
     ----------
-    products : sequence of (matrix, ndarray)
-        As the arguments of :func:`spmm_transpose`; all matrices of one shape, all tiled or none.
+    sums : mapping of str to sequence of (matrix, ndarray)
+        The pairs (A, D) of each sum, as the arguments of :func:`spmm_transpose`; all matrices of
+        one sum have one shape, all are tiled or none.
     receive : callable
-        ``receive(first_row, rows)``, in any order and from any thread, until every row has been
-        passed once; it may keep and change `rows`. A CSR array is passed as a whole.
+        ``receive(name, first_row, rows)``, in any order and from any thread, until every row of
+        every sum has been passed once; it may keep and change `rows`. A sum of CSR arrays is
+        passed as a whole.
     """
-    cast = [(_cast(matrix, dense.dtype), dense) for matrix, dense in products]
-    tiled = [(matrix, dense) for matrix, dense in cast if isinstance(matrix, Tiled)]
-    if not tiled:
-        total = spmm_transpose(*products[0], executor)
-        for matrix, dense in products[1:]:
-            total += spmm_transpose(matrix, dense, executor)
-        receive(0, total)
-        return
+    tasks: list[Callable[[], None]] = []
+    for name, pairs in sums.items():
+        cast = [(_cast(matrix, dense.dtype), dense) for matrix, dense in pairs]
+        tiled = [(matrix, dense) for matrix, dense in cast if isinstance(matrix, Tiled)]
+        if not tiled:
+            total = spmm_transpose(*pairs[0], executor)
+            for matrix, dense in pairs[1:]:
+                total += spmm_transpose(matrix, dense, executor)
+            receive(name, 0, total)
+            continue
+        for matrix, _ in tiled:
+            matrix.corner(executor)  # before the threads ask for it
+        tasks += [
+            partial(_multiply_panel, tiled, *panel, partial(receive, name))
+            for panel in enumerate(tiled[0][0].tiling.panels)
+        ]
+    run(tasks, executor)
 
-    def multiply(number: int, panel: slice) -> None:
-        total = tiled[0][0].multiply_panel(number, tiled[0][1])
-        for matrix, dense in tiled[1:]:
-            total += matrix.multiply_panel(number, dense)
-        receive(panel.start, total)
 
-    panels = tiled[0][0].tiling.panels
-    run([partial(multiply, number, panel) for number, panel in enumerate(panels)], executor)
+def _multiply_panel(
+    pairs: Sequence[tuple[Tiled, Array]],
+    number: int,
+    panel: slice,
+    receive: Callable[[int, Array], None],
+) -> None:
+    total, *others = (matrix.multiply_panel(number, dense) for matrix, dense in pairs)
+    for other in others:
+        total += other
+    receive(panel.start, total)
 
 
-def sddmm(pattern: Matrix, left: Array, right: Array, executor: Executor | None = None) -> Array:
+def sddmm(pattern: Matrix, left: Array, right: Array, executor: Workers | None = None) -> Array:
     """Return the sampled dense-dense product: L R^T at the stored entries of a pattern.
 
     Parameters
@@ -155,7 +169,7 @@ def sddmm(pattern: Matrix, left: Array, right: Array, executor: Executor | None 
         L.
     right : ndarray, (n_columns, k)
         R, of the same dtype.
-    executor : concurrent.futures.Executor, optional
+    executor : Workers, optional
         Threads for blocks of rows.
 
     Returns
@@ -188,7 +202,7 @@ def _cast(matrix: Matrix, dtype: np.dtype[Any]) -> Matrix:
     return with_data(matrix, matrix.data.astype(dtype))
 
 
-def by_rows(function: Callable[..., Array], *arrays: Array, executor: Executor | None) -> Array:
+def by_rows(function: Callable[..., Array], *arrays: Array, executor: Workers | None) -> Array:
     """Return ``function(*arrays)``, elementwise or row by row, worked out in blocks of rows."""
     if executor is None or not len(arrays[0]):
         return function(*arrays)

@@ -11,7 +11,6 @@ of its targets, with g the hidden and f the output activation,
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
@@ -31,6 +30,7 @@ from autorec_np.kernels import (
     with_data,
 )
 from autorec_np.parameters import ParameterLayout
+from autorec_np.threads import Workers
 
 
 class Forward(NamedTuple):
@@ -69,7 +69,7 @@ class Network:
         Whether the decoder weight is the encoder weight; needs equal first and last widths.
     n_inputs : int, optional
         Length of an input row where it differs from `n_columns` (side features).
-    executor : concurrent.futures.Executor, optional
+    executor : Workers, optional
         Threads for the sparse products; the results do not depend on it.
 
     Attributes
@@ -90,7 +90,7 @@ class Network:
     output_activation: str = "identity"
     tied: bool = False
     n_inputs: int | None = None
-    executor: Executor | None = field(default=None, compare=False, repr=False)
+    executor: Workers | None = field(default=None, compare=False, repr=False)
     layout: ParameterLayout = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -133,7 +133,7 @@ class Network:
         """Return y = f(a) at the stored entries of `pattern`, from the codes of its rows, (1)."""
         views = self.layout.views(theta)
         activity = sddmm(pattern, codes, views["decoder.weight"], self.executor)
-        activity += views["decoder.bias"][pattern.indices]
+        activity += views["decoder.bias"].take(pattern.indices)
         return ACTIVATIONS[self.output_activation].forward(activity)
 
     def forward(
@@ -206,11 +206,10 @@ class Network:
             if depth:
                 receive(f"{name}.weight", 0, passed.dropped[depth - 1].T @ derivative)  # (12)
         encoder, decoder = (inputs, d_z[-1]), (d_activity, passed.dropped[-1])  # (10), (6)
-        products = {"encoder.weight": [encoder], "decoder.weight": [decoder]}
+        sums = {"encoder.weight": [encoder], "decoder.weight": [decoder]}
         if self.tied:
-            products = {"encoder.weight": [encoder, decoder]}  # (14)
-        for name, pairs in products.items():
-            spmm_transpose_parts(pairs, partial(receive, name), self.executor)
+            sums = {"encoder.weight": [encoder, decoder]}  # (14)
+        spmm_transpose_parts(sums, receive, self.executor)
 
     def _hidden_layers(
         self, theta: Array, inputs: Matrix, masks: Sequence[Array] | None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from autorec_np.network import Network
+from autorec_np.parameters import inner_product
 
 if TYPE_CHECKING:
     from autorec_np.kernels import Array, Matrix
@@ -127,7 +128,7 @@ class Objective:
             part = derivative.reshape(-1)
             if block in self.penalties:
                 weight, penalty = theta[where], self.penalties[block]
-                penalty_terms[where.start] = penalty / 2 * _sum_of_squares(weight)
+                penalty_terms[where.start] = penalty / 2 * inner_product(weight, weight)
                 part += theta.dtype.type(fraction * penalty) * weight
             receive(where, part)
 
@@ -146,7 +147,7 @@ class Objective:
         """Return fraction * sum lambda / 2 * ||weight||_F^2."""
         slices = self.network.layout.slices
         return fraction * sum(
-            penalty / 2 * _sum_of_squares(theta[slices[name]])
+            penalty / 2 * inner_product(theta[slices[name]], theta[slices[name]])
             for name, penalty in self.penalties.items()
         )
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
@@ -18,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from autorec_np._validation import check_choice
+from autorec_np.parameters import inner_product
+from autorec_np.threads import Workers, run
 
 Array: TypeAlias = npt.NDArray[Any]
 Function: TypeAlias = Callable[[Array], tuple[float, Array]]
@@ -29,10 +30,8 @@ STOPPED = "the callback stopped it"
 FLAT = "the objective stopped falling"
 ELEMENTS_PER_BLOCK = 262_144  # of a step: pieces that stay in a core's cache
 PAIRS_PER_BLOCK = 131_072  # elements of each vector of L-BFGS's pairs in one task
-ELEMENTS_PER_RUN = 1_024  # of an inner product, summed in the vectors' own dtype
 SUFFICIENT_DECREASE, CURVATURE = 1e-4, 0.9  # of the strong Wolfe conditions
 LONGEST_GROWTH = 10.0  # of a step along a line, from trial to trial while bracketing
-WARM_UP = 0.3  # part of all steps in which "cosine" climbs to the full rate
 LONG_STEPS = (
     "the steps are too long: lower learning_rate_init, or check the ratings for extreme values"
 )
@@ -261,6 +260,7 @@ def minimize_stochastic(
     n_epochs: int,
     learning_rate_init: float,
     schedule: str = "constant",
+    warm_up: float = 0.3,
     tol: float = 0.0,
     n_iter_no_change: int = 0,
     callback: Callback | None = None,
@@ -279,7 +279,7 @@ def minimize_stochastic(
     optimizer : StepRule
     n_batches, n_epochs : int
         `fun` is called ``n_batches * n_epochs`` times.
-    learning_rate_init, schedule
+    learning_rate_init, schedule, warm_up
         See `learning_rate_at`.
     tol, n_iter_no_change
         Converged when the best value has not fallen by more than ``tol * best`` for
@@ -298,11 +298,11 @@ def minimize_stochastic(
     """
     values: list[float] = []
     plateau, message = _Plateau(tol, n_iter_no_change), LIMIT
-    step, rate = 0, learning_rate_init
+    step, rate, n_steps = 0, learning_rate_init, n_epochs * n_batches
     for epoch in range(1, n_epochs + 1):
         total = 0.0
         for _ in range(n_batches):
-            rate = learning_rate_at(schedule, learning_rate_init, step, n_epochs * n_batches)
+            rate = learning_rate_at(schedule, learning_rate_init, step, n_steps, warm_up)
             optimizer.begin(rate)
             with np.errstate(over="ignore", invalid="ignore"):  # see check_finite
                 total += fun(theta, partial(optimizer.update, theta))
@@ -351,7 +351,7 @@ def minimize_lbfgs(
     tol: float = 1e-5,
     n_iter_no_change: int = 5,
     memory: int = 10,
-    executor: Executor | None = None,
+    executor: Workers | None = None,
     callback: Callback | None = None,
 ) -> Minimum:
     """Minimize by limited-memory BFGS with a strong-Wolfe line search, in theta's dtype.
@@ -369,7 +369,7 @@ def minimize_lbfgs(
         As in :func:`minimize_stochastic`, of iterations.
     memory : int
         Pairs of steps and gradient differences kept.
-    executor : concurrent.futures.Executor, optional
+    executor : Workers, optional
         Threads for the passes over the pairs; the result does not depend on it.
     callback : callable, optional
         Called with an `Iteration` after each iteration; True stops.
@@ -438,7 +438,7 @@ class _Pairs:
     S^T y and Y^T y of a new pair are differences of S^T g and Y^T g, which are needed anyway.
     """
 
-    def __init__(self, theta: Array, memory: int, executor: Executor | None) -> None:
+    def __init__(self, theta: Array, memory: int, executor: Workers | None) -> None:
         self._store = np.zeros((2, memory, theta.size), theta.dtype)  # S and Y
         self._used: list[int] = []  # slots, oldest first
         self._products: Array = np.zeros((2, memory))  # of S and Y with the last gradient
@@ -511,21 +511,13 @@ class _Pairs:
     def _in_blocks(self, task: Callable[[slice], Any]) -> list[Any]:
         size = self._store.shape[-1]
         blocks = [slice(i, i + PAIRS_PER_BLOCK) for i in range(0, size, PAIRS_PER_BLOCK)]
-        mapped = map if self._executor is None else self._executor.map
-        return list(mapped(task, blocks))
+        results: list[Any] = [None] * len(blocks)
 
+        def work(number: int, block: slice) -> None:
+            results[number] = task(block)
 
-def inner_product(left: Array, right: Array) -> float:
-    """Return left . right, summed in the dtype within short runs and in float64 over them.
-
-    For float32 it is off by about 1e-9 of the product of the norms, and several times faster than
-    float64 throughout. Not BLAS, whose result depends on its number of threads.
-    """
-    whole = left.size - left.size % ELEMENTS_PER_RUN
-    runs = (-1, ELEMENTS_PER_RUN)
-    sums = np.einsum("ij,ij->i", left[:whole].reshape(runs), right[:whole].reshape(runs))
-    rest = np.einsum("i,i->", left[whole:], right[whole:])
-    return float(sums.sum(dtype=np.float64)) + float(rest)
+        run([partial(work, *numbered) for numbered in enumerate(blocks)], self._executor)
+        return results
 
 
 def minimize_scipy_lbfgs(
@@ -582,25 +574,25 @@ def minimize_scipy_lbfgs(
 # Learning-rate schedules: a factor of the full rate for each step of a run of known length
 
 
-def _constant(progress: float) -> float:
+def _constant(progress: float, warm_up: float) -> float:
     return 1.0
 
 
-def _step(progress: float) -> float:
+def _step(progress: float, warm_up: float) -> float:
     return 0.1 ** ((progress >= 0.5) + (progress >= 0.75))
 
 
-def _exponential(progress: float) -> float:
+def _exponential(progress: float, warm_up: float) -> float:
     return float(0.01**progress)
 
 
-def _cosine(progress: float) -> float:
-    if progress < WARM_UP:
-        return progress / WARM_UP
-    return 0.5 * (1.0 + math.cos(math.pi * (progress - WARM_UP) / (1.0 - WARM_UP)))
+def _cosine(progress: float, warm_up: float) -> float:
+    if progress < warm_up:
+        return progress / warm_up
+    return 0.5 * (1.0 + math.cos(math.pi * (progress - warm_up) / (1.0 - warm_up)))
 
 
-SCHEDULES: dict[str, Callable[[float], float]] = {
+SCHEDULES: dict[str, Callable[[float, float], float]] = {
     "constant": _constant,
     "step": _step,
     "exponential": _exponential,
@@ -608,7 +600,9 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 }
 
 
-def learning_rate_at(schedule: str, initial: float, step: int, n_steps: int) -> float:
+def learning_rate_at(
+    schedule: str, initial: float, step: int, n_steps: int, warm_up: float = 0.3
+) -> float:
     """Return the learning rate of one step.
 
     Parameters
@@ -616,16 +610,18 @@ def learning_rate_at(schedule: str, initial: float, step: int, n_steps: int) -> 
     schedule : {"constant", "step", "exponential", "cosine"}
         "step": times 0.1 after half and again after three quarters of the steps;
         "exponential": falls evenly in the logarithm to 1 % of the initial rate;
-        "cosine": climbs linearly from 0 in the first 30 %, then falls along half a cosine to 0.
+        "cosine": climbs linearly from 0, then falls along half a cosine to 0.
     initial : float
         The full rate.
     step : int
         0 for the first.
     n_steps : int
         All steps that are planned.
+    warm_up : float in [0, 1)
+        Part of the steps in which "cosine" climbs.
     """
     check_choice("schedule", schedule, tuple(SCHEDULES))
-    return initial * SCHEDULES[schedule]((step + 0.5) / n_steps)
+    return initial * SCHEDULES[schedule]((step + 0.5) / n_steps, warm_up)
 
 
 # A line search for the strong Wolfe conditions: Nocedal and Wright (2006), algorithms 3.5 and 3.6,

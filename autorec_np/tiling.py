@@ -11,7 +11,7 @@ that is dense enough for a dense product to be the faster one, unrated cells inc
       first   |---+-----+        rest        |
               |   |                          |
               +---+--------------------------+
-                panels of PANEL_COLUMNS columns, for the product of the transpose
+                panels of strips of columns, for the product of the transpose
 
 Any matrix may be tiled: one that is thin everywhere, or in another order, is all rest. Tiles, bands
 and panels are the tasks of a thread pool. Each writes its own part of a result, with the same
@@ -22,9 +22,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
-from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from itertools import pairwise
 from typing import Any, TypeAlias
 
@@ -32,12 +30,15 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from autorec_np.threads import Workers, run
+
 Array: TypeAlias = npt.NDArray[Any]
 CSR: TypeAlias = "sparse.csr_array[Any, tuple[int, int]]"
 
 TILE_ROWS = 64
 BAND_ROWS = 256
-PANEL_COLUMNS = 512
+STRIP_COLUMNS = 512  # of the corner that are multiplied at once where it is transposed
+PANEL_ELEMENTS = 200_000  # of the product of a panel with a dense matrix: enough work for one task
 STEP = 64  # columns by which a tile's width grows
 DENSE_ENOUGH = 0.12  # part of the cells that is rated, from which a dense product is faster
 GROUP = 8  # entries of one row in the rest that are sampled by one small product
@@ -51,6 +52,11 @@ class Tiling:
     ----------
     pattern : csr_array, (n_rows, n_columns)
         Its values are not read.
+    row_widths : ndarray of int, (n_rows,), optional
+        Width of the corner wanted in each row, never growing; by default :func:`corner_widths`. A
+        tile has the width of its first row.
+    panel_columns : int
+        Columns of a panel, a multiple of STRIP_COLUMNS; see :func:`panel_columns`.
 
     Attributes
     ----------
@@ -58,16 +64,18 @@ class Tiling:
         Rows of each tile.
     widths : list of int
         Columns of the corner in each tile.
+    width : int
+        The first of them.
     panels : list of slice
         Columns of each panel.
-    rows_of_panels : list of int
-        Rows of the corner in each panel.
+    strips : list of (int, slice)
+        Rows and columns of each strip of the corner.
     dense, rest : ndarray of int
         The entries (positions in ``pattern.data``) inside and outside of the corner.
+    dense_of_tiles : list of slice
+        Those of `dense` that each tile holds.
     cells : ndarray of int
-        Positions of the dense entries in the flat (n_rows, widths[0]) array of the corner.
-    samples : list of (slice, ndarray)
-        The dense entries of each tile, and their positions in a flat (tile, width) array.
+        Positions of the dense entries in the flat rows of the corner that belong to their tile.
     bands : list of slice
         Rows of each band of the rest; its rows of a product fit in a core's cache.
     rest_of_bands : list of csc_array, (band, n_columns)
@@ -78,35 +86,53 @@ class Tiling:
         each place, and the place of each entry of the rest.
     """
 
-    def __init__(self, pattern: CSR) -> None:
+    def __init__(
+        self, pattern: CSR, row_widths: Array | None = None, panel_columns: int = STRIP_COLUMNS
+    ) -> None:
         n_rows, n_columns = pattern.shape
+        if row_widths is None:
+            row_widths = corner_widths(pattern)
         counts = np.diff(pattern.indptr)
-        rows, columns = np.repeat(np.arange(n_rows), counts), pattern.indices
         self.tiles = _cut(n_rows, TILE_ROWS)
-        widths = _widths(rows // TILE_ROWS, columns, self.tiles, n_columns)
-        self.widths: list[int] = widths.tolist()
-        self.panels = _cut(n_columns, PANEL_COLUMNS)
-        self.rows_of_panels = [
-            min(n_rows, TILE_ROWS * int((widths > panel.start).sum())) for panel in self.panels
+        self.widths: list[int] = row_widths[::TILE_ROWS].tolist()
+        self.width = max(self.widths, default=0)
+        self.panels = _cut(n_columns, panel_columns)
+        self.strips = [
+            (min(n_rows, TILE_ROWS * sum(width > strip.start for width in self.widths)), strip)
+            for strip in _cut(self.width, STRIP_COLUMNS)
         ]
-        width_of_row = np.repeat(widths, TILE_ROWS)[:n_rows]
-        inside = columns < np.repeat(width_of_row, counts)
+        width_of_row = np.repeat(self.widths, TILE_ROWS)[:n_rows]
+        inside = pattern.indices < np.repeat(width_of_row, counts)
         self.dense, self.rest = np.flatnonzero(inside), np.flatnonzero(~inside)
 
-        rows_of_dense, columns_of_dense = rows[self.dense], columns[self.dense]
-        self.cells = rows_of_dense * (self.widths[0] if self.tiles else 0) + columns_of_dense
-        ends = np.searchsorted(rows_of_dense, [*range(0, n_rows, TILE_ROWS), n_rows]).tolist()
-        places = rows_of_dense % TILE_ROWS * width_of_row[rows_of_dense] + columns_of_dense
-        self.samples = [(slice(start, stop), places[start:stop]) for start, stop in pairwise(ends)]
+        # of the rows among the dense entries
+        starts = np.searchsorted(self.dense, pattern.indptr).astype(pattern.indptr.dtype)
+        edges = [*starts[:-1:TILE_ROWS].tolist(), len(self.dense)]
+        self.dense_of_tiles = [slice(*edge) for edge in pairwise(edges)]
+        first_cells = np.arange(n_rows) % TILE_ROWS * self.width
+        self.cells = np.repeat(first_cells, np.diff(starts)) + pattern.indices.take(self.dense)
 
-        rest_counts = np.bincount(rows[self.rest], minlength=n_rows)
-        indptr = np.concatenate(([0], np.cumsum(rest_counts)))
-        rest = sparse.csr_array((self.rest, columns[self.rest], indptr), shape=pattern.shape)
+        indptr = pattern.indptr - starts
+        rest = sparse.csr_array((self.rest, pattern.indices.take(self.rest), indptr), pattern.shape)
         self.bands = _cut(n_rows, BAND_ROWS)
-        self.rest_of_bands = [row_block(rest, band).tocsc() for band in self.bands]
-        by_column = rest.tocsc().T
-        self.rest_of_panels = [row_block(by_column, panel) for panel in self.panels]
-        self.groups = _groups(rest_counts, rest.indices)
+        self.rest_of_bands = [band.tocsc() for band in _row_blocks(rest, self.bands)]
+        self.rest_of_panels = _row_blocks(rest.tocsc().T, self.panels)
+        self.groups = _groups(np.diff(indptr), rest.indices)
+
+
+def corner_widths(pattern: CSR) -> Array:
+    """Return the width of the corner in each row, the same in all rows of a tile."""
+    n_rows, n_columns = pattern.shape
+    rows = np.repeat(np.arange(n_rows), np.diff(pattern.indptr))
+    tiles = _cut(n_rows, TILE_ROWS)
+    widths = _widths(rows // TILE_ROWS, pattern.indices, tiles, n_columns)
+    return np.repeat(widths, TILE_ROWS)[:n_rows]
+
+
+def panel_columns(n_columns: int, k: int) -> int:
+    """Return the columns of a panel for products with k columns: many where k is small."""
+    n_strips = min(PANEL_ELEMENTS // k, n_columns // 3) // STRIP_COLUMNS
+    return max(1, n_strips) * STRIP_COLUMNS
 
 
 def row_block(matrix: CSR, rows: slice) -> CSR:
@@ -117,6 +143,22 @@ def row_block(matrix: CSR, rows: slice) -> CSR:
         (matrix.data[entries], matrix.indices[entries], indptr - indptr[0]),
         shape=(len(indptr) - 1, matrix.shape[1]),
     )
+
+
+def _row_blocks(matrix: CSR, blocks: Sequence[slice]) -> list[CSR]:
+    """Return what `row_block` returns for each of some blocks of one size, the last but for it."""
+    matrices: list[CSR] = []
+    for rows in blocks:
+        if rows is blocks[0] or rows is blocks[-1]:
+            block = row_block(matrix, rows)
+        else:
+            block = copy.copy(matrices[0])  # building a new one would check it at length
+            indptr = matrix.indptr[rows.start : rows.stop + 1]
+            entries = slice(indptr[0], indptr[-1])
+            block.data, block.indices = matrix.data[entries], matrix.indices[entries]
+            block.indptr = indptr - indptr[0]
+        matrices.append(block)
+    return matrices
 
 
 def _cut(length: int, size: int) -> list[slice]:
@@ -148,18 +190,31 @@ def _groups(counts: Array, columns: Array) -> tuple[Array, Array, Array]:
     return rows, column_of_place, places
 
 
-@dataclass(frozen=True)
 class Tiled:
     """A CSR array with its tiling; the products in :mod:`kernels` take it like a CSR array."""
 
-    matrix: CSR
-    tiling: Tiling
+    def __init__(self, matrix: CSR, tiling: Tiling) -> None:
+        self.matrix, self.tiling = matrix, tiling
+        self._corner: Array | None = None
 
-    @cached_property
-    def corner(self) -> Array:
-        """The dense corner, (n_rows, width of the first tile); 0 where nothing is stored."""
-        corner = np.zeros((self.matrix.shape[0], max(self.tiling.widths, default=0)), self.dtype)
-        corner.reshape(-1)[self.tiling.cells] = self.data.take(self.tiling.dense)
+    def corner(self, executor: Workers | None = None) -> Array:
+        """Return the dense corner, (n_rows, width), with 0 where nothing is stored.
+
+        Of a tile's rows, only the strips that the tile reaches are filled.
+        """
+        if self._corner is not None:
+            return self._corner
+        tiling = self.tiling
+        corner = np.empty((self.shape[0], tiling.width), self.dtype)
+
+        def fill(tile: slice, width: int, entries: slice) -> None:
+            block = corner[tile]
+            block[:, : -(-width // STRIP_COLUMNS) * STRIP_COLUMNS] = 0
+            block.reshape(-1)[tiling.cells[entries]] = self.data.take(tiling.dense[entries])
+
+        tiles = zip(tiling.tiles, tiling.widths, tiling.dense_of_tiles, strict=True)
+        run([partial(fill, *tile) for tile in tiles], executor)
+        self._corner = corner
         return corner
 
     @property
@@ -182,14 +237,15 @@ class Tiled:
     def indices(self) -> Array:
         return self.matrix.indices
 
-    def multiply(self, dense: Array, executor: Executor | None) -> Array:
+    def multiply(self, dense: Array, executor: Workers | None) -> Array:
         """Return A D, (n_rows, k)."""
         tiling = self.tiling
+        corner = self.corner(executor)
         product = np.empty((self.shape[0], dense.shape[1]), dense.dtype)
         of_rest = np.empty_like(product)
 
         def multiply_tile(tile: slice, width: int) -> None:
-            np.matmul(self.corner[tile, :width], dense[:width], out=product[tile])
+            np.matmul(corner[tile, :width], dense[:width], out=product[tile])
 
         def multiply_band(band: slice, rest: Any) -> None:
             of_rest[band] = self._values_of(rest) @ dense
@@ -203,23 +259,25 @@ class Tiled:
 
     def multiply_panel(self, number: int, dense: Array) -> Array:
         """Return the rows of A^T D that belong to a panel, (columns of the panel, k)."""
+        panel = self.tiling.panels[number]
         product: Array = self._values_of(self.tiling.rest_of_panels[number]) @ dense
-        n_rows = self.tiling.rows_of_panels[number]
-        if n_rows:
-            corner = self.corner[:n_rows, self.tiling.panels[number]]
-            product[: corner.shape[1]] += corner.T @ dense[:n_rows]
+        for n_rows, strip in self.tiling.strips:
+            if panel.start <= strip.start < panel.stop:
+                columns = slice(strip.start - panel.start, strip.stop - panel.start)
+                product[columns] += self.corner()[:n_rows, strip].T @ dense[:n_rows]
         return product
 
-    def sample(self, left: Array, right: Array, executor: Executor | None) -> Array:
+    def sample(self, left: Array, right: Array, executor: Workers | None) -> Array:
         """Return L R^T at the stored entries, (nnz,)."""
         tiling = self.tiling
         rows, columns, places = tiling.groups
-        in_corner = np.empty(len(tiling.dense), left.dtype)
+        values = np.empty(self.nnz, left.dtype)
         in_rest = np.empty((len(rows), GROUP), left.dtype)
 
-        def sample_tile(tile: slice, width: int, entries: slice, where: Array) -> None:
-            products = left[tile] @ right[:width].T
-            products.reshape(-1).take(where, out=in_corner[entries], mode="clip")
+        def sample_tile(tile: slice, width: int, entries: slice) -> None:
+            products = np.empty((tile.stop - tile.start, tiling.width), left.dtype)
+            np.matmul(left[tile], right[:width].T, out=products[:, :width])
+            values[tiling.dense[entries]] = products.reshape(-1).take(tiling.cells[entries])
 
         def sample_groups(start: int) -> None:
             gathered = np.empty((GROUPS_AT_ONCE * GROUP, right.shape[1]), right.dtype)
@@ -236,13 +294,11 @@ class Tiled:
                 )
 
         tasks: list[Callable[[], None]] = [
-            partial(sample_tile, tile, width, *sample)
-            for tile, width, sample in zip(tiling.tiles, tiling.widths, tiling.samples, strict=True)
+            partial(sample_tile, *tile)
+            for tile in zip(tiling.tiles, tiling.widths, tiling.dense_of_tiles, strict=True)
         ]
         tasks += [partial(sample_groups, i) for i in range(0, len(rows), GROUPS_PER_TASK)]
         run(tasks, executor)
-        values = np.empty(self.nnz, left.dtype)
-        values[tiling.dense] = in_corner
         values[tiling.rest] = in_rest.reshape(-1).take(places)
         return values
 
@@ -268,19 +324,3 @@ def reordered(matrix: CSR, rows: Array, columns: Array) -> CSR:
     block = sparse.csr_array((block.data, place[block.indices], block.indptr), shape=block.shape)
     block.sort_indices()
     return block
-
-
-def run(tasks: Sequence[Callable[[], None]], executor: Executor | None) -> None:
-    """Run all tasks and wait; the first exception is raised here."""
-    if executor is None:
-        for task in tasks:
-            task()
-        return
-    settings = np.geterr()  # each thread has its own
-
-    def run_alike(task: Callable[[], None]) -> None:
-        with np.errstate(**settings):
-            task()
-
-    for future in [executor.submit(run_alike, task) for task in tasks]:
-        future.result()

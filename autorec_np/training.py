@@ -33,7 +33,7 @@ from autorec_np.optimizers import (
 )
 from autorec_np.parameters import ParameterLayout
 from autorec_np.progress import progress_bar
-from autorec_np.tiling import Tiled, Tiling, by_activity, reordered
+from autorec_np.tiling import Tiled, Tiling, by_activity, corner_widths, panel_columns, reordered
 
 ENTRIES_PER_BLOCK = 2**20  # of a full batch: rows that are worked on at once
 
@@ -263,6 +263,7 @@ class Trainer:
     solver: str
     learning_rate: str
     learning_rate_init: float
+    warm_up: float
     momentum: float
     nesterovs_momentum: bool
     batch_size: int
@@ -347,9 +348,10 @@ class Trainer:
         self, objective: Objective, theta: Array, inputs: CSR, targets: CSR, callback: Callback
     ) -> Minimum:
         blocks = []
+        columns = panel_columns(targets.shape[1], max(objective.network.hidden_layer_sizes))
         for rows in row_blocks(targets, ENTRIES_PER_BLOCK):
             wanted = row_block(targets, rows)
-            tiling = Tiling(wanted)
+            tiling = Tiling(wanted, panel_columns=columns)
             tiled = Tiled(row_block(inputs, rows), tiling), Tiled(wanted, tiling)
             blocks.append((*tiled, wanted.shape[0] / targets.shape[0]))
 
@@ -403,20 +405,23 @@ class Trainer:
         n_rows, widths = targets.shape[0], objective.network.hidden_layer_sizes
         n_batches = self._n_batches(n_rows)
         n_runs = -(-n_rows // n_batches)
+        columns = panel_columns(targets.shape[1], max(widths))
+        numbered, row_widths = with_data(targets, np.arange(targets.nnz)), corner_widths(targets)
         while True:
             dealt = np.tile(np.arange(n_batches), (n_runs, 1))
             batch_of = random_state.permuted(dealt, axis=1).reshape(-1)[:n_rows]
             for number in range(n_batches):
                 rows = np.flatnonzero(batch_of == number)
-                block, masks = take_rows(inputs, rows), None
-                tiling = Tiling(block)
+                entries = take_rows(numbered, rows)
+                tiling, masks = Tiling(entries, row_widths[rows], columns), None
+                block = with_data(entries, inputs.data.take(entries.data))
                 if self.corruption:
                     block = corrupt(block, self.corruption, random_state)
                 if self.dropout:
                     masks = dropout_masks(
                         len(rows), widths, self.dropout, random_state, inputs.dtype
                     )
-                wanted = Tiled(take_rows(targets, rows), tiling)
+                wanted = Tiled(with_data(entries, targets.data.take(entries.data)), tiling)
                 yield Batch(Tiled(block, tiling), wanted, len(rows) / n_rows, masks)
 
     def _n_batches(self, n_rows: int) -> int:
@@ -442,6 +447,7 @@ class Trainer:
             n_epochs=self.max_iter,
             learning_rate_init=self.learning_rate_init,
             schedule=self.learning_rate,
+            warm_up=self.warm_up,
             tol=self.tol,
             callback=callback,
         )
@@ -481,7 +487,9 @@ class Trainer:
 
 def _take_columns(layout: ParameterLayout, theta: Array, columns: Array, out: Array) -> None:
     """Write theta to `out`, for a matrix whose columns were taken in another order."""
-    out[...] = theta
     views, taken_views = layout.views(theta), layout.views(out)
-    for name in ("encoder.weight", "decoder.weight", "decoder.bias"):
-        np.take(views[name], columns, axis=0, out=taken_views[name], mode="clip")
+    for name, block in views.items():
+        if name in ("encoder.weight", "decoder.weight", "decoder.bias"):
+            block.take(columns, axis=0, out=taken_views[name], mode="clip")
+        else:
+            taken_views[name][...] = block

@@ -5,8 +5,6 @@ Point asv's `benchmark_dir` here, or run `python -m benchmarks run kernels`, whi
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 
 from autorec_np import make_ratings
@@ -14,6 +12,7 @@ from autorec_np.kernels import Array, sddmm, spmm, spmm_transpose
 from autorec_np.network import Network
 from autorec_np.objective import Objective
 from autorec_np.optimizers import Adam, minimize_lbfgs
+from autorec_np.threads import Workers
 from autorec_np.tiling import Tiled, Tiling
 from benchmarks.ours import in_order
 
@@ -28,7 +27,7 @@ class Kernels:
         ratings = make_ratings(self.n_users, self.n_items, self.n_ratings, random_state=0)
         matrix = in_order(ratings.matrix.T.tocsr().astype(np.float32))
         self.matrix = Tiled(matrix, Tiling(matrix))
-        self.executor = ThreadPoolExecutor(2)
+        self.executor = Workers(2)
         self.objective = Objective(Network(self.n_users, (self.k,), executor=self.executor), 400.0)
         self.theta = self.objective.network.layout.initialize(rng, np.float32)
         self.gradient = rng.normal(size=self.theta.size).astype(np.float32)

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import resource
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from autorec_np import check_gradient, fetch_movielens
 from autorec_np.network import Network
 from autorec_np.objective import Objective
+from autorec_np.threads import Workers
 
 
 def main() -> None:
     items = fetch_movielens("ml-1m").ratings.matrix.T.tocsr().astype(np.float64)
-    with ThreadPoolExecutor(2) as executor:
+    with Workers(2) as executor:
         network = Network(items.shape[1], (500,), executor=executor)
         objective = Objective(network, 400.0)
         theta = network.layout.initialize(np.random.default_rng(0), np.float64)

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from autorec_np import make_ratings
 from autorec_np.kernels import CSR
-from autorec_np.tiling import PANEL_COLUMNS, Tiling, by_activity, reordered
+from autorec_np.tiling import STRIP_COLUMNS, Tiling, by_activity, reordered
 
 IMAGES = Path(__file__).parent / "images"
 CELL = 32  # rows and columns that make one dot
@@ -49,7 +49,7 @@ def draw() -> Figure:
     axes[0].set_ylabel("items (rows)")
     rows = [tile.start for tile in plan.tiles] + [matrix.shape[0]]
     axes[1].stairs(plan.widths, rows, orientation="horizontal", color="C1", linewidth=1.5)
-    for start in range(PANEL_COLUMNS, matrix.shape[1], PANEL_COLUMNS):
+    for start in range(STRIP_COLUMNS, matrix.shape[1], STRIP_COLUMNS):
         axes[1].axvline(start, color="0.6", linewidth=0.4, linestyle=":")
     share, cells = (
         len(plan.dense) / matrix.nnz,

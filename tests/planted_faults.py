@@ -144,8 +144,8 @@ FAULTS = [
     Fault(
         "output bias of the next column, value",
         "network",
-        'views["decoder.bias"][pattern.indices]',
-        'views["decoder.bias"][pattern.indices - 1]',
+        'views["decoder.bias"].take(pattern.indices)',
+        'views["decoder.bias"].take(pattern.indices - 1)',
         ("decoder.bias",),
         side="value",
     ),
@@ -167,8 +167,8 @@ FAULTS = [
     Fault(
         "lambda without its half",
         "objective",
-        "penalty / 2 * _sum_of_squares(weight)",
-        "penalty * _sum_of_squares(weight)",
+        "penalty / 2 * inner_product(weight, weight)",
+        "penalty * inner_product(weight, weight)",
         WEIGHTS,
         side="value",
     ),
@@ -182,8 +182,8 @@ FAULTS = [
     Fault(
         "norm instead of squared norm",
         "objective",
-        "_sum_of_squares(weight)",
-        "_sum_of_squares(weight) ** 0.5",
+        "inner_product(weight, weight)",
+        "inner_product(weight, weight) ** 0.5",
         WEIGHTS,
         side="value",
     ),
@@ -259,7 +259,7 @@ FAULTS = [
     Fault(
         "output bias forgotten, value",
         "network",
-        'activity += views["decoder.bias"][pattern.indices]',
+        'activity += views["decoder.bias"].take(pattern.indices)',
         "pass",
         ("decoder.bias",),
         side="value",

@@ -121,6 +121,7 @@ def test_the_defaults_are_those_of_the_documentation():
         ({"solver": "sag"}, ValueError, "solver must be one of .*got 'sag'"),
         ({"learning_rate": "adaptive"}, ValueError, "learning_rate must be .*got 'adaptive'"),
         ({"learning_rate_init": 0}, ValueError, r"learning_rate_init must .*\(0, inf\], got 0.0"),
+        ({"warm_up": 1.0}, ValueError, r"warm_up must be .* in \[0, 1\), got 1.0"),
         ({"momentum": 1.0}, ValueError, r"momentum must be .* in \[0, 1\), got 1.0"),
         ({"nesterovs_momentum": None}, TypeError, "nesterovs_momentum must be True or False"),
         ({"batch_size": 0}, ValueError, "batch_size must be at least 1, got 0"),
@@ -187,6 +188,15 @@ def test_parameters_left_at_none_have_a_value_for_each_solver(solver, R, runs):
     rates = {"adam": 3e-3, "rprop": 1e-3, "sgd": 0.1 / (len(R) / 40 * 6)}
     if solver in rates:
         assert trainer.learning_rate_init == pytest.approx(rates[solver], rel=1e-12)
+
+
+@pytest.mark.parametrize(("orientation", "warm_up"), [("item", 0.3), ("user", 0.1)])
+def test_the_default_warm_up_depends_on_the_orientation(R, runs, orientation, warm_up):
+    settings = {**SMALL, "orientation": orientation}
+    AutoRec(**settings).fit(R)
+    assert runs[0][0].warm_up == warm_up
+    AutoRec(**settings, warm_up=0.6).fit(R)
+    assert runs[1][0].warm_up == 0.6
 
 
 def test_the_default_rate_of_sgd_falls_with_the_ratings_in_a_batch(R, runs):

@@ -22,12 +22,13 @@ FOLDER = Path(autorec_np.__file__).parent
 # The core, each with the rooms before it that it may import.
 CORE = {
     "activations": {"numpy"},
-    "tiling": {"numpy", "scipy.sparse"},
-    "kernels": {"numpy", "scipy.sparse", "tiling"},
+    "threads": {"numpy", "threadpoolctl"},
+    "tiling": {"numpy", "scipy.sparse", "threads"},
+    "kernels": {"numpy", "scipy.sparse", "threads", "tiling"},
     "parameters": {"numpy"},
-    "network": {"numpy", "activations", "kernels", "parameters"},
-    "objective": {"numpy", "network"},
-    "optimizers": {"numpy", "scipy.optimize", "_validation"},
+    "network": {"numpy", "activations", "kernels", "parameters", "threads"},
+    "objective": {"numpy", "network", "parameters"},
+    "optimizers": {"numpy", "scipy.optimize", "_validation", "parameters", "threads"},
 }
 LEAF = {"numpy", "scipy.sparse", "_validation", "ratings", *CORE}
 SERVES_A_FITTED_MODEL = {*LEAF, "autorec", "base", "baselines", "metrics"}
@@ -53,7 +54,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     # training
     "baselines": {"numpy", "scipy.sparse", "_validation", "base", "ratings"},
     "corruption": {"numpy", "kernels"},
-    "threads": {"threadpoolctl"},
     "progress": {"tqdm"},
     "training": {"numpy", *CORE, "corruption", "progress"},
     "regularization": {"numpy", "kernels", "network"},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tracemalloc
-from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from scipy import sparse
 from autorec_np import kernels
 from autorec_np.gradcheck import adjoint_test
 from autorec_np.kernels import column_sums, sddmm, spmm, spmm_transpose, take_rows, with_data
+from autorec_np.threads import Workers
 
 DTYPES = [np.float32, np.float64, np.complex128]
 MEGABYTE = 2**20
@@ -22,7 +22,7 @@ MEGABYTE = 2**20
 
 @pytest.fixture(scope="module", params=[1, 2, 3], ids="{} threads".format)
 def executor(request):
-    with ThreadPoolExecutor(request.param) as pool:
+    with Workers(request.param) as pool:
         yield pool
 
 
@@ -278,14 +278,14 @@ def test_arguments_are_not_changed(tiny_matrix, executor):
 # Threads
 
 
-class CountingExecutor(ThreadPoolExecutor):
-    """Counts the tasks that it is given."""
+class CountingWorkers(Workers):
+    """Counts the tasks that they are given."""
 
     n_tasks = 0
 
-    def submit(self, task, /, *args, **kwargs) -> Future:
-        self.n_tasks += 1
-        return super().submit(task, *args, **kwargs)
+    def run(self, tasks):
+        self.n_tasks += len(tasks)
+        super().run(tasks)
 
 
 @pytest.mark.parametrize("k", [1, 7, 16])
@@ -319,7 +319,7 @@ def test_large_products_are_cut_into_several_tasks():
     matrix = random_csr(1500, 400, 60_000, seed=12)
     left, right = np.ones((1500, 2)), np.ones((400, 2))
     for product, factors in [(spmm, (right,)), (spmm_transpose, (left,)), (sddmm, (left, right))]:
-        with CountingExecutor(2) as pool:
+        with CountingWorkers(2) as pool:
             product(matrix, *factors, pool)
         assert pool.n_tasks == -(-matrix.nnz // kernels.ENTRIES_PER_BLOCK)
 
@@ -337,7 +337,7 @@ def test_no_dense_rows_by_columns_array_is_formed():
     n, k = 20_000, 4
     matrix = random_csr(n, n, 20_000, seed=16, dtype=np.float32)
     left, right = np.ones((n, k), np.float32), np.ones((n, k), np.float32)
-    with ThreadPoolExecutor(2) as pool:
+    with Workers(2) as pool:
         tracemalloc.start()
         try:
             for threads in (None, pool):

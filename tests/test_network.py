@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from scipy import sparse
 from autorec_np import kernels
 from autorec_np.activations import ACTIVATIONS
 from autorec_np.network import Network
+from autorec_np.threads import Workers
 
 SIZES = pytest.mark.parametrize("sizes", [(3,), (4, 3), (3, 4, 2)], ids=str)
 
@@ -214,7 +214,7 @@ def test_an_executor_changes_no_bit(n_threads):
     matrix = sparse.csr_array(np.where(rng.random((400, 300)) < 0.4, rng.random((400, 300)), 0.0))
     alone = Network(300, (8,))
     theta = random_theta(alone)
-    with ThreadPoolExecutor(n_threads) as pool:
+    with Workers(n_threads) as pool:
         threaded = dataclasses.replace(alone, executor=pool)
         results = []
         for network in (alone, threaded):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle, pairwise
 
 import numpy as np
@@ -20,18 +19,17 @@ from autorec_np.objective import Objective
 from autorec_np.optimizers import (
     CURVATURE,
     ELEMENTS_PER_BLOCK,
-    ELEMENTS_PER_RUN,
     SGD,
     SUFFICIENT_DECREASE,
     Adam,
     DivergenceError,
     RProp,
     _Pairs,
-    inner_product,
     minimize_lbfgs,
     minimize_scipy_lbfgs,
     minimize_stochastic,
 )
+from autorec_np.threads import Workers
 
 LAMBDA = 0.7
 EVERY_ROW = np.arange(7)
@@ -647,7 +645,7 @@ def test_the_compact_direction_is_that_of_the_two_loops(memory, threads, monkeyp
     basis = rng.normal(size=(50, 50))
     hessian = basis @ basis.T + np.eye(50)
     points = rng.normal(size=(8, 50))
-    with ThreadPoolExecutor(threads or 1) as pool:
+    with Workers(threads or 1) as pool:
         pairs = _Pairs(points[0], memory, pool if threads else None)
         kept = []
         for old, new in pairwise(points):
@@ -662,18 +660,6 @@ def test_the_compact_direction_is_that_of_the_two_loops(memory, threads, monkeyp
         assert len(pairs) == min(memory, 7)
         pairs.clear()
         np.testing.assert_array_equal(pairs.direction(points[0]), -points[0])
-
-
-@pytest.mark.parametrize("n", [1, ELEMENTS_PER_RUN, 3 * ELEMENTS_PER_RUN + 77])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_inner_products_of_lbfgs_lose_no_element_and_little_precision(n, dtype):
-    left, right = np.random.default_rng(6).normal(size=(2, n)).astype(dtype)
-    exact = math.fsum(left.astype(np.float64) * right.astype(np.float64))
-    norms = math.sqrt(
-        math.fsum(left.astype(np.float64) ** 2) * math.fsum(right.astype(np.float64) ** 2)
-    )
-    assert type(inner_product(left, right)) is float
-    assert abs(inner_product(left, right) - exact) < 4 * np.finfo(dtype).eps * norms
 
 
 # SciPy's L-BFGS-B through the same interface

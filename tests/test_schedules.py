@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autorec_np.optimizers import SCHEDULES, WARM_UP, learning_rate_at
+from autorec_np.optimizers import SCHEDULES, learning_rate_at
 
 EVERY = pytest.mark.parametrize("schedule", sorted(SCHEDULES))
 
@@ -55,14 +57,13 @@ def test_step_is_times_a_tenth_after_half_and_after_three_quarters():
 def test_exponential_falls_evenly_in_the_logarithm_to_one_percent():
     every = rates("exponential")
     np.testing.assert_allclose(np.diff(np.log(every)), np.log(0.01) / 1000, rtol=1e-9)
-    assert SCHEDULES["exponential"](0.0) == 1.0
-    assert SCHEDULES["exponential"](1.0) == pytest.approx(0.01, rel=1e-12)
+    assert SCHEDULES["exponential"](0.0, 0.3) == 1.0
+    assert SCHEDULES["exponential"](1.0, 0.3) == pytest.approx(0.01, rel=1e-12)
     assert every[0] == pytest.approx(2.0, rel=3e-3)
     assert every[-1] == pytest.approx(0.02, rel=3e-3)
 
 
 def test_cosine_climbs_linearly_then_falls_along_half_a_cosine():
-    assert WARM_UP == 0.3
     every = rates("cosine")
     np.testing.assert_allclose(every[:300], 2.0 * (np.arange(300) + 0.5) / 300, rtol=1e-12)
     progress = (np.arange(700) + 0.5) / 700
@@ -71,19 +72,28 @@ def test_cosine_climbs_linearly_then_falls_along_half_a_cosine():
     assert np.all(np.diff(every[300:]) < 0)
 
 
-def test_cosine_ends():
-    assert SCHEDULES["cosine"](0.0) == 0.0
-    assert SCHEDULES["cosine"](WARM_UP) == 1.0
-    assert SCHEDULES["cosine"](0.65) == pytest.approx(0.5, rel=1e-12)  # half of the fall
-    assert SCHEDULES["cosine"](1.0) == pytest.approx(0.0, abs=1e-15)
+@pytest.mark.parametrize("warm_up", [0.1, 0.3, 0.75])
+def test_cosine_ends(warm_up):
+    cosine = partial(SCHEDULES["cosine"], warm_up=warm_up)
+    assert cosine(0.0) == 0.0
+    assert cosine(warm_up / 4) == pytest.approx(0.25, rel=1e-12)
+    assert cosine(warm_up) == 1.0
+    assert cosine((1 + warm_up) / 2) == pytest.approx(0.5, rel=1e-12)  # half of the fall
+    assert cosine(1.0) == pytest.approx(0.0, abs=1e-15)
+
+
+def test_cosine_without_a_warm_up_only_falls():
+    every = [learning_rate_at("cosine", 1.0, step, 100, warm_up=0.0) for step in range(100)]
+    assert every[0] == pytest.approx(1.0, abs=1e-3)
+    assert np.all(np.diff(every) < 0)
 
 
 @pytest.mark.parametrize("schedule", ["constant", "exponential", "cosine"])
 def test_all_but_step_are_continuous(schedule):
     progress = np.linspace(0, 1, 10_001)
-    factors = np.array([SCHEDULES[schedule](p) for p in progress])
+    factors = np.array([SCHEDULES[schedule](p, 0.3) for p in progress])
     # the steepest are the warm-up and the start of the exponential fall
-    steepest = max(1 / WARM_UP, np.log(100))
+    steepest = max(1 / 0.3, np.log(100))
     assert np.abs(np.diff(factors)).max() <= 1e-4 * steepest * (1 + 1e-9)
 
 

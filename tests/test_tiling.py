@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tracemalloc
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -22,12 +21,13 @@ from autorec_np.kernels import (
     spmm_transpose_parts,
     with_data,
 )
+from autorec_np.threads import Workers
 from autorec_np.tiling import Tiled, Tiling, by_activity, reordered
 
 SMALL = {
     "TILE_ROWS": 2,
     "BAND_ROWS": 3,
-    "PANEL_COLUMNS": 3,
+    "STRIP_COLUMNS": 3,
     "STEP": 1,
     "GROUP": 2,
     "GROUPS_AT_ONCE": 2,
@@ -38,7 +38,7 @@ SMALL = {
 
 @pytest.fixture(scope="module")
 def pool():
-    with ThreadPoolExecutor(2) as pool:
+    with Workers(2) as pool:
         yield pool
 
 
@@ -122,7 +122,7 @@ def test_threads_change_no_bit(n_threads, dtype):
     tiled = Tiled(matrix, Tiling(matrix))
     rng = np.random.default_rng(2)
     left, right = (rng.normal(size=(n, 40)).astype(dtype) for n in matrix.shape)
-    with ThreadPoolExecutor(n_threads) as threads:
+    with Workers(n_threads) as threads:
         for product, factors in [
             (spmm, (right,)),
             (spmm_transpose, (left,)),
@@ -141,12 +141,14 @@ def test_parts_are_the_sum_of_the_products_and_come_once(matrix, seed):
     for matrices in [(tiled, other), (tiled.matrix, other.matrix)]:
         times, total = np.zeros(matrix.shape[1], int), np.zeros_like(expected)
 
-        def receive(start, rows, times=times, total=total):
+        def receive(name, start, rows, times=times, total=total):
+            assert name == "sum"
             times[start : start + len(rows)] += 1
             total[start : start + len(rows)] = rows
             rows[...] = np.nan
 
-        spmm_transpose_parts(list(zip(matrices, (first, second), strict=True)), receive)
+        pairs = list(zip(matrices, (first, second), strict=True))
+        spmm_transpose_parts({"sum": pairs}, receive)
         np.testing.assert_array_equal(times, 1)
         np.testing.assert_array_equal(total, expected)
 
@@ -156,8 +158,9 @@ def test_with_data_shares_the_plan_and_keeps_zeros(tiny_matrix, small_tiles):
     zeros = with_data(tiled, np.zeros(tiny_matrix.nnz))
     assert zeros.tiling is tiled.tiling
     assert zeros.nnz == tiny_matrix.nnz
-    assert not zeros.corner.any()
-    assert tiled.corner.any()
+    tile, width = zeros.tiling.tiles[0], zeros.tiling.width
+    assert not zeros.corner()[tile, :width].any()
+    assert tiled.corner()[tile, :width].any()
 
 
 def test_a_matrix_that_is_thin_everywhere_has_no_corner():
@@ -165,7 +168,7 @@ def test_a_matrix_that_is_thin_everywhere_has_no_corner():
     plan = Tiling(matrix)
     assert plan.widths == [0] * 8
     assert len(plan.rest) == matrix.nnz
-    assert Tiled(matrix, plan).corner.size == 0
+    assert Tiled(matrix, plan).corner().size == 0
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 4), (4, 0), (70, 600)])

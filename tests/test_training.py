@@ -38,6 +38,7 @@ def make_trainer(**changes):
         "solver": "adam",
         "learning_rate": "constant",
         "learning_rate_init": 0.01,
+        "warm_up": 0.3,
         "momentum": 0.9,
         "nesterovs_momentum": True,
         "batch_size": 7,

@@ -20,13 +20,12 @@ class Fitter:
     Parameters
     ----------
     model_class : torch_dense.Model or torch_sparse.Model
-    k : int
     centered : bool
         Whether the biases of users and items are subtracted from the targets.
     """
 
-    def __init__(self, model_class: type[torch_dense.Model], k: int, centered: bool) -> None:
-        self.model_class, self.k, self.centered = model_class, k, centered
+    def __init__(self, model_class: type[torch_dense.Model], centered: bool) -> None:
+        self.model_class, self.centered = model_class, centered
 
     def prepare(self, train: Ratings) -> SimpleNamespace:
         """Lay out the data; not timed."""
@@ -38,11 +37,11 @@ class Fitter:
             items = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
             ids = train.user_ids[matrix.indices], train.item_ids[items]
             targets = matrix.data - baseline.predict(*ids)
-        model = self.model_class(matrix, self.k, (0.0, 0.0), targets)
+        model = self.model_class(matrix, 1, (0.0, 0.0), targets)
         return SimpleNamespace(model=model, baseline=baseline, train=train)
 
     def fit(self, data: SimpleNamespace, *, penalties: Any, **settings: Any) -> SimpleNamespace:
-        """Train; what is timed."""
+        """Train with k hidden units; what is timed."""
         data.model.penalties = tuple(penalties)
         data.model.train(**settings)
         return data
@@ -56,6 +55,6 @@ class Fitter:
         return np.asarray(predicted)
 
 
-DENSE = Fitter(torch_dense.Model, 500, centered=False)
-SPARSE = Fitter(torch_sparse.Model, 500, centered=False)
-SPARSE_CENTERED = Fitter(torch_sparse.Model, 500, centered=True)
+DENSE = Fitter(torch_dense.Model, centered=False)
+SPARSE = Fitter(torch_sparse.Model, centered=False)
+SPARSE_CENTERED = Fitter(torch_sparse.Model, centered=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -135,21 +135,23 @@ class Model:
         epochs: int,
         rate: float,
         batch_size: int = 512,
+        k: int = 500,
         corruption: float = 0.0,
+        warm_up: float = 0.3,
         seed: int = 0,
-        after_epoch: Callable[[int], None] | None = None,
     ) -> None:
-        """Train anew; the rate climbs in the first 10 % of the steps, then falls along a cosine."""
+        """Train anew with k hidden units; the schedule is our "cosine"."""
+        self.k = k
         self.reset(self.initial_theta(seed))
         torch.manual_seed(seed)
         rng = np.random.default_rng(seed)
         optimizer = self.optimizer(rate)
         n_steps = epochs * math.ceil(self.n_rows / batch_size)
-        rates = (learning_rate_at("cosine", rate, step, n_steps) for step in itertools.count())
-        for epoch in range(epochs):
+        rates = (
+            learning_rate_at("cosine", rate, step, n_steps, warm_up) for step in itertools.count()
+        )
+        for _ in range(epochs):
             self.epoch(optimizer, rates, batch_size, corruption, rng)
-            if after_epoch is not None:
-                after_epoch(epoch + 1)
 
     def predict(self, rows: Array, columns: Array) -> Array:
         """Return predictions of pairs."""
