@@ -69,10 +69,11 @@ def value_and_gradient(
     executor = Workers(threads) if threads > 1 else None
     objective = Objective(Network(matrix.shape[1], (k,), executor=executor), PENALTY)
     tiled = Tiled(matrix, Tiling(matrix))
+    gradient = np.empty(objective.network.layout.size, np.float32)
 
     def evaluate(theta: Array) -> tuple[float, Array]:
         with single_threaded_blas():  # as `fit` does
-            return objective.value_and_gradient(theta, tiled, tiled)
+            return objective.value_and_gradient(theta, tiled, tiled, out=gradient)
 
     return evaluate
 

@@ -560,6 +560,17 @@ def test_calls_do_not_depend_on_earlier_calls(tiny_matrix):
     np.testing.assert_array_equal(gradient, kept)  # not a buffer that is used again
 
 
+@every("tied")
+def test_the_gradient_is_written_where_it_is_wanted(tiny_matrix, tied):
+    objective, *arguments = make_problem(tiny_matrix, tied=tied)
+    wanted = np.full(objective.network.layout.size, np.nan)
+    value, gradient = objective.value_and_gradient(*arguments, out=wanted)
+    assert gradient is wanted
+    expected_value, expected = objective.value_and_gradient(*arguments)
+    assert value == expected_value
+    assert gradient.tobytes() == expected.tobytes()
+
+
 @pytest.mark.parametrize("n_threads", [1, 2, 3])
 @every("tied")
 def test_an_executor_changes_no_bit(tied, n_threads):
