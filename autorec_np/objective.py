@@ -95,9 +95,14 @@ class Objective:
         Raises
         ------
         ValueError
-            If shapes do not fit the network.
+            If shapes do not fit the network, or `out` does not fit theta.
         """
         gradient = np.empty_like(theta) if out is None else out
+        if (gradient.shape, gradient.dtype) != (theta.shape, theta.dtype):
+            raise ValueError(
+                f"out must have the shape and dtype of theta, {theta.shape} and {theta.dtype}, "
+                f"got {gradient.shape} and {gradient.dtype}; pass np.empty_like(theta)."
+            )
 
         def store(where: slice, part: Array) -> None:
             gradient[where] = part

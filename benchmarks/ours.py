@@ -63,17 +63,16 @@ def in_order(matrix: CSR) -> CSR:
 
 
 def value_and_gradient(
-    matrix: CSR, k: int, threads: int = THREADS
+    matrix: CSR, k: int, threads: int = THREADS, out: Array | None = None
 ) -> Callable[[Array], tuple[float, Array]]:
-    """Return equation (2) over all rows of a matrix as a function of theta."""
+    """Return equation (2) over all rows as a function of theta; `out` takes every gradient."""
     executor = Workers(threads) if threads > 1 else None
     objective = Objective(Network(matrix.shape[1], (k,), executor=executor), PENALTY)
     tiled = Tiled(matrix, Tiling(matrix))
-    gradient = np.empty(objective.network.layout.size, np.float32)
 
     def evaluate(theta: Array) -> tuple[float, Array]:
         with single_threaded_blas():  # as `fit` does
-            return objective.value_and_gradient(theta, tiled, tiled, out=gradient)
+            return objective.value_and_gradient(theta, tiled, tiled, out=out)
 
     return evaluate
 

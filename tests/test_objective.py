@@ -569,6 +569,9 @@ def test_the_gradient_is_written_where_it_is_wanted(tiny_matrix, tied):
     expected_value, expected = objective.value_and_gradient(*arguments)
     assert value == expected_value
     assert gradient.tobytes() == expected.tobytes()
+    for unfit in (wanted[1:], wanted.astype(np.float32)):
+        with pytest.raises(ValueError, match="out must have the shape and dtype of theta"):
+            objective.value_and_gradient(*arguments, out=unfit)
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 3])

@@ -90,21 +90,27 @@ class Model:
         return residuals.square().sum()
 
     def value_and_gradient(self) -> tuple[float, Array]:
-        """Return (2) over all rows and its gradient, in blocks of rows, without a step."""
-        for parameter in self.parameters:
-            parameter.grad = None
-        v, _, w, _ = self.parameters
-        penalty = sum(
-            penalty / 2 * weight.square().sum()
-            for penalty, weight in zip(self.penalties, (v, w), strict=True)
-        )
-        penalty.backward()
-        value = penalty.item()
+        """Return (2) over all rows and its gradient, without a step."""
+        value = self.evaluate()
+        return value, np.concatenate([p.grad.numpy().ravel() for p in self.parameters])
+
+    def evaluate(self) -> float:
+        """Return (2) over all rows, in blocks of rows; its gradient is left in the parameters."""
+        v, mu, w, b = self.parameters
+        mu.grad = b.grad = None
+        value = 0.0
+        with torch.no_grad():
+            for penalty, weight in zip(self.penalties, (v, w), strict=True):
+                flat = weight.flatten()
+                value += penalty / 2 * torch.dot(flat, flat).item()
+                if weight.grad is None:
+                    weight.grad = torch.empty_like(weight)
+                torch.mul(weight, penalty, out=weight.grad)
         for start in range(0, self.n_rows, BLOCK_OF_ROWS):
             loss = self.squared_error(slice(start, min(start + BLOCK_OF_ROWS, self.n_rows)))
             loss.backward()
             value += loss.item()
-        return value, np.concatenate([p.grad.numpy().ravel() for p in self.parameters])
+        return value
 
     def optimizer(self, rate: float) -> torch.optim.Adam:
         """Return fused Adam; the penalties are its weight decay, which costs nothing."""

@@ -107,6 +107,7 @@ class Model(torch_dense.Model):
 
     def prepare(self) -> None:
         """Number the entries, so that a batch's targets are found from its rows."""
+        self.blocks: dict[tuple[int, int], tuple[CSR, Pattern]] = {}
         self.numbered: CSR = sparse.csr_array(
             (np.arange(self.matrix.nnz), self.matrix.indices, self.matrix.indptr),
             shape=self.matrix.shape,
@@ -114,12 +115,22 @@ class Model(torch_dense.Model):
 
     def squared_error(self, rows: Array | slice, corruption: float = 0.0) -> torch.Tensor:
         """Return the data term of (2) over some rows."""
-        block = self.numbered[rows]
+        block, pattern = self.block(rows)
         inputs = torch.from_numpy(self.matrix.data[block.data])
         if corruption:
             inputs = torch.nn.functional.dropout(inputs, corruption)
-        pattern = Pattern.of(block)
         v, mu, w, b = self.parameters
         hidden = torch.sigmoid(Encode.apply(v, mu, pattern, inputs))
         outputs = Decode.apply(hidden, w, b, pattern)
         return (outputs - torch.from_numpy(self.targets[block.data])).square().sum()
+
+    def block(self, rows: Array | slice) -> tuple[CSR, Pattern]:
+        """Return some rows and their pattern; those of a full evaluation are made once."""
+        if not isinstance(rows, slice):
+            block = self.numbered[rows]
+            return block, Pattern.of(block)
+        key = rows.start, rows.stop
+        if key not in self.blocks:
+            block = self.numbered[rows]
+            self.blocks[key] = block, Pattern.of(block)
+        return self.blocks[key]

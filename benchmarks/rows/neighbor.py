@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import numpy as np
+
 from benchmarks import ours, peers
 from benchmarks.data import by_item, split_for
 from benchmarks.harness import THREADS, Measurement, Result, Setting, in_own_process
@@ -34,7 +36,8 @@ def time_ours(
     if hide_threadpoolctl:
         sys.modules["threadpoolctl"] = None  # type: ignore[assignment]  # its import fails then
     matrix = ours.in_order(by_item(split_for(quick)[0]))
-    fun, theta = ours.value_and_gradient(matrix, K), ours.initial_theta(matrix.shape[1], K)
+    theta = ours.initial_theta(matrix.shape[1], K)
+    fun = ours.value_and_gradient(matrix, K, out=np.empty_like(theta))
     return in_turns(lambda: fun(theta), repeats)
 
 
@@ -47,7 +50,7 @@ def time_torch(quick: bool, repeats: int) -> tuple[list[float], list[float]]:
     torch.set_num_threads(THREADS)
     matrix = ours.in_order(by_item(split_for(quick)[0]))
     model = torch_sparse.Model(matrix, K, (ours.PENALTY, ours.PENALTY))
-    return in_turns(model.value_and_gradient, repeats)
+    return in_turns(model.evaluate, repeats)
 
 
 def in_turns(run: Callable[[], object], repeats: int) -> tuple[list[float], list[float]]:

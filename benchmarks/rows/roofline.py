@@ -23,7 +23,8 @@ def run(setting: Setting) -> Result:
     target = np.empty_like(source)
     matrix = ours.in_order(by_item(split_for(setting.quick)[0]))
     dense = rng.random((matrix.shape[1], K), np.float32)
-    fun, theta = ours.value_and_gradient(matrix, K), ours.initial_theta(matrix.shape[1], K)
+    theta = ours.initial_theta(matrix.shape[1], K)
+    fun = ours.value_and_gradient(matrix, K, out=np.empty_like(theta))
     product = 2.0 * matrix.nnz * K  # operations of one sparse product
 
     def multiply(threads: int) -> None:
