@@ -27,19 +27,16 @@ _PLAIN = [
 # "Centered" is our own recipe with PyTorch's kernels: it learns the residuals of the bias baseline,
 # with our settings.
 _CENTERED = [
-    *(
-        {
-            "k": k,
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "rate": rate,
-            "penalties": (penalty, part * penalty),
-            "corruption": corruption,
-            "warm_up": 0.6,
-        }
-        for k, epochs, batch_size, rate, penalty, part, corruption in CURVE
-    ),
-    {"epochs": 40, "batch_size": 256, "rate": 3e-3, "penalties": (770.0, 257.0), "corruption": 0.1},
+    {
+        "k": k,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "rate": rate,
+        "penalties": (penalty, part * penalty),
+        "corruption": corruption,
+        "warm_up": warm_up,
+    }
+    for k, epochs, batch_size, rate, penalty, part, corruption, warm_up in CURVE
 ]
 
 # LIBMF: validation RMSE .8434, .8391 and .8379; .8380 after 25 iterations with a rate of .03.
@@ -49,7 +46,7 @@ _LIBMF = [
 ]
 
 PEERS: dict[str, list[Settings]] = {
-    "PyTorch dense": _PLAIN,
+    "PyTorch dense": [_PLAIN[0], _PLAIN[1], _PLAIN[3]],
     "PyTorch sparse": _PLAIN,
     "PyTorch sparse, centered": _CENTERED,
     "LIBMF": _LIBMF,
