@@ -116,7 +116,7 @@ def draw(results: Results, folder: Path) -> dict[str, str]:
         ) from error
     drawn = {name: f"{name}.svg" for name in PLOTS if name in results}
     for name, file in drawn.items():
-        figure = Figure(figsize=(7, 4.5), layout="constrained")
+        figure = Figure(figsize=(9, 4.5), layout="constrained")
         PLOTS[name](figure.subplots(), results)
         figure.savefig(folder / file)
     return drawn
@@ -124,13 +124,16 @@ def draw(results: Results, folder: Path) -> dict[str, str]:
 
 def plot_fits(axes: Any, results: Results) -> None:
     """Draw test RMSE against seconds of `fit`."""
+    from matplotlib import colormaps
+
     measurements = results["fits"]["measurements"]
+    axes.set_prop_cycle(color=colormaps["tab20"].colors)  # more contestants than usual colors
     for label in dict.fromkeys(m["figures"]["contestant"] for m in measurements):
         seconds, errors = zip(*curve(measurements, label), strict=True)
         style = {"linewidth": 2.5} if label.startswith("autorec_np") else {"linewidth": 1.0}
         axes.plot(seconds, errors, "o-", label=label, **style)
     axes.set(xscale="log", xlabel="seconds of fit", ylabel="test RMSE")
-    axes.legend(fontsize="small")
+    axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
 
 
 def plot_growth(axes: Any, results: Results) -> None:
