@@ -6,6 +6,7 @@ import threading
 import time
 from functools import partial
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,6 +43,19 @@ def test_as_many_threads_work_as_were_asked_for_and_the_caller_is_one(n_threads)
             workers.run([meet] * n_threads)
     assert len(seen) == n_threads
     assert threading.get_ident() in seen
+
+
+def test_every_thread_has_the_callers_floating_point_settings():
+    meeting = threading.Barrier(3, timeout=TIMEOUT)
+    seen = []
+
+    def look():
+        meeting.wait()
+        seen.append(np.geterr()["over"])
+
+    with Workers(3) as workers, np.errstate(over="call"):
+        workers.run([look] * 3)
+    assert seen == ["call"] * 3
 
 
 @pytest.mark.parametrize("fails_in_caller", [False, True])

@@ -16,9 +16,9 @@ from autorec_np import training
 from autorec_np.kernels import take_rows
 from autorec_np.network import Network
 from autorec_np.objective import Objective
-from autorec_np.optimizers import DivergenceError, Iteration
+from autorec_np.optimizers import DivergenceError, Iteration, learning_rate_at
 from autorec_np.synthetic import make_ratings
-from autorec_np.tiling import by_activity, reordered
+from autorec_np.tiling import TILE_ROWS, by_activity, corner_widths, reordered
 from autorec_np.training import SOLVERS, ConvergenceWarning, EpochMonitor, Trainer
 
 N_ROWS, N_COLUMNS = 30, 12
@@ -104,6 +104,38 @@ def same_rows(block, matrix):
 
 
 # What the objective is given
+
+
+def test_batches_have_the_corner_of_the_whole_matrix():
+    ratings = make_ratings(400, 500, 30_000, random_state=0)
+    matrix = in_order_of_activity(ratings.matrix.astype(np.float32))
+    widths = corner_widths(matrix)
+    assert widths[0] > widths[-1]
+    objective = Objective(Network(500, (3,)), 1.0)
+    trainer = make_trainer(batch_size=200)
+    batches = trainer._batches(objective, matrix, matrix, np.random.default_rng(0))
+    counts = np.diff(matrix.indptr)
+    for batch in (next(batches), next(batches)):
+        tiling = batch.targets.tiling
+        assert tiling.widths[0] == widths[0]
+        share = len(tiling.dense) / batch.targets.nnz
+        inside = matrix.indices < np.repeat(widths, counts)
+        assert share == pytest.approx(inside.mean(), abs=0.1)
+        assert len(tiling.widths) == -(-200 // TILE_ROWS)
+
+
+@pytest.mark.parametrize("warm_up", [0.0, 0.5, 0.75])
+def test_the_rate_climbs_in_the_part_that_was_asked_for(matrix, warm_up):
+    rates = []
+    callback = lambda state: rates.append(state.learning_rate)  # noqa: E731
+    trainer = make_trainer(learning_rate="cosine", warm_up=warm_up, max_iter=4)
+    run(trainer, matrix, monitor=make_monitor(4, callbacks=[callback]))
+    n_batches = -(-N_ROWS // 7)
+    last_steps = [n_batches * epoch - 1 for epoch in (1, 2, 3, 4)]
+    expected = [
+        learning_rate_at("cosine", 0.01, step, 4 * n_batches, warm_up) for step in last_steps
+    ]
+    assert rates == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("solver", MINIBATCH)
