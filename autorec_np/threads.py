@@ -61,9 +61,10 @@ class Workers:
         helpers = [self._helpers.submit(work) for _ in range(n_helpers)]
         try:
             work()
-        finally:
-            wait(helpers)
-        for helper in helpers:
+        finally:  # who has not begun by now need not: a task may call `run` itself
+            begun = [helper for helper in helpers if not helper.cancel()]
+            wait(begun)
+        for helper in begun:
             helper.result()
 
 

@@ -87,6 +87,23 @@ def test_after_an_exception_no_task_is_begun_and_those_that_run_are_waited_for(f
         assert ended[-1] == "again"
 
 
+def test_a_task_may_run_tasks_itself():
+    done = []
+
+    def outer(workers):
+        workers.run([partial(done.append, None)] * 5)
+
+    def call():
+        with Workers(2) as workers:
+            for _ in range(20):
+                workers.run([partial(outer, workers)] * 4)
+
+    caller = threading.Thread(target=call, daemon=True)
+    caller.start()
+    caller.join(10.0)  # a deadlock would last
+    assert len(done) == 400
+
+
 def test_several_callers_share_the_workers():
     with Workers(3) as workers:
         done = [[] for _ in range(8)]
