@@ -24,13 +24,13 @@ from scipy import sparse
 from autorec_np.threads import Workers, run
 from autorec_np.tiling import CSR as CSR
 from autorec_np.tiling import Array as Array
-from autorec_np.tiling import Tiled
+from autorec_np.tiling import Tiled as Tiled
 from autorec_np.tiling import row_block as row_block
 
 Matrix: TypeAlias = "CSR | Tiled"
 
 ENTRIES_PER_BLOCK = 16_384  # stored entries in a block of rows: enough work for one task
-ROWS_PER_BLOCK = 256  # of an elementwise function
+ROWS_PER_BLOCK = 128  # of an elementwise function
 GATHERED_ROWS = 256  # rows of the right factor gathered at once: they stay in a core's cache
 
 
@@ -43,7 +43,7 @@ def with_data(pattern: Matrix, data: Array) -> Matrix: ...
 def with_data(pattern: Matrix, data: Array) -> Matrix:
     """Return a matrix with the pattern of `pattern` (shared, not copied) and other values."""
     if isinstance(pattern, Tiled):
-        return Tiled(with_data(pattern.matrix, data), pattern.tiling)
+        return Tiled(data, pattern.tiling)
     return sparse.csr_array((data, pattern.indices, pattern.indptr), shape=pattern.shape)
 
 
@@ -203,19 +203,19 @@ def _cast(matrix: Matrix, dtype: np.dtype[Any]) -> Matrix:
 
 
 def by_rows(function: Callable[..., Array], *arrays: Array, executor: Workers | None) -> Array:
-    """Return ``function(*arrays)``, elementwise or row by row, worked out in blocks of rows."""
-    if executor is None or not len(arrays[0]):
+    """Return ``function(*arrays)``, elementwise or row by row, worked out in blocks of rows.
+
+    The result has the shape and dtype of the first array.
+    """
+    if executor is None:
         return function(*arrays)
-    n_rows = len(arrays[0])
-    blocks = [slice(i, i + ROWS_PER_BLOCK) for i in range(0, n_rows, ROWS_PER_BLOCK)]
-    first = function(*(array[blocks[0]] for array in arrays))
-    result = np.empty((n_rows, *first.shape[1:]), first.dtype)
-    result[blocks[0]] = first
+    result = np.empty_like(arrays[0])
 
     def work(block: slice) -> None:
         result[block] = function(*(array[block] for array in arrays))
 
-    run([partial(work, block) for block in blocks[1:]], executor)
+    starts = range(0, len(result), ROWS_PER_BLOCK)
+    run([partial(work, slice(start, start + ROWS_PER_BLOCK)) for start in starts], executor)
     return result
 
 

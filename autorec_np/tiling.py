@@ -24,7 +24,7 @@ import copy
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -39,10 +39,48 @@ TILE_ROWS = 64
 BAND_ROWS = 256
 STRIP_COLUMNS = 512  # of the corner that are multiplied at once where it is transposed
 PANEL_ELEMENTS = 200_000  # of the product of a panel with a dense matrix: enough work for one task
+ELEMENTS_PER_TASK = 1_000_000  # of a dense factor that a tile is multiplied with at once
 STEP = 64  # columns by which a tile's width grows
-DENSE_ENOUGH = 0.12  # part of the cells that is rated, from which a dense product is faster
+DENSE_ENOUGH = 0.14  # part of the cells that is rated, from which a dense product is faster
 GROUP = 8  # entries of one row in the rest that are sampled by one small product
 GROUPS_AT_ONCE, GROUPS_PER_TASK = 128, 1024
+
+
+class Split(NamedTuple):
+    """The entries of a pattern inside and outside of the corner.
+
+    Attributes
+    ----------
+    dense, rest : csr_array, (n_rows, n_columns)
+        Their data are positions in the data of the pattern.
+    row_widths : ndarray of int, (n_rows,)
+        Width of the corner in each row; they never grow.
+    """
+
+    dense: CSR
+    rest: CSR
+    row_widths: Array
+
+    def take(self, rows: Array) -> Split:
+        """Return the split of some rows, in the order that they have here."""
+        return Split(self.dense[rows], self.rest[rows], self.row_widths[rows])
+
+
+def split(pattern: CSR, tile_rows: int | None = None) -> Split:
+    """Return which entries of a pattern belong to its corner; its values are not read.
+
+    `tile_rows` is the number of rows that share a width, by default those of a tile. Where every
+    n-th row is taken out of the matrix, n times as many make one tile.
+    """
+    row_widths = corner_widths(pattern, TILE_ROWS if tile_rows is None else tile_rows)
+    inside = pattern.indices < np.repeat(row_widths, np.diff(pattern.indptr))
+    in_corner, in_rest = np.flatnonzero(inside), np.flatnonzero(~inside)
+    starts = np.searchsorted(in_corner, pattern.indptr).astype(pattern.indptr.dtype)
+    dense, rest = (
+        sparse.csr_array((entries, pattern.indices.take(entries), indptr), pattern.shape)
+        for entries, indptr in ((in_corner, starts), (in_rest, pattern.indptr - starts))
+    )
+    return Split(dense, rest, row_widths)
 
 
 class Tiling:
@@ -50,16 +88,21 @@ class Tiling:
 
     Parameters
     ----------
-    pattern : csr_array, (n_rows, n_columns)
-        Its values are not read.
-    row_widths : ndarray of int, (n_rows,), optional
-        Width of the corner wanted in each row, never growing; by default :func:`corner_widths`. A
-        tile has the width of its first row.
+    parts : Split
+        The entries of the pattern. A tile has the width of its first row.
     panel_columns : int
         Columns of a panel, a multiple of STRIP_COLUMNS; see :func:`panel_columns`.
 
     Attributes
     ----------
+    shape : (int, int)
+        Of the pattern.
+    order : ndarray of int
+        Position in the data of the pattern of each entry, first those in the corner, then the rest.
+    indices : ndarray of int
+        Column of each entry, in that order.
+    n_dense : int
+        Entries in the corner.
     tiles : list of slice
         Rows of each tile.
     widths : list of int
@@ -69,64 +112,62 @@ class Tiling:
     panels : list of slice
         Columns of each panel.
     strips : list of (int, slice)
-        Rows and columns of each strip of the corner.
-    dense, rest : ndarray of int
-        The entries (positions in ``pattern.data``) inside and outside of the corner.
+        Each strip of the corner: columns, STRIP_COLUMNS at most, that the same tiles reach, and the
+        number of rows in these tiles.
     dense_of_tiles : list of slice
-        Those of `dense` that each tile holds.
+        Entries of the corner that each tile holds.
     cells : ndarray of int
-        Positions of the dense entries in the flat rows of the corner that belong to their tile.
+        Their positions in the flat rows of the corner that belong to their tile.
     bands : list of slice
         Rows of each band of the rest; its rows of a product fit in a core's cache.
     rest_of_bands : list of csc_array, (band, n_columns)
     rest_of_panels : list of csr_array, (panel, n_rows)
-        The rest, column by column: as it is, and transposed. Their data are positions of entries.
+        The rest, column by column: as it is, and transposed. Their data are positions in the rest.
     groups : (ndarray, ndarray, ndarray) of int
         The rest in padded groups of GROUP entries of one row: the row of each group, the column of
         each place, and the place of each entry of the rest.
     """
 
-    def __init__(
-        self, pattern: CSR, row_widths: Array | None = None, panel_columns: int = STRIP_COLUMNS
-    ) -> None:
-        n_rows, n_columns = pattern.shape
-        if row_widths is None:
-            row_widths = corner_widths(pattern)
-        counts = np.diff(pattern.indptr)
+    def __init__(self, parts: Split, panel_columns: int = STRIP_COLUMNS) -> None:
+        dense, rest = parts.dense, parts.rest
+        self.shape = n_rows, n_columns = dense.shape
+        self.order = np.concatenate((dense.data, rest.data))
+        self.indices = np.concatenate((dense.indices, rest.indices))
+        self.n_dense = dense.nnz
+
         self.tiles = _cut(n_rows, TILE_ROWS)
-        self.widths: list[int] = row_widths[::TILE_ROWS].tolist()
+        self.widths: list[int] = parts.row_widths[::TILE_ROWS].tolist()
         self.width = max(self.widths, default=0)
         self.panels = _cut(n_columns, panel_columns)
+        cuts = sorted({0, *self.widths, *range(0, self.width, STRIP_COLUMNS)})
+        reached = [TILE_ROWS * sum(width >= stop for width in self.widths) for stop in cuts[1:]]
         self.strips = [
-            (min(n_rows, TILE_ROWS * sum(width > strip.start for width in self.widths)), strip)
-            for strip in _cut(self.width, STRIP_COLUMNS)
+            (min(rows, n_rows), slice(*edge))
+            for rows, edge in zip(reached, pairwise(cuts), strict=True)
         ]
-        width_of_row = np.repeat(self.widths, TILE_ROWS)[:n_rows]
-        inside = pattern.indices < np.repeat(width_of_row, counts)
-        self.dense, self.rest = np.flatnonzero(inside), np.flatnonzero(~inside)
-
-        # of the rows among the dense entries
-        starts = np.searchsorted(self.dense, pattern.indptr).astype(pattern.indptr.dtype)
-        edges = [*starts[:-1:TILE_ROWS].tolist(), len(self.dense)]
+        edges = [*dense.indptr[:-1:TILE_ROWS].tolist(), dense.nnz]
         self.dense_of_tiles = [slice(*edge) for edge in pairwise(edges)]
         first_cells = np.arange(n_rows) % TILE_ROWS * self.width
-        self.cells = np.repeat(first_cells, np.diff(starts)) + pattern.indices.take(self.dense)
+        self.cells = np.repeat(first_cells, np.diff(dense.indptr)) + dense.indices
 
-        indptr = pattern.indptr - starts
-        rest = sparse.csr_array((self.rest, pattern.indices.take(self.rest), indptr), pattern.shape)
+        numbered = sparse.csr_array((np.arange(rest.nnz), rest.indices, rest.indptr), rest.shape)
         self.bands = _cut(n_rows, BAND_ROWS)
-        self.rest_of_bands = [band.tocsc() for band in _row_blocks(rest, self.bands)]
-        self.rest_of_panels = _row_blocks(rest.tocsc().T, self.panels)
-        self.groups = _groups(np.diff(indptr), rest.indices)
+        self.rest_of_bands = [band.tocsc() for band in _row_blocks(numbered, self.bands)]
+        self.rest_of_panels = _row_blocks(numbered.tocsc().T, self.panels)
+        self.groups = _groups(np.diff(rest.indptr), rest.indices)
+
+    def tile(self, matrix: CSR) -> Tiled:
+        """Return the values of a matrix with the pattern that was split."""
+        return Tiled(matrix.data.take(self.order), self)
 
 
-def corner_widths(pattern: CSR) -> Array:
-    """Return the width of the corner in each row, the same in all rows of a tile."""
+def corner_widths(pattern: CSR, tile_rows: int) -> Array:
+    """Return the width of the corner in each row, the same in each run of `tile_rows` rows."""
     n_rows, n_columns = pattern.shape
     rows = np.repeat(np.arange(n_rows), np.diff(pattern.indptr))
-    tiles = _cut(n_rows, TILE_ROWS)
-    widths = _widths(rows // TILE_ROWS, pattern.indices, tiles, n_columns)
-    return np.repeat(widths, TILE_ROWS)[:n_rows]
+    tiles = _cut(n_rows, tile_rows)
+    widths = _widths(rows // tile_rows, pattern.indices, tiles, n_columns)
+    return np.repeat(widths, tile_rows)[:n_rows]
 
 
 def panel_columns(n_columns: int, k: int) -> int:
@@ -191,16 +232,23 @@ def _groups(counts: Array, columns: Array) -> tuple[Array, Array, Array]:
 
 
 class Tiled:
-    """A CSR array with its tiling; the products in :mod:`kernels` take it like a CSR array."""
+    """A matrix with its tiling; the products in :mod:`kernels` take it like a CSR array.
 
-    def __init__(self, matrix: CSR, tiling: Tiling) -> None:
-        self.matrix, self.tiling = matrix, tiling
+    Parameters
+    ----------
+    data : ndarray, (nnz,)
+        The values in the order of the tiling.
+    tiling : Tiling
+    """
+
+    def __init__(self, data: Array, tiling: Tiling) -> None:
+        self.data, self.tiling = data, tiling
         self._corner: Array | None = None
 
     def corner(self, executor: Workers | None = None) -> Array:
         """Return the dense corner, (n_rows, width), with 0 where nothing is stored.
 
-        Of a tile's rows, only the strips that the tile reaches are filled.
+        Each row is filled up to the width of its tile only.
         """
         if self._corner is not None:
             return self._corner
@@ -209,8 +257,8 @@ class Tiled:
 
         def fill(tile: slice, width: int, entries: slice) -> None:
             block = corner[tile]
-            block[:, : -(-width // STRIP_COLUMNS) * STRIP_COLUMNS] = 0
-            block.reshape(-1)[tiling.cells[entries]] = self.data.take(tiling.dense[entries])
+            block[:, :width] = 0
+            block.reshape(-1)[tiling.cells[entries]] = self.data[entries]
 
         tiles = zip(tiling.tiles, tiling.widths, tiling.dense_of_tiles, strict=True)
         run([partial(fill, *tile) for tile in tiles], executor)
@@ -219,23 +267,19 @@ class Tiled:
 
     @property
     def shape(self) -> tuple[int, int]:
-        return self.matrix.shape
+        return self.tiling.shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return self.matrix.dtype
+        return self.data.dtype
 
     @property
     def nnz(self) -> int:
-        return self.matrix.nnz
-
-    @property
-    def data(self) -> Array:
-        return self.matrix.data
+        return len(self.data)
 
     @property
     def indices(self) -> Array:
-        return self.matrix.indices
+        return self.tiling.indices
 
     def multiply(self, dense: Array, executor: Workers | None) -> Array:
         """Return A D, (n_rows, k)."""
@@ -244,16 +288,20 @@ class Tiled:
         product = np.empty((self.shape[0], dense.shape[1]), dense.dtype)
         of_rest = np.empty_like(product)
 
-        def multiply_tile(tile: slice, width: int) -> None:
-            np.matmul(corner[tile, :width], dense[:width], out=product[tile])
+        def multiply_tile(tile: slice, width: int, part: slice) -> None:
+            np.matmul(corner[tile, :width], dense[:width, part], out=product[tile, part])
 
         def multiply_band(band: slice, rest: Any) -> None:
             of_rest[band] = self._values_of(rest) @ dense
 
-        tiles = zip(tiling.tiles, tiling.widths, strict=True)
         bands = zip(tiling.bands, tiling.rest_of_bands, strict=True)
-        tasks = [partial(multiply_tile, *tile) for tile in tiles]
-        run([*tasks, *(partial(multiply_band, *band) for band in bands)], executor)
+        tasks: list[Callable[[], None]] = [partial(multiply_band, *band) for band in bands]
+        tasks += [
+            partial(multiply_tile, tile, width, part)
+            for tile, width in zip(tiling.tiles, tiling.widths, strict=True)
+            for part in _cut(dense.shape[1], max(64, ELEMENTS_PER_TASK // max(width, 1)))
+        ]
+        run(tasks, executor)
         product += of_rest
         return product
 
@@ -277,7 +325,8 @@ class Tiled:
         def sample_tile(tile: slice, width: int, entries: slice) -> None:
             products = np.empty((tile.stop - tile.start, tiling.width), left.dtype)
             np.matmul(left[tile], right[:width].T, out=products[:, :width])
-            values[tiling.dense[entries]] = products.reshape(-1).take(tiling.cells[entries])
+            cells = tiling.cells[entries]
+            products.reshape(-1).take(cells, out=values[entries], mode="clip")
 
         def sample_groups(start: int) -> None:
             gathered = np.empty((GROUPS_AT_ONCE * GROUP, right.shape[1]), right.dtype)
@@ -299,13 +348,13 @@ class Tiled:
         ]
         tasks += [partial(sample_groups, i) for i in range(0, len(rows), GROUPS_PER_TASK)]
         run(tasks, executor)
-        values[tiling.rest] = in_rest.reshape(-1).take(places)
+        in_rest.reshape(-1).take(places, out=values[tiling.n_dense :], mode="clip")
         return values
 
     def _values_of(self, positions: Any) -> Any:
-        """Return a sparse array of positions of entries with their values instead."""
+        """Return a sparse array of positions in the rest with the values there instead."""
         array = copy.copy(positions)  # building a new one would check its indices again
-        array.data = self.data.take(positions.data)
+        array.data = self.data[self.tiling.n_dense :].take(positions.data)
         return array
 
 

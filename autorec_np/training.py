@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import numpy as np
 
 from autorec_np.corruption import corrupt, dropout_masks
-from autorec_np.kernels import CSR, Array, row_block, row_blocks, take_rows, with_data
+from autorec_np.kernels import CSR, Array, row_block, row_blocks, with_data
 from autorec_np.objective import Objective
 from autorec_np.optimizers import (
     SGD,
@@ -33,7 +33,7 @@ from autorec_np.optimizers import (
 )
 from autorec_np.parameters import ParameterLayout
 from autorec_np.progress import progress_bar
-from autorec_np.tiling import Tiled, Tiling, by_activity, corner_widths, panel_columns, reordered
+from autorec_np.tiling import TILE_ROWS, Tiled, Tiling, by_activity, panel_columns, reordered, split
 
 ENTRIES_PER_BLOCK = 2**20  # of a full batch: rows that are worked on at once
 
@@ -350,10 +350,10 @@ class Trainer:
         blocks = []
         columns = panel_columns(targets.shape[1], max(objective.network.hidden_layer_sizes))
         for rows in row_blocks(targets, ENTRIES_PER_BLOCK):
-            wanted = row_block(targets, rows)
-            tiling = Tiling(wanted, panel_columns=columns)
-            tiled = Tiled(row_block(inputs, rows), tiling), Tiled(wanted, tiling)
-            blocks.append((*tiled, wanted.shape[0] / targets.shape[0]))
+            block = [row_block(matrix, rows) for matrix in (inputs, targets)]
+            tiling = Tiling(split(block[1]), columns)
+            tiled = tiling.tile(block[0]), tiling.tile(block[1])
+            blocks.append((*tiled, tiling.shape[0] / targets.shape[0]))
 
         def fun(point: Array) -> tuple[float, Array]:
             value, gradient = objective.value_and_gradient(point, *blocks[0])
@@ -406,23 +406,21 @@ class Trainer:
         n_batches = self._n_batches(n_rows)
         n_runs = -(-n_rows // n_batches)
         columns = panel_columns(targets.shape[1], max(widths))
-        numbered, row_widths = with_data(targets, np.arange(targets.nnz)), corner_widths(targets)
+        parts = split(targets, TILE_ROWS * n_batches)  # a batch has one row of n_batches
         while True:
             dealt = np.tile(np.arange(n_batches), (n_runs, 1))
             batch_of = random_state.permuted(dealt, axis=1).reshape(-1)[:n_rows]
             for number in range(n_batches):
                 rows = np.flatnonzero(batch_of == number)
-                entries = take_rows(numbered, rows)
-                tiling, masks = Tiling(entries, row_widths[rows], columns), None
-                block = with_data(entries, inputs.data.take(entries.data))
+                tiling, masks = Tiling(parts.take(rows), columns), None
+                block = tiling.tile(inputs)
                 if self.corruption:
                     block = corrupt(block, self.corruption, random_state)
                 if self.dropout:
                     masks = dropout_masks(
                         len(rows), widths, self.dropout, random_state, inputs.dtype
                     )
-                wanted = Tiled(with_data(entries, targets.data.take(entries.data)), tiling)
-                yield Batch(Tiled(block, tiling), wanted, len(rows) / n_rows, masks)
+                yield Batch(block, tiling.tile(targets), len(rows) / n_rows, masks)
 
     def _n_batches(self, n_rows: int) -> int:
         return math.ceil(n_rows / self.batch_size)

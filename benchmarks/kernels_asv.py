@@ -13,7 +13,7 @@ from autorec_np.network import Network
 from autorec_np.objective import Objective
 from autorec_np.optimizers import Adam, minimize_lbfgs
 from autorec_np.threads import Workers
-from autorec_np.tiling import Tiled, Tiling
+from autorec_np.tiling import Tiling, split
 from benchmarks.ours import in_order
 
 
@@ -26,7 +26,7 @@ class Kernels:
         rng = np.random.default_rng(0)
         ratings = make_ratings(self.n_users, self.n_items, self.n_ratings, random_state=0)
         matrix = in_order(ratings.matrix.T.tocsr().astype(np.float32))
-        self.matrix = Tiled(matrix, Tiling(matrix))
+        self.matrix = Tiling(split(matrix)).tile(matrix)
         self.executor = Workers(2)
         self.objective = Objective(Network(self.n_users, (self.k,), executor=self.executor), 400.0)
         self.theta = self.objective.network.layout.initialize(rng, np.float32)

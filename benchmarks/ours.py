@@ -15,7 +15,7 @@ from autorec_np.kernels import CSR, Array
 from autorec_np.network import Network
 from autorec_np.objective import Objective
 from autorec_np.threads import Workers, single_threaded_blas
-from autorec_np.tiling import Tiled, Tiling, by_activity, reordered
+from autorec_np.tiling import Tiling, by_activity, reordered, split
 from benchmarks.harness import THREADS
 
 PENALTY = 400.0  # of the rows that compare single evaluations and epochs
@@ -67,7 +67,7 @@ def value_and_gradient(
     """Return equation (2) over all rows as a function of theta; `out` takes every gradient."""
     executor = Workers(threads) if threads > 1 else None
     objective = Objective(Network(matrix.shape[1], (k,), executor=executor), PENALTY)
-    tiled = Tiled(matrix, Tiling(matrix))
+    tiled = Tiling(split(matrix)).tile(matrix)
 
     def evaluate(theta: Array) -> tuple[float, Array]:
         with single_threaded_blas():  # as `fit` does

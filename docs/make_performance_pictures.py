@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from autorec_np import make_ratings
 from autorec_np.kernels import CSR
-from autorec_np.tiling import STRIP_COLUMNS, Tiling, by_activity, reordered
+from autorec_np.tiling import STRIP_COLUMNS, Tiling, by_activity, reordered, split
 
 IMAGES = Path(__file__).parent / "images"
 CELL = 32  # rows and columns that make one dot
@@ -34,7 +34,7 @@ def draw() -> Figure:
     """Return the figure."""
     matrix = make_ratings(6040, 3706, 1_000_000, random_state=0).matrix.T.tocsr()
     ordered = reordered(matrix, *by_activity(matrix))
-    plan = Tiling(ordered)
+    plan = Tiling(split(ordered))
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
     extent = (0, matrix.shape[1], matrix.shape[0], 0)
@@ -52,7 +52,7 @@ def draw() -> Figure:
     for start in range(STRIP_COLUMNS, matrix.shape[1], STRIP_COLUMNS):
         axes[1].axvline(start, color="0.6", linewidth=0.4, linestyle=":")
     share, cells = (
-        len(plan.dense) / matrix.nnz,
+        plan.n_dense / matrix.nnz,
         sum(
             width * (tile.stop - tile.start)
             for tile, width in zip(plan.tiles, plan.widths, strict=True)

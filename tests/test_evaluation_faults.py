@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from test_tiling import untiled
 
 from autorec_np import autorec, network
 from autorec_np.autorec import AutoRec
@@ -82,7 +83,7 @@ def read(monkeypatch):
 
     def spy(self, theta, inputs, masks):
         tiled = isinstance(inputs, Tiled)
-        seen.append((inputs.matrix if tiled else inputs, tiled))
+        seen.append((untiled(inputs) if tiled else inputs, tiled))
         return read_inputs(self, theta, inputs, masks)
 
     monkeypatch.setattr(network.Network, "_hidden_layers", spy)

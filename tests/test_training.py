@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
+from test_tiling import untiled
 
 from autorec_np import training
 from autorec_np.kernels import take_rows
@@ -70,7 +71,7 @@ class SpyObjective(Objective):
         self.calls = []
 
     def backpropagate(self, theta, inputs, targets, receive, fraction=1.0, masks=None):
-        before, pair = theta.copy(), (inputs.matrix, targets.matrix)
+        before, pair = theta.copy(), (untiled(inputs), untiled(targets))
         value = super().backpropagate(theta, inputs, targets, receive, fraction, masks)
         self.calls.append((before, *pair, fraction, masks, value))
         return value
@@ -109,19 +110,19 @@ def same_rows(block, matrix):
 def test_batches_have_the_corner_of_the_whole_matrix():
     ratings = make_ratings(400, 500, 30_000, random_state=0)
     matrix = in_order_of_activity(ratings.matrix.astype(np.float32))
-    widths = corner_widths(matrix)
+    n_batches = 2
+    widths = corner_widths(matrix, TILE_ROWS * n_batches)
     assert widths[0] > widths[-1]
     objective = Objective(Network(500, (3,)), 1.0)
-    trainer = make_trainer(batch_size=200)
+    trainer = make_trainer(batch_size=400 // n_batches)
     batches = trainer._batches(objective, matrix, matrix, np.random.default_rng(0))
     counts = np.diff(matrix.indptr)
     for batch in (next(batches), next(batches)):
         tiling = batch.targets.tiling
-        assert tiling.widths[0] == widths[0]
-        share = len(tiling.dense) / batch.targets.nnz
+        assert tiling.widths == widths[:: TILE_ROWS * n_batches].tolist()
+        share = tiling.n_dense / batch.targets.nnz
         inside = matrix.indices < np.repeat(widths, counts)
-        assert share == pytest.approx(inside.mean(), abs=0.1)
-        assert len(tiling.widths) == -(-200 // TILE_ROWS)
+        assert share == pytest.approx(inside.mean(), abs=0.02)
 
 
 @pytest.mark.parametrize("warm_up", [0.0, 0.5, 0.75])
