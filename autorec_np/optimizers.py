@@ -387,6 +387,7 @@ def minimize_lbfgs(
     value, gradient = fun(theta)
     check_finite(value, "the objective", "iteration 0", BAD_START)
     n_evaluations = 1
+    in_blocks = partial(_in_blocks, theta.size, executor)
     pairs = _Pairs(theta, memory, executor)
     values: list[float] = []
     plateau, message = _Plateau(tol, n_iter_no_change), LIMIT
@@ -394,13 +395,20 @@ def minimize_lbfgs(
     def along(step: float) -> Trial:
         nonlocal n_evaluations
         n_evaluations += 1
-        point = theta + theta.dtype.type(step) * direction
+        point = np.empty_like(theta)
+
+        def move(block: slice) -> None:
+            np.multiply(direction[block], theta.dtype.type(step), out=point[block])
+            point[block] += theta[block]
+
+        in_blocks(move)
         value, gradient = fun(point)
-        return Trial(step, value, inner_product(gradient, direction), (point, gradient))
+        slope = sum(in_blocks(lambda block: inner_product(gradient[block], direction[block])))
+        return Trial(step, value, slope, (point, gradient))
 
     for iteration in range(1, max_iter + 1):
-        direction = pairs.direction(gradient)
-        start = Trial(0.0, value, inner_product(gradient, direction))
+        direction, slope = pairs.direction(gradient)
+        start = Trial(0.0, value, slope)
         if start.slope >= 0:
             message = "the gradient is zero to rounding error"
             break
@@ -444,7 +452,7 @@ class _Pairs:
         self._products: Array = np.zeros((2, memory))  # of S and Y with the last gradient
         self._own_products: tuple[float, float] | None = None  # s.y and y.y of a new pair
         self._sy, self._yy = np.zeros((2, memory, memory))
-        self._executor = executor
+        self._in_blocks = partial(_in_blocks, theta.size, executor)
 
     def __len__(self) -> int:
         return len(self._used)
@@ -461,25 +469,33 @@ class _Pairs:
         slot = min(set(slots) - set(self._used))
         s, y = self._store[:, slot]
 
-        def subtract(block: slice) -> None:
+        def subtract(block: slice) -> list[float]:
+            parts = []
             for (new, old), difference in ((step, s), (gradients, y)):
-                np.subtract(new[block], old[block], out=difference[block])
+                parts.append(np.subtract(new[block], old[block], out=difference[block]))
+            s_part, y_part = parts
+            g_part = gradients[1][block]
+            pairs = (s_part, y_part), (y_part, y_part), (s_part, g_part), (y_part, g_part)
+            return [inner_product(*pair) for pair in pairs]
 
-        self._in_blocks(subtract)
-        curvature = inner_product(s, y)
+        curvature, yy, sg, yg = np.sum(self._in_blocks(subtract), axis=0).tolist()
         if curvature <= 0:
             return
         self._used.append(slot)
-        self._own_products = curvature, inner_product(y, y)
-        self._products[:, slot] = inner_product(s, gradients[1]), inner_product(y, gradients[1])
+        self._own_products = curvature, yy
+        self._products[:, slot] = sg, yg
 
-    def direction(self, gradient: Array) -> Array:
-        """Return -H g; -g without pairs."""
+    def direction(self, gradient: Array) -> tuple[Array, float]:
+        """Return d = -H g, or -g without pairs, and g . d."""
         used = self._used
         if not used:
-            return -gradient
-        blocks = self._in_blocks(lambda block: self._store[:, :, block] @ gradient[block])
-        products = np.asarray(np.sum(blocks, axis=0, dtype=np.float64))
+            return -gradient, -inner_product(gradient, gradient)
+
+        def multiply(block: slice) -> list[list[Any]]:  # one product of all would not use two cores
+            g = gradient[block]
+            return [[np.dot(vector, g) for vector in part] for part in self._store[:, :, block]]
+
+        products = np.asarray(np.sum(self._in_blocks(multiply), axis=0, dtype=np.float64))
         last = used[-1]
         if self._own_products is not None:
             self._sy[:, last], self._yy[:, last] = products - self._products
@@ -499,25 +515,26 @@ class _Pairs:
 
         direction = np.empty_like(gradient)
 
-        def combine(block: slice) -> None:
+        def combine(block: slice) -> float:
             parts = weights @ self._store[:, :, block]
             np.multiply(gradient[block], -gamma, out=direction[block])
             for part in parts:
                 direction[block] += part[0]
+            return inner_product(gradient[block], direction[block])
 
-        self._in_blocks(combine)
-        return direction
+        return direction, sum(self._in_blocks(combine))
 
-    def _in_blocks(self, task: Callable[[slice], Any]) -> list[Any]:
-        size = self._store.shape[-1]
-        blocks = [slice(i, i + PAIRS_PER_BLOCK) for i in range(0, size, PAIRS_PER_BLOCK)]
-        results: list[Any] = [None] * len(blocks)
 
-        def work(number: int, block: slice) -> None:
-            results[number] = task(block)
+def _in_blocks(size: int, executor: Workers | None, task: Callable[[slice], Any]) -> list[Any]:
+    """Return what a task gives for each block of vectors of one size, in order."""
+    blocks = [slice(i, i + PAIRS_PER_BLOCK) for i in range(0, size, PAIRS_PER_BLOCK)]
+    results: list[Any] = [None] * len(blocks)
 
-        run([partial(work, *numbered) for numbered in enumerate(blocks)], self._executor)
-        return results
+    def work(number: int, block: slice) -> None:
+        results[number] = task(block)
+
+    run([partial(work, *numbered) for numbered in enumerate(blocks)], executor)
+    return results
 
 
 def minimize_scipy_lbfgs(

@@ -96,13 +96,13 @@ def inner_product(left: Array, right: Array) -> float:
     """Return left . right, summed in the dtype within short runs and in float64 over them.
 
     For float32 it is off by about 1e-9 of the product of the norms, and several times faster than
-    float64 throughout. Complex numbers are not conjugated (complex step). Not BLAS, whose result
-    depends on its number of threads.
+    float64 throughout. Complex numbers are not conjugated (complex step). The runs are too short
+    for BLAS to share one among threads, which would change its result.
     """
     wide = np.result_type(left, np.float64)
     whole = left.size - left.size % ELEMENTS_PER_RUN
-    runs = (-1, ELEMENTS_PER_RUN)
-    sums = np.einsum("ij,ij->i", left[:whole].reshape(runs), right[:whole].reshape(runs))
+    rows, columns = (-1, 1, ELEMENTS_PER_RUN), (-1, ELEMENTS_PER_RUN, 1)
+    sums = np.matmul(left[:whole].reshape(rows), right[:whole].reshape(columns))
     rest = np.einsum("i,i->", left[whole:], right[whole:])
     product: float = sums.sum(dtype=wide).item() + rest.item()  # complex for complex vectors
     return product

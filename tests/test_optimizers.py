@@ -656,10 +656,14 @@ def test_the_compact_direction_is_that_of_the_two_loops(memory, threads, monkeyp
             pairs.add((new, old), gradients)
             kept = [*kept, (new - old, gradients[0] - gradients[1])][-memory:]
             expected = two_loops(gradients[0], kept)
-            np.testing.assert_allclose(pairs.direction(gradients[0]), expected, rtol=1e-7)
+            direction, slope = pairs.direction(gradients[0])
+            np.testing.assert_allclose(direction, expected, rtol=1e-7)
+            assert slope == pytest.approx(gradients[0] @ direction, rel=1e-12)
         assert len(pairs) == min(memory, 7)
         pairs.clear()
-        np.testing.assert_array_equal(pairs.direction(points[0]), -points[0])
+        direction, slope = pairs.direction(points[0])
+        np.testing.assert_array_equal(direction, -points[0])
+        assert slope == pytest.approx(-points[0] @ points[0], rel=1e-12)
 
 
 # SciPy's L-BFGS-B through the same interface
