@@ -479,7 +479,7 @@ class _Pairs:
             return [inner_product(*pair) for pair in pairs]
 
         curvature, yy, sg, yg = np.sum(self._in_blocks(subtract), axis=0).tolist()
-        if curvature <= 0:
+        if curvature <= 0 or yy == 0:  # the latter by underflow
             return
         self._used.append(slot)
         self._own_products = curvature, yy

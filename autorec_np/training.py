@@ -9,12 +9,14 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
 from autorec_np.corruption import corrupt, dropout_masks
 from autorec_np.kernels import CSR, Array, row_block, row_blocks, with_data
+from autorec_np.network import Network
 from autorec_np.objective import Objective
 from autorec_np.optimizers import (
     SGD,
@@ -31,11 +33,12 @@ from autorec_np.optimizers import (
     minimize_scipy_lbfgs,
     minimize_stochastic,
 )
-from autorec_np.parameters import ParameterLayout
 from autorec_np.progress import progress_bar
+from autorec_np.threads import Workers, run
 from autorec_np.tiling import TILE_ROWS, Tiled, Tiling, by_activity, panel_columns, reordered, split
 
 ENTRIES_PER_BLOCK = 2**20  # of a full batch: rows that are worked on at once
+WEIGHTS_PER_TASK = 2**18  # that are checked or put in another order
 
 logger = logging.getLogger(__name__)
 
@@ -310,24 +313,25 @@ class Trainer:
         inputs, targets = (
             with_data(numbered, matrix.data[numbered.data]) for matrix in (inputs, targets)
         )
-        layout, restoring = objective.network.layout, np.argsort(columns)
+        restoring = np.argsort(columns)
+        take = partial(_take_columns, objective.network)
         last_good = theta.view()
         last_good.flags.writeable = False
 
         def report(iteration: Iteration) -> bool:
             weights = iteration.theta
-            for extreme in (weights.min(), weights.max()):  # both are NaN if one weight is
-                check_finite(float(extreme), "a weight", f"iteration {iteration.number}")
+            for extreme in _extremes(weights, objective.network.executor):
+                check_finite(extreme, "a weight", f"iteration {iteration.number}")
             monitor.record(iteration)
             try:
-                _take_columns(layout, weights, restoring, out=theta)
+                take(weights, restoring, theta)
             except KeyboardInterrupt:  # it may have come between two blocks
-                _take_columns(layout, weights, restoring, out=theta)
+                take(weights, restoring, theta)
                 raise
             return monitor(replace(iteration, theta=last_good))
 
         working = np.empty_like(theta)
-        _take_columns(layout, theta, columns, out=working)
+        take(theta, columns, working)
         try:
             if SOLVERS[self.solver].full_batch:
                 result = self._run_full_batch(objective, working, inputs, targets, report)
@@ -341,7 +345,7 @@ class Trainer:
         if SOLVERS[self.solver].full_batch and result.limit_reached:
             self._warn_of_limit(result)
         monitor.n_evaluations = result.n_evaluations
-        _take_columns(layout, result.theta, restoring, out=theta)
+        take(result.theta, restoring, theta)
         return replace(result, theta=theta)
 
     def _run_full_batch(
@@ -483,11 +487,31 @@ class Trainer:
         )
 
 
-def _take_columns(layout: ParameterLayout, theta: Array, columns: Array, out: Array) -> None:
+def _extremes(weights: Array, executor: Workers | None) -> tuple[float, float]:
+    """Return the least and the greatest weight, both NaN if one weight is."""
+    extremes: list[tuple[float, float]] = []
+
+    def look(block: Array) -> None:
+        extremes.append((block.min(), block.max()))
+
+    starts = range(0, len(weights), WEIGHTS_PER_TASK)
+    run([partial(look, weights[i : i + WEIGHTS_PER_TASK]) for i in starts], executor)
+    least, greatest = zip(*extremes, strict=True)
+    return float(np.min(least)), float(np.max(greatest))
+
+
+def _take_columns(network: Network, theta: Array, columns: Array, out: Array) -> None:
     """Write theta to `out`, for a matrix whose columns were taken in another order."""
-    views, taken_views = layout.views(theta), layout.views(out)
+    views, taken_views = network.layout.views(theta), network.layout.views(out)
+    tasks: list[Callable[[], object]] = []
     for name, block in views.items():
-        if name in ("encoder.weight", "decoder.weight", "decoder.bias"):
-            block.take(columns, axis=0, out=taken_views[name], mode="clip")
-        else:
-            taken_views[name][...] = block
+        taken = taken_views[name]
+        if name not in ("encoder.weight", "decoder.weight", "decoder.bias"):
+            taken[...] = block
+            continue
+        n_rows = max(1, WEIGHTS_PER_TASK * len(block) // block.size)
+        for start in range(0, len(block), n_rows):
+            rows = slice(start, start + n_rows)
+            take = partial(block.take, columns[rows], axis=0, out=taken[rows], mode="clip")
+            tasks.append(take)
+    run(tasks, network.executor)

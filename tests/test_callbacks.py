@@ -214,12 +214,12 @@ def test_an_interrupt_between_two_blocks_of_weights_does_not_mix_epochs(monkeypa
 
     take, calls = training._take_columns, []
 
-    def interrupted(layout, theta, columns, out):
+    def interrupted(network, theta, columns, out):
         calls.append(None)
         if len(calls) == 4:  # the first is before training
             out[: out.size // 2] = theta[: out.size // 2]
             raise KeyboardInterrupt
-        take(layout, theta, columns, out)
+        take(network, theta, columns, out)
 
     monkeypatch.setattr(training, "_take_columns", interrupted)
     with pytest.warns(InterruptedWarning, match="after 3 "):

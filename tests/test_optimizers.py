@@ -666,6 +666,13 @@ def test_the_compact_direction_is_that_of_the_two_loops(memory, threads, monkeyp
         assert slope == pytest.approx(-points[0] @ points[0], rel=1e-12)
 
 
+def test_a_pair_whose_products_underflow_is_refused():
+    zeros, tiny = np.zeros(3), np.full(3, 1e-170)
+    pairs = _Pairs(zeros, 2, None)
+    pairs.add((np.ones(3), zeros), (tiny, zeros))
+    assert len(pairs) == 0
+
+
 # SciPy's L-BFGS-B through the same interface
 
 
