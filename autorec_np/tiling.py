@@ -44,6 +44,7 @@ STEP = 64  # columns by which a tile's width grows
 DENSE_ENOUGH = 0.14  # part of the cells that is rated, from which a dense product is faster
 GROUP = 8  # entries of one row in the rest that are sampled by one small product
 GROUPS_AT_ONCE, GROUPS_PER_TASK = 128, 1024
+GROUP_COLUMNS = 6144  # whose rows of a factor stay in the shared cache while they are sampled
 
 
 class Split(NamedTuple):
@@ -92,6 +93,8 @@ class Tiling:
         The entries of the pattern. A tile has the width of its first row.
     panel_columns : int
         Columns of a panel, a multiple of STRIP_COLUMNS; see :func:`panel_columns`.
+    executor : Workers, optional
+        Threads that make the plan.
 
     Attributes
     ----------
@@ -124,11 +127,20 @@ class Tiling:
     rest_of_panels : list of csr_array, (panel, n_rows)
         The rest, column by column: as it is, and transposed. Their data are positions in the rest.
     groups : (ndarray, ndarray, ndarray) of int
-        The rest in padded groups of GROUP entries of one row: the row of each group, the column of
-        each place, and the place of each entry of the rest.
+        The rest in padded groups of GROUP entries of one row and one block of columns: the row of
+        each group, the column of each place, and the place of each entry of the rest.
     """
 
-    def __init__(self, parts: Split, panel_columns: int = STRIP_COLUMNS) -> None:
+    rest_of_bands: list[Any]
+    rest_of_panels: list[CSR]
+    groups: tuple[Array, Array, Array]
+
+    def __init__(
+        self,
+        parts: Split,
+        panel_columns: int = STRIP_COLUMNS,
+        executor: Workers | None = None,
+    ) -> None:
         dense, rest = parts.dense, parts.rest
         self.shape = n_rows, n_columns = dense.shape
         self.order = np.concatenate((dense.data, rest.data))
@@ -152,9 +164,17 @@ class Tiling:
 
         numbered = sparse.csr_array((np.arange(rest.nnz), rest.indices, rest.indptr), rest.shape)
         self.bands = _cut(n_rows, BAND_ROWS)
-        self.rest_of_bands = [band.tocsc() for band in _row_blocks(numbered, self.bands)]
-        self.rest_of_panels = _row_blocks(numbered.tocsc().T, self.panels)
-        self.groups = _groups(np.diff(rest.indptr), rest.indices)
+
+        def plan_bands() -> None:
+            self.rest_of_bands = [band.tocsc() for band in _row_blocks(numbered, self.bands)]
+
+        def plan_panels() -> None:
+            self.rest_of_panels = _row_blocks(numbered.tocsc().T, self.panels)
+
+        def plan_groups() -> None:
+            self.groups = _groups(rest)
+
+        run([plan_groups, plan_bands, plan_panels], executor)
 
     def tile(self, matrix: CSR) -> Tiled:
         """Return the values of a matrix with the pattern that was split."""
@@ -221,14 +241,23 @@ def _widths(tile_of: Array, columns: Array, tiles: Sequence[slice], n_columns: i
     return np.maximum.accumulate(widths[::-1])[::-1]
 
 
-def _groups(counts: Array, columns: Array) -> tuple[Array, Array, Array]:
+def _groups(rest: CSR) -> tuple[Array, Array, Array]:
+    """Cut the entries of each row into groups, one block of columns after the other."""
+    n_rows, n_columns = rest.shape
+    n_blocks = -(-n_columns // GROUP_COLUMNS)
+    counts, order = np.diff(rest.indptr), np.arange(rest.nnz)
+    if n_blocks > 1:
+        rows, blocks = np.repeat(np.arange(n_rows), counts), rest.indices // GROUP_COLUMNS
+        counts = np.bincount(blocks * n_rows + rows, minlength=n_blocks * n_rows)
+        order = np.argsort(blocks.astype(np.uint16), kind="stable")  # 16 bits: a radix sort
     n_groups = -(-counts // GROUP)
-    rows = np.repeat(np.arange(len(counts)), n_groups)
+    row_of_group = np.repeat(np.arange(len(counts)) % max(n_rows, 1), n_groups)
     padding = (np.cumsum(n_groups) - n_groups) * GROUP - (np.cumsum(counts) - counts)
-    places = np.arange(len(columns)) + np.repeat(padding, counts)
-    column_of_place = np.zeros(len(rows) * GROUP, np.intp)
-    column_of_place[places] = columns
-    return rows, column_of_place, places
+    places = np.empty(rest.nnz, np.intp)
+    places[order] = np.arange(rest.nnz) + np.repeat(padding, counts)
+    column_of_place = np.zeros(len(row_of_group) * GROUP, np.intp)
+    column_of_place[places] = rest.indices
+    return row_of_group, column_of_place, places
 
 
 class Tiled:

@@ -355,7 +355,7 @@ class Trainer:
         columns = panel_columns(targets.shape[1], max(objective.network.hidden_layer_sizes))
         for rows in row_blocks(targets, ENTRIES_PER_BLOCK):
             block = [row_block(matrix, rows) for matrix in (inputs, targets)]
-            tiling = Tiling(split(block[1]), columns)
+            tiling = Tiling(split(block[1]), columns, objective.network.executor)
             tiled = tiling.tile(block[0]), tiling.tile(block[1])
             blocks.append((*tiled, tiling.shape[0] / targets.shape[0]))
 
@@ -406,7 +406,8 @@ class Trainer:
         Rows are in order of activity; each run of as many rows as there are batches is dealt out
         at random, one row to a batch. So all batches are of like activity.
         """
-        n_rows, widths = targets.shape[0], objective.network.hidden_layer_sizes
+        network, n_rows = objective.network, targets.shape[0]
+        widths = network.hidden_layer_sizes
         n_batches = self._n_batches(n_rows)
         n_runs = -(-n_rows // n_batches)
         columns = panel_columns(targets.shape[1], max(widths))
@@ -416,7 +417,7 @@ class Trainer:
             batch_of = random_state.permuted(dealt, axis=1).reshape(-1)[:n_rows]
             for number in range(n_batches):
                 rows = np.flatnonzero(batch_of == number)
-                tiling, masks = Tiling(parts.take(rows), columns), None
+                tiling, masks = Tiling(parts.take(rows), columns, network.executor), None
                 block = tiling.tile(inputs)
                 if self.corruption:
                     block = corrupt(block, self.corruption, random_state)

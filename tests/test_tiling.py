@@ -32,6 +32,7 @@ SMALL = {
     "GROUP": 2,
     "GROUPS_AT_ONCE": 2,
     "GROUPS_PER_TASK": 4,
+    "GROUP_COLUMNS": 2,
     "DENSE_ENOUGH": 0.4,
 }
 
