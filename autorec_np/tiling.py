@@ -23,7 +23,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import pairwise
+from itertools import pairwise, starmap
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -110,17 +110,14 @@ class Tiling:
         Rows of each tile.
     widths : list of int
         Columns of the corner in each tile.
-    width : int
-        The first of them.
     panels : list of slice
         Columns of each panel.
     strips : list of (int, slice)
-        Each strip of the corner: columns, STRIP_COLUMNS at most, that the same tiles reach, and the
-        number of rows in these tiles.
+        Columns of the corner, STRIP_COLUMNS at most, that the same tiles reach, and how many do.
     dense_of_tiles : list of slice
         Entries of the corner that each tile holds.
     cells : ndarray of int
-        Their positions in the flat rows of the corner that belong to their tile.
+        Their positions in the flat cells of their tile.
     bands : list of slice
         Rows of each band of the rest; its rows of a product fit in a core's cache.
     rest_of_bands : list of csc_array, (band, n_columns)
@@ -149,17 +146,14 @@ class Tiling:
 
         self.tiles = _cut(n_rows, TILE_ROWS)
         self.widths: list[int] = parts.row_widths[::TILE_ROWS].tolist()
-        self.width = max(self.widths, default=0)
         self.panels = _cut(n_columns, panel_columns)
-        cuts = sorted({0, *self.widths, *range(0, self.width, STRIP_COLUMNS)})
-        reached = [TILE_ROWS * sum(width >= stop for width in self.widths) for stop in cuts[1:]]
-        self.strips = [
-            (min(rows, n_rows), slice(*edge))
-            for rows, edge in zip(reached, pairwise(cuts), strict=True)
-        ]
+        cuts = sorted({0, *self.widths, *range(0, max(self.widths, default=0), STRIP_COLUMNS)})
+        reached_by = [sum(width >= stop for width in self.widths) for stop in cuts[1:]]
+        self.strips = [*zip(reached_by, starmap(slice, pairwise(cuts)), strict=True)]
         edges = [*dense.indptr[:-1:TILE_ROWS].tolist(), dense.nnz]
         self.dense_of_tiles = [slice(*edge) for edge in pairwise(edges)]
-        first_cells = np.arange(n_rows) % TILE_ROWS * self.width
+        width_of_row = np.repeat(self.widths, TILE_ROWS)[:n_rows]
+        first_cells = np.arange(n_rows) % TILE_ROWS * width_of_row
         self.cells = np.repeat(first_cells, np.diff(dense.indptr)) + dense.indices
 
         numbered = sparse.csr_array((np.arange(rest.nnz), rest.indices, rest.indptr), rest.shape)
@@ -272,26 +266,22 @@ class Tiled:
 
     def __init__(self, data: Array, tiling: Tiling) -> None:
         self.data, self.tiling = data, tiling
-        self._corner: Array | None = None
+        self._corner: list[Array] = []
 
-    def corner(self, executor: Workers | None = None) -> Array:
-        """Return the dense corner, (n_rows, width), with 0 where nothing is stored.
-
-        Each row is filled up to the width of its tile only.
-        """
-        if self._corner is not None:
-            return self._corner
+    def corner(self, executor: Workers | None = None) -> list[Array]:
+        """Return the cells of each tile, (rows, width), with 0 where nothing is stored."""
         tiling = self.tiling
-        corner = np.empty((self.shape[0], tiling.width), self.dtype)
+        corner = self._corner or [np.empty(0)] * len(tiling.tiles)
 
-        def fill(tile: slice, width: int, entries: slice) -> None:
-            block = corner[tile]
-            block[:, :width] = 0
-            block.reshape(-1)[tiling.cells[entries]] = self.data[entries]
+        def fill(number: int, tile: slice, width: int, entries: slice) -> None:
+            cells = np.zeros((tile.stop - tile.start, width), self.dtype)
+            cells.reshape(-1)[tiling.cells[entries]] = self.data[entries]
+            corner[number] = cells
 
-        tiles = zip(tiling.tiles, tiling.widths, tiling.dense_of_tiles, strict=True)
-        run([partial(fill, *tile) for tile in tiles], executor)
-        self._corner = corner
+        if not self._corner:
+            tiles = zip(tiling.tiles, tiling.widths, tiling.dense_of_tiles, strict=True)
+            run([partial(fill, number, *tile) for number, tile in enumerate(tiles)], executor)
+            self._corner = corner
         return corner
 
     @property
@@ -313,12 +303,11 @@ class Tiled:
     def multiply(self, dense: Array, executor: Workers | None) -> Array:
         """Return A D, (n_rows, k)."""
         tiling = self.tiling
-        corner = self.corner(executor)
         product = np.empty((self.shape[0], dense.shape[1]), dense.dtype)
         of_rest = np.empty_like(product)
 
-        def multiply_tile(tile: slice, width: int, part: slice) -> None:
-            np.matmul(corner[tile, :width], dense[:width, part], out=product[tile, part])
+        def multiply_tile(tile: slice, cells: Array, part: slice) -> None:
+            np.matmul(cells, dense[: cells.shape[1], part], out=product[tile, part])
 
         def multiply_band(band: slice, rest: Any) -> None:
             of_rest[band] = self._values_of(rest) @ dense
@@ -326,9 +315,9 @@ class Tiled:
         bands = zip(tiling.bands, tiling.rest_of_bands, strict=True)
         tasks: list[Callable[[], None]] = [partial(multiply_band, *band) for band in bands]
         tasks += [
-            partial(multiply_tile, tile, width, part)
-            for tile, width in zip(tiling.tiles, tiling.widths, strict=True)
-            for part in _cut(dense.shape[1], max(64, ELEMENTS_PER_TASK // max(width, 1)))
+            partial(multiply_tile, tile, cells, part)
+            for tile, cells in zip(tiling.tiles, self.corner(executor), strict=True)
+            for part in _cut(dense.shape[1], max(64, ELEMENTS_PER_TASK // max(cells.shape[1], 1)))
         ]
         run(tasks, executor)
         product += of_rest
@@ -338,10 +327,11 @@ class Tiled:
         """Return the rows of A^T D that belong to a panel, (columns of the panel, k)."""
         panel = self.tiling.panels[number]
         product: Array = self._values_of(self.tiling.rest_of_panels[number]) @ dense
-        for n_rows, strip in self.tiling.strips:
+        for n_tiles, strip in self.tiling.strips:
             if panel.start <= strip.start < panel.stop:
+                cells = np.concatenate([tile[:, strip] for tile in self.corner()[:n_tiles]])
                 columns = slice(strip.start - panel.start, strip.stop - panel.start)
-                product[columns] += self.corner()[:n_rows, strip].T @ dense[:n_rows]
+                product[columns] += cells.T @ dense[: len(cells)]
         return product
 
     def sample(self, left: Array, right: Array, executor: Workers | None) -> Array:
@@ -352,8 +342,7 @@ class Tiled:
         in_rest = np.empty((len(rows), GROUP), left.dtype)
 
         def sample_tile(tile: slice, width: int, entries: slice) -> None:
-            products = np.empty((tile.stop - tile.start, tiling.width), left.dtype)
-            np.matmul(left[tile], right[:width].T, out=products[:, :width])
+            products = left[tile] @ right[:width].T
             cells = tiling.cells[entries]
             products.reshape(-1).take(cells, out=values[entries], mode="clip")
 
