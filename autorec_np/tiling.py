@@ -74,12 +74,15 @@ def split(pattern: CSR, tile_rows: int | None = None) -> Split:
     n-th row is taken out of the matrix, n times as many make one tile.
     """
     row_widths = corner_widths(pattern, TILE_ROWS if tile_rows is None else tile_rows)
-    inside = pattern.indices < np.repeat(row_widths, np.diff(pattern.indptr))
-    in_corner, in_rest = np.flatnonzero(inside), np.flatnonzero(~inside)
-    starts = np.searchsorted(in_corner, pattern.indptr).astype(pattern.indptr.dtype)
+    indptr, indices = pattern.indptr, pattern.indices
+    inside = indices < np.repeat(row_widths.astype(indices.dtype), np.diff(indptr))
+    in_corner, in_rest = (  # positions as short as those of the matrix
+        np.flatnonzero(chosen).astype(indptr.dtype) for chosen in (inside, ~inside)
+    )
+    starts = np.searchsorted(in_corner, indptr).astype(indptr.dtype)
     dense, rest = (
-        sparse.csr_array((entries, pattern.indices.take(entries), indptr), pattern.shape)
-        for entries, indptr in ((in_corner, starts), (in_rest, pattern.indptr - starts))
+        sparse.csr_array((entries, indices.take(entries), rows), pattern.shape)
+        for entries, rows in ((in_corner, starts), (in_rest, indptr - starts))
     )
     return Split(dense, rest, row_widths)
 
@@ -176,11 +179,21 @@ class Tiling:
 
 
 def corner_widths(pattern: CSR, tile_rows: int) -> Array:
-    """Return the width of the corner in each row, the same in each run of `tile_rows` rows."""
+    """Return the width of the corner in each row, one for each run of `tile_rows` rows.
+
+    It is the width that saves the most time.
+    """
     n_rows, n_columns = pattern.shape
-    rows = np.repeat(np.arange(n_rows), np.diff(pattern.indptr))
-    tiles = _cut(n_rows, tile_rows)
-    widths = _widths(rows // tile_rows, pattern.indices, tiles, n_columns)
+    tiles, n_steps = _cut(n_rows, tile_rows), -(-n_columns // STEP)
+    edges = [*pattern.indptr[:-1:tile_rows].tolist(), pattern.nnz]
+    step_of = np.repeat(np.arange(len(tiles)) * n_steps, np.diff(edges))
+    step_of += pattern.indices // STEP
+    counts = np.bincount(step_of, minlength=len(tiles) * n_steps).reshape(len(tiles), n_steps)
+    heights = np.array([[tile.stop - tile.start] for tile in tiles]).reshape(-1, 1)
+    saved = np.zeros((len(tiles), n_steps + 1))
+    np.cumsum(counts - DENSE_ENOUGH * STEP * heights, axis=1, out=saved[:, 1:])
+    widths = np.minimum(saved.argmax(axis=1) * STEP, n_columns)
+    widths = np.maximum.accumulate(widths[::-1])[::-1]
     return np.repeat(widths, tile_rows)[:n_rows]
 
 
@@ -218,21 +231,6 @@ def _row_blocks(matrix: CSR, blocks: Sequence[slice]) -> list[CSR]:
 
 def _cut(length: int, size: int) -> list[slice]:
     return [slice(start, min(start + size, length)) for start in range(0, length, size)]
-
-
-def _widths(tile_of: Array, columns: Array, tiles: Sequence[slice], n_columns: int) -> Array:
-    """Return the width of the corner in each tile that saves the most time."""
-    n_steps = -(-n_columns // STEP)
-    counts = np.bincount(tile_of * n_steps + columns // STEP, minlength=len(tiles) * n_steps)
-    heights = np.array([[tile.stop - tile.start] for tile in tiles]).reshape(-1, 1)
-    saved = np.zeros((len(tiles), n_steps + 1))
-    np.cumsum(
-        counts.reshape(len(tiles), n_steps) - DENSE_ENOUGH * STEP * heights,
-        axis=1,
-        out=saved[:, 1:],
-    )
-    widths = np.minimum(saved.argmax(axis=1) * STEP, n_columns)
-    return np.maximum.accumulate(widths[::-1])[::-1]
 
 
 def _groups(rest: CSR) -> tuple[Array, Array, Array]:
