@@ -383,7 +383,7 @@ def by_activity(pattern: CSR) -> tuple[Array, Array]:
 
 def reordered(matrix: CSR, rows: Array, columns: Array) -> CSR:
     """Return the matrix with its rows and columns in a new order, indices sorted."""
-    place = np.empty_like(columns)
+    place = np.empty_like(columns, matrix.indices.dtype)
     place[columns] = np.arange(len(columns))
     block = matrix[rows]
     block = sparse.csr_array((block.data, place[block.indices], block.indptr), shape=block.shape)

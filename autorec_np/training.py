@@ -309,10 +309,7 @@ class Trainer:
             If a full-batch solver ends at its limit of iterations.
         """
         rows, columns = by_activity(targets)  # what a tiling needs, undone after each epoch
-        numbered = reordered(with_data(targets, np.arange(targets.nnz)), rows, columns)
-        inputs, targets = (
-            with_data(numbered, matrix.data[numbered.data]) for matrix in (inputs, targets)
-        )
+        inputs, targets = _reordered(inputs, targets, rows, columns)
         restoring = np.argsort(columns)
         take = partial(_take_columns, objective.network)
         last_good = theta.view()
@@ -486,6 +483,14 @@ class Trainer:
             ConvergenceWarning,
             stacklevel=5,
         )
+
+
+def _reordered(inputs: CSR, targets: CSR, rows: Array, columns: Array) -> tuple[CSR, CSR]:
+    """Return both, which are of one pattern, with rows and columns in a new order."""
+    positions = np.arange(targets.nnz, dtype=targets.indptr.dtype)
+    numbered = reordered(with_data(targets, positions), rows, columns)
+    inputs_data, targets_data = (matrix.data.take(numbered.data) for matrix in (inputs, targets))
+    return with_data(numbered, inputs_data), with_data(numbered, targets_data)
 
 
 def _extremes(weights: Array, executor: Workers | None) -> tuple[float, float]:
