@@ -46,7 +46,7 @@ _LIBMF = [
 ]
 
 PEERS: dict[str, list[Settings]] = {
-    "PyTorch dense": [_PLAIN[0], _PLAIN[1], _PLAIN[3]],
+    "PyTorch dense": _PLAIN,
     "PyTorch sparse": _PLAIN,
     "PyTorch sparse, centered": _CENTERED,
     "LIBMF": _LIBMF,
