@@ -19,6 +19,7 @@ from autorec_np.network import Network
 from autorec_np.objective import Objective
 from autorec_np.optimizers import DivergenceError, Iteration, learning_rate_at
 from autorec_np.synthetic import make_ratings
+from autorec_np.threads import Workers
 from autorec_np.tiling import TILE_ROWS, by_activity, corner_widths, reordered
 from autorec_np.training import SOLVERS, ConvergenceWarning, EpochMonitor, Trainer
 
@@ -123,6 +124,25 @@ def test_batches_have_the_corner_of_the_whole_matrix():
         share = tiling.n_dense / batch.targets.nnz
         inside = matrix.indices < np.repeat(widths, counts)
         assert share == pytest.approx(inside.mean(), abs=0.02)
+
+
+@pytest.mark.parametrize("size", [1, 5, 13])
+def test_weights_are_put_back_in_order_in_pieces_of_any_size(size, matrix, monkeypatch):
+    expected = run(make_trainer(), matrix)[2].theta
+    monkeypatch.setattr(training, "WEIGHTS_PER_TASK", size)
+    assert run(make_trainer(), matrix)[2].theta.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("position", [0, 7, 12])
+@pytest.mark.parametrize("value", [-1.0, 13.0, np.nan, np.inf, -np.inf])
+def test_the_least_and_the_greatest_of_all_weights_are_found(value, position, monkeypatch):
+    monkeypatch.setattr(training, "WEIGHTS_PER_TASK", 5)
+    weights = np.arange(13.0)
+    weights[position] = value
+    with Workers(2) as pool:
+        for executor in (None, pool):
+            extremes = training._extremes(weights, executor)
+            np.testing.assert_array_equal(extremes, (weights.min(), weights.max()))
 
 
 @pytest.mark.parametrize("warm_up", [0.0, 0.5, 0.75])
