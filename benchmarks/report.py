@@ -127,7 +127,8 @@ def plot_fits(axes: Any, results: Results) -> None:
     from matplotlib import colormaps
 
     measurements = results["fits"]["measurements"]
-    axes.set_prop_cycle(color=colormaps["tab20"].colors)  # more contestants than usual colors
+    colors = colormaps["tab20"].colors  # pairs of a strong and a pale one
+    axes.set_prop_cycle(color=colors[::2] + colors[1::2])
     for label in dict.fromkeys(m["figures"]["contestant"] for m in measurements):
         seconds, errors = zip(*curve(measurements, label), strict=True)
         style = {"linewidth": 2.5} if label.startswith("autorec_np") else {"linewidth": 1.0}
