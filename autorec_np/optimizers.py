@@ -473,17 +473,13 @@ class _Pairs:
             parts = []
             for (new, old), difference in ((step, s), (gradients, y)):
                 parts.append(np.subtract(new[block], old[block], out=difference[block]))
-            s_part, y_part = parts
-            g_part = gradients[1][block]
-            pairs = (s_part, y_part), (y_part, y_part), (s_part, g_part), (y_part, g_part)
-            return [inner_product(*pair) for pair in pairs]
+            return [inner_product(part, parts[1]) for part in parts]
 
-        curvature, yy, sg, yg = np.sum(self._in_blocks(subtract), axis=0).tolist()
+        curvature, yy = np.sum(self._in_blocks(subtract), axis=0).tolist()
         if curvature <= 0 or yy == 0:  # the latter by underflow
             return
         self._used.append(slot)
         self._own_products = curvature, yy
-        self._products[:, slot] = sg, yg
 
     def direction(self, gradient: Array) -> tuple[Array, float]:
         """Return d = -H g, or -g without pairs, and g . d."""

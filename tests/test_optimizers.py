@@ -666,6 +666,34 @@ def test_the_compact_direction_is_that_of_the_two_loops(memory, threads, monkeyp
         assert slope == pytest.approx(-points[0] @ points[0], rel=1e-12)
 
 
+@pytest.mark.parametrize("threads", [None, 2])
+def test_lbfgs_in_small_blocks_takes_the_same_steps(threads, monkeypatch):
+    fun, start = quadratic(n=50, condition=1e4)[0], np.zeros(50)
+    whole = minimize_lbfgs(fun, start, max_iter=12)
+    monkeypatch.setattr(optimizers, "PAIRS_PER_BLOCK", 16)
+    with Workers(threads or 1) as pool:
+        cut = minimize_lbfgs(fun, start, max_iter=12, executor=pool if threads else None)
+    assert cut.n_evaluations == whole.n_evaluations
+    np.testing.assert_allclose(cut.values, whole.values, rtol=1e-10)
+    np.testing.assert_allclose(cut.theta, whole.theta, rtol=1e-6)
+
+
+def test_the_slope_along_a_direction_is_that_of_the_values(monkeypatch):
+    monkeypatch.setattr(optimizers, "PAIRS_PER_BLOCK", 16)
+    search, checked = optimizers.strong_wolfe, []
+
+    def check(phi, start, first_step, **others):
+        away = 0.1 * first_step
+        rise = phi(first_step + away).value - phi(first_step - away).value
+        assert phi(first_step).slope == pytest.approx(rise / (2 * away), rel=1e-6)  # a parabola
+        checked.append(first_step)
+        return search(phi, start, first_step, **others)
+
+    monkeypatch.setattr(optimizers, "strong_wolfe", check)
+    minimize_lbfgs(quadratic(n=50)[0], np.zeros(50), max_iter=4)
+    assert len(checked) == 4
+
+
 def test_a_pair_whose_products_underflow_is_refused():
     zeros, tiny = np.zeros(3), np.full(3, 1e-170)
     pairs = _Pairs(zeros, 2, None)

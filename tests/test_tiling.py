@@ -84,11 +84,16 @@ def long_tailed(n_rows=300, n_columns=700, nnz=20_000, seed=0, dtype=np.float32)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex128])
-@given(matrix=small_csr(), k=st.integers(1, 3), seed=st.integers(0, 99))
-def test_products_equal_the_loops(pool, dtype, matrix, k, seed):
+@given(
+    matrix=small_csr(),
+    k=st.integers(1, 3),
+    seed=st.integers(0, 99),
+    dense_enough=st.sampled_from([0.4, 0.8, 2.0]),  # from 1 on, all is rest
+)
+def test_products_equal_the_loops(pool, dtype, matrix, k, seed, dense_enough):
     left, right = (whole_numbers((n, k), seed + n, dtype) for n in matrix.shape)
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in SMALL.items():
+        for name, value in {**SMALL, "DENSE_ENOUGH": dense_enough}.items():
             patch.setattr(tiling, name, value)
         tiled = tiled_from(matrix)
         for threads in (None, pool):
