@@ -268,18 +268,19 @@ class Tiled:
 
     def corner(self, executor: Workers | None = None) -> list[Array]:
         """Return the cells of each tile, (rows, width), with 0 where nothing is stored."""
+        if self._corner:
+            return self._corner
         tiling = self.tiling
-        corner = self._corner or [np.empty(0)] * len(tiling.tiles)
+        corner = [np.empty(0)] * len(tiling.tiles)
 
         def fill(number: int, tile: slice, width: int, entries: slice) -> None:
             cells = np.zeros((tile.stop - tile.start, width), self.dtype)
             cells.reshape(-1)[tiling.cells[entries]] = self.data[entries]
             corner[number] = cells
 
-        if not self._corner:
-            tiles = zip(tiling.tiles, tiling.widths, tiling.dense_of_tiles, strict=True)
-            run([partial(fill, number, *tile) for number, tile in enumerate(tiles)], executor)
-            self._corner = corner
+        tiles = zip(tiling.tiles, tiling.widths, tiling.dense_of_tiles, strict=True)
+        run([partial(fill, number, *tile) for number, tile in enumerate(tiles)], executor)
+        self._corner = corner
         return corner
 
     @property
