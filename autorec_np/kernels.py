@@ -30,7 +30,7 @@ from autorec_np.tiling import row_block as row_block
 Matrix: TypeAlias = "CSR | Tiled"
 
 ENTRIES_PER_BLOCK = 16_384  # stored entries in a block of rows: enough work for one task
-ROWS_PER_BLOCK = 128  # of an elementwise function
+ROWS_PER_BLOCK = 256  # of an elementwise function
 GATHERED_ROWS = 256  # rows of the right factor gathered at once: they stay in a core's cache
 
 

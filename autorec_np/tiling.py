@@ -43,7 +43,8 @@ ELEMENTS_PER_TASK = 1_000_000  # of a dense factor that a tile is multiplied wit
 STEP = 64  # columns by which a tile's width grows
 DENSE_ENOUGH = 0.14  # part of the cells that is rated, from which a dense product is faster
 GROUP = 8  # entries of one row in the rest that are sampled by one small product
-GROUPS_AT_ONCE, GROUPS_PER_TASK = 128, 1024
+GROUPS_PER_TASK = 1024
+GATHERED_ELEMENTS = 400_000  # of the rows of a factor that are gathered for groups at once
 GROUP_COLUMNS = 6144  # whose rows of a factor stay in the shared cache while they are sampled
 
 
@@ -131,6 +132,9 @@ class Tiling:
         each group, the column of each place, and the place of each entry of the rest.
     """
 
+    order: Array
+    indices: Array
+    cells: Array
     rest_of_bands: list[Any]
     rest_of_panels: list[CSR]
     groups: tuple[Array, Array, Array]
@@ -143,8 +147,6 @@ class Tiling:
     ) -> None:
         dense, rest = parts.dense, parts.rest
         self.shape = n_rows, n_columns = dense.shape
-        self.order = np.concatenate((dense.data, rest.data))
-        self.indices = np.concatenate((dense.indices, rest.indices))
         self.n_dense = dense.nnz
 
         self.tiles = _cut(n_rows, TILE_ROWS)
@@ -155,12 +157,15 @@ class Tiling:
         self.strips = [*zip(reached_by, starmap(slice, pairwise(cuts)), strict=True)]
         edges = [*dense.indptr[:-1:TILE_ROWS].tolist(), dense.nnz]
         self.dense_of_tiles = [slice(*edge) for edge in pairwise(edges)]
-        width_of_row = np.repeat(self.widths, TILE_ROWS)[:n_rows]
-        first_cells = np.arange(n_rows) % TILE_ROWS * width_of_row
-        self.cells = np.repeat(first_cells, np.diff(dense.indptr)) + dense.indices
-
-        numbered = sparse.csr_array((np.arange(rest.nnz), rest.indices, rest.indptr), rest.shape)
         self.bands = _cut(n_rows, BAND_ROWS)
+        numbered = copy.copy(rest)
+        numbered.data = np.arange(rest.nnz)
+
+        def plan_entries() -> None:
+            self.order = np.concatenate((dense.data, rest.data))
+            self.indices = np.concatenate((dense.indices, rest.indices))
+            first_cells = np.arange(n_rows) % TILE_ROWS * np.repeat(self.widths, TILE_ROWS)[:n_rows]
+            self.cells = np.repeat(first_cells, np.diff(dense.indptr)) + dense.indices
 
         def plan_bands() -> None:
             self.rest_of_bands = [band.tocsc() for band in _row_blocks(numbered, self.bands)]
@@ -171,7 +176,7 @@ class Tiling:
         def plan_groups() -> None:
             self.groups = _groups(rest)
 
-        run([plan_groups, plan_bands, plan_panels], executor)
+        run([plan_groups, plan_bands, plan_panels, plan_entries], executor)
 
     def tile(self, matrix: CSR) -> Tiled:
         """Return the values of a matrix with the pattern that was split."""
@@ -237,7 +242,7 @@ def _groups(rest: CSR) -> tuple[Array, Array, Array]:
     """Cut the entries of each row into groups, one block of columns after the other."""
     n_rows, n_columns = rest.shape
     n_blocks = -(-n_columns // GROUP_COLUMNS)
-    counts, order = np.diff(rest.indptr), np.arange(rest.nnz)
+    counts = np.diff(rest.indptr)
     if n_blocks > 1:
         rows, blocks = np.repeat(np.arange(n_rows), counts), rest.indices // GROUP_COLUMNS
         counts = np.bincount(blocks * n_rows + rows, minlength=n_blocks * n_rows)
@@ -245,8 +250,11 @@ def _groups(rest: CSR) -> tuple[Array, Array, Array]:
     n_groups = -(-counts // GROUP)
     row_of_group = np.repeat(np.arange(len(counts)) % max(n_rows, 1), n_groups)
     padding = (np.cumsum(n_groups) - n_groups) * GROUP - (np.cumsum(counts) - counts)
-    places = np.empty(rest.nnz, np.intp)
-    places[order] = np.arange(rest.nnz) + np.repeat(padding, counts)
+    places = np.repeat(padding, counts)
+    places += np.arange(rest.nnz)
+    if n_blocks > 1:
+        in_order, places = places, np.empty_like(places)
+        places[order] = in_order
     column_of_place = np.zeros(len(row_of_group) * GROUP, np.intp)
     column_of_place[places] = rest.indices
     return row_of_group, column_of_place, places
@@ -311,6 +319,9 @@ class Tiled:
         def multiply_band(band: slice, rest: Any) -> None:
             of_rest[band] = self._values_of(rest) @ dense
 
+        def add_rest(band: slice) -> None:
+            product[band] += of_rest[band]
+
         bands = zip(tiling.bands, tiling.rest_of_bands, strict=True)
         tasks: list[Callable[[], None]] = [partial(multiply_band, *band) for band in bands]
         tasks += [
@@ -319,7 +330,7 @@ class Tiled:
             for part in _cut(dense.shape[1], max(64, ELEMENTS_PER_TASK // max(cells.shape[1], 1)))
         ]
         run(tasks, executor)
-        product += of_rest
+        run([partial(add_rest, band) for band in tiling.bands], executor)
         return product
 
     def multiply_panel(self, number: int, dense: Array) -> Array:
@@ -339,6 +350,7 @@ class Tiled:
         rows, columns, places = tiling.groups
         values = np.empty(self.nnz, left.dtype)
         in_rest = np.empty((len(rows), GROUP), left.dtype)
+        at_once = max(1, GATHERED_ELEMENTS // (GROUP * right.shape[1]))
 
         def sample_tile(tile: slice, width: int, entries: slice) -> None:
             products = left[tile] @ right[:width].T
@@ -346,9 +358,10 @@ class Tiled:
             products.reshape(-1).take(cells, out=values[entries], mode="clip")
 
         def sample_groups(start: int) -> None:
-            gathered = np.empty((GROUPS_AT_ONCE * GROUP, right.shape[1]), right.dtype)
-            for first in range(start, min(start + GROUPS_PER_TASK, len(rows)), GROUPS_AT_ONCE):
-                part = slice(first, first + GROUPS_AT_ONCE)
+            gathered = np.empty((at_once * GROUP, right.shape[1]), right.dtype)
+            stop = min(start + GROUPS_PER_TASK, len(rows))
+            for first in range(start, stop, at_once):
+                part = slice(first, min(first + at_once, stop))
                 part_rows = rows[part]
                 block = gathered[: len(part_rows) * GROUP]
                 part_columns = columns[first * GROUP : first * GROUP + len(block)]

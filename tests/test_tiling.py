@@ -30,7 +30,7 @@ SMALL = {
     "STRIP_COLUMNS": 3,
     "STEP": 1,
     "GROUP": 2,
-    "GROUPS_AT_ONCE": 2,
+    "GATHERED_ELEMENTS": 8,
     "GROUPS_PER_TASK": 4,
     "GROUP_COLUMNS": 2,
     "DENSE_ENOUGH": 0.4,
