@@ -70,14 +70,14 @@ class AutoRec(FoldIn):
     regularization : "auto", float, or mapping of str to float
         lambda of (2) in rating units: one for every weight block, or by name ("encoder.weight",
         "hidden1.weight", ..., "decoder.weight"). "auto": from the numbers of ratings of users
-        and items, by `regularization.automatic_penalties`.
+        and items, and from the corruption, by `regularization.automatic_penalties`.
     tied : bool
         Whether the decoder weight is the encoder weight (W = V).
     dropout : float in [0, 1)
         Fraction of each hidden layer set to 0 in training.
     corruption : float in [0, 1), optional
         Fraction of the input ratings set to 0 in training, the others divided by
-        (1 - corruption). None: 0.1 for "sgd" and "adam", 0 for a full-batch solver.
+        (1 - corruption). None: 0.5 for "sgd" and "adam", 0 for a full-batch solver.
     baseline : {"auto", "bias", "mean", None}
         Subtracted from the targets (never from the inputs): mean + user and item biases, the
         mean, or nothing. "auto": "bias", or None where the output activation does not take every
@@ -104,7 +104,7 @@ class AutoRec(FoldIn):
     batch_size : int
         Most rows in a batch of a minibatch solver.
     max_iter : int, optional
-        Epochs, or iterations of a full-batch solver. None: 40 for "adam", 60 for "sgd", 200 for
+        Epochs, or iterations of a full-batch solver. None: 20 for "adam", 60 for "sgd", 200 for
         "rprop", 150 for L-BFGS.
     tol : float
         Early stopping: least improvement of the validation RMSE. Full-batch solvers: least
@@ -300,7 +300,7 @@ class AutoRec(FoldIn):
         targets = self._targets(inputs)
         theta = self._initial_theta(last, targets, random_state)
         self.regularization_ = (
-            automatic_penalties(network, inputs)
+            automatic_penalties(network, inputs, self._corruption())
             if isinstance(self.regularization, str)
             else Objective(network, self.regularization).penalties
         )
@@ -509,8 +509,11 @@ class AutoRec(FoldIn):
             tol=self.tol,
             n_iter_no_change=self.n_iter_no_change,
             dropout=self.dropout,
-            corruption=defaults.corruption if self.corruption is None else self.corruption,
+            corruption=self._corruption(),
         )
+
+    def _corruption(self) -> float:
+        return SOLVERS[self.solver].corruption if self.corruption is None else self.corruption
 
     def _make_validation(
         self, network: Network, inputs: CSR, held_out: Ratings | None

@@ -13,19 +13,25 @@ DECODER_FACTOR = 12.0
 DETECTABLE, DROWNED_FACTOR = 6.0, 64.0
 
 
-def automatic_penalties(network: Network, matrix: CSR) -> dict[str, float]:
+def automatic_penalties(network: Network, matrix: CSR, corruption: float = 0.0) -> dict[str, float]:
     """Return lambda of (2) for each weight block, in rating units.
 
-    lambda = factor * (n_row n_column)^(1/4), with factor 36 for the encoder weight and 12 for every
-    other; n_row and n_column are :func:`typical_count` of the rows and of the columns. Both
-    orientations of the same ratings have the same penalties. Where the root is below 6, factors
-    cannot be told from noise, and 64 times the penalty leaves the prediction to the baseline.
+    lambda = factor * (n_row n_column)^(1/4), with factor 36 (1 - corruption)^2 for the encoder
+    weight and 12 for every other; n_row and n_column are :func:`typical_count` of the rows and of
+    the columns. Both orientations of the same ratings have the same penalties. Where the root is
+    below 6, factors cannot be told from noise, and 64 times the penalty leaves the prediction to
+    the baseline.
+
+    The inputs that corruption leaves are divided by (1 - corruption): what acts on them as they
+    were is V / (1 - corruption), whose penalty has factor 36.
 
     Parameters
     ----------
     network : Network
     matrix : csr_array, (n_rows, n_columns)
         The training ratings; only the pattern is read.
+    corruption : float in [0, 1)
+        See `corruption.corrupt`.
     """
     n_row = typical_count(np.diff(matrix.indptr))
     n_column = typical_count(np.bincount(matrix.indices))
@@ -33,11 +39,8 @@ def automatic_penalties(network: Network, matrix: CSR) -> dict[str, float]:
     if unit < DETECTABLE:
         unit *= DROWNED_FACTOR
     names = [*network.layout.shapes, *network.layout.aliases]
-    return {
-        name: unit * (ENCODER_FACTOR if name == "encoder.weight" else DECODER_FACTOR)
-        for name in names
-        if name.endswith(".weight")
-    }
+    penalties = {name: unit * DECODER_FACTOR for name in names if name.endswith(".weight")}
+    return penalties | {"encoder.weight": unit * ENCODER_FACTOR * (1.0 - corruption) ** 2}
 
 
 def typical_count(counts: Array) -> float:

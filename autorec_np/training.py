@@ -92,8 +92,8 @@ class SolverDefaults:
 
 
 SOLVERS = {
-    "adam": SolverDefaults(False, 40, 3e-3, 0.1),
-    "sgd": SolverDefaults(False, 60, 0.1, 0.1),
+    "adam": SolverDefaults(False, 20, 3e-3, 0.5),
+    "sgd": SolverDefaults(False, 60, 0.1, 0.5),
     "rprop": SolverDefaults(True, 200, 1e-3, 0.0),
     "lbfgs": SolverDefaults(True, 150, math.nan, 0.0),
     "scipy-lbfgs": SolverDefaults(True, 150, math.nan, 0.0),

@@ -3,9 +3,9 @@
     python -m benchmarks.automatic_penalty [DATA SET ...] [--orientation item|user]
 
 For each data set: the test part of a random 90/10 split (seed 0) is set aside and not read; of the
-training part, 10 % are the validation ratings. Prints the validation RMSE for each pair of factors
-(encoder, decoder): each the penalty of a weight block / (n_user n_item)^(1/4), see
-`autorec_np.regularization`.
+training part, 10 % are the validation ratings. Prints the validation RMSE for each corruption and
+pair of factors (encoder, decoder): each the penalty of a weight block / (n_user n_item)^(1/4), the
+encoder's also / (1 - corruption)^2, see `autorec_np.regularization`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import numpy as np
 from autorec_np import AutoRec, BiasBaseline, fetch_movielens, train_test_split
 from autorec_np.regularization import typical_count
 
-ENCODER_FACTORS = (24.0, 36.0, 54.0)
-DECODER_FACTORS = (8.0, 12.0, 18.0)
+CORRUPTIONS = (0.1, 0.3, 0.5, 0.7)
+FACTORS = ((24.0, 12.0), (36.0, 12.0), (36.0, 16.0))
 
 
 def main() -> None:
@@ -38,14 +38,16 @@ def main() -> None:
         n_item = typical_count(np.bincount(fit.matrix.indices))
         unit = (n_user * n_item) ** 0.25
         for orientation in arguments.orientation:
-            for encoder, decoder in itertools.product(ENCODER_FACTORS, DECODER_FACTORS):
+            for corruption, (encoder, decoder) in itertools.product(CORRUPTIONS, FACTORS):
                 penalties = {
-                    "encoder.weight": encoder * unit,
+                    "encoder.weight": encoder * (1 - corruption) ** 2 * unit,
                     "decoder.weight": decoder * unit,
                 }
-                model = AutoRec(orientation, regularization=penalties, random_state=0).fit(fit)
+                model = AutoRec(
+                    orientation, regularization=penalties, corruption=corruption, random_state=0
+                ).fit(fit)
                 error = -model.score(users, items, ratings)
-                print(f"{name} {orientation} {encoder} {decoder} {error:.4f}", flush=True)
+                print(name, orientation, corruption, encoder, decoder, f"{error:.4f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
     python -m benchmarks.scarce_ratings      (needs ml-100k and ml-latest-small)
 
 For each set, two random 90/10 splits are made and their test parts not read; 10 % of each training
-part are the validation ratings. "x 1" is the penalty factor (n_user n_item)^(1/4) alone, the others
-are multiples of it; "default" is what regularization="auto" does.
+part are the validation ratings. "x 1" is the automatic penalty without its step at g = 6, the
+others are multiples of it; "default" is what regularization="auto" does.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from autorec_np import (
     train_test_split,
 )
 from autorec_np.regularization import DECODER_FACTOR, ENCODER_FACTOR, typical_count
+from autorec_np.training import SOLVERS
 
 MULTIPLES = (1, 8, 64)
 
@@ -64,10 +65,10 @@ def differences(ratings: Ratings, orientation: str, seed: int) -> list[float]:
     n_user = typical_count(np.diff(fit.matrix.indptr))
     n_item = typical_count(np.bincount(fit.matrix.indices))
     unit = (n_user * n_item) ** 0.25
-    errors = []
+    errors, corruption = [], SOLVERS["adam"].corruption
     for multiple in MULTIPLES:
         penalties = {
-            "encoder.weight": multiple * unit * ENCODER_FACTOR,
+            "encoder.weight": multiple * unit * ENCODER_FACTOR * (1 - corruption) ** 2,
             "decoder.weight": multiple * unit * DECODER_FACTOR,
         }
         model = AutoRec(orientation, regularization=penalties, random_state=0).fit(fit)

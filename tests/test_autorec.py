@@ -182,9 +182,9 @@ def test_parameters_left_at_none_have_a_value_for_each_solver(solver, R, runs):
     stopped = {**SMALL, "max_iter": None, "callbacks": [lambda state: True]}
     AutoRec(**stopped, solver=solver, regularization=1.0).fit(R)
     trainer = runs[0][0]
-    limits = {"adam": 40, "sgd": 60, "rprop": 200, "lbfgs": 150, "scipy-lbfgs": 150}
+    limits = {"adam": 20, "sgd": 60, "rprop": 200, "lbfgs": 150, "scipy-lbfgs": 150}
     assert trainer.max_iter == limits[solver]
-    assert trainer.corruption == (0.1 if solver in ("adam", "sgd") else 0.0)
+    assert trainer.corruption == (0.5 if solver in ("adam", "sgd") else 0.0)
     rates = {"adam": 3e-3, "rprop": 1e-3, "sgd": 0.1 / (len(R) / 40 * 6)}
     if solver in rates:
         assert trainer.learning_rate_init == pytest.approx(rates[solver], rel=1e-12)
@@ -215,7 +215,7 @@ def test_the_automatic_penalty_is_that_of_the_training_ratings(orientation, R, r
     ).fit(R)
     _, objective, _, inputs, _ = runs[0]
     assert inputs.nnz < len(R)
-    expected = automatic_penalties(model.network_, inputs)
+    expected = automatic_penalties(model.network_, inputs, 0.5)
     assert model.regularization_ == objective.penalties == expected
     assert list(expected) == ["encoder.weight", "hidden1.weight", "decoder.weight"]
 
@@ -233,10 +233,24 @@ def test_the_automatic_penalty_grows_with_the_count_that_a_rating_sees(n_ratings
     for orientation in ("item", "user"):
         model = AutoRec(**{**SMALL, "hidden_layer_sizes": (4, 3)}, orientation=orientation).fit(R)
         assert model.regularization_ == {
-            "encoder.weight": pytest.approx(ENCODER_FACTOR * unit),
+            "encoder.weight": pytest.approx(ENCODER_FACTOR * 0.5**2 * unit),
             "hidden1.weight": pytest.approx(DECODER_FACTOR * unit),
             "decoder.weight": pytest.approx(DECODER_FACTOR * unit),
         }
+
+
+@pytest.mark.filterwarnings("ignore::autorec_np.training.ConvergenceWarning")
+@pytest.mark.parametrize(
+    ("given", "corruption"),
+    [({}, 0.5), ({"solver": "lbfgs"}, 0.0), ({"corruption": 0.2}, 0.2), ({"corruption": 0.0}, 0.0)],
+)
+def test_the_automatic_penalty_is_on_the_weight_that_acts_on_uncorrupted_inputs(
+    given, corruption, R
+):
+    """Inputs that are kept are divided by 1 - p, so V / (1 - p) is what the penalty is about."""
+    penalties = AutoRec(**SMALL, **given).fit(R).regularization_
+    ratio = penalties["encoder.weight"] / penalties["decoder.weight"]
+    assert ratio == pytest.approx(ENCODER_FACTOR / DECODER_FACTOR * (1 - corruption) ** 2)
 
 
 @ORIENTATIONS

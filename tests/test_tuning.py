@@ -109,7 +109,7 @@ def test_epochs_left_to_the_solver_are_divided_too(monkeypatch):
     monkeypatch.setattr(tuning, "evaluate", spy)
     model = AutoRec(hidden_layer_sizes=(2,), n_jobs=1)
     result = run(model=model, space={"solver": ["adam", "rprop"]}, n_candidates=3)
-    assert epochs == [14, 67, 14, None, None]  # adam: 40, rprop: 200
+    assert epochs == [7, 67, 7, None, None]  # adam: 20, rprop: 200
     assert result.model.max_iter is None
 
 
