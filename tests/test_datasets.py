@@ -129,7 +129,8 @@ def pack(files: dict[str, bytes]) -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
-            archive.writestr(name, content)
+            undated = zipfile.ZipInfo(name)  # the same bytes, and hashes, at any time
+            archive.writestr(undated, content, zipfile.ZIP_DEFLATED)
     return packed.getvalue()
 
 
