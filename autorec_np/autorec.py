@@ -41,6 +41,7 @@ from autorec_np.training import (
     EpochMonitor,
     InterruptedWarning,
     Trainer,
+    corruption_for,
     is_callback,
 )
 
@@ -300,7 +301,7 @@ class AutoRec(FoldIn):
         targets = self._targets(inputs)
         theta = self._initial_theta(last, targets, random_state)
         self.regularization_ = (
-            automatic_penalties(network, inputs, self._corruption())
+            automatic_penalties(network, inputs, corruption_for(self.solver, self.corruption))
             if isinstance(self.regularization, str)
             else Objective(network, self.regularization).penalties
         )
@@ -509,11 +510,8 @@ class AutoRec(FoldIn):
             tol=self.tol,
             n_iter_no_change=self.n_iter_no_change,
             dropout=self.dropout,
-            corruption=self._corruption(),
+            corruption=corruption_for(self.solver, self.corruption),
         )
-
-    def _corruption(self) -> float:
-        return SOLVERS[self.solver].corruption if self.corruption is None else self.corruption
 
     def _make_validation(
         self, network: Network, inputs: CSR, held_out: Ratings | None

@@ -132,9 +132,6 @@ class Tiling:
         each group, the column of each place, and the place of each entry of the rest.
     """
 
-    order: Array
-    indices: Array
-    cells: Array
     rest_of_bands: list[Any]
     rest_of_panels: list[CSR]
     groups: tuple[Array, Array, Array]
@@ -147,6 +144,8 @@ class Tiling:
     ) -> None:
         dense, rest = parts.dense, parts.rest
         self.shape = n_rows, n_columns = dense.shape
+        self.order = np.concatenate((dense.data, rest.data))
+        self.indices = np.concatenate((dense.indices, rest.indices))
         self.n_dense = dense.nnz
 
         self.tiles = _cut(n_rows, TILE_ROWS)
@@ -157,15 +156,12 @@ class Tiling:
         self.strips = [*zip(reached_by, starmap(slice, pairwise(cuts)), strict=True)]
         edges = [*dense.indptr[:-1:TILE_ROWS].tolist(), dense.nnz]
         self.dense_of_tiles = [slice(*edge) for edge in pairwise(edges)]
-        self.bands = _cut(n_rows, BAND_ROWS)
-        numbered = copy.copy(rest)
-        numbered.data = np.arange(rest.nnz)
+        width_of_row = np.repeat(self.widths, TILE_ROWS)[:n_rows]
+        first_cells = np.arange(n_rows) % TILE_ROWS * width_of_row
+        self.cells = np.repeat(first_cells, np.diff(dense.indptr)) + dense.indices
 
-        def plan_entries() -> None:
-            self.order = np.concatenate((dense.data, rest.data))
-            self.indices = np.concatenate((dense.indices, rest.indices))
-            first_cells = np.arange(n_rows) % TILE_ROWS * np.repeat(self.widths, TILE_ROWS)[:n_rows]
-            self.cells = np.repeat(first_cells, np.diff(dense.indptr)) + dense.indices
+        self.bands = _cut(n_rows, BAND_ROWS)
+        numbered = _with_values(rest, np.arange(rest.nnz))
 
         def plan_bands() -> None:
             self.rest_of_bands = [band.tocsc() for band in _row_blocks(numbered, self.bands)]
@@ -176,7 +172,7 @@ class Tiling:
         def plan_groups() -> None:
             self.groups = _groups(rest)
 
-        run([plan_groups, plan_bands, plan_panels, plan_entries], executor)
+        run([plan_groups, plan_bands, plan_panels], executor)
 
     def tile(self, matrix: CSR) -> Tiled:
         """Return the values of a matrix with the pattern that was split."""
@@ -234,6 +230,13 @@ def _row_blocks(matrix: CSR, blocks: Sequence[slice]) -> list[CSR]:
     return matrices
 
 
+def _with_values(array: Any, values: Array) -> Any:
+    """Return a sparse array with other values: building a new one would check its indices again."""
+    changed = copy.copy(array)
+    changed.data = values
+    return changed
+
+
 def _cut(length: int, size: int) -> list[slice]:
     return [slice(start, min(start + size, length)) for start in range(0, length, size)]
 
@@ -243,6 +246,7 @@ def _groups(rest: CSR) -> tuple[Array, Array, Array]:
     n_rows, n_columns = rest.shape
     n_blocks = -(-n_columns // GROUP_COLUMNS)
     counts = np.diff(rest.indptr)
+    order: Any = slice(None)
     if n_blocks > 1:
         rows, blocks = np.repeat(np.arange(n_rows), counts), rest.indices // GROUP_COLUMNS
         counts = np.bincount(blocks * n_rows + rows, minlength=n_blocks * n_rows)
@@ -250,11 +254,8 @@ def _groups(rest: CSR) -> tuple[Array, Array, Array]:
     n_groups = -(-counts // GROUP)
     row_of_group = np.repeat(np.arange(len(counts)) % max(n_rows, 1), n_groups)
     padding = (np.cumsum(n_groups) - n_groups) * GROUP - (np.cumsum(counts) - counts)
-    places = np.repeat(padding, counts)
-    places += np.arange(rest.nnz)
-    if n_blocks > 1:
-        in_order, places = places, np.empty_like(places)
-        places[order] = in_order
+    places = np.empty(rest.nnz, np.intp)
+    places[order] = np.arange(rest.nnz) + np.repeat(padding, counts)
     column_of_place = np.zeros(len(row_of_group) * GROUP, np.intp)
     column_of_place[places] = rest.indices
     return row_of_group, column_of_place, places
@@ -383,9 +384,7 @@ class Tiled:
 
     def _values_of(self, positions: Any) -> Any:
         """Return a sparse array of positions in the rest with the values there instead."""
-        array = copy.copy(positions)  # building a new one would check its indices again
-        array.data = self.data[self.tiling.n_dense :].take(positions.data)
-        return array
+        return _with_values(positions, self.data[self.tiling.n_dense :].take(positions.data))
 
 
 def by_activity(pattern: CSR) -> tuple[Array, Array]:

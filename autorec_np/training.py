@@ -100,6 +100,11 @@ SOLVERS = {
 }
 
 
+def corruption_for(solver: str, corruption: float | None) -> float:
+    """Return the corruption, the solver's own in place of None."""
+    return SOLVERS[solver].corruption if corruption is None else corruption
+
+
 @dataclass(frozen=True)
 class EpochState:
     """What a callback is given after each epoch (iteration of a full-batch solver).

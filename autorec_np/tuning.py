@@ -30,7 +30,7 @@ from autorec_np.ratings import Ratings, as_ratings
 from autorec_np.regularization import automatic_penalties
 from autorec_np.reporting import table
 from autorec_np.splitting import train_test_split
-from autorec_np.training import SOLVERS, ConvergenceWarning
+from autorec_np.training import SOLVERS, ConvergenceWarning, corruption_for
 
 __all__ = ["LogUniform", "SearchResult", "Trial", "default_space", "search"]
 
@@ -66,8 +66,7 @@ def default_space(model: AutoRec, ratings: Any) -> dict[str, Any]:
     rate for "adam".
     """
     network = Network(1, tuple(model.hidden_layer_sizes), tied=model.tied)
-    solver = SOLVERS[model.solver]
-    corruption = solver.corruption if model.corruption is None else model.corruption
+    corruption = corruption_for(model.solver, model.corruption)
     penalties = automatic_penalties(network, as_ratings(ratings).matrix, corruption)
     space: dict[str, Any] = {
         "regularization": {name: LogUniform(x / 8, 8 * x) for name, x in penalties.items()}
@@ -76,9 +75,9 @@ def default_space(model: AutoRec, ratings: Any) -> dict[str, Any]:
         space["hidden_layer_sizes"] = [(50,), (100,), (200,), (500,)]
     if model.solver == "adam":
         space["learning_rate_init"] = LogUniform(1e-3, 1e-2)
-    if not solver.full_batch:
+    if not SOLVERS[model.solver].full_batch:
         space["dropout"] = [0.0, 0.1, 0.2, 0.4]
-        space["corruption"] = [0.1, 0.3, 0.5, 0.7]
+        space["corruption"] = [0.0, 0.1, 0.3, 0.5, 0.7]
     return space
 
 

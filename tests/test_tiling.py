@@ -212,6 +212,23 @@ def test_matrices_without_entries(shape, pool):
         assert sddmm(tiled, left, right, threads).shape == (0,)
 
 
+def test_no_group_is_sampled_twice(small_tiles, monkeypatch):
+    monkeypatch.setattr(tiling, "GATHERED_ELEMENTS", 6)  # 3 groups at once, 4 in a task
+    taken = []
+
+    class CountsRows(np.ndarray):
+        def take(self, indices, axis=None, **options):
+            if axis == 0:
+                taken.append(len(indices))
+            return super().take(indices, axis=axis, **options)
+
+    tiled = tiled_from(random_csr(9, 20, 60, seed=5))
+    sddmm(tiled, np.ones((9, 1)), np.ones((20, 1)).view(CountsRows))
+    _, places, _ = tiled.tiling.groups
+    assert len(places) > 8 * SMALL["GROUP"]
+    assert sum(taken) == len(places)
+
+
 def test_an_exception_in_a_thread_is_raised(pool):
     matrix = long_tailed()
     with pytest.raises(ValueError, match=r"shape|dimension|mismatch"):
