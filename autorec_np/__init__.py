@@ -5,76 +5,68 @@ Public names are imported on first use (PEP 562), so ``import autorec_np`` itsel
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from autorec_np._lazy import hand_on
 
 if TYPE_CHECKING:
-    from autorec_np.autorec import AutoRec as AutoRec
-    from autorec_np.baselines import BiasBaseline as BiasBaseline
-    from autorec_np.baselines import GlobalMean as GlobalMean
-    from autorec_np.datasets import fetch_movielens as fetch_movielens
-    from autorec_np.evaluation import cross_validate as cross_validate
-    from autorec_np.evaluation import evaluate as evaluate
-    from autorec_np.evaluation import evaluate_repeats as evaluate_repeats
-    from autorec_np.explanation import explain as explain
+    from autorec_np.data.metrics import mae as mae
+    from autorec_np.data.metrics import rmse as rmse
+    from autorec_np.data.ratings import Ratings as Ratings
+    from autorec_np.data.splitting import train_test_split as train_test_split
+    from autorec_np.data.synthetic import make_ratings as make_ratings
+    from autorec_np.evaluation.cross_validation import cross_validate as cross_validate
+    from autorec_np.evaluation.cross_validation import evaluate as evaluate
+    from autorec_np.evaluation.cross_validation import evaluate_repeats as evaluate_repeats
+    from autorec_np.evaluation.hyperparameters import search as search
+    from autorec_np.evaluation.ranking_metrics import evaluate_ranking as evaluate_ranking
     from autorec_np.gradcheck import check_gradient as check_gradient
     from autorec_np.gradcheck import taylor_test as taylor_test
-    from autorec_np.metrics import mae as mae
-    from autorec_np.metrics import rmse as rmse
-    from autorec_np.onnx_export import export_onnx as export_onnx
-    from autorec_np.persistence import ModelFileError as ModelFileError
-    from autorec_np.persistence import load_model as load_model
-    from autorec_np.persistence import save_model as save_model
-    from autorec_np.ranking_metrics import evaluate_ranking as evaluate_ranking
-    from autorec_np.rating_regressor import RatingRegressor as RatingRegressor
-    from autorec_np.ratings import Ratings as Ratings
-    from autorec_np.reading import read_ratings as read_ratings
-    from autorec_np.similarity import similar_items as similar_items
-    from autorec_np.similarity import similar_users as similar_users
-    from autorec_np.splitting import train_test_split as train_test_split
-    from autorec_np.synthetic import make_ratings as make_ratings
-    from autorec_np.tuning import search as search
+    from autorec_np.models.autorec import AutoRec as AutoRec
+    from autorec_np.models.biases import BiasBaseline as BiasBaseline
+    from autorec_np.models.biases import GlobalMean as GlobalMean
+    from autorec_np.serving.explanation import explain as explain
+    from autorec_np.serving.model_file import ModelFileError as ModelFileError
+    from autorec_np.serving.model_file import load_model as load_model
+    from autorec_np.serving.model_file import save_model as save_model
+    from autorec_np.serving.onnx_export import export_onnx as export_onnx
+    from autorec_np.serving.scikit import RatingRegressor as RatingRegressor
+    from autorec_np.serving.similarity import similar_items as similar_items
+    from autorec_np.serving.similarity import similar_users as similar_users
+    from autorec_np.sources.movielens import fetch_movielens as fetch_movielens
+    from autorec_np.sources.reading import read_ratings as read_ratings
 
 __version__ = "0.1.0"
 
 _MODULE_OF = {
-    "AutoRec": "autorec",
-    "BiasBaseline": "baselines",
-    "GlobalMean": "baselines",
-    "ModelFileError": "persistence",
-    "RatingRegressor": "rating_regressor",
-    "Ratings": "ratings",
+    "AutoRec": "models.autorec",
+    "BiasBaseline": "models.biases",
+    "GlobalMean": "models.biases",
+    "ModelFileError": "serving.model_file",
+    "RatingRegressor": "serving.scikit",
+    "Ratings": "data.ratings",
     "check_gradient": "gradcheck",
-    "cross_validate": "evaluation",
-    "evaluate": "evaluation",
-    "evaluate_ranking": "ranking_metrics",
-    "evaluate_repeats": "evaluation",
-    "explain": "explanation",
-    "export_onnx": "onnx_export",
-    "fetch_movielens": "datasets",
-    "load_model": "persistence",
-    "mae": "metrics",
-    "make_ratings": "synthetic",
-    "read_ratings": "reading",
-    "rmse": "metrics",
-    "save_model": "persistence",
-    "search": "tuning",
-    "similar_items": "similarity",
-    "similar_users": "similarity",
+    "cross_validate": "evaluation.cross_validation",
+    "evaluate": "evaluation.cross_validation",
+    "evaluate_ranking": "evaluation.ranking_metrics",
+    "evaluate_repeats": "evaluation.cross_validation",
+    "explain": "serving.explanation",
+    "export_onnx": "serving.onnx_export",
+    "fetch_movielens": "sources.movielens",
+    "load_model": "serving.model_file",
+    "mae": "data.metrics",
+    "make_ratings": "data.synthetic",
+    "read_ratings": "sources.reading",
+    "rmse": "data.metrics",
+    "save_model": "serving.model_file",
+    "search": "evaluation.hyperparameters",
+    "similar_items": "serving.similarity",
+    "similar_users": "serving.similarity",
     "taylor_test": "gradcheck",
-    "train_test_split": "splitting",
+    "train_test_split": "data.splitting",
 }
 
 __all__ = [*_MODULE_OF, "__version__"]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(_MODULE_OF))
+__getattr__, __dir__ = hand_on(__name__, _MODULE_OF)

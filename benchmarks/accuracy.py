@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from autorec_np import AutoRec, BiasBaseline, Ratings, fetch_movielens, rmse, train_test_split
-from autorec_np.base import Recommender
-from autorec_np.metrics import mean_and_interval
+from autorec_np.data.metrics import mean_and_interval
+from autorec_np.models.base import Recommender
 
 N_ML1M_SPLITS = 3
 BIAS_ROW = BiasBaseline(regularization=5.0)

@@ -8,12 +8,12 @@ from __future__ import annotations
 import numpy as np
 
 from autorec_np import make_ratings
-from autorec_np.kernels import Array, sddmm, spmm, spmm_transpose
-from autorec_np.network import Network
-from autorec_np.objective import Objective
-from autorec_np.optimizers import Adam, minimize_lbfgs
-from autorec_np.threads import Workers
-from autorec_np.tiling import Tiling, split
+from autorec_np.core.kernels import Array, sddmm, spmm, spmm_transpose
+from autorec_np.core.network import Network
+from autorec_np.core.objective import Objective
+from autorec_np.core.optimizers import Adam, minimize_lbfgs
+from autorec_np.engine.threads import Workers
+from autorec_np.engine.tiled import Tiling, split
 from benchmarks.ours import in_order
 
 

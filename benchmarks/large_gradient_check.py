@@ -13,9 +13,9 @@ import time
 import numpy as np
 
 from autorec_np import check_gradient, fetch_movielens
-from autorec_np.network import Network
-from autorec_np.objective import Objective
-from autorec_np.threads import Workers
+from autorec_np.core.network import Network
+from autorec_np.core.objective import Objective
+from autorec_np.engine.threads import Workers
 
 
 def main() -> None:

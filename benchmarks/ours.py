@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from autorec_np import AutoRec, Ratings
-from autorec_np.kernels import CSR, Array
-from autorec_np.network import Network
-from autorec_np.objective import Objective
-from autorec_np.threads import Workers, single_threaded_blas
-from autorec_np.tiling import Tiling, by_activity, reordered, split
+from autorec_np.core.kernels import CSR, Array
+from autorec_np.core.network import Network
+from autorec_np.core.objective import Objective
+from autorec_np.engine.threads import Workers, single_threaded_blas
+from autorec_np.engine.tiled import Tiling, by_activity, reordered, split
 from benchmarks.harness import THREADS
 
 PENALTY = 400.0  # of the rows that compare single evaluations and epochs
@@ -95,7 +95,7 @@ def after_each_epoch(function: Callable[[], object]) -> Iterator[None]:
         def emit(self, record: logging.LogRecord) -> None:
             function()
 
-    logger, handler = logging.getLogger("autorec_np.training"), Handler()
+    logger, handler = logging.getLogger("autorec_np.training.trainer"), Handler()
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

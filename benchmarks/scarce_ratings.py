@@ -21,8 +21,8 @@ from autorec_np import (
     make_ratings,
     train_test_split,
 )
-from autorec_np.regularization import DECODER_FACTOR, ENCODER_FACTOR, typical_count
-from autorec_np.training import SOLVERS
+from autorec_np.training.penalties import DECODER_FACTOR, ENCODER_FACTOR, typical_count
+from autorec_np.training.trainer import SOLVERS
 
 MULTIPLES = (1, 8, 64)
 

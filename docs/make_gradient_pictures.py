@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from autorec_np.gradcheck import check_gradient, taylor_test
-from autorec_np.plotting import plot_error_curves, plot_taylor
+from autorec_np.reports.pictures import plot_error_curves, plot_taylor
 
 DOCS = Path(__file__).resolve().parent
 

@@ -14,8 +14,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from autorec_np import make_ratings
-from autorec_np.kernels import CSR
-from autorec_np.tiling import STRIP_COLUMNS, Tiling, by_activity, reordered, split
+from autorec_np.core.kernels import CSR
+from autorec_np.engine.tiled import STRIP_COLUMNS, Tiling, by_activity, reordered, split
 
 IMAGES = Path(__file__).parent / "images"
 CELL = 32  # rows and columns that make one dot

@@ -11,7 +11,7 @@ import surprise
 from surprise import Reader, Trainset
 
 from autorec_np import Ratings
-from autorec_np.kernels import Array
+from autorec_np.core.kernels import Array
 
 
 class Fitter:

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from autorec_np.kernels import Array
-from autorec_np.optimizers import minimize_lbfgs, minimize_scipy_lbfgs
-from autorec_np.threads import workers
+from autorec_np.core.kernels import Array
+from autorec_np.core.optimizers import minimize_lbfgs, minimize_scipy_lbfgs
+from autorec_np.engine.threads import workers
 from benchmarks import ours
 from benchmarks.data import by_item, split_for
 from benchmarks.harness import THREADS, Measurement, Result, Setting

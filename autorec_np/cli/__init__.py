@@ -1,0 +1,18 @@
+"""The command autorec-np."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from autorec_np._lazy import hand_on
+
+if TYPE_CHECKING:
+    from autorec_np.cli.entry import main as main
+
+_MODULE_OF = {
+    "main": "entry",
+}
+
+__all__ = [*_MODULE_OF]
+
+__getattr__, __dir__ = hand_on(__name__, _MODULE_OF)

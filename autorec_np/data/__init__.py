@@ -1,0 +1,28 @@
+"""Ratings in memory: ids and values, metrics, splits, made-up ratings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from autorec_np._lazy import hand_on
+
+if TYPE_CHECKING:
+    from autorec_np.data.metrics import mae as mae
+    from autorec_np.data.metrics import rmse as rmse
+    from autorec_np.data.ratings import Ratings as Ratings
+    from autorec_np.data.ratings import as_ratings as as_ratings
+    from autorec_np.data.splitting import train_test_split as train_test_split
+    from autorec_np.data.synthetic import make_ratings as make_ratings
+
+_MODULE_OF = {
+    "Ratings": "ratings",
+    "as_ratings": "ratings",
+    "mae": "metrics",
+    "make_ratings": "synthetic",
+    "rmse": "metrics",
+    "train_test_split": "splitting",
+}
+
+__all__ = [*_MODULE_OF]
+
+__getattr__, __dir__ = hand_on(__name__, _MODULE_OF)

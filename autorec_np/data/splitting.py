@@ -1,0 +1,254 @@
+"""Splits of ratings into a training and a test part.
+
+Every splitter takes whatever :func:`~autorec_np.data.as_ratings` takes and returns pairs
+``(train, test)`` of :class:`~autorec_np.Ratings`. Together the two parts hold every rating
+exactly once. Both keep the ids and the shape of the whole, also where that leaves a user or an item
+without ratings, and the order of the file. Nothing is stratified: a random split may leave test
+pairs whose user or item has no training rating (*cold* pairs), as with real use.
+"""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Iterator
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autorec_np._validation import (
+    RandomState,
+    check_choice,
+    check_integer,
+    check_number,
+    check_random_state,
+)
+from autorec_np.data.ratings import Ratings, as_ratings
+
+__all__ = ["cold_row_split", "holdout_per_user", "k_fold", "temporal_split", "train_test_split"]
+
+Parts: TypeAlias = tuple[Ratings, Ratings]
+
+
+def train_test_split(R: Any, test_size: float = 0.1, random_state: RandomState = None) -> Parts:
+    """Hold out a random part of the ratings.
+
+    The ratings, in the order of the file, are permuted with ``Generator.permutation``; the first
+    ``ceil(test_size * n)`` are the test ratings. So a split is named by the data file, `test_size`
+    and an int `random_state`.
+
+    Parameters
+    ----------
+    R : Ratings, sparse matrix, DataFrame or (users, items, ratings)
+        n ratings.
+    test_size : float or int
+        A float is the share of the ratings, strictly between 0 and 1; an int is their number,
+        from 1 to n - 1.
+    random_state : None, int or numpy.random.Generator
+        An int makes the split repeatable.
+
+    Returns
+    -------
+    train, test : Ratings
+        With the ids and the shape of `R`.
+
+    Raises
+    ------
+    ValueError
+        If `test_size` leaves no training or no test rating.
+    """
+    whole = as_ratings(R)
+    n_test = _count_held_out(test_size, len(whole), "ratings")
+    permutation = check_random_state(random_state).permutation(len(whole))
+    return _divide(whole, permutation[:n_test])
+
+
+def k_fold(R: Any, n_splits: int = 5, random_state: RandomState = None) -> Iterator[Parts]:
+    """Hold out each of `n_splits` random parts of the ratings in turn.
+
+    The parts are consecutive pieces of one random permutation; their sizes differ by at most one.
+    The pairs are made one at a time.
+
+    Parameters
+    ----------
+    R : Ratings, sparse matrix, DataFrame or (users, items, ratings)
+        n ratings.
+    n_splits : int
+        Number of parts, from 2 to n.
+    random_state : None, int or numpy.random.Generator
+        An int makes the folds repeatable.
+
+    Returns
+    -------
+    iterator of (train, test)
+        With the ids and the shape of `R`.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two parts, or more parts than ratings.
+    """
+    whole = as_ratings(R)
+    n_splits = check_integer("n_splits", n_splits, minimum=2)
+    if n_splits > len(whole):
+        raise ValueError(
+            f"n_splits must be at most the number of ratings, got {n_splits} for {len(whole)}; ask "
+            f"for fewer folds."
+        )
+    permutation = check_random_state(random_state).permutation(len(whole))
+    # Not ``yield``: a wrong argument raises here and not at the first fold.
+    return (_divide(whole, part) for part in np.array_split(permutation, n_splits))
+
+
+def holdout_per_user(
+    R: Any, n: float = 1, random_state: RandomState = None, *, min_train: int = 1
+) -> Parts:
+    """Hold out some random ratings of each user (``n=1``: leave one out per user).
+
+    A user with m ratings gives ``min(n, m - min_train)`` of them to the test part, or with a float
+    `n`, ``min(ceil(n * m), m - min_train)``; none if that is not positive. So every user keeps at
+    least `min_train` training ratings (or all), and no user is cold. The ratings, in the order of
+    the file, are permuted with ``Generator.permutation``; each user's first ones are the test
+    ratings.
+
+    Parameters
+    ----------
+    R : Ratings, sparse matrix, DataFrame or (users, items, ratings)
+    n : int or float
+        An int is the number of ratings to hold out per user, at least 1; a float is the share,
+        strictly between 0 and 1.
+    random_state : None, int or numpy.random.Generator
+        An int makes the split repeatable.
+    min_train : int
+        Ratings that every user keeps, at least 1.
+
+    Returns
+    -------
+    train, test : Ratings
+        With the ids and the shape of `R`.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or no user has more than `min_train` ratings.
+    """
+    whole = as_ratings(R)
+    min_train = check_integer("min_train", min_train, minimum=1)
+    users = whole.positions()[0]
+    n_rated = np.bincount(users, minlength=whole.n_users)
+    n_test = np.maximum(np.minimum(_wanted("n", n, n_rated), n_rated - min_train), 0)
+    if not n_test.any():
+        raise ValueError(
+            f"no user has more than min_train={min_train} ratings (the most active has "
+            f"{n_rated.max(initial=0)}), so none can be held out; lower min_train."
+        )
+    permutation = check_random_state(random_state).permutation(len(whole))
+    # Stable, so that the processor's kind does not decide which of a user's ratings come first.
+    grouped = permutation[np.argsort(users[permutation], kind="stable")]
+    ends = np.cumsum(n_rated) - n_rated + n_test
+    return _divide(whole, grouped[np.arange(len(whole)) < np.repeat(ends, n_rated)])
+
+
+def temporal_split(R: Any, test_size: float = 0.1) -> Parts:
+    """Hold out the latest ratings of all: learn from the past, predict the future.
+
+    One moment divides the ratings of all users. Among equal timestamps, what stands later in the
+    file counts as later. Users and items that appear only after that moment are cold.
+
+    Parameters
+    ----------
+    R : Ratings or DataFrame with timestamps
+        n ratings.
+    test_size : float or int
+        A float is the share of the ratings, strictly between 0 and 1 (``ceil(test_size * n)`` are
+        held out); an int is their number, from 1 to n - 1.
+
+    Returns
+    -------
+    train, test : Ratings
+        With the ids and the shape of `R`.
+
+    Raises
+    ------
+    ValueError
+        If there are no timestamps, all are equal, or `test_size` leaves no training or no test
+        rating.
+    """
+    whole = as_ratings(R)
+    n_test = _count_held_out(test_size, len(whole), "ratings")
+    if whole.timestamps is None:
+        raise ValueError(
+            "temporal_split needs timestamps and these ratings have none; read them with their "
+            "timestamps, or use train_test_split."
+        )
+    times = whole.timestamps[whole.order]
+    if times.min() == times.max():
+        raise ValueError(
+            f"temporal_split needs timestamps that differ and all {len(whole)} are {times[0]}: "
+            f"this copy has lost its times; use another, or train_test_split."
+        )
+    return _divide(whole, np.argsort(times, kind="stable")[len(whole) - n_test :])
+
+
+def cold_row_split(
+    R: Any,
+    test_size: float = 0.1,
+    axis: Literal["user", "item"] = "user",
+    random_state: RandomState = None,
+) -> Parts:
+    """Hold out all ratings of some random users (or items), so that every test pair is cold.
+
+    Parameters
+    ----------
+    R : Ratings, sparse matrix, DataFrame or (users, items, ratings)
+        With m users (items) that have a rating.
+    test_size : float or int
+        A float is the share of those users (items), strictly between 0 and 1
+        (``ceil(test_size * m)`` are held out); an int is their number, from 1 to m - 1.
+    axis : {"user", "item"}
+        What is held out whole.
+    random_state : None, int or numpy.random.Generator
+        An int makes the split repeatable.
+
+    Returns
+    -------
+    train, test : Ratings
+        With the ids and the shape of `R`.
+
+    Raises
+    ------
+    ValueError
+        If `axis` is unknown, or `test_size` leaves no training or no test row.
+    """
+    check_choice("axis", axis, ("user", "item"))
+    whole = as_ratings(R)
+    positions = whole.positions()[0 if axis == "user" else 1]
+    rated = np.unique(positions)
+    n_test = _count_held_out(test_size, len(rated), f"{axis}s")
+    held_out = check_random_state(random_state).permutation(rated)[:n_test]
+    return _divide(whole, np.flatnonzero(np.isin(positions, held_out)))
+
+
+def _wanted(name: str, size: object, n: Any) -> Any:
+    """Return how many of `n` (a number or an array) to hold out: an int, or a share rounded up."""
+    if isinstance(size, numbers.Integral):
+        return check_integer(name, size, minimum=1)
+    share = check_number(name, size, minimum=0.0, maximum=1.0, inclusive=(False, False))
+    return np.ceil(share * n).astype(np.int64)
+
+
+def _count_held_out(test_size: object, n: int, what: str) -> int:
+    n_test = int(_wanted("test_size", test_size, n))
+    if n_test >= n:
+        raise ValueError(
+            f"test_size={test_size} holds out {n_test} of {n} {what} and leaves none for training; "
+            f"pass a smaller test_size, or more {what}."
+        )
+    return n_test
+
+
+def _divide(whole: Ratings, held_out: NDArray[np.integer]) -> Parts:
+    """Return (train, test); `held_out` holds positions in file order."""
+    is_test = np.zeros(len(whole), dtype=bool)
+    is_test[held_out] = True
+    return whole.select(~is_test), whole.select(is_test)

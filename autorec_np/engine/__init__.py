@@ -1,0 +1,20 @@
+"""The lesson's numbers, faster: tiles of the rating matrix, threads, steps in place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from autorec_np._lazy import hand_on
+
+if TYPE_CHECKING:
+    from autorec_np.engine.threads import Workers as Workers
+    from autorec_np.engine.tiled import Tiled as Tiled
+
+_MODULE_OF = {
+    "Tiled": "tiled",
+    "Workers": "threads",
+}
+
+__all__ = [*_MODULE_OF]
+
+__getattr__, __dir__ = hand_on(__name__, _MODULE_OF)

@@ -1,0 +1,42 @@
+"""How good a model is: errors on held-out ratings, ranking metrics, search for parameters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from autorec_np._lazy import hand_on
+
+if TYPE_CHECKING:
+    from autorec_np.evaluation.cross_validation import cross_validate as cross_validate
+    from autorec_np.evaluation.cross_validation import evaluate as evaluate
+    from autorec_np.evaluation.cross_validation import evaluate_repeats as evaluate_repeats
+    from autorec_np.evaluation.hyperparameters import search as search
+    from autorec_np.evaluation.ranking_metrics import coverage_at_k as coverage_at_k
+    from autorec_np.evaluation.ranking_metrics import evaluate_ranking as evaluate_ranking
+    from autorec_np.evaluation.ranking_metrics import hit_rate_at_k as hit_rate_at_k
+    from autorec_np.evaluation.ranking_metrics import map_at_k as map_at_k
+    from autorec_np.evaluation.ranking_metrics import mrr_at_k as mrr_at_k
+    from autorec_np.evaluation.ranking_metrics import ndcg_at_k as ndcg_at_k
+    from autorec_np.evaluation.ranking_metrics import novelty_at_k as novelty_at_k
+    from autorec_np.evaluation.ranking_metrics import precision_at_k as precision_at_k
+    from autorec_np.evaluation.ranking_metrics import recall_at_k as recall_at_k
+
+_MODULE_OF = {
+    "coverage_at_k": "ranking_metrics",
+    "cross_validate": "cross_validation",
+    "evaluate": "cross_validation",
+    "evaluate_ranking": "ranking_metrics",
+    "evaluate_repeats": "cross_validation",
+    "hit_rate_at_k": "ranking_metrics",
+    "map_at_k": "ranking_metrics",
+    "mrr_at_k": "ranking_metrics",
+    "ndcg_at_k": "ranking_metrics",
+    "novelty_at_k": "ranking_metrics",
+    "precision_at_k": "ranking_metrics",
+    "recall_at_k": "ranking_metrics",
+    "search": "hyperparameters",
+}
+
+__all__ = [*_MODULE_OF]
+
+__getattr__, __dir__ = hand_on(__name__, _MODULE_OF)

@@ -1,0 +1,408 @@
+"""Evaluation that cannot leak: fit on the training part, predict test *pairs*, pool the errors.
+
+* ``fit`` receives the training ratings and nothing else; ``predict`` the user and item ids of the
+  test pairs, never their ratings. A test pair that is also a training pair is an error.
+* RMSE and MAE are pooled over *all* test pairs, the cold ones (user or item without a training
+  rating) too; their number is reported.
+* The model passed in is a recipe: a fresh copy is fitted for every split.
+* Several models are evaluated on the same splits, so that their difference is not one of splits.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import numbers
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, TypeAlias, overload
+
+import numpy as np
+
+from autorec_np._text import table
+from autorec_np._validation import RandomState, check_integer, check_random_state
+from autorec_np.data.metrics import MeanInterval, mae, mean_and_interval, rmse
+from autorec_np.data.ratings import as_ratings
+from autorec_np.data.splitting import k_fold, train_test_split
+from autorec_np.models.base import check_not_empty
+from autorec_np.training.trainer import interrupts_end_all
+
+__all__ = [
+    "Comparison",
+    "CrossValidation",
+    "Evaluation",
+    "cross_validate",
+    "evaluate",
+    "evaluate_repeats",
+]
+
+logger = logging.getLogger(__name__)
+
+
+class Model(Protocol):
+    """What an evaluated model must have; AutoRec and the baselines do."""
+
+    def fit(self, R: Any, /) -> Any: ...
+
+    def predict(self, user_ids: Any, item_ids: Any, /) -> Any: ...
+
+    def get_params(self, deep: bool = ...) -> dict[str, Any]: ...
+
+
+Models: TypeAlias = Mapping[str, Model]
+Split: TypeAlias = tuple[Any, Any]
+Folds: TypeAlias = int | Mapping[str, Split] | Iterable[Split]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The result of one model on one split.
+
+    Attributes
+    ----------
+    rmse, mae : float
+        Pooled over all test pairs, in rating units.
+    n_train, n_test : int
+        Number of training and of test ratings.
+    n_cold : int
+        Test pairs whose user or item has no training rating; they are part of the errors.
+    fit_seconds, predict_seconds : float
+        Wall-clock time.
+    """
+
+    rmse: float
+    mae: float
+    n_train: int
+    n_test: int
+    n_cold: int
+    fit_seconds: float
+    predict_seconds: float
+
+    def to_dict(self) -> dict[str, float | int]:
+        """Return the fields as a JSON-able dict."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return (
+            f"RMSE {self.rmse:.4f}, MAE {self.mae:.4f} on {self.n_test:,} test ratings "
+            f"({self.n_cold:,} cold); {self.n_train:,} training ratings, "
+            f"fit {self.fit_seconds:.2f} s, predict {self.predict_seconds:.2f} s"
+        )
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """The results of one model on several splits.
+
+    Attributes
+    ----------
+    splits : tuple of str
+        Their names: "1", "2", ... of k folds; those of predefined folds; "seed 0", ... of repeated
+        random splits.
+    evaluations : tuple of Evaluation
+        One per split.
+    """
+
+    splits: tuple[str, ...]
+    evaluations: tuple[Evaluation, ...]
+
+    @property
+    def rmse(self) -> MeanInterval:
+        """Mean RMSE over the splits with its 95 % confidence interval."""
+        return mean_and_interval([one.rmse for one in self.evaluations])
+
+    @property
+    def mae(self) -> MeanInterval:
+        """Mean MAE over the splits with its 95 % confidence interval."""
+        return mean_and_interval([one.mae for one in self.evaluations])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as a JSON-able dict: the means, and one entry per split."""
+        return {
+            "rmse": self.rmse.to_dict(),
+            "mae": self.mae.to_dict(),
+            "splits": [
+                {"name": name, **one.to_dict()}
+                for name, one in zip(self.splits, self.evaluations, strict=True)
+            ],
+        }
+
+    def __str__(self) -> str:
+        rows = [
+            [
+                name,
+                f"{one.rmse:.4f}",
+                f"{one.mae:.4f}",
+                f"{one.n_test:,}",
+                f"{one.n_cold:,}",
+                f"{one.fit_seconds:.2f}",
+                f"{one.predict_seconds:.2f}",
+            ]
+            for name, one in zip(self.splits, self.evaluations, strict=True)
+        ]
+        rows.append(["mean", f"{self.rmse.mean:.4f}", f"{self.mae.mean:.4f}"])
+        if len(self.splits) > 1:
+            rows.append(["95 % CI", *(f"±{x.half_width:.4f}" for x in (self.rmse, self.mae))])
+        return table(["split", "RMSE", "MAE", "test", "cold", "fit s", "predict s"], rows)
+
+
+class Comparison(dict[str, CrossValidation]):
+    """The results of several models on the same splits: a dict name -> CrossValidation."""
+
+    def difference(self, first: str, second: str) -> MeanInterval:
+        """Mean over the splits of RMSE(first) - RMSE(second), with its 95 % confidence interval.
+
+        Taken split by split, so that what makes one split harder than another cancels: usually
+        much narrower than the intervals of the two means. The first model is better where the whole
+        interval is negative.
+        """
+        pairs = zip(self[first].evaluations, self[second].evaluations, strict=True)
+        return mean_and_interval([one.rmse - other.rmse for one, other in pairs])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-able dict of the models' results, by name."""
+        return {name: result.to_dict() for name, result in self.items()}
+
+    def __str__(self) -> str:
+        n_splits = len(next(iter(self.values())).splits)
+        rows = []
+        for name, result in self.items():
+            means = [
+                f"{x.mean:.4f}" + (f" ± {x.half_width:.4f}" if n_splits > 1 else "")
+                for x in (result.rmse, result.mae)
+            ]
+            fit_seconds = np.mean([one.fit_seconds for one in result.evaluations])
+            n_test = sum(one.n_test for one in result.evaluations)
+            n_cold = sum(one.n_cold for one in result.evaluations)
+            rows.append([name, *means, f"{n_test:,}", f"{n_cold:,}", f"{fit_seconds:.2f}"])
+        over = "one split" if n_splits == 1 else f"mean ± 95 % CI over {n_splits} splits"
+        columns = ["model", "RMSE", "MAE", "test", "cold", "fit s"]
+        return f"{over}; test and cold pairs in all\n{table(columns, rows)}"
+
+
+def evaluate(model: Model, train: Any, test: Any) -> Evaluation:
+    """Fit a copy of `model` on `train` and measure its predictions of the pairs of `test`.
+
+    Parameters
+    ----------
+    model : estimator
+        With ``fit``, ``predict`` and ``get_params``, as AutoRec and the baselines have. A new
+        object, ``type(model)(**model.get_params(deep=False))``, is fitted, and `model` stays as it
+        is. A Generator among the parameters is copied: every fit starts from its state.
+    train, test : Ratings, sparse matrix, DataFrame or (users, items, ratings)
+        No pair may be in both. Users and items of `test` need not be in `train`.
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    ValueError
+        If a part is empty, a test pair is also in `train`, or ``predict`` does not return one
+        finite number for each test pair.
+    TypeError
+        If `model` cannot be copied, or its ids in `train` and `test` are of different kinds.
+    """
+    training, test = as_ratings(train), as_ratings(test)
+    check_not_empty(training, "train")
+    check_not_empty(test, "test")
+    users, items, ratings = test.triples()
+    # Positions in the training part, -1 for an id that it lacks.
+    rows, columns = training.user_positions(users), training.item_positions(items)
+    trained_rows, trained_columns, _ = training.positions()
+    is_warm = np.isin(rows, trained_rows) & np.isin(columns, trained_columns)
+    pairs = rows * training.n_items + columns
+    trained_pairs = trained_rows * training.n_items + trained_columns
+    n_shared = np.count_nonzero(is_warm & np.isin(pairs, trained_pairs))
+    if n_shared:
+        raise ValueError(
+            f"{n_shared} of the {len(ratings)} test pairs are also training pairs, so the error "
+            f"would be too small; use parts without a common (user, item), such as "
+            f"autorec_np.data.splitting makes, or model.score for the training error."
+        )
+
+    fresh_model = copy_unfitted(model)
+    start = time.perf_counter()
+    with interrupts_end_all():
+        fresh_model.fit(training)
+    fitted = time.perf_counter()
+    predicted = np.asarray(fresh_model.predict(users, items))
+    end = time.perf_counter()
+    if predicted.shape != ratings.shape:
+        raise ValueError(
+            f"{type(model).__name__}.predict returned shape {predicted.shape} for {len(ratings)} "
+            f"test pairs; it must predict every pair, cold ones too."
+        )
+    result = Evaluation(
+        rmse=rmse(ratings, predicted),
+        mae=mae(ratings, predicted),
+        n_train=len(training),
+        n_test=len(ratings),
+        n_cold=int(np.count_nonzero(~is_warm)),
+        fit_seconds=fitted - start,
+        predict_seconds=end - fitted,
+    )
+    logger.info("%s: %s", type(model).__name__, result)
+    return result
+
+
+@overload
+def cross_validate(
+    model: Models,
+    ratings: Any = ...,
+    cv: Folds = ...,
+    random_state: RandomState = ...,
+) -> Comparison: ...
+@overload
+def cross_validate(
+    model: Model,
+    ratings: Any = ...,
+    cv: Folds = ...,
+    random_state: RandomState = ...,
+) -> CrossValidation: ...
+def cross_validate(
+    model: Model | Models,
+    ratings: Any = None,
+    cv: Folds = 5,
+    random_state: RandomState = None,
+) -> CrossValidation | Comparison:
+    """Evaluate a model, or several on the same splits, on each fold of a cross-validation.
+
+    Parameters
+    ----------
+    model : estimator, or mapping of str to estimators
+        As for :func:`evaluate`; of a mapping, all are evaluated on the same splits.
+    ratings : Ratings, sparse matrix, DataFrame or (users, items, ratings)
+        The ratings to divide; not used where `cv` brings the splits.
+    cv : int, mapping of str to (train, test), or iterable of (train, test)
+        An int asks for that many random folds (:func:`autorec_np.data.splitting.k_fold`); a mapping
+        holds predefined folds by name, e.g. ``fetch_movielens("ml-100k").folds``.
+    random_state : None, int or numpy.random.Generator
+        Seed of the folds where `cv` is an int. The models keep their own seeds.
+
+    Returns
+    -------
+    CrossValidation or Comparison
+        A Comparison, name -> CrossValidation, where `model` is a mapping.
+
+    Raises
+    ------
+    ValueError
+        If there is no split or no model, and as :func:`evaluate`.
+    TypeError
+        If `cv` is none of the above, or `ratings` is missing where they are needed.
+    """
+    if isinstance(cv, numbers.Integral):
+        if ratings is None:
+            raise TypeError(f"cv={cv} asks for folds of the ratings, but ratings is None.")
+        cv = k_fold(ratings, int(cv), random_state)
+    if not isinstance(cv, Iterable):
+        raise TypeError(
+            f"cv must be an int, a mapping of names to (train, test), or an iterable of (train, "
+            f"test), got {type(cv).__name__}."
+        )
+    return _evaluate_all(model, cv.items() if isinstance(cv, Mapping) else enumerate(cv, 1))
+
+
+@overload
+def evaluate_repeats(
+    model: Models,
+    ratings: Any,
+    repeats: int = ...,
+    test_size: float = ...,
+    random_state: RandomState = ...,
+) -> Comparison: ...
+@overload
+def evaluate_repeats(
+    model: Model,
+    ratings: Any,
+    repeats: int = ...,
+    test_size: float = ...,
+    random_state: RandomState = ...,
+) -> CrossValidation: ...
+def evaluate_repeats(
+    model: Model | Models,
+    ratings: Any,
+    repeats: int = 5,
+    test_size: float = 0.1,
+    random_state: RandomState = 0,
+) -> CrossValidation | Comparison:
+    """Evaluate a model, or several on the same splits, on repeated random splits.
+
+    The protocol of the AutoRec paper (Sedhain et al., WWW 2015): random 90/10 splits over the
+    ratings, five repeats, mean and 95 % confidence interval. Repeat i = 0, 1, ... uses
+    ``train_test_split(ratings, test_size, random_state=random_state + i)``.
+
+    Parameters
+    ----------
+    model : estimator, or mapping of str to estimators
+        As for :func:`evaluate`; of a mapping, all are evaluated on the same splits.
+    ratings : Ratings, sparse matrix, DataFrame or (users, items, ratings)
+    repeats : int
+        Number of splits, at least 1.
+    test_size : float or int
+        As in :func:`autorec_np.data.splitting.train_test_split`.
+    random_state : None, int or numpy.random.Generator
+        Seed of the first split; drawn from None or a Generator. The models keep their own seeds.
+
+    Returns
+    -------
+    CrossValidation or Comparison
+        A Comparison, name -> CrossValidation, where `model` is a mapping. The splits are named
+        "seed 0", "seed 1", ...
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, and as :func:`evaluate`.
+    """
+    whole = as_ratings(ratings)
+    repeats = check_integer("repeats", repeats, minimum=1)
+    generator = check_random_state(random_state)
+    if not isinstance(random_state, numbers.Integral):
+        random_state = int(generator.integers(2**32))
+    seeds = range(int(random_state), int(random_state) + repeats)
+    return _evaluate_all(
+        model, ((f"seed {seed}", train_test_split(whole, test_size, seed)) for seed in seeds)
+    )
+
+
+def _evaluate_all(
+    model: Model | Models, splits: Iterable[tuple[object, Split]]
+) -> CrossValidation | Comparison:
+    """Evaluate one model or several on each split; the splits are made, and dropped, one by one."""
+    models: Models = model if isinstance(model, Mapping) else {"": model}
+    if not models:
+        raise ValueError("no model to evaluate: the mapping of names to models is empty.")
+    names: list[str] = []
+    results: dict[str, list[Evaluation]] = {name: [] for name in models}
+    for split_name, split in splits:
+        if not isinstance(split, tuple | list) or len(split) != 2:
+            raise TypeError(
+                f"cv: split {split_name} must be a pair (train, test), got {split!r:.60}."
+            )
+        names.append(str(split_name))
+        for model_name, one in models.items():
+            logger.info("split %s, %s", split_name, model_name or type(one).__name__)
+            results[model_name].append(evaluate(one, *split))
+    if not names:
+        raise ValueError("no split to evaluate on: cv is empty; pass at least one (train, test).")
+    validated = {name: CrossValidation(tuple(names), tuple(results[name])) for name in models}
+    return Comparison(validated) if isinstance(model, Mapping) else validated[""]
+
+
+def copy_unfitted(model: Model) -> Model:
+    """Return a new, unfitted model with the parameters of `model`."""
+    if not hasattr(model, "get_params"):
+        raise TypeError(
+            f"the model must have get_params(deep=False), fit(R) and predict(users, items), got "
+            f"{type(model).__name__}; pass several models as a mapping of names to models."
+        )
+    # A shared Generator would make the results depend on the order of the splits and the models.
+    parameters = {
+        name: copy.deepcopy(value) if isinstance(value, np.random.Generator) else value
+        for name, value in model.get_params(deep=False).items()
+    }
+    return type(model)(**parameters)

@@ -1,0 +1,482 @@
+"""`search`: hyper-parameters by random search or successive halving, on validation ratings.
+
+The ratings given are divided once into a training and a validation part; every trial fits on the
+one and is measured on the other. Test ratings have no part in it: hold them out before, and read
+them once, after ``result.model.fit(train)``. The RMSE of the winner is the least of many, so it is
+a little too good: it is for choosing, not for reporting.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from autorec_np._text import table
+from autorec_np._validation import check_choice, check_integer
+from autorec_np.core.network import Network
+from autorec_np.core.optimizers import DivergenceError
+from autorec_np.data.ratings import Ratings, as_ratings
+from autorec_np.data.splitting import train_test_split
+from autorec_np.evaluation.cross_validation import copy_unfitted, evaluate
+from autorec_np.models.autorec import AutoRec
+from autorec_np.training.penalties import automatic_penalties
+from autorec_np.training.trainer import SOLVERS, ConvergenceWarning, corruption_for
+
+__all__ = ["LogUniform", "SearchResult", "Trial", "default_space", "search"]
+
+Space: TypeAlias = Mapping[str, Any]
+Parameters: TypeAlias = dict[str, Any]
+
+logger = logging.getLogger(__name__)
+
+LARGEST_DIVISOR = 10  # halving never trains for less than a tenth of the epochs
+DRAWS_PER_CANDIDATE = 100  # until a small space counts as exhausted
+WITHOUT_EFFECT = ("callbacks", "n_jobs", "verbose")  # on the result of a fit
+HEADINGS = {"hidden_layer_sizes": "hidden", "learning_rate_init": "rate"}
+
+
+@dataclass(frozen=True)
+class LogUniform:
+    """Positive numbers whose logarithm is uniform, rounded to three significant digits."""
+
+    low: float
+    high: float
+
+    def rvs(self, random_state: np.random.Generator) -> float:
+        """Draw one; the name is that of `scipy.stats` distributions, which serve as well."""
+        logarithm = random_state.uniform(math.log(self.low), math.log(self.high))
+        return float(f"{math.exp(logarithm):.3g}")
+
+
+def default_space(model: AutoRec, ratings: Any) -> dict[str, Any]:
+    """Return a space around what AutoRec does by default on these ratings.
+
+    The penalty of every weight block, within a factor of 8 of the automatic one; the hidden width,
+    where there is one hidden layer; dropout and corruption for a minibatch solver; the learning
+    rate for "adam".
+    """
+    network = Network(1, tuple(model.hidden_layer_sizes), tied=model.tied)
+    corruption = corruption_for(model.solver, model.corruption)
+    penalties = automatic_penalties(network, as_ratings(ratings).matrix, corruption)
+    space: dict[str, Any] = {
+        "regularization": {name: LogUniform(x / 8, 8 * x) for name, x in penalties.items()}
+    }
+    if len(model.hidden_layer_sizes) == 1:
+        space["hidden_layer_sizes"] = [(50,), (100,), (200,), (500,)]
+    if model.solver == "adam":
+        space["learning_rate_init"] = LogUniform(1e-3, 1e-2)
+    if not SOLVERS[model.solver].full_batch:
+        space["dropout"] = [0.0, 0.1, 0.2, 0.4]
+        space["corruption"] = [0.0, 0.1, 0.3, 0.5, 0.7]
+    return space
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One fit of one candidate.
+
+    Attributes
+    ----------
+    candidate : int
+        0 is the model as it was given.
+    params : dict
+        What differs from that model, as `set_params` takes it.
+    divisor : int
+        The candidate was trained for ``ceil(max_iter / divisor)`` epochs.
+    rmse : float
+        On the validation ratings; infinite where the training diverged.
+    seconds : float
+        Of the fit; the one thing that a resumed search need not repeat.
+    """
+
+    candidate: int
+    params: Parameters
+    divisor: int
+    rmse: float
+    seconds: float = field(compare=False)
+
+    def __str__(self) -> str:
+        part = "all epochs" if self.divisor == 1 else f"1/{self.divisor} of the epochs"
+        return f"candidate {self.candidate}, {part}: RMSE {self.rmse:.4f}, {self.seconds:.1f} s"
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search found.
+
+    Attributes
+    ----------
+    model : estimator
+        Unfitted, with the best parameters; fit it on all of the ratings.
+    best : Trial
+        The lowest validation RMSE among the candidates that were trained in full.
+    trials : tuple of Trial
+        In the order in which they ran.
+    n_train, n_validation : int
+        Ratings that the trials were fitted on and measured on.
+    random_state : int
+        Seed of the candidates and of the split.
+    """
+
+    model: Any = field(compare=False)
+    best: Trial
+    trials: tuple[Trial, ...]
+    n_train: int
+    n_validation: int
+    random_state: int
+
+    @property
+    def best_params(self) -> Parameters:
+        """The parameters of the winner; empty where that is the model as it was given."""
+        return self.best.params
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-able dict; the RMSE of a trial that diverged is None."""
+        return {
+            "best": _trial_to_json(self.best),
+            "n_train": self.n_train,
+            "n_validation": self.n_validation,
+            "random_state": self.random_state,
+            "trials": [_trial_to_json(trial) for trial in self.trials],
+        }
+
+    def __str__(self) -> str:
+        """The best ten of the candidates trained in full, then of the others."""
+        last = {trial.candidate: trial for trial in self.trials}
+        ranked = sorted(last.values(), key=lambda one: (one.divisor, one.rmse, one.candidate))
+        flat = {trial.candidate: _flat(trial.params) for trial in self.trials}
+        names = list(dict.fromkeys(name for one in flat.values() for name in one))
+        rows = [
+            [
+                str(trial.candidate),
+                "all" if trial.divisor == 1 else f"1/{trial.divisor}",
+                f"{trial.rmse:.4f}",
+                *(flat[trial.candidate].get(name, "-") for name in names),
+            ]
+            for trial in ranked[:10]
+        ]
+        headings = [HEADINGS.get(name, name.removesuffix(".weight")) for name in names]
+        return table(["no.", "epochs", "RMSE", *headings], rows)
+
+
+def search(
+    model: Any,
+    ratings: Any,
+    space: Space | None = None,
+    n_candidates: int = 27,
+    *,
+    strategy: str = "halving",
+    factor: int = 3,
+    validation_size: float = 0.1,
+    random_state: int = 0,
+    resume: str | os.PathLike[str] | None = None,
+    callback: Callable[[Trial, int, int], Any] | None = None,
+) -> SearchResult:
+    """Search for the parameters with the lowest RMSE on held-out validation ratings.
+
+    Parameters
+    ----------
+    model : estimator
+        AutoRec or a baseline; what `space` does not name stays as it is here. The model itself is
+        candidate 0 and trained in full, so that nothing worse on the validation ratings can win.
+        A `random_state` that is not an int is replaced by that of the search.
+    ratings : Ratings, sparse matrix, DataFrame or (users, items, ratings)
+        Those that the model may learn from: hold the test ratings out before.
+    space : mapping of str to list, distribution or mapping, optional
+        Of a list, each value is equally likely; a distribution is a :class:`LogUniform` or any
+        object with ``rvs(random_state=generator)``, as those of `scipy.stats`; a mapping makes
+        a mapping, such as ``{"regularization": {"encoder.weight": LogUniform(100, 900)}}``. Values
+        must be JSON-able. None: :func:`default_space`.
+    n_candidates : int
+        Different ones, with the model itself; fewer where the space holds fewer.
+    strategy : {"halving", "random"}
+        "random": every candidate is trained in full. "halving": all are trained for a small part
+        of their epochs (``max_iter``), the best 1 / `factor` of them anew for `factor` times as
+        many, and so on up to all epochs (successive halving; Jamieson and Talwalkar, 2016). It
+        favors what learns fast.
+    factor : int
+        At least 2.
+    validation_size : float or int
+        As `test_size` of :func:`autorec_np.data.splitting.train_test_split`.
+    random_state : int
+        Seed of the candidates and of the split.
+    resume : path, optional
+        A file with one JSON object in each line: the settings, then every trial as it ends. If it
+        exists and has the same settings, its trials are not run again, and the result is that
+        of a search without interruption. An incomplete last line is dropped.
+    callback : callable, optional
+        Called with each new `Trial`, its number from 1, and the number of trials in all.
+
+    Returns
+    -------
+    SearchResult
+
+    Raises
+    ------
+    ValueError
+        An argument out of range, a parameter that the model refuses, a `resume` file that is
+        damaged, foreign or of other settings, or a search in which every training diverged.
+    TypeError
+        A space that cannot be drawn from, or values that are not JSON-able.
+
+    Examples
+    --------
+    >>> from autorec_np import BiasBaseline, make_ratings
+    >>> space = {"regularization": [1.0, 3.0, 10.0, 30.0]}
+    >>> ratings = make_ratings(random_state=0)
+    >>> result = search(BiasBaseline(), ratings, space, strategy="random")
+    >>> len(result.trials)
+    5
+    """
+    check_choice("strategy", strategy, ("halving", "random"))
+    n_candidates = check_integer("n_candidates", n_candidates, minimum=1)
+    factor = check_integer("factor", factor, minimum=2)
+    seed = check_integer("random_state", random_state, minimum=0)
+    whole = as_ratings(ratings)
+    model = copy_unfitted(model)
+    names = model.get_params()
+    if "random_state" in names and not isinstance(names["random_state"], int | np.integer):
+        model.set_params(random_state=seed)
+    if strategy == "halving" and "max_iter" not in names:
+        raise ValueError(
+            f"strategy='halving' shortens max_iter, which {type(model).__name__} lacks; use "
+            f"strategy='random'."
+        )
+    candidates = _draw(default_space(model, whole) if space is None else space, n_candidates, seed)
+    training, validation = train_test_split(whole, validation_size, seed)
+    rungs = _rungs(len(candidates), factor) if strategy == "halving" else [(1, len(candidates))]
+    journal = _Journal(
+        resume,
+        {
+            "format": "autorec_np search 1",
+            "ratings": _digest(whole),
+            "model": type(model).__name__,
+            "parameters": {k: v for k, v in model.get_params().items() if k not in WITHOUT_EFFECT},
+            "candidates": candidates,
+            "strategy": strategy,
+            "factor": factor,
+            "validation_size": validation_size,
+            "random_state": seed,
+        },
+    )
+    n_trials = sum(size for _, size in rungs)
+    trials: list[Trial] = []
+    numbers = list(range(len(candidates)))
+    for divisor, size in rungs:
+        rung: list[Trial] = []
+        for candidate in numbers[:size]:
+            trial = journal.next(candidate, divisor)
+            if trial is None:
+                trial = _run(model, candidate, candidates[candidate], divisor, training, validation)
+                journal.append(trial)
+                number = len(trials) + len(rung) + 1
+                logger.info("trial %d of %d: %s", number, n_trials, trial)
+                if callback is not None:
+                    callback(trial, number, n_trials)
+            rung.append(trial)
+        trials += rung
+        drawn = sorted(rung[1:], key=_rank)
+        numbers = [0, *(one.candidate for one in drawn)]
+    best = min(rung, key=_rank)
+    if math.isinf(best.rmse):
+        raise ValueError(
+            "every training diverged; narrow the space, above all that of learning_rate_init."
+        )
+    return SearchResult(
+        model.set_params(**best.params), best, tuple(trials), len(training), len(validation), seed
+    )
+
+
+def _rank(trial: Trial) -> tuple[float, int]:
+    return trial.rmse, trial.candidate
+
+
+def _draw(space: Space, n_candidates: int, seed: int) -> list[Parameters]:
+    """Return different candidates as JSON holds them; the first is the model as it is."""
+    if not isinstance(space, Mapping):
+        raise TypeError(
+            f"space must map names of parameters to lists, distributions or mappings, got "
+            f"{type(space).__name__}."
+        )
+    generator = np.random.default_rng(seed)
+    found = {"{}": "{}"}
+    for _ in range(DRAWS_PER_CANDIDATE * n_candidates):
+        if len(found) == n_candidates:
+            break
+        text = json.dumps(_sample("space", space, generator), default=_as_python)
+        found.setdefault(text, text)
+    return [json.loads(text) for text in found]
+
+
+def _sample(name: str, space: Any, generator: np.random.Generator) -> Any:
+    if isinstance(space, Mapping):
+        return {key: _sample(str(key), one, generator) for key, one in space.items()}
+    if hasattr(space, "rvs"):
+        return space.rvs(random_state=generator)
+    if isinstance(space, str) or not isinstance(space, Sequence | np.ndarray) or not len(space):
+        raise TypeError(
+            f"{name} in the space must be a list of values, a distribution with rvs or a mapping, "
+            f"got {space!r}; pass [{space!r}] for one value."
+        )
+    return space[int(generator.integers(len(space)))]
+
+
+def _as_python(value: Any) -> Any:
+    """Return NumPy's numbers and arrays as Python's, for JSON."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(
+        f"a value of the space must be JSON-able (numbers, strings, lists, mappings), got "
+        f"{type(value).__name__}."
+    )
+
+
+def _rungs(n_candidates: int, factor: int) -> list[tuple[int, int]]:
+    """Return (divisor of the epochs, number of candidates) of each rung, shortest first.
+
+    The model as it is stays in every rung; of the others the best 1 / factor do.
+    """
+    n_rungs = 1
+    while factor**n_rungs <= min(n_candidates, LARGEST_DIVISOR):
+        n_rungs += 1
+    rungs, n_drawn = [], n_candidates - 1
+    for power in reversed(range(n_rungs)):
+        rungs.append((factor**power, 1 + n_drawn))
+        n_drawn = -(-n_drawn // factor)
+    return rungs
+
+
+def _run(
+    model: Any,
+    candidate: int,
+    params: Parameters,
+    divisor: int,
+    training: Ratings,
+    validation: Ratings,
+) -> Trial:
+    tried: Any = copy_unfitted(model)
+    tried.set_params(**params)
+    if divisor > 1:
+        epochs = tried.max_iter or SOLVERS[tried.solver].max_iter
+        tried.set_params(max_iter=-(-epochs // divisor))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # short on purpose
+        try:
+            result = evaluate(tried, training, validation)
+        except DivergenceError as error:
+            logger.info("candidate %d: %s", candidate, error)
+            return Trial(candidate, params, divisor, math.inf, math.nan)
+    return Trial(candidate, params, divisor, result.rmse, result.fit_seconds)
+
+
+def _digest(ratings: Ratings) -> str:
+    """Return the SHA-256 of everything on which the split and a fit depend."""
+    digest = hashlib.sha256()
+    for array in (*ratings.positions(), ratings.user_ids, ratings.item_ids, ratings.scale):
+        is_text = np.asarray(array).dtype.kind == "O"
+        digest.update(json.dumps(list(array)).encode() if is_text else np.asarray(array).tobytes())
+    return digest.hexdigest()
+
+
+class _Journal:
+    """The file of a search: its settings and the trials that have ended; nothing without a path."""
+
+    def __init__(self, path: str | os.PathLike[str] | None, settings: dict[str, Any]) -> None:
+        self.path = None if path is None else Path(path)
+        self.recorded: Iterator[tuple[int, dict[str, Any]]] = iter(())
+        if self.path is None:
+            return
+        header = json.dumps(settings, default=str)
+        content = self.path.read_bytes() if self.path.exists() else b""
+        complete = content[: content.rfind(b"\n") + 1]
+        if not complete and not header.encode().startswith(content):
+            raise ValueError(f"{self.path} is not a file of `search`; name another file to resume.")
+        lines = [self._parse(line, n) for n, line in enumerate(complete.splitlines(), 1)]
+        if lines:
+            self._check_settings(lines[0], json.loads(header))
+        if len(complete) < len(content):  # the end of a search that was killed
+            os.truncate(self.path, len(complete))
+        if not lines:
+            _write(self.path, header)
+        self.recorded = iter(list(enumerate(lines, 1))[1:])
+
+    def next(self, candidate: int, divisor: int) -> Trial | None:
+        """Return the next trial of the file, None after the last."""
+        number, line = next(self.recorded, (0, None))
+        if line is None:
+            return None
+        try:
+            trial = Trial(**line)
+            if trial.rmse is None:
+                trial = replace(trial, rmse=math.inf, seconds=math.nan)
+            is_next = (trial.candidate, trial.divisor) == (candidate, divisor)
+        except TypeError:
+            is_next = False
+        if not is_next:
+            raise self._damaged(number)
+        return trial
+
+    def append(self, trial: Trial) -> None:
+        if self.path is not None:
+            _write(self.path, json.dumps(_trial_to_json(trial)))
+
+    def _parse(self, line: bytes, number: int) -> dict[str, Any]:
+        try:
+            parsed = json.loads(line)
+            if isinstance(parsed, dict):
+                return parsed
+        except ValueError:
+            pass
+        raise self._damaged(number)
+
+    def _damaged(self, number: int) -> ValueError:
+        return ValueError(
+            f"{self.path}, line {number} is not what `search` wrote there; delete this line and "
+            f"all after it, or name another file to resume."
+        )
+
+    def _check_settings(self, there: dict[str, Any], here: dict[str, Any]) -> None:
+        differing = [name for name in here if there.get(name) != here[name]]
+        if differing:
+            listed = "; ".join(
+                f"{name} was {there.get(name)!r:.60}, is {here[name]!r:.60}" for name in differing
+            )
+            raise ValueError(
+                f"{self.path} holds a search with other settings ({listed}); repeat them to resume "
+                f"it, or name another file for this search."
+            )
+
+
+def _write(path: Path, line: str) -> None:
+    with path.open("a", encoding="utf-8", newline="\n") as stream:
+        stream.write(line + "\n")
+
+
+def _trial_to_json(trial: Trial) -> dict[str, Any]:
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in asdict(trial).items()
+    }
+
+
+def _flat(params: Parameters) -> dict[str, str]:
+    """Return parameters as text; those of a mapping by its own keys."""
+    flat = {}
+    for name, value in params.items():
+        if isinstance(value, dict):
+            flat.update(_flat(value))
+        elif isinstance(value, list):
+            flat[name] = "x".join(map(str, value))
+        else:
+            flat[name] = f"{value:g}" if isinstance(value, float) else str(value)
+    return flat

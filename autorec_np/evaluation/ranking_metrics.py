@@ -1,0 +1,351 @@
+"""Metrics of recommended lists against the held-out ratings of their users.
+
+One list of k places for each user, best first; an item is *relevant* to a user whose held-out
+rating of it reaches a threshold. With hit_j = 1 where the item at place j is relevant, else 0, and
+R relevant items,
+
+    precision@k = sum_{j<=k} hit_j / k                recall@k = sum_{j<=k} hit_j / R
+    NDCG@k = sum_{j<=k} hit_j / log2(j + 1), over the same sum of a list of min(k, R) hits
+    AP@k = sum_{j<=k} hit_j precision@j / R           hit rate@k = 1 where any hit_j = 1
+    RR@k = 1 / (place of the first hit), 0 without one
+
+averaged over users (then named MAP and MRR), as trec_eval and ranx compute them for binary
+relevance. Three conventions decide the numbers:
+
+* A user *without relevant items* is left out of the averages: no list could score.
+* Places that a short list leaves empty are misses: precision@k divides by k.
+* AP@k divides by R; other codes divide by min(k, R), which is larger.
+
+An item that the user rated below the threshold, and one that the user did not rate, are misses
+alike: values are comparable between models on one split, not between data sets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from autorec_np._validation import check_integer, check_number
+from autorec_np.data.ratings import Ratings, as_ratings
+from autorec_np.models.base import NotFittedError, check_not_empty
+
+__all__ = [
+    "RankingEvaluation",
+    "coverage_at_k",
+    "evaluate_ranking",
+    "hit_rate_at_k",
+    "map_at_k",
+    "mrr_at_k",
+    "ndcg_at_k",
+    "novelty_at_k",
+    "precision_at_k",
+    "recall_at_k",
+    "relevant_items",
+    "scores_per_user",
+]
+
+Array: TypeAlias = npt.NDArray[Any]
+Lists: TypeAlias = "Array | Sequence[Sequence[Any]]"
+Relevant: TypeAlias = Sequence[Collection[Any]]
+
+
+def relevant_items(test: Any, users: npt.ArrayLike, threshold: float | None = None) -> list[Any]:
+    """Return the items that each user rated at `threshold` or higher.
+
+    Parameters
+    ----------
+    test : Ratings, sparse matrix, DataFrame or (users, items, ratings)
+        Held-out ratings.
+    users : array_like, (m,)
+        User ids; one without held-out ratings has no relevant items.
+    threshold : float, optional
+        None: three quarters up the rating scale, 4 where it is 1 to 5.
+
+    Returns
+    -------
+    list of set, of length m
+    """
+    ratings = as_ratings(test)
+    threshold = _threshold(ratings, threshold)
+    matrix, found = ratings.matrix, []
+    for row in ratings.user_positions(users):
+        entries = slice(*matrix.indptr[row : row + 2]) if row >= 0 else slice(0)
+        columns = matrix.indices[entries][matrix.data[entries] >= threshold]
+        found.append(set(ratings.item_ids[columns].tolist()))
+    return found
+
+
+def scores_per_user(recommended: Lists, relevant: Relevant, k: int = 10) -> dict[str, Array]:
+    """Return every metric of every user.
+
+    Parameters
+    ----------
+    recommended : array_like of ids, (m, n)
+        One list for each user, best first, as ``model.recommend(users)[0]``; None is an empty
+        place. Only the first k places count.
+    relevant : sequence of m collections of ids
+        See :func:`relevant_items`.
+    k : int
+
+    Returns
+    -------
+    dict of str to ndarray of float64, (m,)
+        By "precision", "recall", "ndcg", "map", "mrr" and "hit_rate"; NaN for a user without
+        relevant items.
+
+    Raises
+    ------
+    ValueError
+        Numbers of lists and of users that differ, or an item that is twice in a list.
+    """
+    k = check_integer("k", k, minimum=1)
+    if len(recommended) != len(relevant):
+        raise ValueError(
+            f"recommended has lists for {len(recommended)} users and relevant has "
+            f"{len(relevant)}; pass both for the same users, in the same order."
+        )
+    hits = np.zeros((len(relevant), k))
+    for row, items, wanted in zip(hits, _places(recommended, k), map(set, relevant), strict=True):
+        row[: len(items)] = [item in wanted for item in items]
+    counts = np.array([len(set(wanted)) for wanted in relevant], dtype=np.float64)
+    counts[counts == 0] = np.nan
+    places = np.arange(1, k + 1)
+    discounts = 1 / np.log2(places + 1)
+    ideal = np.cumsum(discounts)[np.fmin(np.nan_to_num(counts, nan=1.0), k).astype(int) - 1]
+    found = np.cumsum(hits, axis=1)
+    per_user = {
+        "precision": found[:, -1] / k,
+        "recall": found[:, -1] / counts,
+        "ndcg": hits @ discounts / ideal,
+        "map": (hits * found / places).sum(axis=1) / counts,
+        "mrr": (hits / places).max(axis=1),
+        "hit_rate": hits.max(axis=1),
+    }
+    return {name: np.where(np.isnan(counts), np.nan, one) for name, one in per_user.items()}
+
+
+def precision_at_k(recommended: Lists, relevant: Relevant, k: int = 10) -> float:
+    """Share of the k places that hold a relevant item; see :func:`scores_per_user`."""
+    return _mean(recommended, relevant, k, "precision")
+
+
+def recall_at_k(recommended: Lists, relevant: Relevant, k: int = 10) -> float:
+    """Share of the relevant items that are in the first k places."""
+    return _mean(recommended, relevant, k, "recall")
+
+
+def ndcg_at_k(recommended: Lists, relevant: Relevant, k: int = 10) -> float:
+    """Normalized discounted cumulative gain, binary (Jarvelin and Kekalainen, 2002)."""
+    return _mean(recommended, relevant, k, "ndcg")
+
+
+def map_at_k(recommended: Lists, relevant: Relevant, k: int = 10) -> float:
+    """Mean average precision: precision at each hit, summed, over all relevant items."""
+    return _mean(recommended, relevant, k, "map")
+
+
+def mrr_at_k(recommended: Lists, relevant: Relevant, k: int = 10) -> float:
+    """Mean reciprocal rank of the first relevant item, 0 where none is in the first k places."""
+    return _mean(recommended, relevant, k, "mrr")
+
+
+def hit_rate_at_k(recommended: Lists, relevant: Relevant, k: int = 10) -> float:
+    """Share of the users with a relevant item in the first k places."""
+    return _mean(recommended, relevant, k, "hit_rate")
+
+
+def coverage_at_k(recommended: Lists, n_items: int, k: int = 10) -> float:
+    """Share of the catalog's `n_items` items that are in anybody's first k places."""
+    n_items = check_integer("n_items", n_items, minimum=1)
+    return len(set().union(*_places(recommended, k)) - {None}) / n_items
+
+
+def novelty_at_k(recommended: Lists, train: Any, k: int = 10) -> float:
+    """Mean of -log2(share of the users who rated the item in training) over all k places, in bits.
+
+    The mean self-information (Zhou et al., PNAS 2010): 0 where everybody knows every item, log2
+    of the number of users where one user does. An item that nobody rated counts as rated by one.
+
+    Parameters
+    ----------
+    recommended : array_like of ids, (m, n)
+    train : Ratings, sparse matrix, DataFrame or (users, items, ratings)
+    k : int
+
+    Returns
+    -------
+    float
+        NaN where nothing is recommended.
+    """
+    ratings = as_ratings(train)
+    items = [item for one in _places(recommended, k) for item in one if item is not None]
+    if not items:
+        return float("nan")
+    counts = np.append(np.bincount(ratings.matrix.indices, minlength=ratings.n_items), 0)
+    n_raters = np.maximum(counts[ratings.item_positions(items)], 1)
+    n_users = np.count_nonzero(np.diff(ratings.matrix.indptr))
+    return float(np.mean(np.log2(n_users / n_raters)))
+
+
+@dataclass(frozen=True)
+class RankingEvaluation:
+    """The lists of one model, measured on held-out ratings.
+
+    Attributes
+    ----------
+    precision, recall, ndcg, map, mrr, hit_rate : float
+        Averages over the users with relevant items.
+    coverage : float
+        Of the items known to the model.
+    novelty : float
+        In bits; :func:`novelty_at_k`.
+    k : int
+    threshold : float
+        Of relevance.
+    n_users : int
+        With relevant items: those measured.
+    n_without_relevant : int
+        Further users with held-out ratings, all below the threshold: left out.
+    n_unknown : int
+        Users of `n_users` whom the model does not know; their lists are empty, so they score 0.
+    """
+
+    precision: float
+    recall: float
+    ndcg: float
+    map: float
+    mrr: float
+    hit_rate: float
+    coverage: float
+    novelty: float
+    k: int
+    threshold: float
+    n_users: int
+    n_without_relevant: int
+    n_unknown: int
+
+    def to_dict(self) -> dict[str, float | int]:
+        """Return the fields as a JSON-able dict."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return (
+            f"precision@{self.k} {self.precision:.4f}, recall {self.recall:.4f}, NDCG "
+            f"{self.ndcg:.4f}, MAP {self.map:.4f}, MRR {self.mrr:.4f}, hit rate "
+            f"{self.hit_rate:.4f}, coverage {self.coverage:.4f}, novelty {self.novelty:.2f} bits; "
+            f"{self.n_users:,} users with an item rated {self.threshold:g} or higher"
+        )
+
+
+def evaluate_ranking(
+    model: Any, test: Any, k: int = 10, threshold: float | None = None
+) -> RankingEvaluation:
+    """Recommend to every user with held-out ratings and measure the lists.
+
+    Parameters
+    ----------
+    model : AutoRec, BiasBaseline or GlobalMean
+        Fitted on ratings without those of `test`. What it was fitted on is never recommended.
+    test : Ratings, sparse matrix, DataFrame or (users, items, ratings)
+        Ids as the model's.
+    k : int
+        Length of the lists.
+    threshold : float, optional
+        As in :func:`relevant_items`.
+
+    Returns
+    -------
+    RankingEvaluation
+
+    Raises
+    ------
+    ValueError
+        A test pair is also a training pair, or no held-out rating reaches the threshold.
+
+    Examples
+    --------
+    >>> from autorec_np import BiasBaseline, make_ratings, train_test_split
+    >>> train, test = train_test_split(make_ratings(random_state=0), random_state=0)
+    >>> result = evaluate_ranking(BiasBaseline().fit(train), test, k=5)
+    >>> 0 < result.ndcg < 1
+    True
+    """
+    k = check_integer("k", k, minimum=1)
+    held_out = as_ratings(test)
+    check_not_empty(held_out, "test")
+    threshold = _threshold(held_out, threshold)
+    train = getattr(model, "ratings_", None)
+    if train is None:
+        raise NotFittedError("evaluate_ranking measures a fitted model; call fit(train) first.")
+    _check_apart(train, held_out)
+    raters = held_out.user_ids[np.diff(held_out.matrix.indptr) > 0]
+    relevant = relevant_items(held_out, raters, threshold)
+    measured = np.array([bool(items) for items in relevant])
+    if not measured.any():
+        raise ValueError(
+            f"no held-out rating reaches threshold={threshold:g} (the highest is "
+            f"{held_out.matrix.data.max():g}), so nothing is relevant; lower the threshold."
+        )
+    users = raters[measured]
+    known = train.user_positions(users) >= 0
+    lists = np.full((len(users), k), None, dtype=object)
+    if known.any():
+        lists[known] = model.recommend(users[known], k)[0]
+    per_user = scores_per_user(lists, [items for items in relevant if items], k)
+    return RankingEvaluation(
+        **{name: float(scores.mean()) for name, scores in per_user.items()},
+        coverage=coverage_at_k(lists, train.n_items, k),
+        novelty=novelty_at_k(lists, train, k),
+        k=k,
+        threshold=threshold,
+        n_users=len(users),
+        n_without_relevant=int(np.count_nonzero(~measured)),
+        n_unknown=int(np.count_nonzero(~known)),
+    )
+
+
+def _threshold(ratings: Ratings, threshold: float | None) -> float:
+    low, high = ratings.scale
+    return low + 0.75 * (high - low) if threshold is None else check_number("threshold", threshold)
+
+
+def _places(recommended: Lists, k: int) -> list[list[Any]]:
+    """Return the first k places of each list; an item that is there twice is an error."""
+    k = check_integer("k", k, minimum=1)
+    lists = [list(one)[:k] for one in recommended]
+    for number, places in enumerate(lists):
+        items = [item for item in places if item is not None]
+        if len(set(items)) < len(items):
+            raise ValueError(f"the list at index {number} recommends an item twice: {items}.")
+    return lists
+
+
+def _mean(recommended: Lists, relevant: Relevant, k: int, name: str) -> float:
+    scores = scores_per_user(recommended, relevant, k)[name]
+    measured = scores[~np.isnan(scores)]
+    if len(measured) == 0:
+        raise ValueError(
+            f"none of the {len(relevant)} users has a relevant item; lower the threshold of "
+            f"relevance, or hold out more ratings."
+        )
+    return float(measured.mean())
+
+
+def _check_apart(train: Ratings, held_out: Ratings) -> None:
+    users, items, _ = held_out.triples()
+    rows, columns = train.user_positions(users), train.item_positions(items)
+    known = (rows >= 0) & (columns >= 0)
+    seen = np.isin(
+        rows[known] * train.n_items + columns[known],
+        np.ravel_multi_index(train.positions()[:2], train.shape),
+    )
+    if seen.any():
+        raise ValueError(
+            f"{seen.sum()} of the {len(held_out)} test pairs are also training pairs, which are "
+            f"never recommended; use parts without a common (user, item), such as "
+            f"autorec_np.data.splitting makes."
+        )

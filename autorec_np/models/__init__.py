@@ -1,0 +1,26 @@
+"""What is fitted: the estimator AutoRec and the baselines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from autorec_np._lazy import hand_on
+
+if TYPE_CHECKING:
+    from autorec_np.models.autorec import AutoRec as AutoRec
+    from autorec_np.models.base import NotFittedError as NotFittedError
+    from autorec_np.models.base import Recommender as Recommender
+    from autorec_np.models.biases import BiasBaseline as BiasBaseline
+    from autorec_np.models.biases import GlobalMean as GlobalMean
+
+_MODULE_OF = {
+    "AutoRec": "autorec",
+    "BiasBaseline": "biases",
+    "GlobalMean": "biases",
+    "NotFittedError": "base",
+    "Recommender": "base",
+}
+
+__all__ = [*_MODULE_OF]
+
+__getattr__, __dir__ = hand_on(__name__, _MODULE_OF)

@@ -1,0 +1,122 @@
+"""pandas in, pandas out: the columns that are asked for, and answers as frames.
+
+pandas is never imported here: only who has imported it can pass one of its objects.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from autorec_np.data.ratings import known_roles
+
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
+
+Array: TypeAlias = npt.NDArray[Any]
+
+
+def is_frame(value: Any) -> bool:
+    """Whether a value is a pandas DataFrame."""
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(value, pandas.DataFrame)
+
+
+def is_pandas(value: Any) -> bool:
+    """Whether a value is a pandas DataFrame, Series or Index."""
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(value, pandas.DataFrame | pandas.Series | pandas.Index)
+
+
+def id_columns(frame: DataFrame, *roles: str) -> list[Series[Any]]:
+    """Return the columns of the roles "user" and "item", in the order asked.
+
+    By name where all are known (as `as_ratings` knows them), else the first columns in that order.
+
+    Raises
+    ------
+    ValueError
+        Too few columns, or a known name at a place that contradicts its role.
+    """
+    names = list(frame.columns)
+    known = known_roles(names)
+    if all(role in known for role in roles):
+        places = [known[role] for role in roles]
+    else:
+        places = list(range(len(roles)))
+        role_at = {place: role for role, place in known.items()}
+        if len(names) < len(roles) or any(
+            role_at.get(place, role) != role or known.get(role, place) != place
+            for place, role in enumerate(roles)
+        ):
+            raise ValueError(
+                f"the frame must have columns named {' and '.join(roles)}, or these first and in "
+                f"this order; its columns are {names}. Rename them (and call reset_index() where "
+                f"an id is in the index)."
+            )
+    return [frame.iloc[:, place] for place in places]
+
+
+def first_of_each(users: Any, positions: Array) -> tuple[Any, Array]:
+    """Return each distinct id once, in the order of first appearance, and its position."""
+    _, first = np.unique(positions, return_index=True)
+    first.sort()
+    return users.take(first), positions[first]
+
+
+def predictions(values: Array, frame: DataFrame) -> Series[Any]:
+    """Return the predictions for the rows of a frame, under its index."""
+    series: Series[Any] = sys.modules["pandas"].Series(values, index=frame.index, name="prediction")
+    return series
+
+
+def table(values: Array, rows: Array, columns: Array, axes: tuple[str, str]) -> DataFrame:
+    """Return a dense table with ids on both axes."""
+    pandas = sys.modules["pandas"]
+    index, header = (
+        pandas.Index(ids, dtype=ids.dtype, name=name)
+        for ids, name in zip((rows, columns), axes, strict=True)
+    )
+    frame: DataFrame = pandas.DataFrame(values, index=index, columns=header)
+    return frame
+
+
+def recommendations(
+    axes: tuple[str, str],
+    asked: Any,
+    known: Array,
+    best: Array,
+    scores: Array,
+    cold: tuple[Array, Array],
+) -> DataFrame:
+    """Return a frame with one row for each recommendation.
+
+    Parameters
+    ----------
+    axes : pair of str
+        Names of the columns of ids: of those who were answered, and of what is recommended.
+    asked, known : (m,) and (n_known,)
+        Ids of both; of `asked` the dtype is kept.
+    best, scores : ndarray, (m, n)
+        Positions in `known`, best first; a score of -inf means none.
+    cold : pair of ndarray of bool, (m,) and (n_known,)
+        Whether each has no ratings.
+    """
+    pandas = sys.modules["pandas"]
+    rows, ranks = np.nonzero(scores > -np.inf)
+    columns = best[rows, ranks]
+    if not is_pandas(asked):
+        asked = pandas.Series(asked, dtype=asked.dtype)
+    frame: DataFrame = pandas.DataFrame(
+        {
+            axes[0]: pandas.Series(asked.array.take(rows)),
+            axes[1]: pandas.Series(known[columns], dtype=known.dtype),
+            "rank": ranks + 1,
+            "score": scores[rows, ranks],
+            "cold": cold[0][rows] | cold[1][columns],
+        }
+    )
+    return frame

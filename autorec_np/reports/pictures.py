@@ -1,0 +1,452 @@
+"""Pictures of fitted models and of gradient checks, with matplotlib (extra "plot").
+
+Every function returns a new Figure, without a window: ``figure.savefig("picture.svg")``. Numbers
+come from `diagnostics`, which says what the intervals are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from autorec_np.reports.diagnostics import (
+    Group,
+    calibration,
+    errors_by_activity,
+    errors_by_rating,
+    map_items,
+    predict_held_out,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from autorec_np.data.metrics import MeanInterval
+    from autorec_np.gradcheck import GradientReport, TaylorReport
+    from autorec_np.models.autorec import AutoRec
+    from autorec_np.models.base import Recommender
+
+__all__ = [
+    "plot_activations",
+    "plot_calibration",
+    "plot_error_by_activity",
+    "plot_error_by_rating",
+    "plot_error_curves",
+    "plot_item_map",
+    "plot_learning_curves",
+    "plot_taylor",
+    "plot_weights",
+]
+
+# of Okabe and Ito, distinct with any kind of color blindness
+BLUE, ORANGE, GREEN, GRAY = "#0072b2", "#d55e00", "#009e73", "#999999"
+PANEL_WIDTH = 4.4  # inches; one column of panels stays readable on a telephone
+VERDICT_COLORS = {"pass": "#1b7837", "fail": "#b2182b", "inconclusive": "#b35806"}
+ORDER_COLORS = ("#4d4d4d", "#2166ac", "#762a83")
+
+
+# Fitted models
+
+
+def plot_learning_curves(model: AutoRec) -> Figure:
+    """Plot the objective after each epoch and, where there is one, the validation RMSE.
+
+    A minibatch solver's objective is the sum over the epoch's batches, corrupted as in training;
+    so it is of weights that still change.
+
+    Parameters
+    ----------
+    model : AutoRec
+        Fitted.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    NotFittedError
+        The model is not fitted.
+    ImportError
+        matplotlib is not installed.
+    """
+    model._check_fitted()
+    curves = {"objective J": model.loss_curve_, "validation RMSE": model.validation_curve_}
+    drawn = {name: np.asarray(values) for name, values in curves.items() if len(values)}
+    figure, panels = _stack([2.4] * len(drawn))
+    for panel, (name, values) in zip(panels, drawn.items(), strict=True):
+        epochs = np.arange(1, len(values) + 1)
+        panel.plot(epochs, values, color=BLUE, marker="." if len(values) < 20 else None)
+        panel.set_ylabel(name)
+        panel.set_xlim(0, len(values) + 1)
+        panel.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    panels[-1].set_xlabel("epoch or iteration")
+    if "validation RMSE" in drawn:
+        values = drawn["validation RMSE"]
+        best = int(np.argmin(values))
+        label = f"lowest: {values[best]:.4f} after {best + 1}"
+        panels[-1].plot(best + 1, values[best], "o", color=ORANGE, label=label)
+        panels[-1].legend(fontsize=8)
+    return figure
+
+
+def plot_error_by_rating(model: Recommender, test: Any) -> Figure:
+    """Plot RMSE and mean error of held-out pairs by their true rating, with 95 % intervals.
+
+    A model that is unsure predicts near the mean, so that low ratings are predicted too high and
+    high ones too low: the mean error says how much.
+
+    Parameters
+    ----------
+    model : Recommender
+        Fitted.
+    test : Ratings, sparse matrix, DataFrame or (users, items, ratings)
+        Held out: see `diagnostics.predict_held_out`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        A test pair is also a training pair, or there is none.
+    ImportError
+        matplotlib is not installed.
+    """
+    groups = errors_by_rating(predict_held_out(model, test))
+    figure, (panel,) = _stack([3.0])
+    panel.axhline(0.0, color=GRAY, lw=0.8)
+    places = _error_bars(panel, groups, [group.pairs.rmse for group in groups], "RMSE", BLUE)
+    mean_errors = [group.predicted - group.pairs.truth.mean() for group in groups]
+    panel.plot(places, mean_errors, "s--", color=ORANGE, ms=4, label="mean error")
+    panel.set(xlabel="true rating", ylabel="error")
+    panel.legend(fontsize=8)
+    return figure
+
+
+def plot_error_by_activity(model: Recommender, test: Any) -> Figure:
+    """Plot the RMSE of held-out pairs by the training ratings of their user, and of their item.
+
+    Parameters and errors are those of :func:`plot_error_by_rating`; bars are 95 % intervals.
+    """
+    pairs = predict_held_out(model, test)
+    figure, panels = _stack([2.6, 2.6])
+    for panel, axis in zip(panels, ("user", "item"), strict=True):
+        groups = errors_by_activity(pairs, axis)
+        _error_bars(panel, groups, [group.pairs.rmse for group in groups], "RMSE", BLUE)
+        panel.set(xlabel=f"training ratings of the {axis}", ylabel="RMSE")
+    return figure
+
+
+def plot_calibration(model: Recommender, test: Any) -> Figure:
+    """Plot the mean true rating against the mean prediction, for tenths of the held-out pairs.
+
+    Parameters and errors are those of :func:`plot_error_by_rating`; bars are 95 % intervals. On
+    the diagonal, predictions are right on average.
+    """
+    groups = calibration(predict_held_out(model, test))
+    figure, (panel,) = _stack([3.6])
+    predicted = [group.predicted for group in groups]
+    means = [group.pairs.mean_rating for group in groups]
+    ends = [min(predicted), max(predicted)]
+    panel.plot(ends, ends, "--", color=GRAY, label="right on average")
+    _bars(panel, predicted, means, "held-out pairs, by tenths", BLUE)
+    panel.set(xlabel="mean prediction", ylabel="mean true rating")
+    panel.legend(fontsize=8)
+    return figure
+
+
+def plot_weights(model: AutoRec) -> Figure:
+    """Plot a histogram of each block of the fitted weights, on a logarithmic count.
+
+    Parameters and errors are those of :func:`plot_learning_curves`.
+    """
+    model._check_fitted()
+    blocks = model.network_.layout.views(model.theta_)
+    shown = {name: blocks[name] for name in model.network_.layout.shapes}
+    figure, panels = _stack([1.5] * len(shown))
+    for panel, (name, block) in zip(panels, shown.items(), strict=True):
+        _histogram(panel, block, f"{name} ({' x '.join(f'{n:,}' for n in block.shape)})")
+        panel.set(yscale="log", ylabel="count")
+    return figure
+
+
+def plot_activations(model: AutoRec) -> Figure:
+    """Plot the hidden codes, and how much each unit varies over the rows.
+
+    The rows are the items (orientation "item") or users with training ratings. A unit that hardly
+    varies tells rows apart as little as a bias would.
+
+    Parameters and errors are those of :func:`plot_learning_curves`.
+    """
+    model._check_fitted()
+    counts = model.item_counts_ if model.orientation_ == "item" else model.user_counts_
+    codes = model.codes_[counts > 0]
+    figure, (above, below) = _stack([2.2, 2.2])
+    _histogram(above, codes, f"codes: {codes.shape[0]:,} rows x {codes.shape[1]:,} units")
+    above.set(xlabel="activation", ylabel="count")
+    spread = codes.std(axis=0, dtype=np.float64)
+    _histogram(below, spread, "standard deviation of each unit over the rows")
+    below.set(xlabel="standard deviation", ylabel="units")
+    return figure
+
+
+def plot_item_map(
+    model: AutoRec, titles: Mapping[Any, str] | None = None, n_items: int = 300
+) -> Figure:
+    """Plot the most rated items on the first two principal components of their codes.
+
+    Near items get similar predictions from the same user. Titles stand where they do not overlap,
+    those of the most rated items first.
+
+    Parameters
+    ----------
+    model : AutoRec
+        Fitted.
+    titles : mapping of item id to str, optional
+        Items without one are labeled by their id.
+    n_items : int
+        At most so many.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    NotFittedError
+        The model is not fitted.
+    ImportError
+        matplotlib is not installed.
+    """
+    found = map_items(model, n_items)
+    x, y = found.coordinates.T
+    _, columns, ratings = model.ratings_.positions()
+    sums = np.bincount(columns, ratings, model.ratings_.n_items)
+    counts = np.bincount(columns, minlength=model.ratings_.n_items)
+    means = sums[found.positions] / counts[found.positions]
+    thirds = np.digitize(means, np.quantile(means, [1 / 3, 2 / 3]))
+    figure, (panel,) = _stack([4.4])
+    looks = (("lowest", ORANGE, "v"), ("middle", GRAY, "o"), ("highest", BLUE, "^"))
+    for third, (name, color, marker) in enumerate(looks):
+        mask = thirds == third
+        panel.scatter(
+            x[mask], y[mask], 14, color, marker=marker, alpha=0.6, lw=0, label=f"{name} third"
+        )
+    for axis, share, name in zip("xy", found.shares, ("first", "second"), strict=True):
+        panel.set(**{f"{axis}label": f"{name} component ({100 * share:.0f} % of the variance)"})
+    panel.margins(0.1)
+    ids = model.ratings_.item_ids[found.positions].tolist()
+    _place_labels(panel, x, y, [(titles or {}).get(item) or str(item) for item in ids])
+    figure.legend(
+        title="mean rating", loc="outside lower center", ncols=3, fontsize=8, title_fontsize=8
+    )
+    return figure
+
+
+def _error_bars(
+    panel: Any, groups: Sequence[Group], errors: list[MeanInterval], label: str, color: str
+) -> npt.NDArray[Any]:
+    """Draw errors with their intervals, groups side by side; return their places."""
+    places = np.arange(len(groups))
+    _bars(panel, places, errors, label, color)
+    panel.set_xticks(places, [group.label for group in groups])
+    if sum(len(group.label) for group in groups) > 30:
+        panel.tick_params(axis="x", labelsize=8)
+    if sum(len(group.label) for group in groups) > 36:
+        panel.tick_params(axis="x", rotation=25)
+    panel.margins(x=0.08)
+    return places
+
+
+def _bars(panel: Any, places: Any, values: Sequence[MeanInterval], label: str, color: str) -> None:
+    """Draw values with their intervals; none where there is no interval."""
+    means = [value.mean for value in values]
+    half_widths = np.nan_to_num([value.half_width for value in values])
+    panel.errorbar(places, means, half_widths, fmt="o", ms=4, capsize=2, color=color, label=label)
+
+
+def _histogram(panel: Any, values: npt.NDArray[Any], title: str) -> None:
+    counts, edges = np.histogram(values.astype(np.float64), bins=50)
+    panel.stairs(counts, edges, fill=True, color=BLUE)
+    panel.locator_params(axis="x", nbins=6)
+    panel.set_title(title, fontsize=9)
+
+
+def _place_labels(panel: Any, x: Any, y: Any, labels: list[str], n_most: int = 12) -> None:
+    """Write labels above their points, each only where it overlaps no earlier one."""
+    (left, right), (bottom, top) = panel.get_xlim(), panel.get_ylim()
+    height, letter = 0.055 * (top - bottom), 0.018 * (right - left)
+    placed: list[tuple[float, float, float]] = []
+    for horizontal, vertical, label in zip(x, y, labels, strict=True):
+        text = printable(label)
+        text = text if len(text) <= 24 else f"{text[:23].rstrip(' (-:,')}…"
+        half = letter * len(text) / 2
+        # moved inwards at the border
+        center = min(max(horizontal, left + half), right - half)
+        free = all(
+            abs(center - other) > half + other_half or abs(vertical - level) > height
+            for other, level, other_half in placed
+        )
+        if free and len(placed) < n_most:
+            placed.append((center, vertical, half))
+            panel.text(
+                center, vertical + 0.2 * height, text,
+                ha="center", va="bottom", fontsize=8, parse_math=False, in_layout=False,
+            )  # fmt: skip
+
+
+# Gradient checks
+
+
+def plot_error_curves(report: GradientReport) -> Figure:
+    """Plot the error of the numeric derivative against its step, one panel a block, log-log.
+
+    Truncation falls with the square of the step, rounding grows with its inverse: both are drawn as
+    reference slopes, with the error budget and the step that was chosen. Where the gradient is
+    wrong the error stays on a plateau: that of the gradient.
+
+    Parameters
+    ----------
+    report : GradientReport
+        Of ``check_gradient(..., full_sweep=True)``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ImportError
+        matplotlib is not installed.
+    ValueError
+        No block of the report has a curve of at least three steps.
+    """
+    blocks = {name: b for name, b in report.blocks.items() if len(b.curve.get("step", ())) > 2}
+    if not blocks:
+        raise ValueError(
+            "the report holds no errors by step; call check_gradient(..., full_sweep=True)."
+        )
+    figure, panels = _panels(blocks, "|numeric - analytic slope|")
+    for panel, block in zip(panels, blocks.values(), strict=True):
+        step, error, budget = (np.asarray(block.curve[key]) for key in ("step", "error", "budget"))
+        seen = error > 0  # an error of exactly 0 has no place on a logarithmic axis
+        color = VERDICT_COLORS[block.verdict]
+        panel.loglog(step, budget, color="#999999", lw=1, label="error budget")
+        panel.loglog(step[seen], error[seen], "o-", color=color, ms=4, label="error")
+        _reference(panel, step[seen], error[seen], -1, "rounding, slope -1", "-")
+        _reference(panel, step[seen], error[seen], 2, "truncation, slope 2", "--")
+        panel.axvline(block.step, color="#2166ac", ls=":", label="chosen step")
+    entries = {
+        label: line
+        for p in panels
+        for line, label in zip(*p.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=5, fontsize=8)
+    return figure
+
+
+def plot_taylor(report: TaylorReport) -> Figure:
+    """Plot the Taylor remainders against the step with their fitted slopes, one panel a block.
+
+    Parameters
+    ----------
+    report : TaylorReport
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ImportError
+        matplotlib is not installed.
+    ValueError
+        No block has remainders.
+    """
+    blocks = {name: block for name, block in report.blocks.items() if block.steps}
+    if not blocks:
+        raise ValueError(
+            f"the report holds no remainders{f': {report.note}' if report.note else ''}."
+        )
+    figure, panels = _panels(blocks, "remainder")
+    for panel, block in zip(panels, blocks.values(), strict=True):
+        step = np.asarray(block.steps)
+        for order, values in block.remainders.items():
+            remainder, slope = np.asarray(values), block.slopes[order]
+            said = "exact" if np.isinf(slope) else f"slope {slope:.2f}, wanted {order + 1}"
+            seen = remainder > 0
+            panel.loglog(
+                step[seen], remainder[seen], "o-", ms=3, color=ORDER_COLORS[order],
+                label=f"order {order}: {said}",
+            )  # fmt: skip
+        panel.axhspan(panel.get_ylim()[0], block.noise_floor, color="#eeeeee", label="rounding")
+        panel.legend(fontsize=7, loc="upper left")
+    return figure
+
+
+def _panels(blocks: Mapping[str, Any], what: str) -> tuple[Figure, Any]:
+    """Return a figure with a titled panel for each block, at most three a row."""
+    n = len(blocks)
+    n_columns = 2 if n == 4 else min(n, 3)
+    n_rows = -(-n // n_columns)
+    figure = _figure(4.2 * n_columns, 3.4 * n_rows)
+    grid = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
+    for unused in grid[n:]:
+        unused.set_axis_off()
+    for panel, (name, block) in zip(grid, blocks.items(), strict=False):
+        color = VERDICT_COLORS[block.verdict]
+        panel.set_title(f"{name}: {block.verdict}", fontsize=10, color=color)
+        panel.set_xlabel("step")
+        panel.set_ylabel(what)
+    return figure, grid[:n]
+
+
+def _reference(panel: Any, step: Any, error: Any, slope: int, label: str, style: str) -> None:
+    """Draw a line of the slope through the error at its end, if the error rises towards it."""
+    end = 0 if slope < 0 else -1
+    if len(error) and error[end] > 10 * error.min():
+        line = error[end] * (step / step[end]) ** slope
+        shown = line >= error.min() / 3
+        panel.loglog(step[shown], line[shown], style, color="#bbbbbb", lw=3, zorder=0, label=label)
+
+
+# Figures
+
+
+def printable(text: str) -> str:
+    """Return text in one line, without what no font and no file format can hold."""
+    return re.sub(
+        r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]", "\ufffd", " ".join(text.split())
+    )
+
+
+def import_matplotlib() -> Any:
+    """Return matplotlib, or raise an ImportError that says what to install."""
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise ImportError(
+            "plots need matplotlib, which is not installed: pip install 'autorec_np[plot]'."
+        ) from error
+    return matplotlib
+
+
+def _figure(width: float, height: float) -> Figure:
+    """Return a figure without a window."""
+    import_matplotlib()
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _stack(heights: Sequence[float]) -> tuple[Figure, Any]:
+    """Return a figure with panels one below the other, of these heights in inches."""
+    figure = _figure(PANEL_WIDTH, sum(heights))
+    grid = figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)
+    return figure, grid.ravel()

@@ -1,0 +1,32 @@
+"""A fitted model at work: files, similar items, explanations, ONNX, scikit-learn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from autorec_np._lazy import hand_on
+
+if TYPE_CHECKING:
+    from autorec_np.serving.explanation import explain as explain
+    from autorec_np.serving.model_file import ModelFileError as ModelFileError
+    from autorec_np.serving.model_file import load_model as load_model
+    from autorec_np.serving.model_file import save_model as save_model
+    from autorec_np.serving.onnx_export import export_onnx as export_onnx
+    from autorec_np.serving.scikit import RatingRegressor as RatingRegressor
+    from autorec_np.serving.similarity import similar_items as similar_items
+    from autorec_np.serving.similarity import similar_users as similar_users
+
+_MODULE_OF = {
+    "ModelFileError": "model_file",
+    "RatingRegressor": "scikit",
+    "explain": "explanation",
+    "export_onnx": "onnx_export",
+    "load_model": "model_file",
+    "save_model": "model_file",
+    "similar_items": "similarity",
+    "similar_users": "similarity",
+}
+
+__all__ = [*_MODULE_OF]
+
+__getattr__, __dir__ = hand_on(__name__, _MODULE_OF)

@@ -1,0 +1,271 @@
+"""Why a score is what it is: what each rating that it came from contributes.
+
+A rating enters the score of a row r and a column c in two ways, docs/derivation.md (30) to (34):
+
+* the encoder reads the ratings of the row: `rating_derivatives`, by the chain rule;
+* the decoder weights of the column were fitted to the ratings of the column: `rating_influence`,
+  in closed form, because with the codes frozen the score is linear in them.
+
+In orientation "item" the row is the item (its ratings by users) and the column is the user (the
+ratings of items by this user); in "user" it is the reverse. `explain` picks the right one.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from autorec_np._validation import check_choice, check_integer
+from autorec_np.core.activations import ACTIVATIONS
+from autorec_np.core.kernels import CSR, Array
+from autorec_np.core.network import Network
+from autorec_np.core.objective import Objective
+from autorec_np.data.ratings import Ratings
+from autorec_np.models.autorec import AutoRec
+
+__all__ = ["Derivatives", "Influence", "explain", "rating_derivatives", "rating_influence"]
+
+
+class Derivatives(NamedTuple):
+    """The derivatives of one score by the ratings that its row was encoded from.
+
+    Attributes
+    ----------
+    ids : ndarray of object, (n,)
+        Who gave the ratings (orientation "item"), or of which items they are ("user").
+    ratings : ndarray of float64, (n,)
+    derivatives : ndarray of float64, (n,)
+        d score / d rating.
+    """
+
+    ids: Array
+    ratings: Array
+    derivatives: Array
+
+
+class Influence(NamedTuple):
+    """What the ratings of a column say about one score, with the codes frozen.
+
+    Attributes
+    ----------
+    ids : ndarray of object, (n,)
+        Of which items the ratings are (orientation "item"), or who gave them ("user").
+    targets : ndarray of float64, (n,)
+        Ratings minus baseline.
+    weights : ndarray of float64, (n,)
+        They add up to 1, and ``weights @ targets`` is the score minus its baseline.
+    changes : ndarray of float64, (n,)
+        The score minus what it would be without this rating; NaN where nothing would be left to fit
+        (a single rating; a column that is fitted without error).
+    """
+
+    ids: Array
+    targets: Array
+    weights: Array
+    changes: Array
+
+
+def explain(
+    model: AutoRec, user: Any, item: Any, n: int = 10, by: str = "items"
+) -> tuple[Array, Array]:
+    """Return the ratings that contribute most to a score.
+
+    ``by="items"``: "because you rated", the ratings of the user. ``by="users"``: "because these
+    users rated it", the ratings of the item. Where the encoder read them (by "items" in orientation
+    "user", by "users" in "item"), a contribution is rating times derivative: to first order, what
+    the rating adds to the score, as against no rating. Otherwise it is target times weight of
+    :func:`rating_influence`; all of these contributions add up to the score minus its baseline.
+
+    Parameters
+    ----------
+    model : AutoRec
+        Fitted.
+    user, item
+        One id each (an index where the model was fitted on a sparse matrix).
+    n : int
+        Most ratings to return.
+    by : {"items", "users"}
+
+    Returns
+    -------
+    ids : ndarray of object, (m,)
+        m <= n ids of items or users, the greatest contribution in absolute value first; none where
+        there is no such rating.
+    contributions : ndarray of float64, (m,)
+        In rating units.
+
+    Raises
+    ------
+    NotFittedError, IndexError
+        As `AutoRec.predict`.
+    TypeError
+        A model that is no AutoRec.
+    ValueError
+        An unknown id, a model that was saved without its ratings, or an output activation that is
+        not the identity where the influence of a column is asked for.
+    """
+    n = check_integer("n", n, minimum=1)
+    check_choice("by", by, ("items", "users"))
+    _check_model(model)
+    if (by == "users") == (model.orientation_ == "item"):
+        ids, ratings, derivatives = rating_derivatives(model, user, item)
+        contributions = ratings * derivatives
+    else:
+        ids, targets, weights, _ = rating_influence(model, user, item)
+        contributions = targets * weights
+    best = np.argsort(-np.abs(contributions), kind="stable")[:n]
+    return ids[best], contributions[best]
+
+
+def rating_derivatives(model: AutoRec, user: Any, item: Any) -> Derivatives:
+    """Return the derivatives of a score by each rating that the encoder read, (30) and (31).
+
+    The weights and the baseline are held fixed. Parameters and errors as in :func:`explain`.
+    """
+    user_at, item_at = _positions(model, user, item)
+    row_is_item = model.orientation_ == "item"
+    others, values = _ratings_of(model.ratings_, user_at, item_at, of_item=row_is_item)
+    inputs = sparse.csr_array(
+        (values.astype(model.theta_.dtype), others, [0, len(others)]),
+        shape=(1, model.network_.n_columns),
+    )
+    column = user_at if row_is_item else item_at
+    derivatives = input_derivatives(model.network_, model.theta_, inputs, column)
+    return Derivatives(
+        _ids(model, others, of_users=row_is_item),
+        values,
+        derivatives.astype(np.float64) / model.output_map_.factor,
+    )
+
+
+def input_derivatives(network: Network, theta: Array, inputs: CSR, column: int) -> Array:
+    """Return the derivatives of the output in one column by the stored inputs of one row, (30).
+
+    Parameters
+    ----------
+    network : Network
+    theta : ndarray, (network.layout.size,)
+    inputs : csr_array, (1, n_inputs)
+    column : int
+
+    Returns
+    -------
+    ndarray, (nnz,)
+        In the order of ``inputs.data``.
+    """
+    views = network.layout.views(theta)
+    g_derivative = ACTIVATIONS[network.activation].derivative
+    f_derivative = ACTIVATIONS[network.output_activation].derivative
+    pattern = sparse.csr_array(
+        (np.ones(1, theta.dtype), [column], [0, 1]), shape=(1, network.n_columns)
+    )
+    passed = network.forward(theta, inputs, pattern)
+    hidden = [layer[0] for layer in passed.hidden]
+    d_activity = f_derivative(passed.outputs)
+    d_z = d_activity * views["decoder.weight"][column] * g_derivative(hidden[-1])
+    for depth in reversed(range(1, len(hidden))):
+        d_z = (views[f"hidden{depth}.weight"] @ d_z) * g_derivative(hidden[depth - 1])
+    return np.asarray(views["encoder.weight"][inputs.indices] @ d_z)  # (30)
+
+
+def rating_influence(model: AutoRec, user: Any, item: Any) -> Influence:
+    """Return what each training rating of the column says about a score, (32) to (34).
+
+    For the exact minimizer of (2) over the column's decoder weights and bias with the codes frozen
+    (`scoring.fit_column`), to which the trained ones are close where training has converged.
+    Parameters and errors as in :func:`explain`.
+    """
+    user_at, item_at = _positions(model, user, item)
+    network = model.network_
+    if network.output_activation != "identity":
+        raise ValueError(
+            f"with output_activation={network.output_activation!r} a score is not linear in the "
+            f"ratings of its column; ask for the ratings of its row (rating_derivatives, or the "
+            f"other `by` of explain)."
+        )
+    row_is_item = model.orientation_ == "item"
+    training = model.cold_baseline_.ratings_  # without the validation ratings
+    others, values = _ratings_of(training, user_at, item_at, of_item=not row_is_item)
+    if row_is_item:
+        row, users, items = item_at, np.full(len(others), user_at), others
+    else:
+        row, users, items = user_at, others, np.full(len(others), item_at)
+    targets = values - model._baseline_at(users, items)
+    block = network.layout.aliases.get("decoder.weight", "decoder.weight")
+    penalty = Objective(network, model.regularization_).penalties.get(block, 0.0)
+    ids = _ids(model, others, of_users=not row_is_item)
+    codes = model.codes_[np.append(others, row)].astype(np.float64)
+    return Influence(ids, targets, *column_influence(codes[:-1], targets, penalty, codes[-1]))
+
+
+def column_influence(
+    codes: Array, targets: Array, penalty: float, code: Array
+) -> tuple[Array, Array]:
+    """Return weights (32) of a column's targets in the output of a row, and the changes (34).
+
+    Parameters
+    ----------
+    codes : ndarray of float64, (n, k)
+        Of the rows that the column has a target for.
+    targets : ndarray of float64, (n,)
+    penalty : float
+        lambda of the decoder weight.
+    code : ndarray of float64, (k,)
+        Of the row that is asked for; it may be one of the n.
+
+    Returns
+    -------
+    weights, changes : ndarray of float64, (n,)
+    """
+    if len(targets) == 0:
+        return np.empty(0), np.empty(0)
+    n, mean_code = len(targets), codes.mean(axis=0)
+    left, scales, right = np.linalg.svd(codes - mean_code, full_matrices=False)
+    kept = scales > np.finfo(np.float64).eps * max(codes.shape) * scales[0]
+    left, scales, right = left[:, kept], scales[kept], right[kept]
+    shrunk = scales**2 + penalty / 2
+    weights = 1 / n + left @ (scales / shrunk * (right @ (code - mean_code)))  # (32)
+    own_weights = 1 / n + left**2 @ (scales**2 / shrunk)  # of each target in its own output
+    outputs = targets.mean() + left @ (scales**2 / shrunk * (left.T @ targets))
+    free = 1 - own_weights
+    changes = np.full(n, np.nan)
+    determined = free > np.sqrt(np.finfo(np.float64).eps)
+    np.divide(weights * (targets - outputs), free, out=changes, where=determined)  # (34)
+    return weights, changes
+
+
+def _check_model(model: AutoRec) -> None:
+    if not isinstance(model, AutoRec):
+        raise TypeError(f"only an AutoRec can be explained, got {type(model).__name__}.")
+    model._check_fitted()
+
+
+def _positions(model: AutoRec, user: Any, item: Any) -> tuple[int, int]:
+    _check_model(model)
+    return int(model._look_up("user", [user])[0]), int(model._look_up("item", [item])[0])
+
+
+def _ratings_of(ratings: Ratings, user: int, item: int, *, of_item: bool) -> tuple[Array, Array]:
+    """Return the users who rated the item, or the items that the user rated, and the ratings."""
+    matrix = ratings.matrix
+    others: Array
+    if of_item:
+        stored = np.flatnonzero(matrix.indices == item)
+        others = np.searchsorted(matrix.indptr, stored, side="right") - 1
+    else:
+        stored = np.arange(matrix.indptr[user], matrix.indptr[user + 1])
+        others = matrix.indices[stored]
+    values = matrix.data[stored].astype(np.float64)
+    if np.isnan(values).any():
+        raise ValueError(
+            "an explanation needs the training ratings, but the model was saved with "
+            "include_ratings=False; save it with include_ratings=True."
+        )
+    return others, values
+
+
+def _ids(model: AutoRec, positions: Array, *, of_users: bool) -> Array:
+    known = model.ratings_.user_ids if of_users else model.ratings_.item_ids
+    return known[positions].astype(object)

@@ -1,0 +1,143 @@
+"""Write the network of a fitted `AutoRec` as an ONNX file (extra "onnx"), to be run elsewhere."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from autorec_np import __version__
+from autorec_np.core.kernels import Array
+from autorec_np.models.autorec import AutoRec
+from autorec_np.models.biases import BiasBaseline, GlobalMean
+
+__all__ = ["export_onnx"]
+
+IR_VERSION, OPSET = 8, 17  # of 2022: read by every runtime since
+OPERATORS = {
+    "identity": "Identity",
+    "sigmoid": "Sigmoid",
+    "tanh": "Tanh",
+    "relu": "Relu",
+    "elu": "Elu",
+    "softplus": "Softplus",
+}
+
+
+def export_onnx(model: AutoRec, path: str | os.PathLike[str]) -> None:
+    """Write the network from input ratings to scores, in float32.
+
+    Inputs, for any number of rows at once:
+
+    ``ratings``, (n_rows, n_columns)
+        Dense rows, 0 where there is no rating: of users over ``ratings_.item_ids`` (orientation
+        "user"), or of items over ``ratings_.user_ids`` ("item").
+    ``row_bias``, (n_rows, 1)
+        Only where ``baseline_`` is a `BiasBaseline`: the bias of each row, from
+        ``baseline_.biases_.user`` (orientation "user") or ``.item`` ("item"); for a new row by
+        (19) of docs/derivation.md, or 0.
+
+    Output:
+
+    ``scores``, (n_rows, n_columns)
+        In rating units with the baseline, as `recommend` ranks them: not clipped to the scale (as
+        `predict` clips), rated columns not left out, and nothing special for cold pairs.
+
+    Parameters
+    ----------
+    model : AutoRec
+        Fitted.
+    path : str or path-like
+        The file; ``.onnx`` is the customary ending.
+
+    Raises
+    ------
+    ImportError
+        onnx is not installed.
+    NotFittedError
+        The model is not fitted.
+    TypeError
+        A model that is no AutoRec.
+    OSError
+        The file cannot be written.
+    """
+    try:
+        import onnx
+        from onnx import TensorProto, helper, numpy_helper
+    except ImportError as error:
+        raise ImportError(
+            "export_onnx needs onnx, which is not installed: pip install 'autorec_np[onnx]'."
+        ) from error
+    if not isinstance(model, AutoRec):
+        raise TypeError(f"export_onnx can export an AutoRec, got {type(model).__name__}.")
+    model._check_fitted()
+    network = model.network_
+    constants: dict[str, Array] = {
+        name: view
+        for name, view in network.layout.views(model.theta_).items()
+        if name not in network.layout.aliases
+    }
+    nodes: list[Any] = []
+    value = "ratings"
+
+    def append(operator: str, *further: str, **attributes: Any) -> None:
+        """Append a node that takes the last value and further ones, and gives the next value."""
+        nonlocal value
+        result = f"value{len(nodes)}"
+        nodes.append(helper.make_node(operator, [value, *further], [result], **attributes))
+        value = result
+
+    for depth in range(len(network.hidden_layer_sizes)):
+        name = f"hidden{depth}" if depth else "encoder"
+        append("Gemm", f"{name}.weight", f"{name}.bias")
+        append(OPERATORS[network.activation])
+    decoder = network.layout.aliases.get("decoder.weight", "decoder.weight")
+    append("Gemm", decoder, "decoder.bias", transB=1)
+    append(OPERATORS[network.output_activation])
+    factor, offset = model.output_map_
+    constants["factor"] = np.array(factor)
+    constants["column"] = _column_scores(model) - offset / factor
+    append("Div", "factor")
+    append("Add", "column")
+    inputs = {"ratings": network.n_columns}
+    if isinstance(model.baseline_, BiasBaseline):
+        inputs["row_bias"] = 1
+        append("Add", "row_bias")
+    nodes.append(helper.make_node("Identity", [value], ["scores"]))
+
+    def declared(name: str, width: int) -> Any:
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n_rows", width])
+
+    graph = helper.make_graph(
+        nodes,
+        "autorec",
+        [declared(name, width) for name, width in inputs.items()],
+        [declared("scores", network.n_columns)],
+        [
+            numpy_helper.from_array(np.ascontiguousarray(array, np.float32), name)
+            for name, array in constants.items()
+        ],
+    )
+    onnx.save(
+        helper.make_model(
+            graph,
+            ir_version=IR_VERSION,
+            opset_imports=[helper.make_opsetid("", OPSET)],
+            producer_name="autorec_np",
+            producer_version=__version__,
+            doc_string=f"AutoRec, one row for each {model.orientation_}; see export_onnx.",
+        ),
+        os.fspath(path),
+    )
+
+
+def _column_scores(model: AutoRec) -> Array:
+    """Return what the baseline adds to each column, without the bias of the row."""
+    columns = np.zeros(model.network_.n_columns)
+    if isinstance(model.baseline_, GlobalMean):
+        columns += model.baseline_.mean_
+    elif isinstance(model.baseline_, BiasBaseline):
+        mean, user, item = model.baseline_.biases_
+        columns += mean + (user if model.orientation_ == "item" else item)
+    return columns

@@ -1,0 +1,272 @@
+"""`RatingRegressor`: a rating model as a scikit-learn regressor of (user, item) pairs.
+
+scikit-learn divides the rows of X. A matrix of users x items would be divided by users; with one
+row for each *rating*, its splitters, searches and scorers work on ratings as `splitting` does.
+Nothing of scikit-learn is imported unless scikit-learn itself asks.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from autorec_np.data.ratings import Ratings
+from autorec_np.evaluation.cross_validation import copy_unfitted
+from autorec_np.models.autorec import AutoRec
+from autorec_np.models.base import NotFittedError, Recommender
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Array: TypeAlias = npt.NDArray[Any]
+
+LARGEST_EXACT = 2.0**53  # from here on a float64 stands for more than one integer
+
+
+class RatingRegressor:
+    """A regressor from pairs of ids to ratings, for scikit-learn's tools.
+
+    ``GridSearchCV(RatingRegressor(AutoRec()), {"model__regularization": [100.0, 400.0]}, cv=5,
+    scoring="neg_root_mean_squared_error")`` searches as for any regressor. X has two columns, user
+    and item ids: a DataFrame, or an array of integers, strings, or floats that are whole numbers
+    (encoders make them).
+
+    Parameters
+    ----------
+    model : AutoRec, BiasBaseline or GlobalMean, optional
+        Never fitted itself: `fit` fits a copy, `model_`. None: ``AutoRec()``.
+    rating_scale : (low, high), optional
+        Predictions are clipped to it. None: the model's own ``rating_scale``, else the range of
+        `y`, which a fold may not reach.
+    duplicates : {"raise", "first", "last", "mean"}
+        What to do where a pair occurs more than once (resampling with replacement repeats rows);
+        see `Ratings.from_triples`.
+
+    Attributes
+    ----------
+    model_ : as `model`
+        The fitted copy; ``model_.recommend`` and all else is there.
+    n_features_in_ : int
+        2.
+    feature_names_in_ : ndarray of str, (2,)
+        Only where X was a DataFrame whose column names are strings.
+
+    Notes
+    -----
+    Of the checks of scikit-learn's ``check_estimator``, those fail that fit X with other than two
+    columns (there, features are measurements), and the one that wants a warning where `y` has the
+    shape (n, 1): here that is an error. All others pass, and those with wide X pass on its first
+    two columns: tests/test_rating_regressor.py.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from autorec_np.models.biases import GlobalMean
+    >>> X = np.array([[1, 10], [1, 11], [2, 10]])
+    >>> RatingRegressor(GlobalMean()).fit(X, [3, 4, 5]).predict(X)
+    array([4., 4., 4.])
+    """
+
+    model_: Any
+    n_features_in_: int
+    feature_names_in_: Array
+
+    def __init__(
+        self,
+        model: Recommender | None = None,
+        rating_scale: tuple[float, float] | None = None,
+        duplicates: str = "raise",
+    ) -> None:
+        self.model = model
+        self.rating_scale = rating_scale
+        self.duplicates = duplicates
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters by name; where `deep`, those of `model` too, as ``model__name``."""
+        params = {name: getattr(self, name) for name in ("model", "rating_scale", "duplicates")}
+        if deep and self.model is not None:
+            nested = self.model.get_params()
+            params.update({f"model__{name}": value for name, value in nested.items()})
+        return params
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters by name, ``model__name`` in the model; ValueError for an unknown name."""
+        nested = {}
+        for name, value in params.items():
+            if name.startswith("model__"):
+                nested[name.removeprefix("model__")] = value
+            elif name in self.get_params(deep=False):
+                setattr(self, name, value)
+            else:
+                raise ValueError(
+                    f"RatingRegressor has no parameter {name!r}; it has "
+                    f"{', '.join(self.get_params())}."
+                )
+        if nested:  # after `model` itself
+            if self.model is None:
+                raise ValueError(
+                    f"model is None, so model__{next(iter(nested))} cannot be set; pass a model, "
+                    f"as in RatingRegressor(AutoRec())."
+                )
+            self.model.set_params(**nested)
+        return self
+
+    def __repr__(self) -> str:
+        return f"RatingRegressor({self.model!r})"
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Fit a copy of the model; return the regressor itself.
+
+        Parameters
+        ----------
+        X : array_like or DataFrame, (n, 2)
+            User and item ids.
+        y : array_like, (n,)
+            Ratings.
+
+        Raises
+        ------
+        ValueError
+            X without two columns, ids that are not whole numbers, a repeated pair, ratings that
+            are missing, not finite or outside the scale.
+        TypeError
+            A sparse X; ids or ratings of other kinds; parameters that the model refuses.
+        """
+        users, items = _columns(X)
+        if y is None:
+            raise ValueError(
+                "RatingRegressor requires y to be passed, but the target y is None: the ratings."
+            )
+        ratings = Ratings.from_triples(
+            users, items, y, scale=self.rating_scale, duplicates=self.duplicates
+        )
+        self.model_ = copy_unfitted(AutoRec() if self.model is None else self.model).fit(ratings)
+        self.n_features_in_ = 2
+        names = _feature_names(X)
+        if names is not None:
+            self.feature_names_in_ = names
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        return self
+
+    def predict(self, X: Any) -> Array:
+        """Predict the ratings of pairs, (n,) float64; unknown ids as the model's ``cold`` says.
+
+        Raises
+        ------
+        ValueError, TypeError
+            X as `fit` would refuse it, columns of other names, or no `fit` before.
+        """
+        if not self.__sklearn_is_fitted__():
+            # scikit-learn's own class where it is in use: that is what its users catch
+            theirs = sys.modules.get("sklearn.exceptions")
+            raise (theirs or sys.modules[NotFittedError.__module__]).NotFittedError(
+                "this RatingRegressor is not fitted yet; call fit(X, y) first."
+            )
+        users, items = _columns(X)
+        self._check_feature_names(_feature_names(X))
+        return np.asarray(self.model_.predict(users, items))
+
+    def score(self, X: Any, y: Any) -> float:
+        """Return R^2 as scikit-learn's regressors do: 1 - mean squared error / variance of y.
+
+        Where all of `y` is equal: 1.0 for exact predictions, else 0.0. For the RMSE, pass
+        ``scoring="neg_root_mean_squared_error"``.
+        """
+        truth = np.asarray(y, dtype=np.float64)
+        error, variance = np.mean((truth - self.predict(X)) ** 2), truth.var()
+        return float(1 - error / variance) if variance else float(error == 0)
+
+    def _check_feature_names(self, names: Array | None) -> None:
+        """Compare with the names at `fit`; the words are scikit-learn's."""
+        fitted: Array | None = getattr(self, "feature_names_in_", None)
+        if names is None and fitted is not None:
+            warnings.warn(
+                "X does not have valid feature names, but RatingRegressor was fitted with feature "
+                "names",
+                UserWarning,
+                stacklevel=3,
+            )
+        elif names is not None and fitted is None:
+            warnings.warn(
+                "X has feature names, but RatingRegressor was fitted without feature names",
+                UserWarning,
+                stacklevel=3,
+            )
+        elif names is not None and fitted is not None and not np.array_equal(names, fitted):
+            raise ValueError(
+                f"The feature names should match those that were passed during fit: {fitted}, got "
+                f"{names}. Feature names must be in the same order as they were in fit."
+            )
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "model_")
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import (  # type: ignore[import-untyped]
+            InputTags,
+            RegressorTags,
+            Tags,
+            TargetTags,
+        )
+
+        return Tags(
+            estimator_type="regressor",
+            target_tags=TargetTags(required=True),
+            # of features that say nothing about a user or an item, no R^2 can be promised
+            regressor_tags=RegressorTags(poor_score=True),
+            input_tags=InputTags(categorical=True, string=True),
+        )
+
+
+def _columns(X: Any) -> tuple[Any, Any]:
+    """Return the user and the item ids of X, not yet checked beyond what X alone can show."""
+    if sparse.issparse(X):
+        raise TypeError(
+            "Sparse data is not supported: X must have a user id and an item id in each row; for a "
+            "sparse matrix of users x items call model.fit(matrix)."
+        )
+    is_frame = hasattr(X, "iloc")
+    table: Any = X if is_frame else np.asarray(X)
+    if np.iscomplexobj(table):
+        raise ValueError("Complex data not supported: X must hold user and item ids.")
+    if len(table.shape) != 2:
+        raise ValueError(
+            f"Expected 2D array, got shape {table.shape}. Reshape your data to two columns: user "
+            f"and item ids."
+        )
+    if table.shape[1] != 2:
+        raise ValueError(
+            f"X has {table.shape[1]} feature(s) (shape={table.shape}) while a minimum of 2 is "
+            f"required, and no more: user and item ids."
+        )
+    if is_frame:
+        return _whole(table.iloc[:, 0]), _whole(table.iloc[:, 1])
+    return _whole(table[:, 0]), _whole(table[:, 1])
+
+
+def _whole(ids: Any) -> Any:
+    """Return ids in floats as integers; leave other kinds to `ratings.check_ids`."""
+    array = np.asarray(ids)
+    if array.dtype.kind != "f":
+        return ids
+    if not (np.abs(array) < LARGEST_EXACT).all():
+        raise ValueError("X contains NaN, infinity or a value too large to be an id; drop the row.")
+    if (array % 1).any():
+        raise ValueError(
+            f"X must hold ids, integers or strings, got {array[array % 1 != 0][0]}; columns of "
+            f"measurements cannot be read as users and items."
+        )
+    return array.astype(np.int64)
+
+
+def _feature_names(X: Any) -> Array | None:
+    names = list(getattr(X, "columns", ()))
+    if not names or not all(isinstance(name, str) for name in names):
+        return None
+    return np.array(names, dtype=object)

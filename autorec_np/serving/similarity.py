@@ -1,0 +1,109 @@
+"""Similar items and similar users: cosines of what a fitted `AutoRec` knows of each.
+
+A score is h_r . w_c + b_c: a row has the code h_r, a column the decoder weights w_c. Each item and
+each user is one of the two, by the orientation, so that there is one vector for each.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from autorec_np._validation import check_integer
+from autorec_np.core.kernels import Array
+from autorec_np.models.autorec import AutoRec
+from autorec_np.models.base import SCORES_PER_CHUNK
+from autorec_np.models.top_n import top_n
+
+__all__ = ["similar_items", "similar_users"]
+
+DECIMALS = 12  # of a cosine: vectors that are equal up to rounding tie
+
+
+def similar_items(model: AutoRec, items: npt.ArrayLike, n: int = 10) -> tuple[Array, Array]:
+    """Return the items that are most similar to each of some items.
+
+    By the cosine of their codes (orientation "item") or decoder weights ("user"). Codes are taken
+    relative to the mean code of the items with training ratings: (1) does not change where a
+    constant moves from every code into the output biases, and neither must their similarity. An
+    item without training ratings, of which nothing was learned, counts as a zero vector, and the
+    cosine with a zero vector is 0.
+
+    Parameters
+    ----------
+    model : AutoRec
+        Fitted.
+    items : array_like, (m,)
+        Ids (indices where the model was fitted on a sparse matrix).
+    n : int
+        Similar items for each.
+
+    Returns
+    -------
+    ids : ndarray of object, (m, n)
+        Most similar first, equal cosines in the order of the ids, never the item itself; None
+        where there are no more items.
+    cosines : ndarray of float64, (m, n)
+        Rounded to 12 decimals; -inf for None.
+
+    Raises
+    ------
+    NotFittedError
+        The model is not fitted.
+    TypeError
+        A model without codes.
+    ValueError
+        An unknown id.
+    IndexError
+        An index out of range (models fitted on a sparse matrix).
+    """
+    return _most_similar(model, "item", items, n)
+
+
+def similar_users(model: AutoRec, users: npt.ArrayLike, n: int = 10) -> tuple[Array, Array]:
+    """Return the users that are most similar to each of some users.
+
+    As :func:`similar_items`: by codes in orientation "user", by decoder weights in "item".
+    """
+    return _most_similar(model, "user", users, n)
+
+
+def _most_similar(model: AutoRec, axis: str, wanted: npt.ArrayLike, n: int) -> tuple[Array, Array]:
+    if not isinstance(model, AutoRec):
+        raise TypeError(
+            f"similar items and users need the codes of an AutoRec, got {type(model).__name__}."
+        )
+    n = check_integer("n", n, minimum=1)
+    positions = model._look_up(axis, wanted)
+    vectors = _unit_vectors(model, axis)
+    known_ids = model.ratings_.item_ids if axis == "item" else model.ratings_.user_ids
+    ids = np.full((len(positions), n), None, dtype=object)
+    cosines = np.full((len(positions), n), -np.inf)
+    chunk = max(1, SCORES_PER_CHUNK // len(vectors))
+    for start in range(0, len(positions), chunk):
+        part = slice(start, start + chunk)
+        block = np.round(vectors[positions[part]] @ vectors.T, DECIMALS)
+        block[np.arange(len(block)), positions[part]] = -np.inf
+        best, best_cosines = top_n(block, n)
+        width = best.shape[1]
+        ids[part, :width], cosines[part, :width] = known_ids[best], best_cosines
+    ids[np.isneginf(cosines)] = None  # the item itself
+    return ids, cosines
+
+
+def _unit_vectors(model: AutoRec, axis: str) -> Array:
+    """Return the vector of each item or user in float64, of length 1 or all zeros."""
+    known = (model.item_counts_ if axis == "item" else model.user_counts_) > 0
+    if axis == model.orientation_:
+        vectors = model.codes_.astype(np.float64)
+        mean = vectors[known].mean(axis=0)
+        vectors -= mean
+        rounding = np.finfo(model.codes_.dtype).eps * np.linalg.norm(mean)
+    else:
+        views = model.network_.layout.views(model.theta_)
+        vectors, rounding = views["decoder.weight"].astype(np.float64), 0.0
+    lengths = np.linalg.norm(vectors, axis=1)
+    learned = known & (lengths > rounding)
+    vectors[learned] /= lengths[learned, np.newaxis]
+    vectors[~learned] = 0.0
+    return vectors

@@ -1,0 +1,20 @@
+"""Where ratings come from: files, archives, MovieLens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from autorec_np._lazy import hand_on
+
+if TYPE_CHECKING:
+    from autorec_np.sources.movielens import fetch_movielens as fetch_movielens
+    from autorec_np.sources.reading import read_ratings as read_ratings
+
+_MODULE_OF = {
+    "fetch_movielens": "movielens",
+    "read_ratings": "reading",
+}
+
+__all__ = [*_MODULE_OF]
+
+__getattr__, __dir__ = hand_on(__name__, _MODULE_OF)

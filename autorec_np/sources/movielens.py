@@ -1,0 +1,379 @@
+"""MovieLens: find, download, check and read the data sets of GroupLens Research by name."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import logging
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from autorec_np._validation import check_choice
+from autorec_np.sources.downloading import DownloadError, download, extract
+from autorec_np.sources.reading import read_ratings
+
+if TYPE_CHECKING:
+    from autorec_np.data.ratings import Ratings
+
+__all__ = ["CITATION", "MOVIELENS_NAMES", "MovieLens", "cache_folder", "fetch_movielens"]
+
+logger = logging.getLogger(__name__)
+
+CITATION = (
+    "F. Maxwell Harper and Joseph A. Konstan. 2015. The MovieLens Datasets: History and Context. "
+    "ACM Transactions on Interactive Intelligent Systems (TiiS) 5, 4, Article 19, 19 pages. "
+    "https://doi.org/10.1145/2827872"
+)
+
+_BASE_URL = "https://files.grouplens.org/datasets/movielens/"
+_TIME_LIMIT = 6 * 3600.0  # seconds, for 262 MB from a server that is slow at times
+
+
+class _Layout(NamedTuple):
+    """How the files of a data set are named and written."""
+
+    ratings: str
+    separator: str
+    titles: str
+    titles_separator: str
+    encoding: str
+    scale: tuple[float, float]
+
+
+_TABS = _Layout("u.data", "\t", "u.item", "|", "latin-1", (1.0, 5.0))
+_COLONS = _Layout("ratings.dat", "::", "movies.dat", "::", "utf-8", (0.5, 5.0))
+_CSV = _Layout("ratings.csv", ",", "movies.csv", ",", "utf-8", (0.5, 5.0))
+
+
+@dataclasses.dataclass(frozen=True)
+class _DataSet:
+    """What is known of a data set: its layout, its size, and what pins its archive.
+
+    The counts (of users and items: with a rating) are (lowest, highest) accepted. `max_bytes`
+    bounds what is unpacked of the archive, and so the archive.
+    """
+
+    layout: _Layout
+    n_ratings: tuple[int, int]
+    n_users: tuple[int, int]
+    n_items: tuple[int, int]
+    size: int | None = None
+    md5: str | None = None
+    sha256: str | None = None
+    folds: tuple[str, ...] = ()
+    max_bytes: int = 2_000_000_000
+
+
+def _exactly(count: int) -> tuple[int, int]:
+    return count, count
+
+
+# Sizes and md5 as published; counts from the READMEs or, of rated users and items, the literature.
+_DATA_SETS = {
+    # Made anew now and then, so without a pin; about 100,000 ratings.
+    "ml-latest-small": _DataSet(
+        _CSV, (50_000, 500_000), (100, 10_000), (1_000, 100_000), max_bytes=100_000_000
+    ),
+    "ml-100k": _DataSet(
+        _TABS,
+        _exactly(100_000),
+        _exactly(943),
+        _exactly(1_682),
+        size=4_924_029,
+        md5="0e33842e24a9c977be4e0107933c0723",
+        sha256="50d2a982c66986937beb9ffb3aa76efe955bf3d5c6b761f4e3a7cd717c6a3229",
+        folds=("u1", "u2", "u3", "u4", "u5", "ua", "ub"),
+        max_bytes=100_000_000,
+    ),
+    "ml-1m": _DataSet(
+        _COLONS._replace(encoding="latin-1", scale=(1.0, 5.0)),
+        _exactly(1_000_209),
+        _exactly(6_040),
+        _exactly(3_706),
+        size=5_917_549,
+        md5="c4d9eecfca2ab87c1945afe126590906",
+        sha256="a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20",
+        max_bytes=100_000_000,
+    ),
+    "ml-10m": _DataSet(
+        _COLONS,
+        _exactly(10_000_054),
+        _exactly(69_878),
+        _exactly(10_677),
+        size=65_566_137,
+        md5="ce571fd55effeba0271552578f2648bd",
+        sha256="813c411ccb6122564edfe752e7f80c4dcc5aa25fa94c93622f6877a7ba252862",
+        max_bytes=1_000_000_000,
+    ),
+    "ml-20m": _DataSet(
+        _CSV,
+        _exactly(20_000_263),
+        _exactly(138_493),
+        _exactly(26_744),
+        size=198_702_078,
+        md5="cd245b17a1ae2cc31bb14903e1204af3",
+        sha256="96f243c338a8665f6bcc89c53edf6ee39162a846940de6b7c8c48aeada765ff3",
+    ),
+    "ml-25m": _DataSet(
+        _CSV,
+        _exactly(25_000_095),
+        _exactly(162_541),
+        _exactly(59_047),
+        size=261_978_986,
+        md5="6b51fb2759a8657d3bfcbfc42b592ada",
+    ),
+    "ml-32m": _DataSet(
+        _CSV,
+        _exactly(32_000_204),
+        _exactly(200_948),
+        (80_000, 87_585),  # 87,585 movies, some without a rating
+        size=238_950_008,
+        md5="d472be332d4daa821edc399621853b57",
+    ),
+}
+
+MOVIELENS_NAMES = tuple(_DATA_SETS)
+"""The names that `fetch_movielens` knows."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class MovieLens:
+    """One MovieLens data set.
+
+    Attributes
+    ----------
+    name : str
+        The name it was asked for by, such as ``"ml-1m"``.
+    ratings : Ratings
+        All ratings, with timestamps (seconds since 1970, UTC); the scale is 1 to 5 (ml-100k,
+        ml-1m) or 0.5 to 5 (the others).
+    titles : dict of int to str
+        Item id to title, of the items without a rating too.
+    folds : dict of str to (Ratings, Ratings)
+        The published splits as (training, test), both with the ids and the shape of `ratings`:
+        ``"u1"`` to ``"u5"``, ``"ua"`` and ``"ub"`` of ml-100k; empty for the others.
+    source : pathlib.Path
+        The archive or the folder that it was read from.
+    citation : str
+        What to cite where the data were used.
+    """
+
+    name: str
+    ratings: Ratings
+    titles: dict[int, str]
+    folds: dict[str, tuple[Ratings, Ratings]]
+    source: Path
+    citation: str = CITATION
+
+    def __repr__(self) -> str:
+        folds = f"folds {', '.join(self.folds)}" if self.folds else "no folds"
+        return (
+            f"MovieLens({self.name!r}, {self.ratings!r}, {len(self.titles):,} titles, {folds}, "
+            f"from {str(self.source)!r})"
+        )
+
+
+def fetch_movielens(
+    name: str,
+    data_home: str | os.PathLike[str] | None = None,
+    download_if_missing: bool = True,
+    *,
+    progress: bool = True,
+    _base_url: str = _BASE_URL,
+) -> MovieLens:
+    """Read a MovieLens data set, downloading it where it is not on this machine yet.
+
+    The archive ``<name>.zip`` or the unpacked folder (``<name>/``; ``ml-10M100K/`` for ml-10m) is
+    looked for in `data_home`, or where that is None in ``$AUTOREC_NP_DATA``; then in the per-user
+    cache (`cache_folder`). A download goes to `data_home`, or where that is None to the cache, and
+    is checked by size and hash; of what was found, only structure and counts are. An archive is
+    unpacked to a temporary folder for the time of the reading.
+
+    Parameters
+    ----------
+    name : {"ml-latest-small", "ml-100k", "ml-1m", "ml-10m", "ml-20m", "ml-25m", "ml-32m"}
+        ml-latest-small changes over time: for studies take one of the others.
+    data_home : path, optional
+        The folder to look in first and to download to.
+    download_if_missing : bool
+        False: raise FileNotFoundError instead of downloading.
+    progress : bool
+        Show the progress of a download on stderr, if that is a terminal.
+
+    Returns
+    -------
+    MovieLens
+
+    Raises
+    ------
+    ValueError
+        An unknown name; or what was found is damaged or not this data set.
+    FileNotFoundError
+        It was not found, and `download_if_missing` is False.
+    DownloadError
+        It could not be downloaded; an OSError, whose message says which file to place where.
+
+    Notes
+    -----
+    The data belong to GroupLens Research, University of Minnesota. Their terms (each archive's
+    README) allow research use, ask for a citation (`CITATION`) and mostly forbid redistribution.
+
+    Examples
+    --------
+    >>> data = fetch_movielens("ml-100k")  # doctest: +SKIP
+    >>> data.ratings  # doctest: +SKIP
+    Ratings(100,000 ratings, 943 users x 1,682 items, 6.3 % filled, scale 1-5)
+    >>> data.titles[50]  # doctest: +SKIP
+    'Star Wars (1977)'
+    >>> train, test = data.folds["u1"]  # doctest: +SKIP
+    """
+    check_choice("name", name, MOVIELENS_NAMES)
+    stated = os.environ.get("AUTOREC_NP_DATA") if data_home is None else data_home
+    homes = [Path(home).expanduser() for home in (stated, cache_folder()) if home]
+    folder = _folder(name)
+    for source in [home / file for home in homes for file in (f"{name}.zip", folder)]:
+        if source.exists():
+            logger.info("%s found at %s; its hash is not checked", name, source)
+            return _load(name, source)
+    url = f"{_base_url}{name}.zip"
+    if not download_if_missing:
+        raise FileNotFoundError(
+            f"{name} was not found in {' or in '.join(map(str, homes))}. Place {name}.zip (from "
+            f"{url}) or its unpacked folder {folder} there, or pass download_if_missing=True."
+        )
+
+    def check_content(archive: Path) -> None:
+        try:
+            _load(name, archive)
+        except ValueError as error:
+            raise DownloadError(f"What {url} delivers is not {name}: {error}") from error
+
+    known = _DATA_SETS[name]
+    archive = download(
+        url,
+        homes[-1 if data_home is None else 0] / f"{name}.zip",
+        size=known.size,
+        md5=known.md5,
+        sha256=known.sha256,
+        max_bytes=known.max_bytes,
+        check=None if known.md5 else check_content,
+        total_timeout=_TIME_LIMIT,
+        progress=progress,
+    )
+    return _load(name, archive)
+
+
+def cache_folder() -> Path:
+    """The per-user folder for downloads; it need not exist.
+
+    ``$XDG_CACHE_HOME/autorec_np`` or ``~/.cache/autorec_np``; on macOS
+    ``~/Library/Caches/autorec_np``, on Windows ``%LOCALAPPDATA%\\autorec_np``.
+    """
+    variable, default = {
+        "win32": ("LOCALAPPDATA", "AppData/Local"),
+        "darwin": ("", "Library/Caches"),
+    }.get(sys.platform, ("XDG_CACHE_HOME", ".cache"))
+    stated = Path(os.environ.get(variable, ""))
+    # XDG wants a relative path to be ignored.
+    return (stated if stated.is_absolute() else Path.home() / default) / "autorec_np"
+
+
+def _folder(name: str) -> str:
+    return "ml-10M100K" if name == "ml-10m" else name
+
+
+def _load(name: str, source: Path) -> MovieLens:
+    """Read a data set from its folder or its archive."""
+    if source.is_dir():
+        return _read(name, source)
+    known = _DATA_SETS[name]
+    with tempfile.TemporaryDirectory(prefix="autorec_np-") as temporary:
+        unpacked = Path(temporary) / "archive"
+        members = [f"{_folder(name)}/{file}" for file in _files(known)]
+        extract(source, unpacked, members=members, max_bytes=known.max_bytes)
+        try:
+            data = _read(name, unpacked / _folder(name))
+        except ValueError as error:
+            # Name the user's file, not the temporary one.
+            raise ValueError(str(error).replace(str(unpacked), str(source))) from error
+    return dataclasses.replace(data, source=source)
+
+
+def _files(known: _DataSet) -> list[str]:
+    tests = [f"{fold}.test" for fold in known.folds]
+    return [known.layout.ratings, known.layout.titles, *tests]
+
+
+def _read(name: str, folder: Path) -> MovieLens:
+    known = _DATA_SETS[name]
+    missing = [file for file in _files(known) if not (folder / file).is_file()]
+    if missing:
+        raise _not_as_published(name, folder, f"it lacks {', '.join(missing)}")
+    ratings = _read_ratings(folder / known.layout.ratings, known.layout)
+    for what, count, (low, high) in (
+        ("ratings", len(ratings), known.n_ratings),
+        ("users", ratings.n_users, known.n_users),
+        ("items", ratings.n_items, known.n_items),
+    ):
+        if not low <= count <= high:
+            wanted = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+            reason = f"it has {count:,} {what} where {wanted} are expected"
+            raise _not_as_published(name, folder, reason)
+    titles = _read_titles(folder / known.layout.titles, known.layout)
+    folds = {fold: _read_fold(name, folder / f"{fold}.test", ratings) for fold in known.folds}
+    return MovieLens(name, ratings, titles, folds, folder)
+
+
+def _not_as_published(name: str, source: Path, reason: str) -> ValueError:
+    return ValueError(
+        f"{source} is not {name} as published: {reason}. Replace it by {_BASE_URL}{name}.zip, or "
+        "remove it and call fetch_movielens again to download it."
+    )
+
+
+def _read_ratings(path: Path, layout: _Layout) -> Ratings:
+    header = layout.separator == ","
+    return read_ratings(path, sep=layout.separator, header=header, scale=layout.scale)
+
+
+def _read_titles(path: Path, layout: _Layout) -> dict[int, str]:
+    """Item id to title; further fields of a line are not read."""
+    separator = layout.titles_separator
+    titles: dict[int, str] = {}
+    with open(path, encoding=layout.encoding) as file:
+        is_csv = separator == ","
+        rows = csv.reader(file) if is_csv else (line.strip().split(separator) for line in file)
+        try:
+            if is_csv:
+                next(rows, None)  # the header
+            for row in filter(any, rows):
+                titles[int(row[0])] = row[1]
+        except (ValueError, IndexError, csv.Error) as error:
+            raise ValueError(
+                f"{path}, entry {len(titles) + 1}: expected an item id, {separator!r} and a title "
+                f"in {layout.encoding} ({error}). Fetch the file anew."
+            ) from error
+    return titles
+
+
+def _read_fold(name: str, path: Path, ratings: Ratings) -> tuple[Ratings, Ratings]:
+    """Split `ratings`; the published training files hold exactly what the test file does not."""
+    layout = _DATA_SETS[name].layout
+    index, listed = (
+        part.to_frame().set_index(["user", "item", "rating"]).index
+        for part in (ratings, _read_ratings(path, layout))
+    )
+    places = index.get_indexer(listed)
+    if places.min() < 0:
+        user, item, rating = listed[places.argmin()]
+        raise ValueError(
+            f"{path}: the rating {rating:g} of user {user} for item {item} is not one of "
+            f"{layout.ratings}. Fetch {name} anew."
+        )
+    is_test = np.isin(np.arange(len(ratings)), places)
+    return ratings.select(~is_test), ratings.select(is_test)

@@ -1,0 +1,26 @@
+"""One run: minibatches, corruption, penalties, validation around a solver."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from autorec_np._lazy import hand_on
+
+if TYPE_CHECKING:
+    from autorec_np.training.penalties import automatic_penalties as automatic_penalties
+    from autorec_np.training.trainer import ConvergenceWarning as ConvergenceWarning
+    from autorec_np.training.trainer import EpochState as EpochState
+    from autorec_np.training.trainer import InterruptedWarning as InterruptedWarning
+    from autorec_np.training.trainer import Trainer as Trainer
+
+_MODULE_OF = {
+    "ConvergenceWarning": "trainer",
+    "EpochState": "trainer",
+    "InterruptedWarning": "trainer",
+    "Trainer": "trainer",
+    "automatic_penalties": "penalties",
+}
+
+__all__ = [*_MODULE_OF]
+
+__getattr__, __dir__ = hand_on(__name__, _MODULE_OF)

@@ -1,0 +1,827 @@
+"""The estimator: what it makes of its parameters, and the mathematics of its predictions."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import logging
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.base import clone
+
+from autorec_np.core.activations import ACTIVATIONS
+from autorec_np.core.optimizers import DivergenceError
+from autorec_np.data.ratings import Ratings
+from autorec_np.data.splitting import train_test_split
+from autorec_np.data.synthetic import make_ratings
+from autorec_np.models import autorec
+from autorec_np.models.autorec import AutoRec
+from autorec_np.models.base import NotFittedError
+from autorec_np.models.biases import BiasBaseline, GlobalMean
+from autorec_np.models.scoring import fit_column
+from autorec_np.serving.model_file import load_model, save_model
+from autorec_np.training.penalties import DECODER_FACTOR, ENCODER_FACTOR, automatic_penalties
+from autorec_np.training.trainer import SOLVERS, Trainer
+
+SMALL = {"hidden_layer_sizes": (6,), "max_iter": 4, "n_jobs": 1, "random_state": 0}
+ORIENTATIONS = pytest.mark.parametrize("orientation", ["item", "user"])
+BASELINES = pytest.mark.parametrize("baseline", ["bias", "mean", None])
+
+
+@pytest.fixture(scope="module")
+def R():
+    """Ratings of 40 users for 30 items; users 3 and 4 and item 5 have none."""
+    ratings = make_ratings(40, 30, 600, random_state=0)
+    users, items, _ = ratings.positions()
+    return ratings.select((users != 3) & (users != 4) & (items != 5))
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """What each training run is given: a list of (trainer, objective, theta, inputs, targets)."""
+    seen = []
+    run = Trainer.run
+
+    def spy(trainer, objective, theta, *others):
+        seen.append((trainer, objective, theta.copy(), *others[:2]))
+        return run(trainer, objective, theta, *others)
+
+    monkeypatch.setattr(Trainer, "run", spy)
+    return seen
+
+
+def oriented(model, ratings, dtype=np.float64):
+    matrix = ratings.matrix.T.tocsr() if model.orientation == "item" else ratings.matrix
+    cells = (matrix.data.astype(dtype), matrix.indices, matrix.indptr)
+    return sparse.csr_array(cells, shape=matrix.shape)
+
+
+def baseline_matrix(model, ratings, baseline):
+    """What the baseline predicts at each rating, oriented."""
+    fitted = {"bias": BiasBaseline(), "mean": GlobalMean(), None: None}[baseline]
+    predicted = np.zeros(len(ratings))
+    if fitted is not None:
+        fitted.fit(ratings).rating_scale_ = (-np.inf, np.inf)
+        users, items, _ = ratings.triples()
+        predicted = fitted.predict(users, items)
+    rows, columns, _ = ratings.positions()
+    cells = sparse.coo_array((predicted, (rows, columns)), shape=ratings.shape)
+    return (cells.T if model.orientation == "item" else cells).tocsr()
+
+
+# Parameters
+
+
+def test_the_defaults_are_those_of_the_documentation():
+    defaults = {name: p.default for name, p in inspect.signature(AutoRec).parameters.items()}
+    assert defaults["orientation"] == "item"
+    assert defaults["hidden_layer_sizes"] == (500,)
+    assert (defaults["activation"], defaults["output_activation"]) == ("sigmoid", "identity")
+    assert (defaults["regularization"], defaults["cold"]) == ("auto", "baseline")
+    assert (defaults["solver"], defaults["learning_rate"]) == ("adam", "cosine")
+    assert (defaults["batch_size"], defaults["dtype"]) == (256, "float32")
+    assert (defaults["n_jobs"], defaults["random_state"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"orientation": "items"}, ValueError, "one of 'item', 'user', got 'items'"),
+        ({"hidden_layer_sizes": 8}, TypeError, r"hidden_layer_sizes must be .*got 8"),
+        ({"hidden_layer_sizes": "8"}, TypeError, r"hidden_layer_sizes must be a sequence .*'8'"),
+        ({"hidden_layer_sizes": b"8"}, TypeError, r"hidden_layer_sizes must be a sequence .*b'8'"),
+        ({"hidden_layer_sizes": ()}, ValueError, r"hidden_layer_sizes must .*got \(\)"),
+        ({"hidden_layer_sizes": (0,)}, ValueError, r"hidden_layer_sizes must .*got .*0"),
+        ({"hidden_layer_sizes": (4.5,)}, TypeError, r"hidden_layer_sizes must .*got 4.5"),
+        ({"activation": "softmax"}, ValueError, "activation must be one of .*got 'softmax'"),
+        ({"output_activation": None}, ValueError, "output_activation must be one of .*got None"),
+        ({"regularization": "none"}, ValueError, "regularization must be .*'auto'.*got 'none'"),
+        ({"regularization": None}, TypeError, "regularization must be .*got None"),
+        ({"regularization": [1, 2]}, TypeError, r"regularization must be .*got \[1, 2\]"),
+        ({"regularization": True}, TypeError, "regularization must be .*got True"),
+        ({"regularization": -1}, ValueError, "regularization.* must be .*got -1"),
+        ({"regularization": {"decoder.weight": np.nan}}, ValueError, "decoder.weight.*got nan"),
+        ({"regularization": {"decoder.weight": "a"}}, TypeError, "decoder.weight.*got 'a'"),
+        ({"regularization": {"weight": 1.0}}, ValueError, r"'weight'.*\['encoder.weight', 'dec"),
+        ({"tied": "yes"}, TypeError, "tied must be True or False, got 'yes'"),
+        ({"tied": True, "hidden_layer_sizes": (4, 5)}, ValueError, "tied weights need equal"),
+        ({"dropout": 1.0}, ValueError, r"dropout must be .* in \[0, 1\), got 1.0"),
+        ({"corruption": -0.1}, ValueError, r"corruption must be .* in \[0, 1\), got -0.1"),
+        ({"corruption": 1.0}, ValueError, r"corruption must be .* in \[0, 1\), got 1.0"),
+        ({"corruption": "some"}, TypeError, "corruption must be a number, got 'some'"),
+        ({"baseline": "biases"}, ValueError, "baseline must be one of .*None, got 'biases'"),
+        ({"cold": "mean"}, ValueError, "cold must be one of 'baseline', 'raise', got 'mean'"),
+        ({"cold": None}, TypeError, "cold must be 'baseline', 'raise' or a number, got None"),
+        ({"cold": np.inf}, ValueError, "cold must be a finite number .*got inf"),
+        ({"rating_scale": 5}, TypeError, r"scale must be a pair .*got 5"),
+        ({"rating_scale": (5, 1)}, ValueError, r"low < high, got \(5, 1\)"),
+        ({"rating_scale": (2, 4)}, ValueError, r"is [15], outside the stated scale \[2, 4\]"),
+        ({"solver": "sag"}, ValueError, "solver must be one of .*got 'sag'"),
+        ({"learning_rate": "adaptive"}, ValueError, "learning_rate must be .*got 'adaptive'"),
+        ({"learning_rate_init": 0}, ValueError, r"learning_rate_init must .*\(0, inf\], got 0.0"),
+        ({"warm_up": 1.0}, ValueError, r"warm_up must be .* in \[0, 1\), got 1.0"),
+        ({"momentum": 1.0}, ValueError, r"momentum must be .* in \[0, 1\), got 1.0"),
+        ({"nesterovs_momentum": None}, TypeError, "nesterovs_momentum must be True or False"),
+        ({"batch_size": 0}, ValueError, "batch_size must be at least 1, got 0"),
+        ({"batch_size": 2.0}, TypeError, "batch_size must be an integer, got 2.0"),
+        ({"max_iter": 0}, ValueError, "max_iter must be at least 1, got 0"),
+        ({"tol": -1e-3}, ValueError, "tol must be .*got -0.001"),
+        ({"early_stopping": "no"}, TypeError, "early_stopping must be True or False, got 'no'"),
+        ({"validation_fraction": 0.0}, ValueError, r"validation_fraction must .*\(0, 1\), got 0"),
+        ({"validation_fraction": 1}, ValueError, r"validation_fraction must .*\(0, 1\), got 1"),
+        ({"n_iter_no_change": 0}, ValueError, "n_iter_no_change must be at least 1, got 0"),
+        ({"warm_start": 1}, TypeError, "warm_start must be True or False, got 1"),
+        ({"n_jobs": -1}, ValueError, "n_jobs must be at least 1, got -1"),
+        ({"dtype": "float16"}, ValueError, "dtype must be one of 'float32', 'float64'"),
+        ({"callbacks": None}, TypeError, "callbacks must be .*got None"),
+        ({"callbacks": print}, TypeError, r"callbacks must be .*pass \[callback\]"),
+        ({"callbacks": [3]}, TypeError, r"callbacks must be .*got \[3\]"),
+        ({"verbose": "no"}, TypeError, "verbose must be True or False, got 'no'"),
+        ({"random_state": "a"}, TypeError, "random_state must be .*got str"),
+        ({"random_state": -1}, ValueError, "random_state must be .*got -1"),
+    ],
+)
+def test_a_bad_parameter_is_an_error_that_teaches(changes, error, message, R):
+    model = AutoRec(**{**SMALL, **changes})  # the constructor takes everything, for clone
+    with pytest.raises(error, match=message):
+        model.fit(R)
+    with pytest.raises(NotFittedError):
+        model.predict([0], [0])
+
+
+def test_parameters_of_every_kind_can_be_cloned():
+    given = {
+        "hidden_layer_sizes": [3, 2],
+        "regularization": {"encoder.weight": 2.0},
+        "rating_scale": [1, 5],
+        "callbacks": [print],
+        "random_state": np.random.default_rng(3),
+        "cold": np.float32(3.5),
+    }
+    copied = clone(AutoRec(**given))
+    assert copied.hidden_layer_sizes == [3, 2]
+    assert copied.regularization == {"encoder.weight": 2.0}
+    assert copied.callbacks == [print]
+    assert copied.random_state is not given["random_state"]
+
+
+@pytest.mark.parametrize("output", [name for name in ACTIVATIONS if name != "identity"])
+def test_residuals_need_an_output_that_takes_every_value(output, R):
+    for baseline in ("bias", "mean"):
+        with pytest.raises(ValueError, match=f"baseline='{baseline}'.*'{output}'.*baseline=None"):
+            AutoRec(**SMALL, output_activation=output, baseline=baseline).fit(R)
+    model = AutoRec(**SMALL, output_activation=output).fit(R)
+    assert model.baseline_ is None
+    assert isinstance(AutoRec(**SMALL).fit(R).baseline_, BiasBaseline)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_parameters_left_at_none_have_a_value_for_each_solver(solver, R, runs):
+    stopped = {**SMALL, "max_iter": None, "callbacks": [lambda state: True]}
+    AutoRec(**stopped, solver=solver, regularization=1.0).fit(R)
+    trainer = runs[0][0]
+    limits = {"adam": 20, "sgd": 60, "rprop": 200, "lbfgs": 150, "scipy-lbfgs": 150}
+    assert trainer.max_iter == limits[solver]
+    assert trainer.corruption == (0.5 if solver in ("adam", "sgd") else 0.0)
+    rates = {"adam": 3e-3, "rprop": 1e-3, "sgd": 0.1 / (len(R) / 40 * 6)}
+    if solver in rates:
+        assert trainer.learning_rate_init == pytest.approx(rates[solver], rel=1e-12)
+
+
+@pytest.mark.parametrize(("orientation", "warm_up"), [("item", 0.3), ("user", 0.1)])
+def test_the_default_warm_up_depends_on_the_orientation(R, runs, orientation, warm_up):
+    settings = {**SMALL, "orientation": orientation}
+    AutoRec(**settings).fit(R)
+    assert runs[0][0].warm_up == warm_up
+    AutoRec(**settings, warm_up=0.6).fit(R)
+    assert runs[1][0].warm_up == 0.6
+
+
+def test_the_default_rate_of_sgd_falls_with_the_ratings_in_a_batch(R, runs):
+    few = {**SMALL, "max_iter": 1, "batch_size": 10}
+    AutoRec(**few, solver="sgd", regularization=1.0).fit(R)
+    assert runs[0][0].learning_rate_init == pytest.approx(0.1 / (len(R) / 40 * 10 / 30 * 6))
+    assert runs[0][0].momentum == 0.9
+    AutoRec(**few, solver="sgd", regularization={"encoder.weight": 5e3}).fit(R)
+    assert runs[1][0].learning_rate_init == 1 / 5e3  # a longer step would overshoot the penalty
+
+
+@ORIENTATIONS
+def test_the_automatic_penalty_is_that_of_the_training_ratings(orientation, R, runs):
+    model = AutoRec(
+        **{**SMALL, "hidden_layer_sizes": (4, 3)}, orientation=orientation, early_stopping=True
+    ).fit(R)
+    _, objective, _, inputs, _ = runs[0]
+    assert inputs.nnz < len(R)
+    expected = automatic_penalties(model.network_, inputs, 0.5)
+    assert model.regularization_ == objective.penalties == expected
+    assert list(expected) == ["encoder.weight", "hidden1.weight", "decoder.weight"]
+
+
+@pytest.mark.parametrize("n_ratings", [1500, 3000])
+def test_the_automatic_penalty_grows_with_the_count_that_a_rating_sees(n_ratings):
+    """lambda = factor * (n_user n_item)^(1/4), n the mean count of the row of a rating."""
+    R = make_ratings(120, 90, n_ratings, random_state=0)
+    users, items, _ = R.positions()
+    per_user, per_item = np.bincount(users), np.bincount(items)
+    unit = (per_user[users].mean() * per_item[items].mean()) ** 0.25
+    assert (unit < 6) == (n_ratings == 1500)
+    if unit < 6:  # factors would drown in the noise
+        unit *= 64
+    for orientation in ("item", "user"):
+        model = AutoRec(**{**SMALL, "hidden_layer_sizes": (4, 3)}, orientation=orientation).fit(R)
+        assert model.regularization_ == {
+            "encoder.weight": pytest.approx(ENCODER_FACTOR * 0.5**2 * unit),
+            "hidden1.weight": pytest.approx(DECODER_FACTOR * unit),
+            "decoder.weight": pytest.approx(DECODER_FACTOR * unit),
+        }
+
+
+@pytest.mark.filterwarnings("ignore::autorec_np.training.trainer.ConvergenceWarning")
+@pytest.mark.parametrize(
+    ("given", "corruption"),
+    [({}, 0.5), ({"solver": "lbfgs"}, 0.0), ({"corruption": 0.2}, 0.2), ({"corruption": 0.0}, 0.0)],
+)
+def test_the_automatic_penalty_is_on_the_weight_that_acts_on_uncorrupted_inputs(
+    given, corruption, R
+):
+    """Inputs that are kept are divided by 1 - p, so V / (1 - p) is what the penalty is about."""
+    penalties = AutoRec(**SMALL, **given).fit(R).regularization_
+    ratio = penalties["encoder.weight"] / penalties["decoder.weight"]
+    assert ratio == pytest.approx(ENCODER_FACTOR / DECODER_FACTOR * (1 - corruption) ** 2)
+
+
+@ORIENTATIONS
+def test_on_five_thousand_ratings_the_defaults_are_as_good_as_the_biases(orientation):
+    train, test = train_test_split(make_ratings(1000, 800, 5000, random_state=0), 0.1, 0)
+    error, of_the_biases = (
+        -model.fit(train).score(*test.triples())
+        for model in (AutoRec(orientation, random_state=0), BiasBaseline())
+    )
+    assert error < 1.01 * of_the_biases
+
+
+def test_the_automatic_penalty_of_tied_weights_has_both_parts(R, runs):
+    AutoRec(**SMALL).fit(R)
+    AutoRec(**SMALL, tied=True).fit(R)
+    apart, tied = runs[0][1].penalties, runs[1][1].penalties
+    assert tied == {"encoder.weight": pytest.approx(sum(apart.values()))}
+
+
+def test_penalties_are_given_for_all_or_by_name(R, runs):
+    assert AutoRec(**SMALL, regularization=7).fit(R).regularization_ == {
+        "encoder.weight": 7.0,
+        "decoder.weight": 7.0,
+    }
+    AutoRec(**SMALL, regularization={"decoder.weight": 3}).fit(R)
+    assert runs[1][1].penalties == {"decoder.weight": 3.0}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_training_dtype_is_that_of_weights_and_codes(dtype, R, runs):
+    model = AutoRec(**SMALL, dtype=dtype).fit(R)
+    assert model.theta_.dtype == model.codes_.dtype == dtype
+    assert runs[0][3].dtype == runs[0][4].dtype == dtype
+    assert model.predict([0], [0]).dtype == np.float64
+
+
+def test_predictions_are_clipped_to_the_scale_given(R):
+    model = AutoRec(**SMALL, rating_scale=(1, 5.5)).fit(R)
+    assert model.rating_scale_ == (1.0, 5.5)
+    users, items, _ = R.triples()
+    unstated = AutoRec(**SMALL).fit((users, items, np.minimum(R.triples()[2], 4)))
+    assert unstated.rating_scale_ == (1.0, 4.0)
+
+
+def test_a_bounded_output_needs_a_scale_with_two_ends(R):
+    users, items, _ = R.triples()
+    same = (users, items, np.full(len(R), 3.0))
+    with pytest.raises(ValueError, match=r"every rating is 3.*pass rating_scale=\(low, high\)"):
+        AutoRec(**SMALL, output_activation="sigmoid").fit(same)
+    model = AutoRec(**SMALL, output_activation="sigmoid", rating_scale=(1, 5)).fit(same)
+    assert model.predict([0], [0]) == pytest.approx(3.0, abs=0.5)
+
+
+# Targets, inputs, objective
+
+
+@ORIENTATIONS
+@BASELINES
+def test_the_baseline_is_subtracted_from_the_targets_and_never_from_the_inputs(
+    orientation, baseline, R, runs
+):
+    model = AutoRec(**SMALL, orientation=orientation, baseline=baseline, dtype="float64").fit(R)
+    _, _, _, inputs, targets = runs[0]
+    raw = oriented(model, R)
+    for part in (inputs, targets):
+        np.testing.assert_array_equal(part.indptr, raw.indptr)
+        np.testing.assert_array_equal(part.indices, raw.indices)
+    np.testing.assert_array_equal(inputs.data, raw.data)
+    subtracted = baseline_matrix(model, R, baseline)
+    np.testing.assert_allclose(targets.data, raw.data - subtracted.data, rtol=1e-12, atol=1e-12)
+
+
+@ORIENTATIONS
+@BASELINES
+def test_predictions_are_the_reconstruction_plus_the_baseline(orientation, baseline, R):
+    model = AutoRec(**SMALL, orientation=orientation, baseline=baseline, dtype="float64").fit(R)
+    raw = oriented(model, R)
+    views = model.network_.layout.views(model.theta_)
+    hidden = 1 / (1 + np.exp(-(raw.toarray() @ views["encoder.weight"] + views["encoder.bias"])))
+    table = hidden @ views["decoder.weight"].T + views["decoder.bias"]
+    table = table.T if orientation == "item" else table
+    fitted = {"bias": BiasBaseline(), "mean": GlobalMean(), None: None}[baseline]
+    users, items = np.divmod(np.arange(40 * 30), 30)
+    expected = table[users, items]
+    if fitted is not None:
+        expected = expected + fitted.fit(R)._score_pairs(users, items)
+    warm = ~model.cold_pairs(users, items)
+    np.testing.assert_allclose(
+        model.predict(users, items)[warm], np.clip(expected, 1, 5)[warm], rtol=1e-12
+    )
+
+
+@ORIENTATIONS
+@pytest.mark.parametrize(
+    ("output", "scale"), [("sigmoid", (1, 5)), ("tanh", (0.5, 5.5)), ("identity", (0, 100))]
+)
+def test_a_bounded_output_has_the_objective_times_the_squared_map_factor(
+    orientation, output, scale, R, runs
+):
+    model = AutoRec(
+        **SMALL,
+        orientation=orientation,
+        output_activation=output,
+        baseline=None,
+        rating_scale=scale,
+        regularization=3.0,
+        dtype="float64",
+    ).fit(R)
+    width = {"sigmoid": 1.0, "tanh": 2.0, "identity": 100.0}[output]
+    factor = width / (scale[1] - scale[0])
+    _, objective, theta, inputs, targets = runs[0]
+    assert objective.penalties == {
+        "encoder.weight": pytest.approx(3.0 * factor**2, rel=1e-12),
+        "decoder.weight": pytest.approx(3.0 * factor**2, rel=1e-12),
+    }
+    # the objective (2) in rating units: no map, the penalty as given
+    lower = {"sigmoid": 0.0, "tanh": -1.0, "identity": 0.0}[output]
+    outputs = model.network_.forward(theta, inputs, inputs).outputs
+    in_ratings = (outputs - lower) / factor + (scale[0] if output != "identity" else 0.0)
+    weights = [view for name, view in model.network_.layout.views(theta).items() if "wei" in name]
+    expected = np.sum((inputs.data - in_ratings) ** 2)
+    expected += 3.0 / 2 * sum(np.sum(weight**2) for weight in weights)
+    assert objective.value(theta, inputs, targets) == pytest.approx(factor**2 * expected, rel=1e-12)
+    assert targets.data.min() >= lower
+    assert targets.data.max() <= lower + width
+
+
+@ORIENTATIONS
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+@pytest.mark.parametrize("batch_size", [1, 7, 256])
+def test_the_batches_of_an_epoch_add_up_to_the_objective(orientation, solver, batch_size, R, runs):
+    model = AutoRec(
+        **{**SMALL, "max_iter": 2},
+        orientation=orientation,
+        solver=solver,
+        batch_size=batch_size,
+        regularization=1000.0,  # so that a penalty counted per batch would show
+        corruption=0.0,
+        learning_rate_init=1e-30,  # theta stays where it is
+        dtype="float64",
+    ).fit(R)
+    _, objective, theta, inputs, targets = runs[0]
+    np.testing.assert_allclose(model.theta_, theta, rtol=0, atol=1e-27)
+    value = objective.value(theta, inputs, targets)
+    assert model.loss_curve_ == pytest.approx([value, value], rel=1e-12)
+
+
+@ORIENTATIONS
+@pytest.mark.parametrize("solver", ["lbfgs", "scipy-lbfgs"])
+def test_a_full_batch_solver_ends_where_the_gradient_of_the_whole_objective_is_zero(
+    orientation, solver, R, runs
+):
+    model = AutoRec(
+        **{**SMALL, "max_iter": 1000},
+        orientation=orientation,
+        solver=solver,
+        regularization=40.0,
+        dtype="float64",
+        tol=1e-11,
+    ).fit(R)
+    _, objective, theta, inputs, targets = runs[0]
+    _, start = objective.value_and_gradient(theta, inputs, targets)
+    _, end = objective.value_and_gradient(model.theta_, inputs, targets)
+    assert np.linalg.norm(end) < 1e-4 * np.linalg.norm(start)
+
+
+# A user who was not in training
+
+
+def of_user(R, user):
+    ids, rated, ratings = R.triples()
+    return rated[ids == user], ratings[ids == user]
+
+
+@BASELINES
+@pytest.mark.parametrize("output", ["identity", "sigmoid"])
+def test_a_new_user_with_the_ratings_of_a_trained_row_gets_its_predictions(baseline, output, R):
+    if output == "sigmoid" and baseline is not None:
+        baseline = "auto"
+    model = AutoRec(
+        **SMALL, orientation="user", baseline=baseline, output_activation=output, dtype="float64"
+    ).fit(R)
+    for user in (0, 17, 39):
+        np.testing.assert_allclose(
+            model.predict_new(of_user(R, user)),
+            model.predict(np.full(30, user), R.item_ids),
+            rtol=1e-10,
+        )
+
+
+def column_problem(model, R, items, ratings, baseline):
+    """Codes, targets and penalty of a new user's ridge problem, from public attributes."""
+    fitted = BiasBaseline().fit(R).biases_
+    new_bias = (ratings - fitted.mean - fitted.item[items]).sum() / (len(items) + 5.0)
+    base = {
+        "bias": fitted.mean + fitted.item + new_bias,
+        "mean": np.full(30, fitted.mean),
+        None: np.zeros(30),
+    }[baseline]
+    codes = model.codes_.astype(np.float64)
+    return codes, ratings - base[items], base
+
+
+def solve_primal(codes, targets, penalty):
+    """Minimize sum (t - [h 1] x)^2 + penalty/2 ||w||^2 by its (k + 1) x (k + 1) system."""
+    design = np.column_stack([codes, np.ones(len(codes))])
+    ridge = np.diag(np.append(np.full(codes.shape[1], penalty / 2), 0.0))
+    return np.linalg.solve(design.T @ design + ridge, design.T @ targets)
+
+
+@BASELINES
+@pytest.mark.parametrize(
+    ("tied", "regularization", "penalty"),
+    [
+        (False, 4.0, 4.0),
+        (False, {"encoder.weight": 1.0, "decoder.weight": 9.0}, 9.0),
+        (False, {"encoder.weight": 1.0}, 0.0),
+        (True, 4.0, 8.0),  # tied weights carry both penalties of (2)
+        (True, {"encoder.weight": 1.0, "decoder.weight": 9.0}, 10.0),
+    ],
+)
+def test_a_new_column_is_the_ridge_solution_with_the_codes_frozen(
+    baseline, tied, regularization, penalty, R
+):
+    model = AutoRec(
+        **SMALL, baseline=baseline, tied=tied, regularization=regularization, dtype="float64"
+    ).fit(R)
+    items = np.array([4, 0, 11, 29, 7, 8, 9, 12])
+    ratings = np.array([5.0, 1.0, 2.0, 4.0, 3.0, 2.0, 5.0, 1.0])
+    codes, targets, base = column_problem(model, R, items, ratings, baseline)
+    solution = solve_primal(codes[items], targets, penalty)
+    expected = np.clip(codes @ solution[:-1] + solution[-1] + base, 1, 5)
+    warm = model.item_counts_ > 0
+    np.testing.assert_allclose(model.predict_new((items, ratings))[warm], expected[warm], rtol=1e-6)
+
+
+@pytest.mark.parametrize("output", ["identity", "sigmoid", "tanh", "softplus"])
+def test_a_new_column_minimizes_its_part_of_the_objective(output):
+    rng = np.random.default_rng(0)
+    codes = rng.random((9, 5))
+    targets = rng.uniform(0.1, 0.9, 9)
+    weight, bias = fit_column(codes, targets, 0.3, output)
+
+    def objective(weight, bias):
+        outputs = ACTIVATIONS[output].forward(codes @ weight + bias)
+        return np.sum((targets - outputs) ** 2) + 0.3 / 2 * np.sum(weight**2)
+
+    least = objective(weight, bias)
+    for size in (1e-3, 1e-1):
+        for step in rng.normal(0, size, (200, 6)):
+            assert objective(weight + step[:-1], bias + step[-1]) > least
+    # and the first derivatives vanish
+    for direction in np.eye(6):
+        ahead = objective(weight + 1e-5 * direction[:-1], bias + 1e-5 * direction[-1])
+        behind = objective(weight - 1e-5 * direction[:-1], bias - 1e-5 * direction[-1])
+        assert abs(ahead - behind) / 2e-5 < 1e-5
+
+
+def test_a_new_column_has_fewer_or_more_ratings_than_codes_and_no_penalty():
+    rng = np.random.default_rng(1)
+    codes, targets = rng.random((4, 9)), rng.random(4)
+    weight, bias = fit_column(codes, targets, 0.0)
+    np.testing.assert_allclose(codes @ weight + bias, targets, atol=1e-9)
+    weight, bias = fit_column(codes[:1], targets[:1], 0.0)
+    assert weight.tolist() == [0.0] * 9
+    assert bias == pytest.approx(targets[0])
+    codes, targets = rng.random((50, 3)), rng.random(50)
+    np.testing.assert_allclose(
+        np.append(*fit_column(codes, targets, 2.0)), solve_primal(codes, targets, 2.0), rtol=1e-8
+    )
+
+
+@pytest.mark.parametrize("output", ["identity", "sigmoid"])
+def test_at_the_minimum_a_trained_column_is_its_own_solution(output, R):
+    """There the decoder weights and the bias of every user minimize (2) given the codes."""
+    model = AutoRec(
+        **{**SMALL, "max_iter": 1000},
+        output_activation=output,
+        solver="lbfgs",
+        regularization=40.0,
+        dtype="float64",
+        tol=1e-9,
+    ).fit(R)
+    for user in (0, 17, 39):
+        np.testing.assert_allclose(
+            model.predict_new(of_user(R, user)),
+            model.predict(np.full(30, user), R.item_ids),
+            atol=2e-4,
+        )
+
+
+@ORIENTATIONS
+def test_a_new_user_changes_nothing(orientation, R):
+    model = AutoRec(**SMALL, orientation=orientation).fit(R)
+    before = copy.deepcopy(vars(model))
+    items, ratings = np.array([7, 0, 11]), np.array([5.0, 1.0, 2.0])
+    model.predict_new((items, ratings))
+    model.recommend_new((items, ratings))
+    assert items.tolist() == [7, 0, 11]
+    assert ratings.tolist() == [5.0, 1.0, 2.0]
+    np.testing.assert_array_equal(model.theta_, before["theta_"])
+    np.testing.assert_array_equal(model.codes_, before["codes_"])
+    assert vars(model).keys() == before.keys()
+
+
+@ORIENTATIONS
+@pytest.mark.parametrize(
+    ("told", "error", "message"),
+    [
+        ({}, ValueError, "no ratings"),
+        (([], []), ValueError, "no ratings"),
+        ({1000: 4.0}, ValueError, "1 of 1 item ids are not in the training .* example 1000"),
+        ({"1": 4.0}, TypeError, "item ids of these ratings are integers"),
+        (([1, 2, 1], [4.0, 3.0, 2.0]), ValueError, "index 0 and index 2"),
+        ({1: 5.5}, ValueError, r"5.5, outside the stated scale \[1, 5\]"),
+        ({1: np.nan}, ValueError, "nan, which is not finite"),
+        (([1, 2], [4.0]), ValueError, "same length"),
+        ([1, 2, 3], TypeError, "must be a mapping .*or a pair .*got list"),
+        ((1, 4.0), TypeError, r"item ids must be a sequence of ids, got 1"),
+    ],
+)
+def test_the_ratings_of_a_new_user_are_checked(orientation, told, error, message, R):
+    model = AutoRec(**{**SMALL, "max_iter": 1}, orientation=orientation).fit(R)
+    for method in (model.predict_new, model.recommend_new):
+        with pytest.raises(error, match=message):
+            method(told)
+
+
+def test_the_items_asked_for_a_new_user_are_checked(R):
+    model = AutoRec(**{**SMALL, "max_iter": 1}).fit(R)
+    with pytest.raises(ValueError, match=r"1 of 2 item ids .*example 99; leave them out"):
+        model.predict_new({1: 4.0}, [1, 99])
+    with pytest.raises(ValueError, match="n must be at least 1, got 0"):
+        model.recommend_new({1: 4.0}, n=0)
+    by_index = AutoRec(**{**SMALL, "max_iter": 1}).fit(R.matrix)
+    with pytest.raises(IndexError, match="item index 30 is out of range"):
+        by_index.predict_new({1: 4.0}, [30])
+    with pytest.raises(IndexError, match="item index -1 is out of range"):
+        by_index.recommend_new({-1: 4.0})
+
+
+@ORIENTATIONS
+def test_a_new_user_may_come_to_ratings_that_are_all_equal(orientation, R):
+    users, items, _ = R.triples()
+    model = AutoRec(**SMALL, orientation=orientation).fit((users, items, np.full(len(R), 3.0)))
+    np.testing.assert_allclose(model.predict_new({1: 3.0}), 3.0)
+
+
+# Validation and early stopping
+
+
+@ORIENTATIONS
+def test_early_stopping_holds_out_training_ratings_and_restores_the_best(
+    orientation, R, runs, monkeypatch
+):
+    splits = []
+
+    def spy(*args):
+        splits.append(train_test_split(*args))
+        return splits[-1]
+
+    monkeypatch.setattr(autorec, "train_test_split", spy)
+    model = AutoRec(
+        **{**SMALL, "max_iter": 200},
+        orientation=orientation,
+        regularization=0.1,
+        learning_rate="constant",
+        learning_rate_init=0.1,  # soon overfits
+        early_stopping=True,
+        validation_fraction=0.2,
+        n_iter_no_change=5,
+    ).fit(R)
+    ((training, held_out),) = splits
+    assert len(held_out) == np.ceil(0.2 * len(R))
+    best = int(np.argmin(model.validation_curve_))
+    assert best < model.n_iter_ - 1 < 199
+    assert len(model.validation_curve_) == len(model.loss_curve_) == model.n_iter_
+
+    # the network, the baseline and the automatic penalty know the training part only
+    _, _, _, inputs, targets = runs[0]
+    np.testing.assert_array_equal(inputs.toarray(), oriented(model, training).toarray())
+    residuals = oriented(model, training) - baseline_matrix(model, training, "bias")
+    np.testing.assert_allclose(targets.toarray(), residuals.toarray(), atol=1e-5)
+    assert model.user_counts_.tolist() == np.diff(training.matrix.indptr).tolist()
+
+    # the best weights score what the curve says, when they read the training part only
+    as_then = copy.copy(model)
+    as_then.codes_ = model.network_.encode(
+        model.theta_, oriented(model, training, dtype=np.float32)
+    )
+    achieved = -as_then.score(*held_out.triples())
+    assert achieved == pytest.approx(model.validation_curve_[best], rel=1e-6)
+    # afterwards every rating is read, and none that was held out is recommended
+    np.testing.assert_array_equal(
+        model.codes_, model.network_.encode(model.theta_, oriented(model, R, dtype=np.float32))
+    )
+    assert model.ratings_ is R
+
+
+def test_early_stopping_uses_the_validation_ratings_where_they_are_given(R, monkeypatch):
+    def fail(*args):
+        raise AssertionError("nothing is to be held out")
+
+    monkeypatch.setattr(autorec, "train_test_split", fail)
+    train, validation = train_test_split(R, 0.2, 0)
+    model = AutoRec(**SMALL, early_stopping=True).fit(train, validation=validation)
+    assert model.user_counts_.sum() == len(train)
+    assert min(model.validation_curve_) == pytest.approx(-model.score(*validation.triples()), 1e-6)
+
+
+@pytest.mark.parametrize("cold", ["raise", "baseline", 3.0])
+def test_cold_validation_pairs_count_and_never_raise(cold, R):
+    train, validation = train_test_split(R, 0.2, 0)
+    pairs = [*zip(*validation.triples(), strict=True), (1000, 0, 5.0), (0, 1000, 1.0), (3, 0, 4.0)]
+    extended = Ratings.from_triples(*map(list, zip(*pairs, strict=True)))
+    model = AutoRec(**SMALL, cold=cold).fit(train, validation=extended)
+    scored = model if cold != "raise" else copy.copy(model).set_params(cold="baseline")
+    expected = -scored.score(*extended.triples())
+    assert model.validation_curve_[-1] == pytest.approx(expected, rel=1e-6)
+    sparse_ratings = Ratings.from_triples([0, 0, 1, 2], [0, 1, 2, 3], [1, 2, 3, 4])
+    AutoRec(**SMALL, cold=cold, early_stopping=True, validation_fraction=0.5).fit(sparse_ratings)
+
+
+def test_wrong_validation_ratings_are_an_error(R):
+    with pytest.raises(TypeError, match="user ids of these ratings are integers"):
+        AutoRec(**SMALL).fit(R, validation=(["a"], [1], [3.0]))
+    with pytest.raises(ValueError, match="no ratings"):
+        AutoRec(**SMALL).fit(R, validation=R.select([]))
+    with pytest.raises(IndexError, match="item index 30 is out of range"):
+        AutoRec(**SMALL).fit(R.matrix, validation=([0], [30], [3.0]))
+
+
+def test_a_given_generator_is_advanced_and_an_int_is_not(R):
+    generator = np.random.default_rng(0)
+    first = AutoRec(**{**SMALL, "random_state": generator}).fit(R)
+    second = AutoRec(**{**SMALL, "random_state": generator}).fit(R)
+    assert not np.array_equal(first.theta_, second.theta_)
+    model = AutoRec(**SMALL).fit(R)
+    theta = model.theta_.copy()
+    np.testing.assert_array_equal(model.fit(R).theta_, theta)
+
+
+# Warm start
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"hidden_layer_sizes": (5,)},
+        {"hidden_layer_sizes": (6, 6)},
+        {"tied": True},
+        {"orientation": "user"},
+    ],
+)
+def test_warm_start_needs_the_same_network(changes, R):
+    model = AutoRec(**SMALL, warm_start=True).fit(R)
+    with pytest.raises(ValueError, match=r"warm_start=True needs .*use warm_start=False"):
+        model.set_params(**changes).fit(R)
+
+
+def test_a_warm_start_does_not_take_a_square_matrix_for_its_transpose():
+    square = make_ratings(20, 20, 200, random_state=0)
+    model = AutoRec(**SMALL, warm_start=True).fit(square)
+    with pytest.raises(ValueError, match="warm_start=True needs the orientation"):
+        model.set_params(orientation="user").fit(square)
+
+
+@ORIENTATIONS
+def test_a_parameter_set_after_fit_waits_for_the_next_fit(orientation, tmp_path):
+    square = make_ratings(20, 20, 200, random_state=0)
+    other = {"item": "user", "user": "item"}[orientation]
+    model = AutoRec(**SMALL, orientation=orientation).fit(square)
+    users, items = np.divmod(np.arange(400), 20)
+    told = {1: 5.0, 7: 2.0}
+    before = model.predict(users, items), model.recommend([0, 1])[1], model.predict_new(told)
+    model.set_params(orientation=other)
+    save_model(model, tmp_path / "model.npz")
+    for same in (model, load_model(tmp_path / "model.npz")):
+        assert same.orientation_ == orientation
+        after = same.predict(users, items), same.recommend([0, 1])[1], same.predict_new(told)
+        for one, two in zip(before, after, strict=True):
+            np.testing.assert_array_equal(one, two)
+    assert model.fit(square).orientation_ == other
+
+
+def test_warm_start_needs_the_same_ids(R):
+    users, items, ratings = R.triples()
+    model = AutoRec(**SMALL, warm_start=True).fit((users, items, ratings))
+    with pytest.raises(ValueError, match="warm_start=True needs the orientation, users"):
+        model.fit((users + 1, items, ratings))
+    model.fit((users, items * 2, ratings))  # items are rows here, which have no weights
+    model.set_params(dtype="float64").fit((users, items, np.minimum(ratings, 4)))
+    assert model.theta_.dtype == np.float64
+
+
+# Divergence
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_an_absurd_learning_rate_is_an_error(solver, R):
+    model = AutoRec(
+        **{**SMALL, "max_iter": 30},
+        solver=solver,
+        activation="identity",
+        learning_rate="constant",
+        learning_rate_init=1e30,
+        batch_size=8,
+    )
+    with pytest.raises(DivergenceError, match=r"iteration 1; .* lower learning_rate_init"):
+        model.fit(R)
+    with pytest.raises(DivergenceError):
+        model.fit(R, validation=R)
+    with pytest.raises(NotFittedError):
+        model.predict([0], [0])
+
+
+@pytest.mark.parametrize("validation", [False, True])
+def test_weights_that_explode_in_the_last_step_are_an_error(validation, R):
+    model = AutoRec(**{**SMALL, "max_iter": 1}, solver="sgd", learning_rate_init=1e38)
+    with pytest.raises(DivergenceError, match="lower learning_rate_init"):
+        model.fit(R, validation=R if validation else None)
+
+
+# Quality
+
+
+@pytest.fixture(scope="module")
+def planted():
+    """Ratings with little noise: the best attainable RMSE is .488."""
+    ratings = make_ratings(
+        200, 300, 20_000, popularity=0.3, activity=0.3, noise=0.4, random_state=0
+    )
+    return train_test_split(ratings, 0.1, 0)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},  # who sets nothing
+        {"orientation": "user", "hidden_layer_sizes": (20,), "solver": "lbfgs"},
+        {"hidden_layer_sizes": (20,), "regularization": 50.0, "batch_size": 32},
+        {  # the paper's model
+            "hidden_layer_sizes": (20,),
+            "baseline": None,
+            "regularization": 60.0,
+            "solver": "rprop",
+            "tol": 1e-3,
+            "cold": 3.0,
+        },
+    ],
+    ids=["defaults", "U-AutoRec", "small batches", "paper"],
+)
+def test_autorec_beats_the_biases_and_they_beat_the_mean(parameters, planted):
+    train, test = planted
+    model, biases, mean = (
+        -fitted.fit(train).score(*test.triples())
+        for fitted in (AutoRec(**parameters, random_state=0), BiasBaseline(), GlobalMean())
+    )
+    assert 0.488 < model < biases - 0.015
+    assert biases < mean - 0.15
+
+
+# Log
+
+
+def test_progress_is_logged_on_request_and_never_printed(R, caplog, capsys):
+    caplog.set_level(logging.INFO, logger="autorec_np")
+    AutoRec(**SMALL).fit(R)
+    assert caplog.messages == []
+    AutoRec(**SMALL, verbose=True).fit(R, validation=R)
+    assert len(caplog.messages) == 4
+    assert caplog.messages[0].startswith("epoch 1 of 4: objective ")
+    assert "validation RMSE 0." in caplog.messages[0]
+    assert capsys.readouterr() == ("", "")

@@ -1,0 +1,278 @@
+"""The pictures hold what the models and the reports hold."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from autorec_np.data.splitting import train_test_split
+from autorec_np.data.synthetic import make_ratings
+from autorec_np.gradcheck import check_gradient, taylor_test
+from autorec_np.models.autorec import AutoRec
+from autorec_np.models.base import NotFittedError
+from autorec_np.models.biases import BiasBaseline
+from autorec_np.reports.diagnostics import (
+    calibration,
+    errors_by_activity,
+    errors_by_rating,
+    map_items,
+    predict_held_out,
+)
+
+pytest.importorskip("matplotlib", reason="needs matplotlib")
+
+from autorec_np.reports import pictures as plotting
+from autorec_np.reports.pictures import (
+    plot_activations,
+    plot_calibration,
+    plot_error_by_activity,
+    plot_error_by_rating,
+    plot_error_curves,
+    plot_item_map,
+    plot_learning_curves,
+    plot_taylor,
+    plot_weights,
+)
+
+BLOCKS = {"front": slice(0, 2), "back": slice(2, 4)}
+
+
+def quartic(x):
+    return float(np.sum(x**4)), 4 * x**3
+
+
+def faulty(x):
+    return float(np.sum(x**4)), 4 * x**3 * np.array([1.0, 1.0, 1.01, 1.0])
+
+
+POINT = np.array([1.0, -2.0, 0.5, 3.0])
+
+
+def lines(panel):
+    return {line.get_label(): line for line in panel.get_lines()}
+
+
+def test_error_curves_show_errors_budgets_and_the_chosen_step():
+    report = check_gradient(faulty, POINT, BLOCKS, full_sweep=True)
+    front, back = plot_error_curves(report).axes
+    assert (front.get_title(), back.get_title()) == ("front: pass", "back: fail")
+    for panel, name in ((front, "front"), (back, "back")):
+        block, drawn = report.blocks[name], lines(panel)
+        np.testing.assert_array_equal(drawn["error budget"].get_xdata(), block.curve["step"])
+        np.testing.assert_array_equal(drawn["error budget"].get_ydata(), block.curve["budget"])
+        error = np.array(block.curve["error"])
+        np.testing.assert_array_equal(drawn["error"].get_ydata(), error[error > 0])
+        assert set(drawn["chosen step"].get_xdata()) == {block.step}
+
+
+@pytest.mark.parametrize(
+    ("label", "slope"), [("rounding, slope -1", -1), ("truncation, slope 2", 2)]
+)
+def test_reference_slopes_are_what_they_say_and_touch_the_curve(label, slope):
+    report = check_gradient(quartic, POINT, full_sweep=True)
+    (panel,) = plot_error_curves(report).axes
+    x, y = lines(panel)[label].get_data()
+    np.testing.assert_allclose(np.diff(np.log(y)) / np.diff(np.log(x)), slope)
+    end = 0 if slope < 0 else -1
+    error = lines(panel)["error"].get_data()
+    assert (x[end], y[end]) == pytest.approx((error[0][end], error[1][end]), rel=1e-9, abs=0)
+
+
+def test_a_plateau_has_no_reference_slopes():
+    report = check_gradient(lambda x: (float(x @ x), 2.1 * x), POINT, full_sweep=True)
+    (panel,) = plot_error_curves(report).axes
+    assert "truncation, slope 2" not in lines(panel)
+
+
+def test_taylor_remainders_stand_with_their_slopes():
+    report = taylor_test(faulty, POINT, BLOCKS, hvp=lambda x, v: 12 * x**2 * v)
+    front, back = plot_taylor(report).axes
+    for panel, name in ((front, "front"), (back, "back")):
+        block = report.blocks[name]
+        assert panel.get_title() == f"{name}: {block.verdict}"
+        for order, slope in block.slopes.items():
+            drawn = lines(panel)[f"order {order}: slope {slope:.2f}, wanted {order + 1}"]
+            remainder = np.array(block.remainders[order])
+            np.testing.assert_array_equal(drawn.get_ydata(), remainder[remainder > 0])
+        (rounding,) = panel.patches
+        assert rounding.get_extents().transformed(panel.transData.inverted()).y1 == pytest.approx(
+            block.noise_floor, rel=1e-9, abs=0
+        )
+
+
+def test_an_exact_order_is_called_exact():
+    (panel,) = plot_taylor(taylor_test(lambda x: (float(x.sum()), np.ones_like(x)), POINT)).axes
+    assert any(label.startswith("order 1: exact") for label in lines(panel))
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 7])
+def test_there_is_a_panel_for_every_block(n):
+    theta = np.arange(1.0, n + 1)
+    report = taylor_test(quartic, theta, {f"b{i}": [i] for i in range(n)})
+    figure = plot_taylor(report)
+    assert [axes.get_title() for axes in figure.axes if axes.axison] == [
+        f"b{i}: pass" for i in range(n)
+    ]
+
+
+def test_reports_without_curves_are_refused():
+    random = iter(range(100))
+    report = check_gradient(lambda x: (float(next(random)), x), POINT)
+    with pytest.raises(ValueError, match="full_sweep=True"):
+        plot_error_curves(report)
+    undecided = taylor_test(lambda x: (float(next(random)), x), POINT)
+    with pytest.raises(ValueError, match="two evaluations"):
+        plot_taylor(undecided)
+
+
+# Fitted models
+
+
+@pytest.fixture(scope="module")
+def split():
+    ratings = make_ratings(n_users=60, n_items=40, n_ratings=900, activity=1.0, random_state=0)
+    train, test = train_test_split(ratings, 0.3, 0)
+    return train.select(train.triples()[1] != train.item_ids[0]), test  # one item is cold
+
+
+@pytest.fixture(scope="module")
+def model(split):
+    model = AutoRec(hidden_layer_sizes=(6,), max_iter=5, n_jobs=1, random_state=0)
+    return model.fit(split[0], validation=split[1])
+
+
+def bars(panel, index=0):
+    """Return the points and the ends of the error bars of one series of a panel."""
+    line, _, (ends,) = panel.containers[index]
+    return *line.get_data(), np.array(ends.get_segments())[:, :, 1]
+
+
+def assert_bars_are(panel, values):
+    _, means, ends = bars(panel)
+    assert list(means) == [value.mean for value in values]
+    known = ~np.isnan([value.low for value in values])
+    np.testing.assert_allclose(
+        ends[known], np.array([(value.low, value.high) for value in values])[known]
+    )
+    assert (ends[~known, 0] == ends[~known, 1]).all()  # no interval, no bar
+
+
+def test_learning_curves_are_those_of_the_model(model):
+    above, below = plot_learning_curves(model).axes
+    for panel, curve in ((above, model.loss_curve_), (below, model.validation_curve_)):
+        x, y = panel.get_lines()[0].get_data()
+        assert (list(x), list(y)) == ([1, 2, 3, 4, 5], curve)
+    best = int(np.argmin(model.validation_curve_)) + 1
+    (mark,) = below.get_lines()[1].get_xdata()
+    assert mark == best
+    assert below.get_legend().get_texts()[0].get_text().endswith(f"after {best}")
+
+
+def test_without_validation_ratings_there_is_one_curve(split):
+    fitted = AutoRec(hidden_layer_sizes=(3,), max_iter=1, n_jobs=1, random_state=0).fit(split[0])
+    (panel,) = plot_learning_curves(fitted).axes
+    assert panel.get_ylabel() == "objective J"
+
+
+@pytest.mark.parametrize("kind", ["autorec", "biases"])
+def test_errors_by_rating_and_activity_are_those_of_the_groups(model, split, kind):
+    one = model if kind == "autorec" else BiasBaseline().fit(split[0])
+    pairs = predict_held_out(one, split[1])
+    groups = errors_by_rating(pairs)
+    (panel,) = plot_error_by_rating(one, split[1]).axes
+    assert [label.get_text() for label in panel.get_xticklabels()] == [g.label for g in groups]
+    assert_bars_are(panel, [group.pairs.rmse for group in groups])
+    bias = lines(panel)["mean error"].get_ydata()
+    assert list(bias) == [g.predicted - g.pairs.truth.mean() for g in groups]
+    panels = plot_error_by_activity(one, split[1]).axes
+    for panel, axis in zip(panels, ("user", "item"), strict=True):
+        groups = errors_by_activity(pairs, axis)
+        assert panel.get_xlabel() == f"training ratings of the {axis}"
+        assert [label.get_text() for label in panel.get_xticklabels()] == [g.label for g in groups]
+        assert_bars_are(panel, [group.pairs.rmse for group in groups])
+
+
+def test_calibration_sets_truth_against_prediction(model, split):
+    groups = calibration(predict_held_out(model, split[1]))
+    (panel,) = plot_calibration(model, split[1]).axes
+    assert list(bars(panel)[0]) == [group.predicted for group in groups]
+    assert_bars_are(panel, [group.pairs.mean_rating for group in groups])
+    diagonal = lines(panel)["right on average"]
+    np.testing.assert_array_equal(diagonal.get_xdata(), diagonal.get_ydata())
+
+
+def test_trained_pairs_are_not_drawn_as_held_out(model, split):
+    for plot in (plot_error_by_rating, plot_error_by_activity, plot_calibration):
+        with pytest.raises(ValueError, match="also training pairs"):
+            plot(model, split[0])
+
+
+def test_histograms_hold_every_weight_and_every_code(model):
+    panels = plot_weights(model).axes
+    shapes = model.network_.layout.shapes
+    assert len(panels) == len(shapes)
+    for panel, (name, shape) in zip(panels, shapes.items(), strict=True):
+        assert panel.get_title().startswith(name)
+        assert panel.patches[0].get_data().values.sum() == np.prod(shape)
+    codes, spread = (panel.patches[0].get_data() for panel in plot_activations(model).axes)
+    rated = model.codes_[model.item_counts_ > 0]
+    assert codes.values.sum() == rated.size < model.codes_.size
+    assert (codes.edges[0], codes.edges[-1]) == (rated.min(), rated.max())
+    assert spread.values.sum() == 6
+    assert spread.edges[-1] == pytest.approx(rated.std(axis=0).max(), rel=1e-6)
+
+
+def test_the_item_map_shows_every_item_once_and_titles_as_they_are(model):
+    found = map_items(model, 20)
+    first = model.ratings_.item_ids[found.positions[0]]
+    (panel,) = plot_item_map(model, {first: "$x_1$ & <b>\n2"}, n_items=20).axes
+    drawn = np.concatenate([series.get_offsets() for series in panel.collections])
+    assert sorted(map(tuple, drawn)) == sorted(map(tuple, found.coordinates))
+    texts = panel.texts
+    assert texts[0].get_text() == "$x_1$ & <b> 2"
+    assert not texts[0].get_parse_math()
+    assert {text.get_text() for text in texts[1:]} <= set(map(str, model.ratings_.item_ids))
+
+
+def test_items_are_marked_by_the_third_of_their_mean_rating(model):
+    found = map_items(model, 30)
+    (panel,) = plot_item_map(model, n_items=30).axes
+    matrix = model.ratings_.matrix[:, found.positions]
+    means = np.asarray(matrix.sum(axis=0)) / np.diff(matrix.tocsc().indptr)
+    by_place = {tuple(place): mean for place, mean in zip(found.coordinates, means, strict=True)}
+    low, middle, high = (
+        [by_place[tuple(place)] for place in series.get_offsets()] for series in panel.collections
+    )
+    assert max(low) <= min(middle) <= max(middle) <= min(high)
+    assert len(low) == len(middle) == len(high) == 10
+
+
+def test_labels_do_not_overlap(model):
+    figure = plot_item_map(model, dict.fromkeys(range(40), "A title of average width"))
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert len(boxes) > 3
+    for i, box in enumerate(boxes):
+        assert box.count_overlaps(boxes[:i]) == 0
+
+
+@pytest.mark.parametrize(
+    "plot", [plot_learning_curves, plot_weights, plot_activations, plot_item_map]
+)
+def test_a_model_that_is_not_fitted_is_refused(plot):
+    with pytest.raises(NotFittedError, match="call fit"):
+        plot(AutoRec())
+
+
+def test_without_matplotlib_the_error_says_what_to_install(model, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"pip install 'autorec_np\[plot\]'"):
+        plot_weights(model)
+
+
+@pytest.mark.parametrize("name", sorted({*plotting.__all__} - {"plot_error_curves", "plot_taylor"}))
+def test_every_picture_has_labels_on_its_axes(model, split, name):
+    plot = getattr(plotting, name)
+    figure = plot(model, split[1]) if "test" in plot.__annotations__ else plot(model)
+    assert all(panel.get_ylabel() for panel in figure.axes)
+    assert figure.axes[-1].get_xlabel() or figure.axes[-1].get_title()

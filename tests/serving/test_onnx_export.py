@@ -1,0 +1,113 @@
+"""The exported network, run by onnxruntime, gives the scores of the model."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from autorec_np.core.activations import ACTIVATIONS
+from autorec_np.data.synthetic import make_ratings
+from autorec_np.models.autorec import AutoRec
+from autorec_np.models.base import NotFittedError
+from autorec_np.models.biases import GlobalMean
+from autorec_np.serving.onnx_export import OPERATORS, export_onnx
+
+SMALL = {"max_iter": 3, "random_state": 0}
+MODELS = {
+    "plain": {},
+    "deep": {"hidden_layer_sizes": (6, 4), "activation": "tanh"},
+    "tied": {"hidden_layer_sizes": (6, 4, 6), "tied": True},
+    "mean": {"baseline": "mean"},
+    "none": {"baseline": None},
+    "sigmoid output": {"output_activation": "sigmoid"},
+    "tanh output": {"output_activation": "tanh"},
+    "relu": {"activation": "relu", "output_activation": "relu"},
+    "elu": {"activation": "elu", "output_activation": "elu"},
+    "softplus": {"activation": "softplus", "output_activation": "softplus"},
+    "float64": {"dtype": "float64"},
+    "lbfgs": {"solver": "lbfgs", "max_iter": 50, "tol": 0.1, "n_iter_no_change": 1},
+}
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "model.onnx"
+
+
+def run(path, model, rows):
+    """Return the scores of some rows of the model's own ratings."""
+    runtime = pytest.importorskip("onnxruntime", reason="needs the package onnxruntime")
+    matrix = model.ratings_.matrix
+    by_item = model.orientation_ == "item"
+    dense = (matrix.T if by_item else matrix).toarray()[rows].astype(np.float32)
+    feed = {"ratings": dense}
+    if hasattr(model.baseline_, "biases_"):
+        biases = model.baseline_.biases_
+        row_bias = (biases.item if by_item else biases.user)[rows, np.newaxis]
+        feed["row_bias"] = row_bias.astype(np.float32)
+    session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    assert {one.name for one in session.get_inputs()} == feed.keys()
+    (scores,) = session.run(["scores"], feed)
+    return scores
+
+
+@pytest.mark.parametrize("orientation", ["item", "user"])
+@pytest.mark.parametrize("name", MODELS)
+def test_onnxruntime_gives_the_scores_of_the_model(name, orientation, path):
+    pytest.importorskip("onnx", reason="needs the package onnx")
+    options = {"hidden_layer_sizes": (6,), **SMALL, **MODELS[name]}
+    ratings = make_ratings(n_users=30, n_items=20, n_ratings=300, random_state=4)
+    model = AutoRec(orientation, **options).fit(ratings)
+    export_onnx(model, path)
+    everyone = np.arange(30)
+    expected = model._score_all_items(everyone)
+    if orientation == "item":
+        expected = expected.T
+    rows = np.arange(len(expected))
+    np.testing.assert_allclose(run(path, model, rows), expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(run(path, model, rows[3:4]), expected[3:4], rtol=0, atol=1e-5)
+
+
+def test_stored_zeros_are_inputs_of_0(path):
+    pytest.importorskip("onnx", reason="needs the package onnx")
+    generator = np.random.default_rng(0)
+    users, items = np.divmod(np.arange(60), 6)
+    matrix = sparse.csr_array((generator.integers(0, 3, 60).astype(float), (users, items)))
+    model = AutoRec("user", hidden_layer_sizes=(3,), **SMALL).fit(matrix)
+    assert (model.ratings_.matrix.data == 0).any()
+    export_onnx(model, path)
+    rows = np.arange(10)
+    expected = model._score_all_items(rows)
+    np.testing.assert_allclose(run(path, model, rows), expected, rtol=0, atol=1e-5)
+
+
+def test_the_file_is_a_valid_model_with_each_weight_once(path):
+    onnx = pytest.importorskip("onnx", reason="needs the package onnx")
+    model = AutoRec(hidden_layer_sizes=(50,), tied=True, **SMALL).fit(make_ratings(random_state=0))
+    export_onnx(model, str(path))
+    loaded = onnx.load(path)
+    onnx.checker.check_model(loaded, full_check=True)
+    assert loaded.producer_name == "autorec_np"
+    assert path.stat().st_size < 1.1 * model.theta_.nbytes + 20_000
+
+
+def test_every_activation_has_an_operator():
+    assert OPERATORS.keys() == ACTIVATIONS.keys()
+
+
+def test_refusals(path, monkeypatch):
+    ratings = make_ratings(n_users=30, n_items=20, n_ratings=300, random_state=4)
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "onnx", None)
+        with pytest.raises(ImportError, match=r"pip install 'autorec_np\[onnx\]'"):
+            export_onnx(AutoRec(), path)
+    pytest.importorskip("onnx", reason="needs the package onnx")
+    with pytest.raises(NotFittedError, match=r"call fit\(ratings\) first"):
+        export_onnx(AutoRec(), path)
+    with pytest.raises(TypeError, match="can export an AutoRec, got GlobalMean"):
+        export_onnx(GlobalMean().fit(ratings), path)
+    with pytest.raises(OSError, match=r".+"):
+        export_onnx(AutoRec(**SMALL, hidden_layer_sizes=(3,)).fit(ratings), path / "missing")
