@@ -1,6 +1,7 @@
-"""Which room may import which: the table of the house, checked on the source of every module.
+"""Which floor may import which: the table of the house, checked on the source of every module.
 
-A module that is missing from the table fails: a new room needs a decision on what it may know.
+The table is read both ways: an import that it does not allow fails, and so does an allowance that
+no import uses.
 """
 
 from __future__ import annotations
@@ -19,90 +20,24 @@ import autorec_np
 PACKAGE = "autorec_np"
 FOLDER = Path(autorec_np.__file__).parent
 
-# The core, each with the rooms before it that it may import.
-CORE = {
-    "activations": {"numpy"},
-    "threads": {"numpy", "threadpoolctl"},
-    "tiling": {"numpy", "scipy.sparse", "threads"},
-    "kernels": {"numpy", "scipy.sparse", "threads", "tiling"},
-    "parameters": {"numpy"},
-    "network": {"numpy", "activations", "kernels", "parameters", "threads"},
-    "objective": {"numpy", "network", "parameters"},
-    "optimizers": {"numpy", "scipy.optimize", "_validation", "parameters", "threads"},
-}
-LEAF = {"numpy", "scipy.sparse", "_validation", "ratings", *CORE}
-SERVES_A_FITTED_MODEL = {*LEAF, "autorec", "base", "baselines", "metrics"}
-
-# room -> rooms and third-party modules that it may import; "scipy.sparse" allows what is below it
+# Floors from the ground up. An entry is a floor, a room of one ("engine.threads"), or a module of
+# somebody else; "scipy.sparse" allows what is below it.
 MAY_IMPORT: dict[str, set[str]] = {
-    **CORE,
-    "hessian": {"numpy", "activations", "kernels", "objective"},
-    "scoring": {"numpy", "scipy.sparse", *CORE},
-    # what models share
-    "_validation": {"numpy"},
-    "ranking": {"numpy", "scipy.sparse"},
-    "metrics": {"numpy", "scipy.special", "_validation"},
-    "frames": {"numpy", "ratings"},  # pandas in, pandas out, without importing it
-    "base": {"numpy", "_validation", "frames", "metrics", "ranking"},
-    # ratings: from files and models of them
-    "ratings": {"numpy", "scipy.sparse", "pandas", "_validation"},
-    "reading": {"numpy", "pandas", "_validation", "ratings"},
-    "downloading": {"requests", "_validation"},
-    "datasets": {"numpy", "_validation", "ratings", "reading", "downloading"},
-    "synthetic": LEAF,
-    "splitting": LEAF,
-    # training
-    "baselines": {"numpy", "scipy.sparse", "_validation", "base", "ratings"},
-    "corruption": {"numpy", "kernels"},
-    "progress": {"tqdm"},
-    "training": {"numpy", *CORE, "corruption", "progress"},
-    "regularization": {"numpy", "kernels", "network"},
-    "gradcheck": {"numpy"},
-    # a fitted model and new ratings
-    "updating": {"numpy", "baselines", "kernels", "ratings"},
-    "fold_in": {*LEAF, "base", "baselines", "frames", "ranking", "scoring", "threads", "updating"},
-    "autorec": {
-        *LEAF,
-        "base",
-        "fold_in",
-        "baselines",
-        "corruption",
-        "metrics",  # the validation curve
-        "ranking",
-        "regularization",
-        "scoring",
-        "splitting",  # holds out the validation ratings
-        "threads",
-        "training",
-    },
-    # what takes a fitted model
-    "evaluation": SERVES_A_FITTED_MODEL | {"reporting", "splitting", "training"},
-    "persistence": SERVES_A_FITTED_MODEL | {"__init__", "scipy", "scoring"},  # versions
-    "diagnostics": SERVES_A_FITTED_MODEL | {"scipy.special", "gradcheck"},
-    "plotting": SERVES_A_FITTED_MODEL | {"matplotlib", "diagnostics"},
-    "report": SERVES_A_FITTED_MODEL | {"diagnostics", "plotting", "reporting"},
-    "tuning": {"numpy", "_validation", "autorec", "evaluation", "network", "optimizers", "ratings"}
-    | {"regularization", "reporting", "splitting", "training"},
-    "rating_regressor": {"numpy", "scipy.sparse", "sklearn", "autorec", "base", "evaluation"}
-    | {"ratings"},
-    "ranking_metrics": {"numpy", "_validation", "base", "ratings"},
-    "similarity": SERVES_A_FITTED_MODEL | {"ranking"},
-    "explanation": SERVES_A_FITTED_MODEL,
-    "onnx_export": SERVES_A_FITTED_MODEL | {"__init__", "onnx"},
-    # entry points
-    "__init__": set(),
-    "__main__": {"cli"},
-    "cli": {"reporting", "options"},
-    "reporting": set(),
-    "options": {"__init__", "activations", "commands", "datasets", "reporting"}
-    | {"optimizers", "training"},
-    "gradient_cases": {*LEAF, "corruption", "gradcheck", "synthetic"},
-    "commands": SERVES_A_FITTED_MODEL
-    | {"__init__", "datasets", "evaluation", "gradcheck", "gradient_cases", "persistence"}
-    | {"diagnostics", "reading", "report", "reporting", "splitting", "synthetic"}
-    | {"training", "tuning"},
-    "pytest_plugin": {"pytest", "gradcheck"},
+    "_lazy": set(),
+    "_types": {"numpy", "scipy.sparse"},
 }
+
+# The six files of the lesson in reading order, then chapters two and three.
+READING_ORDER = (
+    "activations",
+    "kernels",
+    "parameters",
+    "network",
+    "objective",
+    "optimizers",
+    "lbfgs",
+    "hessian",
+)
 
 # Slow to load, or needed by few: imported inside the functions that need them.
 INSIDE_FUNCTIONS_ONLY = {"pandas", "requests", "matplotlib", "scipy.optimize", "scipy.stats"}
@@ -111,11 +46,11 @@ INSIDE_FUNCTIONS_ONLY |= {"sklearn", "threadpoolctl", "onnx", "tqdm"}
 
 def module_name(path):
     parts = [PACKAGE, *path.relative_to(FOLDER).with_suffix("").parts]
-    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 2 else parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 SOURCES = {module_name(path): path for path in sorted(FOLDER.rglob("*.py"))}
-ROOMS = {name.split(".")[1] for name in SOURCES}
+FLOORS = {name.split(".")[1] for name in SOURCES if name != PACKAGE} | {"__init__"}
 
 
 def is_type_checking(node):
@@ -123,7 +58,7 @@ def is_type_checking(node):
 
 
 def imports_of(tree, package):
-    """Yield (imported module, whether inside a function), all but those for type checkers."""
+    """Yield (imported name, whether inside a function), all but those for type checkers."""
 
     def visit(node, inside):
         if is_type_checking(node):
@@ -143,70 +78,126 @@ def imports_of(tree, package):
     return list(visit(tree, False))
 
 
-def room_of(imported):
-    """Return the room of ours that an imported dotted name belongs to, or None for a stranger."""
-    parts = imported.split(".")
-    if parts[0] != PACKAGE:
+def place_of(imported):
+    """Return the floor, or floor.room, that an imported name belongs to; None for a stranger."""
+    if imported.split(".")[0] != PACKAGE:
         return None
-    if len(parts) == 1:
-        return "__init__"
-    if parts[1] in ROOMS or parts[1] in MAY_IMPORT:
-        return parts[1]
-    return autorec_np._MODULE_OF.get(parts[1], "__init__")
+    name = imported
+    while name not in SOURCES:
+        name = name.rpartition(".")[0]
+    if name == PACKAGE:
+        public = imported.split(".")[1:2]
+        module = autorec_np._MODULE_OF.get(*public) if public else None
+        return module or "__init__"
+    return name.removeprefix(f"{PACKAGE}.")
+
+
+def floor_of(module):
+    return module.split(".")[1] if module != PACKAGE else "__init__"
 
 
 def covers(allowed, imported):
     return imported == allowed or imported.startswith(allowed + ".")
 
 
-def faults(source, module, package=None):
-    """Return what the table does not allow in the source of a module, as sentences."""
-    room = module.split(".")[1]
-    if room not in MAY_IMPORT:
-        return [f"{room} is not in the table of tests/test_imports.py: decide what it may import"]
+def edges(source, module, package=None):
+    """Return (name, place or None, inside) of what a module imports from other floors."""
     found = []
     for imported, inside in imports_of(ast.parse(source), package or module.rpartition(".")[0]):
-        other = room_of(imported)
-        if imported.split(".")[0] in sys.stdlib_module_names or other == room:
-            continue
-        if other is not None:
-            allowed = other in MAY_IMPORT[room]
-        else:
-            allowed = any(covers(name, imported) for name in MAY_IMPORT[room])
-        if not allowed:
+        place = place_of(imported)
+        standard = imported.split(".")[0] in sys.stdlib_module_names
+        if not standard and (place is None or place.split(".")[0] != floor_of(module)):
+            found.append((imported, place, inside))
+    return found
+
+
+def faults(source, module, package=None):
+    """Return what the table does not allow in the source of a module, as sentences."""
+    floor = floor_of(module)
+    if floor not in MAY_IMPORT:
+        return [f"{floor} is not in the table of {Path(__file__).name}: decide what it may import"]
+    found = []
+    for imported, place, inside in edges(source, module, package):
+        if not any(covers(name, place or imported) for name in MAY_IMPORT[floor]):
             found.append(f"{module} imports {imported}, which the table does not allow")
         elif not inside and any(covers(name, imported) for name in INSIDE_FUNCTIONS_ONLY):
             found.append(f"{module} imports {imported} outside of a function")
     return found
 
 
+def package_of(module):
+    path = SOURCES[module]
+    return module if path.name == "__init__.py" else module.rpartition(".")[0]
+
+
+def read(module):
+    return SOURCES[module].read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("module", SOURCES)
 def test_a_module_imports_what_the_table_allows(module):
-    path = SOURCES[module]
-    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    assert faults(path.read_text(encoding="utf-8"), module, package) == []
+    assert faults(read(module), module, package_of(module)) == []
 
 
-def test_the_table_has_no_circle():
-    rooms = {room: allowed & set(MAY_IMPORT) for room, allowed in MAY_IMPORT.items()}
-    graphlib.TopologicalSorter(rooms).prepare()  # CycleError names the circle
+def test_the_table_allows_nothing_that_no_import_uses():
+    used = {floor: set() for floor in MAY_IMPORT}
+    for module in SOURCES:
+        for imported, place, _ in edges(read(module), module, package_of(module)):
+            used[floor_of(module)] |= {
+                name for name in MAY_IMPORT[floor_of(module)] if covers(name, place or imported)
+            }
+    unused = {floor: MAY_IMPORT[floor] - used[floor] for floor in MAY_IMPORT}
+    assert not any(unused.values()), {floor: names for floor, names in unused.items() if names}
+
+
+def test_imports_go_down():
+    floors = list(MAY_IMPORT)
+    for number, floor in enumerate(floors):
+        own = {name.split(".")[0] for name in MAY_IMPORT[floor]} & set(floors)
+        assert own <= set(floors[:number]), f"{floor} imports from above"
+
+
+def rooms_of(floor):
+    return {name.split(".")[2]: name for name in SOURCES if name.startswith(f"{PACKAGE}.{floor}.")}
+
+
+@pytest.mark.parametrize("floor", sorted(FLOORS))
+def test_the_rooms_of_a_floor_make_no_circle(floor):
+    graph = {}
+    for room, module in rooms_of(floor).items():
+        places = {
+            place_of(name) or ""
+            for name, _ in imports_of(ast.parse(read(module)), f"{PACKAGE}.{floor}")
+        }
+        graph[room] = {place.split(".")[1] for place in places if place.startswith(f"{floor}.")}
+    graphlib.TopologicalSorter(graph).prepare()  # CycleError names the circle
+
+
+def test_the_lesson_can_be_read_in_its_order():
+    rooms = rooms_of("core")
+    assert set(rooms) == set(READING_ORDER)
+    for number, room in enumerate(READING_ORDER):
+        for imported, _ in imports_of(ast.parse(read(rooms[room])), f"{PACKAGE}.core"):
+            floor, _, other = (place_of(imported) or "").partition(".")
+            assert floor != "core" or other in READING_ORDER[:number]
 
 
 @pytest.mark.parametrize("module", SOURCES)
-def test_only_the_package_itself_imports_by_a_name_in_a_string(module):
-    if module != f"{PACKAGE}.__init__":
-        text = SOURCES[module].read_text(encoding="utf-8")
-        assert "import_module" not in text
-        assert "__import__" not in text
+def test_only_one_module_imports_by_a_name_in_a_string(module):
+    own = {f"{PACKAGE}._lazy", f"{PACKAGE}.gradcheck"}  # the checker can be copied without us
+    if module not in own:
+        assert "import_module" not in read(module)
+        assert "__import__" not in read(module)
 
 
 PLANTED = {
-    "from autorec_np.models.autorec import AutoRec": "imports autorec_np.models.autorec.AutoRec, which",
+    "from autorec_np.models.autorec import AutoRec": "imports autorec_np.models.autorec.AutoRec",
     "from autorec_np import AutoRec": "imports autorec_np.AutoRec, which",
     "import autorec_np.models.autorec as a": "imports autorec_np.models.autorec, which",
-    "from . import autorec": "imports autorec_np.models.autorec, which",
-    "from .objective import Objective": "imports autorec_np.core.objective.Objective, which",
-    "def f():\n    from autorec_np.models.autorec import AutoRec": "imports autorec_np.models.autorec.AutoRec",
+    "from autorec_np import models": "imports autorec_np.models, which",
+    "from ..engine import tiled": "imports autorec_np.engine.tiled, which",
+    "from ..data.ratings import Ratings": "imports autorec_np.data.ratings.Ratings, which",
+    "def f():\n    from autorec_np.models.autorec import AutoRec": "imports autorec_np.models.",
     "class C:\n    async def f(self):\n        import sklearn": "imports sklearn, which",
     "try:\n    import torch\nexcept ImportError:\n    pass": "imports torch, which",
     "import scipy.linalg": "imports scipy.linalg, which",
@@ -220,20 +211,21 @@ PLANTED = {
 
 @pytest.mark.parametrize("source", PLANTED, ids=repr)
 def test_a_planted_import_is_found(source):
-    found = faults(source, f"{PACKAGE}.kernels")
+    found = faults(source, f"{PACKAGE}.core.kernels")
     assert len(found) == 1
     assert PLANTED[source] in found[0]
 
 
 def test_a_planted_import_outside_of_a_function_is_found():
     source = "import pandas as pd\nclass C:\n    import pandas\ndef f():\n    import pandas"
-    assert len(faults(source, f"{PACKAGE}.ratings")) == 2
-    assert len(faults("from scipy.optimize import minimize", f"{PACKAGE}.optimizers")) == 1
-    assert faults("def f():\n    import scipy.optimize", f"{PACKAGE}.optimizers") == []
+    assert len(faults(source, f"{PACKAGE}.data.ratings")) == 2
+    source = "from matplotlib.pyplot import plot"
+    assert len(faults(source, f"{PACKAGE}.reports.pictures")) == 1
+    assert faults(f"def f():\n    {source}", f"{PACKAGE}.reports.pictures") == []
 
 
-def test_a_new_room_is_found():
-    (found,) = faults("import math", f"{PACKAGE}.attic")
+def test_a_new_floor_is_found():
+    (found,) = faults("import math", f"{PACKAGE}.attic.box")
     assert "attic is not in the table" in found
 
 
@@ -243,7 +235,7 @@ def test_imports_that_are_allowed_pass():
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from autorec_np import AutoRec\n"
         "    import pandas\nfrom scipy.sparse import csr_array"
     )
-    assert faults(source, f"{PACKAGE}.kernels") == []
+    assert faults(source, f"{PACKAGE}.core.kernels") == []
 
 
 # What is loaded
@@ -258,45 +250,78 @@ def loaded_after(statement):
     return set(run.stdout.split())
 
 
-def test_importing_the_package_loads_next_to_nothing():
-    loaded = loaded_after(f"import {PACKAGE}")
-    slow = {"numpy", "scipy", "pandas", "requests", "matplotlib", "sklearn", "scipy.optimize"}
-    assert not loaded & slow
-    assert {name for name in loaded if name.startswith(PACKAGE)} == {PACKAGE}
+SLOW = {"pandas", "requests", "matplotlib", "sklearn", "scipy.optimize", "scipy.stats"}
+
+
+@pytest.mark.parametrize("floor", ["", *sorted(name for name in FLOORS if rooms_of(name))])
+def test_importing_a_package_loads_next_to_nothing(floor):
+    name = f"{PACKAGE}.{floor}" if floor else PACKAGE
+    loaded = loaded_after(f"import {name}")
+    assert not loaded & {"numpy", "scipy", *SLOW}
+    lazy = set() if floor == "gradcheck" else {f"{PACKAGE}._lazy"}
+    assert {other for other in loaded if other.startswith(PACKAGE)} <= {
+        PACKAGE,
+        name,
+        f"{PACKAGE}._lazy",
+    } | lazy
 
 
 def test_importing_the_estimator_loads_numpy_and_a_part_of_scipy_only():
     loaded = loaded_after(f"from {PACKAGE} import AutoRec")
-    assert {"numpy", "scipy.sparse", "scipy.special", f"{PACKAGE}.autorec"} <= loaded
-    slow = {"pandas", "requests", "matplotlib", "sklearn", "scipy.optimize", "scipy.stats"}
-    assert not loaded & slow
+    assert {"numpy", "scipy.sparse", "scipy.special", f"{PACKAGE}.models.autorec"} <= loaded
+    assert not loaded & SLOW
 
 
 # Public names
 
 
-@pytest.mark.parametrize("name", autorec_np.__all__)
-def test_a_public_name_resolves(name):
-    value = getattr(autorec_np, name)
-    assert name in dir(autorec_np)
-    if name != "__version__":
+PACKAGES = {"": autorec_np} | {
+    floor: __import__(f"{PACKAGE}.{floor}", fromlist=["_MODULE_OF"])
+    for floor in sorted(FLOORS)
+    if rooms_of(floor)
+}
+PUBLIC = [(floor, name) for floor, package in PACKAGES.items() for name in package._MODULE_OF]
+
+
+@pytest.mark.parametrize(("floor", "name"), PUBLIC, ids=".".join)
+def test_a_public_name_resolves(floor, name):
+    package = PACKAGES[floor]
+    value = getattr(package, name)
+    assert name in dir(package)
+    if hasattr(value, "__name__"):
         assert value.__name__ == name
-        assert value.__module__.startswith(f"{PACKAGE}.{autorec_np._MODULE_OF[name]}")
+        assert value.__module__.startswith(f"{package.__name__}.{package._MODULE_OF[name]}")
 
 
-def test_an_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="module 'autorec_np' has no attribute 'AutoReck'"):
-        _ = autorec_np.AutoReck
+@pytest.mark.parametrize("floor", PACKAGES)
+def test_an_unknown_name_is_an_attribute_error(floor):
+    package = PACKAGES[floor]
+    with pytest.raises(
+        AttributeError, match=f"module '{package.__name__}' has no attribute 'AutoReck'"
+    ):
+        _ = package.AutoReck
 
 
-def test_type_checkers_see_the_same_public_names():
-    tree = ast.parse(SOURCES[f"{PACKAGE}.__init__"].read_text(encoding="utf-8"))
+@pytest.mark.parametrize("floor", PACKAGES)
+def test_type_checkers_see_the_same_public_names(floor):
+    package = PACKAGES[floor]
+    tree = ast.parse(Path(package.__file__).read_text(encoding="utf-8"))
     (block,) = filter(is_type_checking, tree.body)
     seen = {
-        alias.asname: node.module.rpartition(".")[2]
+        alias.asname: resolve_name("." * node.level + node.module, package.__name__)
+        if node.level
+        else node.module
         for node in block.body
         for alias in node.names
         if alias.asname == alias.name
     }
-    assert seen == autorec_np._MODULE_OF
-    assert set(autorec_np.__all__) == {*seen, "__version__"}
+    prefix = f"{package.__name__}."
+    assert {
+        name: module.removeprefix(prefix) for name, module in seen.items()
+    } == package._MODULE_OF
+    assert set(package.__all__) - {"__version__"} == set(seen)
+
+
+@pytest.mark.parametrize("floor", [floor for floor in PACKAGES if floor])
+def test_no_room_shadows_a_public_name_of_its_folder(floor):
+    assert not set(rooms_of(floor)) & set(PACKAGES[floor]._MODULE_OF)
