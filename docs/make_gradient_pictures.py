@@ -13,8 +13,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from autorec_np.gradcheck import check_gradient, taylor_test
-from autorec_np.reports.pictures import plot_error_curves, plot_taylor
+from autorec_np.gradcheck import check_gradient, plot_error_curves, plot_taylor, taylor_test
 
 DOCS = Path(__file__).resolve().parent
 

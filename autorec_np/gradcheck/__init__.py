@@ -1,4 +1,71 @@
-"""Check hand-written gradients: anyone's ``fun(theta) -> (value, gradient)``."""
+"""Check hand-written gradients: anyone's ``fun(theta) -> (value, gradient)``.
 
-from .check import *  # noqa: F403
-from .check import __all__ as __all__
+* `check_gradient` gives a verdict for every block of theta; `assert_gradient` raises instead.
+* `taylor_test` fits the slopes of the Taylor remainders.
+* `complex_step` differentiates analytic functions to 1e-15.
+* `adjoint_test` and `check_hessian_vector` do the same for linear maps and second derivatives.
+* `plot_error_curves` and `plot_taylor` draw what was found.
+
+The folder needs NumPy alone and imports nothing but itself: copy it under any name into any
+project. In the order of the work: `function` is the function under test and its blocks,
+`differences` are directional derivatives with their error budget, `probes` say where to look,
+`complex_difference` is the complex step, `report` holds the verdicts, `check` is the check,
+`taylor` and `operators` are the other tests, `pictures` draws with matplotlib.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .check import GradientError as GradientError
+    from .check import assert_gradient as assert_gradient
+    from .check import check_gradient as check_gradient
+    from .complex_difference import ComplexStepError as ComplexStepError
+    from .complex_difference import complex_step as complex_step
+    from .operators import AdjointReport as AdjointReport
+    from .operators import adjoint_test as adjoint_test
+    from .operators import check_hessian_vector as check_hessian_vector
+    from .pictures import plot_error_curves as plot_error_curves
+    from .pictures import plot_taylor as plot_taylor
+    from .report import BlockReport as BlockReport
+    from .report import GradientReport as GradientReport
+    from .report import Verdict as Verdict
+    from .taylor import TaylorBlock as TaylorBlock
+    from .taylor import TaylorReport as TaylorReport
+    from .taylor import taylor_test as taylor_test
+
+_MODULE_OF = {
+    "AdjointReport": "operators",
+    "BlockReport": "report",
+    "ComplexStepError": "complex_difference",
+    "GradientError": "check",
+    "GradientReport": "report",
+    "TaylorBlock": "taylor",
+    "TaylorReport": "taylor",
+    "Verdict": "report",
+    "adjoint_test": "operators",
+    "assert_gradient": "check",
+    "check_gradient": "check",
+    "check_hessian_vector": "operators",
+    "complex_step": "complex_difference",
+    "plot_error_curves": "pictures",
+    "plot_taylor": "pictures",
+    "taylor_test": "taylor",
+}
+
+__all__ = [*_MODULE_OF]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use (PEP 562)."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_MODULE_OF[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULE_OF})

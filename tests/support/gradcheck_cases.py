@@ -1,4 +1,4 @@
-"""Random correct objectives, easy and nasty, for the hunt for false alarms."""
+"""Small functions of the checker's tests, and random correct objectives, easy and nasty."""
 
 from __future__ import annotations
 
@@ -8,6 +8,37 @@ from typing import Any
 
 import numpy as np
 from textbook_functions import FACTORIES, TextbookFunction
+
+POINT = np.array([-1.2, 1.0, 0.5, 2.0])
+BLOCKS = {"front": slice(0, 2), "back": slice(2, 4)}
+
+
+def rosenbrock(x):
+    a, b = x[1:] - x[:-1] ** 2, 1 - x[:-1]
+    gradient = np.zeros_like(x)
+    gradient[:-1] = -400 * x[:-1] * a - 2 * b
+    gradient[1:] += 200 * a
+    return float(np.sum(100 * a**2 + b**2)), gradient
+
+
+def with_fault(fun, index, factor):
+    """The same function with one entry of its gradient off."""
+
+    def faulty(theta):
+        value, gradient = fun(theta)
+        gradient = gradient.copy()
+        gradient[index] *= factor
+        return value, gradient
+
+    return faulty
+
+
+def absolute(x):
+    return float(np.abs(x).sum()), np.sign(x)
+
+
+def verdicts(report):
+    return {name: block.verdict for name, block in report.blocks.items()}
 
 
 @dataclass(frozen=True)

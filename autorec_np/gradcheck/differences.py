@@ -1,0 +1,291 @@
+r"""Directional derivatives by differences, and how far they can be off."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from .function import Array, Function
+
+RATIO = 4.0
+SAFETY = 8.0
+
+
+@dataclass(frozen=True)
+class Method:
+    """A finite-difference formula: the order of its error and its optimal step."""
+
+    name: str
+    order: int
+    step_exponent: float  # nominal step = eps ** step_exponent * scale
+
+
+CENTRAL = Method("central", 2, 1 / 3)
+FORWARD = Method("forward", 1, 1 / 2)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Departures of f from the analytic slope at one step (module docstring)."""
+
+    step: float
+    odd: float
+    even: float
+    values: tuple[float, ...]
+    stuck: bool  # every value equals phi(0)
+
+    @property
+    def size(self) -> float:
+        """The largest magnitude among the values."""
+        return max(abs(v) for v in self.values)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The error of the analytic slope as seen at one step, with the parts of its budget."""
+
+    step: float
+    error: float  # numeric - analytic
+    truncation: float
+    roughness: float
+    noise: float
+    analytic_noise: float
+    curvature: float = 0.0  # |phi''|, as far as neither noise nor roughness explains it
+
+    @property
+    def budget(self) -> float:
+        """B(h): the error that truncation and rounding can explain."""
+        return self.truncation + self.roughness + self.noise + self.analytic_noise
+
+    @property
+    def excess(self) -> float:
+        """The error in units of the budget: above 1 the gradient is wrong."""
+        if self.error == 0:
+            return 0.0
+        return abs(self.error) / self.budget if self.budget > 0 else np.inf
+
+
+class Line:
+    """f along `direction` (rms 1) of the entries `index`; `scale` is the unit of the steps.
+
+    Points on another linear piece than theta, as `pattern` names them, are skipped.
+    """
+
+    def __init__(
+        self,
+        function: Function,
+        index: slice | Array,
+        direction: Array,
+        scale: float,
+        method: Method = CENTRAL,
+        pattern: Callable[[Any], Any] | None = None,
+    ) -> None:
+        self.function, self.index, self.direction = function, index, direction
+        self.scale, self.method, self.pattern = scale, method, pattern
+        self.gradient = function.gradient[index]
+        self.analytic = float(self.gradient @ direction)
+        self.side = 1.0  # on which a one-sided difference looks
+        self.crossed = 0  # steps skipped because the pattern changed
+        self._piece = np.empty(0) if pattern is None else self._piece_at(function.theta)
+
+    def nominal_step(self) -> float:
+        """The step that balances truncation and rounding for a function of the scale's size."""
+        return float(self.function.eps**self.method.step_exponent * self.scale)
+
+    def _piece_at(self, flat: Array) -> Array:
+        assert self.pattern is not None
+        return np.asarray(self.pattern(flat.reshape(self.function.shape)))
+
+    def point(self, t: float) -> Array:
+        """Return theta + t d as the function will see it."""
+        moved = self.function.theta.copy()
+        moved[self.index] += t * self.direction
+        return self.function.rounded(moved)
+
+    def sample(self, step: float) -> Sample | None:
+        """Return the departures at `step`, or None where a point must be skipped."""
+        signs = (1.0, -1.0) if self.method is CENTRAL else (self.side,)
+        values, moves = [], []
+        for sign in signs:
+            point = self.point(sign * step)
+            move = point[self.index] - self.function.theta[self.index]
+            if not move.any():
+                return None  # the step is below the spacing of theta
+            if self.pattern is not None and not np.array_equal(self._piece_at(point), self._piece):
+                self.crossed += 1
+                return None
+            value = self.function.value(point)
+            if not np.isfinite(value):
+                return None
+            values.append(value)
+            moves.append(float(self.gradient @ move))
+        return self._departures(step, values, moves)
+
+    def _departures(self, step: float, values: list[float], moves: list[float]) -> Sample:
+        center = self.function.value0
+        departures = [v - center - m for v, m in zip(values, moves, strict=True)]
+        if self.method is CENTRAL:
+            odd, even = (departures[0] - departures[1]) / 2, (departures[0] + departures[1]) / 2
+        else:
+            odd, even = self.side * departures[0], np.nan
+        stuck = all(v == center for v in values)
+        return Sample(step, odd, even, (center, *values), stuck)
+
+
+def _annihilator(powers: tuple[int, int]) -> tuple[float, float, float]:
+    """Unit weights w with sum w_i h_i^p = 0 for both powers p at the steps h, 4h, 16h."""
+    nodes = np.array([1.0, RATIO, RATIO**2])
+    weights = np.cross(nodes ** powers[0], nodes ** powers[1])
+    first, second, third = (weights / np.linalg.norm(weights)).tolist()
+    return first, second, third
+
+
+_ODD_NOISE = _annihilator((1, 3))
+_EVEN_NOISE = _annihilator((2, 4))
+_FORWARD_NOISE = _annihilator((1, 2))
+
+
+def measured_noise(triple: Sequence[Sample], method: Method = CENTRAL) -> list[float]:
+    """Return what no smooth function explains in three samples, in units of f."""
+    if method is FORWARD:
+        return [abs(sum(w * s.odd for w, s in zip(_FORWARD_NOISE, triple, strict=True)))]
+    odd = sum(w * s.odd for w, s in zip(_ODD_NOISE, triple, strict=True))
+    even = sum(w * s.even for w, s in zip(_EVEN_NOISE, triple, strict=True))
+    return [abs(odd) * 2**0.5, abs(even) * 2**0.5]
+
+
+def noise_level(residuals: Sequence[float]) -> float:
+    """Return the standard deviation behind the residuals, by the median (kinks are outliers)."""
+    return 1.4826 * statistics.median(residuals) if residuals else 0.0
+
+
+def value_grid(values: Sequence[float]) -> float:
+    """Return the largest power of two of which all values are multiples; 0 for a single value."""
+    distinct = set(values) - {0.0}
+    if len(distinct) < 2:
+        return 0.0
+    ratios = (value.as_integer_ratio() for value in distinct)
+    return min(float(p & -p) if q == 1 else 1 / q for p, q in ratios)
+
+
+def rounding_noise(function: Function, samples: Sequence[Sample]) -> float:
+    """Return the least noise that values such as those of the samples can have."""
+    values = [v for s in samples for v in s.values]
+    changes = [abs(v - function.value0) for v in values if v != function.value0]
+    floor = function.eps * max(abs(v) for v in values)
+    # Where f does not move at all, its values may be quantized as coarsely as its first change.
+    stuck_grid = min(changes) if changes and min(samples, key=lambda s: s.step).stuck else 0.0
+    return max(floor, function.jitter, value_grid(values), stuck_grid)
+
+
+def estimate(
+    triple: Sequence[Sample], noise: float, analytic_noise: float, method: Method
+) -> Estimate:
+    """Return the error and its budget at the smallest of three steps h, 4h, 16h."""
+    h = triple[0].step
+    errors = [s.odd / s.step for s in triple]
+    shrink = RATIO**method.order
+    truncation = max(abs(errors[0] - errors[1]), abs(errors[1] - errors[2]) / shrink)
+    if method is FORWARD:
+        return Estimate(h, errors[0], truncation, 0.0, 2 * SAFETY * noise / h, analytic_noise)
+    even = [s.even for s in triple]
+    roughness = max(
+        abs(even[1] / RATIO**2 - even[0]) / h,
+        abs(even[2] / RATIO**2 - even[1]) / (RATIO * h),
+    )
+    widest = triple[2].step
+    smooth_part = max(0.0, abs(even[2]) - SAFETY * noise - 2 * roughness * widest)
+    return Estimate(
+        step=h,
+        error=errors[0],
+        truncation=truncation,
+        roughness=roughness,
+        noise=SAFETY * noise / h,
+        analytic_noise=analytic_noise,
+        curvature=2 * smooth_part / widest**2,
+    )
+
+
+def sweep_estimates(
+    function: Function,
+    samples: Sequence[Sample | None],
+    analytic_noise: float,
+    method: Method,
+) -> list[Estimate]:
+    """Return the estimates of all triples of neighboring steps (ascending, None where skipped).
+
+    The noise of a step is measured at this and smaller steps: larger ones may show curvature.
+    """
+    found: list[Estimate] = []
+    windows: list[list[float]] = []
+    level = 0.0
+    usable = [s for s in samples if s is not None]
+    for first, second, third in zip(samples, samples[1:], samples[2:], strict=False):
+        if first is None or second is None or third is None:
+            continue
+        triple = (first, second, third)
+        windows.append(measured_noise(triple, method))
+        level = max(level, noise_level([r for window in windows[-4:] for r in window]))
+        larger = [s for s in usable if s.step >= first.step]
+        noise = max(level, rounding_noise(function, [*triple, *(larger if first.stuck else [])]))
+        found.append(estimate(triple, noise, analytic_noise, method))
+    return found
+
+
+def judging(estimates: Sequence[Estimate]) -> Estimate:
+    """Return the estimate with the smallest budget, if the others do not speak against it.
+
+    To call the gradient wrong, no smaller step may contradict it beyond both budgets (at large
+    steps a bounded function looks flat; Lepski's rule). Where a step that calls the gradient right
+    contradicts it, one budget is too small: their disagreement widens it.
+    """
+    best = min(estimates, key=lambda e: e.budget)
+    if best.excess <= 1:
+        return best
+    lasting = (e for e in estimates if not _contradicted_below(e, estimates))
+    best = min(lasting, key=lambda e: e.budget)
+    against = [o for o in estimates if o.excess <= 1 and _contradict(o, best)]
+    if best.excess <= 1 or not against:
+        return best
+    disagreement = max(abs(o.error - best.error) for o in against)
+    return replace(best, roughness=best.roughness + disagreement)
+
+
+def _contradict(one: Estimate, other: Estimate) -> bool:
+    return abs(one.error - other.error) > one.budget + other.budget
+
+
+def _contradicted_below(estimate: Estimate, estimates: Sequence[Estimate]) -> bool:
+    return any(o.step < estimate.step and _contradict(o, estimate) for o in estimates)
+
+
+def in_dead_zone(function: Function, samples: Sequence[Sample], slope: float) -> bool:
+    """Say whether f is constant near theta further than rounding can explain (a dead relu)."""
+    rounding = function.eps * max(s.size for s in samples)
+    return any(s.stuck and abs(slope) * s.step > SAFETY * rounding for s in samples)
+
+
+def one_sided(samples: Sequence[Sample], noise: float) -> tuple[Estimate, Estimate] | None:
+    """Return the errors of the left and right slope if theta lies on a kink, else None.
+
+    There the gap between the slopes, 2 even(h) / h, keeps its size while h shrinks.
+    """
+    seen = [s for s in samples if abs(s.even) > SAFETY * noise]
+    if len(seen) < 5:
+        return None
+    gaps = [s.even / s.step for s in seen[1:5]]
+    if not all(0.5 < gap / gaps[-1] < 2.0 for gap in gaps):
+        return None
+    sides = []
+    for sign in (-1.0, 1.0):
+        errors = [(s.odd + sign * s.even) / s.step for s in seen]
+        candidates = [
+            Estimate(a.step, e, abs(e - f), 0.0, 2 * SAFETY * noise / a.step, 0.0)
+            for a, e, f in zip(seen, errors, errors[1:], strict=False)
+        ]
+        sides.append(min(candidates, key=lambda c: c.budget))
+    return sides[0], sides[1]
