@@ -83,5 +83,5 @@ def _container_limit() -> int:
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
         return math.ceil(int(quota) / int(period))
-    except (OSError, ValueError):  # no such file, or the quota is "max"
+    except (OSError, ValueError, ZeroDivisionError):  # no such file, or the quota is "max"
         return sys.maxsize

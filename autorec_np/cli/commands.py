@@ -36,7 +36,8 @@ from autorec_np._text import (
     table,
 )
 from autorec_np.data.metrics import mae, rmse
-from autorec_np.data.ratings import Ratings, known_roles
+from autorec_np.data.columns import known_roles
+from autorec_np.data.ratings import Ratings
 from autorec_np.data.splitting import train_test_split
 from autorec_np.data.synthetic import make_ratings
 from autorec_np.evaluation.cross_validation import cross_validate, evaluate_repeats

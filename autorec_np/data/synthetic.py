@@ -31,7 +31,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from autorec_np._validation import RandomState, check_integer, check_number, check_random_state
-from autorec_np.data.ratings import Ratings, check_scale
+from autorec_np.data.ratings import Ratings
+from autorec_np.data.values import check_scale
 
 __all__ = ["Truth", "make_ratings"]
 
@@ -91,9 +92,10 @@ class Truth:
             if outside.any():
                 wrong = ids[outside].flat[0]
                 raise IndexError(f"{what} ids must be from 0 to {len(known) - 1}, got {wrong}.")
-        return np.clip(self._unclipped(*pairs), *self.scale)
+        return np.clip(self.score(*pairs), *self.scale)
 
-    def _unclipped(self, users: Integers, items: Integers) -> Floats:
+    def score(self, users: Integers, items: Integers) -> Floats:
+        """Return the noiseless ratings (n,) of pairs of positions, not clipped to the scale."""
         interaction = np.einsum("nk,nk->n", self.user_factors[users], self.item_factors[items])
         scores: Floats = self.mean + self.user_bias[users] + self.item_bias[items] + interaction
         return scores
@@ -219,7 +221,7 @@ def make_ratings(
     data = np.empty(n_ratings, dtype=np.float32)
     for start in range(0, n_ratings, BLOCK_SIZE):
         block = slice(start, start + BLOCK_SIZE)
-        scores = truth._unclipped(rows[block], indices[block])
+        scores = truth.score(rows[block], indices[block])
         scores += noise * rng.standard_normal(len(scores))
         if step is not None:
             scores = low + step * np.rint((scores - low) / step)

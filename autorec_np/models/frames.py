@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from autorec_np.data.ratings import known_roles
+from autorec_np.data.columns import known_roles
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series

@@ -17,7 +17,8 @@ from autorec_np._validation import check_choice, check_integer
 from autorec_np.core.kernels import CSR, Array, take_rows, with_data
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
-from autorec_np.data.ratings import Ratings, as_ratings, check_ids
+from autorec_np.data.ids import check_ids
+from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.engine.threads import single_threaded_blas
 from autorec_np.models import frames
 from autorec_np.models.base import Recommender, chunks, padded

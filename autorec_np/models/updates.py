@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from autorec_np.core.kernels import CSR, Array, take_rows
-from autorec_np.data.ratings import Ratings, assemble, shown, unique_with_positions
+from autorec_np.data.ids import shown, unique_with_positions
+from autorec_np.data.ratings import Ratings, assemble
 from autorec_np.models.biases import Biases
 
 MAX_SWEEPS = 20

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from autorec_np._validation import check_choice
-from autorec_np.sources.downloading import DownloadError, download, extract
+from autorec_np.sources.archives import extract
+from autorec_np.sources.downloading import DownloadError, download
 from autorec_np.sources.reading import read_ratings
 
 if TYPE_CHECKING:

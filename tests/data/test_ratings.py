@@ -17,14 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from autorec_np.data.ratings import (
-    DuplicateRatingError,
-    Ratings,
-    _sort_by_cell,
-    as_ratings,
-    check_ids,
-    unique_with_positions,
-)
+from autorec_np.data.entries import DuplicateRatingError
+from autorec_np.data.ratings import Ratings, as_ratings
 
 INT64 = np.iinfo(np.int64)
 integer_ids = st.one_of(st.integers(-3, 5), st.integers(INT64.min, INT64.max))
@@ -177,16 +171,6 @@ def test_nul_and_lone_surrogates_keep_ids_apart():
     assert R.user_positions(ids).tolist() == R.positions()[0].tolist()
 
 
-@given(st.lists(st.integers(-(10**6), 10**6), min_size=1))
-def test_look_up_table_and_sort_find_the_same_unique_ids(ids):
-    dense = np.array(ids) // 10**5
-    for array in (np.array(ids), dense, np.array(ids) * 10**12):
-        unique, positions = unique_with_positions(array)
-        expected, expected_positions = np.unique(array, return_inverse=True)
-        np.testing.assert_array_equal(unique, expected)
-        np.testing.assert_array_equal(positions, expected_positions.reshape(-1))
-
-
 def test_inputs_are_not_changed():
     users, items = np.array([2, 1, 2]), np.array(["b", "a", "a"], dtype=object)
     ratings, timestamps = np.array([1, 2, 3], np.float32), np.array([7, 8, 9])
@@ -334,25 +318,6 @@ def test_rating_outside_the_scale():
         Ratings.from_triples([1, 2, 3], [1, 2, 3], [1, 6, 0], scale=(1, 5))
 
 
-def test_scale_is_compared_as_the_ratings_are_stored():
-    # float32(0.7) < 0.7 < 4.3 < float32(4.3): neither end may count as outside.
-    R = Ratings.from_triples([1, 2], [1, 2], [0.7, 4.3], scale=(0.7, 4.3))
-    assert R.scale == (0.7, 4.3)
-    assert as_ratings(R, scale=(0.7, 4.3)).scale == (0.7, 4.3)
-
-
-@pytest.mark.parametrize("scale", [(5, 1), (1, 1), (0, np.inf), (np.nan, 5)])
-def test_scale_must_be_an_interval(scale):
-    with pytest.raises(ValueError, match=r"two finite numbers \(low, high\) with low < high"):
-        Ratings.from_triples([1], [1], [1], scale=scale)
-
-
-@pytest.mark.parametrize("scale", [5, (1, 2, 3), ("a", "b"), (None, 5)])
-def test_scale_must_be_a_pair(scale):
-    with pytest.raises(TypeError, match=r"scale must be a pair of numbers \(low, high\)"):
-        Ratings.from_triples([1], [1], [1], scale=scale)
-
-
 def test_unknown_duplicate_rule():
     with pytest.raises(ValueError, match="duplicates must be one of 'raise', 'first', 'last'"):
         Ratings.from_triples([1], [1], [1], duplicates="sum")
@@ -384,36 +349,6 @@ def test_frame_columns_are_named():
     frame.columns = ["user", "item", "item", "rating"]
     with pytest.raises(ValueError, match="the frame has 2 columns named 'item'"):
         Ratings.from_frame(frame)
-
-
-@pytest.mark.parametrize(
-    "columns",
-    [
-        ["user", "item", "rating"],
-        ["userId", "movieId", "rating"],
-        ["User-ID", "item_id", "RATING"],
-        ["a", "b", "c"],
-        [0, 1, 2],
-        ["a", "movieId", "c"],
-    ],
-)
-def test_frame_is_read_by_known_names_or_by_place(columns):
-    frame = pd.DataFrame([[1, 2, 3.0], [4, 5, 6.0]], columns=columns)
-    assert [part.tolist() for part in as_ratings(frame).triples()] == [[1, 4], [2, 5], [3, 6]]
-    if columns[0] in ("a", 0):
-        return
-    turned = frame[columns[::-1]]
-    assert [part.tolist() for part in as_ratings(turned).triples()] == [[1, 4], [2, 5], [3, 6]]
-
-
-@pytest.mark.parametrize(
-    "columns",
-    [["a", "b"], ["movieId", "b", "c"], ["rating", "x", "y"], ["x", "y", "timestamp"]],
-)
-def test_frame_that_contradicts_itself_is_refused(columns):
-    frame = pd.DataFrame([[1] * len(columns)], columns=columns)
-    with pytest.raises(ValueError, match=re.escape(f"its columns are {columns}. Name them")):
-        as_ratings(frame)
 
 
 def test_frame_reads_only_integer_timestamps_unasked():
@@ -502,53 +437,6 @@ def test_a_matrix_is_copied():
     assert R.matrix.data.tolist() == [1, 2, 3]
 
 
-def test_unused_space_at_the_end_of_a_csr_is_ignored():
-    matrix = sparse.csr_array((np.ones(2), np.array([0, 1]), np.array([0, 1, 2])), shape=(2, 2))
-    matrix.data, matrix.indices = np.array([1.0, 2.0, np.nan]), np.array([0, 1, -7])
-    assert Ratings.from_matrix(matrix).triples()[2].tolist() == [1, 2]
-
-
-def csr_of(data, indices, indptr, shape=(2, 3), kind=sparse.csr_array):
-    """A matrix made by hand: SciPy is given sound arrays and then other ones."""
-    matrix = kind(shape, dtype=np.float64)
-    matrix.data, matrix.indices, matrix.indptr = map(np.array, (data, indices, indptr))
-    return matrix
-
-
-@pytest.mark.parametrize("kind", [sparse.csr_array, sparse.csr_matrix])
-@pytest.mark.parametrize(
-    ("data", "indices", "indptr", "message"),
-    [
-        ([1.0, 2, 9], [2, 0, 2], [0, 3, 3], "the matrix stores (row 0, column 2) more than once, "
-         "with the ratings 1.0 and 9.0, and 1 such repeats in all; SciPy would add them up"),
-        ([1.0, 2], [0, -1], [0, 1, 2], "the matrix has the column index -1 (stored entry 1), and 1 "
-         "such in all; column indices must be in [0, 3)"),
-        ([1.0, 2], [0, 3], [0, 1, 2], "the matrix has the column index 3"),
-        ([1.0, 2], [0, 1], [0, 2, 1], "indptr must hold 3 non-decreasing offsets from 0"),
-        ([1.0, 2], [0, 1], [1, 1, 2], "indptr must hold 3 non-decreasing offsets from 0"),
-        ([1.0, 2], [0, 1], [0, 2], "indptr must hold 3 non-decreasing offsets from 0"),
-        ([1.0, 2], [0, 1], [0, 1, 9], "indptr ends at 9 but it has 2 indices and 2 values"),
-        ([1.0, np.nan, np.inf], [0, 1, 2], [0, 1, 3],
-         "the rating at (row 1, column 1) is nan, which is not finite, and so are 2 of 3 ratings"),
-    ],
-)  # fmt: skip
-def test_unsound_matrix_is_refused(kind, data, indices, indptr, message):
-    with pytest.raises(ValueError, match=re.escape(message)):
-        Ratings.from_matrix(csr_of(data, indices, indptr, kind=kind))
-
-
-def test_unsound_csc_and_coo_are_refused():
-    csc = csr_of([1.0, 2], [0, -1], [0, 1, 2, 2], kind=sparse.csc_array)
-    with pytest.raises(ValueError, match="the row index -1"):
-        Ratings.from_matrix(csc)
-    csc = csr_of([1.0, 2], [0, 0], [0, 2, 2, 2], kind=sparse.csc_array)
-    with pytest.raises(ValueError, match=r"stores \(row 0, column 0\) more than once"):
-        Ratings.from_matrix(csc)
-    coo = sparse.coo_array(([1.0, 2, 3], ([0, 1, 0], [2, 2, 2])), shape=(2, 3))
-    with pytest.raises(ValueError, match=r"stores \(row 0, column 2\) more than once, with the"):
-        Ratings.from_matrix(coo)
-
-
 @pytest.mark.parametrize(
     ("matrix", "error", "message"),
     [
@@ -580,14 +468,6 @@ def test_wrong_kind_of_matrix(matrix, error, message):
 def test_wrong_ids_or_scale_of_a_matrix(keywords, error, message):
     with pytest.raises(error, match=message):
         small(**keywords)
-
-
-def test_huge_shape_does_not_overflow():
-    # Numbered in int64, the cell of the first entry would wrap to 1, that of the second to 2.
-    shape = (2**34, 2**34)
-    matrix = sparse.coo_array(([1.0, 2.0], ([2**32, 2**30], [1, 2])), shape=shape)
-    rows, columns = matrix.row, matrix.col
-    np.testing.assert_array_equal(_sort_by_cell(rows, columns, shape), [1, 0])
 
 
 # Stored zeros
@@ -788,20 +668,6 @@ def test_as_ratings_keeps_ratings_and_checks_a_new_scale():
     four = as_ratings(([2, 1], [1, 1], [5, 1], [8, 9]), scale=(0, 6))
     assert four.scale == (0, 6)
     assert four.timestamps[four.order].tolist() == [8, 9]
-
-
-@given(st.lists(st.one_of(integer_ids, string_ids, st.booleans(), st.none(), st.floats())))
-def test_ids_are_of_one_exact_kind_or_refused(ids):
-    kinds = {type(one) for one in ids}
-    if kinds <= {int}:
-        assert check_ids(ids, "ids").dtype == np.int64
-    elif kinds == {str}:
-        assert check_ids(ids, "ids").dtype == object
-    else:
-        with pytest.raises((TypeError, ValueError), match=r"ids (must|mixes|has)"):
-            check_ids(ids, "ids")
-        return
-    assert check_ids(ids, "ids").tolist() == ids
 
 
 def test_integer_ids_do_not_load_pandas():

@@ -14,82 +14,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from autorec_np.sources import reading
-from autorec_np.sources.reading import read_ratings
-
-INT64 = np.iinfo(np.int64)
-SEPARATORS = ["::", "\t", ",", ";", "|", "whitespace"]
-
-integer_ids = st.one_of(st.integers(0, 9), st.integers(INT64.min, INT64.max)).map(str)
-ODD_IDS = """007 NA null nan None +1 -0 -7 1.0 1e3 1_0 inf True é \u0663 \x1f \u2028 \x85 \ufeff"""
-odd_ids = st.sampled_from([*ODD_IDS.split(" "), str(2**63), str(-(2**63)), "9" * 5000])
-texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=4)
-any_ids = st.one_of(integer_ids, odd_ids, texts)
-numbers = st.floats(-1000, 1000, width=32)
-ratings = st.one_of(st.integers(-9, 9), st.sampled_from([0.0, 0.5, 3.5]), numbers).map(
-    lambda number: np.format_float_positional(number, trim="-") if number % 1 else f"{number:.0f}"
+from rating_files import (
+    SEPARATORS,
+    assert_triples,
+    fits,
+    plain,
+    rows,
+    write,
 )
+
+from autorec_np.sources import fields
+from autorec_np.sources.reading import read_ratings
 
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
     """One file that the examples of a property test write again and again."""
     return tmp_path_factory.mktemp("reading") / "ratings.txt"
-
-
-def write(path, text):
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return path
-
-
-def expected_ids(ids):
-    """Apply the rule for ids literally: all canonical decimal integers within int64, or strings."""
-    if all(re.fullmatch(r"0|-?[1-9][0-9]*", one, re.ASCII) and len(one) < 25 for one in ids):
-        numbers = [int(one) for one in ids]
-        if all(INT64.min <= number <= INT64.max for number in numbers):
-            return numbers
-    return list(ids)
-
-
-def assert_triples(R, users, items, values):
-    got_users, got_items, got_ratings = R.triples()
-    for got, ids in ((got_users, users), (got_items, items)):
-        expected = expected_ids(ids)
-        assert got.dtype == (np.int64 if isinstance(expected[0], int) else object)
-        assert got.tolist() == expected
-    assert got_ratings.tolist() == [float(np.float32(float(value))) for value in values]
-
-
-@st.composite
-def rows(draw, ids=any_ids):
-    """Rows (user, item, rating) of strings, each pair once."""
-    users, items = draw(st.sampled_from([(ids, ids), (integer_ids, ids), (ids, integer_ids)]))
-    pairs = draw(st.lists(st.tuples(users, items), min_size=1, max_size=12, unique=True))
-    return [(*pair, draw(ratings)) for pair in pairs]
-
-
-def fits(row, separator):
-    """Whether the fields can be written in the dialect without quotes."""
-    unsafe = "[\r\n \t]" if separator == "whitespace" else "[\r\n]"
-    joined = (" " if separator == "whitespace" else separator).join(row)
-    parts = joined.split(" " if separator == "whitespace" else separator)
-    quotes = len(separator) == 1 and '"' in joined
-    return not quotes and parts == list(row) and not re.search(unsafe, "".join(row))
-
-
-def plain(table, separator, random):
-    glue = (lambda: random.choice([" ", "\t", "  \t "])) if separator == "whitespace" else None
-    lines = []
-    for row in table:
-        line = row[0]
-        for field in row[1:]:
-            line += (glue() if glue else separator) + field
-        lines.append(line + random.choice(["\n", "\r\n"]))
-        lines.extend(random.choice([[], [], ["\n"], ["\r\n"]]))
-    return "".join(lines)
 
 
 # Round trips
@@ -128,107 +71,6 @@ def test_separator_and_header_are_found(file, separator, table):
     for names in ([], [("userId", "movieId", "rating")], [("a", "b", "c")]):
         write(file, "\n".join(glue.join(row) for row in [*names, *table]))
         assert_triples(read_ratings(file), *zip(*table, strict=True))
-
-
-# The three ways of a block give the same
-
-
-def fields_of_every_kind(separator):
-    digits = st.integers(0, 10**15).map(str)
-    odd = st.sampled_from(["007", "0", "00", "-1", "1.5", ".5", "5.", ".", "1.2.3", "", " ", "a"])
-    odd = st.one_of(odd, st.sampled_from(["1" * 15, "1" * 16, "1 2", "é", "0.30000000000000004"]))
-    return st.one_of(digits, digits, digits, odd).filter(lambda one: separator not in one)
-
-
-@st.composite
-def blocks(draw):
-    """Text of a few lines, mostly regular and numeric, and its separator."""
-    separator = draw(st.sampled_from([",", " ", "::", "\t"]))
-    n_fields = draw(st.integers(3, 5))
-    field = fields_of_every_kind(separator)
-    length = st.sampled_from([n_fields] * 9 + [n_fields - 1, n_fields + 1])
-    lengths = draw(st.lists(length, min_size=1, max_size=6))
-    numeric = st.integers(0, 10**15).map(str)
-    column = st.sampled_from([numeric, numeric, field])
-    columns = [draw(column) for _ in range(n_fields + 1)]
-    lines = [separator.join(draw(columns[k]) for k in range(length)) for length in lengths]
-    return "\n".join(lines), separator, n_fields
-
-
-def as_text(column):
-    return [str(one) for one in column] if isinstance(column, np.ndarray) else list(column)
-
-
-@given(blocks(), st.permutations(range(3)))
-@settings(max_examples=300)
-@example(("1,2,3\n4,5,6", ",", 3), [0, 1, 2])
-@example(("1,2,3.5\n4,5,.5\n1,4,5.", ",", 3), [0, 1, 2])
-@example(("1,2,3,4\n4,5\n1,2,3,4,5,6", ",", 4), [0, 1, 2])
-@example(("1::2:::3", "::", 3), [0, 1, 2])
-@example(("1 2,3\n4,5,6", ",", 3), [0, 1, 2])
-@example(("1\n2,3\n4,5,6", ",", 3), [0, 1, 2])
-@example(("1,2,3,4,5,6", ",", 3), [0, 1, 2])
-@example(("1,2,1.2.3\n4,5,6.5", ",", 3), [0, 1, 2])
-@example(("1,2,.\n4,5,6.5", ",", 3), [0, 1, 2])
-@example(("a\tb,2,3\n4,5,6", ",", 3), [0, 1, 2])
-def test_fast_ways_equal_the_slow_one(block, places):
-    text, separator, n_fields = block
-    document = reading._Document("file", text, separator, quoted=False)
-    layout = reading._Layout(False, 1, n_fields, tuple(places), timestamp_required=False)
-    records = [fields for _, fields in document.records()]
-    regular = all(len(fields) == n_fields for fields in records)
-    strings = reading._split_strings(text, separator, layout)
-    numbers = reading._split_numbers(text, separator, layout)
-    if strings is None:
-        assert numbers is None
-        assert not regular or text.count("\n") + 1 > len(records)
-        return
-    slow = [[fields[place] for fields in records] for place in places]
-    assert strings == slow
-    if numbers is None:
-        fields = [one for record in records for one in record]
-        assert not all(re.fullmatch("[1-9][0-9]{0,14}", one) for one in fields)
-        return
-    for role, (fast, exact) in enumerate(zip(numbers, slow, strict=True)):
-        if role == 2:
-            assert fast.dtype == np.float64
-            assert fast.tolist() == [float(one) for one in exact]
-        else:
-            assert fast.dtype == np.int64
-            assert as_text(fast) == exact
-
-
-@given(rows(st.sampled_from(["0", "1", "-2", "17", "007", "x", str(2**62)])), st.booleans())
-def test_blocks_of_any_size_give_the_same(file, table, timestamps):
-    if timestamps:
-        table = [(*row, str(k * 7)) for k, row in enumerate(table)]
-    write(file, "\n".join("::".join(row) for row in table) + "\n")
-    whole = read_ratings(file)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reading, "_BLOCK_CHARACTERS", 9)
-        patch.setattr(reading, "_CHUNK_RECORDS", 2)
-        cut = read_ratings(file)
-        patch.setattr(reading, "_split_numbers", lambda *_: None)
-        patch.setattr(reading, "_split_strings", lambda *_: None)
-        slow = read_ratings(file)
-    assert_triples(whole, *zip(*(row[:3] for row in table), strict=True))
-    for other in (cut, slow):
-        for part, same in zip(whole.triples(), other.triples(), strict=True):
-            assert part.dtype == same.dtype
-            assert part.tolist() == same.tolist()
-        assert (other.timestamps is None) == (whole.timestamps is None) == (not timestamps)
-        if timestamps:
-            assert other.timestamps.tolist() == whole.timestamps.tolist()
-
-
-def test_numbers_take_the_fast_way(tmp_path, monkeypatch):
-    """The promise of speed, without a clock: nothing but `_split_numbers` sees the text."""
-    monkeypatch.setattr(reading, "_split_strings", None)
-    lines = [f"{k}::{k % 7}::{k % 5}::0\n" for k in range(999)]
-    path = write(tmp_path / "ratings.dat", "".join(lines))
-    assert len(read_ratings(path)) == 999
-    path = write(tmp_path / "ratings.csv", "userId,movieId,rating\n1,2,4.5\n1,3,0.5\n1,4,.5\n")
-    assert read_ratings(path).matrix.data.tolist() == [4.5, 0.5, 0.5]
 
 
 # Formats
@@ -286,26 +128,6 @@ def test_gz_and_zip_hold_the_same(tmp_path):
         read_ratings(tmp_path / "bad.zip")
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1", "utf-16", "cp1252"])
-def test_encodings(tmp_path, encoding):
-    path = write(tmp_path / "ratings.csv", "user,item,rating\né,ü,4\n".encode(encoding))
-    asked = {} if encoding.startswith("utf-8") else {"encoding": encoding}
-    assert_triples(read_ratings(path, **asked), ["é"], ["ü"], [4])
-
-
-def test_byte_order_mark_is_no_part_of_an_id(tmp_path):
-    path = write(tmp_path / "ratings.csv", codecs.BOM_UTF8 + b"1,2,3\n")
-    assert read_ratings(path).user_ids.tolist() == [1]
-
-
-def test_blank_lines_and_line_ends(tmp_path):
-    for end in ("\n", "\r\n", "\r"):
-        text = end.join(["", " \t", "user,item,rating", "", "1,2,3", "   ", "", "2,2,4", "", ""])
-        for separator in (None, ","):
-            R = read_ratings(write(tmp_path / "ratings.csv", text), sep=separator)
-            assert_triples(R, ["1", "2"], ["2", "2"], [3, 4])
-
-
 @pytest.mark.parametrize(
     ("columns", "users"),
     [
@@ -354,31 +176,6 @@ def test_a_wrong_first_line_is_not_taken_for_a_header(tmp_path, first):
         read_ratings(path)
 
 
-def test_separator_is_not_taken_from_inside_the_fields(tmp_path):
-    path = write(tmp_path / "r.csv", 'ns::a,ns::b,3\n"ns::c","x;y;z",4\n')
-    assert_triples(read_ratings(path), ["ns::a", "ns::c"], ["ns::b", "x;y;z"], [3, 4])
-    path = write(tmp_path / "r.csv", '"a\n,b",c,3\n"a\tb",d,4\n')
-    assert_triples(read_ratings(path), ["a\n,b", "a\tb"], ["c", "d"], [3, 4])
-    path = write(tmp_path / "r.tsv", "a,b,c\td\t3\n")
-    assert_triples(read_ratings(path), ["a,b,c"], ["d"], [3])
-    path = write(tmp_path / "r.txt", "a, b, 3\n")
-    assert_triples(read_ratings(path, sep=", "), ["a"], ["b"], [3])
-
-
-def test_whitespace_around_lines_is_no_field(tmp_path):
-    for separator in (None, "whitespace"):
-        path = write(tmp_path / "r.txt", "  1 \t 2 3 \n\t4 5  6\t\n \n 7  8 9")
-        R = read_ratings(path, sep=separator)
-        assert_triples(R, ["1", "4", "7"], ["2", "5", "8"], [3, 6, 9])
-
-
-def test_nothing_is_stripped_from_ids(tmp_path):
-    path = write(tmp_path / "r.csv", '" x ", 2,3\n"x",2,3\n"a\r\nb","c""d",0\n')
-    assert_triples(read_ratings(path), [" x ", "x", "a\r\nb"], [" 2", "2", 'c"d'], [3, 3, 0])
-    path = write(tmp_path / "r.dat", '"1"::"2::3\n')
-    assert_triples(read_ratings(path), ['"1"'], ['"2'], [3])
-
-
 def test_a_stored_zero_is_a_rating(tmp_path):
     for text in (
         "1,2,0\n1,3,0.0\n2,2,-0\n",
@@ -391,7 +188,7 @@ def test_a_stored_zero_is_a_rating(tmp_path):
 
 
 def test_timestamps_are_read_if_they_are_integers(tmp_path, caplog):
-    caplog.set_level(logging.INFO, "autorec_np.sources.reading")
+    caplog.set_level(logging.INFO, "autorec_np.sources.fields")
     for text, expected in [
         ("1,2,3,-5\n1,3,4,007\n", [-5, 7]),
         ("1,2,3,2020-01-01\n1,3,4,7\n", None),
@@ -496,27 +293,6 @@ def test_error_names_file_and_line_and_what_to_do(tmp_path, content, keywords, m
         read_ratings(path, **keywords)
 
 
-@pytest.mark.parametrize("quote", ["", '"'])
-@pytest.mark.parametrize(
-    ("last", "message"),
-    [
-        ("1,2", "line 12: found 2 fields"),
-        ("1,2,3,x", "line 12: the timestamp is 'x'"),
-        (",2,3,4", "line 12: the user id is empty"),
-        ("1,2,x,4", "line 12: the rating is 'x'"),
-        ("5,6,3,4", "line 12: user 5 rates item 6 again, first rated on line 8"),
-    ],
-)
-def test_line_numbers_are_right_in_every_block(tmp_path, monkeypatch, quote, last, message):
-    monkeypatch.setattr(reading, "_BLOCK_CHARACTERS", 9)
-    monkeypatch.setattr(reading, "_CHUNK_RECORDS", 2)
-    rows = [f"{quote}{k}{quote},{k + 1},3,4" for k in range(9)]
-    text = "\n".join(["a,b,c,d", "", *rows, last, "7,7,3,4"])
-    path = write(tmp_path / "r.csv", text)
-    with pytest.raises(ValueError, match=re.escape(f"{path}, {message}")):
-        read_ratings(path, columns=(0, 1, 2, 3))
-
-
 @pytest.mark.parametrize(
     ("keywords", "error", "message"),
     [
@@ -611,8 +387,8 @@ def test_junk_is_read_or_refused(file, content, sep, header, columns, encoding, 
     keywords |= {"encoding": encoding, "duplicates": duplicates}
     R = read_or_refuse(file, **keywords)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reading, "_split_numbers", lambda *_: None)
-        patch.setattr(reading, "_split_strings", lambda *_: None)
+        patch.setattr(fields, "split_numbers", lambda *_: None)
+        patch.setattr(fields, "split_strings", lambda *_: None)
         slow = read_or_refuse(file, **keywords)
     if isinstance(R, str):
         assert slow == R

@@ -1,0 +1,267 @@
+"""The stored entries of a ratings matrix: sorted, each cell once, in canonical CSR.
+
+The set of observed ratings is the *stored pattern* of the matrix, never ``value != 0``, so a stored
+0.0 is a rating. Sparse arithmetic may drop stored zeros; this module therefore moves entries only
+by indexing ``data``, ``indices`` and ``indptr``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import sparse
+
+from autorec_np._types import Array
+from autorec_np.data.ids import Positions, first_repeat, shown
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+DUPLICATE_RULES = ("raise", "first", "last", "mean")
+
+DENSE_MESSAGE = (
+    "a dense array cannot say which of its zeros are ratings and which mean 'not rated'; pass a "
+    "scipy.sparse.csr_array that stores exactly the ratings, for example "
+    "scipy.sparse.csr_array(dense) if no rating is 0, or Ratings.from_triples(users, items, "
+    "ratings)."
+)
+
+
+class DuplicateRatingError(ValueError):
+    """A (user, item) pair is rated more than once.
+
+    Attributes
+    ----------
+    first, second : int
+        Index, in the order given, of the first rating that repeats a pair (`second`) and of the
+        first rating of that pair (`first`).
+    n_repeats : int
+        How many ratings repeat an earlier pair.
+    """
+
+    def __init__(self, message: str, first: int, second: int, n_repeats: int) -> None:
+        super().__init__(message)
+        self.first, self.second, self.n_repeats = first, second, n_repeats
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.first, self.second, self.n_repeats)
+
+
+def arrange(
+    rows: Positions,
+    columns: Positions,
+    values: Array,
+    timestamps: Positions | None,
+    ids: tuple[Array, Array],
+    duplicates: str,
+) -> tuple[sparse.csr_array[np.float32], Positions | None, Positions]:
+    """Sort checked entries, given in file order, into a canonical CSR; resolve duplicates.
+
+    Parameters
+    ----------
+    rows, columns, values, timestamps : ndarray, (n,)
+        One entry per rating; the positions refer to `ids`.
+    ids : pair of ndarray
+        User and item ids, for messages and for the shape.
+    duplicates : {"raise", "first", "last", "mean"}
+        As in `Ratings.from_triples`.
+
+    Returns
+    -------
+    matrix : csr_array of float32
+    timestamps : ndarray of int64 or None
+        Aligned with ``matrix.data``.
+    order : ndarray of int64
+        Position in ``matrix.data`` of each kept entry, in file order.
+
+    Raises
+    ------
+    DuplicateRatingError
+        A pair is rated twice and `duplicates` is "raise".
+    """
+    user_ids, item_ids = ids
+    shape = len(user_ids), len(item_ids)
+    by_cell = sort_by_cell(rows, columns, shape)
+    is_repeat = np.zeros(len(by_cell), dtype=bool)
+    is_repeat[1:] = (np.diff(rows[by_cell]) == 0) & (np.diff(columns[by_cell]) == 0)
+    starts = np.flatnonzero(~is_repeat)
+    first = by_cell[starts]
+    last = by_cell[np.append(starts[1:], len(by_cell)) - 1]
+    if duplicates == "raise" and is_repeat.any():
+        repeats = by_cell[is_repeat]
+        second = int(repeats.min())
+        group = int(np.searchsorted(starts, np.flatnonzero(by_cell == second)[0], "right")) - 1
+        raise DuplicateRatingError(
+            f"the ratings at index {first[group]} and index {second} are both for user "
+            f"{shown(user_ids[rows[second]])} and item {shown(item_ids[columns[second]])}, and "
+            f"{len(repeats):,} of {len(rows):,} ratings repeat an earlier pair; a pair has one "
+            f"rating: pass duplicates='last' (or 'first' or 'mean') to resolve this.",
+            int(first[group]),
+            second,
+            len(repeats),
+        )
+    kept = last if duplicates == "last" else first
+    if duplicates == "mean":
+        sums = np.add.reduceat(values[by_cell].astype(np.float64), starts)
+        data = sums / np.diff(np.append(starts, len(by_cell)))
+        times_from = last
+    else:
+        data = values[kept]
+        times_from = kept
+    indptr = np.zeros(shape[0] + 1, dtype=np.int64)
+    np.cumsum(np.bincount(rows[kept], minlength=shape[0]), out=indptr[1:])
+    position = np.full(len(rows), -1, dtype=np.int64)
+    position[kept] = np.arange(len(kept))
+    return (
+        canonical_csr(data.astype(np.float32), columns[kept], indptr, shape),
+        None if timestamps is None else frozen(timestamps[times_from]),
+        frozen(position[position >= 0]),
+    )
+
+
+def sort_by_cell(rows: Array, columns: Array, shape: tuple[int, int]) -> Array:
+    """Return the stable permutation that sorts entries by row, then column."""
+    if shape[0] * shape[1] < 2**63:
+        cells: Array = rows.astype(np.int64) * shape[1] + columns
+        return cells.argsort(kind="stable")
+    return np.lexsort((columns, rows))
+
+
+def canonical_csr(
+    data: NDArray[np.float32], indices: Array, indptr: Array, shape: tuple[int, int]
+) -> sparse.csr_array[np.float32]:
+    """Wrap arrays that are known to be canonical; read-only views, so no caller's flag changes."""
+    # SciPy would keep int64, twice the memory and slower, where int32 suffices.
+    index = np.int32 if max(*shape, len(data)) < 2**31 else np.int64
+    indices, indptr = indices.astype(index, copy=False), indptr.astype(index, copy=False)
+    matrix = sparse.csr_array((data, indices, indptr), shape=shape)
+    matrix.has_canonical_format = True
+    matrix.data = frozen(matrix.data)
+    matrix.indices = frozen(matrix.indices)
+    matrix.indptr = frozen(matrix.indptr)
+    return matrix
+
+
+def frozen(array: Array) -> Array:
+    view: Array = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _check_is_sparse(matrix: object) -> None:
+    if isinstance(matrix, np.ndarray):
+        raise TypeError(DENSE_MESSAGE)
+    if not sparse.issparse(matrix):
+        raise TypeError(
+            f"the matrix must be a SciPy sparse matrix or array, got {type(matrix).__name__}."
+        )
+
+
+def matrix_entries(matrix: Any) -> tuple[Positions, Positions, Array]:
+    """Return rows, columns and values of the stored entries, row-major, each cell once."""
+    _check_is_sparse(matrix)
+    if matrix.ndim != 2:
+        raise ValueError(f"the matrix must be users x items, got a {matrix.ndim}-d sparse array.")
+    if matrix.format in ("bsr", "dia"):
+        raise TypeError(
+            f"a matrix in {matrix.format.upper()} format pads with zeros, which would count as "
+            f"ratings; pass a scipy.sparse.csr_array that stores exactly the ratings."
+        )
+    if matrix.format in ("lil", "dok"):
+        matrix = matrix.tocsr()
+    if matrix.format == "coo":
+        # Not by way of CSR: SciPy adds duplicates up in that conversion.
+        rows, columns, values = matrix.row, matrix.col, matrix.data
+        _check_indices(rows, matrix.shape[0], "row")
+        _check_indices(columns, matrix.shape[1], "column")
+    else:
+        rows, columns, values = _compressed_entries(matrix)
+    if len(values) == 0:
+        raise ValueError(
+            "the matrix stores no ratings; pass a matrix that stores at least one entry."
+        )
+    by_cell = sort_by_cell(rows, columns, matrix.shape)
+    rows, columns, values = rows[by_cell], columns[by_cell], values[by_cell]
+    is_repeat = (np.diff(rows) == 0) & (np.diff(columns) == 0)
+    if is_repeat.any():
+        index = int(np.argmax(is_repeat))
+        raise ValueError(
+            f"the matrix stores (row {rows[index]}, column {columns[index]}) more than once, with "
+            f"the ratings {values[index]} and {values[index + 1]}, and {int(is_repeat.sum()):,} "
+            f"such repeats in all; SciPy would add them up: keep one of them, or pass triples to "
+            f"Ratings.from_triples(..., duplicates='last')."
+        )
+    return rows.astype(np.int64), columns.astype(np.int64), values
+
+
+def _compressed_entries(matrix: Any) -> tuple[Array, Array, Array]:
+    """Return rows, columns and values of a CSR or CSC whose structure is checked here.
+
+    SciPy does not look at the index arrays of a matrix made by hand; its conversions would read
+    outside them.
+    """
+    is_csr = matrix.format == "csr"
+    n_major, n_minor = matrix.shape if is_csr else matrix.shape[::-1]
+    major, minor = ("row", "column") if is_csr else ("column", "row")
+    indptr, indices, data = matrix.indptr, matrix.indices, matrix.data
+    if len(indptr) != n_major + 1 or indptr[0] != 0 or (np.diff(indptr) < 0).any():
+        raise ValueError(
+            f"the matrix's indptr must hold {n_major + 1:,} non-decreasing offsets from 0, one per "
+            f"{major} and the end; it does not. Build the matrix anew, for example from triples."
+        )
+    n_stored = int(indptr[-1])
+    if n_stored > min(len(indices), len(data)):
+        raise ValueError(
+            f"the matrix's indptr ends at {n_stored:,} but it has {len(indices):,} indices and "
+            f"{len(data):,} values. Build the matrix anew, for example from triples."
+        )
+    _check_indices(indices[:n_stored], n_minor, minor)
+    along = np.repeat(np.arange(n_major), np.diff(indptr))
+    across = indices[:n_stored]
+    rows, columns = (along, across) if is_csr else (across, along)
+    return rows, columns, data[:n_stored]
+
+
+def _check_indices(indices: Array, length: int, axis: str) -> None:
+    bad = (indices < 0) | (indices >= length)
+    if bad.any():
+        index = int(np.argmax(bad))
+        raise ValueError(
+            f"the matrix has the {axis} index {indices[index]} (stored entry {index}), and "
+            f"{int(bad.sum()):,} such in all; {axis} indices must be in [0, {length}). Correct "
+            f"them, or pass ids of any kind to Ratings.from_triples."
+        )
+
+
+def selection_mask(selection: Any, n_ratings: int) -> NDArray[np.bool_]:
+    array = np.asarray(selection)
+    if array.ndim != 1:
+        raise ValueError(f"selection must be one-dimensional, got shape {array.shape}.")
+    if array.dtype.kind == "b":
+        if len(array) != n_ratings:
+            raise ValueError(
+                f"the boolean selection has {len(array):,} entries, but there are {n_ratings:,} "
+                f"ratings; pass one entry per rating, in file order."
+            )
+        return array
+    mask = np.zeros(n_ratings, dtype=bool)
+    if len(array) == 0:
+        return mask
+    if array.dtype.kind not in "iu":
+        raise TypeError(
+            f"selection must be a boolean mask or integer positions, got dtype {array.dtype}."
+        )
+    if array.min() < 0 or array.max() >= n_ratings:
+        wrong = array[(array < 0) | (array >= n_ratings)][0]
+        raise IndexError(
+            f"selection has the position {wrong}; positions must be in [0, {n_ratings}), in file "
+            f"order."
+        )
+    mask[array] = True
+    if np.count_nonzero(mask) < len(array):
+        raise ValueError(
+            f"selection gives {len(array) - np.count_nonzero(mask):,} positions more than once "
+            f"(the first: {array[first_repeat(array)]}); a rating can be selected once."
+        )
+    return mask
