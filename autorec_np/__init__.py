@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from autorec_np.models.autorec import AutoRec as AutoRec
     from autorec_np.models.biases import BiasBaseline as BiasBaseline
     from autorec_np.models.biases import GlobalMean as GlobalMean
+    from autorec_np.serving.archive import ModelFileError as ModelFileError
     from autorec_np.serving.explanation import explain as explain
-    from autorec_np.serving.model_file import ModelFileError as ModelFileError
     from autorec_np.serving.model_file import load_model as load_model
     from autorec_np.serving.model_file import save_model as save_model
     from autorec_np.serving.onnx_export import export_onnx as export_onnx
@@ -42,7 +42,7 @@ _MODULE_OF = {
     "AutoRec": "models.autorec",
     "BiasBaseline": "models.biases",
     "GlobalMean": "models.biases",
-    "ModelFileError": "serving.model_file",
+    "ModelFileError": "serving.archive",
     "RatingRegressor": "serving.scikit",
     "Ratings": "data.ratings",
     "check_gradient": "gradcheck",

@@ -35,18 +35,18 @@ from autorec_np._text import (
     plain,
     table,
 )
-from autorec_np.data.metrics import mae, rmse
 from autorec_np.data.columns import known_roles
+from autorec_np.data.metrics import mae, rmse
 from autorec_np.data.ratings import Ratings
 from autorec_np.data.splitting import train_test_split
 from autorec_np.data.synthetic import make_ratings
 from autorec_np.evaluation.cross_validation import cross_validate, evaluate_repeats
+from autorec_np.evaluation.held_out import not_trained_on
 from autorec_np.evaluation.hyperparameters import Trial, default_space, search
 from autorec_np.gradcheck import GradientReport, check_gradient
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import Recommender
 from autorec_np.models.biases import BiasBaseline, GlobalMean
-from autorec_np.reports.diagnostics import not_trained_on
 from autorec_np.reports.gradients import Case, all_cases, check_case, is_right
 from autorec_np.reports.page import html_report
 from autorec_np.serving.model_file import load_model, read_metadata, save_model

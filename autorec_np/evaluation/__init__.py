@@ -10,7 +10,12 @@ if TYPE_CHECKING:
     from autorec_np.evaluation.cross_validation import cross_validate as cross_validate
     from autorec_np.evaluation.cross_validation import evaluate as evaluate
     from autorec_np.evaluation.cross_validation import evaluate_repeats as evaluate_repeats
+    from autorec_np.evaluation.held_out import not_trained_on as not_trained_on
+    from autorec_np.evaluation.held_out import predict_held_out as predict_held_out
+    from autorec_np.evaluation.hyperparameters import LogUniform as LogUniform
     from autorec_np.evaluation.hyperparameters import search as search
+    from autorec_np.evaluation.intervals import MeanInterval as MeanInterval
+    from autorec_np.evaluation.intervals import mean_and_interval as mean_and_interval
     from autorec_np.evaluation.ranking_metrics import coverage_at_k as coverage_at_k
     from autorec_np.evaluation.ranking_metrics import evaluate_ranking as evaluate_ranking
     from autorec_np.evaluation.ranking_metrics import hit_rate_at_k as hit_rate_at_k
@@ -20,8 +25,12 @@ if TYPE_CHECKING:
     from autorec_np.evaluation.ranking_metrics import novelty_at_k as novelty_at_k
     from autorec_np.evaluation.ranking_metrics import precision_at_k as precision_at_k
     from autorec_np.evaluation.ranking_metrics import recall_at_k as recall_at_k
+    from autorec_np.evaluation.ranking_metrics import relevant_items as relevant_items
+    from autorec_np.evaluation.ranking_metrics import scores_per_user as scores_per_user
 
 _MODULE_OF = {
+    "LogUniform": "hyperparameters",
+    "MeanInterval": "intervals",
     "coverage_at_k": "ranking_metrics",
     "cross_validate": "cross_validation",
     "evaluate": "cross_validation",
@@ -29,11 +38,16 @@ _MODULE_OF = {
     "evaluate_repeats": "cross_validation",
     "hit_rate_at_k": "ranking_metrics",
     "map_at_k": "ranking_metrics",
+    "mean_and_interval": "intervals",
     "mrr_at_k": "ranking_metrics",
     "ndcg_at_k": "ranking_metrics",
+    "not_trained_on": "held_out",
     "novelty_at_k": "ranking_metrics",
     "precision_at_k": "ranking_metrics",
+    "predict_held_out": "held_out",
     "recall_at_k": "ranking_metrics",
+    "relevant_items": "ranking_metrics",
+    "scores_per_user": "ranking_metrics",
     "search": "hyperparameters",
 }
 

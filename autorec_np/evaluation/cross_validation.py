@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import numbers
 import time
@@ -22,10 +21,12 @@ import numpy as np
 
 from autorec_np._text import table
 from autorec_np._validation import RandomState, check_integer, check_random_state
-from autorec_np.data.metrics import MeanInterval, mae, mean_and_interval, rmse
+from autorec_np.data.metrics import mae, rmse
+from autorec_np.data.overlap import check_apart
 from autorec_np.data.ratings import as_ratings
 from autorec_np.data.splitting import k_fold, train_test_split
-from autorec_np.models.base import check_not_empty
+from autorec_np.evaluation.intervals import MeanInterval, mean_and_interval
+from autorec_np.models.base import check_not_empty, copy_unfitted
 from autorec_np.training.trainer import interrupts_end_all
 
 __all__ = [
@@ -208,20 +209,16 @@ def evaluate(model: Model, train: Any, test: Any) -> Evaluation:
     training, test = as_ratings(train), as_ratings(test)
     check_not_empty(training, "train")
     check_not_empty(test, "test")
+    check_apart(
+        training,
+        test,
+        "so the error would be too small; use parts without a common (user, item), such as "
+        "autorec_np.data.splitting makes, or model.score for the training error.",
+    )
     users, items, ratings = test.triples()
-    # Positions in the training part, -1 for an id that it lacks.
-    rows, columns = training.user_positions(users), training.item_positions(items)
     trained_rows, trained_columns, _ = training.positions()
-    is_warm = np.isin(rows, trained_rows) & np.isin(columns, trained_columns)
-    pairs = rows * training.n_items + columns
-    trained_pairs = trained_rows * training.n_items + trained_columns
-    n_shared = np.count_nonzero(is_warm & np.isin(pairs, trained_pairs))
-    if n_shared:
-        raise ValueError(
-            f"{n_shared} of the {len(ratings)} test pairs are also training pairs, so the error "
-            f"would be too small; use parts without a common (user, item), such as "
-            f"autorec_np.data.splitting makes, or model.score for the training error."
-        )
+    is_warm = np.isin(training.user_positions(users), trained_rows)
+    is_warm &= np.isin(training.item_positions(items), trained_columns)
 
     fresh_model = copy_unfitted(model)
     start = time.perf_counter()
@@ -391,18 +388,3 @@ def _evaluate_all(
         raise ValueError("no split to evaluate on: cv is empty; pass at least one (train, test).")
     validated = {name: CrossValidation(tuple(names), tuple(results[name])) for name in models}
     return Comparison(validated) if isinstance(model, Mapping) else validated[""]
-
-
-def copy_unfitted(model: Model) -> Model:
-    """Return a new, unfitted model with the parameters of `model`."""
-    if not hasattr(model, "get_params"):
-        raise TypeError(
-            f"the model must have get_params(deep=False), fit(R) and predict(users, items), got "
-            f"{type(model).__name__}; pass several models as a mapping of names to models."
-        )
-    # A shared Generator would make the results depend on the order of the splits and the models.
-    parameters = {
-        name: copy.deepcopy(value) if isinstance(value, np.random.Generator) else value
-        for name, value in model.get_params(deep=False).items()
-    }
-    return type(model)(**parameters)

@@ -22,6 +22,7 @@ alike: values are comparable between models on one split, not between data sets.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
@@ -29,7 +30,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from autorec_np._types import Array
 from autorec_np._validation import check_integer, check_number
+from autorec_np.data.overlap import check_apart
 from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.models.base import NotFittedError, check_not_empty
 
@@ -48,7 +51,6 @@ __all__ = [
     "scores_per_user",
 ]
 
-Array: TypeAlias = npt.NDArray[Any]
 Lists: TypeAlias = "Array | Sequence[Sequence[Any]]"
 Relevant: TypeAlias = Sequence[Collection[Any]]
 
@@ -278,10 +280,16 @@ def evaluate_ranking(
     held_out = as_ratings(test)
     check_not_empty(held_out, "test")
     threshold = _threshold(held_out, threshold)
+    model = copy.copy(model)  # it stays as it is, whatever is fitted meanwhile
     train = getattr(model, "ratings_", None)
     if train is None:
         raise NotFittedError("evaluate_ranking measures a fitted model; call fit(train) first.")
-    _check_apart(train, held_out)
+    check_apart(
+        train,
+        held_out,
+        "which are never recommended; use parts without a common (user, item), such as "
+        "autorec_np.data.splitting makes.",
+    )
     raters = held_out.user_ids[np.diff(held_out.matrix.indptr) > 0]
     relevant = relevant_items(held_out, raters, threshold)
     measured = np.array([bool(items) for items in relevant])
@@ -333,19 +341,3 @@ def _mean(recommended: Lists, relevant: Relevant, k: int, name: str) -> float:
             f"relevance, or hold out more ratings."
         )
     return float(measured.mean())
-
-
-def _check_apart(train: Ratings, held_out: Ratings) -> None:
-    users, items, _ = held_out.triples()
-    rows, columns = train.user_positions(users), train.item_positions(items)
-    known = (rows >= 0) & (columns >= 0)
-    seen = np.isin(
-        rows[known] * train.n_items + columns[known],
-        np.ravel_multi_index(train.positions()[:2], train.shape),
-    )
-    if seen.any():
-        raise ValueError(
-            f"{seen.sum()} of the {len(held_out)} test pairs are also training pairs, which are "
-            f"never recommended; use parts without a common (user, item), such as "
-            f"autorec_np.data.splitting makes."
-        )

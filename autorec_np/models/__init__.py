@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from autorec_np.models.autorec import AutoRec as AutoRec
     from autorec_np.models.base import NotFittedError as NotFittedError
     from autorec_np.models.base import Recommender as Recommender
+    from autorec_np.models.base import check_fitted as check_fitted
     from autorec_np.models.biases import BiasBaseline as BiasBaseline
     from autorec_np.models.biases import GlobalMean as GlobalMean
 
@@ -19,6 +20,7 @@ _MODULE_OF = {
     "GlobalMean": "biases",
     "NotFittedError": "base",
     "Recommender": "base",
+    "check_fitted": "base",
 }
 
 __all__ = [*_MODULE_OF]

@@ -3,37 +3,39 @@
 from __future__ import annotations
 
 import copy
-import numbers
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from autorec_np._validation import (
-    RandomState,
-    check_choice,
-    check_integer,
-    check_n_jobs,
-    check_number,
-    check_random_state,
-)
+from autorec_np._types import CSR, Array
+from autorec_np._validation import RandomState, check_n_jobs, check_random_state
 from autorec_np.core.activations import ACTIVATIONS
-from autorec_np.core.kernels import CSR, Array, with_data
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
-from autorec_np.core.optimizers import SCHEDULES, DivergenceError
-from autorec_np.data.metrics import rmse
+from autorec_np.core.optimizers import DivergenceError
 from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.data.splitting import train_test_split
 from autorec_np.engine.threads import workers
-from autorec_np.models.base import check_not_empty
-from autorec_np.models.biases import BiasBaseline, GlobalMean
-from autorec_np.models.newcomers import FoldIn
-from autorec_np.models.scoring import OutputMap, Scorer
+from autorec_np.models import newcomers
+from autorec_np.models.base import Axes, Recommender, check_fitted, check_not_empty, of_record
+from autorec_np.models.biases import BiasBaseline, FittedBiases, FittedMean, GlobalMean
+from autorec_np.models.parameters import check_parameters
+from autorec_np.models.scoring import (
+    Baseline,
+    Fitted,
+    OutputMap,
+    TrainingTask,
+    inputs_of,
+    output_penalties,
+    targets_of,
+)
+from autorec_np.models.updates import updated
 from autorec_np.training.penalties import automatic_penalties
 from autorec_np.training.trainer import (
     SOLVERS,
@@ -42,17 +44,17 @@ from autorec_np.training.trainer import (
     InterruptedWarning,
     Trainer,
     corruption_for,
-    is_callback,
 )
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
     from typing_extensions import Self
 
 # Part of the steps in which "cosine" climbs: chosen on validation ratings of ML-1M (docs/design.md)
 WARM_UP = {"item": 0.3, "user": 0.1}
 
 
-class AutoRec(FoldIn):
+class AutoRec(Recommender):
     """Autoencoder for rating prediction (Sedhain, Menon, Sanner and Xie, WWW 2015).
 
     A row r of ratings is reconstructed by h(r) = f(W g(V^T r + mu) + b), (1), and
@@ -165,6 +167,22 @@ class AutoRec(FoldIn):
     (3, 5)
     """
 
+    fitted_: Fitted
+    theta_: Array = of_record(lambda record: record.theta)
+    codes_: Array = of_record(lambda record: record.codes)
+    network_: Network = of_record(lambda record: record.network)
+    orientation_: str = of_record(lambda record: record.axes.row)
+    output_map_: OutputMap = of_record(lambda record: record.output_map)
+    regularization_: dict[str, float] = of_record(lambda record: dict(record.penalties))
+    baseline_: BiasBaseline | GlobalMean | None = of_record(
+        lambda record: record.baseline and record.baseline.model()
+    )
+    cold_baseline_: BiasBaseline = of_record(lambda record: record.cold_baseline.model())
+    loss_curve_: list[float] = of_record(lambda record: list(record.course.loss_curve))
+    validation_curve_: list[float] = of_record(lambda record: list(record.course.validation_curve))
+    n_iter_: int = of_record(lambda record: record.course.n_iter)
+    n_evaluations_: int = of_record(lambda record: record.course.n_evaluations)
+
     def __init__(
         self,
         orientation: str = "item",
@@ -260,11 +278,10 @@ class AutoRec(FoldIn):
         InterruptedWarning
             See above.
         """
-        fitted = copy.copy(self)  # so that a fit that fails leaves the last one
-        interrupted = fitted._fit(ratings, validation, last=self)
-        vars(self).update(vars(fitted))
+        fitted, interrupted = self._train(ratings, validation)
+        self.fitted_ = fitted
         if interrupted:
-            n, curve = self.n_iter_, self.validation_curve_
+            n, curve = fitted.course.n_iter, fitted.course.validation_curve
             best = int(np.argmin(curve)) + 1 if curve else n
             warnings.warn(
                 f"Training interrupted by the user after {n} complete epochs or iterations; the "
@@ -275,43 +292,22 @@ class AutoRec(FoldIn):
             )
         return self
 
-    def _fit(self, ratings: Any, validation: Any, last: AutoRec) -> bool:
-        """Fit; return whether Ctrl-C ended the training."""
-        self._check_parameters()
-        data = as_ratings(ratings, scale=self.rating_scale)
+    def _train(self, ratings: Any, validation: Any) -> tuple[Fitted, bool]:
+        """Return what is learned, and whether Ctrl-C ended the training."""
+        check_parameters(self.get_params())
         random_state = check_random_state(self.random_state)
-        training, held_out = data, None
-        if validation is not None:
-            held_out = as_ratings(validation)
-            check_not_empty(held_out, "validation")
-        elif self.early_stopping:
-            training, held_out = train_test_split(data, self.validation_fraction, random_state)
-        self.orientation_ = self.orientation
-        inputs = self._orient(training.matrix)
-        self.network_ = network = Network(
-            inputs.shape[1],
-            tuple(self.hidden_layer_sizes),
-            self.activation,
-            self.output_activation,
-            self.tied,
-        )
-        self._remember(data, training, indexed=sparse.issparse(ratings))
-        self._fit_baselines(training)
-        self.output_map_ = OutputMap.onto(self.output_activation, data.scale)
-        targets = self._targets(inputs)
-        theta = self._initial_theta(last, targets, random_state)
-        self.regularization_ = (
-            automatic_penalties(network, inputs, corruption_for(self.solver, self.corruption))
-            if isinstance(self.regularization, str)
-            else Objective(network, self.regularization).penalties
-        )
-        trainer = self._make_trainer(inputs)
-        every_input = inputs if training is data else self._orient(data.matrix)
+        task = self._prepare(ratings, validation, random_state)
+        theta, penalties = task.theta, task.penalties
+        trainer = self._make_trainer(task.inputs, penalties)
         with workers(check_n_jobs(self.n_jobs)) as executor:
-            threaded = replace(network, executor=executor)
+            network = replace(task.network, executor=executor)
+            validate = None
+            if task.validation is not None:
+                cold = "baseline" if self.cold == "raise" else self.cold
+                validate = partial(task.validate, task.validation, network, cold)
             with EpochMonitor(
                 trainer.max_iter,
-                self._make_validation(threaded, inputs, held_out),
+                validate,
                 early_stopping=self.early_stopping,
                 tol=self.tol,
                 n_iter_no_change=self.n_iter_no_change,
@@ -320,175 +316,119 @@ class AutoRec(FoldIn):
             ) as monitor:
                 try:
                     trainer.run(
-                        Objective(threaded, self._mapped_regularization()),
+                        Objective(network, penalties),
                         theta,  # holds the last good weights from here on
-                        inputs,
-                        targets,
+                        task.inputs,
+                        task.targets,
                         random_state,
                         monitor,
                     )
                 except (KeyboardInterrupt, DivergenceError) as error:
                     if monitor.n_complete == 0:
                         raise
-                    self._conclude(threaded, theta, every_input, monitor, keep_best=True)
+                    fitted = task.conclude(network, theta, monitor, keep_best=True)
                     if isinstance(error, KeyboardInterrupt):
-                        return True
-                    error.model = self
+                        return fitted, True
+                    error.model = copy.copy(self)
+                    error.model.fitted_ = fitted
                     raise
-                self._conclude(threaded, theta, every_input, monitor, self.early_stopping)
-        return False
+                return task.conclude(network, theta, monitor, self.early_stopping), False
 
-    def _conclude(
-        self, network: Network, theta: Array, inputs: CSR, monitor: EpochMonitor, keep_best: bool
-    ) -> None:
-        """Remember what a run has learned, and its curves."""
-        self.theta_ = theta
-        if keep_best and monitor.best_theta is not None:
-            self.theta_ = monitor.best_theta
-        self.codes_ = network.encode(self.theta_, inputs)
-        self.n_iter_ = monitor.n_complete
-        self.loss_curve_ = monitor.values[: self.n_iter_]
-        self.validation_curve_ = monitor.curve
-        self.n_evaluations_ = monitor.n_evaluations
-
-    def _check_parameters(self) -> None:
-        choices: dict[str, Iterable[str | None]] = {
-            "orientation": ("item", "user"),
-            "activation": ACTIVATIONS,
-            "output_activation": ACTIVATIONS,
-            "baseline": ("auto", "bias", "mean", None),
-            "solver": SOLVERS,
-            "learning_rate": SCHEDULES,
-            "dtype": ("float32", "float64"),
-        }
-        for name, allowed in choices.items():
-            check_choice(name, getattr(self, name), tuple(allowed))
-        if isinstance(self.cold, str):
-            check_choice("cold", self.cold, ("baseline", "raise"))
-        elif not isinstance(self.cold, numbers.Real):
-            raise TypeError(f"cold must be 'baseline', 'raise' or a number, got {self.cold!r}.")
-        else:
-            check_number("cold", self.cold)
-        widths = self.hidden_layer_sizes
-        if isinstance(widths, str | bytes) or not isinstance(widths, Sequence | np.ndarray):
-            raise TypeError(
-                f"hidden_layer_sizes must be a sequence of widths, got {widths!r}; pass (500,) for "
-                f"one hidden layer."
-            )
-        for width in widths:
-            check_integer("a width of hidden_layer_sizes", width, minimum=1)
+    def _prepare(
+        self, ratings: Any, validation: Any, random_state: np.random.Generator
+    ) -> TrainingTask:
+        """Check the ratings, and make of them what a training needs."""
+        data = as_ratings(ratings, scale=self.rating_scale)
+        training, held_out = data, None
+        if validation is not None:
+            held_out = as_ratings(validation)
+            check_not_empty(held_out, "validation")
+        elif self.early_stopping:
+            training, held_out = train_test_split(data, self.validation_fraction, random_state)
+        axes = Axes(self.orientation)
+        inputs = inputs_of(training, axes, self.dtype)
+        network = Network(
+            inputs.shape[1],
+            tuple(self.hidden_layer_sizes),
+            self.activation,
+            self.output_activation,
+            self.tied,
+        )
+        cold_baseline = FittedBiases.of(training, sparse.issparse(ratings))
+        baseline = self._baseline_of(cold_baseline)
+        output_map = OutputMap.onto(self.output_activation, data.scale)
+        targets = targets_of(inputs, axes, baseline, output_map)
+        theta = self._initial_theta(network, axes, data, targets, random_state)
         if isinstance(self.regularization, str):
-            check_choice("regularization", self.regularization, ("auto",))
-        elif isinstance(self.regularization, Mapping):
-            for name, penalty in self.regularization.items():
-                check_number(f"regularization of {name}", penalty, minimum=0)
+            corruption = corruption_for(self.solver, self.corruption)
+            penalties = automatic_penalties(network, inputs, corruption)
         else:
-            check_number("regularization", self.regularization, minimum=0)
-        for name in ("tied", "nesterovs_momentum", "early_stopping", "warm_start", "verbose"):
-            if not isinstance(getattr(self, name), (bool, np.bool_)):
-                raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}.")
-        if not (isinstance(self.callbacks, Iterable) and all(map(is_callback, self.callbacks))):
-            raise TypeError(
-                f"callbacks must be a sequence of callables, each taking an EpochState, or of "
-                f"objects with on_epoch_end(state), got {self.callbacks!r}; pass [callback] for "
-                f"one."
-            )
-        optional = ("corruption", "learning_rate_init", "warm_up", "max_iter")
-        for name, maximum, inclusive in (
-            ("dropout", 1, (True, False)),
-            ("momentum", 1, (True, False)),
-            ("warm_up", 1, (True, False)),
-            ("corruption", 1, (True, False)),
-            ("validation_fraction", 1, (False, False)),
-            ("learning_rate_init", np.inf, (False, True)),
-            ("tol", np.inf, (True, True)),
-        ):
-            value = getattr(self, name)
-            if value is not None or name not in optional:
-                check_number(name, value, minimum=0, maximum=maximum, inclusive=inclusive)
-        for name in ("batch_size", "n_iter_no_change", "max_iter"):
-            value = getattr(self, name)
-            if value is not None or name not in optional:
-                check_integer(name, value, minimum=1)
-        if SOLVERS[self.solver].full_batch and (self.dropout or self.corruption):
-            raise ValueError(
-                f"solver={self.solver!r} minimizes one fixed function, which "
-                f"dropout={self.dropout} and corruption={self.corruption} change at every step; "
-                f"use solver='adam' or 'sgd', or set both to 0."
-            )
-        if (
-            self.baseline in ("bias", "mean")
-            and not ACTIVATIONS[self.output_activation].covers_the_line
-        ):
-            raise ValueError(
-                f"baseline={self.baseline!r} leaves residuals of both signs, which "
-                f"output_activation={self.output_activation!r} cannot produce; use baseline=None "
-                f"(or 'auto') or output_activation='identity'."
-            )
+            penalties = Objective(network, self.regularization).penalties
+        validated = None
+        if held_out is not None:
+            user_ids, item_ids, truth = held_out.triples()
+            validated = (*cold_baseline.positions(user_ids, item_ids), truth)
+        return TrainingTask(
+            network=network,
+            penalties=output_penalties(penalties, output_map),
+            theta=theta,
+            inputs=inputs,
+            targets=targets,
+            every_input=inputs if training is data else inputs_of(data, axes, self.dtype),
+            validation=validated,
+            fitted=partial(
+                Fitted,
+                ratings=data,
+                ids_are_indices=cold_baseline.ids_are_indices,
+                network=network,
+                axes=axes,
+                output_map=output_map,
+                penalties=penalties,
+                baseline=baseline,
+                cold_baseline=cold_baseline,
+            ),
+        )
 
-    def _orient(self, matrix: CSR) -> CSR:
-        """Return the matrix with rows by `orientation_`, in the training dtype."""
-        oriented: CSR = matrix.T.tocsr() if self.orientation_ == "item" else matrix
-        return with_data(oriented, oriented.data.astype(self.dtype))
-
-    def _rows_and_columns(self, users: Any, items: Any) -> tuple[Any, Any]:
-        return (items, users) if self.orientation_ == "item" else (users, items)
+    def _baseline_of(self, biases: FittedBiases) -> Baseline | None:
+        """Return what is subtracted from the targets."""
+        kind = self.baseline
+        if kind == "auto":
+            kind = "bias" if ACTIVATIONS[self.output_activation].covers_the_line else None
+        if kind == "mean":
+            return FittedMean.of(biases.ratings, biases.ids_are_indices)
+        return biases if kind == "bias" else None
 
     def _initial_theta(
-        self, last: AutoRec, targets: CSR, random_state: np.random.Generator
+        self,
+        network: Network,
+        axes: Axes,
+        data: Ratings,
+        targets: CSR,
+        random_state: np.random.Generator,
     ) -> Array:
         """Return the last weights for a warm start, else random ones and the mean as output."""
-        layout = self.network_.layout
-        if self.warm_start and hasattr(last, "theta_"):
+        layout = network.layout
+        if self.warm_start and hasattr(self, "fitted_"):
+            last = self.fitted_
+            _, column_ids = axes.rows_and_columns(data.user_ids, data.item_ids)
             if not (
-                last.orientation_ == self.orientation_
-                and last.network_.layout.shapes == layout.shapes
-                and np.array_equal(last._column_ids(), self._column_ids())
+                last.axes == axes
+                and last.network.layout.shapes == layout.shapes
+                and np.array_equal(last.ids(axes.column), column_ids)
             ):
-                columns = "users" if self.orientation_ == "item" else "items"
+                columns = f"{axes.column}s"
                 raise ValueError(
                     f"warm_start=True needs the orientation, {columns} and layer sizes of the last "
                     f"fit, but they differ; call partial_fit with the ratings of new {columns} "
                     f"first, or use warm_start=False to train anew."
                 )
-            return last.theta_.astype(self.dtype)
+            return last.theta.astype(self.dtype)
         theta = layout.initialize(random_state, self.dtype)
         if not ACTIVATIONS[self.output_activation].bounded:
             layout.views(theta)["decoder.bias"][...] = targets.data.mean(dtype=np.float64)
         return theta
 
-    def _column_ids(self) -> Array:
-        by_item = self.orientation_ == "item"
-        return self.ratings_.user_ids if by_item else self.ratings_.item_ids
-
-    def _fit_baselines(self, training: Ratings) -> None:
-        self.cold_baseline_ = BiasBaseline().fit(training)
-        kind = self.baseline
-        if kind == "auto":
-            kind = "bias" if ACTIVATIONS[self.output_activation].covers_the_line else None
-        self.baseline_ = None
-        if kind == "bias":
-            self.baseline_ = self.cold_baseline_
-        elif kind == "mean":
-            self.baseline_ = GlobalMean().fit(training)
-
-    def _targets(self, inputs: CSR) -> CSR:
-        """Return what the network learns at each observed rating."""
-        rows = np.repeat(np.arange(inputs.shape[0]), np.diff(inputs.indptr))
-        users, items = self._rows_and_columns(rows, inputs.indices)  # the swap is its own inverse
-        residuals = inputs.data - self._baseline_at(users, items)
-        mapped = self.output_map_.factor * residuals + self.output_map_.offset
-        return with_data(inputs, mapped.astype(inputs.dtype))
-
-    def _baseline_at(self, users: Array, items: Array) -> Array | float:
-        return 0.0 if self.baseline_ is None else self.baseline_._score_pairs(users, items)
-
-    def _mapped_regularization(self) -> dict[str, float]:
-        """Return lambda in output units: the map scales (2) by factor^2, (17)."""
-        square = self.output_map_.factor**2
-        return {name: penalty * square for name, penalty in self.regularization_.items()}
-
-    def _make_trainer(self, inputs: CSR) -> Trainer:
+    def _make_trainer(self, inputs: CSR, penalties: Mapping[str, float]) -> Trainer:
         defaults = SOLVERS[self.solver]
         rate = self.learning_rate_init
         if rate is None:
@@ -497,12 +437,12 @@ class AutoRec(FoldIn):
                 n_rows, n_columns = inputs.shape
                 per_batch = inputs.nnz / n_columns * min(1.0, self.batch_size / n_rows)
                 rate /= max(per_batch, 1.0) * self.hidden_layer_sizes[-1]
-                rate = min(rate, 1.0 / max(1.0, *self._mapped_regularization().values()))
+                rate = min(rate, 1.0 / max(1.0, *penalties.values()))
         return Trainer(
             solver=self.solver,
             learning_rate=self.learning_rate,
             learning_rate_init=rate,
-            warm_up=WARM_UP[self.orientation_] if self.warm_up is None else self.warm_up,
+            warm_up=WARM_UP[self.orientation] if self.warm_up is None else self.warm_up,
             momentum=self.momentum,
             nesterovs_momentum=self.nesterovs_momentum,
             batch_size=self.batch_size,
@@ -513,69 +453,167 @@ class AutoRec(FoldIn):
             corruption=corruption_for(self.solver, self.corruption),
         )
 
-    def _make_validation(
-        self, network: Network, inputs: CSR, held_out: Ratings | None
-    ) -> Callable[[Array], float] | None:
-        if held_out is None:
-            return None
-        user_ids, item_ids, truth = held_out.triples()
-        users, items = self._positions(user_ids, item_ids)
-
-        def validate(theta: Array) -> float:
-            scorer = Scorer(network, theta, network.encode(theta, inputs), self.output_map_)
-            scores = self._scores_at(scorer, users, items)
-            return rmse(truth, np.clip(scores, *self.rating_scale_))
-
-        return validate
-
     # Scoring
 
-    def _score_pairs(self, users: Array, items: Array) -> Array:
-        if self.cold == "raise":
-            self._refuse_cold(self._is_cold(users, items))
-        return self._scores_at(self._scorer(), users, items)
+    def _score_pairs(self, fitted: Fitted, users: Array, items: Array) -> Array:
+        return fitted.score_pairs(users, items, self.cold)
 
-    def _scorer(self) -> Scorer:
-        return Scorer(self.network_, self.theta_, self.codes_, self.output_map_)
+    def _score_all_items(self, fitted: Fitted, users: Array) -> Array:
+        return fitted.score_all_items(users, self.cold)
 
-    def _scores_at(self, scorer: Scorer, users: Array, items: Array) -> Array:
-        """Return unclipped scores of pairs, cold ones by `cold`."""
-        scores = self._cold_scores(users, items)
-        warm = np.flatnonzero(~self._is_cold(users, items))
-        users, items = users[warm], items[warm]
-        learned = scorer.pairs(*self._rows_and_columns(users, items))
-        scores[warm] = learned + self._baseline_at(users, items)
-        return scores
+    @overload
+    def predict_new(
+        self,
+        ratings: DataFrame,
+        items: npt.ArrayLike | None = None,
+        *,
+        users: npt.ArrayLike | None = None,
+        axis: str = "user",
+    ) -> DataFrame: ...
+    @overload
+    def predict_new(
+        self,
+        ratings: Any,
+        items: npt.ArrayLike | None = None,
+        *,
+        users: npt.ArrayLike | None = None,
+        axis: str = "user",
+    ) -> Array: ...
+    def predict_new(
+        self,
+        ratings: Any,
+        items: npt.ArrayLike | None = None,
+        *,
+        users: npt.ArrayLike | None = None,
+        axis: str = "user",
+    ) -> Any:
+        """Predict for users (or items) who were not in training, from their ratings.
 
-    def _score_all_items(self, users: Array) -> Array:
-        scorer = self._scorer()
-        by_item = self.orientation_ == "item"
-        scores = scorer.whole_columns(users) if by_item else scorer.whole_rows(users)
-        if self.baseline_ is not None:
-            scores += self.baseline_._score_all_items(users)
-        cold = self._is_cold(users[:, np.newaxis], np.arange(self.ratings_.n_items))
-        if self.cold == "raise":  # cold items are left out: nobody asked for them
-            self._refuse_cold(self.user_counts_[users] == 0)
-            scores[cold] = -np.inf
-        elif cold.any():
-            rows, items = np.nonzero(cold)
-            scores[rows, items] = self._cold_scores(users[rows], items)
-        return scores
+        Nothing is learned or kept; `partial_fit` does that. A new row (a user in orientation
+        "user", an item in "item") takes one forward pass. A new column (the other way round) takes
+        the exact minimizer of (2) over its decoder weight and bias with the codes frozen (see
+        `scoring.fit_column`). That bias is not penalized, so with fewer than about ten ratings it
+        follows them too closely: there the bias baseline is the better guess.
 
-    def _cold_scores(self, users: Array, items: Array) -> Array:
-        """Return what `cold` says, as if each pair were cold."""
-        if isinstance(self.cold, str):  # "raise": only validation ratings come here
-            return self.cold_baseline_._score_pairs(users, items)
-        return np.full(len(users), float(self.cold))
+        Parameters
+        ----------
+        ratings : mapping of id to rating, or (ids, ratings)
+            Of one new user: at least one rating, of known items. For ``axis="item"``, of one new
+            item by known users.
+            Or of many: Ratings, a sparse matrix (users x items), a DataFrame or (users, items,
+            ratings). Their ids on `axis` only tell them apart: a known one is not looked up.
+        items : array_like, (n,), optional
+            Known items to predict for, ``axis="user"``. None: all, in the order of
+            ``ratings_.item_ids``.
+        users : array_like, (n,), optional
+            Known users to predict for, ``axis="item"``. None: all.
+        axis : {"user", "item"}
+            What is new.
 
-    @staticmethod
-    def _refuse_cold(cold: Array) -> None:
-        if cold.any():
-            raise ValueError(
-                f"{cold.sum()} of {len(cold)} pairs are cold (their user or item has no training "
-                f"rating) and cold='raise'; leave them out (model.cold_pairs tells which) or use "
-                f"cold='baseline'."
-            )
+        Returns
+        -------
+        ndarray of float64, (n,) for one, (m, n) for many
+            Clipped to `rating_scale_`. The m rows are in ascending order of their ids, as in
+            ``as_ratings(ratings).user_ids``. For a DataFrame a DataFrame with these ids as index
+            and the known ones as columns.
+
+        Raises
+        ------
+        ValueError
+            No ratings, an unknown or repeated id, a rating not finite or outside the scale.
+        """
+        return newcomers.predict_new(
+            check_fitted(self), ratings, items=items, users=users, axis=axis, cold=self.cold
+        )
+
+    @overload
+    def recommend_new(
+        self,
+        ratings: DataFrame,
+        n: int = 10,
+        exclude_seen: bool = True,
+        *,
+        axis: str = "user",
+        candidates: npt.ArrayLike | None = None,
+        exclude: npt.ArrayLike | None = None,
+    ) -> DataFrame: ...
+    @overload
+    def recommend_new(
+        self,
+        ratings: Any,
+        n: int = 10,
+        exclude_seen: bool = True,
+        *,
+        axis: str = "user",
+        candidates: npt.ArrayLike | None = None,
+        exclude: npt.ArrayLike | None = None,
+    ) -> tuple[Array, Array]: ...
+    def recommend_new(
+        self,
+        ratings: Any,
+        n: int = 10,
+        exclude_seen: bool = True,
+        *,
+        axis: str = "user",
+        candidates: npt.ArrayLike | None = None,
+        exclude: npt.ArrayLike | None = None,
+    ) -> Any:
+        """Recommend to users who were not in training, from their ratings.
+
+        For ``axis="item"``: the users who will rate a new item highest. `ratings` and `axis` as in
+        :meth:`predict_new`, the rest as in :meth:`recommend`.
+
+        Returns
+        -------
+        ids : ndarray of object, (n,) for one, (m, n) for many
+        scores : ndarray of float64, of the same shape
+            The m rows are in ascending order of the new ids. For a DataFrame a DataFrame as in
+            :meth:`recommend` (for ``axis="item"`` with item before user).
+        """
+        return newcomers.recommend_new(
+            check_fitted(self),
+            ratings,
+            n,
+            exclude_seen,
+            axis=axis,
+            candidates=candidates,
+            exclude=exclude,
+            cold=self.cold,
+        )
+
+    def partial_fit(self, ratings: Any) -> Self:
+        """Take in new ratings without training; return the model itself.
+
+        The training ratings are updated: a rating of a known pair replaces the earlier one. Then,
+        of the users and items that have new ratings, and of no others,
+
+        * the biases are fitted anew, (19), the mean staying;
+        * a row gets its code anew, by a forward pass over all its ratings;
+        * a column gets its decoder weight and bias anew: the ridge problem (18) over all its
+          ratings, the codes frozen.
+
+        New users and items are taken in. A new row (an item in orientation "item") is complete. A
+        new column (a user) gets encoder weight 0: its ratings reach no code until `fit` with
+        ``warm_start=True`` trains on from here, ``model.fit(model.ratings_)``. Before any `fit`,
+        this is `fit`.
+
+        Parameters
+        ----------
+        ratings : Ratings, sparse matrix (users x items), DataFrame or (users, items, ratings)
+            The new ratings only, at least one, within `rating_scale_`.
+
+        Raises
+        ------
+        ValueError
+            Tied weights; ratings that cannot be used. The model stays as it was.
+        TypeError
+            Ids of another kind than those of the model.
+        """
+        if not hasattr(self, "fitted_"):
+            return self.fit(ratings)
+        fitted = self.fitted_
+        self.fitted_ = updated(fitted, newcomers.within_scale(fitted, ratings))
+        return self
 
     def encode(self, ids: npt.ArrayLike | None = None) -> Array:
         """Return the hidden codes of items (orientation "item") or users.
@@ -596,7 +634,7 @@ class AutoRec(FoldIn):
         IndexError
             An index out of range (models fitted on a sparse matrix).
         """
-        self._check_fitted()
+        fitted = check_fitted(self)
         if ids is None:
-            return np.array(self.codes_)
-        return np.asarray(self.codes_[self._look_up(self.orientation_, ids)])
+            return np.array(fitted.codes)
+        return np.asarray(fitted.codes[fitted.look_up(fitted.axes.row, ids)])

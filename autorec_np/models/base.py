@@ -1,15 +1,19 @@
-"""`Recommender`, the base of every model: parameters, ids, cold pairs, clipping, ranking."""
+"""What every model is: a `Record` of what it has learned, and a `Recommender` that uses it."""
 
 from __future__ import annotations
 
+import copy
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, TypeAlias, overload
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
 
+from autorec_np._types import CSR, Array
 from autorec_np._validation import check_integer
 from autorec_np.data.metrics import rmse
 from autorec_np.models import frames
@@ -21,9 +25,10 @@ if TYPE_CHECKING:
 
     from autorec_np.data.ratings import Ratings
 
-Array: TypeAlias = npt.NDArray[Any]
-
 SCORES_PER_CHUNK = 8_388_608  # held at once while ranking: 64 MB in float64
+
+T = TypeVar("T")
+AnyModel = TypeVar("AnyModel")
 
 
 def check_not_empty(ratings: Ratings, name: str = "ratings") -> None:
@@ -32,18 +37,213 @@ def check_not_empty(ratings: Ratings, name: str = "ratings") -> None:
         raise ValueError(f"{name} holds no ratings; pass at least one rating.")
 
 
+# What is fitted
+
+
+@dataclass(frozen=True)
+class Axes:
+    """What a row of ratings is, and what a column: items and users, or users and items.
+
+    Whoever needs to know which asks here.
+
+    Parameters
+    ----------
+    row : {"item", "user"}
+    """
+
+    row: str
+
+    @property
+    def column(self) -> str:
+        """What a column is: "user" or "item"."""
+        return self.rows_and_columns("user", "item")[1]
+
+    def rows_and_columns(self, users: T, items: T) -> tuple[T, T]:
+        """Return what belongs to the rows and what belongs to the columns."""
+        return (items, users) if self.row == "item" else (users, items)
+
+    def users_and_items(self, rows: T, columns: T) -> tuple[T, T]:
+        """Return what belongs to the users and what belongs to the items."""
+        return (columns, rows) if self.row == "item" else (rows, columns)
+
+    def orient(self, matrix: CSR) -> CSR:
+        """Return a matrix of users x items as one of rows x columns."""
+        oriented: CSR = matrix.T.tocsr() if self.row == "item" else matrix
+        return oriented
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Record(ABC):
+    """The state of a fitted model. It never changes: another fit makes another record.
+
+    Positions are rows and columns of users x items; -1 stands for an unknown id. An `axis` is
+    "user" or "item".
+
+    Attributes
+    ----------
+    ratings : Ratings
+        Those given to `fit`; what `recommend` leaves out as seen.
+    ids_are_indices : bool
+        Whether the model was fitted on a sparse matrix, whose ids are indices.
+    """
+
+    ratings: Ratings
+    ids_are_indices: bool
+
+    @abstractmethod
+    def score_pairs(self, users: Array, items: Array) -> Array:
+        """Return unclipped scores (n,) of pairs of positions."""
+
+    @abstractmethod
+    def score_all_items(self, users: Array) -> Array:
+        """Return unclipped scores (len(users), n_items) of positions."""
+
+    @property
+    def training(self) -> Ratings:
+        """The ratings that the model learned from."""
+        return self.ratings
+
+    @property
+    def counts(self) -> dict[str, Array]:
+        """Training ratings of each user and item by axis, and a last 0 that position -1 reads."""
+        return self._counted
+
+    @cached_property
+    def _counted(self) -> dict[str, Array]:
+        matrix = self.training.matrix
+        by_axis = {
+            "user": np.diff(matrix.indptr, append=matrix.indptr[-1:]),
+            "item": np.bincount(matrix.indices, minlength=matrix.shape[1] + 1),
+        }
+        for counts in by_axis.values():
+            counts.flags.writeable = False
+        return by_axis
+
+    @property
+    def user_counts(self) -> Array:
+        """Training ratings of each user, int of shape (n_users,)."""
+        return self.counts["user"][:-1]
+
+    @property
+    def item_counts(self) -> Array:
+        """Training ratings of each item, int of shape (n_items,)."""
+        return self.counts["item"][:-1]
+
+    def ids(self, axis: str) -> Array:
+        """Return the ids of all users or items."""
+        return Axes(axis).rows_and_columns(self.ratings.user_ids, self.ratings.item_ids)[0]
+
+    def look_up(self, axis: str, ids: npt.ArrayLike, known: bool = True) -> Array:
+        """Translate ids into positions.
+
+        Raises
+        ------
+        IndexError
+            An index out of range (models fitted on a sparse matrix).
+        ValueError
+            An unknown id; where `known` is False, its position is -1 instead.
+        TypeError
+            Strings where the training ratings' ids are integers, or vice versa.
+        """
+        ratings = self.ratings
+        find, _ = Axes(axis).rows_and_columns(ratings.user_positions, ratings.item_positions)
+        positions = find(ids)
+        unknown = np.flatnonzero(positions < 0)
+        if len(unknown) and (known or self.ids_are_indices):
+            example = np.asarray(ids, dtype=object)[unknown[0]]
+            if self.ids_are_indices:
+                raise IndexError(
+                    f"{axis} index {example} is out of range: the model was fitted on a sparse "
+                    f"matrix, so {axis}s are the indices 0 to {len(self.ids(axis)) - 1}."
+                )
+            raise ValueError(
+                f"{len(unknown)} of {len(positions)} {axis} ids are not in the training ratings, "
+                f"for example {example!r}; leave them out (for a new {axis} call predict_new or "
+                f"recommend_new with its ratings, or fit with them)."
+            )
+        return positions
+
+    def positions(self, users: npt.ArrayLike, items: npt.ArrayLike) -> tuple[Array, Array]:
+        """Translate pairs of ids into positions, -1 for an unknown id."""
+        pairs = self.look_up("user", users, known=False), self.look_up("item", items, known=False)
+        n_users, n_items = map(len, pairs)
+        if n_users != n_items:
+            raise ValueError(
+                f"users and items must make pairs, got {n_users} users and {n_items} items."
+            )
+        return pairs
+
+    def left_out(
+        self, axis: str, candidates: npt.ArrayLike | None, exclude: npt.ArrayLike | None
+    ) -> Array:
+        """Return the positions of the items (or users) that may not be recommended."""
+        allowed = np.full(len(self.ids(axis)), candidates is None)
+        if candidates is not None:
+            allowed[self.look_up(axis, candidates)] = True
+        if exclude is not None:
+            excluded = self.look_up(axis, exclude, known=False)
+            allowed[excluded[excluded >= 0]] = False
+        return np.flatnonzero(~allowed)
+
+    def is_cold(self, users: Array, items: Array) -> Array:
+        """Return (bool) whether the user or the item at each position has no training rating."""
+        cold = (self.counts["user"][users] == 0) | (self.counts["item"][items] == 0)
+        return np.asarray(cold)
+
+
+AnyRecord = TypeVar("AnyRecord", bound=Record, covariant=True)
+
+
 class NotFittedError(ValueError, AttributeError):
     """A method that needs a fitted model was called before `fit`."""
+
+
+class HasRecord(Protocol[AnyRecord]):
+    """A model that has one record once it is fitted."""
+
+    @property
+    def fitted_(self) -> AnyRecord:
+        """The record."""
+
+
+def check_fitted(model: HasRecord[AnyRecord]) -> AnyRecord:
+    """Return the record of a fitted model.
+
+    Whoever reads more than one thing of a model takes the record once: another thread may fit the
+    model meanwhile, which gives it another record and leaves this one as it is.
+
+    Raises
+    ------
+    NotFittedError
+        The model is not fitted.
+    """
+    try:
+        return model.fitted_
+    except AttributeError:
+        raise NotFittedError(
+            f"this {type(model).__name__} is not fitted yet; call fit(ratings) first."
+        ) from None
+
+
+def of_record(read: Callable[[Any], Any]) -> Any:
+    """Return a property of a model that reads its record; before `fit` there is none."""
+    return property(lambda model: read(check_fitted(model)))
+
+
+# The estimator
 
 
 class Recommender(ABC):
     """A model of ratings with the interface of a scikit-learn estimator.
 
-    A subclass stores its constructor's arguments unchanged under their own names, calls
-    `_remember` in `fit`, and scores positions (rows and columns of users x items).
+    A subclass stores its constructor's arguments unchanged under their own names. Its `fit` makes a
+    record and assigns it at the end: whatever goes wrong before, the model is as it was, and a
+    thread that predicts meanwhile has the last record or the new one, never parts of both.
 
     Attributes
     ----------
+    fitted_ : Record
+        All that `fit` has learned. The other attributes are read from it.
     ratings_ : Ratings
         Those given to `fit`; what `recommend` leaves out as seen.
     rating_scale_ : tuple of float
@@ -52,11 +252,11 @@ class Recommender(ABC):
         Training ratings of each user and item; 0 makes a pair cold.
     """
 
-    ratings_: Ratings
-    rating_scale_: tuple[float, float]
-    user_counts_: Array
-    item_counts_: Array
-    _indexed: bool
+    fitted_: Record
+    ratings_: Ratings = of_record(lambda record: record.ratings)
+    rating_scale_: tuple[float, float] = of_record(lambda record: record.ratings.scale)
+    user_counts_: Array = of_record(lambda record: record.user_counts)
+    item_counts_: Array = of_record(lambda record: record.item_counts)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the constructor's parameters by name (`deep` is accepted for scikit-learn)."""
@@ -86,13 +286,13 @@ class Recommender(ABC):
     def fit(self, ratings: Any, validation: Any = None) -> Self:
         """Learn from the ratings."""
 
-    @abstractmethod
-    def _score_pairs(self, users: Array, items: Array) -> Array:
+    def _score_pairs(self, fitted: Any, users: Array, items: Array) -> Array:
         """Return unclipped scores (n,) of pairs of positions, -1 for an unknown id."""
+        return np.asarray(fitted.score_pairs(users, items))
 
-    @abstractmethod
-    def _score_all_items(self, users: Array) -> Array:
+    def _score_all_items(self, fitted: Any, users: Array) -> Array:
         """Return unclipped scores (len(users), n_items) of positions."""
+        return np.asarray(fitted.score_all_items(users))
 
     @overload
     def predict(self, users: DataFrame) -> Series[Any]: ...
@@ -124,7 +324,7 @@ class Recommender(ABC):
         ValueError
             Arrays of different lengths, a frame without the two columns.
         """
-        frame = None
+        fitted, frame = check_fitted(self), None
         if items is None:
             if not frames.is_frame(users):
                 raise TypeError(
@@ -133,8 +333,8 @@ class Recommender(ABC):
                 )
             frame = users
             users, items = frames.id_columns(frame, "user", "item")
-        scores = self._score_pairs(*self._positions(users, items))
-        predicted = np.clip(scores, *self.rating_scale_)
+        scores = self._score_pairs(fitted, *fitted.positions(users, items))
+        predicted = np.clip(scores, *fitted.ratings.scale)
         return predicted if frame is None else frames.predictions(predicted, frame)
 
     def score(self, users: npt.ArrayLike, items: npt.ArrayLike, ratings: npt.ArrayLike) -> float:
@@ -143,11 +343,13 @@ class Recommender(ABC):
 
     def cold_pairs(self, users: npt.ArrayLike, items: npt.ArrayLike) -> Array:
         """Return (bool, (n,)) whether a pair's user or item has no training rating."""
-        return self._is_cold(*self._positions(users, items))
+        fitted = check_fitted(self)
+        return fitted.is_cold(*fitted.positions(users, items))
 
     def cold_users(self, users: npt.ArrayLike) -> Array:
         """Return (bool, (m,)) whether a user has no training rating."""
-        return np.asarray(self._counts("user")[self._look_up("user", users, known=False)] == 0)
+        fitted = check_fitted(self)
+        return np.asarray(fitted.counts["user"][fitted.look_up("user", users, known=False)] == 0)
 
     @overload
     def recommend(
@@ -216,93 +418,48 @@ class Recommender(ABC):
             Strings where the training ratings' ids are integers, or vice versa.
         """
         n = check_integer("n", n, minimum=1)
+        fitted = check_fitted(self)
         framed = frames.is_pandas(users)
         if frames.is_frame(users):
             (users,) = frames.id_columns(users, "user")
-        positions = self._look_up("user", users)
+        positions = fitted.look_up("user", users)
         if framed:
             users, positions = frames.first_of_each(users, positions)
-        left_out = self._left_out("item", candidates, exclude)
-        best = np.empty((len(positions), min(n, self.ratings_.n_items)), np.int64)
+        left_out = fitted.left_out("item", candidates, exclude)
+        known = fitted.ids("item")
+        best = np.empty((len(positions), min(n, len(known))), np.int64)
         best_scores = np.empty(best.shape)
-        for rows in chunks(len(positions), self.ratings_.n_items):
-            block = self._score_all_items(positions[rows])
+        for rows in chunks(len(positions), len(known)):
+            block = self._score_all_items(fitted, positions[rows])
             block[:, left_out] = -np.inf
-            seen = self.ratings_.matrix[positions[rows]] if exclude_seen else None
+            seen = fitted.ratings.matrix[positions[rows]] if exclude_seen else None
             best[rows], best_scores[rows] = top_n(block, n, seen)
-        known = self.ratings_.item_ids
         if not framed:
             return padded(best, best_scores, known, n)
-        cold = self._counts("user")[positions] == 0, self.item_counts_ == 0
+        cold = fitted.user_counts[positions] == 0, fitted.item_counts == 0
         return frames.recommendations(("user", "item"), users, known, best, best_scores, cold)
 
-    def _left_out(
-        self, axis: str, candidates: npt.ArrayLike | None, exclude: npt.ArrayLike | None
-    ) -> Array:
-        """Return the positions of the items (or users) that may not be recommended."""
-        allowed = np.full(self._n_ids(axis), candidates is None)
-        if candidates is not None:
-            allowed[self._look_up(axis, candidates)] = True
-        if exclude is not None:
-            excluded = self._look_up(axis, exclude, known=False)
-            allowed[excluded[excluded >= 0]] = False
-        return np.flatnonzero(~allowed)
 
-    def _n_ids(self, axis: str) -> int:
-        return self.ratings_.n_users if axis == "user" else self.ratings_.n_items
+def copy_unfitted(model: AnyModel) -> AnyModel:
+    """Return a new, unfitted model with the parameters of `model`.
 
-    def _counts(self, axis: str) -> Array:
-        """Return the training ratings of each user or item; position -1, unknown, reads a 0."""
-        self._check_fitted()
-        return np.append(self.user_counts_ if axis == "user" else self.item_counts_, 0)
-
-    def _remember(self, ratings: Ratings, trained_on: Ratings, indexed: bool) -> None:
-        """Store what a fitted model needs; `indexed`: ids are indices of a sparse matrix."""
-        self.ratings_ = ratings
-        self.rating_scale_ = ratings.scale
-        self.user_counts_ = np.diff(trained_on.matrix.indptr)
-        self.item_counts_ = np.bincount(trained_on.matrix.indices, minlength=ratings.n_items)
-        self._indexed = indexed
-
-    def _check_fitted(self) -> None:
-        if not hasattr(self, "ratings_"):
-            raise NotFittedError(
-                f"this {type(self).__name__} is not fitted yet; call fit(ratings) first."
-            )
-
-    def _positions(self, users: npt.ArrayLike, items: npt.ArrayLike) -> tuple[Array, Array]:
-        """Translate pairs of ids into positions, -1 for an unknown id."""
-        pairs = self._look_up("user", users, known=False), self._look_up("item", items, known=False)
-        n_users, n_items = map(len, pairs)
-        if n_users != n_items:
-            raise ValueError(
-                f"users and items must make pairs, got {n_users} users and {n_items} items."
-            )
-        return pairs
-
-    def _look_up(self, axis: str, ids: npt.ArrayLike, known: bool = True) -> Array:
-        """Translate ids into positions; an unknown id raises, or is -1 where `known` is False."""
-        self._check_fitted()
-        ratings, by_user = self.ratings_, axis == "user"
-        positions = ratings.user_positions(ids) if by_user else ratings.item_positions(ids)
-        unknown = np.flatnonzero(positions < 0)
-        if len(unknown) and (known or self._indexed):
-            example = np.asarray(ids, dtype=object)[unknown[0]]
-            if self._indexed:
-                last = self._n_ids(axis) - 1
-                raise IndexError(
-                    f"{axis} index {example} is out of range: the model was fitted on a sparse "
-                    f"matrix, so {axis}s are the indices 0 to {last}."
-                )
-            raise ValueError(
-                f"{len(unknown)} of {len(positions)} {axis} ids are not in the training ratings, "
-                f"for example {example!r}; leave them out (for a new {axis} call predict_new or "
-                f"recommend_new with its ratings, or fit with them)."
-            )
-        return positions
-
-    def _is_cold(self, users: Array, items: Array) -> Array:
-        return np.asarray((self._counts("user")[users] == 0) | (self._counts("item")[items] == 0))
+    Raises
+    ------
+    TypeError
+        The model has no ``get_params``.
+    """
+    read_parameters = getattr(model, "get_params", None)
+    if read_parameters is None:
+        raise TypeError(
+            f"the model must have get_params(deep=False), fit(R) and predict(users, items), got "
+            f"{type(model).__name__}; pass several models as a mapping of names to models."
+        )
+    # A shared Generator would make the results depend on the order of the splits and the models.
+    parameters = {
+        name: copy.deepcopy(value) if isinstance(value, np.random.Generator) else value
+        for name, value in read_parameters(deep=False).items()
+    }
+    return type(model)(**parameters)
 
 
 def chunks(n_rows: int, n_columns: int) -> Iterator[slice]:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
+from autorec_np._entries import row_of_each
+from autorec_np._types import CSR, Array
 from autorec_np._validation import check_number
-from autorec_np.data.ratings import as_ratings
-from autorec_np.models.base import Recommender, check_not_empty
+from autorec_np.data.ratings import Ratings, as_ratings
+from autorec_np.models.base import Recommender, Record, check_not_empty, of_record
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-Array: TypeAlias = npt.NDArray[Any]
-CSR: TypeAlias = "sparse.csr_array[Any, tuple[int, int]]"
-
+REGULARIZATION = 5.0  # of a BiasBaseline where none is given
 MAX_SWEEPS = 200
 SMALLEST_CHANGE = 1e-6  # of a bias in rating units: sweeps end below it
 OVER_RELAXATION = 1.5  # between 1 and 2; with 1 it takes ML-1M two to three times the sweeps
@@ -73,6 +73,78 @@ def fit_biases(matrix: CSR, regularization: float) -> Biases:
     return Biases(mean, best_user, item)
 
 
+def best_biases(rated: CSR, mean: float, others: Array, regularization: float) -> Array:
+    """Return the bias of each row, (19), given those of the columns; 0 without ratings."""
+    counts = np.diff(rated.indptr)
+    residuals = rated.data - mean - others[rated.indices]
+    sums = np.bincount(row_of_each(rated), residuals, minlength=len(counts))
+    return np.asarray(sums / np.maximum(regularization + counts, regularization or 1.0))
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class FittedMean(Record):
+    """What `GlobalMean` has learned."""
+
+    mean: float
+
+    @classmethod
+    def of(cls, ratings: Ratings, ids_are_indices: bool) -> FittedMean:
+        """Return the mean of the ratings; ValueError where there are none."""
+        check_not_empty(ratings)
+        mean = float(ratings.matrix.data.mean(dtype=np.float64))
+        return cls(ratings=ratings, ids_are_indices=ids_are_indices, mean=mean)
+
+    def score_pairs(self, users: Array, items: Array) -> Array:
+        """Return the mean for each pair."""
+        return np.full(len(users), self.mean)
+
+    def score_all_items(self, users: Array) -> Array:
+        """Return the mean for each user and every item."""
+        return np.full((len(users), self.ratings.n_items), self.mean)
+
+    def model(self) -> GlobalMean:
+        """Return an estimator that has this record."""
+        model = GlobalMean()
+        model.fitted_ = self
+        return model
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class FittedBiases(Record):
+    """What `BiasBaseline` has learned, and the lambda of :func:`fit_biases` that it used."""
+
+    biases: Biases
+    regularization: float
+
+    @classmethod
+    def of(
+        cls, ratings: Ratings, ids_are_indices: bool, regularization: float = REGULARIZATION
+    ) -> FittedBiases:
+        """Return the biases of the ratings; ValueError where there are none."""
+        check_not_empty(ratings)
+        return cls(
+            ratings=ratings,
+            ids_are_indices=ids_are_indices,
+            biases=fit_biases(ratings.matrix, regularization),
+            regularization=regularization,
+        )
+
+    def score_pairs(self, users: Array, items: Array) -> Array:
+        """Return the sums for pairs of positions."""
+        return self.biases.at(users, items)
+
+    def score_all_items(self, users: Array) -> Array:
+        """Return the sums for some users and every item."""
+        mean, user, item = self.biases
+        return mean + user[users, np.newaxis] + item
+
+    def model(self) -> BiasBaseline:
+        """Return an estimator that has this record."""
+        model = BiasBaseline(self.regularization)
+        model.fitted_ = self
+        return model
+
+
 class GlobalMean(Recommender):
     """Predicts the mean of the training ratings.
 
@@ -81,22 +153,16 @@ class GlobalMean(Recommender):
     mean_ : float
     """
 
+    fitted_: FittedMean
+    mean_: float = of_record(lambda record: record.mean)
+
     def __init__(self) -> None:
         pass
 
     def fit(self, ratings: Any, validation: Any = None) -> Self:
         """Fit to ratings (anything that `as_ratings` takes)."""
-        training = as_ratings(ratings)
-        check_not_empty(training)
-        self._remember(training, training, indexed=sparse.issparse(ratings))
-        self.mean_ = float(training.matrix.data.mean(dtype=np.float64))
+        self.fitted_ = FittedMean.of(as_ratings(ratings), sparse.issparse(ratings))
         return self
-
-    def _score_pairs(self, users: Array, items: Array) -> Array:
-        return np.full(len(users), self.mean_)
-
-    def _score_all_items(self, users: Array) -> Array:
-        return np.full((len(users), self.ratings_.n_items), self.mean_)
 
 
 class BiasBaseline(Recommender):
@@ -113,20 +179,16 @@ class BiasBaseline(Recommender):
     biases_ : Biases
     """
 
-    def __init__(self, regularization: float = 5.0) -> None:
+    fitted_: FittedBiases
+    biases_: Biases = of_record(lambda record: record.biases)
+
+    def __init__(self, regularization: float = REGULARIZATION) -> None:
         self.regularization = regularization
 
     def fit(self, ratings: Any, validation: Any = None) -> Self:
         """Fit to ratings (anything that `as_ratings` takes)."""
         regularization = check_number("regularization", self.regularization, minimum=0.0)
-        training = as_ratings(ratings)
-        check_not_empty(training)
-        self._remember(training, training, indexed=sparse.issparse(ratings))
-        self.biases_ = fit_biases(training.matrix, regularization)
+        self.fitted_ = FittedBiases.of(
+            as_ratings(ratings), sparse.issparse(ratings), regularization
+        )
         return self
-
-    def _score_pairs(self, users: Array, items: Array) -> Array:
-        return self.biases_.at(users, items)
-
-    def _score_all_items(self, users: Array) -> Array:
-        return self.biases_.mean + self.biases_.user[users, np.newaxis] + self.biases_.item

@@ -6,17 +6,15 @@ pandas is never imported here: only who has imported it can pass one of its obje
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from autorec_np._types import Array
 from autorec_np.data.columns import known_roles
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
-
-Array: TypeAlias = npt.NDArray[Any]
 
 
 def is_frame(value: Any) -> bool:

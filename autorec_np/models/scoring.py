@@ -1,20 +1,37 @@
-"""Scores of a trained network, in rating units: from codes and decoder weights, without ids.
+"""What an AutoRec has learned, as one record, and the scores that it gives, in rating units.
 
-A new column has no decoder weights yet: `fit_column` finds them with the codes frozen.
+A score is h_r . w_c + b_c, (1), of a code and of decoder weights, with the output activation, the
+map of the ratings and the baseline around it. Ids do not come here: all arguments are positions.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
+from autorec_np._entries import row_of_each
+from autorec_np._types import CSR, Array
 from autorec_np.core.activations import ACTIVATIONS
-from autorec_np.core.kernels import CSR, Array, with_data
+from autorec_np.core.kernels import with_data
 from autorec_np.core.network import Network
+from autorec_np.core.objective import Objective
 from autorec_np.core.optimizers import minimize_lbfgs
+from autorec_np.data.metrics import rmse
+from autorec_np.data.ratings import Ratings
+from autorec_np.models.base import Axes, Record
+from autorec_np.models.biases import FittedBiases, FittedMean
 
+if TYPE_CHECKING:
+    from autorec_np.training.trainer import EpochMonitor
+
+Baseline: TypeAlias = "FittedBiases | FittedMean"
+
+COLUMN_BLOCKS = ("encoder.weight", "decoder.weight", "decoder.bias")  # a row for each column
 MAX_ITER, TOLERANCE = 500, 1e-10  # of a new column without a closed form
 SMALLEST_PENALTY = 1e-12  # of the trace: below it, least squares of least norm
 PAIRS_PER_CHUNK = 16_384  # pairs whose codes are gathered at once
@@ -48,78 +65,282 @@ class OutputMap(NamedTuple):
         return cls(factor, f.lower - factor * low)
 
 
-class Scorer(NamedTuple):
-    """The reconstruction (1) by a trained network, in rating units; `codes` (n_rows, k)."""
+class Course(NamedTuple):
+    """How a training went.
+
+    Attributes
+    ----------
+    loss_curve, validation_curve : tuple of float
+        J, and the validation RMSE (empty without validation ratings), after each epoch.
+    n_iter, n_evaluations : int
+        Epochs or iterations run; evaluations of value and gradient.
+    """
+
+    loss_curve: tuple[float, ...] = ()
+    validation_curve: tuple[float, ...] = ()
+    n_iter: int = 0
+    n_evaluations: int = 0
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Fitted(Record):
+    """What an AutoRec has learned: all that predicting, folding in, updating and saving need.
+
+    Attributes
+    ----------
+    network : Network
+    theta : ndarray, (network.layout.size,)
+        Read-only, as are the codes.
+    codes : ndarray, (n_rows, k)
+        The hidden code of each row.
+    axes : Axes
+        What a row is.
+    output_map : OutputMap
+    penalties : mapping of str to float
+        lambda of each weight block, in rating units.
+    baseline : FittedBiases, FittedMean or None
+        Added to what the network says.
+    cold_baseline : FittedBiases
+        Of the ratings that were trained on; what `cold="baseline"` predicts.
+    course : Course
+    """
 
     network: Network
     theta: Array
     codes: Array
+    axes: Axes
     output_map: OutputMap
+    penalties: Mapping[str, float]
+    baseline: Baseline | None
+    cold_baseline: FittedBiases
+    course: Course = field(default_factory=Course)
 
-    def pairs(self, rows: Array, columns: Array) -> Array:
-        """Return the scores (n,) of pairs; float64, as all scores."""
-        weight, bias = self._decoder()
-        activity = np.empty(len(rows), self.theta.dtype)
-        for start in range(0, len(rows), PAIRS_PER_CHUNK):
-            part = slice(start, start + PAIRS_PER_CHUNK)
-            np.einsum("ij,ij->i", self.codes[rows[part]], weight[columns[part]], out=activity[part])
-        return self._to_ratings(activity + bias[columns])
+    def __post_init__(self) -> None:
+        for name in ("theta", "codes"):
+            read_only = getattr(self, name).view()
+            read_only.flags.writeable = False
+            object.__setattr__(self, name, read_only)
 
-    def whole_rows(self, rows: Array) -> Array:
-        """Return the scores (len(rows), n_columns) of some rows."""
-        weight, bias = self._decoder()
-        return self._to_ratings(self.codes[rows] @ weight.T + bias)
+    @property
+    def training(self) -> Ratings:
+        """The ratings that the model learned from: without those held out for early stopping."""
+        return self.cold_baseline.ratings
 
-    def whole_columns(self, columns: Array) -> Array:
-        """Return the scores (len(columns), n_rows) of some columns."""
-        weight, bias = self._decoder()
-        return self._to_ratings(weight[columns] @ self.codes.T + bias[columns, np.newaxis])
+    @property
+    def counts(self) -> dict[str, Array]:
+        """As in `Record`, counted once for all records of one training."""
+        return self.cold_baseline.counts
 
-    def new_rows(self, inputs: CSR) -> Array:
-        """Return the scores (m, n_columns) of new rows of ratings (m, n_columns), by (1)."""
-        weight, bias = self._decoder()
+    @property
+    def weights(self) -> dict[str, Array]:
+        """The named blocks of theta."""
+        return self.network.layout.views(self.theta)
+
+    @property
+    def decoder_penalty(self) -> float:
+        """lambda of the decoder weight, in rating units; tied weights carry both."""
+        block = self.network.layout.aliases.get("decoder.weight", "decoder.weight")
+        return Objective(self.network, self.penalties).penalties.get(block, 0.0)
+
+    def vectors(self, axis: str) -> Array:
+        """Return the code or the decoder weights of each user or item, (n, k)."""
+        return self.codes if axis == self.axes.row else self.weights["decoder.weight"]
+
+    def encode(self, inputs: CSR) -> Array:
+        """Return the codes (m, k) of rows of ratings."""
         inputs = with_data(inputs, inputs.data.astype(self.theta.dtype))
-        return self._to_ratings(self.network.encode(self.theta, inputs) @ weight.T + bias)
+        return self.network.encode(self.theta, inputs)
 
-    def new_columns(self, targets: CSR, penalty: float) -> Array:
-        """Return the scores (m, n_rows) of new columns, fitted to `targets` (m, n_rows)."""
-        weights, biases = self.fit_columns(targets, penalty)
-        activity = weights.astype(self.codes.dtype) @ self.codes.T
-        return self._to_ratings(activity + biases[:, np.newaxis])
-
-    def fit_columns(self, targets: CSR, penalty: float) -> tuple[Array, Array]:
-        """Return decoder weights (m, k) and biases (m,) of columns, each by `fit_column`.
-
-        A row of `targets` (m, n_rows) holds what one column is to be, `penalty` is lambda of its
-        decoder weight; both in rating units. A column without targets gets zeros.
-        """
-        factor, offset = self.output_map
-        weights = np.zeros((targets.shape[0], self.codes.shape[1]))
-        biases = np.zeros(len(weights))
-        for column, (start, stop) in enumerate(pairwise(targets.indptr)):
-            if start < stop:
-                weights[column], biases[column] = fit_column(
-                    self.codes[targets.indices[start:stop]],
-                    factor * targets.data[start:stop] + offset,
-                    factor**2 * penalty,
-                    self.network.output_activation,
-                )
-        return weights, biases
-
-    def _decoder(self) -> tuple[Array, Array]:
-        views = self.network.layout.views(self.theta)
-        return views["decoder.weight"], views["decoder.bias"]
-
-    def _to_ratings(self, activity: Array) -> Array:
-        """Apply f and undo the output map."""
+    def to_ratings(self, activity: Array) -> Array:
+        """Apply f and undo the output map; float64, as all scores."""
         f = ACTIVATIONS[self.network.output_activation].forward
         outputs = f(activity).astype(np.float64)
         outputs -= self.output_map.offset
         outputs /= self.output_map.factor
         return outputs
 
+    def score_pairs(self, users: Array, items: Array, cold: str | float = "baseline") -> Array:
+        """Return unclipped scores (n,) of pairs of positions; of cold ones as `cold` says.
 
-# A new column
+        Raises
+        ------
+        ValueError
+            A cold pair, where `cold` is "raise".
+        """
+        is_cold = self.is_cold(users, items)
+        if cold == "raise":
+            refuse_cold(is_cold)
+        scores = self._cold_scores(users, items, cold)
+        warm = np.flatnonzero(~is_cold)
+        users, items = users[warm], items[warm]
+        learned = self._learned_at(*self.axes.rows_and_columns(users, items))
+        scores[warm] = learned + baseline_at(self.baseline, users, items)
+        return scores
+
+    def score_all_items(self, users: Array, cold: str | float = "baseline") -> Array:
+        """Return unclipped scores (len(users), n_items); where `cold` is "raise", -inf for a cold
+        item, which nobody asked for.
+
+        Raises
+        ------
+        ValueError
+            A cold user, where `cold` is "raise".
+        """
+        weight, bias = self.weights["decoder.weight"], self.weights["decoder.bias"]
+        if self.axes.row == "user":
+            activity = self.codes[users] @ weight.T + bias
+        else:
+            activity = weight[users] @ self.codes.T + bias[users, np.newaxis]
+        scores = self.to_ratings(activity)
+        if self.baseline is not None:
+            scores += self.baseline.score_all_items(users)
+        is_cold = self.is_cold(users[:, np.newaxis], np.arange(self.ratings.n_items))
+        if cold == "raise":
+            refuse_cold(self.counts["user"][users] == 0)
+            scores[is_cold] = -np.inf
+        elif is_cold.any():
+            rows, items = np.nonzero(is_cold)
+            scores[rows, items] = self._cold_scores(users[rows], items, cold)
+        return scores
+
+    def _learned_at(self, rows: Array, columns: Array) -> Array:
+        """Return what the network says (n,) of pairs of a row and a column."""
+        weight, bias = self.weights["decoder.weight"], self.weights["decoder.bias"]
+        activity = np.empty(len(rows), self.theta.dtype)
+        for start in range(0, len(rows), PAIRS_PER_CHUNK):
+            part = slice(start, start + PAIRS_PER_CHUNK)
+            np.einsum("ij,ij->i", self.codes[rows[part]], weight[columns[part]], out=activity[part])
+        return self.to_ratings(activity + bias[columns])
+
+    def _cold_scores(self, users: Array, items: Array, cold: str | float) -> Array:
+        """Return what `cold` says, as if each pair were cold."""
+        if isinstance(cold, str):  # of "raise", all pairs that are left are warm
+            return self.cold_baseline.score_pairs(users, items)
+        return np.full(len(users), float(cold))
+
+
+def refuse_cold(is_cold: Array) -> None:
+    """Raise ValueError where any is cold."""
+    if is_cold.any():
+        raise ValueError(
+            f"{is_cold.sum()} of {len(is_cold)} pairs are cold (their user or item has no training "
+            f"rating) and cold='raise'; leave them out (model.cold_pairs tells which) or use "
+            f"cold='baseline'."
+        )
+
+
+# What the network reads, and what it is to say
+
+
+def inputs_of(ratings: Ratings, axes: Axes, dtype: npt.DTypeLike) -> CSR:
+    """Return ratings as the network reads them: rows x columns, in the dtype of its weights."""
+    oriented = axes.orient(ratings.matrix)
+    return with_data(oriented, oriented.data.astype(dtype))
+
+
+def baseline_at(baseline: Baseline | None, users: Array, items: Array) -> Array | float:
+    """Return what a baseline adds to pairs of positions."""
+    return 0.0 if baseline is None else baseline.score_pairs(users, items)
+
+
+def targets_of(inputs: CSR, axes: Axes, baseline: Baseline | None, output_map: OutputMap) -> CSR:
+    """Return what the network learns at each observed rating, in the units of its output."""
+    pairs = axes.users_and_items(row_of_each(inputs), inputs.indices)
+    residuals = inputs.data - baseline_at(baseline, *pairs)
+    mapped = output_map.factor * residuals + output_map.offset
+    return with_data(inputs, mapped.astype(inputs.dtype))
+
+
+def output_penalties(penalties: Mapping[str, float], output_map: OutputMap) -> dict[str, float]:
+    """Return lambda in the units of the output: the map scales (2) by factor^2, (17)."""
+    square = output_map.factor**2
+    return {name: penalty * square for name, penalty in penalties.items()}
+
+
+@dataclass(frozen=True)
+class TrainingTask:
+    """One training: what the network reads and is to say, and whose its weights will be.
+
+    Attributes
+    ----------
+    network : Network
+    penalties : mapping of str to float
+        lambda of each weight block, in the units of the output.
+    theta : ndarray
+        Where the training starts.
+    inputs, targets : csr_array, (n_rows, n_columns)
+        Of the ratings that are trained on.
+    every_input : csr_array, (n_rows, n_columns)
+        With the ratings that were held out for early stopping.
+    validation : tuple of ndarray, (n,), or None
+        Positions of users and items, and their ratings.
+    fitted : callable
+        Makes the record from `theta`, `codes` and `course`.
+    """
+
+    network: Network
+    penalties: Mapping[str, float]
+    theta: Array
+    inputs: CSR
+    targets: CSR
+    every_input: CSR
+    validation: tuple[Array, Array, Array] | None
+    fitted: Callable[..., Fitted]
+
+    def validate(
+        self,
+        validation: tuple[Array, Array, Array],
+        network: Network,
+        cold: str | float,
+        theta: Array,
+    ) -> float:
+        """Return the RMSE on the validation ratings; `cold` as in `Fitted.score_pairs`."""
+        users, items, truth = validation
+        fitted = self.fitted(theta=theta, codes=network.encode(theta, self.inputs))
+        return rmse(truth, np.clip(fitted.score_pairs(users, items, cold), *fitted.ratings.scale))
+
+    def conclude(
+        self, network: Network, theta: Array, monitor: EpochMonitor, keep_best: bool
+    ) -> Fitted:
+        """Return what a run has learned."""
+        if keep_best and monitor.best_theta is not None:
+            theta = monitor.best_theta
+        n_iter = monitor.n_complete
+        return self.fitted(
+            theta=theta,
+            codes=network.encode(theta, self.every_input),
+            course=Course(
+                tuple(monitor.values[:n_iter]),
+                tuple(monitor.curve),
+                n_iter,
+                monitor.n_evaluations,
+            ),
+        )
+
+
+# Columns with the codes frozen
+
+
+def fit_columns(
+    codes: Array, targets: CSR, penalty: float, output_map: OutputMap, output_activation: str
+) -> tuple[Array, Array]:
+    """Return decoder weights (m, k) and biases (m,) of columns, each by `fit_column`.
+
+    A row of `targets` (m, n_rows) holds what one column is to be, `penalty` is lambda of its
+    decoder weight; both in rating units. A column without targets gets zeros.
+    """
+    factor, offset = output_map
+    weights = np.zeros((targets.shape[0], codes.shape[1]))
+    biases = np.zeros(len(weights))
+    for column, (start, stop) in enumerate(pairwise(targets.indptr)):
+        if start < stop:
+            weights[column], biases[column] = fit_column(
+                codes[targets.indices[start:stop]],
+                factor * targets.data[start:stop] + offset,
+                factor**2 * penalty,
+                output_activation,
+            )
+    return weights, biases
 
 
 def fit_column(

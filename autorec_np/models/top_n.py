@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
-
 import numpy as np
-import numpy.typing as npt
-from scipy import sparse
 
-Array: TypeAlias = npt.NDArray[Any]
+from autorec_np._entries import row_of_each
+from autorec_np._types import CSR, Array
 
 
-def top_n(
-    scores: Array, n: int, excluded: sparse.csr_array[Any, tuple[int, int]] | None = None
-) -> tuple[Array, Array]:
+def top_n(scores: Array, n: int, excluded: CSR | None = None) -> tuple[Array, Array]:
     """Return columns and scores of the highest scores in each row.
 
     Parameters
@@ -33,8 +28,7 @@ def top_n(
         Their scores; -inf where too few columns are left.
     """
     if excluded is not None:
-        rows = np.repeat(np.arange(excluded.shape[0]), np.diff(excluded.indptr))
-        scores[rows, excluded.indices] = -np.inf
+        scores[row_of_each(excluded), excluded.indices] = -np.inf
     n = min(n, scores.shape[1])
     columns = np.empty((scores.shape[0], n), np.int64)
     for row, target in zip(scores, columns, strict=True):

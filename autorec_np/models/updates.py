@@ -1,16 +1,157 @@
-"""What new ratings change in a fitted model, short of training: ratings, biases, positions."""
+"""New ratings of a fitted model: they change what they touch, short of training."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import NamedTuple
+
 import numpy as np
 
-from autorec_np.core.kernels import CSR, Array, take_rows
+from autorec_np._entries import row_of_each
+from autorec_np._types import CSR, Array
+from autorec_np.core.kernels import take_rows, with_data
+from autorec_np.core.network import Network
 from autorec_np.data.ids import shown, unique_with_positions
 from autorec_np.data.ratings import Ratings, assemble
-from autorec_np.models.biases import Biases
+from autorec_np.engine.threads import single_threaded_blas
+from autorec_np.models.base import Axes
+from autorec_np.models.biases import Biases, FittedBiases, FittedMean, best_biases
+from autorec_np.models.scoring import COLUMN_BLOCKS, Baseline, Fitted, baseline_at, fit_columns
 
 MAX_SWEEPS = 20
 SMALLEST_CHANGE = 1e-4  # of a bias in rating units: sweeps end below it
+
+
+def updated(fitted: Fitted, new: Ratings) -> Fitted:
+    """Return the record with new ratings taken in; see `AutoRec.partial_fit`.
+
+    Raises
+    ------
+    ValueError
+        Tied weights.
+    TypeError, IndexError
+        As :func:`merge`.
+    """
+    if fitted.network.tied:
+        raise ValueError(
+            "with tied=True the decoder weight of a column is its encoder weight too, so to "
+            "fit it to new ratings would change the codes of all rows; call fit with all the "
+            "ratings (warm_start=True begins at these weights), or use tied=False."
+        )
+    old, by_index = fitted.ratings, fitted.ids_are_indices
+    data = training = merge(old, new, by_index)
+    if fitted.training is not old:  # ratings were held out for early stopping
+        training = merge(fitted.training, new, by_index)
+    new_users, new_items, _ = new.triples()
+    change = Change(
+        training,
+        (data.user_positions(old.user_ids), data.item_positions(old.item_ids)),
+        (np.unique(data.user_positions(new_users)), np.unique(data.item_positions(new_items))),
+        (data.matrix, data.matrix.T.tocsr()),
+    )
+    with single_threaded_blas():
+        cold_baseline, baseline = _updated_baselines(fitted, change)
+        network, theta, codes = _grown(fitted, change)
+        _update_rows(network, theta, codes, fitted.axes, change)
+        _update_columns(fitted, network, theta, codes, baseline, change)
+    return replace(
+        fitted,
+        ratings=data,
+        network=network,
+        theta=theta,
+        codes=codes,
+        baseline=baseline,
+        cold_baseline=cold_baseline,
+    )
+
+
+class Change(NamedTuple):
+    """What new ratings change; each pair is of users and of items.
+
+    Attributes
+    ----------
+    training : Ratings
+        All ratings that the model has learned from, with the new.
+    places : pair of ndarray
+        Where the users and items that the model knew are now.
+    touched : pair of ndarray
+        Those with new ratings.
+    matrices : pair of csr_array
+        All ratings, users x items, and their transpose.
+    """
+
+    training: Ratings
+    places: tuple[Array, Array]
+    touched: tuple[Array, Array]
+    matrices: tuple[CSR, CSR]
+
+
+def _updated_baselines(fitted: Fitted, change: Change) -> tuple[FittedBiases, Baseline | None]:
+    """Return the baseline of cold pairs, and that of all."""
+    mean, *sides = fitted.cold_baseline.biases
+    user, item = map(spread, sides, change.places, change.training.shape)
+    cold_baseline = replace(
+        fitted.cold_baseline,
+        ratings=change.training,
+        biases=refresh_biases(
+            Biases(mean, user, item),
+            change.matrices,
+            change.touched,
+            fitted.cold_baseline.regularization,
+        ),
+    )
+    if isinstance(fitted.baseline, FittedMean):
+        return cold_baseline, replace(fitted.baseline, ratings=change.training)
+    return cold_baseline, None if fitted.baseline is None else cold_baseline
+
+
+def _grown(fitted: Fitted, change: Change) -> tuple[Network, Array, Array]:
+    """Return network, weights and codes with those known at their new places, others zeros.
+
+    A column that had no ratings yet keeps nothing of its random initial encoder weight.
+    """
+    axes, counts = fitted.axes, (fitted.user_counts, fitted.item_counts)
+    rows_at, columns_at = axes.rows_and_columns(*change.places)
+    n_rows, n_columns = axes.rows_and_columns(*change.training.shape)
+    had_none = axes.rows_and_columns(*counts)[1] == 0
+    network = replace(fitted.network, n_columns=n_columns)
+    theta = np.zeros(network.layout.size, fitted.theta.dtype)
+    for name, view in network.layout.views(theta).items():
+        view[columns_at if name in COLUMN_BLOCKS else slice(None)] = fitted.weights[name]
+        if name == "encoder.weight":
+            view[columns_at[had_none]] = 0.0
+    return network, theta, spread(fitted.codes, rows_at, n_rows)
+
+
+def _update_rows(network: Network, theta: Array, codes: Array, axes: Axes, change: Change) -> None:
+    """Encode, into `codes`, the rows that have new ratings and the new rows without any."""
+    known, touched = (axes.rows_and_columns(*pair)[0] for pair in (change.places, change.touched))
+    rows = np.union1d(touched, np.setdiff1d(np.arange(len(codes)), known))
+    inputs = take_rows(axes.rows_and_columns(*change.matrices)[0], rows)
+    codes[rows] = network.encode(theta, with_data(inputs, inputs.data.astype(theta.dtype)))
+
+
+def _update_columns(
+    fitted: Fitted,
+    network: Network,
+    theta: Array,
+    codes: Array,
+    baseline: Baseline | None,
+    change: Change,
+) -> None:
+    """Fit, into `theta`, decoder weights and biases of the columns that have new ratings."""
+    _, columns = fitted.axes.rows_and_columns(*change.touched)
+    rated = take_rows(fitted.axes.rows_and_columns(*change.matrices)[1], columns)
+    own = columns[row_of_each(rated)]
+    base = baseline_at(baseline, *fitted.axes.users_and_items(rated.indices, own))
+    views = network.layout.views(theta)
+    views["decoder.weight"][columns], views["decoder.bias"][columns] = fit_columns(
+        codes,
+        with_data(rated, rated.data - np.float64(base)),
+        fitted.decoder_penalty,
+        fitted.output_map,
+        network.output_activation,
+    )
 
 
 def merge(old: Ratings, new: Ratings, indexed: bool) -> Ratings:
@@ -101,11 +242,3 @@ def refresh_biases(
         if np.abs(item[items] - before).max() < SMALLEST_CHANGE:
             break
     return Biases(mean, user, item)
-
-
-def best_biases(rated: CSR, mean: float, others: Array, regularization: float) -> Array:
-    """Return the bias of each row, (19), given those of the columns; 0 without ratings."""
-    counts = np.diff(rated.indptr)
-    rows = np.repeat(np.arange(len(counts)), counts)
-    sums = np.bincount(rows, rated.data - mean - others[rated.indices], minlength=len(counts))
-    return np.asarray(sums / np.maximum(regularization + counts, regularization or 1.0))

@@ -1,4 +1,4 @@
-"""The package's own gradients, checked: networks x terms of the objective x points."""
+"""Our own gradients, checked: networks x terms of the objective x points, and fitted models."""
 
 from __future__ import annotations
 
@@ -9,11 +9,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
+from autorec_np._types import Array
 from autorec_np.core.activations import ACTIVATIONS
+from autorec_np.core.kernels import take_rows
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
 from autorec_np.data.synthetic import make_ratings
 from autorec_np.gradcheck import GradientReport, check_gradient
+from autorec_np.models.scoring import (
+    COLUMN_BLOCKS,
+    Fitted,
+    inputs_of,
+    output_penalties,
+    targets_of,
+)
 from autorec_np.training.corruption import dropout_masks
 
 TERMS = ("objective", "data", "penalty")
@@ -85,3 +94,57 @@ def is_right(case: Case, report: GradientReport) -> bool:
     owed = case.point != "saturated" and (case.activation, case.point) != ("relu", "initial")
     verdicts = {block.verdict for block in report.blocks.values()}
     return verdicts <= ({"pass"} if owed else {"pass", "inconclusive"})
+
+
+# Of a fitted model
+
+
+def check_model_gradient(
+    fitted: Fitted, n_rows: int = 20, n_columns: int = 40
+) -> tuple[GradientReport, tuple[int, int, int]]:
+    """Check the gradient of a fitted model's objective where its training ended, on a small block.
+
+    The block holds the rows with the most ratings and the columns with the most ratings there, the
+    trained weights of these columns, the model's activations and penalties. All in float64.
+
+    Returns
+    -------
+    GradientReport
+    (n_rows, n_columns, n_ratings) : tuple of int
+        Of the block.
+    """
+    inputs = inputs_of(fitted.ratings, fitted.axes, fitted.theta.dtype)
+    targets = targets_of(inputs, fitted.axes, fitted.baseline, fitted.output_map)
+    rows = np.sort(np.argsort(-np.diff(inputs.indptr), kind="stable")[:n_rows])
+    counts = np.bincount(take_rows(inputs, rows).indices, minlength=inputs.shape[1])
+    columns = np.sort(np.argsort(-counts, kind="stable")[:n_columns])
+
+    def cut(matrix: Any) -> Any:
+        block = take_rows(matrix, rows).tocoo()  # coordinates keep stored zeros
+        inside = np.isin(block.col, columns)
+        where = block.row[inside], np.searchsorted(columns, block.col[inside])
+        return sparse.csr_array(
+            (block.data[inside].astype(np.float64), where), shape=(len(rows), len(columns))
+        )
+
+    whole = fitted.network
+    network = Network(
+        len(columns),
+        whole.hidden_layer_sizes,
+        whole.activation,
+        whole.output_activation,
+        whole.tied,
+    )
+    theta = np.empty(network.layout.size)
+    trained = fitted.weights
+    for name, view in network.layout.views(theta).items():
+        view[...] = trained[name][columns] if name in COLUMN_BLOCKS else trained[name]
+    objective = Objective(network, output_penalties(fitted.penalties, fitted.output_map))
+    block_inputs, block_targets = cut(inputs), cut(targets)
+
+    def fun(point: Array) -> tuple[float, Array]:
+        fraction = len(rows) / inputs.shape[0]
+        return objective.value_and_gradient(point, block_inputs, block_targets, fraction)
+
+    report = check_gradient(fun, theta, network.layout)
+    return report, (len(rows), len(columns), block_targets.nnz)

@@ -6,82 +6,38 @@ light or dark setting. The same model and ratings give the same bytes.
 
 from __future__ import annotations
 
-import io
-import re
-import warnings
+import copy
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from autorec_np._text import describe_model, describe_ratings
 from autorec_np.data.ratings import as_ratings
-from autorec_np.models.autorec import AutoRec
-from autorec_np.models.biases import BiasBaseline, GlobalMean
-from autorec_np.reports import pictures as plotting
-from autorec_np.reports.diagnostics import (
+from autorec_np.evaluation.held_out import (
     Group,
     Predictions,
     calibration,
-    check_model_gradient,
     errors_by_activity,
     errors_by_rating,
     predict_held_out,
     rmse_difference,
 )
+from autorec_np.models.autorec import AutoRec
+from autorec_np.models.base import check_fitted
+from autorec_np.models.biases import BiasBaseline, GlobalMean
+from autorec_np.reports import html
+from autorec_np.reports import pictures as plotting
+from autorec_np.reports.gradients import check_model_gradient
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from autorec_np.data.metrics import MeanInterval
+    from autorec_np.evaluation.intervals import MeanInterval
 
 __all__ = ["html_report"]
 
 Titles = Mapping[Any, str]
-
-# of the pictures -> of the page
-COLORS = {
-    "#000000": "currentColor",
-    plotting.BLUE: "var(--blue)",
-    plotting.ORANGE: "var(--orange)",
-    plotting.GRAY: "var(--gray)",
-    "#ffffff": "var(--page)",
-    "#cccccc": "var(--line)",
-}
-
-STYLE = """\
-:root { color-scheme: light dark; --page: #ffffff; --ink: #1b1f24; --soft: #57606a;
-  --line: #d0d7de; --blue: #0072b2; --orange: #d55e00; --gray: #8a8a8a; }
-@media (prefers-color-scheme: dark) { :root { --page: #14181d; --ink: #e6e9ec; --soft: #a3abb3;
-  --line: #3b434b; --blue: #56b4e9; --orange: #f0953f; --gray: #8f979e; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1rem; max-width: 84rem; background: var(--page);
-  color: var(--ink); font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
-h1 { line-height: 1.2; margin: 0.5rem 0; }
-h2 { margin: 2.5rem 0 0.5rem; border-bottom: 1px solid var(--line); }
-h3 { margin: 1.5rem 0 0.25rem; font-size: 1.05rem; }
-p, li { max-width: 48rem; }
-a { color: var(--blue); }
-nav ul { list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: 0.25rem 1.25rem; }
-.grid { display: grid; gap: 1.5rem; align-items: start;
-  grid-template-columns: repeat(auto-fill, minmax(min(100%, 23rem), 1fr)); }
-figure { margin: 0; min-width: 0; }
-figure svg { display: block; width: 100%; height: auto; fill: currentColor; }
-figure svg * { stroke-linejoin: round; stroke-linecap: butt; }
-figure svg text { paint-order: stroke; stroke: var(--page); stroke-width: 2px; }
-figure th { white-space: nowrap; }
-figcaption, caption, .note { color: var(--soft); font-size: 0.875rem; }
-summary { color: var(--soft); font-size: 0.875rem; cursor: pointer; }
-caption { text-align: left; padding-bottom: 0.25rem; }
-.grid th[scope=row] { font-weight: normal; }
-.scroll { overflow-x: auto; margin: 0.5rem 0 1rem; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.9rem;
-  overflow-wrap: normal; }
-th, td { padding: 0.2rem 0.75rem 0.2rem 0; text-align: left; vertical-align: top;
-  border-bottom: 1px solid var(--line); }
-.number { text-align: right; white-space: nowrap; }
-"""
 
 
 def html_report(
@@ -126,13 +82,13 @@ def html_report(
     """
     if not isinstance(model, AutoRec):
         raise TypeError(f"a report is on an AutoRec, got {type(model).__name__}.")
-    model._check_fitted()
-    model.ratings_.positions()  # raises if the model was saved without its ratings
+    model = copy.copy(model)  # it keeps its record, whatever is fitted meanwhile
+    check_fitted(model).ratings.positions()  # raises if the model was saved without them
     matplotlib = plotting.import_matplotlib()
     with matplotlib.rc_context():
         matplotlib.rcdefaults()  # not the reader's own settings
         sections = _sections(model, test, titles or {}, n_recommended)
-    return _page(f"AutoRec report{f': {name}' if name else ''}", sections)
+    return html.page(f"AutoRec report{f': {name}' if name else ''}", sections)
 
 
 def _sections(model: AutoRec, test: Any, titles: Titles, n_recommended: int) -> dict[str, str]:
@@ -143,7 +99,7 @@ def _sections(model: AutoRec, test: Any, titles: Titles, n_recommended: int) -> 
         held_out = as_ratings(test)
         pairs = predict_held_out(model, held_out)
         sections["Errors on held-out ratings"] = _error_section(model, held_out, pairs)
-    sections["Training"] = _grid([_picture(curves, "curves", _curve_alt(model))])
+    sections["Training"] = html.grid([_picture(curves, "curves", _curve_alt(model))])
     if test is not None:
         sections["Where the errors are"] = _group_section(model, held_out, pairs)
     sections["Inside the network"] = _inside_section(model, titles)
@@ -156,24 +112,6 @@ def _sections(model: AutoRec, test: Any, titles: Titles, n_recommended: int) -> 
             "are</em> (by rating, by activity, calibration).</p>"
         )
     return sections
-
-
-def _page(heading: str, sections: Mapping[str, str]) -> str:
-    names = {title: title.lower().replace(" ", "-") for title in sections}
-    links = "".join(f'<li><a href="#{key}">{title}</a></li>\n' for title, key in names.items())
-    body = "\n".join(
-        f'<section aria-labelledby="{names[title]}">\n<h2 id="{names[title]}">{title}</h2>\n'
-        f"{content}\n</section>"
-        for title, content in sections.items()
-    )
-    title = _text(heading)
-    return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n"
-        f'<header>\n<h1>{title}</h1>\n<nav aria-label="Sections">\n<ul>\n{links}</ul>\n</nav>\n'
-        f"</header>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
-    )
 
 
 # Sections
@@ -198,7 +136,7 @@ def _model_section(model: AutoRec) -> str:
         ["Epochs or iterations", f"{model.n_iter_:,}"],
         ["Objective J after the last", f"{model.loss_curve_[-1]:.6g}"],
     ]
-    return _table("What was trained, on what", ["", ""], rows)
+    return html.table("What was trained, on what", ["", ""], rows)
 
 
 def _error_section(model: AutoRec, test: Any, pairs: Predictions) -> str:
@@ -212,7 +150,7 @@ def _error_section(model: AutoRec, test: Any, pairs: Predictions) -> str:
     return (
         f"<p>{len(pairs):,} ratings that the model was not trained on; in {pairs.n_cold:,} of "
         f"them the user or the item has no training rating (cold).</p>\n"
-        + _table(
+        + html.table(
             "Over all held-out pairs, clipped to the rating scale; ± half a 95 % interval",
             ["Model", "RMSE", "MAE"],
             rows,
@@ -255,7 +193,7 @@ def _group_section(model: AutoRec, test: Any, pairs: Predictions) -> str:
             _calibration_table(tenths),
         ),
     ]
-    return _grid(shown)
+    return html.grid(shown)
 
 
 def _inside_section(model: AutoRec, titles: Titles) -> str:
@@ -281,11 +219,11 @@ def _inside_section(model: AutoRec, titles: Titles) -> str:
             "codes, marked by mean rating.",
         ),
     ]
-    return _grid(shown)
+    return html.grid(shown)
 
 
 def _gradient_section(model: AutoRec) -> str:
-    report, (n_rows, n_columns, n_ratings) = check_model_gradient(model)
+    report, (n_rows, n_columns, n_ratings) = check_model_gradient(model.fitted_)
     rows = [
         [
             name,
@@ -302,13 +240,13 @@ def _gradient_section(model: AutoRec) -> str:
         f"<p>The hand-derived gradient of the model's own objective, where the training ended, "
         f"against central differences in float64; on a block of {n_rows} rows and {n_columns} "
         f"columns with {n_ratings:,} ratings.</p>\n"
-        + _table(
+        + html.table(
             "Where the error of each block is largest",
             ["Block", "Verdict", "Relative error", "By hand", "Numeric", "Error budget"],
             rows,
             n_numbers=4,
         )
-        + "".join(f'<p class="note">{_text(note)}</p>\n' for note in notes if note)
+        + "".join(f'<p class="note">{html.text(note)}</p>\n' for note in notes if note)
     )
 
 
@@ -338,13 +276,13 @@ def _recommendation_section(model: AutoRec, titles: Titles, n: int) -> str:
             if item is not None
         ]
         parts.append(
-            f"<div>\n<h3>User {_text(user)}</h3>\n"
-            + _table(f"Rated highest, of {len(rated):,} rated", ["Item", "Rating"], liked, 1)
-            + _table("Recommended, of the items not rated", ["Item", "Score"], found, 1)
+            f"<div>\n<h3>User {html.text(user)}</h3>\n"
+            + html.table(f"Rated highest, of {len(rated):,} rated", ["Item", "Rating"], liked, 1)
+            + html.table("Recommended, of the items not rated", ["Item", "Score"], found, 1)
             + "</div>"
         )
     note = "Scores are not clipped to the rating scale, so they can exceed it."
-    return f'{_grid(parts)}\n<p class="note">{note}</p>'
+    return f'{html.grid(parts)}\n<p class="note">{note}</p>'
 
 
 # Words
@@ -388,37 +326,7 @@ def _interval(value: MeanInterval) -> str:
     return f"{value.mean:.4f}{bounds}"
 
 
-# HTML
-
-
-def _text(value: Any) -> str:
-    return escape(plotting.printable(str(value)))
-
-
-def _grid(parts: Iterable[str]) -> str:
-    return '<div class="grid">\n' + "\n".join(parts) + "\n</div>"
-
-
-def _table(
-    caption: str, header: Sequence[str], rows: Sequence[Sequence[str]], n_numbers: int = 0
-) -> str:
-    """Return a table; the first column names the rows, the last `n_numbers` are flush right."""
-    first_number = len(header) - n_numbers
-    sides = [' class="number"' if column >= first_number else "" for column in range(len(header))]
-    lines = [f"<caption>{_text(caption)}</caption>"]
-    if any(header):
-        cells = zip(sides, header, strict=True)
-        heads = "".join(f'<th scope="col"{side}>{_text(cell)}</th>' for side, cell in cells)
-        lines.append(f"<thead><tr>{heads}</tr></thead>")
-    lines.append("<tbody>")
-    for first, *others in rows:
-        cells = zip(sides[1:], others, strict=True)
-        line = "".join(f"<td{side}>{_text(cell)}</td>" for side, cell in cells)
-        lines.append(f'<tr><th scope="row">{_text(first)}</th>{line}</tr>')
-    lines.append("</tbody>")
-    # what scrolls must be reachable by keyboard
-    group = f'<div class="scroll" role="group" aria-label="{_text(caption)}" tabindex="0">'
-    return f"{group}\n<table>\n" + "\n".join(lines) + "\n</table>\n</div>\n"
+# Tables and pictures
 
 
 def _error_table(what: str, groups: Sequence[Group]) -> str:
@@ -431,7 +339,7 @@ def _error_table(what: str, groups: Sequence[Group]) -> str:
         ]
         for group in groups
     ]
-    return _table(f"By {what}", ["Ratings", "Pairs", "RMSE", "Mean error"], rows, n_numbers=3)
+    return html.table(f"By {what}", ["Ratings", "Pairs", "RMSE", "Mean error"], rows, n_numbers=3)
 
 
 def _calibration_table(groups: Sequence[Group]) -> str:
@@ -444,43 +352,9 @@ def _calibration_table(groups: Sequence[Group]) -> str:
         ]
         for group in groups
     ]
-    return _table("By prediction", ["Range", "Pairs", "Mean", "Mean rating"], rows, n_numbers=3)
+    return html.table("By prediction", ["Range", "Pairs", "Mean", "Mean rating"], rows, n_numbers=3)
 
 
 def _picture(figure: Figure, key: str, alt: str, numbers: str = "") -> str:
     """Return a picture with its caption, and with the tables of its numbers to unfold."""
-    details = f"<details>\n<summary>Numbers</summary>\n{numbers}</details>\n" if numbers else ""
-    return (
-        f"<figure>\n{_svg(figure, key, alt)}\n<figcaption>{CAPTIONS[key]}</figcaption>\n"
-        f"{details}</figure>"
-    )
-
-
-def _svg(figure: Figure, key: str, alt: str) -> str:
-    """Return a picture as inline SVG; its text is text, its colors are the page's."""
-    rc = plotting.import_matplotlib().rcParams
-    rc.update({"svg.fonttype": "none", "svg.hashsalt": key})
-    stream = io.StringIO()
-    with warnings.catch_warnings():
-        # the browser has the letters that matplotlib's font lacks
-        warnings.filterwarnings("ignore", "Glyph", UserWarning)
-        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
-    svg = stream.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(
-        r"<metadata>.*?</metadata>|<!--.*?-->|<style[^>]*>.*?</style>", "", svg, flags=re.S
-    )
-    used = set(re.findall(r"url\(#([^)]+)\)|href=\"#([^\"]+)\"", svg))
-    names = {name for pair in used for name in pair}
-
-    def restyle(match: re.Match[str]) -> str:
-        tag = re.sub(
-            r' id="([^"]*)"', lambda found: found[0] if found[1] in names else "", match[0]
-        )
-        tag = re.sub(r"#[0-9a-f]{6}\b", lambda found: COLORS.get(found[0], found[0]), tag)
-        return re.sub(r"font-family: [^;\"]*;? ?", "", tag)  # that of the page
-
-    svg = re.sub(r"<[^>]*>", restyle, svg)
-    [view] = re.findall(r'viewBox="[^"]*"', svg)[:1]
-    start = f'<svg {view} role="img" aria-label="{_text(alt)}">'
-    return (start + svg[svg.index(">") + 1 :]).strip()
+    return html.picture(html.svg(figure, key, alt), CAPTIONS[key], numbers)

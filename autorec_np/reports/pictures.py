@@ -1,7 +1,7 @@
 """Pictures of fitted models, with matplotlib (extra "plot").
 
 Every function returns a new Figure, without a window: ``figure.savefig("picture.svg")``. Numbers
-come from `diagnostics`, which says what the intervals are.
+come from `evaluation.held_out`, which says what the intervals are.
 """
 
 from __future__ import annotations
@@ -11,21 +11,22 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from autorec_np.reports.diagnostics import (
+from autorec_np._types import Array
+from autorec_np.evaluation.held_out import (
     Group,
     calibration,
     errors_by_activity,
     errors_by_rating,
-    map_items,
     predict_held_out,
 )
+from autorec_np.models.base import check_fitted
+from autorec_np.reports.items import map_items
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from autorec_np.data.metrics import MeanInterval
+    from autorec_np.evaluation.intervals import MeanInterval
     from autorec_np.models.autorec import AutoRec
     from autorec_np.models.base import Recommender
 
@@ -69,8 +70,8 @@ def plot_learning_curves(model: AutoRec) -> Figure:
     ImportError
         matplotlib is not installed.
     """
-    model._check_fitted()
-    curves = {"objective J": model.loss_curve_, "validation RMSE": model.validation_curve_}
+    course = check_fitted(model).course
+    curves = {"objective J": course.loss_curve, "validation RMSE": course.validation_curve}
     drawn = {name: np.asarray(values) for name, values in curves.items() if len(values)}
     figure, panels = _stack([2.4] * len(drawn))
     for panel, (name, values) in zip(panels, drawn.items(), strict=True):
@@ -100,7 +101,7 @@ def plot_error_by_rating(model: Recommender, test: Any) -> Figure:
     model : Recommender
         Fitted.
     test : Ratings, sparse matrix, DataFrame or (users, items, ratings)
-        Held out: see `diagnostics.predict_held_out`.
+        Held out: see `evaluation.predict_held_out`.
 
     Returns
     -------
@@ -161,9 +162,8 @@ def plot_weights(model: AutoRec) -> Figure:
 
     Parameters and errors are those of :func:`plot_learning_curves`.
     """
-    model._check_fitted()
-    blocks = model.network_.layout.views(model.theta_)
-    shown = {name: blocks[name] for name in model.network_.layout.shapes}
+    fitted = check_fitted(model)
+    shown = {name: fitted.weights[name] for name in fitted.network.layout.shapes}
     figure, panels = _stack([1.5] * len(shown))
     for panel, (name, block) in zip(panels, shown.items(), strict=True):
         _histogram(panel, block, f"{name} ({' x '.join(f'{n:,}' for n in block.shape)})")
@@ -179,9 +179,8 @@ def plot_activations(model: AutoRec) -> Figure:
 
     Parameters and errors are those of :func:`plot_learning_curves`.
     """
-    model._check_fitted()
-    counts = model.item_counts_ if model.orientation_ == "item" else model.user_counts_
-    codes = model.codes_[counts > 0]
+    fitted = check_fitted(model)
+    codes = fitted.codes[fitted.counts[fitted.axes.row][:-1] > 0]
     figure, (above, below) = _stack([2.2, 2.2])
     _histogram(above, codes, f"codes: {codes.shape[0]:,} rows x {codes.shape[1]:,} units")
     above.set(xlabel="activation", ylabel="count")
@@ -219,11 +218,12 @@ def plot_item_map(
     ImportError
         matplotlib is not installed.
     """
-    found = map_items(model, n_items)
+    fitted = check_fitted(model)
+    found = map_items(fitted, n_items)
     x, y = found.coordinates.T
-    _, columns, ratings = model.ratings_.positions()
-    sums = np.bincount(columns, ratings, model.ratings_.n_items)
-    counts = np.bincount(columns, minlength=model.ratings_.n_items)
+    _, columns, ratings = fitted.ratings.positions()
+    sums = np.bincount(columns, ratings, fitted.ratings.n_items)
+    counts = np.bincount(columns, minlength=fitted.ratings.n_items)
     means = sums[found.positions] / counts[found.positions]
     thirds = np.digitize(means, np.quantile(means, [1 / 3, 2 / 3]))
     figure, (panel,) = _stack([4.4])
@@ -236,7 +236,7 @@ def plot_item_map(
     for axis, share, name in zip("xy", found.shares, ("first", "second"), strict=True):
         panel.set(**{f"{axis}label": f"{name} component ({100 * share:.0f} % of the variance)"})
     panel.margins(0.1)
-    ids = model.ratings_.item_ids[found.positions].tolist()
+    ids = fitted.ids("item")[found.positions].tolist()
     _place_labels(panel, x, y, [(titles or {}).get(item) or str(item) for item in ids])
     figure.legend(
         title="mean rating", loc="outside lower center", ncols=3, fontsize=8, title_fontsize=8
@@ -246,7 +246,7 @@ def plot_item_map(
 
 def _error_bars(
     panel: Any, groups: Sequence[Group], errors: list[MeanInterval], label: str, color: str
-) -> npt.NDArray[Any]:
+) -> Array:
     """Draw errors with their intervals, groups side by side; return their places."""
     places = np.arange(len(groups))
     _bars(panel, places, errors, label, color)
@@ -266,7 +266,7 @@ def _bars(panel: Any, places: Any, values: Sequence[MeanInterval], label: str, c
     panel.errorbar(places, means, half_widths, fmt="o", ms=4, capsize=2, color=color, label=label)
 
 
-def _histogram(panel: Any, values: npt.NDArray[Any], title: str) -> None:
+def _histogram(panel: Any, values: Array, title: str) -> None:
     counts, edges = np.histogram(values.astype(np.float64), bins=50)
     panel.stairs(counts, edges, fill=True, color=BLUE)
     panel.locator_params(axis="x", nbins=6)

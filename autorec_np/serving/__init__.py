@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from autorec_np._lazy import hand_on
 
 if TYPE_CHECKING:
+    from autorec_np.serving.archive import ModelFileError as ModelFileError
     from autorec_np.serving.explanation import explain as explain
-    from autorec_np.serving.model_file import ModelFileError as ModelFileError
     from autorec_np.serving.model_file import load_model as load_model
     from autorec_np.serving.model_file import save_model as save_model
     from autorec_np.serving.onnx_export import export_onnx as export_onnx
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from autorec_np.serving.similarity import similar_users as similar_users
 
 _MODULE_OF = {
-    "ModelFileError": "model_file",
+    "ModelFileError": "archive",
     "RatingRegressor": "scikit",
     "explain": "explanation",
     "export_onnx": "onnx_export",

@@ -17,13 +17,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
+from autorec_np._types import CSR, Array
 from autorec_np._validation import check_choice, check_integer
 from autorec_np.core.activations import ACTIVATIONS
-from autorec_np.core.kernels import CSR, Array
 from autorec_np.core.network import Network
-from autorec_np.core.objective import Objective
 from autorec_np.data.ratings import Ratings
 from autorec_np.models.autorec import AutoRec
+from autorec_np.models.base import check_fitted
+from autorec_np.models.scoring import Fitted, baseline_at
 
 __all__ = ["Derivatives", "Influence", "explain", "rating_derivatives", "rating_influence"]
 
@@ -108,12 +109,12 @@ def explain(
     """
     n = check_integer("n", n, minimum=1)
     check_choice("by", by, ("items", "users"))
-    _check_model(model)
-    if (by == "users") == (model.orientation_ == "item"):
-        ids, ratings, derivatives = rating_derivatives(model, user, item)
+    fitted = _check_model(model)
+    if by == f"{fitted.axes.column}s":
+        ids, ratings, derivatives = _derivatives(fitted, user, item)
         contributions = ratings * derivatives
     else:
-        ids, targets, weights, _ = rating_influence(model, user, item)
+        ids, targets, weights, _ = _influence(fitted, user, item)
         contributions = targets * weights
     best = np.argsort(-np.abs(contributions), kind="stable")[:n]
     return ids[best], contributions[best]
@@ -124,19 +125,21 @@ def rating_derivatives(model: AutoRec, user: Any, item: Any) -> Derivatives:
 
     The weights and the baseline are held fixed. Parameters and errors as in :func:`explain`.
     """
-    user_at, item_at = _positions(model, user, item)
-    row_is_item = model.orientation_ == "item"
-    others, values = _ratings_of(model.ratings_, user_at, item_at, of_item=row_is_item)
+    return _derivatives(_check_model(model), user, item)
+
+
+def _derivatives(fitted: Fitted, user: Any, item: Any) -> Derivatives:
+    row, column = _row_and_column(fitted, user, item)
+    others, values = _ratings_of(fitted.ratings, fitted.axes.row, row)
     inputs = sparse.csr_array(
-        (values.astype(model.theta_.dtype), others, [0, len(others)]),
-        shape=(1, model.network_.n_columns),
+        (values.astype(fitted.theta.dtype), others, [0, len(others)]),
+        shape=(1, fitted.network.n_columns),
     )
-    column = user_at if row_is_item else item_at
-    derivatives = input_derivatives(model.network_, model.theta_, inputs, column)
+    derivatives = input_derivatives(fitted.network, fitted.theta, inputs, column)
     return Derivatives(
-        _ids(model, others, of_users=row_is_item),
+        fitted.ids(fitted.axes.column)[others].astype(object),
         values,
-        derivatives.astype(np.float64) / model.output_map_.factor,
+        derivatives.astype(np.float64) / fitted.output_map.factor,
     )
 
 
@@ -177,27 +180,27 @@ def rating_influence(model: AutoRec, user: Any, item: Any) -> Influence:
     (`scoring.fit_column`), to which the trained ones are close where training has converged.
     Parameters and errors as in :func:`explain`.
     """
-    user_at, item_at = _positions(model, user, item)
-    network = model.network_
-    if network.output_activation != "identity":
+    return _influence(_check_model(model), user, item)
+
+
+def _influence(fitted: Fitted, user: Any, item: Any) -> Influence:
+    row, column = _row_and_column(fitted, user, item)
+    output_activation = fitted.network.output_activation
+    if output_activation != "identity":
         raise ValueError(
-            f"with output_activation={network.output_activation!r} a score is not linear in the "
+            f"with output_activation={output_activation!r} a score is not linear in the "
             f"ratings of its column; ask for the ratings of its row (rating_derivatives, or the "
             f"other `by` of explain)."
         )
-    row_is_item = model.orientation_ == "item"
-    training = model.cold_baseline_.ratings_  # without the validation ratings
-    others, values = _ratings_of(training, user_at, item_at, of_item=not row_is_item)
-    if row_is_item:
-        row, users, items = item_at, np.full(len(others), user_at), others
-    else:
-        row, users, items = user_at, others, np.full(len(others), item_at)
-    targets = values - model._baseline_at(users, items)
-    block = network.layout.aliases.get("decoder.weight", "decoder.weight")
-    penalty = Objective(network, model.regularization_).penalties.get(block, 0.0)
-    ids = _ids(model, others, of_users=not row_is_item)
-    codes = model.codes_[np.append(others, row)].astype(np.float64)
-    return Influence(ids, targets, *column_influence(codes[:-1], targets, penalty, codes[-1]))
+    others, values = _ratings_of(fitted.training, fitted.axes.column, column)
+    own = np.full(len(others), column)
+    base = baseline_at(fitted.baseline, *fitted.axes.users_and_items(others, own))
+    targets = values - base
+    ids = fitted.ids(fitted.axes.row)[others].astype(object)
+    codes = fitted.codes[np.append(others, row)].astype(np.float64)
+    return Influence(
+        ids, targets, *column_influence(codes[:-1], targets, fitted.decoder_penalty, codes[-1])
+    )
 
 
 def column_influence(
@@ -236,26 +239,28 @@ def column_influence(
     return weights, changes
 
 
-def _check_model(model: AutoRec) -> None:
+def _check_model(model: AutoRec) -> Fitted:
     if not isinstance(model, AutoRec):
         raise TypeError(f"only an AutoRec can be explained, got {type(model).__name__}.")
-    model._check_fitted()
+    return check_fitted(model)
 
 
-def _positions(model: AutoRec, user: Any, item: Any) -> tuple[int, int]:
-    _check_model(model)
-    return int(model._look_up("user", [user])[0]), int(model._look_up("item", [item])[0])
+def _row_and_column(fitted: Fitted, user: Any, item: Any) -> tuple[int, int]:
+    """Return where a user and an item are in the oriented matrix."""
+    user_at, item_at = fitted.look_up("user", [user]), fitted.look_up("item", [item])
+    row, column = fitted.axes.rows_and_columns(user_at, item_at)
+    return int(row[0]), int(column[0])
 
 
-def _ratings_of(ratings: Ratings, user: int, item: int, *, of_item: bool) -> tuple[Array, Array]:
-    """Return the users who rated the item, or the items that the user rated, and the ratings."""
+def _ratings_of(ratings: Ratings, axis: str, position: int) -> tuple[Array, Array]:
+    """Return the items that a user rated, or the users who rated an item, and the ratings."""
     matrix = ratings.matrix
     others: Array
-    if of_item:
-        stored = np.flatnonzero(matrix.indices == item)
+    if axis == "item":
+        stored = np.flatnonzero(matrix.indices == position)
         others = np.searchsorted(matrix.indptr, stored, side="right") - 1
     else:
-        stored = np.arange(matrix.indptr[user], matrix.indptr[user + 1])
+        stored = np.arange(matrix.indptr[position], matrix.indptr[position + 1])
         others = matrix.indices[stored]
     values = matrix.data[stored].astype(np.float64)
     if np.isnan(values).any():
@@ -264,8 +269,3 @@ def _ratings_of(ratings: Ratings, user: int, item: int, *, of_item: bool) -> tup
             "include_ratings=False; save it with include_ratings=True."
         )
     return others, values
-
-
-def _ids(model: AutoRec, positions: Array, *, of_users: bool) -> Array:
-    known = model.ratings_.user_ids if of_users else model.ratings_.item_ids
-    return known[positions].astype(object)

@@ -1,61 +1,54 @@
 """Save a fitted model to one file, and load it: the same predictions to the last bit, no pickle.
 
-The file (format 1, docs/design.md) is an uncompressed ``.npz``: a JSON header, the fitted arrays,
-the training ratings (or only who rated what), and a SHA-256 of all of it. A file with a right hash
-can still be foreign or made with intent, so nothing in it is trusted: no array takes more memory
-than its bytes, its header is compared and not evaluated, and every value is checked.
+The file (format 1, docs/model_file.md) holds a JSON header, the fitted arrays and the training
+ratings, or only who rated what; `archive` writes and reads it. Nothing in it is trusted: every
+value is checked.
 """
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import json
 import math
-import mmap
 import os
 import platform
-import secrets
-import struct
-import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import scipy
 from scipy import sparse
 
 from autorec_np import __version__
+from autorec_np._entries import row_of_each
+from autorec_np._types import Array
 from autorec_np._validation import check_number
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
 from autorec_np.data.ratings import Ratings
 from autorec_np.models.autorec import AutoRec
-from autorec_np.models.base import Recommender
-from autorec_np.models.biases import BiasBaseline, Biases, GlobalMean
-from autorec_np.models.scoring import OutputMap
+from autorec_np.models.base import Axes, Recommender, Record, check_fitted
+from autorec_np.models.biases import BiasBaseline, Biases, FittedBiases, FittedMean, GlobalMean
+from autorec_np.models.parameters import check_parameters
+from autorec_np.models.scoring import Course, Fitted, OutputMap
+from autorec_np.serving.archive import (
+    AnyPath,
+    Members,
+    ModelFileError,
+    reading,
+    replacing,
+    saying,
+    write_archive,
+)
 
-__all__ = ["ModelFileError", "load_model", "read_metadata", "save_model"]
+__all__ = ["load_model", "read_metadata", "save_model"]
 
-Array: TypeAlias = npt.NDArray[Any]
 State: TypeAlias = dict[str, Any]
 Arrays: TypeAlias = dict[str, Array]
-AnyPath: TypeAlias = "str | os.PathLike[str]"
 
 FORMAT = "autorec_np model"
 FORMAT_VERSION = 1
-
-_ALIGNMENT = 64
-_HASH_PREFIX = b"sha256:"
-_HASH_DIGITS = 64
-_ZIP_MAGIC = b"PK\x03\x04"
-_LOCAL_HEADER = 30  # bytes of a zip member before its name
-_ZIP64_FIELD = 20  # bytes of the extra field that zipfile appends to each local header
-_ARRAY_MAGIC = b"\x93NUMPY\x01\x00"
 
 _CLASSES: dict[str, type[Recommender]] = {
     one.__name__: one for one in (AutoRec, BiasBaseline, GlobalMean)
@@ -83,6 +76,7 @@ _STATE = {
     },
 }
 _BIASES = {"mean": float}
+_OUTPUT_MAP = {"factor": float, "offset": float}
 _NETWORK = {
     "n_columns": int,
     "hidden_layer_sizes": list,
@@ -94,7 +88,7 @@ _NETWORK = {
 _AUTOREC = {
     "orientation": ("item", "user"),
     "network": _NETWORK,
-    "output_map": dict.fromkeys(OutputMap._fields, float),
+    "output_map": _OUTPUT_MAP,
     "regularization": dict,
     "baseline": ("BiasBaseline", "GlobalMean", None),
     "baseline_mean": (float, None),
@@ -107,10 +101,6 @@ _OWN_STATE: dict[str, State] = {
     "BiasBaseline": {"biases": _BIASES},
     "GlobalMean": {"mean": float},
 }
-
-
-class ModelFileError(ValueError):
-    """A file is not a model that this version can load; the message says why and what to do."""
 
 
 class RatedPairs(Ratings):
@@ -170,9 +160,9 @@ def save_model(
     name = type(model).__name__
     if _CLASSES.get(name) is not type(model):
         raise TypeError(f"save_model can save {', '.join(_CLASSES)}, got {name}.")
-    model._check_fitted()
+    fitted = check_fitted(model)
     _check_parameters(model)
-    if include_ratings and isinstance(model.ratings_, RatedPairs):
+    if include_ratings and isinstance(fitted.ratings, RatedPairs):
         raise ValueError(
             "the model was saved without its ratings and cannot save them; pass "
             "include_ratings=False."
@@ -183,7 +173,7 @@ def save_model(
         "format_version": FORMAT_VERSION,
         "class": name,
         "parameters": _pack_parameters(model),
-        "state": _pack_state(model, arrays, include_ratings),
+        "state": _pack_state(fitted, arrays, include_ratings),
         "metadata": dict(metadata or {}),
         "versions": {
             "autorec_np": __version__,
@@ -199,8 +189,8 @@ def save_model(
             f"parameters and metadata must be what JSON can hold: mappings with string keys, "
             f"lists, strings, finite numbers, booleans and None ({error})."
         ) from error
-    with _replacing(Path(os.path.realpath(path))) as file:
-        _write_archive(file, {"header": np.frombuffer(text, np.uint8), **arrays})
+    with replacing(Path(os.path.realpath(path))) as file:
+        write_archive(file, {"header": np.frombuffer(text, np.uint8), **arrays})
 
 
 def load_model(path: AnyPath, *, memory_map: bool = False, verify: bool | None = None) -> Any:
@@ -233,7 +223,7 @@ def load_model(path: AnyPath, *, memory_map: bool = False, verify: bool | None =
     OSError
         The file cannot be opened.
     """
-    with _reading(path, memory_map, not memory_map if verify is None else verify) as members:
+    with reading(path, memory_map, not memory_map if verify is None else verify) as members:
         model = _unpack_model(_read_header(members), members)
         if members.unread:
             raise ModelFileError(f"it holds unknown arrays: {sorted(members.unread)!r:.100}")
@@ -248,7 +238,7 @@ def read_metadata(path: AnyPath) -> dict[str, Any]:
     ModelFileError, OSError
         As `load_model`.
     """
-    with _reading(path) as members:
+    with reading(path) as members:
         metadata: dict[str, Any] = _read_header(members)["metadata"]
         return metadata
 
@@ -256,79 +246,121 @@ def read_metadata(path: AnyPath) -> dict[str, Any]:
 # A model as state (for JSON) and arrays, and back
 
 
-def _pack_state(model: Recommender, arrays: Arrays, include_ratings: bool) -> State:
-    ratings = _pack_ratings(model.ratings_, arrays, include_ratings)
-    state: State = {"ids_are_indices": model._indexed, "ratings": ratings}
-    if isinstance(model, AutoRec):
-        state["autorec"] = _pack_autorec(model, arrays)
-    elif isinstance(model, BiasBaseline):
-        state["biases"] = _pack_biases(model, arrays)
-    elif isinstance(model, GlobalMean):
-        state["mean"] = model.mean_
+def _pack_state(fitted: Record, arrays: Arrays, include_ratings: bool) -> State:
+    ratings = _pack_ratings(fitted.ratings, arrays, include_ratings)
+    state: State = {"ids_are_indices": fitted.ids_are_indices, "ratings": ratings}
+    if isinstance(fitted, Fitted):
+        state["autorec"] = _pack_autorec(fitted, arrays)
+    elif isinstance(fitted, FittedBiases):
+        state["biases"] = _pack_biases(fitted.biases, arrays)
+    elif isinstance(fitted, FittedMean):
+        state["mean"] = fitted.mean
     return state
 
 
-def _unpack_model(header: State, members: _Members) -> Recommender:
+def _unpack_model(header: State, members: Members) -> Recommender:
     state = header["state"]
     parameters = _unpack_parameter({"mapping": header["parameters"]})
     model = _CLASSES[header["class"]](**parameters)
     _check_parameters(model)
-    ratings = training = _unpack_ratings(state["ratings"], members)
+    ratings = _unpack_ratings(state["ratings"], members)
+    by_index = state["ids_are_indices"]
     if isinstance(model, AutoRec):
-        training = _unpack_autorec(model, state["autorec"], ratings, members)
-    model._remember(ratings, training, state["ids_are_indices"])
-    if isinstance(model, BiasBaseline):
-        _unpack_biases(model, state["biases"], members)
+        model.fitted_ = _unpack_autorec(state["autorec"], ratings, by_index, members)
+    elif isinstance(model, BiasBaseline):
+        biases = _unpack_biases(state["biases"], ratings, members)
+        model.fitted_ = FittedBiases(
+            ratings=ratings,
+            ids_are_indices=by_index,
+            biases=biases,
+            regularization=float(model.regularization),
+        )
     elif isinstance(model, GlobalMean):
-        model.mean_ = state["mean"]
+        model.fitted_ = FittedMean(ratings=ratings, ids_are_indices=by_index, mean=state["mean"])
     return model
 
 
-def _pack_biases(model: BiasBaseline, arrays: Arrays) -> State:
-    arrays["biases.user"], arrays["biases.item"] = model.biases_.user, model.biases_.item
-    return {"mean": float(model.biases_.mean)}
+def _pack_biases(biases: Biases, arrays: Arrays) -> State:
+    arrays["biases.user"], arrays["biases.item"] = biases.user, biases.item
+    return {"mean": float(biases.mean)}
 
 
-def _unpack_biases(model: BiasBaseline, state: State, members: _Members) -> None:
-    n_users, n_items = model.ratings_.shape
+def _unpack_biases(state: State, ratings: Ratings, members: Members) -> Biases:
+    n_users, n_items = ratings.shape
     user = members.take("biases.user", "<f8", n_users)
-    model.biases_ = Biases(state["mean"], user, members.take("biases.item", "<f8", n_items))
+    return Biases(state["mean"], user, members.take("biases.item", "<f8", n_items))
 
 
-def _pack_autorec(model: AutoRec, arrays: Arrays) -> State:
-    network = {name: getattr(model.network_, name) for name in _NETWORK}
+def _pack_autorec(fitted: Fitted, arrays: Arrays) -> State:
+    network = {name: getattr(fitted.network, name) for name in _NETWORK}
     network["hidden_layer_sizes"] = [int(size) for size in network["hidden_layer_sizes"]]
-    arrays["theta"], arrays["codes"] = model.theta_, model.codes_
-    arrays["loss_curve"] = np.array(model.loss_curve_, np.float64)
-    arrays["validation_curve"] = np.array(model.validation_curve_, np.float64)
-    cold, baseline = model.cold_baseline_, model.baseline_
-    trained_on_all = cold.ratings_ is model.ratings_
+    course, cold, baseline = fitted.course, fitted.cold_baseline, fitted.baseline
+    arrays["theta"], arrays["codes"] = fitted.theta, fitted.codes
+    arrays["loss_curve"] = np.array(course.loss_curve, np.float64)
+    arrays["validation_curve"] = np.array(course.validation_curve, np.float64)
+    trained_on_all = fitted.training is fitted.ratings
     if not trained_on_all:
         every, some = (
-            np.repeat(np.arange(R.n_users), np.diff(R.matrix.indptr)) * R.n_items + R.matrix.indices
-            for R in (model.ratings_, cold.ratings_)
+            row_of_each(R.matrix) * R.n_items + R.matrix.indices
+            for R in (fitted.ratings, fitted.training)
         )
         arrays["trained_on"] = np.isin(every, some, assume_unique=True)
     return {
-        "orientation": model.orientation_,
+        "orientation": fitted.axes.row,
         "network": network,
-        "output_map": {name: float(x) for name, x in model.output_map_._asdict().items()},
-        "regularization": {name: float(x) for name, x in model.regularization_.items()},
-        "baseline": None if baseline is None else type(baseline).__name__,
-        "baseline_mean": baseline.mean_ if isinstance(baseline, GlobalMean) else None,
+        "output_map": {
+            "factor": float(fitted.output_map.factor),
+            "offset": float(fitted.output_map.offset),
+        },
+        "regularization": {name: float(x) for name, x in fitted.penalties.items()},
+        "baseline": None if baseline is None else type(baseline.model()).__name__,
+        "baseline_mean": baseline.mean if isinstance(baseline, FittedMean) else None,
         "cold_baseline": {
             "regularization": float(cold.regularization),
-            "biases": _pack_biases(cold, arrays),
+            "biases": _pack_biases(cold.biases, arrays),
             "trained_on_all": trained_on_all,
         },
-        "n_iter": int(model.n_iter_),
-        "n_evaluations": int(model.n_evaluations_),
+        "n_iter": int(course.n_iter),
+        "n_evaluations": int(course.n_evaluations),
     }
 
 
-def _unpack_autorec(model: AutoRec, state: State, ratings: Ratings, members: _Members) -> Ratings:
-    """Restore all but the ratings, and return those that the model was trained on."""
-    with _saying("its network is not valid"):
+def _unpack_autorec(state: State, ratings: Ratings, by_index: bool, members: Members) -> Fitted:
+    axes = Axes(state["orientation"])
+    network, penalties = _unpack_network(state, axes, ratings, members)
+    theta = members.take("theta", "<f4 <f8", network.layout.size)
+    n_rows, _ = axes.rows_and_columns(*ratings.shape)
+    codes = members.take("codes", f"<f{theta.itemsize}", n_rows, network.hidden_layer_sizes[-1])
+    output_map = OutputMap(**state["output_map"])
+    if output_map.factor == 0:
+        raise ModelFileError("the factor of its output map is 0")
+    course = Course(
+        tuple(members.take("loss_curve", "<f8", None).tolist()),
+        tuple(members.take("validation_curve", "<f8", None).tolist()),
+        state["n_iter"],
+        state["n_evaluations"],
+    )
+    cold_baseline, baseline = _unpack_baselines(state, ratings, by_index, members)
+    return Fitted(
+        ratings=ratings,
+        ids_are_indices=by_index,
+        network=network,
+        theta=theta,
+        codes=codes,
+        axes=axes,
+        output_map=output_map,
+        penalties=penalties,
+        baseline=baseline,
+        cold_baseline=cold_baseline,
+        course=course,
+    )
+
+
+def _unpack_network(
+    state: State, axes: Axes, ratings: Ratings, members: Members
+) -> tuple[Network, dict[str, float]]:
+    """Return the network and the penalties of its weights."""
+    with saying("its network is not valid"):
         sizes = tuple(state["network"].pop("hidden_layer_sizes"))
         # Widths beyond the size of the file cannot be right, and products of them might overflow.
         if not all(type(size) is int and size <= members.file_size for size in sizes):
@@ -336,44 +368,38 @@ def _unpack_autorec(model: AutoRec, state: State, ratings: Ratings, members: _Me
         network = Network(hidden_layer_sizes=sizes, **state["network"])
         penalties = {name: float(x) for name, x in state["regularization"].items()}
         Objective(network, penalties)  # checks them
-    model.network_, model.regularization_ = network, penalties
-    model.orientation_ = state["orientation"]
-    by_item = model.orientation_ == "item"
-    n_rows, n_columns = ratings.shape[::-1] if by_item else ratings.shape
+    _, n_columns = axes.rows_and_columns(*ratings.shape)
     n_inputs = network.n_inputs or network.n_columns
     if not n_inputs == network.n_columns == n_columns:
         raise ModelFileError(
             f"its network reads {n_inputs} columns and returns {network.n_columns}, where its "
-            f"ratings, in orientation {model.orientation_!r}, have {n_columns}"
+            f"ratings, in orientation {axes.row!r}, have {n_columns}"
         )
-    model.theta_ = members.take("theta", "<f4 <f8", network.layout.size)
-    same_dtype = f"<f{model.theta_.itemsize}"
-    model.codes_ = members.take("codes", same_dtype, n_rows, sizes[-1])
-    model.output_map_ = OutputMap(**state["output_map"])
-    if model.output_map_.factor == 0:
-        raise ModelFileError("the factor of its output map is 0")
-    model.loss_curve_ = members.take("loss_curve", "<f8", None).tolist()
-    model.validation_curve_ = members.take("validation_curve", "<f8", None).tolist()
-    model.n_iter_, model.n_evaluations_ = state["n_iter"], state["n_evaluations"]
+    return network, penalties
 
+
+def _unpack_baselines(
+    state: State, ratings: Ratings, by_index: bool, members: Members
+) -> tuple[FittedBiases, FittedBiases | FittedMean | None]:
+    """Return the baseline of cold pairs, and that of all."""
     training, cold = ratings, state["cold_baseline"]
     if not cold["trained_on_all"]:
         mask = members.take("trained_on", "|b1", len(ratings))
         selected = ratings.select(mask[ratings.order])
         training = type(ratings)(**vars(selected))
-    model.cold_baseline_ = BiasBaseline(cold["regularization"])
-    _check_parameters(model.cold_baseline_)
-    model.cold_baseline_._remember(training, training, indexed=False)
-    _unpack_biases(model.cold_baseline_, cold["biases"], members)
+    regularization = check_number("regularization", cold["regularization"], minimum=0.0)
+    cold_baseline = FittedBiases(
+        ratings=training,
+        ids_are_indices=by_index,
+        biases=_unpack_biases(cold["biases"], training, members),
+        regularization=regularization,
+    )
     kind, mean = state["baseline"], state["baseline_mean"]
     if (kind == "GlobalMean") == (mean is None):
         raise ModelFileError(f"its baseline is {kind!r} with the mean {mean}")
-    model.baseline_ = model.cold_baseline_ if kind == "BiasBaseline" else None
     if kind == "GlobalMean":
-        model.baseline_ = GlobalMean()
-        model.baseline_._remember(training, training, indexed=False)
-        model.baseline_.mean_ = mean
-    return training
+        return cold_baseline, FittedMean(ratings=training, ids_are_indices=by_index, mean=mean)
+    return cold_baseline, cold_baseline if kind == "BiasBaseline" else None
 
 
 # Parameters
@@ -381,7 +407,7 @@ def _unpack_autorec(model: AutoRec, state: State, ratings: Ratings, members: _Me
 
 def _check_parameters(model: Recommender) -> None:
     if isinstance(model, AutoRec):
-        model._check_parameters()
+        check_parameters(model.get_params())
     elif isinstance(model, BiasBaseline):
         check_number("regularization", model.regularization, minimum=0.0)
 
@@ -443,7 +469,7 @@ def _pack_ratings(ratings: Ratings, arrays: Arrays, include_ratings: bool) -> St
     }
 
 
-def _unpack_ratings(state: State, members: _Members) -> Ratings:
+def _unpack_ratings(state: State, members: Members) -> Ratings:
     low, high = map(float, state["scale"])
     if not -math.inf < low <= high < math.inf:
         raise ModelFileError(f"its rating scale is {low} to {high}")
@@ -463,7 +489,7 @@ def _unpack_ratings(state: State, members: _Members) -> Ratings:
         data, order = np.full(n_ratings, np.nan, np.float32), np.arange(n_ratings)
     if state["timestamps"]:
         timestamps = members.take("ratings.timestamps", "<i8", n_ratings)
-    with _saying("the positions of its ratings are damaged"):
+    with saying("the positions of its ratings are damaged"):
         matrix = sparse.csr_array((data, indices, indptr), shape=(len(user_ids), len(item_ids)))
         matrix.check_format()
     if not (matrix.has_canonical_format and matrix.nnz == n_ratings > 0):
@@ -493,7 +519,7 @@ def _pack_ids(name: str, ids: Array, arrays: Arrays) -> str:
     return "strings"
 
 
-def _unpack_ids(name: str, kind: str, members: _Members) -> Array:
+def _unpack_ids(name: str, kind: str, members: Members) -> Array:
     if kind == "integers":
         ids = members.take(name, "<i8", None)
     else:
@@ -501,7 +527,7 @@ def _unpack_ids(name: str, kind: str, members: _Members) -> Array:
         offsets = members.take(f"{name}.offsets", "<i8", None).tolist()
         if offsets[:1] != [0] or offsets[-1] != len(text) or offsets != sorted(offsets):
             raise ModelFileError(f"the offsets of its {name}' ids do not fit their text")
-        with _saying(f"the ids of its {name} are not UTF-8"):
+        with saying(f"the ids of its {name} are not UTF-8"):
             ids = np.fromiter(
                 (
                     text[start:end].decode("utf-8", "surrogatepass")
@@ -519,9 +545,9 @@ def _unpack_ids(name: str, kind: str, members: _Members) -> Array:
 # The header
 
 
-def _read_header(members: _Members) -> State:
+def _read_header(members: Members) -> State:
     text = members.take("header", "|u1", None).tobytes()
-    with _saying("its header is not JSON"):
+    with saying("its header is not JSON"):
         header = json.loads(text)
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise ModelFileError(f"its header does not say that it is an {FORMAT}")
@@ -552,135 +578,3 @@ def _check(name: str, found: Any, wanted: Any) -> None:
     if not any(type(found) is one if isinstance(one, type) else found == one for one in choices):
         needed = " or ".join(getattr(one, "__name__", repr(one)) for one in choices)
         raise ModelFileError(f"its {name} is {found!r:.100}, not {needed}")
-
-
-@contextmanager
-def _saying(what: str) -> Iterator[None]:
-    """Make whatever goes wrong a ModelFileError that begins with `what`.
-
-    Any exception: no list of what zipfile, json, NumPy and SciPy raise would be complete.
-    """
-    try:
-        yield
-    except Exception as error:
-        raise ModelFileError(f"{what}: {str(error) or repr(error)}") from error
-
-
-# The file
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file that takes the place of `path` if the block succeeds."""
-    if not path.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, "no such folder; create it first", str(path.parent))
-    # Not tempfile.mkstemp: its files are readable by their owner only, also once renamed.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with open(temporary, "x+b") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
-
-
-def _write_archive(file: BinaryIO, arrays: Arrays) -> None:
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        archive.comment = _HASH_PREFIX + b"0" * _HASH_DIGITS
-        for name, array in arrays.items():
-            member = zipfile.ZipInfo(f"{name}.npy")  # its date is fixed: 1980
-            member.extra = _padding(file.tell() + _LOCAL_HEADER + len(member.filename))
-            little_endian = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-            with archive.open(member, "w", force_zip64=True) as stream:
-                np.lib.format.write_array(stream, little_endian, (1, 0), allow_pickle=False)
-    file.write(_digest(file))
-
-
-def _padding(offset: int) -> bytes:
-    """Return an extra field at `offset` after which a member is aligned, as zipalign writes it."""
-    fixed = struct.calcsize("<HHH")
-    n_zeros = -(offset + fixed + _ZIP64_FIELD) % _ALIGNMENT
-    return struct.pack("<HHH", 0xD935, 2 + n_zeros, _ALIGNMENT) + bytes(n_zeros)
-
-
-def _digest(file: BinaryIO) -> bytes:
-    """Return the SHA-256 of what precedes the digits at a file's end, and stop before them."""
-    size = max(0, file.seek(0, os.SEEK_END) - _HASH_DIGITS)
-    file.seek(0)
-    digest = hashlib.sha256()
-    while block := file.read(min(size, 1 << 20)):
-        digest.update(block)
-        size -= len(block)
-    return digest.hexdigest().encode("ascii")
-
-
-@contextmanager
-def _reading(path: AnyPath, memory_map: bool = False, verify: bool = True) -> Iterator[_Members]:
-    """Open a model file; name the file in what goes wrong."""
-    with open(path, "rb") as file, _saying(f"{os.fspath(path)} cannot be loaded as a model"):
-        start = file.read(len(_ZIP_MAGIC))
-        if start != _ZIP_MAGIC:
-            raise ModelFileError(
-                f"it begins with {start!r}, so it is not a file that autorec_np.save_model wrote"
-            )
-        if verify and _digest(file) != file.read():
-            raise ModelFileError(
-                "it does not end in the SHA-256 of its content: it is damaged or cut off, or "
-                "autorec_np.save_model did not write it; copy it again, or save the model anew"
-            )
-        with zipfile.ZipFile(file) as archive:
-            yield _Members(archive, file, memory_map)
-
-
-class _Members:
-    """The arrays of an open model file, each read, or mapped into memory, when it is taken."""
-
-    def __init__(self, archive: zipfile.ZipFile, file: BinaryIO, memory_map: bool) -> None:
-        self.archive, self.file_size = archive, os.fstat(file.fileno()).st_size
-        self.mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if memory_map else None
-        self.unread: dict[str, zipfile.ZipInfo] = {}
-        for info in archive.infolist():
-            name = info.filename.removesuffix(".npy")
-            if name in self.unread:
-                raise ModelFileError(f"it holds two members of the name {name!r}")
-            if info.compress_type != zipfile.ZIP_STORED or info.file_size > self.file_size:
-                raise ModelFileError(f"its member {name!r} is compressed, or larger than the file")
-            self.unread[name] = info
-
-    def _content(self, name: str) -> memoryview:
-        info = self.unread.pop(name)
-        if self.mapped is None:
-            return memoryview(self.archive.read(info))
-        lengths = struct.unpack_from("<HH", self.mapped, info.header_offset + _LOCAL_HEADER - 4)
-        start = info.header_offset + _LOCAL_HEADER + sum(lengths)  # of the name, and of the padding
-        return memoryview(self.mapped)[start : start + info.file_size]
-
-    def take(self, name: str, dtypes: str, *shape: int | None) -> Array:
-        """Return an array of one of the dtypes and of the shape (None: any length), read-only."""
-        if name not in self.unread:
-            raise ModelFileError(f"it lacks the array {name!r}")
-        content = self._content(name)
-        prefix = len(_ARRAY_MAGIC) + 2
-        start = prefix + int.from_bytes(content[len(_ARRAY_MAGIC) : prefix], "little")
-        stated = bytes(content[prefix:start]).decode("latin-1").rstrip()
-        for code in dtypes.split():
-            dtype = np.dtype(code)
-            n_values, rest = divmod(len(content) - start, dtype.itemsize)
-            needed = tuple(n_values if length is None else length for length in shape)
-            header = f"{{'descr': {code!r}, 'fortran_order': False, 'shape': {needed}, }}"
-            fits = math.prod(needed) == n_values and rest == 0
-            if content[: len(_ARRAY_MAGIC)] == _ARRAY_MAGIC and stated == header and fits:
-                array = np.frombuffer(content, dtype, offset=start).reshape(needed)
-                # A file of other origin need not be aligned, which compiled code may rely on.
-                native = np.require(array, dtype.newbyteorder("="), "A")
-                native.flags.writeable = False
-                return native
-        lengths = tuple("any" if length is None else length for length in shape)
-        raise ModelFileError(
-            f"its array {name!r} is not a plain array of dtype {dtypes} and shape {lengths}: in "
-            f"{len(content):,} bytes it states {stated!r:.100}"
-        )

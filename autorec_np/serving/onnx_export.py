@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from autorec_np import __version__
-from autorec_np.core.kernels import Array
+from autorec_np._types import Array
 from autorec_np.models.autorec import AutoRec
-from autorec_np.models.biases import BiasBaseline, GlobalMean
+from autorec_np.models.base import check_fitted
+from autorec_np.models.biases import FittedBiases, FittedMean
+from autorec_np.models.scoring import Fitted
 
 __all__ = ["export_onnx"]
 
@@ -71,12 +73,10 @@ def export_onnx(model: AutoRec, path: str | os.PathLike[str]) -> None:
         ) from error
     if not isinstance(model, AutoRec):
         raise TypeError(f"export_onnx can export an AutoRec, got {type(model).__name__}.")
-    model._check_fitted()
-    network = model.network_
+    fitted = check_fitted(model)
+    network = fitted.network
     constants: dict[str, Array] = {
-        name: view
-        for name, view in network.layout.views(model.theta_).items()
-        if name not in network.layout.aliases
+        name: view for name, view in fitted.weights.items() if name not in network.layout.aliases
     }
     nodes: list[Any] = []
     value = "ratings"
@@ -95,13 +95,13 @@ def export_onnx(model: AutoRec, path: str | os.PathLike[str]) -> None:
     decoder = network.layout.aliases.get("decoder.weight", "decoder.weight")
     append("Gemm", decoder, "decoder.bias", transB=1)
     append(OPERATORS[network.output_activation])
-    factor, offset = model.output_map_
+    factor, offset = fitted.output_map
     constants["factor"] = np.array(factor)
-    constants["column"] = _column_scores(model) - offset / factor
+    constants["column"] = _column_scores(fitted) - offset / factor
     append("Div", "factor")
     append("Add", "column")
     inputs = {"ratings": network.n_columns}
-    if isinstance(model.baseline_, BiasBaseline):
+    if isinstance(fitted.baseline, FittedBiases):
         inputs["row_bias"] = 1
         append("Add", "row_bias")
     nodes.append(helper.make_node("Identity", [value], ["scores"]))
@@ -126,18 +126,18 @@ def export_onnx(model: AutoRec, path: str | os.PathLike[str]) -> None:
             opset_imports=[helper.make_opsetid("", OPSET)],
             producer_name="autorec_np",
             producer_version=__version__,
-            doc_string=f"AutoRec, one row for each {model.orientation_}; see export_onnx.",
+            doc_string=f"AutoRec, one row for each {fitted.axes.row}; see export_onnx.",
         ),
         os.fspath(path),
     )
 
 
-def _column_scores(model: AutoRec) -> Array:
+def _column_scores(fitted: Fitted) -> Array:
     """Return what the baseline adds to each column, without the bias of the row."""
-    columns = np.zeros(model.network_.n_columns)
-    if isinstance(model.baseline_, GlobalMean):
-        columns += model.baseline_.mean_
-    elif isinstance(model.baseline_, BiasBaseline):
-        mean, user, item = model.baseline_.biases_
-        columns += mean + (user if model.orientation_ == "item" else item)
+    columns = np.zeros(fitted.network.n_columns)
+    if isinstance(fitted.baseline, FittedMean):
+        columns += fitted.baseline.mean
+    elif isinstance(fitted.baseline, FittedBiases):
+        mean, *sides = fitted.baseline.biases
+        columns += mean + fitted.axes.rows_and_columns(*sides)[1]
     return columns

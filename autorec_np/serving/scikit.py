@@ -9,21 +9,18 @@ from __future__ import annotations
 
 import sys
 import warnings
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
+from autorec_np._types import Array
 from autorec_np.data.ratings import Ratings
-from autorec_np.evaluation.cross_validation import copy_unfitted
 from autorec_np.models.autorec import AutoRec
-from autorec_np.models.base import NotFittedError, Recommender
+from autorec_np.models.base import NotFittedError, Recommender, copy_unfitted
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-Array: TypeAlias = npt.NDArray[Any]
 
 LARGEST_EXACT = 2.0**53  # from here on a float64 stands for more than one integer
 
@@ -61,7 +58,7 @@ class RatingRegressor:
     Of the checks of scikit-learn's ``check_estimator``, those fail that fit X with other than two
     columns (there, features are measurements), and the one that wants a warning where `y` has the
     shape (n, 1): here that is an error. All others pass, and those with wide X pass on its first
-    two columns: tests/test_rating_regressor.py.
+    two columns: tests/serving/test_scikit.py.
 
     Examples
     --------

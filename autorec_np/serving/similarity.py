@@ -9,10 +9,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from autorec_np._types import Array
 from autorec_np._validation import check_integer
-from autorec_np.core.kernels import Array
 from autorec_np.models.autorec import AutoRec
-from autorec_np.models.base import SCORES_PER_CHUNK
+from autorec_np.models.base import check_fitted, chunks, padded
+from autorec_np.models.scoring import Fitted
 from autorec_np.models.top_n import top_n
 
 __all__ = ["similar_items", "similar_users"]
@@ -74,34 +75,26 @@ def _most_similar(model: AutoRec, axis: str, wanted: npt.ArrayLike, n: int) -> t
             f"similar items and users need the codes of an AutoRec, got {type(model).__name__}."
         )
     n = check_integer("n", n, minimum=1)
-    positions = model._look_up(axis, wanted)
-    vectors = _unit_vectors(model, axis)
-    known_ids = model.ratings_.item_ids if axis == "item" else model.ratings_.user_ids
-    ids = np.full((len(positions), n), None, dtype=object)
-    cosines = np.full((len(positions), n), -np.inf)
-    chunk = max(1, SCORES_PER_CHUNK // len(vectors))
-    for start in range(0, len(positions), chunk):
-        part = slice(start, start + chunk)
+    fitted = check_fitted(model)
+    positions = fitted.look_up(axis, wanted)
+    vectors = _unit_vectors(fitted, axis)
+    best = np.empty((len(positions), min(n, len(vectors))), np.int64)
+    cosines = np.empty(best.shape)
+    for part in chunks(len(positions), len(vectors)):
         block = np.round(vectors[positions[part]] @ vectors.T, DECIMALS)
-        block[np.arange(len(block)), positions[part]] = -np.inf
-        best, best_cosines = top_n(block, n)
-        width = best.shape[1]
-        ids[part, :width], cosines[part, :width] = known_ids[best], best_cosines
-    ids[np.isneginf(cosines)] = None  # the item itself
-    return ids, cosines
+        block[np.arange(len(block)), positions[part]] = -np.inf  # the item itself
+        best[part], cosines[part] = top_n(block, n)
+    return padded(best, cosines, fitted.ids(axis), n)
 
 
-def _unit_vectors(model: AutoRec, axis: str) -> Array:
+def _unit_vectors(fitted: Fitted, axis: str) -> Array:
     """Return the vector of each item or user in float64, of length 1 or all zeros."""
-    known = (model.item_counts_ if axis == "item" else model.user_counts_) > 0
-    if axis == model.orientation_:
-        vectors = model.codes_.astype(np.float64)
+    known = fitted.counts[axis][:-1] > 0
+    vectors, rounding = fitted.vectors(axis).astype(np.float64), 0.0
+    if axis == fitted.axes.row:
         mean = vectors[known].mean(axis=0)
         vectors -= mean
-        rounding = np.finfo(model.codes_.dtype).eps * np.linalg.norm(mean)
-    else:
-        views = model.network_.layout.views(model.theta_)
-        vectors, rounding = views["decoder.weight"].astype(np.float64), 0.0
+        rounding = np.finfo(fitted.codes.dtype).eps * np.linalg.norm(mean)
     lengths = np.linalg.norm(vectors, axis=1)
     learned = known & (lengths > rounding)
     vectors[learned] /= lengths[learned, np.newaxis]

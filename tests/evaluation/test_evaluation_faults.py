@@ -21,7 +21,7 @@ from autorec_np.data.splitting import train_test_split
 from autorec_np.data.synthetic import make_ratings
 from autorec_np.engine.tiled import Tiled, by_activity, reordered
 from autorec_np.evaluation.cross_validation import evaluate
-from autorec_np.models import autorec
+from autorec_np.models import autorec, scoring
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.biases import BiasBaseline, GlobalMean
 from autorec_np.training.trainer import Trainer
@@ -395,7 +395,7 @@ def test_the_epoch_is_chosen_on_held_out_training_ratings(orientation, R, monkey
     train, test = train_test_split(R, 0.2, 0)
     validated = []
     monkeypatch.setattr(
-        autorec, "rmse", lambda true, predicted: validated.append(true) or rmse(true, predicted)
+        scoring, "rmse", lambda true, predicted: validated.append(true) or rmse(true, predicted)
     )
     splits = []
     monkeypatch.setattr(

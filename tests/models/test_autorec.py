@@ -8,6 +8,7 @@ import logging
 
 import numpy as np
 import pytest
+from changed_records import with_record, without_limits
 from scipy import sparse
 from sklearn.base import clone
 
@@ -63,9 +64,8 @@ def baseline_matrix(model, ratings, baseline):
     fitted = {"bias": BiasBaseline(), "mean": GlobalMean(), None: None}[baseline]
     predicted = np.zeros(len(ratings))
     if fitted is not None:
-        fitted.fit(ratings).rating_scale_ = (-np.inf, np.inf)
         users, items, _ = ratings.triples()
-        predicted = fitted.predict(users, items)
+        predicted = without_limits(fitted.fit(ratings)).predict(users, items)
     rows, columns, _ = ratings.positions()
     cells = sparse.coo_array((predicted, (rows, columns)), shape=ratings.shape)
     return (cells.T if model.orientation == "item" else cells).tocsr()
@@ -336,7 +336,7 @@ def test_predictions_are_the_reconstruction_plus_the_baseline(orientation, basel
     users, items = np.divmod(np.arange(40 * 30), 30)
     expected = table[users, items]
     if fitted is not None:
-        expected = expected + fitted.fit(R)._score_pairs(users, items)
+        expected = expected + fitted.fit(R).fitted_.score_pairs(users, items)
     warm = ~model.cold_pairs(users, items)
     np.testing.assert_allclose(
         model.predict(users, items)[warm], np.clip(expected, 1, 5)[warm], rtol=1e-12
@@ -545,15 +545,15 @@ def test_at_the_minimum_a_trained_column_is_its_own_solution(output, R):
 @ORIENTATIONS
 def test_a_new_user_changes_nothing(orientation, R):
     model = AutoRec(**SMALL, orientation=orientation).fit(R)
-    before = copy.deepcopy(vars(model))
+    before, names = copy.deepcopy(model), vars(model).keys()
     items, ratings = np.array([7, 0, 11]), np.array([5.0, 1.0, 2.0])
     model.predict_new((items, ratings))
     model.recommend_new((items, ratings))
     assert items.tolist() == [7, 0, 11]
     assert ratings.tolist() == [5.0, 1.0, 2.0]
-    np.testing.assert_array_equal(model.theta_, before["theta_"])
-    np.testing.assert_array_equal(model.codes_, before["codes_"])
-    assert vars(model).keys() == before.keys()
+    np.testing.assert_array_equal(model.theta_, before.theta_)
+    np.testing.assert_array_equal(model.codes_, before.codes_)
+    assert vars(model).keys() == names
 
 
 @ORIENTATIONS
@@ -637,9 +637,9 @@ def test_early_stopping_holds_out_training_ratings_and_restores_the_best(
     assert model.user_counts_.tolist() == np.diff(training.matrix.indptr).tolist()
 
     # the best weights score what the curve says, when they read the training part only
-    as_then = copy.copy(model)
-    as_then.codes_ = model.network_.encode(
-        model.theta_, oriented(model, training, dtype=np.float32)
+    as_then = with_record(
+        model,
+        codes=model.network_.encode(model.theta_, oriented(model, training, dtype=np.float32)),
     )
     achieved = -as_then.score(*held_out.triples())
     assert achieved == pytest.approx(model.validation_curve_[best], rel=1e-6)

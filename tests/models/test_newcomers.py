@@ -14,8 +14,9 @@ from scipy import sparse
 from autorec_np.data.ratings import Ratings
 from autorec_np.data.synthetic import make_ratings
 from autorec_np.models import base
+from autorec_np.models import newcomers as newcomers_room
 from autorec_np.models.autorec import AutoRec
-from autorec_np.models.scoring import fit_column
+from autorec_np.models.scoring import baseline_at, fit_column
 from autorec_np.models.updates import merge
 from autorec_np.serving.model_file import load_model, save_model
 from autorec_np.training.trainer import Trainer
@@ -159,13 +160,13 @@ def test_candidates_and_exclude_restrict_recommendations_to_the_new(axis):
 def test_memory_is_bounded_by_chunks(monkeypatch):
     model, batch, sizes = fit(), as_triples("user", *newcomers("user")), []
     expected = model.predict_new(batch), model.recommend_new(batch)[1]
-    whole = model._score_new
+    whole = newcomers_room.score_new
 
-    def spy(rated, axis):
+    def spy(fitted, rated, *others):
         sizes.append(rated.shape[0])
-        return whole(rated, axis)
+        return whole(fitted, rated, *others)
 
-    monkeypatch.setattr(model, "_score_new", spy, raising=False)
+    monkeypatch.setattr(newcomers_room, "score_new", spy)
     monkeypatch.setattr(base, "SCORES_PER_CHUNK", 2 * R.n_items)
     np.testing.assert_allclose(model.predict_new(batch), expected[0], rtol=1e-6)
     np.testing.assert_allclose(model.recommend_new(batch)[1], expected[1], rtol=1e-6)
@@ -259,7 +260,7 @@ def check_touched(before, model, users, items):
     for column in columns:
         rated = by_column.indices[by_column.indptr[column] : by_column.indptr[column + 1]]
         own = np.full(len(rated), column)
-        baseline = model._baseline_at(*((own, rated) if by_item else (rated, own)))
+        baseline = baseline_at(model.fitted_.baseline, *((own, rated) if by_item else (rated, own)))
         ratings = by_column.data[by_column.indptr[column] : by_column.indptr[column + 1]]
         targets = model.output_map_.factor * (ratings - baseline) + model.output_map_.offset
         weight, bias = fit_column(

@@ -2,11 +2,23 @@
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from autorec_np.core.activations import ACTIVATIONS
 from autorec_np.core.objective import Objective
+from autorec_np.data.splitting import train_test_split
+from autorec_np.data.synthetic import make_ratings
+from autorec_np.models.autorec import AutoRec
 from autorec_np.reports import gradients as gradient_cases
-from autorec_np.reports.gradients import POINTS, TERMS, Case, all_cases, check_case, is_right
+from autorec_np.reports.gradients import (
+    POINTS,
+    TERMS,
+    Case,
+    all_cases,
+    check_case,
+    check_model_gradient,
+    is_right,
+)
 
 
 def test_the_matrix_has_every_network_and_every_term_at_every_point():
@@ -71,3 +83,57 @@ def test_no_verdict_is_owed_in_saturation_but_a_fault_is_one_there_too(monkeypat
         lambda self, theta, *rest: (right(self, theta, *rest)[0], np.ones_like(theta)),
     )
     assert not is_right(case, check_case(case))
+
+
+# Of a fitted model
+
+QUICK = {"hidden_layer_sizes": (6,), "max_iter": 3, "n_jobs": 1, "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def split():
+    ratings = make_ratings(n_users=60, n_items=40, n_ratings=900, activity=1.0, random_state=0)
+    return train_test_split(ratings, 0.3, 0)
+
+
+VARIANTS = [
+    {},
+    {"orientation": "user"},
+    {"hidden_layer_sizes": (6, 4, 6), "tied": True},
+    {"output_activation": "sigmoid"},
+    {"activation": "tanh", "baseline": None, "dtype": "float64"},
+]
+
+
+@pytest.mark.parametrize("changes", VARIANTS, ids=str)
+def test_the_gradient_of_a_fitted_model_passes(split, changes):
+    model = AutoRec(**{**QUICK, **changes}).fit(split[0])
+    report, (n_rows, n_columns, n_ratings) = check_model_gradient(model.fitted_, 8, 10)
+    assert report.passed, report
+    assert (n_rows, n_columns) == (8, 10)
+    assert list(report.blocks) == list(model.network_.layout.shapes)
+    assert 40 < n_ratings <= 80
+
+
+@pytest.mark.parametrize("block", ["encoder.weight", "decoder.bias"])
+def test_a_wrong_gradient_fails(split, monkeypatch, block):
+    model = AutoRec(**QUICK).fit(split[0])
+    right = Objective.value_and_gradient
+
+    def wrong(self, *arguments):
+        value, gradient = right(self, *arguments)
+        gradient[self.network.layout.slices[block]] *= 1.01
+        return value, gradient
+
+    monkeypatch.setattr(Objective, "value_and_gradient", wrong)
+    report, _ = check_model_gradient(model.fitted_, 8, 10)
+    verdicts = {name: found.verdict for name, found in report.blocks.items()}
+    assert verdicts.pop(block) == "fail"
+    assert set(verdicts.values()) == {"pass"}
+
+
+def test_stored_zeros_are_ratings_in_the_block():
+    matrix = sparse.csr_array(np.arange(1.0, 13.0).reshape(3, 4))
+    matrix.data[:5] = 0.0
+    model = AutoRec(**QUICK, baseline=None).fit(matrix)
+    assert check_model_gradient(model.fitted_)[1] == (4, 3, 12)

@@ -18,8 +18,9 @@ from autorec_np.data.synthetic import make_ratings
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import NotFittedError
 from autorec_np.models.biases import BiasBaseline, GlobalMean
-from autorec_np.reports import page as report
-from autorec_np.reports.page import COLORS, STYLE, html_report
+from autorec_np.reports import html as html_room
+from autorec_np.reports.html import COLORS, STYLE
+from autorec_np.reports.page import html_report
 from autorec_np.serving.model_file import save_model
 
 matplotlib = pytest.importorskip("matplotlib", reason="needs matplotlib")
@@ -103,7 +104,7 @@ def page(html):
 @pytest.fixture
 def no_drawing(monkeypatch):
     """Leave the slow half of a report out: what is drawn is not what is tested."""
-    monkeypatch.setattr(report, "_svg", lambda figure, key, alt: "<svg></svg>")
+    monkeypatch.setattr(html_room, "svg", lambda figure, key, alt: "<svg></svg>")
 
 
 # A page on its own, for everyone

@@ -7,16 +7,16 @@ import pytest
 
 from autorec_np.data.splitting import train_test_split
 from autorec_np.data.synthetic import make_ratings
-from autorec_np.models.autorec import AutoRec
-from autorec_np.models.base import NotFittedError
-from autorec_np.models.biases import BiasBaseline
-from autorec_np.reports.diagnostics import (
+from autorec_np.evaluation.held_out import (
     calibration,
     errors_by_activity,
     errors_by_rating,
-    map_items,
     predict_held_out,
 )
+from autorec_np.models.autorec import AutoRec
+from autorec_np.models.base import NotFittedError
+from autorec_np.models.biases import BiasBaseline
+from autorec_np.reports.items import map_items
 
 pytest.importorskip("matplotlib", reason="needs matplotlib")
 
@@ -131,7 +131,7 @@ def test_histograms_hold_every_weight_and_every_code(model):
 
 
 def test_the_item_map_shows_every_item_once_and_titles_as_they_are(model):
-    found = map_items(model, 20)
+    found = map_items(model.fitted_, 20)
     first = model.ratings_.item_ids[found.positions[0]]
     (panel,) = plot_item_map(model, {first: "$x_1$ & <b>\n2"}, n_items=20).axes
     drawn = np.concatenate([series.get_offsets() for series in panel.collections])
@@ -143,7 +143,7 @@ def test_the_item_map_shows_every_item_once_and_titles_as_they_are(model):
 
 
 def test_items_are_marked_by_the_third_of_their_mean_rating(model):
-    found = map_items(model, 30)
+    found = map_items(model.fitted_, 30)
     (panel,) = plot_item_map(model, n_items=30).axes
     matrix = model.ratings_.matrix[:, found.positions]
     means = np.asarray(matrix.sum(axis=0)) / np.diff(matrix.tocsc().indptr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from changed_records import with_block, with_record
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
@@ -106,11 +107,10 @@ def test_derivatives_of_scores_are_in_rating_units(orientation, output_activatio
             matrix = matrix.T.tocsr()
         place = 7 if orientation == "item" else 4
         matrix.data[matrix.indptr[place] : matrix.indptr[place + 1]] = changed
-        model.codes_ = model.network_.encode(model.theta_, matrix)
-        positions = np.array([4]), np.array([7])
-        return float(model._score_pairs(*positions)[0])
+        codes = model.network_.encode(model.theta_, matrix)
+        told = with_record(model, codes=codes).fitted_
+        return float(told.score_pairs(np.array([4]), np.array([7]), cold=0.0)[0])
 
-    model.cold = 0.0
     report = check_gradient(lambda x: (score(x), derivatives), values)
     assert report.passed
 
@@ -238,10 +238,10 @@ def test_a_converged_column_is_the_refitted_one():
     )
     ratings = data()
     model.fit(ratings)
-    scorer = model._scorer()
     for user_at, item_at in ((0, 0), (3, 9), (11, 2)):
         found = rating_influence(model, ratings.user_ids[user_at], ratings.item_ids[item_at])
-        trained = scorer.pairs(np.array([item_at]), np.array([user_at]))[0]
+        pair = np.array([user_at]), np.array([item_at])
+        trained = model.fitted_.score_pairs(*pair)[0] - model.fitted_.baseline.score_pairs(*pair)[0]
         np.testing.assert_allclose(found.weights @ found.targets, trained, rtol=0, atol=1e-3)
 
 
@@ -269,8 +269,8 @@ def test_the_checkerboard_is_explained_by_its_colors():
 def test_the_strongest_come_first_and_ties_by_id():
     ratings = data()
     model = AutoRec("user", **SMALL).fit(ratings)
-    views = model.network_.layout.views(model.theta_)
-    views["encoder.weight"][...] = views["encoder.weight"][0]
+    first = model.network_.layout.views(model.theta_)["encoder.weight"][0]
+    model = with_block(model, "encoder.weight", first)
     user, item = ratings.user_ids[0], ratings.item_ids[0]
     ids, contributions = explain(model, user, item, n=100)
     keys = [(-abs(c), one) for c, one in zip(contributions, ids, strict=True)]

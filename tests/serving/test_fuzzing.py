@@ -28,8 +28,8 @@ from hypothesis import strategies as st
 from autorec_np.data.ratings import Ratings
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.biases import BiasBaseline
-from autorec_np.serving import model_file as persistence
-from autorec_np.serving.model_file import ModelFileError, load_model, save_model
+from autorec_np.serving.archive import ModelFileError, write_archive
+from autorec_np.serving.model_file import load_model, save_model
 from autorec_np.sources.reading import read_ratings
 
 N_FILES = int(os.environ.get("AUTOREC_NP_FUZZ", "2000"))
@@ -216,7 +216,7 @@ def write_parts(path, header, arrays) -> None:
     """Write a file whose hash is right, whatever it holds."""
     text = json.dumps(header).encode()
     with open(path, "w+b") as file:
-        persistence._write_archive(file, {"header": np.frombuffer(text, np.uint8), **arrays})
+        write_archive(file, {"header": np.frombuffer(text, np.uint8), **arrays})
 
 
 def places(found):

@@ -63,7 +63,7 @@ def test_onnxruntime_gives_the_scores_of_the_model(name, orientation, path):
     model = AutoRec(orientation, **options).fit(ratings)
     export_onnx(model, path)
     everyone = np.arange(30)
-    expected = model._score_all_items(everyone)
+    expected = model.fitted_.score_all_items(everyone)
     if orientation == "item":
         expected = expected.T
     rows = np.arange(len(expected))
@@ -80,7 +80,7 @@ def test_stored_zeros_are_inputs_of_0(path):
     assert (model.ratings_.matrix.data == 0).any()
     export_onnx(model, path)
     rows = np.arange(10)
-    expected = model._score_all_items(rows)
+    expected = model.fitted_.score_all_items(rows)
     np.testing.assert_allclose(run(path, model, rows), expected, rtol=0, atol=1e-5)
 
 

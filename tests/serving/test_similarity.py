@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from changed_records import with_block, with_record
 from scipy import sparse
 
 from autorec_np.data.ratings import Ratings
 from autorec_np.data.synthetic import make_ratings
+from autorec_np.models import base
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import NotFittedError
 from autorec_np.models.biases import GlobalMean
-from autorec_np.serving import similarity
 from autorec_np.serving.similarity import similar_items, similar_users
 
 SMALL = {"hidden_layer_sizes": (4,), "max_iter": 3, "random_state": 0}
@@ -28,13 +29,11 @@ def ids_of(model: AutoRec, axis: str):
     return model.ratings_.item_ids if axis == "item" else model.ratings_.user_ids
 
 
-def set_vectors(model: AutoRec, axis: str, vectors) -> None:
-    """Give items or users these vectors, wherever the orientation keeps them."""
+def with_vectors(model: AutoRec, axis: str, vectors) -> AutoRec:
+    """A model that has these vectors of items or users, wherever the orientation keeps them."""
     if axis == model.orientation_:
-        model.codes_ = np.asarray(vectors, np.float32)
-    else:
-        views = model.network_.layout.views(model.theta_)
-        views["decoder.weight"][...] = vectors
+        return with_record(model, codes=np.asarray(vectors, np.float32))
+    return with_block(model, "decoder.weight", vectors)
 
 
 def plain_cosines(model: AutoRec, axis: str):
@@ -61,7 +60,7 @@ def test_cosines_are_those_of_the_definition(axis, orientation, monkeypatch):
     np.testing.assert_allclose(
         cosines, np.take_along_axis(expected[wanted], order, axis=1), rtol=0, atol=2e-12
     )
-    monkeypatch.setattr(similarity, "SCORES_PER_CHUNK", 1)  # one row at a time
+    monkeypatch.setattr(base, "SCORES_PER_CHUNK", 1)  # one row at a time
     again = BY_AXIS[axis](model, known[wanted], n=5)
     assert again[0].tolist() == ids.tolist()
     assert again[1].tolist() == cosines.tolist()
@@ -89,7 +88,7 @@ def test_checkerboard_neighbors_have_the_same_color(axis, orientation):
 def test_a_constant_added_to_every_code_changes_nothing(axis):
     model = fitted(axis)
     expected = BY_AXIS[axis](model, ids_of(model, axis))
-    model.codes_ = model.codes_.astype(np.float64) + 3.0
+    model = with_record(model, codes=model.codes_.astype(np.float64) + 3.0)
     found = BY_AXIS[axis](model, ids_of(model, axis))
     assert found[0].tolist() == expected[0].tolist()
     np.testing.assert_allclose(found[1], expected[1], rtol=0, atol=1e-7)
@@ -103,7 +102,9 @@ def test_equal_cosines_come_in_the_order_of_the_ids(axis, orientation):
     directions = np.random.default_rng(0).normal(size=(2, 4))
     # + and - make the mean code 0; lengths must not matter
     lengths = np.repeat(np.arange(1.0, len(known) // 2 + 1), 2)[:, np.newaxis]
-    set_vectors(model, axis, np.resize([directions[0], -directions[0]], (len(known), 4)) * lengths)
+    model = with_vectors(
+        model, axis, np.resize([directions[0], -directions[0]], (len(known), 4)) * lengths
+    )
     ids, cosines = BY_AXIS[axis](model, known[[4, 5]], n=len(known))
     even, odd = known[::2].tolist(), known[1::2].tolist()
     assert ids[0].tolist() == [one for one in even if one != known[4]] + odd + [None]
@@ -128,7 +129,7 @@ def test_zero_vectors_and_what_has_no_ratings_have_cosine_0(axis, orientation):
     else:
         vectors = model.network_.layout.views(model.theta_)["decoder.weight"].copy()
         vectors[2] = 0
-    set_vectors(model, axis, vectors)
+    model = with_vectors(model, axis, vectors)
     ids, cosines = BY_AXIS[axis](model, [2, last, 0], n=last)
     assert ids[1].tolist() == list(range(last))
     assert (cosines[1] == 0).all()
@@ -139,7 +140,7 @@ def test_zero_vectors_and_what_has_no_ratings_have_cosine_0(axis, orientation):
 
 def test_codes_that_are_all_equal_have_cosine_0_not_the_cosine_of_their_rounding_errors():
     model = fitted("item")
-    model.codes_ = np.full_like(model.codes_, 0.1)
+    model = with_record(model, codes=np.full_like(model.codes_, 0.1))
     ids, cosines = similar_items(model, model.ratings_.item_ids[:1], n=3)
     assert ids.tolist() == [model.ratings_.item_ids[1:4].tolist()]
     assert cosines.tolist() == [[0.0] * 3]

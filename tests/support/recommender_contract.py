@@ -22,12 +22,13 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 import pytest
+from changed_records import with_record, with_scale, without_limits
 from scipy import sparse
 from sklearn.base import clone
 
 from autorec_np.core import kernels
 from autorec_np.data.ratings import Ratings
-from autorec_np.models import autorec, base
+from autorec_np.models import base, scoring
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.biases import BiasBaseline
 from autorec_np.serving.model_file import load_model, save_model
@@ -60,9 +61,7 @@ EVERY_USER, EVERY_ITEM = np.repeat(USER_IDS, N_ITEMS), np.tile(ITEM_IDS, N_USERS
 
 def unclipped(model, users, items):
     """Scores before they are clipped to the rating scale."""
-    free = copy.copy(model)
-    free.rating_scale_ = (-np.inf, np.inf)
-    return free.predict(users, items)
+    return without_limits(model).predict(users, items)
 
 
 def score_table(model):
@@ -289,8 +288,7 @@ class RecommenderContract:
 
     def test_predictions_are_clipped_and_recommendations_are_not(self):
         table = score_table(self.fitted())
-        narrow = copy.copy(self.fitted())
-        narrow.rating_scale_ = (np.median(table) + 0.01, np.median(table) + 0.02)
+        narrow = with_scale(self.fitted(), np.median(table) + 0.01, np.median(table) + 0.02)
         predicted = narrow.predict(EVERY_USER, EVERY_ITEM)
         np.testing.assert_array_equal(predicted, np.clip(table.ravel(), *narrow.rating_scale_))
         assert (predicted == narrow.rating_scale_[0]).any()
@@ -384,9 +382,9 @@ class RecommenderContract:
         model = copy.copy(self.fitted())
         whole = model._score_all_items
 
-        def spy(users):
+        def spy(fitted, users):
             sizes.append(len(users))
-            return whole(users)
+            return whole(fitted, users)
 
         monkeypatch.setattr(base, "SCORES_PER_CHUNK", 7 * N_ITEMS + 1)
         monkeypatch.setattr(model, "_score_all_items", spy, raising=False)
@@ -464,8 +462,8 @@ class RecommenderContract:
     # Sharing
 
     def test_threads_may_predict_at_once(self):
-        model = copy.copy(self.fitted())
-        model.ratings_ = dataclasses.replace(TRAIN)  # has not looked up any id yet
+        unused = dataclasses.replace(TRAIN)  # has not looked up any id yet
+        model = with_record(self.fitted(), ratings=unused)
         rng = np.random.default_rng(0)
         picks = [rng.integers(N_USERS * N_ITEMS, size=200) for _ in range(16)]
         start = threading.Barrier(8)
@@ -713,7 +711,7 @@ class AutoRecContract(
 
     def test_early_stopping_restores_the_best_weights(self, monkeypatch):
         script = [3.0, 2.5, 1.0, 1.5, 1.2, 0.5, 0.4, 0.3]
-        monkeypatch.setattr(autorec, "rmse", lambda *_: script[len(thetas)])
+        monkeypatch.setattr(scoring, "rmse", lambda *_: script[len(thetas)])
         thetas = []
 
         def follow(state):

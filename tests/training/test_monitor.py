@@ -18,6 +18,7 @@ from autorec_np.data.splitting import train_test_split
 from autorec_np.data.synthetic import make_ratings
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import NotFittedError
+from autorec_np.models.scoring import Fitted, inputs_of
 from autorec_np.training import progress
 from autorec_np.training.trainer import SOLVERS, InterruptedWarning, interrupts_end_all
 
@@ -60,7 +61,7 @@ def kept_epoch(recorder, validated):
 def assert_fitted_with(model, theta, n_epochs, validated):
     """Weights, codes, curves and predictions all belong to one run of so many epochs."""
     np.testing.assert_array_equal(model.theta_, theta)
-    inputs = model._orient(TRAIN.matrix)
+    inputs = inputs_of(TRAIN, model.fitted_.axes, model.dtype)
     np.testing.assert_array_equal(model.codes_, model.network_.encode(theta, inputs))
     assert model.n_iter_ == len(model.loss_curve_) == n_epochs
     assert len(model.validation_curve_) == (n_epochs if validated else 0)
@@ -187,7 +188,7 @@ def test_an_interrupt_in_the_first_epoch_leaves_the_model_as_it_was(solver, monk
 
 @pytest.mark.parametrize("epoch", [1, 3])
 def test_an_interrupt_in_the_validation_does_not_count_its_epoch(epoch, monkeypatch):
-    scored = AutoRec._scores_at
+    scored = Fitted.score_pairs
     calls = []
 
     def interrupted(self, *args):
@@ -197,7 +198,7 @@ def test_an_interrupt_in_the_validation_does_not_count_its_epoch(epoch, monkeypa
     recorder = Recorder()
     model = make(callbacks=[recorder])
     with monkeypatch.context() as patch:
-        patch.setattr(AutoRec, "_scores_at", interrupted)
+        patch.setattr(Fitted, "score_pairs", interrupted)
         if epoch == 1:
             with pytest.raises(KeyboardInterrupt):
                 model.fit(TRAIN, validation=VALIDATION)

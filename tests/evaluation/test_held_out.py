@@ -1,29 +1,24 @@
-"""Errors with intervals, by groups; the map of the items; the check of a model's own gradient."""
+"""Errors of held-out pairs with intervals, and by groups."""
 
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from scipy import sparse
 
-from autorec_np.core.objective import Objective
 from autorec_np.data.metrics import mae, rmse
 from autorec_np.data.ratings import Ratings
 from autorec_np.data.splitting import train_test_split
 from autorec_np.data.synthetic import make_ratings
-from autorec_np.models.autorec import AutoRec
-from autorec_np.models.biases import BiasBaseline, GlobalMean
-from autorec_np.reports.diagnostics import (
+from autorec_np.evaluation.held_out import (
     Predictions,
     calibration,
-    check_model_gradient,
     errors_by_activity,
     errors_by_rating,
-    map_items,
     not_trained_on,
     predict_held_out,
     rmse_difference,
 )
+from autorec_np.models.biases import BiasBaseline, GlobalMean
 
 QUICK = {"hidden_layer_sizes": (6,), "max_iter": 3, "n_jobs": 1, "random_state": 0}
 
@@ -226,78 +221,3 @@ def test_calibration_of_a_constant_is_one_group(split):
     train, test = split
     (group,) = calibration(predict_held_out(GlobalMean().fit(train), test))
     assert len(group.pairs) == len(test)
-
-
-# The map
-
-
-@pytest.mark.parametrize("orientation", ["item", "user"])
-def test_the_map_is_the_principal_components_of_the_codes(split, orientation):
-    model = AutoRec(orientation, **QUICK).fit(split[0])
-    found = map_items(model, n_items=15)
-    assert (np.diff(model.item_counts_[found.positions]) <= 0).all()
-    assert model.item_counts_[found.positions[-1]] >= np.sort(model.item_counts_)[-15]
-    vectors = model.codes_
-    if orientation == "user":
-        vectors = model.network_.layout.views(model.theta_)["decoder.weight"]
-    chosen = vectors[found.positions].astype(float)
-    variances, directions = np.linalg.eigh(np.cov(chosen.T))
-    for k in range(2):
-        along = (chosen - chosen.mean(axis=0)) @ directions[:, -1 - k]
-        coordinates = found.coordinates[:, k]
-        sign = np.sign(along @ coordinates)
-        np.testing.assert_allclose(coordinates, sign * along, rtol=1e-6, atol=1e-9)
-        assert found.shares[k] == pytest.approx(variances[-1 - k] / variances.sum(), rel=1e-6)
-        assert coordinates[np.abs(coordinates).argmax()] > 0
-
-
-def test_a_network_of_one_unit_has_a_map_on_a_line(split):
-    model = AutoRec(**{**QUICK, "hidden_layer_sizes": (1,)}).fit(split[0])
-    found = map_items(model)
-    assert found.shares == (pytest.approx(1.0), 0.0)
-    assert not found.coordinates[:, 1].any()
-
-
-# The gradient
-
-VARIANTS = [
-    {},
-    {"orientation": "user"},
-    {"hidden_layer_sizes": (6, 4, 6), "tied": True},
-    {"output_activation": "sigmoid"},
-    {"activation": "tanh", "baseline": None, "dtype": "float64"},
-]
-
-
-@pytest.mark.parametrize("changes", VARIANTS, ids=str)
-def test_the_gradient_of_a_fitted_model_passes(split, changes):
-    model = AutoRec(**{**QUICK, **changes}).fit(split[0])
-    report, (n_rows, n_columns, n_ratings) = check_model_gradient(model, 8, 10)
-    assert report.passed, report
-    assert (n_rows, n_columns) == (8, 10)
-    assert list(report.blocks) == list(model.network_.layout.shapes)
-    assert 40 < n_ratings <= 80
-
-
-@pytest.mark.parametrize("block", ["encoder.weight", "decoder.bias"])
-def test_a_wrong_gradient_fails(split, monkeypatch, block):
-    model = AutoRec(**QUICK).fit(split[0])
-    right = Objective.value_and_gradient
-
-    def wrong(self, *arguments):
-        value, gradient = right(self, *arguments)
-        gradient[self.network.layout.slices[block]] *= 1.01
-        return value, gradient
-
-    monkeypatch.setattr(Objective, "value_and_gradient", wrong)
-    report, _ = check_model_gradient(model, 8, 10)
-    verdicts = {name: found.verdict for name, found in report.blocks.items()}
-    assert verdicts.pop(block) == "fail"
-    assert set(verdicts.values()) == {"pass"}
-
-
-def test_stored_zeros_are_ratings_in_the_block():
-    matrix = sparse.csr_array(np.arange(1.0, 13.0).reshape(3, 4))
-    matrix.data[:5] = 0.0
-    model = AutoRec(**QUICK, baseline=None).fit(matrix)
-    assert check_model_gradient(model)[1] == (4, 3, 12)

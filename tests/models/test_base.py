@@ -33,7 +33,7 @@ def by_sorting(model, users, n, allowed, exclude_seen):
     """Ids of the n best for each user, padded, from the scores of all pairs."""
     answer = []
     for user in users:
-        scores = model._score_all_items(np.array([user]))[0]
+        scores = model.fitted_.score_all_items(np.array([user]))[0]
         left = [i for i in allowed if not (exclude_seen and SEEN[user, i])]
         best = sorted(left, key=lambda i, scores=scores: (-scores[i], i))[:n]
         answer.append([*R.item_ids[best].tolist(), *[None] * (n - len(best))])

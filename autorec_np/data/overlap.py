@@ -1,0 +1,43 @@
+"""The one check that test ratings are no training ratings: a pair in both would flatter a model."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from autorec_np._entries import row_of_each
+from autorec_np._types import Array
+from autorec_np.data.ratings import Ratings
+
+
+def shared_pairs(training: Ratings, test: Ratings) -> Array:
+    """Return which pairs (user, item) of `test` are rated in `training` too.
+
+    Parameters
+    ----------
+    training, test : Ratings
+        Only the pairs are read, not the ratings.
+
+    Returns
+    -------
+    ndarray of bool, (n_test,)
+        In file order.
+
+    Raises
+    ------
+    TypeError
+        Ids of another kind than those of `training`.
+    """
+    users, items, _ = test.triples()
+    rows, columns = training.user_positions(users), training.item_positions(items)
+    pairs = row_of_each(training.matrix) * training.n_items + training.matrix.indices
+    shared = np.isin(rows * training.n_items + columns, pairs)
+    return np.asarray((rows >= 0) & (columns >= 0) & shared)
+
+
+def check_apart(training: Ratings, test: Ratings, advice: str) -> None:
+    """Raise ValueError where a pair is in both parts; `advice` ends the sentence."""
+    n_shared = np.count_nonzero(shared_pairs(training, test))
+    if n_shared:
+        raise ValueError(
+            f"{n_shared} of the {len(test)} test pairs are also training pairs, {advice}"
+        )

@@ -1,0 +1,201 @@
+"""Held-out pairs and what a fitted model predicts for them: errors with intervals, in groups.
+
+Intervals treat the model as fixed and the held-out pairs as a sample of users and of items; see
+`intervals`. The influence of a pair is |e| - MAE for the MAE, and (e^2 - RMSE^2) / (2 RMSE) for the
+RMSE (the delta method).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from autorec_np._types import Array
+from autorec_np.data.metrics import mae, rmse
+from autorec_np.data.overlap import check_apart, shared_pairs
+from autorec_np.data.ratings import as_ratings
+from autorec_np.evaluation.intervals import MeanInterval, clustered_interval
+from autorec_np.models.base import Recommender, check_fitted, check_not_empty
+
+__all__ = [
+    "Group",
+    "Predictions",
+    "calibration",
+    "errors_by_activity",
+    "errors_by_rating",
+    "not_trained_on",
+    "predict_held_out",
+    "rmse_difference",
+]
+
+MOST_RATING_VALUES = 12  # more are put into ten classes
+ACTIVITY_EDGES = (1, 3, 10, 32, 100, 316, 1000, 3162, 10_000, 31_623, 100_000)  # half decades
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Held-out pairs with what the model predicts for them; arrays (n,).
+
+    Attributes
+    ----------
+    users, items : ndarray of int
+        Who and what, as positions in the held-out ratings.
+    truth, predicted : ndarray of float64
+    user_counts, item_counts : ndarray of int
+        Training ratings of the pair's user and item; a pair with a 0 is cold.
+    """
+
+    users: Array
+    items: Array
+    truth: Array
+    predicted: Array
+    user_counts: Array
+    item_counts: Array
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+    def where(self, mask: Array) -> Predictions:
+        """Return some of the pairs."""
+        return Predictions(*(getattr(self, name)[mask] for name in self.__dataclass_fields__))
+
+    @property
+    def n_cold(self) -> int:
+        """Number of cold pairs."""
+        return int(np.count_nonzero((self.user_counts == 0) | (self.item_counts == 0)))
+
+    @property
+    def rmse(self) -> MeanInterval:
+        """RMSE with its 95 % interval; NaN ends where all pairs are of one user or one item."""
+        return self.interval(rmse(self.truth, self.predicted), self.rmse_influence)
+
+    @property
+    def mae(self) -> MeanInterval:
+        """MAE with its 95 % interval, likewise."""
+        errors = np.abs(self.truth - self.predicted)
+        return self.interval(mae(self.truth, self.predicted), errors - errors.mean())
+
+    @property
+    def mean_rating(self) -> MeanInterval:
+        """Mean of the true ratings with its 95 % interval, likewise."""
+        mean = self.truth.mean()
+        return self.interval(float(mean), self.truth - mean)
+
+    @property
+    def rmse_influence(self) -> Array:
+        """By how much each pair moves the RMSE, times n; they sum to 0."""
+        squares = (self.truth - self.predicted) ** 2
+        mean = squares.mean()
+        return np.asarray((squares - mean) / (2 * np.sqrt(mean) if mean > 0 else 1.0))
+
+    def interval(self, estimate: float, influence: Array) -> MeanInterval:
+        """Return the 95 % interval of an estimate that each pair moves by influence / n."""
+        return clustered_interval(estimate, influence, self.users, self.items)
+
+
+def rmse_difference(first: Predictions, second: Predictions) -> MeanInterval:
+    """Return RMSE(first) - RMSE(second) over the same pairs, with its 95 % interval."""
+    return first.interval(
+        rmse(first.truth, first.predicted) - rmse(second.truth, second.predicted),
+        first.rmse_influence - second.rmse_influence,
+    )
+
+
+def not_trained_on(model: Recommender, ratings: Any) -> Array:
+    """Return (bool, (n,), in file order) which ratings' pairs the model was not trained on."""
+    return ~shared_pairs(check_fitted(model).ratings, as_ratings(ratings))
+
+
+def predict_held_out(model: Recommender, test: Any) -> Predictions:
+    """Predict held-out pairs.
+
+    Parameters
+    ----------
+    model : Recommender
+        Fitted.
+    test : Ratings, sparse matrix, DataFrame or (users, items, ratings)
+        Ids as in the training ratings.
+
+    Raises
+    ------
+    ValueError
+        No ratings, or a pair that the model was trained on: its error would be too small.
+    TypeError
+        Ids of another kind than the model's.
+    """
+    data = as_ratings(test)
+    check_not_empty(data, "test")
+    model = copy.copy(model)  # it keeps its record, whatever is fitted meanwhile
+    fitted = check_fitted(model)
+    check_apart(
+        fitted.ratings,
+        data,
+        "so the errors would be too small; leave them out: "
+        "test.select(autorec_np.evaluation.not_trained_on(model, test)).",
+    )
+    user_ids, item_ids, truth = data.triples()
+    users, items, _ = data.positions()
+    rows, columns = fitted.positions(user_ids, item_ids)
+    return Predictions(
+        users,
+        items,
+        truth.astype(np.float64),
+        model.predict(user_ids, item_ids),
+        fitted.counts["user"][rows],
+        fitted.counts["item"][columns],
+    )
+
+
+# Groups of pairs
+
+
+class Group(NamedTuple):
+    """Held-out pairs that have something in common."""
+
+    label: str
+    predicted: float  # mean
+    pairs: Predictions
+
+
+def errors_by_rating(pairs: Predictions) -> list[Group]:
+    """Group pairs by their true rating; more than twelve values by ten classes of equal width."""
+    values, keys = np.unique(pairs.truth, return_inverse=True)
+    if len(values) <= MOST_RATING_VALUES:
+        return _groups(pairs, keys, [f"{value:g}" for value in values])
+    return _classes(pairs, pairs.truth, np.linspace(values[0], values[-1], 11))
+
+
+def errors_by_activity(pairs: Predictions, axis: str) -> list[Group]:
+    """Group pairs by the number of training ratings of their user or item (`axis`)."""
+    counts = {"user": pairs.user_counts, "item": pairs.item_counts}[axis]
+    ends = [f"–{high - 1:,}" if high - 1 > low else "" for low, high in pairwise(ACTIVITY_EDGES)]
+    starts = [f"{low:,}" for low in ACTIVITY_EDGES]
+    labels = ["0", *(a + b for a, b in zip(starts, [*ends, " or more"], strict=True))]
+    return _groups(pairs, np.digitize(counts, ACTIVITY_EDGES), labels)
+
+
+def calibration(pairs: Predictions, n_groups: int = 10) -> list[Group]:
+    """Group pairs by prediction into groups of about equal size."""
+    edges = np.unique(np.quantile(pairs.predicted, np.linspace(0, 1, n_groups + 1)))
+    return _classes(pairs, pairs.predicted, edges)
+
+
+def _classes(pairs: Predictions, values: Array, edges: Array) -> list[Group]:
+    """Group pairs by the class between two edges that holds their value; the last is closed."""
+    if len(edges) == 1:
+        return _groups(pairs, np.zeros(len(pairs), np.int64), [f"{edges[0]:.2f}"])
+    keys = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(edges) - 2)
+    return _groups(pairs, keys, [f"{low:.2f}–{high:.2f}" for low, high in pairwise(edges)])
+
+
+def _groups(pairs: Predictions, keys: Array, labels: Sequence[str]) -> list[Group]:
+    found = []
+    for key in np.unique(keys):
+        part = pairs.where(keys == key)
+        found.append(Group(labels[key], float(part.predicted.mean()), part))
+    return found

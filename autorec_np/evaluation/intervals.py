@@ -1,0 +1,138 @@
+"""Confidence intervals: of a mean over repeats, and of an error over held-out pairs.
+
+Errors of one user are alike, and so are those of one item; an interval that took the pairs for
+independent would be too narrow. The variance over pairs is clustered two ways (Cameron, Gelbach and
+Miller, "Robust inference with multiway clustering", J. Business & Economic Statistics 29, 2011):
+
+    V = V(users) + V(items) - V(pairs),   V(G) = G / (G - 1) sum_groups (sum_group z)^2 / n^2
+
+with z the influence of a pair on the estimate. Student's t has one degree of freedom less than
+there are users or items, whichever are fewer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from scipy.special import stdtrit
+
+from autorec_np._types import Array
+from autorec_np._validation import check_number
+from autorec_np.data.metrics import finite_vector
+
+__all__ = ["MeanInterval", "clustered_interval", "mean_and_interval"]
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class MeanInterval:
+    """A mean over repeats with its two-sided confidence interval.
+
+    Attributes
+    ----------
+    mean : float
+        Mean of the values.
+    low, high : float
+        Ends of the interval, symmetric about the mean; NaN where ``n == 1``.
+    n : int
+        Number of values.
+    confidence : float
+        Coverage of the interval, e.g. 0.95.
+    """
+
+    mean: float
+    low: float
+    high: float
+    n: int
+    confidence: float
+
+    @property
+    def half_width(self) -> float:
+        """Half the length of the interval: the number after the ± sign."""
+        return (self.high - self.low) / 2
+
+    def to_dict(self) -> dict[str, float | int | None]:
+        """Return the fields as a JSON-able dict; an undefined end is None."""
+        return asdict(self) | ({"low": None, "high": None} if self.n == 1 else {})
+
+    def __str__(self) -> str:
+        if self.n == 1:
+            return f"{self.mean:.4f} (one value, no interval)"
+        confidence = f"{100 * self.confidence:g} % CI"
+        return f"{self.mean:.4f} ± {self.half_width:.4f} ({confidence}, n = {self.n})"
+
+
+def mean_and_interval(values: Iterable[float], confidence: float = 0.95) -> MeanInterval:
+    """Mean of repeated measurements with Student's t confidence interval.
+
+    The interval is mean ± t * s / sqrt(n), with s the sample standard deviation (n - 1 in the
+    denominator) and t the (1 + confidence) / 2 quantile of Student's t with n - 1 degrees of
+    freedom. It assumes independent, roughly normal values. Random splits of *one* set of ratings,
+    and even more the folds of a cross-validation, share most of their training ratings, so it says
+    how far the mean moves with the splits, not with new ratings.
+
+    Parameters
+    ----------
+    values : iterable of float
+        One value per repeat.
+    confidence : float
+        Coverage, strictly between 0 and 1.
+
+    Returns
+    -------
+    MeanInterval
+        With NaN ends where there is one value only: its spread is unknown, not zero.
+
+    Raises
+    ------
+    ValueError
+        If there is no value, one is not finite, or `confidence` is outside (0, 1).
+    TypeError
+        If the values are not real numbers.
+    """
+    confidence = check_number(
+        "confidence", confidence, minimum=0.0, maximum=1.0, inclusive=(False, False)
+    )
+    sample = finite_vector("values", list(values))
+    n = len(sample)
+    mean, half_width = float(sample.mean()), float("nan")
+    if n > 1:
+        quantile = stdtrit(n - 1, (1 + confidence) / 2)
+        half_width = float(quantile * sample.std(ddof=1) / np.sqrt(n))
+    return MeanInterval(mean, mean - half_width, mean + half_width, n, confidence)
+
+
+def clustered_interval(
+    estimate: float, influence: Array, users: Array, items: Array
+) -> MeanInterval:
+    """Return estimate ± t sqrt(V), with V as at the top of this file.
+
+    Parameters
+    ----------
+    estimate : float
+    influence : ndarray of float64, (n,)
+        By how much each pair moves the estimate, times n; they sum to 0.
+    users, items : ndarray, (n,)
+        Whose pairs they are.
+
+    Returns
+    -------
+    MeanInterval
+        With NaN ends where all pairs are of one user or one item.
+    """
+    n, variances, n_groups = len(influence), [], []
+    for labels in (users, items):
+        _, groups = np.unique(labels, return_inverse=True)
+        sums = np.bincount(groups, weights=influence)
+        n_groups.append(len(sums))
+        variances.append(len(sums) / max(len(sums) - 1, 1) * float(sums @ sums))
+    half_width = float("nan")
+    if min(n_groups) > 1:
+        both = sum(variances) - float(influence @ influence)
+        # by chance the sum can be below its parts, even below 0
+        quantile = float(stdtrit(min(n_groups) - 1, (1 + CONFIDENCE) / 2))
+        half_width = quantile * max(both, *variances) ** 0.5 / n
+    return MeanInterval(estimate, estimate - half_width, estimate + half_width, n, CONFIDENCE)

@@ -1,0 +1,120 @@
+"""Whether the parameters of an `AutoRec` can be used: types, ranges, and what excludes what."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from autorec_np._validation import check_choice, check_integer, check_number
+from autorec_np.core.activations import ACTIVATIONS
+from autorec_np.core.optimizers import SCHEDULES
+from autorec_np.training.trainer import SOLVERS, is_callback
+
+CHOICES: dict[str, tuple[str | None, ...]] = {
+    "orientation": ("item", "user"),
+    "activation": tuple(ACTIVATIONS),
+    "output_activation": tuple(ACTIVATIONS),
+    "baseline": ("auto", "bias", "mean", None),
+    "solver": tuple(SOLVERS),
+    "learning_rate": tuple(SCHEDULES),
+    "dtype": ("float32", "float64"),
+}
+FLAGS = ("tied", "nesterovs_momentum", "early_stopping", "warm_start", "verbose")
+# name, maximum, whether 0 and the maximum are allowed
+NUMBERS = (
+    ("dropout", 1, (True, False)),
+    ("momentum", 1, (True, False)),
+    ("warm_up", 1, (True, False)),
+    ("corruption", 1, (True, False)),
+    ("validation_fraction", 1, (False, False)),
+    ("learning_rate_init", np.inf, (False, True)),
+    ("tol", np.inf, (True, True)),
+)
+COUNTS = ("batch_size", "n_iter_no_change", "max_iter")
+MAY_BE_NONE = ("corruption", "learning_rate_init", "warm_up", "max_iter")
+
+
+def check_parameters(parameters: Mapping[str, Any]) -> None:
+    """Check the parameters of an `AutoRec`, by name.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For the first that cannot be used; the message says what is needed.
+    """
+    for name, allowed in CHOICES.items():
+        check_choice(name, parameters[name], allowed)
+    _check_cold(parameters["cold"])
+    _check_hidden_layer_sizes(parameters["hidden_layer_sizes"])
+    _check_regularization(parameters["regularization"])
+    for name in FLAGS:
+        if not isinstance(parameters[name], (bool, np.bool_)):
+            raise TypeError(f"{name} must be True or False, got {parameters[name]!r}.")
+    _check_callbacks(parameters["callbacks"])
+    for name, maximum, inclusive in NUMBERS:
+        value = parameters[name]
+        if value is not None or name not in MAY_BE_NONE:
+            check_number(name, value, minimum=0, maximum=maximum, inclusive=inclusive)
+    for name in COUNTS:
+        value = parameters[name]
+        if value is not None or name not in MAY_BE_NONE:
+            check_integer(name, value, minimum=1)
+    _check_combinations(parameters)
+
+
+def _check_cold(cold: Any) -> None:
+    if isinstance(cold, str):
+        check_choice("cold", cold, ("baseline", "raise"))
+    elif not isinstance(cold, numbers.Real):
+        raise TypeError(f"cold must be 'baseline', 'raise' or a number, got {cold!r}.")
+    else:
+        check_number("cold", cold)
+
+
+def _check_hidden_layer_sizes(widths: Any) -> None:
+    if isinstance(widths, str | bytes) or not isinstance(widths, Sequence | np.ndarray):
+        raise TypeError(
+            f"hidden_layer_sizes must be a sequence of widths, got {widths!r}; pass (500,) for "
+            f"one hidden layer."
+        )
+    for width in widths:
+        check_integer("a width of hidden_layer_sizes", width, minimum=1)
+
+
+def _check_regularization(regularization: Any) -> None:
+    if isinstance(regularization, str):
+        check_choice("regularization", regularization, ("auto",))
+    elif isinstance(regularization, Mapping):
+        for name, penalty in regularization.items():
+            check_number(f"regularization of {name}", penalty, minimum=0)
+    else:
+        check_number("regularization", regularization, minimum=0)
+
+
+def _check_callbacks(callbacks: Any) -> None:
+    if not (isinstance(callbacks, Iterable) and all(map(is_callback, callbacks))):
+        raise TypeError(
+            f"callbacks must be a sequence of callables, each taking an EpochState, or of "
+            f"objects with on_epoch_end(state), got {callbacks!r}; pass [callback] for one."
+        )
+
+
+def _check_combinations(parameters: Mapping[str, Any]) -> None:
+    """Refuse noise where the solver needs one fixed function, and residuals out of range."""
+    solver, dropout, corruption = (parameters[name] for name in ("solver", "dropout", "corruption"))
+    if SOLVERS[solver].full_batch and (dropout or corruption):
+        raise ValueError(
+            f"solver={solver!r} minimizes one fixed function, which dropout={dropout} and "
+            f"corruption={corruption} change at every step; use solver='adam' or 'sgd', or set "
+            f"both to 0."
+        )
+    baseline, output = parameters["baseline"], parameters["output_activation"]
+    if baseline in ("bias", "mean") and not ACTIVATIONS[output].covers_the_line:
+        raise ValueError(
+            f"baseline={baseline!r} leaves residuals of both signs, which "
+            f"output_activation={output!r} cannot produce; use baseline=None (or 'auto') or "
+            f"output_activation='identity'."
+        )
