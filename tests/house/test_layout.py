@@ -31,7 +31,7 @@ def name_of(path):
     return path.relative_to(PACKAGE).as_posix()
 
 
-def tests_of(room):
+def file_for(room):
     """Return the file that holds the tests of a room."""
     name = name_of(room)
     if "/" not in name:
@@ -58,13 +58,13 @@ def test_a_room_is_not_long(room):
 
 
 def test_every_room_has_its_tests():
-    missing = {name_of(room): tests_of(room) for room in ROOMS if not tests_of(room).is_file()}
+    missing = {name_of(room): file_for(room) for room in ROOMS if not file_for(room).is_file()}
     assert missing == {}
 
 
 def test_a_missing_file_of_tests_is_found():
-    assert not tests_of(PACKAGE / "core" / "attic.py").is_file()
-    assert tests_of(PACKAGE / "_validation.py") == TESTS / "house" / "test_validation.py"
+    assert not file_for(PACKAGE / "core" / "attic.py").is_file()
+    assert file_for(PACKAGE / "_validation.py") == TESTS / "house" / "test_validation.py"
 
 
 def test_every_file_of_tests_is_in_a_folder_of_the_house():
