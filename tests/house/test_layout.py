@@ -23,7 +23,6 @@ TESTED_ELSEWHERE = {
     "_version.py": "house/test_imports.py",
     "network.py": "core/test_network.py",
     "objective.py": "core/test_objective.py",
-    "pytest_plugin.py": "gradcheck/test_plugin.py",
 }
 
 

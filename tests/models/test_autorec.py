@@ -316,7 +316,7 @@ def test_a_full_batch_solver_ends_where_the_gradient_of_the_whole_objective_is_z
         solver=solver,
         regularization=40.0,
         dtype="float64",
-        tol=1e-11,
+        tol=1e-13,
     ).fit(R)
     _, objective, theta, inputs, targets = runs[0]
     _, start = objective.value_and_gradient(theta, inputs, targets)
