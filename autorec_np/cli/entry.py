@@ -1,12 +1,13 @@
-"""The command line ``autorec-np``: messages and exit codes.
+"""The command line ``autorec-np``: its commands, messages and exit codes.
 
-`options` defines the arguments, `commands` does the work, `reporting` gives it its looks. Results
-go to stdout, everything else to stderr. Exit codes: 0 success, 1 failure, 2 wrong usage, 130
-Ctrl-C, 141 the reader of stdout went away.
+`train`, `serve`, `check` and `data` hold the commands, `options` their arguments, `console` what
+they write. Results go to stdout, everything else to stderr. Exit codes: 0 success, 1 failure, 2
+wrong usage, 130 Ctrl-C, 141 the reader of stdout went away.
 """
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import sys
@@ -15,12 +16,41 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from autorec_np._text import UsageError, complain, error_message
+from autorec_np import __version__
+from autorec_np.cli import check, data, serve, train
+from autorec_np.cli.console import UsageError, complain, error_message
+from autorec_np.cli.options import Command, Parser, epilog
 
 INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 + the signal's number, as shells report it
 
 # What bad data, files and parameters raise; anything else is a bug, whose traceback is wanted.
 EXPECTED_ERRORS = (ValueError, TypeError, IndexError, ArithmeticError, OSError, MemoryError)
+
+COMMANDS: dict[str, Command] = {
+    "demo": train.DEMO,
+    "fetch": data.FETCH,
+    "train": train.TRAIN,
+    "tune": train.TUNE,
+    "evaluate": train.EVALUATE,
+    "predict": serve.PREDICT,
+    "recommend": serve.RECOMMEND,
+    "report": serve.REPORT,
+    "gradcheck": check.GRADCHECK,
+}
+
+OVERVIEW = """\
+AutoRec: rating prediction and recommendations with an autoencoder, in NumPy.
+
+commands:
+"""
+
+EXAMPLES = (
+    "autorec-np demo",
+    "autorec-np train ml-100k --save model.npz",
+    "autorec-np recommend model.npz --user 1",
+    "autorec-np train --help",
+)
+EXIT_CODES = "exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,16 +89,44 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
+def make_parser() -> Parser:
+    """Return the parser; the parsed arguments hold the name of the command as ``command``."""
+    summaries = "".join(f"  {name:10}  {one.summary}\n" for name, one in COMMANDS.items())
+    parser = Parser(
+        prog="autorec-np",
+        description=OVERVIEW + summaries,
+        epilog=f"{epilog(EXAMPLES)}\n{EXIT_CODES}\n",
+        usage="autorec-np COMMAND ...",
+    )
+    parser.add_argument("--version", action="version", version=f"autorec-np {__version__}")
+    group = parser.add_subparsers(
+        dest="command",
+        metavar="COMMAND",
+        required=True,
+        prog="autorec-np",
+        help=argparse.SUPPRESS,
+    )
+    for name, command in COMMANDS.items():
+        group.add_parser(
+            name,
+            add_arguments=command.add_arguments,
+            usage=f"autorec-np {name} {command.usage}",
+            description=f"{command.summary}\n\n{command.description}",
+            epilog=epilog(command.examples),
+        )
+    return parser
+
+
 def _run(argv: Sequence[str] | None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # for a title that the terminal lacks
-    from autorec_np.cli.options import make_parser  # here, so that Ctrl-C while NumPy loads is met
-
     args = make_parser().parse_args(argv)
     with _messages(args.quiet, args.verbosity):
-        status: int = args.run(args)
-    return status
+        try:
+            return COMMANDS[args.command].run(args)
+        except UsageError as error:
+            raise UsageError(f"{error} (see autorec-np {args.command} --help)") from None
 
 
 @contextmanager
