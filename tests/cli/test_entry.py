@@ -137,7 +137,7 @@ def test_the_overview_loads_no_array_library():
     )
     loaded = set(run.stdout.split("examples:")[1].split())
     assert "autorec_np.cli.train" in loaded
-    assert not loaded & {"scipy", "pandas", "requests", "autorec_np.models.autorec"}
+    assert not loaded & {"numpy", "scipy", "pandas", "requests", "autorec_np.models.autorec"}
 
 
 # Interrupts and pipes
