@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Titles: TypeAlias = "dict[int, str]"
 Folds: TypeAlias = "dict[str, tuple[Ratings, Ratings]]"
 
-READING = ("sep", "columns", "header", "scale", "duplicates", "encoding")
+READING = ("sep", "columns", "header", "scale", "duplicates", "encoding", "member")
 
 
 # fetch

@@ -51,6 +51,10 @@ EXAMPLES = (
     "autorec-np train --help",
 )
 EXIT_CODES = "exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted"
+COMPLETION = """\
+completion in bash and zsh, after pip install 'autorec_np[completion]':
+  eval "$(register-python-argcomplete autorec-np)"
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -89,13 +93,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def make_parser() -> Parser:
-    """Return the parser; the parsed arguments hold the name of the command as ``command``."""
+def make_parser(words: Sequence[str]) -> Parser:
+    """Return the parser; the parsed arguments hold the name of the command as ``command``.
+
+    Of a command that is not among the words, no arguments are added: the choices and defaults of
+    all together would load most of the package.
+    """
     summaries = "".join(f"  {name:10}  {one.summary}\n" for name, one in COMMANDS.items())
     parser = Parser(
         prog="autorec-np",
         description=OVERVIEW + summaries,
-        epilog=f"{epilog(EXAMPLES)}\n{EXIT_CODES}\n",
+        epilog=f"{epilog(EXAMPLES)}\n{COMPLETION}\n{EXIT_CODES}\n",
         usage="autorec-np COMMAND ...",
     )
     parser.add_argument("--version", action="version", version=f"autorec-np {__version__}")
@@ -107,13 +115,14 @@ def make_parser() -> Parser:
         help=argparse.SUPPRESS,
     )
     for name, command in COMMANDS.items():
-        group.add_parser(
+        added = group.add_parser(
             name,
-            add_arguments=command.add_arguments,
             usage=f"autorec-np {name} {command.usage}",
             description=f"{command.summary}\n\n{command.description}",
             epilog=epilog(command.examples),
         )
+        if name in words:
+            command.add_arguments(added)
     return parser
 
 
@@ -121,12 +130,23 @@ def _run(argv: Sequence[str] | None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # for a title that the terminal lacks
-    args = make_parser().parse_args(argv)
+    if "_ARGCOMPLETE" in os.environ:
+        _complete(os.environ["COMP_LINE"])
+    words = sys.argv[1:] if argv is None else argv
+    args = make_parser(words).parse_args(words)
     with _messages(args.quiet, args.verbosity):
         try:
             return COMMANDS[args.command].run(args)
         except UsageError as error:
             raise UsageError(f"{error} (see autorec-np {args.command} --help)") from None
+
+
+def _complete(line: str) -> None:
+    """Answer a shell that asks how a line may go on, and end; without argcomplete do neither."""
+    with suppress(ImportError):
+        import argcomplete
+
+        argcomplete.autocomplete(make_parser(line.split()))
 
 
 @contextmanager

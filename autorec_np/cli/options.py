@@ -1,12 +1,12 @@
 """What a command is, the parser of its arguments, and the options that several commands share.
 
-Arguments are added when their command is parsed, so that the overview costs no import of NumPy.
 Every default that a help text states comes from the signature that has it.
 """
 
 from __future__ import annotations
 
 import argparse
+import glob
 import inspect
 import re
 from collections.abc import Callable
@@ -19,29 +19,15 @@ from autorec_np.cli.console import UsageError
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors take one line, and whose epilogs keep their lines.
+    """An ArgumentParser whose errors take one line, and whose epilogs keep their lines."""
 
-    Parameters
-    ----------
-    add_arguments : callable, optional
-        Given the parser when it first parses.
-    **options
-        Of `argparse.ArgumentParser`.
-    """
-
-    def __init__(
-        self, add_arguments: Callable[[Parser], None] | None = None, **options: Any
-    ) -> None:
+    def __init__(self, **options: Any) -> None:
         super().__init__(
             formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options
         )
-        self.add_arguments = add_arguments
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse; what this parser does not know is an error of this parser, not of one above."""
-        if self.add_arguments is not None:
-            add, self.add_arguments = self.add_arguments, None
-            add(self)
         parsed, unknown = super().parse_known_args(args, namespace)
         if unknown:
             alike = did_you_mean(unknown[0].partition("=")[0], self._option_string_actions)
@@ -103,11 +89,17 @@ def default_of(function: Callable[..., Any], parameter: str) -> Any:
 
 def add_data(command: Parser) -> None:
     """Add the data that a command trains on."""
-    command.add_argument(
+    data = command.add_argument(
         "data",
         help="a MovieLens name such as ml-100k (see fetch), or a file of ratings",
         metavar="DATA",
     )
+    data.completer = _names_and_files  # type: ignore[attr-defined]  # argcomplete looks here
+
+
+def _names_and_files(prefix: str, **_: Any) -> list[str]:
+    """Return what a shell may complete the data to."""
+    return [*sources.MOVIELENS_NAMES, *glob.glob(f"{glob.escape(prefix)}*")]
 
 
 def add_saved_model(command: Parser) -> None:
@@ -191,6 +183,7 @@ def add_reading(command: Parser) -> None:
         help="which rating of a repeated pair counts (default: raise an error)",
     )
     add("--encoding", help=f"of the text (default {encoding})")
+    add("--member", help="the file to read in an archive that holds several", metavar="NAME")
 
 
 def add_model(command: Parser) -> None:
@@ -283,11 +276,24 @@ def _add_training(add: Callable[..., None]) -> None:
         dest="learning_rate",
         choices=list(core.SCHEDULES),
     )
+    add(
+        "--warm-up",
+        "part of the steps in which cosine climbs to that rate (default: by orientation)",
+        type=SHARE,
+        metavar="SHARE",
+    )
+    add("--momentum", "of sgd (default {default})", type=SHARE, metavar="X")
     add("--tol", "to end early (default {default})", type=float, metavar="X")
     add(
         "--early-stopping",
         "hold out validation ratings of the training part; keep the best weights",
         action="store_true",
+    )
+    add(
+        "--validation-fraction",
+        "part of the training ratings that --early-stopping holds out (default {default})",
+        type=PART,
+        metavar="SHARE",
     )
     add("--dtype", "(default {default})", choices=["float32", "float64"])
     add("--n-jobs", "threads (default: all cores)", type=COUNT, metavar="N")

@@ -48,6 +48,10 @@ USAGE_ERRORS = {
     "train F --hidden 5,": "--hidden: must be an integer of at least 1, got ''",
     "train F --test-size 1": "--test-size: must be a number from 0 to below 1, got '1'",
     "train F --seed -1": "--seed: must be an integer of at least 0, got '-1'",
+    "train F --warm-up 1": "--warm-up: must be a number from 0 to below 1, got '1'",
+    "train F --momentum x": "--momentum: must be a number from 0 to below 1, got 'x'",
+    "train F --validation-fraction 1": "must be a number between 0 and 1, got '1'",
+    "train ml-1m --member x": "ml-1m is a data set: --member is for files",
     "train F --regularization x": "must be auto, a number, or NAME=NUMBER,..., got 'x'",
     "train F --regularization a=b": "must be auto, a number, or NAME=NUMBER,..., got 'a=b'",
     "train F --baseline x": "--baseline: invalid choice: 'x' .*'auto', 'bias', 'mean', 'none'",
@@ -138,6 +142,43 @@ def test_the_overview_loads_no_array_library():
     loaded = set(run.stdout.split("examples:")[1].split())
     assert "autorec_np.cli.train" in loaded
     assert not loaded & {"numpy", "scipy", "pandas", "requests", "autorec_np.models.autorec"}
+
+
+# Completion
+
+
+def completions(line: str, tmp_path) -> list[str]:
+    """Ask as a shell does that argcomplete has set up."""
+    answer = tmp_path / "answer.txt"
+    asked = {
+        "_ARGCOMPLETE": "1",
+        "_ARGCOMPLETE_IFS": "\n",
+        "_ARGCOMPLETE_STDOUT_FILENAME": str(answer),
+        "COMP_LINE": f"autorec-np {line}",
+        "COMP_POINT": str(len(f"autorec-np {line}")),
+    }
+    subprocess.run(
+        [sys.executable, "-m", "autorec_np"], env={**os.environ, **asked}, cwd=tmp_path, check=True
+    )
+    return [word.strip() for word in answer.read_text().split("\n")]
+
+
+def test_a_shell_completes_commands_options_and_values(tmp_path):
+    pytest.importorskip("argcomplete", reason="needs argcomplete")
+    assert sorted(completions("tr", tmp_path)) == ["train"]
+    assert set(COMMANDS) <= set(completions("", tmp_path))
+    assert sorted(completions("train ml-1m --out", tmp_path)) == ["--output-activation"]
+    assert sorted(completions("train ml-1m --solver l", tmp_path)) == ["lbfgs"]
+    (tmp_path / "mine.csv").touch()
+    found = completions("train m", tmp_path)
+    assert {"mine.csv", "ml-100k"} <= set(found)
+
+
+def test_without_argcomplete_a_command_that_asks_for_completions_runs(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "argcomplete", None)
+    monkeypatch.setenv("_ARGCOMPLETE", "1")
+    monkeypatch.setenv("COMP_LINE", "autorec-np train")
+    assert run("--version")[0] == 0
 
 
 # Interrupts and pipes

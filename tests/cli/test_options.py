@@ -7,6 +7,7 @@ import inspect
 import json
 import re
 import shlex
+import zipfile
 
 import pytest
 from command_line import SMALL
@@ -17,7 +18,7 @@ from autorec_np.data.splitting import train_test_split
 from autorec_np.evaluation.cross_validation import evaluate_repeats
 from autorec_np.evaluation.hyperparameters import search
 from autorec_np.gradcheck import check_gradient
-from autorec_np.models.autorec import AutoRec
+from autorec_np.models.autorec import WARM_UP, AutoRec
 from autorec_np.sources.movielens import fetch_movielens
 from autorec_np.sources.reading import read_ratings
 from autorec_np.training.trainer import SOLVERS
@@ -48,6 +49,9 @@ def default(function, name):
 # What stands in words in a help text, and whether it is so.
 IN_WORDS = {
     "by solver": lambda name: len({getattr(one, name) for one in SOLVERS.values()}) > 2,
+    "by orientation": lambda name: (
+        default(AutoRec, name) is None and WARM_UP["item"] != WARM_UP["user"]
+    ),
     "all cores": lambda name: default(AutoRec, name) is None,
     "raise an error": lambda name: default(read_ratings, name) == "raise",
     "$AUTOREC_NP_DATA, then the per-user cache": lambda name: (
@@ -139,7 +143,7 @@ def test_a_wrong_default_in_a_help_text_is_found():
 def test_the_arguments_of_every_example_are_understood(example):
     words = shlex.split(example.partition(" > ")[0])
     assert words.pop(0) == "autorec-np"
-    assert COMMANDS[make_parser().parse_args(words).command].run
+    assert COMMANDS[make_parser(words).parse_args(words).command].run
 
 
 def test_every_option_reaches_the_model(run, folder):
@@ -161,8 +165,11 @@ def test_every_option_reaches_the_model(run, folder):
         "--batch-size 7": ("batch_size", 7),
         "--learning-rate 0.001": ("learning_rate_init", 0.001),
         "--schedule step": ("learning_rate", "step"),
+        "--warm-up 0.6": ("warm_up", 0.6),
+        "--momentum 0.5": ("momentum", 0.5),
         "--tol 0.01": ("tol", 0.01),
         "--early-stopping": ("early_stopping", True),
+        "--validation-fraction 0.2": ("validation_fraction", 0.2),
         "--dtype float64": ("dtype", "float64"),
         "--n-jobs 1": ("n_jobs", 1),
         "--seed 5": ("random_state", 5),
@@ -196,3 +203,17 @@ def test_reading_options_reach_the_reader(run, tmp_path):
     status, _, err = run("train", path, *options, *SMALL, "-q")
     assert status == 1
     assert "line 1" in err
+
+
+def test_member_chooses_a_file_of_an_archive(run, tmp_path):
+    path = tmp_path / "ratings.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, scale in {"a.csv": 5, "deep/b.csv": 9}.items():
+            lines = [f"{k % 5},{k % 7},{k % scale + 1}" for k in range(35)]
+            archive.writestr(name, "\n".join(lines))
+    status, out, err = run("train", path, "--member", "deep/b.csv", *SMALL, "-q")
+    assert (status, err) == (0, "")
+    assert "scale 1 to 9" in out
+    status, _, err = run("train", path, *SMALL, "-q")
+    assert status == 1
+    assert "'a.csv', 'deep/b.csv'" in err
