@@ -43,11 +43,17 @@ def epoch_line(
     )
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ``; did you mean 'train'?`` for the known word that is most like a word, or ``""``."""
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that is most like a word; None where none is much like it."""
     by_lower = {one.lower(): one for one in known}
     alike = difflib.get_close_matches(word.lower(), by_lower, 1)
-    return f"; did you mean {by_lower[alike[0]]!r}?" if alike else ""
+    return by_lower[alike[0]] if alike else None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``; did you mean 'train'?`` where a known word is much like a word, else ``""``."""
+    meant = closest(word, known)
+    return "" if meant is None else f"; did you mean {meant!r}?"
 
 
 def plain(value: Any, other: Callable[[Any], Any] = str) -> Any:

@@ -70,9 +70,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         The exit code.
     """
+    words = list(sys.argv[1:] if argv is None else argv)
     try:
         try:
-            status = _run(argv)
+            status = _run(words)
         except SystemExit as ended:  # argparse has printed help or the version
             status = int(ended.code or 0)
         sys.stdout.flush()
@@ -89,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain(f"error: {error}")
         return 2
     except EXPECTED_ERRORS as error:
-        complain(f"error: {error_message(error)}")
+        complain(f"error: {_in_options(words, error_message(error))}")
         return 1
 
 
@@ -126,19 +127,26 @@ def make_parser(words: Sequence[str]) -> Parser:
     return parser
 
 
-def _run(argv: Sequence[str] | None) -> int:
+def _run(words: Sequence[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # for a title that the terminal lacks
     if "_ARGCOMPLETE" in os.environ:
         _complete(os.environ["COMP_LINE"])
-    words = sys.argv[1:] if argv is None else argv
     args = make_parser(words).parse_args(words)
-    with _messages(args.quiet, args.verbosity):
+    with _messages(words, args.quiet, args.verbosity):
         try:
             return COMMANDS[args.command].run(args)
         except UsageError as error:
             raise UsageError(f"{error} (see autorec-np {args.command} --help)") from None
+
+
+def _in_options(words: Sequence[str], message: str) -> str:
+    """Return a message of the library with the options that its advice is about."""
+    parser = Parser()
+    if words and words[0] in COMMANDS:
+        COMMANDS[words[0]].add_arguments(parser)
+    return parser.in_options(message)
 
 
 def _complete(line: str) -> None:
@@ -150,7 +158,7 @@ def _complete(line: str) -> None:
 
 
 @contextmanager
-def _messages(quiet: bool, verbose: bool) -> Iterator[None]:
+def _messages(words: Sequence[str], quiet: bool, verbose: bool) -> Iterator[None]:
     """Show warnings and log records as lines on stderr."""
 
     class Handler(logging.Handler):
@@ -158,7 +166,7 @@ def _messages(quiet: bool, verbose: bool) -> Iterator[None]:
             complain(record.getMessage())
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        complain(f"warning: {message}")
+        complain(f"warning: {_in_options(words, str(message))}")
 
     logger, handler, level = logging.getLogger("autorec_np"), Handler(), logging.WARNING
     if quiet or verbose:

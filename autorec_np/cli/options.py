@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from autorec_np import core, data, models, sources, training
-from autorec_np._text import did_you_mean
+from autorec_np._text import closest, did_you_mean
 from autorec_np.cli.console import UsageError
 
 
@@ -30,9 +30,32 @@ class Parser(argparse.ArgumentParser):
         """Parse; what this parser does not know is an error of this parser, not of one above."""
         parsed, unknown = super().parse_known_args(args, namespace)
         if unknown:
-            alike = did_you_mean(unknown[0].partition("=")[0], self._option_string_actions)
+            alike = self._did_you_mean(unknown[0].partition("=")[0])
             self.error(f"unrecognized arguments: {' '.join(unknown)}{alike}")
         return parsed, unknown
+
+    def _did_you_mean(self, flag: str) -> str:
+        """Say which option may have been meant: by habit, by its parameter, or by its looks."""
+        options = {name.lstrip("-"): name for name in self._option_string_actions}
+        by_parameter = self._by_parameter().get(flag.lstrip("-").replace("-", "_"))
+        meant = HABITS.get(flag)
+        if by_parameter is not None:
+            meant = by_parameter.option_strings[-1]
+        if meant not in options.values():
+            meant = options.get(closest(flag.lstrip("-"), options) or "")
+        return f"; did you mean {meant!r}?" if meant else ""
+
+    def _by_parameter(self) -> dict[str, argparse.Action]:
+        """Return the options by the names that the library has for what they say."""
+        return {action.dest: action for action in self._actions if action.option_strings}
+
+    def in_options(self, message: str) -> str:
+        """Return a message of the library; its parameters' names are followed by the options."""
+        named = dict.fromkeys(re.findall(r"\b([a-z]\w*)=|\b([a-z]+(?:_[a-z]+)+)\b", message))
+        by_parameter = self._by_parameter()
+        actions = [by_parameter[one] for one in map("".join, named) if one in by_parameter]
+        forms = ", ".join(dict.fromkeys(map(_form, actions)))
+        return f"{message.removesuffix('.')}. On the command line: {forms}." if forms else message
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
@@ -45,6 +68,33 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise UsageError."""
         raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+# What other tools call an option.
+HABITS = {
+    "--factors": "--hidden",
+    "--n-factors": "--hidden",
+    "--iterations": "--epochs",
+    "--n-epochs": "--epochs",
+    "--lr": "--learning-rate",
+    "--reg": "--regularization",
+    "--random-state": "--seed",
+    "--output": "--save",
+    "--threads": "--n-jobs",
+    "--top-n": "-n",
+}
+
+
+def _form(action: argparse.Action) -> str:
+    """Return an option with its value, as a usage line has it."""
+    flag = action.option_strings[0 if action.nargs == 0 else -1]
+    if isinstance(action, argparse.BooleanOptionalAction):
+        return "/".join(action.option_strings)
+    if action.nargs == 0:
+        return flag
+    value = action.metavar or (action.choices and f"{{{','.join(map(str, action.choices))}}}")
+    shown = " ".join(value) if isinstance(value, tuple) else value or action.dest.upper()
+    return f"{flag} {shown}"
 
 
 @dataclass(frozen=True)

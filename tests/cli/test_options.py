@@ -217,3 +217,52 @@ def test_member_chooses_a_file_of_an_archive(run, tmp_path):
     status, _, err = run("train", path, *SMALL, "-q")
     assert status == 1
     assert "'a.csv', 'deep/b.csv'" in err
+
+
+# What the library advises, and how that is followed on the command line.
+ADVICE = {
+    "repeats": (
+        "1,2,3\n1,2,4\n2,3,5\n3,2,5\n",
+        "pass duplicates='last'",
+        "--duplicates {raise,first,last,mean}",
+        ["--duplicates", "last"],
+    ),
+    "columns": (
+        "who,what,how\n1,2,3\n2,3,5\n3,2,5\n",
+        "no columns are named 'a'",
+        "--columns U,I,R, --sep SEP",
+        ["--columns", "who,what,how"],
+    ),
+    "encoding": (
+        "\ufeffü,2,3\ny,3,5\nz,2,5\n",
+        "it looks like UTF-16: pass encoding='utf-16'",
+        "--encoding ENCODING",
+        ["--encoding", "utf-16"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ADVICE)
+def test_the_advice_of_the_library_is_said_in_options_and_works(case, run, tmp_path):
+    content, said, form, options = ADVICE[case]
+    path = tmp_path / "ratings.csv"
+    path.write_text(content, encoding="utf-16-le" if case == "encoding" else "utf-8")
+    wrong = ["--columns", "a,b,c"] if case == "columns" else []
+    status, _, err = run("train", path, *SMALL, *wrong, "--test-size", 0, "-q")
+    assert status == 1
+    assert said in err
+    assert f". On the command line: {form}.\n" in err
+    status, _, err = run("train", path, *SMALL, *options, "--test-size", 0, "-q")
+    assert (status, err) == (0, "")
+
+
+def test_what_has_no_option_is_said_as_it_is():
+    parser = parser_of("train")
+    assert parser.in_options("pass include_ratings=False.") == "pass include_ratings=False."
+    assert parser.in_options("raise max_iter, or header=False; max_iter is 3") == (
+        "raise max_iter, or header=False; max_iter is 3. On the command line: --epochs N, "
+        "--header/--no-header."
+    )
+    assert parser.in_options("tied=False, scale=(1, 5).") == (
+        "tied=False, scale=(1, 5). On the command line: --tied, --scale LOW HIGH."
+    )
