@@ -2,7 +2,7 @@
 
 import sys
 
-from autorec_np.cli.entry import main
+from autorec_np.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

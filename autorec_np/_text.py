@@ -1,26 +1,12 @@
-"""Tables and times as text, and the progress of a training."""
+"""Plain text: tables, times, the line of an epoch, values for JSON. Nothing here writes."""
 
 from __future__ import annotations
 
+import difflib
 import json
-import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any, TextIO
-
-if TYPE_CHECKING:
-    from autorec_np.data.ratings import Ratings
-    from autorec_np.models.autorec import AutoRec
-    from autorec_np.training.trainer import EpochState
-
-LINE_WIDTH = 79
-REDRAW_SECONDS = 0.1
-CLEAR = f"\r{' ' * LINE_WIDTH}\r"
-
-
-class UsageError(Exception):
-    """Arguments that do not fit together; the message takes one line."""
+from typing import Any
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:
@@ -47,92 +33,36 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
 
 
-def describe_ratings(ratings: Ratings) -> str:
-    """Return the numbers of ratings, users and items, and the scale, in one line."""
-    low, high = ratings.scale
+def epoch_line(
+    epoch: int, n_epochs: int, objective: float, validation_rmse: float | None, seconds: float
+) -> str:
+    """Return what an epoch (or iteration) gave, and the time since the training began."""
+    validation = "" if validation_rmse is None else f", validation RMSE {validation_rmse:.4f}"
     return (
-        f"{len(ratings):,} ratings, {ratings.n_users:,} users x {ratings.n_items:,} items, "
-        f"scale {low:g} to {high:g}"
+        f"epoch {epoch} of {n_epochs}: objective {objective:.6g}{validation}, {duration(seconds)}"
     )
 
 
-def describe_model(model: AutoRec) -> str:
-    """Return orientation, layers, activations and solver, in one line."""
-    layers = " x ".join(str(size) for size in model.hidden_layer_sizes)
-    return (
-        f"{'I' if model.orientation == 'item' else 'U'}-AutoRec, "
-        f"{'tied, ' if model.tied else ''}{layers} hidden units, {model.activation} and "
-        f"{model.output_activation}, solver {model.solver}"
-    )
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that is most like a word; None where none is much like it."""
+    by_lower = {one.lower(): one for one in known}
+    alike = difflib.get_close_matches(word.lower(), by_lower, 1)
+    return by_lower[alike[0]] if alike else None
 
 
-class Progress:
-    """A callback of `AutoRec` that shows the epoch and the time left; a context manager.
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``; did you mean 'train'?`` where a known word is much like a word, else ``""``."""
+    meant = closest(word, known)
+    return "" if meant is None else f"; did you mean {meant!r}?"
 
-    Parameters
-    ----------
-    stream : text stream
-    n_runs : int
-        Trainings that will report here, one after the other.
-    as_lines : bool
-        Whether to write a line for each epoch, instead of one line that is drawn anew.
+
+def plain(value: Any, other: Callable[[Any], Any] = str) -> Any:
+    """Return `value` as JSON holds it: arrays as lists, NaN and infinities as None.
+
+    `other` makes what JSON has no form for into something that it has, text unless told.
     """
 
-    def __init__(self, stream: TextIO, n_runs: int = 1, as_lines: bool = True) -> None:
-        self.stream, self.n_runs, self.as_lines = stream, n_runs, as_lines
-        self._run = 0
-        self._drawn_at = 0.0
-
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._drawn_at:
-            print(CLEAR, end="", file=self.stream, flush=True)
-
-    def __call__(self, state: EpochState) -> None:
-        if state.epoch == 1:
-            self._run += 1
-        line, now = self._line(state), time.monotonic()
-        if self.as_lines:
-            print(line, file=self.stream, flush=True)
-        elif now - self._drawn_at >= REDRAW_SECONDS:
-            # padded and cut to the width of the line that it replaces
-            print(f"\r{line:{LINE_WIDTH}.{LINE_WIDTH}}", end="", file=self.stream, flush=True)
-            self._drawn_at = now
-
-    def _line(self, state: EpochState) -> str:
-        run = f"run {self._run} of {self.n_runs}, " if self.n_runs > 1 else ""
-        validation = ""
-        if state.validation_rmse is not None:
-            validation = f", validation RMSE {state.validation_rmse:.4f}"
-        per_epoch = state.seconds / state.epoch
-        epochs_left = state.n_epochs * (1 + self.n_runs - self._run) - state.epoch
-        left = f", {duration(per_epoch * epochs_left)} left" if epochs_left else ""
-        return (
-            f"{run}epoch {state.epoch} of {state.n_epochs}: objective {state.value:.6g}"
-            f"{validation}, {duration(state.seconds)}{left}"
-        )
-
-
-def complain(message: str) -> None:
-    """Write one line to stderr, in the place of a progress line if there is one."""
-    stream = sys.stderr
-    start = CLEAR if stream.isatty() else ""
-    print(f"{start}autorec-np: {' '.join(message.split())}", file=stream, flush=True)
-
-
-def error_message(error: BaseException) -> str:
-    """Return what an exception says, without what only a programmer needs."""
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        return f"{error.filename}: {error.strerror}"
-    return str(error) or type(error).__name__
-
-
-def plain(value: Any) -> Any:
-    """Return `value` for JSON: arrays as lists, NaN and infinities as None, else text."""
-
-    def convert(other: Any) -> Any:
-        return other.tolist() if hasattr(other, "tolist") else str(other)
+    def convert(one: Any) -> Any:
+        return one.tolist() if hasattr(one, "tolist") else other(one)
 
     return json.loads(json.dumps(value, default=convert), parse_constant=lambda name: None)

@@ -1,12 +1,13 @@
-"""The command line ``autorec-np``: messages and exit codes.
+"""The command line ``autorec-np``: its commands, messages and exit codes.
 
-`options` defines the arguments, `commands` does the work, `reporting` gives it its looks. Results
-go to stdout, everything else to stderr. Exit codes: 0 success, 1 failure, 2 wrong usage, 130
-Ctrl-C, 141 the reader of stdout went away.
+`train`, `serve`, `check` and `data` hold the commands, `options` their arguments, `console` what
+they write. Results go to stdout, everything else to stderr. Exit codes: 0 success, 1 failure, 2
+wrong usage, 130 Ctrl-C, 141 the reader of stdout went away.
 """
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import sys
@@ -15,12 +16,45 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from autorec_np._text import UsageError, complain, error_message
+from autorec_np import __version__
+from autorec_np.cli import check, data, serve, train
+from autorec_np.cli.console import UsageError, complain, error_message
+from autorec_np.cli.options import Command, Parser, epilog
 
 INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 + the signal's number, as shells report it
 
 # What bad data, files and parameters raise; anything else is a bug, whose traceback is wanted.
 EXPECTED_ERRORS = (ValueError, TypeError, IndexError, ArithmeticError, OSError, MemoryError)
+
+COMMANDS: dict[str, Command] = {
+    "demo": train.DEMO,
+    "fetch": data.FETCH,
+    "train": train.TRAIN,
+    "tune": train.TUNE,
+    "evaluate": train.EVALUATE,
+    "predict": serve.PREDICT,
+    "recommend": serve.RECOMMEND,
+    "report": serve.REPORT,
+    "gradcheck": check.GRADCHECK,
+}
+
+OVERVIEW = """\
+AutoRec: rating prediction and recommendations with an autoencoder, in NumPy.
+
+commands:
+"""
+
+EXAMPLES = (
+    "autorec-np demo",
+    "autorec-np train ml-100k --save model.npz",
+    "autorec-np recommend model.npz --user 1",
+    "autorec-np train --help",
+)
+EXIT_CODES = "exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted"
+COMPLETION = """\
+completion in bash and zsh, after pip install 'autorec_np[completion]':
+  eval "$(register-python-argcomplete autorec-np)"
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,9 +70,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         The exit code.
     """
+    words = list(sys.argv[1:] if argv is None else argv)
     try:
         try:
-            status = _run(argv)
+            status = _run(words)
         except SystemExit as ended:  # argparse has printed help or the version
             status = int(ended.code or 0)
         sys.stdout.flush()
@@ -55,24 +90,75 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain(f"error: {error}")
         return 2
     except EXPECTED_ERRORS as error:
-        complain(f"error: {error_message(error)}")
+        complain(f"error: {_in_options(words, error_message(error))}")
         return 1
 
 
-def _run(argv: Sequence[str] | None) -> int:
+def make_parser(words: Sequence[str]) -> Parser:
+    """Return the parser; the parsed arguments hold the name of the command as ``command``.
+
+    Of a command that is not among the words, no arguments are added: the choices and defaults of
+    all together would load most of the package.
+    """
+    summaries = "".join(f"  {name:10}  {one.summary}\n" for name, one in COMMANDS.items())
+    parser = Parser(
+        prog="autorec-np",
+        description=OVERVIEW + summaries,
+        epilog=f"{epilog(EXAMPLES)}\n{COMPLETION}\n{EXIT_CODES}\n",
+        usage="autorec-np COMMAND ...",
+    )
+    parser.add_argument("--version", action="version", version=f"autorec-np {__version__}")
+    group = parser.add_subparsers(
+        dest="command",
+        metavar="COMMAND",
+        required=True,
+        prog="autorec-np",
+        help=argparse.SUPPRESS,
+    )
+    for name, command in COMMANDS.items():
+        added = group.add_parser(
+            name,
+            usage=f"autorec-np {name} {command.usage}",
+            description=f"{command.summary}\n\n{command.description}",
+            epilog=epilog(command.examples),
+        )
+        if name in words:
+            command.add_arguments(added)
+    return parser
+
+
+def _run(words: Sequence[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # for a title that the terminal lacks
-    from autorec_np.cli.options import make_parser  # here, so that Ctrl-C while NumPy loads is met
+    if "_ARGCOMPLETE" in os.environ:
+        _complete(os.environ["COMP_LINE"])
+    args = make_parser(words).parse_args(words)
+    with _messages(words, args.quiet, args.verbosity):
+        try:
+            return COMMANDS[args.command].run(args)
+        except UsageError as error:
+            raise UsageError(f"{error} (see autorec-np {args.command} --help)") from None
 
-    args = make_parser().parse_args(argv)
-    with _messages(args.quiet, args.verbosity):
-        status: int = args.run(args)
-    return status
+
+def _in_options(words: Sequence[str], message: str) -> str:
+    """Return a message of the library with the options that its advice is about."""
+    parser = Parser()
+    if words and words[0] in COMMANDS:
+        COMMANDS[words[0]].add_arguments(parser)
+    return parser.in_options(message)
+
+
+def _complete(line: str) -> None:
+    """Answer a shell that asks how a line may go on, and end; without argcomplete do neither."""
+    with suppress(ImportError):
+        import argcomplete
+
+        argcomplete.autocomplete(make_parser(line.split()))
 
 
 @contextmanager
-def _messages(quiet: bool, verbose: bool) -> Iterator[None]:
+def _messages(words: Sequence[str], quiet: bool, verbose: bool) -> Iterator[None]:
     """Show warnings and log records as lines on stderr."""
 
     class Handler(logging.Handler):
@@ -80,7 +166,7 @@ def _messages(quiet: bool, verbose: bool) -> Iterator[None]:
             complain(record.getMessage())
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        complain(f"warning: {message}")
+        complain(f"warning: {_in_options(words, str(message))}")
 
     logger, handler, level = logging.getLogger("autorec_np"), Handler(), logging.WARNING
     if quiet or verbose:

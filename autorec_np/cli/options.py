@@ -1,19 +1,21 @@
-"""The arguments of every command of ``autorec-np``, and its help."""
+"""What a command is, the parser of its arguments, and the options that several commands share.
+
+Every default that a help text states comes from the signature that has it.
+"""
 
 from __future__ import annotations
 
 import argparse
+import glob
+import inspect
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from autorec_np import __version__
-from autorec_np._text import UsageError
-from autorec_np.cli import commands
-from autorec_np.core.activations import ACTIVATIONS
-from autorec_np.core.optimizers import SCHEDULES
-from autorec_np.sources.movielens import MOVIELENS_NAMES
-from autorec_np.training.trainer import SOLVERS
+from autorec_np import core, data, models, sources, training
+from autorec_np._text import closest, did_you_mean
+from autorec_np.cli.console import UsageError
 
 
 class Parser(argparse.ArgumentParser):
@@ -24,319 +26,189 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options
         )
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse; what this parser does not know is an error of this parser, not of one above."""
+        parsed, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            alike = self._did_you_mean(unknown[0].partition("=")[0])
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{alike}")
+        return parsed, unknown
+
+    def _did_you_mean(self, flag: str) -> str:
+        """Say which option may have been meant: by habit, by its parameter, or by its looks."""
+        options = {name.lstrip("-"): name for name in self._option_string_actions}
+        by_parameter = self._by_parameter().get(flag.lstrip("-").replace("-", "_"))
+        meant = HABITS.get(flag)
+        if by_parameter is not None:
+            meant = by_parameter.option_strings[-1]
+        if meant not in options.values():
+            meant = options.get(closest(flag.lstrip("-"), options) or "")
+        return f"; did you mean {meant!r}?" if meant else ""
+
+    def _by_parameter(self) -> dict[str, argparse.Action]:
+        """Return the options by the names that the library has for what they say."""
+        return {action.dest: action for action in self._actions if action.option_strings}
+
+    def in_options(self, message: str) -> str:
+        """Return a message of the library; its parameters' names are followed by the options."""
+        named = dict.fromkeys(re.findall(r"\b([a-z]\w*)=|\b([a-z]+(?:_[a-z]+)+)\b", message))
+        by_parameter = self._by_parameter()
+        actions = [by_parameter[one] for one in map("".join, named) if one in by_parameter]
+        forms = ", ".join(dict.fromkeys(map(_form, actions)))
+        return f"{message.removesuffix('.')}. On the command line: {forms}." if forms else message
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            choices = ", ".join(map(repr, action.choices))
+            alike = did_you_mean(str(value), map(str, action.choices))
+            raise argparse.ArgumentError(
+                action, f"invalid choice: {value!r} (choose from {choices}){alike}"
+            )
+
     def error(self, message: str) -> NoReturn:
+        """Raise UsageError."""
         raise UsageError(f"{message} (see {self.prog} --help)")
 
 
-OVERVIEW = """\
-AutoRec: rating prediction and recommendations with an autoencoder, in NumPy.
-
-commands:
-"""
-
-EXAMPLES = """\
-examples:
-  autorec-np demo
-  autorec-np train ml-100k --save model.npz
-  autorec-np recommend model.npz --user 1
-  autorec-np train --help
-
-exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted
-"""
-
-# Of each command: its usage, its line in the overview, what it does, examples.
-COMMANDS = {
-    "demo": """\
-[options]
-train on made-up ratings, check the gradient, recommend
-
-The ratings come from a known model. A small AutoRec is trained on 90 % of
-them; its errors on the rest stand beside two baselines and the best that any
-model can reach. Needs no network and ends in seconds.
-
-examples:
-  autorec-np demo
-  autorec-np demo --json
-""",
-    "fetch": """\
-NAME [options]
-find or download a MovieLens data set
-
-Looks in --data-home or $AUTOREC_NP_DATA or the per-user cache, downloads what
-is in none of them, and says what the data set holds.
-
-examples:
-  autorec-np fetch ml-100k
-  autorec-np fetch ml-1m --data-home data
-""",
-    "train": """\
-DATA [options]
-train on a data set or a file, report errors, save the model
-
-RMSE and MAE on held-out ratings stand beside those of the global mean and of
-the user and item biases. --save stores the model that was measured: trained on
-the training part, with its ratings and, where the data set has them, titles.
-For the model to use, run again with --test-size 0, which trains on all ratings
-and reports no errors.
-
-examples:
-  autorec-np train ml-100k
-  autorec-np train ratings.csv --scale 1 5 --save model.npz
-  autorec-np train ml-1m --orientation user --hidden 500,100 --epochs 20
-  autorec-np train ml-1m --baseline none --regularization 400 --solver rprop
-  autorec-np train ml-1m --test-size 0 --save model.npz
-""",
-    "tune": """\
-DATA [options]
-search for the best parameters, test the model that has them once
-
-Penalties, hidden width, learning rate, dropout and corruption are drawn at
-random around the defaults and compared by their RMSE on validation ratings, a
-part of the training ratings: by halving, first all for few epochs, then the
-best third for more. What an option fixes is not searched. The best model is
-trained anew on all training ratings, and only then are the test ratings read.
-With --resume, a search that was interrupted goes on where it ended.
-
-examples:
-  autorec-np tune ml-100k
-  autorec-np tune ml-1m --hidden 200 --resume search.jsonl --save model.npz
-  autorec-np tune ratings.csv -n 10 --strategy random --epochs 20
-""",
-    "evaluate": """\
-DATA [options]
-train and measure over random splits or folds
-
-AutoRec and the two baselines see the same splits; mean errors come with 95 %
-confidence intervals. By default as in the AutoRec paper: five random splits of
-the ratings into 90 % for training and 10 % for testing.
-
-examples:
-  autorec-np evaluate ml-1m --repeats 5
-  autorec-np evaluate ml-100k --folds
-  autorec-np evaluate ratings.csv --cv 5 --epochs 20
-""",
-    "predict": """\
-MODEL (--user ID --item ID ... | --pairs FILE)
-predict ratings of (user, item) pairs with a saved model
-
-Writes CSV: user, item, prediction, cold (1 where the user or the item has no
-training rating, so that the bias baseline answers; 0 elsewhere).
-
-examples:
-  autorec-np predict model.npz --user 1 --item 50 172
-  autorec-np predict model.npz --pairs pairs.csv > predictions.csv
-""",
-    "recommend": """\
-MODEL --user ID [ID ...] [options]
-list the best items that a user has not rated, from a saved model
-
-With titles where the model was trained on a data set that has them. Scores are
-not clipped to the rating scale, so they can exceed it.
-
-examples:
-  autorec-np recommend model.npz --user 1
-  autorec-np recommend model.npz --user 1 2 3 -n 5 --json
-""",
-    "report": """\
-MODEL [options]
-write a page on a saved model: errors, pictures, recommendations
-
-One HTML file that loads nothing: RMSE and MAE with intervals beside the
-baselines, learning curves, errors by rating and by activity, calibration,
-weights, a map of the items, a check of the gradient, recommendations. What
-needs held-out ratings is left out without --test. Pairs of --test that the
-model was trained on do not count, so the data set that it was trained on
-serves, if a part was held out. Needs matplotlib.
-
-examples:
-  autorec-np report model.npz --test ml-100k -o report.html
-  autorec-np report model.npz --test held_out.csv
-""",
-    "gradcheck": """\
-[FILE.py:FUNCTION --theta FILE.npy] [options]
-check hand-written gradients against numeric derivatives
-
-Without arguments the package's own: every pair of activations, one and three
-hidden layers, tied and untied weights, dropout; data term and penalty apart,
-at the initial point, after training and in saturation. With FILE.py:FUNCTION
-yours: any function theta -> (value, gradient). Exits with 1 unless all pass.
-
-examples:
-  autorec-np gradcheck
-  autorec-np gradcheck loss.py:loss --theta theta.npy --block bias=6:9
-""",
+# What other tools call an option.
+HABITS = {
+    "--factors": "--hidden",
+    "--n-factors": "--hidden",
+    "--iterations": "--epochs",
+    "--n-epochs": "--epochs",
+    "--lr": "--learning-rate",
+    "--reg": "--regularization",
+    "--random-state": "--seed",
+    "--output": "--save",
+    "--threads": "--n-jobs",
+    "--top-n": "-n",
 }
 
 
-def make_parser() -> Parser:
-    """Return the parser; the parsed arguments hold the command's function as ``run``."""
-    parser = Parser(
-        prog="autorec-np", description=OVERVIEW, epilog=EXAMPLES, usage="autorec-np COMMAND ..."
-    )
-    parser.add_argument("--version", action="version", version=f"autorec-np {__version__}")
-    group = parser.add_subparsers(
-        dest="command",
-        metavar="COMMAND",
-        required=True,
-        prog="autorec-np",
-        help=argparse.SUPPRESS,
-    )
-    parsers: dict[str, Parser] = {}
-    for name, text in COMMANDS.items():
-        usage, summary, _ = text.split("\n", 2)
-        description, heading, examples = text[len(usage) + 1 :].partition("examples:")
-        parsers[name] = group.add_parser(
-            name,
-            usage=f"autorec-np {name} {usage}",
-            description=description,
-            epilog=heading + examples,
-        )
-        parsers[name].set_defaults(run=getattr(commands, name))
-        parser.description = f"{parser.description}  {name:10}  {summary}\n"
+def _form(action: argparse.Action) -> str:
+    """Return an option with its value, as a usage line has it."""
+    flag = action.option_strings[0 if action.nargs == 0 else -1]
+    if isinstance(action, argparse.BooleanOptionalAction):
+        return "/".join(action.option_strings)
+    if action.nargs == 0:
+        return flag
+    value = action.metavar or (action.choices and f"{{{','.join(map(str, action.choices))}}}")
+    shown = " ".join(value) if isinstance(value, tuple) else value or action.dest.upper()
+    return f"{flag} {shown}"
 
-    def add(names: str, flags: str, help: str, **settings: Any) -> None:
-        for name in names.split():
-            parsers[name].add_argument(*flags.split(), help=help, **settings)
 
-    known = ", ".join(MOVIELENS_NAMES)
-    add("fetch", "name", known, metavar="NAME", choices=MOVIELENS_NAMES)
-    add("predict recommend report", "model", "file that train --save wrote", metavar="MODEL")
-    add(
-        "train tune evaluate",
+@dataclass(frozen=True)
+class Command:
+    """A command of ``autorec-np``.
+
+    Attributes
+    ----------
+    usage : str
+        What follows its name.
+    summary : str
+        Its line in the overview.
+    description : str
+    examples : tuple of str
+        Whole commands.
+    add_arguments : callable
+        Given the parser of the command.
+    run : callable
+        Given the parsed arguments; returns the exit code.
+    """
+
+    usage: str
+    summary: str
+    description: str
+    examples: tuple[str, ...]
+    add_arguments: Callable[[Parser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+def epilog(examples: tuple[str, ...]) -> str:
+    """Return examples as the end of a help text."""
+    return "\n  ".join(["examples:", *examples]) + "\n"
+
+
+def default_of(function: Callable[..., Any], parameter: str) -> Any:
+    """Return the default of a parameter."""
+    return inspect.signature(function).parameters[parameter].default
+
+
+# Options that several commands share
+
+
+def add_data(command: Parser) -> None:
+    """Add the data that a command trains on."""
+    data = command.add_argument(
         "data",
-        "a MovieLens name such as ml-100k (see fetch), or a file of ratings",
+        help="a MovieLens name such as ml-100k (see fetch), or a file of ratings",
         metavar="DATA",
     )
-    add("train tune", "--save", "write the trained model to FILE (.npz)", metavar="FILE")
+    data.completer = _names_and_files  # type: ignore[attr-defined]  # argcomplete looks here
 
-    add(
-        "tune",
-        "-n --candidates",
-        "sets of parameters to try, the unchanged one too (default 27)",
-        type=COUNT,
-        default=27,
-        metavar="N",
-    )
-    add(
-        "tune",
-        "--strategy",
-        "train all in full, or successively fewer for longer (default halving)",
-        choices=["halving", "random"],
-        default="halving",
-    )
-    add(
-        "tune",
-        "--validation-size",
-        "share of the training ratings on which the candidates are compared (default 0.1)",
-        type=PART,
-        default=0.1,
-        metavar="SHARE",
-    )
-    add("tune", "--resume", "keep the trials in FILE, and go on from those in it", metavar="FILE")
 
-    protocol = parsers["evaluate"].add_mutually_exclusive_group()
-    protocol.add_argument(
-        "--repeats", type=COUNT, default=5, metavar="N", help="random splits (default 5)"
-    )
-    protocol.add_argument("--cv", type=COUNT, metavar="K", help="K-fold cross-validation instead")
-    protocol.add_argument(
-        "--folds", action="store_true", help="the published folds u1 to u5 instead (ml-100k)"
-    )
+def _names_and_files(prefix: str, **_: Any) -> list[str]:
+    """Return what a shell may complete the data to."""
+    return [*sources.MOVIELENS_NAMES, *glob.glob(f"{glob.escape(prefix)}*")]
 
-    add("predict", "--user", "user id", metavar="ID")
-    add("predict", "--item", "one or more item ids", metavar="ID", nargs="+")
-    add(
-        "predict",
-        "--pairs",
-        "CSV file with a user and an item id in each line; more columns, and a header that "
-        "names the columns (user, item), are allowed",
-        metavar="FILE",
-    )
-    add("recommend", "--user", "one or more user ids", metavar="ID", nargs="+", required=True)
-    add("recommend", "-n", "items per user (default 10)", type=COUNT, default=10, metavar="N")
-    add(
-        "recommend",
-        "--include-seen",
-        "also list items that the user has rated",
-        action="store_true",
-    )
-    add(
-        "report",
-        "--test",
-        "a MovieLens name or a file of ratings, for the errors",
-        dest="data",
-        metavar="DATA",
-    )
-    add(
-        "report",
-        "-o --output",
-        "where to write the page (default report.html)",
-        default="report.html",
-        metavar="FILE",
-    )
-    add(
-        "gradcheck",
-        "function",
-        "a function of theta that returns (value, gradient)",
-        nargs="?",
-        metavar="FILE.py:FUNCTION",
-    )
-    add("gradcheck", "--theta", "the point, from numpy.save", metavar="FILE.npy")
-    add(
-        "gradcheck",
-        "--block",
-        "a part of flat theta to judge by itself; may be repeated",
-        type=BLOCK,
-        action="append",
-        metavar="NAME=START:STOP",
-    )
-    add(
-        "gradcheck",
-        "--method",
-        "differences or the complex step (default central)",
-        choices=["central", "complex", "forward"],
-        default="central",
-    )
-    add(
-        "train tune evaluate",
+
+def add_saved_model(command: Parser) -> None:
+    """Add the model that a command reads."""
+    command.add_argument("model", help="file that train --save wrote", metavar="MODEL")
+
+
+def add_save(command: Parser) -> None:
+    """Add where the trained model goes."""
+    command.add_argument("--save", help="write the trained model to FILE (.npz)", metavar="FILE")
+
+
+def add_test_size(command: Parser) -> None:
+    """Add the part that is held out."""
+    command.add_argument(
         "--test-size",
-        "share of the ratings held out for testing (default 0.1)",
+        help="share of the ratings held out for testing (default %(default)s)",
         type=SHARE,
-        default=0.1,
+        default=default_of(data.train_test_split, "test_size"),
         metavar="SHARE",
     )
-    add(
-        "demo train tune evaluate gradcheck",
+
+
+def add_seed(command: Parser) -> None:
+    """Add the seed."""
+    command.add_argument(
         "--seed",
-        "seed of everything random (default 0)",
+        help="seed of everything random (default %(default)s)",
         type=SEED,
         default=0,
         metavar="N",
     )
-    add(
-        "fetch train tune evaluate report",
+
+
+def add_data_home(command: Parser) -> None:
+    """Add the folder of the data sets."""
+    command.add_argument(
         "--data-home",
-        "where the MovieLens archives are or go to (default $AUTOREC_NP_DATA, then the "
+        help="where the MovieLens archives are or go to (default $AUTOREC_NP_DATA, then the "
         "per-user cache)",
         metavar="FOLDER",
     )
-    can_be_json = "demo train tune evaluate recommend gradcheck"
-    add(can_be_json, "--json", "print one JSON object", action="store_true")
-    every = " ".join(COMMANDS)
-    add(every, "-q --quiet", "no progress and no warnings", action="store_true")
+
+
+def add_output(command: Parser, as_json: bool = True) -> None:
+    """Add what a command says, and how."""
+    if as_json:
+        command.add_argument("--json", help="print one JSON object", action="store_true")
+    command.add_argument("-q", "--quiet", help="no progress and no warnings", action="store_true")
     # "verbose" is a parameter of AutoRec
-    add(every, "-v --verbose", "say more", dest="verbosity", action="store_true")
-    for name in ("train", "tune", "evaluate"):
-        _add_reading(parsers[name])
-        _add_model(parsers[name])
-    _add_reading(parsers["report"])
-    return parser
+    command.add_argument("-v", "--verbose", help="say more", dest="verbosity", action="store_true")
 
 
-def _add_reading(command: Parser) -> None:
+def add_reading(command: Parser) -> None:
+    """Add the parameters of `read_ratings`; None is what is not given."""
     add = command.add_argument_group(
         "reading", "What a ratings file holds is found out; these options say it instead."
     ).add_argument
+    encoding = default_of(sources.read_ratings, "encoding")
     add(
         "--sep",
         type=lambda text: {"tab": "\t", r"\t": "\t"}.get(text, text),
@@ -360,10 +232,11 @@ def _add_reading(command: Parser) -> None:
         choices=["raise", "first", "last", "mean"],
         help="which rating of a repeated pair counts (default: raise an error)",
     )
-    add("--encoding", help="of the text (default utf-8)")
+    add("--encoding", help=f"of the text (default {encoding})")
+    add("--member", help="the file to read in an archive that holds several", metavar="NAME")
 
 
-def _add_model(command: Parser) -> None:
+def add_model(command: Parser) -> None:
     """Add the parameters of AutoRec; what is not given is left to its defaults."""
     group = command.add_argument_group(
         "model",
@@ -372,8 +245,19 @@ def _add_model(command: Parser) -> None:
     )
 
     def add(flag: str, help: str, **options: Any) -> None:
-        group.add_argument(flag, help=help, **options)
+        """Add an option; ``{default}`` in its help is the default of its parameter."""
+        parameter = options.get("dest", flag.lstrip("-").replace("-", "_"))
+        default = default_of(models.AutoRec, parameter)
+        group.add_argument(flag, help=help.replace("{default}", _written(default)), **options)
 
+    _add_network(add)
+    _add_training(add)
+
+
+def _add_network(add: Callable[..., None]) -> None:
+    """Add what is fitted."""
+    functions = list(core.ACTIVATIONS)
+    corruption = training.SOLVERS[default_of(models.AutoRec, "solver")].corruption
     add(
         "--orientation",
         "what a row is: an item (I-AutoRec, the default) or a user (U-AutoRec)",
@@ -381,48 +265,54 @@ def _add_model(command: Parser) -> None:
     )
     add(
         "--hidden",
-        "width of each hidden layer (default 500)",
+        "width of each hidden layer (default {default})",
         dest="hidden_layer_sizes",
         type=lambda text: tuple(map(COUNT, text.split(","))),
         metavar="N[,N...]",
     )
-    add("--activation", "hidden (default sigmoid)", choices=list(ACTIVATIONS))
-    add("--output-activation", "output (default identity)", choices=list(ACTIVATIONS))
+    add("--activation", "hidden (default {default})", choices=functions)
+    add("--output-activation", "output (default {default})", choices=functions)
     add(
         "--regularization",
-        "auto (default), a number, or one for each block: encoder.weight=1000,decoder.weight=200",
+        "{default} (default), a number, or one for each block: "
+        "encoder.weight=1000,decoder.weight=200",
         type=REGULARIZATION,
         metavar="LAMBDA",
     )
     add("--tied", "one weight matrix for both layers", action="store_true")
-    add("--dropout", "of hidden units (default 0)", type=float, metavar="P")
+    add("--dropout", "of hidden units (default {default})", type=float, metavar="P")
     add(
         "--corruption",
-        "share of the input ratings set to 0 in training (default 0.1; 0 for full batches)",
+        f"share of the input ratings set to 0 in training (default {corruption:g}; 0 for full "
+        "batches)",
         type=float,
         metavar="P",
     )
     add(
         "--baseline",
-        "what the network corrects (default auto)",
+        "what the network corrects (default {default})",
         choices=["auto", "bias", "mean", "none"],
     )
     add(
         "--cold",
-        "prediction for users and items without training ratings: baseline (default), a number, "
+        "prediction for users and items without training ratings: {default} (default), a number, "
         "or raise",
         type=COLD,
         metavar="RULE",
     )
-    add("--solver", "(default adam)", choices=list(SOLVERS))
+
+
+def _add_training(add: Callable[..., None]) -> None:
+    """Add how it is fitted."""
+    add("--solver", "(default {default})", choices=list(training.SOLVERS))
     add(
         "--epochs",
-        "at most so many epochs or iterations (max_iter)",
+        "at most so many epochs or iterations (max_iter; default: by solver)",
         dest="max_iter",
         type=COUNT,
         metavar="N",
     )
-    add("--batch-size", "rows (default 256)", type=COUNT, metavar="N")
+    add("--batch-size", "rows (default {default})", type=COUNT, metavar="N")
     add(
         "--learning-rate",
         "the highest learning rate (default: by solver)",
@@ -430,15 +320,40 @@ def _add_model(command: Parser) -> None:
         type=float,
         metavar="X",
     )
-    add("--schedule", "(default cosine)", dest="learning_rate", choices=list(SCHEDULES))
-    add("--tol", "to end early (default 1e-4)", type=float, metavar="X")
+    add(
+        "--schedule",
+        "(default {default})",
+        dest="learning_rate",
+        choices=list(core.SCHEDULES),
+    )
+    add(
+        "--warm-up",
+        "part of the steps in which cosine climbs to that rate (default: by orientation)",
+        type=SHARE,
+        metavar="SHARE",
+    )
+    add("--momentum", "of sgd (default {default})", type=SHARE, metavar="X")
+    add("--tol", "to end early (default {default})", type=float, metavar="X")
     add(
         "--early-stopping",
         "hold out validation ratings of the training part; keep the best weights",
         action="store_true",
     )
-    add("--dtype", "(default float32)", choices=["float32", "float64"])
+    add(
+        "--validation-fraction",
+        "part of the training ratings that --early-stopping holds out (default {default})",
+        type=PART,
+        metavar="SHARE",
+    )
+    add("--dtype", "(default {default})", choices=["float32", "float64"])
     add("--n-jobs", "threads (default: all cores)", type=COUNT, metavar="N")
+
+
+def _written(value: Any) -> str:
+    """Return a default as it is written on the command line."""
+    if isinstance(value, tuple):
+        return ",".join(map(_written, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 # Types of arguments

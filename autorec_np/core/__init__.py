@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from autorec_np.core.hessian import hessian_vector_product as hessian_vector_product
     from autorec_np.core.network import Network as Network
     from autorec_np.core.objective import Objective as Objective
+    from autorec_np.core.optimizers import SCHEDULES as SCHEDULES
     from autorec_np.core.optimizers import SGD as SGD
     from autorec_np.core.optimizers import Adam as Adam
     from autorec_np.core.optimizers import DivergenceError as DivergenceError
@@ -28,6 +29,7 @@ _MODULE_OF = {
     "Objective": "objective",
     "ParameterLayout": "parameters",
     "RProp": "optimizers",
+    "SCHEDULES": "optimizers",
     "SGD": "optimizers",
     "hessian_vector_product": "hessian",
     "minimize_lbfgs": "optimizers",

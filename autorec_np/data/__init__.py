@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from autorec_np._lazy import hand_on
 
 if TYPE_CHECKING:
+    from autorec_np.data.columns import known_roles as known_roles
     from autorec_np.data.metrics import mae as mae
     from autorec_np.data.metrics import rmse as rmse
     from autorec_np.data.ratings import Ratings as Ratings
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 _MODULE_OF = {
     "Ratings": "ratings",
     "as_ratings": "ratings",
+    "known_roles": "columns",
     "mae": "metrics",
     "make_ratings": "synthetic",
     "rmse": "metrics",

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from autorec_np.evaluation.held_out import not_trained_on as not_trained_on
     from autorec_np.evaluation.held_out import predict_held_out as predict_held_out
     from autorec_np.evaluation.hyperparameters import LogUniform as LogUniform
+    from autorec_np.evaluation.hyperparameters import Trial as Trial
+    from autorec_np.evaluation.hyperparameters import default_space as default_space
     from autorec_np.evaluation.hyperparameters import search as search
     from autorec_np.evaluation.intervals import MeanInterval as MeanInterval
     from autorec_np.evaluation.intervals import mean_and_interval as mean_and_interval
@@ -31,8 +33,10 @@ if TYPE_CHECKING:
 _MODULE_OF = {
     "LogUniform": "hyperparameters",
     "MeanInterval": "intervals",
+    "Trial": "hyperparameters",
     "coverage_at_k": "ranking_metrics",
     "cross_validate": "cross_validation",
+    "default_space": "hyperparameters",
     "evaluate": "cross_validation",
     "evaluate_ranking": "ranking_metrics",
     "evaluate_repeats": "cross_validation",

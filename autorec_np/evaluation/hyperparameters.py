@@ -17,11 +17,11 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 
-from autorec_np._text import table
+from autorec_np._text import plain, table
 from autorec_np._validation import check_choice, check_integer
 from autorec_np.core.network import Network
 from autorec_np.core.optimizers import DivergenceError
@@ -144,11 +144,11 @@ class SearchResult:
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict; the RMSE of a trial that diverged is None."""
         return {
-            "best": _trial_to_json(self.best),
+            "best": plain(asdict(self.best)),
             "n_train": self.n_train,
             "n_validation": self.n_validation,
             "random_state": self.random_state,
-            "trials": [_trial_to_json(trial) for trial in self.trials],
+            "trials": [plain(asdict(trial)) for trial in self.trials],
         }
 
     def __str__(self) -> str:
@@ -310,13 +310,13 @@ def _draw(space: Space, n_candidates: int, seed: int) -> list[Parameters]:
             f"{type(space).__name__}."
         )
     generator = np.random.default_rng(seed)
-    found = {"{}": "{}"}
+    found: dict[str, Parameters] = {"{}": {}}
     for _ in range(DRAWS_PER_CANDIDATE * n_candidates):
         if len(found) == n_candidates:
             break
-        text = json.dumps(_sample("space", space, generator), default=_as_python)
-        found.setdefault(text, text)
-    return [json.loads(text) for text in found]
+        candidate = plain(_sample("space", space, generator), _refuse)
+        found.setdefault(json.dumps(candidate), candidate)
+    return list(found.values())
 
 
 def _sample(name: str, space: Any, generator: np.random.Generator) -> Any:
@@ -332,10 +332,7 @@ def _sample(name: str, space: Any, generator: np.random.Generator) -> Any:
     return space[int(generator.integers(len(space)))]
 
 
-def _as_python(value: Any) -> Any:
-    """Return NumPy's numbers and arrays as Python's, for JSON."""
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
+def _refuse(value: Any) -> NoReturn:
     raise TypeError(
         f"a value of the space must be JSON-able (numbers, strings, lists, mappings), got "
         f"{type(value).__name__}."
@@ -429,7 +426,7 @@ class _Journal:
 
     def append(self, trial: Trial) -> None:
         if self.path is not None:
-            _write(self.path, json.dumps(_trial_to_json(trial)))
+            _write(self.path, json.dumps(plain(asdict(trial))))
 
     def _parse(self, line: bytes, number: int) -> dict[str, Any]:
         try:
@@ -461,13 +458,6 @@ class _Journal:
 def _write(path: Path, line: str) -> None:
     with path.open("a", encoding="utf-8", newline="\n") as stream:
         stream.write(line + "\n")
-
-
-def _trial_to_json(trial: Trial) -> dict[str, Any]:
-    return {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in asdict(trial).items()
-    }
 
 
 def _flat(params: Parameters) -> dict[str, str]:

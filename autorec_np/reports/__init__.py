@@ -7,10 +7,18 @@ from typing import TYPE_CHECKING
 from autorec_np._lazy import hand_on
 
 if TYPE_CHECKING:
+    from autorec_np.reports.gradients import Case as Case
+    from autorec_np.reports.gradients import all_cases as all_cases
+    from autorec_np.reports.gradients import check_case as check_case
+    from autorec_np.reports.gradients import is_right as is_right
     from autorec_np.reports.page import html_report as html_report
 
 _MODULE_OF = {
+    "Case": "gradients",
+    "all_cases": "gradients",
+    "check_case": "gradients",
     "html_report": "page",
+    "is_right": "gradients",
 }
 
 __all__ = [*_MODULE_OF]

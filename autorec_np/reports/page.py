@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autorec_np._text import describe_model, describe_ratings
 from autorec_np.data.ratings import as_ratings
 from autorec_np.evaluation.held_out import (
     Group,
@@ -29,6 +28,7 @@ from autorec_np.models.biases import BiasBaseline, GlobalMean
 from autorec_np.reports import html
 from autorec_np.reports import pictures as plotting
 from autorec_np.reports.gradients import check_model_gradient
+from autorec_np.reports.words import describe_model, describe_ratings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

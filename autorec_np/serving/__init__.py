@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from autorec_np.serving.archive import ModelFileError as ModelFileError
     from autorec_np.serving.explanation import explain as explain
     from autorec_np.serving.model_file import load_model as load_model
+    from autorec_np.serving.model_file import read_metadata as read_metadata
     from autorec_np.serving.model_file import save_model as save_model
     from autorec_np.serving.onnx_export import export_onnx as export_onnx
     from autorec_np.serving.scikit import RatingRegressor as RatingRegressor
@@ -22,6 +23,7 @@ _MODULE_OF = {
     "explain": "explanation",
     "export_onnx": "onnx_export",
     "load_model": "model_file",
+    "read_metadata": "model_file",
     "save_model": "model_file",
     "similar_items": "similarity",
     "similar_users": "similarity",

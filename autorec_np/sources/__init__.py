@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 from autorec_np._lazy import hand_on
 
 if TYPE_CHECKING:
+    from autorec_np.sources.movielens import MOVIELENS_NAMES as MOVIELENS_NAMES
     from autorec_np.sources.movielens import fetch_movielens as fetch_movielens
     from autorec_np.sources.reading import read_ratings as read_ratings
 
 _MODULE_OF = {
+    "MOVIELENS_NAMES": "movielens",
     "fetch_movielens": "movielens",
     "read_ratings": "reading",
 }

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from pages import shown
 
+from autorec_np.reports import html as elements
 from autorec_np.reports.html import COLORS, STYLE
 
 pytest.importorskip("matplotlib", reason="needs matplotlib")
@@ -105,3 +106,35 @@ def test_ids_and_titles_are_text(html, page, titles):
     assert len(clean & set(rows)) > 10
     assert any(text.startswith("User <u") and text.endswith(">&") for text in page.text("h3"))
     assert any(text.startswith("<script>alert(1)") for text in page.text("text"))
+
+
+# Its elements
+
+
+def test_a_table_names_its_rows_and_sets_numbers_flush_right():
+    found = elements.table("Errors <b>", ["Model", "RMSE"], [["AutoRec & co", "0.9"]], n_numbers=1)
+    assert "<caption>Errors &lt;b&gt;</caption>" in found
+    assert '<th scope="col">Model</th><th scope="col" class="number">RMSE</th>' in found
+    assert '<th scope="row">AutoRec &amp; co</th><td class="number">0.9</td>' in found
+    assert 'tabindex="0"' in found
+
+
+def test_a_table_without_a_header_has_none():
+    found = elements.table("What", ["", ""], [["a", "b"]])
+    assert "<thead>" not in found
+    assert '<th scope="row">a</th><td>b</td>' in found
+
+
+def test_a_page_links_to_its_sections():
+    found = elements.page("A & B", {"First part": "<p>1</p>", "Second": "<p>2</p>"})
+    assert "<title>A &amp; B</title>" in found
+    assert re.findall(r'href="#([^"]*)"', found) == ["first-part", "second"]
+    assert re.findall(r'<h2 id="([^"]*)"', found) == ["first-part", "second"]
+    assert elements.grid(["a", "b"]) == '<div class="grid">\na\nb\n</div>'
+
+
+def test_a_picture_holds_its_numbers_where_there_are_some():
+    found = elements.picture("<svg></svg>", "A caption.", "<table></table>")
+    assert found.startswith("<figure>\n<svg></svg>\n<figcaption>A caption.<")
+    assert "<details>\n<summary>Numbers</summary>\n<table></table></details>" in found
+    assert "<details>" not in elements.picture("<svg></svg>", "A caption.")

@@ -1,0 +1,123 @@
+"""Where a command's ratings, ids and pairs come from, and the command that finds data sets."""
+
+from __future__ import annotations
+
+import csv
+import os
+import textwrap
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from autorec_np import data, sources
+from autorec_np._text import did_you_mean, indented
+from autorec_np.cli.console import UsageError
+from autorec_np.cli.options import Command, Parser, add_data_home, add_output
+from autorec_np.reports.words import describe_ratings
+
+if TYPE_CHECKING:
+    from autorec_np._types import Array
+    from autorec_np.data import Ratings
+
+Titles: TypeAlias = "dict[int, str]"
+Folds: TypeAlias = "dict[str, tuple[Ratings, Ratings]]"
+
+READING = ("sep", "columns", "header", "scale", "duplicates", "encoding", "member")
+
+
+# fetch
+
+
+def fetch(args: Namespace) -> int:
+    """Find or download a MovieLens data set and say what it holds."""
+    found = sources.fetch_movielens(args.name, args.data_home, progress=not args.quiet)
+    folds = f", folds {', '.join(found.folds)}" if found.folds else ""
+    print(f"{found.name}  {describe_ratings(found.ratings)}\n{len(found.titles):,} titles{folds}")
+    print(f"from {found.source}\n\nWhere you use it, cite:")
+    print(indented(textwrap.fill(found.citation, 76)))
+    return 0
+
+
+def _add_fetch(command: Parser) -> None:
+    names = sources.MOVIELENS_NAMES
+    command.add_argument("name", help=", ".join(names), metavar="NAME", choices=names)
+    add_data_home(command)
+    add_output(command, as_json=False)
+
+
+FETCH = Command(
+    usage="NAME [options]",
+    summary="find or download a MovieLens data set",
+    description="""\
+Looks in --data-home or $AUTOREC_NP_DATA or the per-user cache, downloads what
+is in none of them, and says what the data set holds.
+""",
+    examples=("autorec-np fetch ml-100k", "autorec-np fetch ml-1m --data-home data"),
+    add_arguments=_add_fetch,
+    run=fetch,
+)
+
+
+# Ratings
+
+
+def load_data(args: Namespace) -> tuple[Ratings, Titles, Folds]:
+    """Return ratings, titles and folds of the data set or the file that ``args.data`` names."""
+    name, names = args.data, sources.MOVIELENS_NAMES
+    reading = {key: value for key in READING if (value := getattr(args, key)) is not None}
+    if name in names:
+        if reading:
+            raise UsageError(f"{name} is a data set: --{next(iter(reading))} is for files")
+        found = sources.fetch_movielens(name, args.data_home, progress=not args.quiet)
+        return found.ratings, found.titles, found.folds
+    if not os.path.exists(name):
+        raise FileNotFoundError(
+            f"{name!r} is neither a file nor a MovieLens name ({', '.join(names)})"
+            f"{did_you_mean(name, names)}"
+        )
+    return sources.read_ratings(name, **reading), {}, {}
+
+
+# Ids and pairs
+
+
+def parse_id(text: str, known: Array, what: str) -> Any:
+    """Return an id of the kind that the model has."""
+    if known.dtype.kind == "O":
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{what} ids of this model are integers, got {text!r}") from None
+
+
+def read_pairs(path: str) -> list[tuple[str, str, str]]:
+    """Return (place, user, item) for every line of a CSV file; errors begin with the place."""
+    pairs: list[tuple[str, str, str]] = []
+    user, item = 0, 1
+    with open(path, encoding="utf-8-sig", newline="") as stream:
+        lines = csv.reader(stream)
+        try:
+            for fields in filter(None, lines):
+                roles = {} if pairs else data.known_roles(fields)
+                place = f"{path}, line {lines.line_num}: "
+                if {"user", "item"} <= roles.keys():
+                    user, item = roles["user"], roles["item"]
+                elif len(fields) <= max(user, item):
+                    raise ValueError(f"{place}needs a user and an item, got {fields}")
+                else:
+                    pairs.append((place, fields[user], fields[item]))
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise ValueError(f"{path} is not UTF-8 text in CSV form ({error})") from None
+    if not pairs:
+        raise ValueError(f"{path} holds no pairs; write a user id and an item id in each line")
+    return pairs
+
+
+# Results in files
+
+
+def check_writable(option: str, path: Path) -> None:
+    """Raise ValueError before the work whose result could not be written."""
+    if path.is_dir() or not os.access(path.resolve().parent, os.W_OK):
+        raise ValueError(f"{option} {path}: name a file in a folder that exists and is writable")

@@ -1,0 +1,461 @@
+"""The commands that train: demo, train, tune, evaluate."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from autorec_np import data, evaluation, models, reports, serving, training
+from autorec_np._text import duration, indented, table
+from autorec_np.cli.console import UsageError, finish, progress, say
+from autorec_np.cli.data import check_writable, load_data
+from autorec_np.cli.options import (
+    COUNT,
+    PART,
+    Command,
+    Parser,
+    add_data,
+    add_data_home,
+    add_model,
+    add_output,
+    add_reading,
+    add_save,
+    add_seed,
+    add_test_size,
+    default_of,
+)
+from autorec_np.cli.serve import list_best
+from autorec_np.reports.words import describe_model, describe_ratings
+
+if TYPE_CHECKING:
+    from autorec_np.data import Ratings
+    from autorec_np.evaluation import Trial
+    from autorec_np.models import AutoRec, Recommender
+
+Errors: TypeAlias = "dict[str, dict[str, float]]"
+
+MODEL = "AutoRec"
+PUBLISHED_FOLDS = ("u1", "u2", "u3", "u4", "u5")
+
+# demo
+
+
+def demo(args: Namespace) -> int:
+    """Train on planted ratings, check the gradient, recommend."""
+    started = time.perf_counter()
+    ratings, truth = data.make_ratings(
+        n_users=1500,
+        n_items=600,
+        n_ratings=80_000,
+        rank=2,
+        noise=0.5,
+        random_state=args.seed,
+        return_truth=True,
+    )
+    model = models.AutoRec(hidden_layer_sizes=(50,), max_iter=30, random_state=args.seed)
+    say(args, "Ratings made from user and item biases, two planted factors and noise.", "")
+    content = _fit_and_test(args, "synthetic", ratings, model, 0.1, {"planted truth": truth})
+    say(args, "The truth is the best that a model can reach.", "")
+
+    report = reports.check_case(reports.Case(), args.seed)
+    rows = [
+        [name, block.verdict, f"{block.relative_error:.1e}"]
+        for name, block in report.blocks.items()
+    ]
+    say(args, "gradient of the objective, derived by hand, against central differences", "")
+    say(args, indented(table(["block", "verdict", "relative error"], rows, left=(0, 1))), "")
+
+    content["recommendations"] = list_best(args, model, [ratings.user_ids[0]], 5)
+    say(args, "", "Next: autorec-np train ml-100k")
+    finish(args, started, **content, gradient=report.to_dict())
+    return 0 if report.passed else 1
+
+
+def _add_demo(command: Parser) -> None:
+    add_seed(command)
+    add_output(command)
+
+
+DEMO = Command(
+    usage="[options]",
+    summary="train on made-up ratings, check the gradient, recommend",
+    description="""\
+The ratings come from a known model. A small AutoRec is trained on 90 % of
+them; its errors on the rest stand beside two baselines and the best that any
+model can reach. Needs no network and ends in seconds.
+""",
+    examples=("autorec-np demo", "autorec-np demo --json"),
+    add_arguments=_add_demo,
+    run=demo,
+)
+
+
+# train
+
+
+def train(args: Namespace) -> int:
+    """Train on one split, report errors, save the model."""
+    started = time.perf_counter()
+    path = _path_to_save(args)
+    ratings, titles, _ = load_data(args)
+    model = _model(args)
+    content = _fit_and_test(args, args.data, ratings, model, args.test_size, {})
+    _save(args, path, model, titles)
+    finish(args, started, **content, saved=args.save)
+    return 0
+
+
+def _add_train(command: Parser) -> None:
+    add_data(command)
+    add_save(command)
+    add_test_size(command)
+    add_seed(command)
+    add_data_home(command)
+    add_output(command)
+    add_reading(command)
+    add_model(command)
+
+
+TRAIN = Command(
+    usage="DATA [options]",
+    summary="train on a data set or a file, report errors, save the model",
+    description="""\
+RMSE and MAE on held-out ratings stand beside those of the global mean and of
+the user and item biases. --save stores the model that was measured: trained on
+the training part, with its ratings and, where the data set has them, titles.
+For the model to use, run again with --test-size 0, which trains on all ratings
+and reports no errors.
+""",
+    examples=(
+        "autorec-np train ml-100k",
+        "autorec-np train ratings.csv --scale 1 5 --save model.npz",
+        "autorec-np train ml-1m --orientation user --hidden 500,100 --epochs 20",
+        "autorec-np train ml-1m --baseline none --regularization 400 --solver rprop",
+        "autorec-np train ml-1m --test-size 0 --save model.npz",
+    ),
+    add_arguments=_add_train,
+    run=train,
+)
+
+
+# tune
+
+
+def tune(args: Namespace) -> int:
+    """Search on validation ratings, train the best anew, read the test ratings once."""
+    started = time.perf_counter()
+    path = _path_to_save(args)
+    ratings, titles, _ = load_data(args)
+    model = _model(args)
+    part, _ = _split(args, ratings, args.test_size)
+    space = {
+        name: values
+        for name, values in evaluation.default_space(model, part).items()
+        if name not in vars(args)  # what is given is not searched
+    }
+    if not space:
+        raise UsageError("nothing is left to search: leave out an option such as --regularization")
+    say(
+        args,
+        f"search  {args.candidates} candidates, {args.strategy}, on "
+        f"{100 * args.validation_size:g} % of {len(part):,} training ratings",
+        f"        over {', '.join(space)}",
+        "",
+    )
+    result = evaluation.search(
+        model,
+        part,
+        space,
+        args.candidates,
+        strategy=args.strategy,
+        validation_size=args.validation_size,
+        random_state=args.seed,
+        resume=args.resume,
+        callback=None if args.quiet else _show_trial,
+    )
+    say(args, "validation RMSE (number 0 is the model without a change)", "")
+    say(args, indented(str(result)), "")
+    content = _fit_and_test(args, args.data, ratings, result.model, args.test_size, {})
+    _save(args, path, result.model, titles)
+    finish(args, started, **content, saved=args.save, search=result.to_dict())
+    return 0
+
+
+def _show_trial(trial: Trial, number: int, n_trials: int) -> None:
+    print(f"trial {number} of {n_trials}: {trial}", file=sys.stderr, flush=True)
+
+
+def _add_tune(command: Parser) -> None:
+    add_data(command)
+    add_save(command)
+    command.add_argument(
+        "-n",
+        "--candidates",
+        help="sets of parameters to try, the unchanged one too (default %(default)s)",
+        type=COUNT,
+        default=default_of(evaluation.search, "n_candidates"),
+        metavar="N",
+    )
+    command.add_argument(
+        "--strategy",
+        help="train all in full, or successively fewer for longer (default %(default)s)",
+        choices=["halving", "random"],
+        default=default_of(evaluation.search, "strategy"),
+    )
+    command.add_argument(
+        "--validation-size",
+        help="share of the training ratings on which the candidates are compared "
+        "(default %(default)s)",
+        type=PART,
+        default=default_of(evaluation.search, "validation_size"),
+        metavar="SHARE",
+    )
+    command.add_argument(
+        "--resume", help="keep the trials in FILE, and go on from those in it", metavar="FILE"
+    )
+    add_test_size(command)
+    add_seed(command)
+    add_data_home(command)
+    add_output(command)
+    add_reading(command)
+    add_model(command)
+
+
+TUNE = Command(
+    usage="DATA [options]",
+    summary="search for the best parameters, test the model that has them once",
+    description="""\
+Penalties, hidden width, learning rate, dropout and corruption are drawn at
+random around the defaults and compared by their RMSE on validation ratings, a
+part of the training ratings: by halving, first all for few epochs, then the
+best third for more. What an option fixes is not searched. The best model is
+trained anew on all training ratings, and only then are the test ratings read.
+With --resume, a search that was interrupted goes on where it ended.
+""",
+    examples=(
+        "autorec-np tune ml-100k",
+        "autorec-np tune ml-1m --hidden 200 --resume search.jsonl --save model.npz",
+        "autorec-np tune ratings.csv -n 10 --strategy random --epochs 20",
+    ),
+    add_arguments=_add_tune,
+    run=tune,
+)
+
+
+# evaluate
+
+
+def evaluate(args: Namespace) -> int:
+    """Measure AutoRec and the baselines over several splits."""
+    started = time.perf_counter()
+    ratings, _, published = load_data(args)
+    model = _model(args)
+    parameters = model.get_params()
+    cv, n_runs, protocol = _protocol(args, published)
+    _say_setting(args, args.data, ratings, model)
+    say(args, f"splits  {protocol}", "")
+    with progress(args, n_runs) as callbacks:
+        model.set_params(callbacks=callbacks)
+        compared: dict[str, Recommender] = {
+            "GlobalMean": models.GlobalMean(),
+            "BiasBaseline": models.BiasBaseline(),
+            MODEL: model,
+        }
+        if cv:
+            results = evaluation.cross_validate(compared, ratings, cv, args.seed)
+        else:
+            results = evaluation.evaluate_repeats(
+                compared, ratings, n_runs, args.test_size, args.seed
+            )
+    difference = results.difference(MODEL, "BiasBaseline")
+    say(args, indented(str(results)), "", f"RMSE, AutoRec - BiasBaseline: {difference}")
+    errors = {
+        name: {"rmse": result.rmse.mean, "mae": result.mae.mean} for name, result in results.items()
+    }
+    finish(
+        args,
+        started,
+        **_scores(errors, sum(one.n_cold for one in results[MODEL].evaluations)),
+        data=args.data,
+        protocol=protocol,
+        models=results.to_dict(),
+        rmse_difference_to_bias=difference.to_dict(),
+        parameters=parameters,
+    )
+    return 0
+
+
+def _protocol(args: Namespace, published: dict[str, Any]) -> tuple[Any, int, str]:
+    """Return folds for `cross_validate` (None: random splits), their number, and both in words."""
+    if not args.test_size:
+        raise UsageError("evaluate needs test ratings: --test-size must be above 0")
+    if args.folds:
+        if not published:
+            raise UsageError(f"--folds needs published folds, which {args.data} lacks; use --cv 5")
+        folds = {name: published[name] for name in PUBLISHED_FOLDS}
+        return folds, len(folds), f"published folds {', '.join(folds)}"
+    if args.cv:
+        return args.cv, args.cv, f"{args.cv}-fold cross-validation (seed {args.seed})"
+    share = f"{100 * args.test_size:g} % for testing"
+    return None, args.repeats, f"{args.repeats} random splits, {share} (from seed {args.seed})"
+
+
+def _add_evaluate(command: Parser) -> None:
+    add_data(command)
+    protocol = command.add_mutually_exclusive_group()
+    protocol.add_argument(
+        "--repeats",
+        help="random splits (default %(default)s)",
+        type=COUNT,
+        default=default_of(evaluation.evaluate_repeats, "repeats"),
+        metavar="N",
+    )
+    protocol.add_argument("--cv", help="K-fold cross-validation instead", type=COUNT, metavar="K")
+    protocol.add_argument(
+        "--folds", help="the published folds u1 to u5 instead (ml-100k)", action="store_true"
+    )
+    add_test_size(command)
+    add_seed(command)
+    add_data_home(command)
+    add_output(command)
+    add_reading(command)
+    add_model(command)
+
+
+EVALUATE = Command(
+    usage="DATA [options]",
+    summary="train and measure over random splits or folds",
+    description="""\
+AutoRec and the two baselines see the same splits; mean errors come with 95 %
+confidence intervals. By default as in the AutoRec paper: five random splits of
+the ratings into 90 % for training and 10 % for testing.
+""",
+    examples=(
+        "autorec-np evaluate ml-1m --repeats 5",
+        "autorec-np evaluate ml-100k --folds",
+        "autorec-np evaluate ratings.csv --cv 5 --epochs 20",
+    ),
+    add_arguments=_add_evaluate,
+    run=evaluate,
+)
+
+
+# A model, its errors, its file
+
+
+def _model(args: Namespace) -> AutoRec:
+    """Return the model that the options describe; what they leave out keeps its default."""
+    model = models.AutoRec(random_state=args.seed)
+    given = {name: None if value == "none" else value for name, value in vars(args).items()}
+    return model.set_params(**{name: given[name] for name in model.get_params() if name in given})
+
+
+def _split(args: Namespace, ratings: Ratings, test_size: float) -> tuple[Ratings, Ratings | None]:
+    """Return the training and the test ratings; without a test size all are training ratings."""
+    return data.train_test_split(ratings, test_size, args.seed) if test_size else (ratings, None)
+
+
+def _fit_and_test(
+    args: Namespace,
+    label: str,
+    ratings: Ratings,
+    model: AutoRec,
+    test_size: float,
+    others: dict[str, Any],
+) -> dict[str, Any]:
+    """Fit the model, compare its errors on held-out ratings; return what --json tells of it."""
+    _say_setting(args, label, ratings, model)
+    parameters = model.get_params()
+    part, test = _split(args, ratings, test_size)
+    started = time.perf_counter()
+    with progress(args) as callbacks, training.interrupts_end_all():
+        model.set_params(callbacks=callbacks).fit(part)
+    fit_seconds = time.perf_counter() - started
+    say(args, f"fit     {model.n_iter_} epochs or iterations in {duration(fit_seconds)}")
+    errors: Errors = {}
+    n_cold = None
+    if test is None:
+        say(args, "test    none: all ratings are trained on (--test-size 0)", "")
+    else:
+        baseline = models.BiasBaseline().fit(part)
+        compared = {
+            "GlobalMean": models.GlobalMean().fit(part),
+            "BiasBaseline": baseline,
+            MODEL: model,
+            **others,
+        }
+        users, items, values = test.triples()
+        for name, one in compared.items():
+            predicted = one.predict(users, items)
+            errors[name] = {
+                "rmse": data.rmse(values, predicted),
+                "mae": data.mae(values, predicted),
+            }
+        n_cold = int(baseline.cold_pairs(users, items).sum())
+        _say_errors(args, errors, len(test), n_cold)
+    return {
+        **_scores(errors, n_cold),
+        "data": label,
+        "n_ratings": len(ratings),
+        "n_train": len(part),
+        "n_test": 0 if test is None else len(test),
+        "parameters": parameters,
+        "n_iter": model.n_iter_,
+        "objective": model.loss_curve_[-1],
+        "fit_seconds": fit_seconds,
+    }
+
+
+def _say_errors(args: Namespace, errors: Errors, n_test: int, n_cold: int) -> None:
+    rows = [[name, f"{one['rmse']:.4f}", f"{one['mae']:.4f}"] for name, one in errors.items()]
+    gain = 100 * (1 - errors[MODEL]["rmse"] / errors["BiasBaseline"]["rmse"])
+    side = "below" if gain > 0 else "above"
+    say(
+        args,
+        f"test    {n_test:,} held-out ratings (seed {args.seed}), {n_cold:,} of them cold",
+        "",
+        indented(table(["model", "RMSE", "MAE"], rows)),
+        "",
+        f"AutoRec's RMSE is {abs(gain):.1f} % {side} that of the biases.",
+    )
+    if n_cold:
+        say(args, "A rating is cold where its user or its item has no training rating.")
+
+
+def _scores(errors: Errors, n_cold: int | None) -> dict[str, Any]:
+    """Return the keys that every JSON report of errors has."""
+    own = errors.get(MODEL, {"rmse": None, "mae": None})
+    baselines = {name: one for name, one in errors.items() if name != MODEL}
+    return {**own, "n_cold": n_cold, "baselines": baselines}
+
+
+def _say_setting(args: Namespace, label: str, ratings: Ratings, model: AutoRec) -> None:
+    say(args, f"data    {label}: {describe_ratings(ratings)}")
+    say(args, f"model   {describe_model(model)}")
+
+
+def _path_to_save(args: Namespace) -> Path | None:
+    """Return where the model goes, if anywhere, once a file can be written there."""
+    if args.save is None:
+        return None
+    path = Path(args.save)
+    check_writable("--save", path)
+    return path
+
+
+def _save(args: Namespace, path: Path | None, model: Recommender, titles: dict[int, str]) -> None:
+    """Save a model with the titles of its items, and say how to go on."""
+    if path is None:
+        return
+    ids = model.ratings_.item_ids.tolist()
+    known = {str(item): titles[item] for item in ids if item in titles}
+    serving.save_model(model, path, metadata={"dataset": args.data, "titles": known})
+    say(args, f"saved   {path}")
+    if args.test_size:
+        say(args, "        trained without the held-out ratings; --test-size 0 uses them too")
+    user = str(model.ratings_.user_ids[0])
+    say(args, f"next    autorec-np {shlex.join(['recommend', str(path), '--user', user])}")

@@ -1,0 +1,28 @@
+"""Ratings and models in one line each, for the page and the command line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from autorec_np.data import Ratings
+    from autorec_np.models import AutoRec
+
+
+def describe_ratings(ratings: Ratings) -> str:
+    """Return the numbers of ratings, users and items, and the scale."""
+    low, high = ratings.scale
+    return (
+        f"{len(ratings):,} ratings, {ratings.n_users:,} users x {ratings.n_items:,} items, "
+        f"scale {low:g} to {high:g}"
+    )
+
+
+def describe_model(model: AutoRec) -> str:
+    """Return orientation, layers, activations and solver."""
+    layers = " x ".join(str(size) for size in model.hidden_layer_sizes)
+    return (
+        f"{'I' if model.orientation == 'item' else 'U'}-AutoRec, "
+        f"{'tied, ' if model.tied else ''}{layers} hidden units, {model.activation} and "
+        f"{model.output_activation}, solver {model.solver}"
+    )

@@ -1,0 +1,87 @@
+"""The commands that serve a saved model."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+
+from autorec_np.data.ratings import Ratings
+from autorec_np.models.biases import BiasBaseline
+from autorec_np.serving.model_file import load_model, save_model
+
+# predict
+
+
+def test_predict_writes_csv(run, folder):
+    model = load_model(folder / "numbers.npz")
+    status, out, err = run("predict", folder / "numbers.npz", "--user", 1, "--item", 3, 4, 999)
+    assert (status, err) == (0, "")
+    ratings = model.predict([1, 1, 1], [3, 4, 999])
+    assert out == "user,item,prediction,cold\n" + "".join(
+        f"1,{item},{rating:.4f},{cold}\n"
+        for item, rating, cold in zip([3, 4, 999], ratings, [0, 0, 1], strict=True)
+    )
+
+
+def test_predict_reads_and_writes_quoted_ids(run, folder, tmp_path):
+    path = tmp_path / "pairs.csv"
+    path.write_text('u1,"i,3"\nnobody,"i,4"\n')
+    status, out, err = run("predict", folder / "words.npz", "--pairs", path)
+    assert (status, err) == (0, "")
+    lines = out.split("\n")
+    assert re.fullmatch(r'u1,"i,3",\d\.\d{4},0', lines[1])
+    assert re.fullmatch(r'nobody,"i,4",\d\.\d{4},1', lines[2])
+
+
+# recommend
+
+
+def test_recommend_lists_the_best_unseen_items(run, folder):
+    model = load_model(folder / "numbers.npz")
+    source = folder / "numbers.npz"
+    ids, scores = model.recommend([7, 1], n=3)
+    status, out, err = run("recommend", source, "--user", 7, 1, "-n", 3, "--json")
+    assert (status, err) == (0, "")
+    for row, one in enumerate(json.loads(out)["users"]):
+        assert one["user"] == [7, 1][row]
+        assert [entry["item"] for entry in one["items"]] == list(ids[row])
+        assert [entry["score"] for entry in one["items"]] == list(scores[row])
+        titles = [f"Fílm {item}" if item % 2 else None for item in ids[row]]
+        assert [entry["title"] for entry in one["items"]] == titles
+    status, out, _ = run("recommend", source, "--user", 7, "-n", 3)
+    assert status == 0
+    lines = out.split("\n")
+    assert lines[0] == "3 recommended for user 7"
+    assert [line.split()[2] for line in lines[3:6]] == [str(item) for item in ids[0]]
+    assert [line.split()[1] for line in lines[3:6]] == [f"{score:.2f}" for score in scores[0]]
+
+
+def json_count(model, user: int) -> int:
+    return int(np.diff(model.ratings_.matrix.indptr)[user])
+
+
+def test_recommend_with_seen_items_and_more_than_there_are(run, folder):
+    model = load_model(folder / "numbers.npz")
+    for options, count in ([], 40 - json_count(model, 7)), (["--include-seen"], 40):
+        _, out, _ = run("recommend", folder / "numbers.npz", "--user", 7, "-n", 99, *options)
+        assert out.startswith(f"{count} recommended for user 7")
+        assert len(out.split("\n")) == count + 4
+
+
+def test_recommend_to_who_has_rated_everything(run, tmp_path):
+    path = tmp_path / "model.npz"
+    ratings = Ratings.from_triples(["a", "a", "b"], ["x", "y", "x"], [1, 2, 3])
+    save_model(BiasBaseline().fit(ratings), path)
+    status, out, _ = run("recommend", path, "--user", "a", "b")
+    assert status == 0
+    assert out.startswith("0 recommended for user a\n")
+    assert "\n1 recommended for user b\n" in out
+
+
+def test_recommend_without_titles(run, folder):
+    status, out, _ = run("recommend", folder / "words.npz", "--user", "u7", "-n", 1)
+    assert status == 0
+    item = load_model(folder / "words.npz").recommend(["u7"], n=1)[0][0, 0]
+    assert re.search(rf"(?m)^ +1 +\S+ +{item}$", out)
