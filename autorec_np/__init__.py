@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from autorec_np._lazy import hand_on
+from autorec_np._version import __version__
 
 if TYPE_CHECKING:
     from autorec_np.data.metrics import mae as mae
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from autorec_np.serving.similarity import similar_users as similar_users
     from autorec_np.sources.movielens import fetch_movielens as fetch_movielens
     from autorec_np.sources.reading import read_ratings as read_ratings
-
-__version__ = "0.1.0"
 
 _MODULE_OF = {
     "AutoRec": "models.autorec",

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
-from autorec_np import __version__
 from autorec_np._text import duration, epoch_line, plain
+from autorec_np._version import __version__
 
 if TYPE_CHECKING:
     from autorec_np.training import EpochState

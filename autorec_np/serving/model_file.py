@@ -20,10 +20,10 @@ import numpy as np
 import scipy
 from scipy import sparse
 
-from autorec_np import __version__
 from autorec_np._entries import row_of_each
 from autorec_np._types import Array
 from autorec_np._validation import check_number
+from autorec_np._version import __version__
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
 from autorec_np.data.ratings import Ratings
