@@ -198,8 +198,7 @@ def _group_section(model: AutoRec, test: Any, pairs: Predictions) -> str:
 
 def _inside_section(model: AutoRec, titles: Titles) -> str:
     shapes = model.network_.layout.shapes
-    by = "item" if model.orientation_ == "item" else "user"
-    codes = model.codes_
+    by, codes = model.orientation_, model.codes_
     shown = [
         _picture(
             plotting.plot_weights(model),

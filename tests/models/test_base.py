@@ -1,8 +1,13 @@
-"""`recommend` with candidates, exclusions and cold users, against a sort of all scores."""
+"""What every model has: one record, axes, and `recommend` against a sort of all scores."""
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+import pickle
+import re
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,10 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
+import autorec_np
 from autorec_np.data.ratings import Ratings
 from autorec_np.data.synthetic import make_ratings
 from autorec_np.models import base
 from autorec_np.models.autorec import AutoRec
+from autorec_np.models.base import Axes, NotFittedError, check_fitted, copy_unfitted
 from autorec_np.models.biases import BiasBaseline, GlobalMean
 
 EVERY = make_ratings(n_users=20, n_items=15, n_ratings=160, random_state=0)
@@ -123,3 +130,93 @@ def test_many_users_need_no_table_of_all_scores(monkeypatch):
         tracemalloc.stop()
     table = 8 * n_users * n_items
     assert peak < table / 8
+
+
+# The record
+
+
+def test_check_fitted_is_public_and_returns_the_record():
+    from autorec_np import models as public
+
+    assert public.check_fitted is check_fitted
+    for model in MODELS.values():
+        assert check_fitted(model) is model.fitted_
+        with pytest.raises(NotFittedError, match=f"this {type(model).__name__} is not fitted yet"):
+            check_fitted(copy_unfitted(model))
+
+
+@models
+def test_fit_assigns_one_attribute_and_the_others_are_read_from_it(name):
+    model = MODELS[name]
+    assert vars(model).keys() - model.get_params().keys() == {"fitted_"}
+    fresh = copy_unfitted(model)
+    public = [one for one in dir(type(model)) if one.endswith("_") and not one.startswith("_")]
+    assert {"ratings_", "rating_scale_", "user_counts_", "item_counts_"} <= set(public)
+    for attribute in public:
+        assert hasattr(model, attribute)
+        assert not hasattr(fresh, attribute)
+        with pytest.raises(NotFittedError, match=r"call fit\(ratings\) first"):
+            getattr(fresh, attribute)
+        with pytest.raises(AttributeError):
+            setattr(model, attribute, None)
+
+
+@models
+def test_a_record_does_not_change(name):
+    record = MODELS[name].fitted_
+    for field in dataclasses.fields(record):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(record, field.name, None)
+    for array in (record.user_counts, record.item_counts, *record.counts.values()):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0
+
+
+@models
+def test_copies_share_the_record_and_pickles_do_not(name):
+    model = MODELS[name]
+    assert copy.copy(model).fitted_ is model.fitted_
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert other.fitted_ is not model.fitted_
+        assert other.user_counts_.tolist() == model.user_counts_.tolist()
+        assert other.ratings_.triples()[2].tolist() == model.ratings_.triples()[2].tolist()
+
+
+@models
+def test_counts_are_those_of_the_ratings_and_of_an_unknown_id_0(name):
+    record = MODELS[name].fitted_
+    users, items, _ = R.positions()
+    assert record.user_counts.tolist() == np.bincount(users, minlength=R.n_users).tolist()
+    assert record.item_counts.tolist() == np.bincount(items, minlength=R.n_items).tolist()
+    assert (record.counts["user"][-1], record.counts["item"][-1]) == (0, 0)
+    assert record.ids("user") is R.user_ids
+    assert record.ids("item") is R.item_ids
+
+
+# Axes
+
+
+@pytest.mark.parametrize(("row", "column"), [("item", "user"), ("user", "item")])
+def test_axes_say_what_a_row_is(row, column):
+    axes = Axes(row)
+    assert axes.column == column
+    assert axes.rows_and_columns("user", "item") == (row, column)
+    assert axes.users_and_items(row, column) == ("user", "item")
+    oriented = axes.orient(R.matrix)
+    assert oriented.shape == axes.rows_and_columns(*R.shape)
+    for user, item in ((0, 1), (3, 2), (5, 14)):
+        assert oriented[axes.rows_and_columns(user, item)] == R.matrix[user, item]
+    assert oriented.nnz == R.matrix.nnz
+    assert oriented.has_sorted_indices
+
+
+def test_what_a_row_is_is_decided_in_axes_alone():
+    """Elsewhere one product has two shapes, and one look-up in CSR goes by rows or by columns."""
+    folder = Path(autorec_np.__file__).parent
+    compared = {
+        path.name: len(re.findall(r"[!=]= \"(?:user|item)\"", path.read_text(encoding="utf-8")))
+        for floor in ("models", "serving", "evaluation", "reports")
+        for path in folder.joinpath(floor).glob("*.py")
+    }
+    found = {name: count for name, count in compared.items() if count}
+    assert found == {"base.py": 3, "scoring.py": 1, "explanation.py": 1}

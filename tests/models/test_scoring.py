@@ -1,6 +1,8 @@
-"""A new column with frozen codes against the normal equations and against the objective itself."""
+"""The record of an AutoRec; a new column with frozen codes against the normal equations."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import numpy as np
 import pytest
@@ -12,6 +14,9 @@ from scipy import sparse
 from autorec_np.core.activations import ACTIVATIONS
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
+from autorec_np.data.synthetic import make_ratings
+from autorec_np.models.autorec import AutoRec
+from autorec_np.models.biases import BiasBaseline
 from autorec_np.models.scoring import fit_column
 
 SMOOTH = ["identity", "sigmoid", "tanh", "softplus", "elu"]
@@ -123,3 +128,53 @@ def test_float32_codes_are_solved_in_float64_and_arguments_kept(output):
     )
     np.testing.assert_array_equal(weight, wide_weight)
     assert bias == wide_bias
+
+
+# The record
+
+
+@pytest.fixture(scope="module")
+def model():
+    ratings = make_ratings(20, 15, 150, random_state=0)
+    settings = {"hidden_layer_sizes": (3,), "max_iter": 2, "n_jobs": 1, "random_state": 0}
+    return AutoRec(**settings, early_stopping=True).fit(ratings)
+
+
+def test_weights_and_codes_of_a_record_are_read_only_and_the_arguments_stay_writable(model):
+    for array in (model.theta_, model.codes_, *model.fitted_.weights.values()):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0.0
+    theta, codes = model.theta_.copy(), model.codes_.copy()
+    dataclasses.replace(model.fitted_, theta=theta, codes=codes)
+    assert theta.flags.writeable
+    assert codes.flags.writeable
+
+
+def test_what_is_read_from_a_model_cannot_change_it(model):
+    penalties, losses = model.regularization_, model.loss_curve_
+    penalties["encoder.weight"], losses[0] = -1.0, -1.0
+    assert model.regularization_["encoder.weight"] > 0
+    assert model.loss_curve_[0] > 0
+    model.cold_baseline_.fit(([1], [1], [5.0]))
+    assert model.cold_baseline_.ratings_ is model.fitted_.training
+    assert len(model.fitted_.training) < len(model.ratings_)
+
+
+def test_baselines_of_a_model_answer_as_those_fitted_alone(model):
+    alone = BiasBaseline().fit(model.fitted_.training)
+    users, items, _ = model.ratings_.triples()
+    for baseline in (model.baseline_, model.cold_baseline_):
+        assert repr(baseline) == repr(alone)
+        np.testing.assert_array_equal(baseline.predict(users, items), alone.predict(users, items))
+
+
+@pytest.mark.parametrize("orientation", ["item", "user"])
+def test_scores_of_all_items_are_those_of_pairs(orientation):
+    ratings = make_ratings(20, 15, 150, random_state=0)
+    fitted = AutoRec(orientation, hidden_layer_sizes=(3,), max_iter=2, random_state=0).fit(ratings)
+    users, items = np.divmod(np.arange(20 * 15), 15)
+    table = fitted.fitted_.score_all_items(np.arange(20))
+    np.testing.assert_allclose(table.ravel(), fitted.fitted_.score_pairs(users, items), rtol=1e-5)
+    vectors = fitted.fitted_.vectors
+    assert vectors(orientation) is fitted.fitted_.codes
+    assert (len(vectors("user")), len(vectors("item"))) == ratings.shape
