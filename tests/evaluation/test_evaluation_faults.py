@@ -80,14 +80,17 @@ def runs(monkeypatch):
 def read(monkeypatch):
     """Every matrix that a network reads, and whether in order of activity, as in training."""
     seen = []
-    read_inputs = network.Network._hidden_layers
 
-    def spy(self, theta, inputs, masks):
-        tiled = isinstance(inputs, Tiled)
-        seen.append((untiled(inputs) if tiled else inputs, tiled))
-        return read_inputs(self, theta, inputs, masks)
+    def spied(method):
+        def spy(self, theta, inputs, *others):
+            tiled = isinstance(inputs, Tiled)
+            seen.append((untiled(inputs) if tiled else inputs, tiled))
+            return method(self, theta, inputs, *others)
 
-    monkeypatch.setattr(network.Network, "_hidden_layers", spy)
+        return spy
+
+    for name in ("encode", "forward"):
+        monkeypatch.setattr(network.Network, name, spied(getattr(network.Network, name)))
     return seen
 
 
