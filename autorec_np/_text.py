@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 if TYPE_CHECKING:
     from autorec_np.data.ratings import Ratings
     from autorec_np.models.autorec import AutoRec
-    from autorec_np.training.trainer import EpochState
+    from autorec_np.training.monitor import EpochState
 
 LINE_WIDTH = 79
 REDRAW_SECONDS = 0.1

@@ -6,13 +6,13 @@ import copy
 import numbers
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from autorec_np._types import CSR, Array
 from autorec_np._validation import (
     RandomState,
     check_choice,
@@ -22,27 +22,27 @@ from autorec_np._validation import (
     check_random_state,
 )
 from autorec_np.core.activations import ACTIVATIONS
-from autorec_np.core.kernels import CSR, Array, with_data
+from autorec_np.core.kernels import with_data
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
-from autorec_np.core.optimizers import SCHEDULES, DivergenceError
+from autorec_np.core.optimizers import SCHEDULES
 from autorec_np.data.metrics import rmse
 from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.data.splitting import train_test_split
-from autorec_np.engine.threads import workers
+from autorec_np.engine.threads import Workers, encode, workers
 from autorec_np.models.base import check_not_empty
 from autorec_np.models.biases import BiasBaseline, GlobalMean
 from autorec_np.models.newcomers import FoldIn
 from autorec_np.models.scoring import OutputMap, Scorer
+from autorec_np.training.monitor import EpochCallback, EpochMonitor, is_callback
 from autorec_np.training.penalties import automatic_penalties
+from autorec_np.training.solvers import DivergenceError
 from autorec_np.training.trainer import (
+    ENGINES,
     SOLVERS,
-    EpochCallback,
-    EpochMonitor,
     InterruptedWarning,
     Trainer,
     corruption_for,
-    is_callback,
 )
 
 if TYPE_CHECKING:
@@ -132,6 +132,9 @@ class AutoRec(FoldIn):
         installed (extra `progress`).
     random_state : int, Generator or None
         An int makes runs bit-identical.
+    engine : {"tiled", "plain"}
+        What computes a fit. "plain" runs the lesson's own lines (`core`) in one thread, for a
+        debugger; the numbers are the same to rounding.
 
     Attributes
     ----------
@@ -196,6 +199,7 @@ class AutoRec(FoldIn):
         callbacks: Iterable[EpochCallback] = (),
         verbose: bool = False,
         random_state: RandomState = None,
+        engine: str = "tiled",
     ) -> None:
         self.orientation = orientation
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -226,6 +230,7 @@ class AutoRec(FoldIn):
         self.callbacks = callbacks
         self.verbose = verbose
         self.random_state = random_state
+        self.engine = engine
 
     # Fitting
 
@@ -307,45 +312,52 @@ class AutoRec(FoldIn):
         )
         trainer = self._make_trainer(inputs)
         every_input = inputs if training is data else self._orient(data.matrix)
-        with workers(check_n_jobs(self.n_jobs)) as executor:
-            threaded = replace(network, executor=executor)
-            with EpochMonitor(
+        with (
+            workers(check_n_jobs(self.n_jobs)) as executor,
+            EpochMonitor(
                 trainer.max_iter,
-                self._make_validation(threaded, inputs, held_out),
+                self._make_validation(inputs, held_out, executor),
                 early_stopping=self.early_stopping,
                 tol=self.tol,
                 n_iter_no_change=self.n_iter_no_change,
                 callbacks=self.callbacks,
                 verbose=self.verbose,
-            ) as monitor:
-                try:
-                    trainer.run(
-                        Objective(threaded, self._mapped_regularization()),
-                        theta,  # holds the last good weights from here on
-                        inputs,
-                        targets,
-                        random_state,
-                        monitor,
-                    )
-                except (KeyboardInterrupt, DivergenceError) as error:
-                    if monitor.n_complete == 0:
-                        raise
-                    self._conclude(threaded, theta, every_input, monitor, keep_best=True)
-                    if isinstance(error, KeyboardInterrupt):
-                        return True
-                    error.model = self
+            ) as monitor,
+        ):
+            try:
+                trainer.run(
+                    Objective(network, self._mapped_regularization()),
+                    theta,  # holds the last good weights from here on
+                    inputs,
+                    targets,
+                    random_state,
+                    monitor,
+                    executor,
+                )
+            except (KeyboardInterrupt, DivergenceError) as error:
+                if monitor.n_complete == 0:
                     raise
-                self._conclude(threaded, theta, every_input, monitor, self.early_stopping)
+                self._conclude(theta, every_input, executor, monitor, keep_best=True)
+                if isinstance(error, KeyboardInterrupt):
+                    return True
+                error.model = self
+                raise
+            self._conclude(theta, every_input, executor, monitor, self.early_stopping)
         return False
 
     def _conclude(
-        self, network: Network, theta: Array, inputs: CSR, monitor: EpochMonitor, keep_best: bool
+        self,
+        theta: Array,
+        inputs: CSR,
+        executor: Workers | None,
+        monitor: EpochMonitor,
+        keep_best: bool,
     ) -> None:
         """Remember what a run has learned, and its curves."""
         self.theta_ = theta
         if keep_best and monitor.best_theta is not None:
             self.theta_ = monitor.best_theta
-        self.codes_ = network.encode(self.theta_, inputs)
+        self.codes_ = encode(self.network_, self.theta_, inputs, executor)
         self.n_iter_ = monitor.n_complete
         self.loss_curve_ = monitor.values[: self.n_iter_]
         self.validation_curve_ = monitor.curve
@@ -360,6 +372,7 @@ class AutoRec(FoldIn):
             "solver": SOLVERS,
             "learning_rate": SCHEDULES,
             "dtype": ("float32", "float64"),
+            "engine": ENGINES,
         }
         for name, allowed in choices.items():
             check_choice(name, getattr(self, name), tuple(allowed))
@@ -511,10 +524,11 @@ class AutoRec(FoldIn):
             n_iter_no_change=self.n_iter_no_change,
             dropout=self.dropout,
             corruption=corruption_for(self.solver, self.corruption),
+            engine=self.engine,
         )
 
     def _make_validation(
-        self, network: Network, inputs: CSR, held_out: Ratings | None
+        self, inputs: CSR, held_out: Ratings | None, executor: Workers | None
     ) -> Callable[[Array], float] | None:
         if held_out is None:
             return None
@@ -522,7 +536,8 @@ class AutoRec(FoldIn):
         users, items = self._positions(user_ids, item_ids)
 
         def validate(theta: Array) -> float:
-            scorer = Scorer(network, theta, network.encode(theta, inputs), self.output_map_)
+            codes = encode(self.network_, theta, inputs, executor)
+            scorer = Scorer(self.network_, theta, codes, self.output_map_)
             scores = self._scores_at(scorer, users, items)
             return rmse(truth, np.clip(scores, *self.rating_scale_))
 

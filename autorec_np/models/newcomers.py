@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from autorec_np._types import CSR, Array
 from autorec_np._validation import check_choice, check_integer
-from autorec_np.core.kernels import CSR, Array, take_rows, with_data
+from autorec_np.core.kernels import take_rows, with_data
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
 from autorec_np.data.ratings import Ratings, as_ratings, check_ids

@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from autorec_np._types import CSR, Array
 from autorec_np.core.activations import ACTIVATIONS
-from autorec_np.core.kernels import CSR, Array, with_data
+from autorec_np.core.kernels import with_data
 from autorec_np.core.network import Network
-from autorec_np.core.optimizers import minimize_lbfgs
+from autorec_np.training.solvers import run_lbfgs
 
 MAX_ITER, TOLERANCE = 500, 1e-10  # of a new column without a closed form
 SMALLEST_PENALTY = 1e-12  # of the trace: below it, least squares of least norm
@@ -187,5 +188,5 @@ def _minimize(
         return value, np.append(codes.T @ d_activity + penalty * weight, d_activity.sum())
 
     start = np.append(np.zeros(codes.shape[1]), targets.mean())
-    column = minimize_lbfgs(fun, start, max_iter=MAX_ITER, tol=TOLERANCE).theta
+    column = run_lbfgs(fun, start, max_iter=MAX_ITER, tol=TOLERANCE).theta
     return column[:-1], float(column[-1])

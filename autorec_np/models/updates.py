@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from autorec_np.core.kernels import CSR, Array, take_rows
+from autorec_np._types import CSR, Array
+from autorec_np.core.kernels import take_rows
 from autorec_np.data.ratings import Ratings, assemble, shown, unique_with_positions
 from autorec_np.models.biases import Biases
 

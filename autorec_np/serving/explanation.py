@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
+from autorec_np._types import CSR, Array
 from autorec_np._validation import check_choice, check_integer
 from autorec_np.core.activations import ACTIVATIONS
-from autorec_np.core.kernels import CSR, Array
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
 from autorec_np.data.ratings import Ratings

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from autorec_np import __version__
-from autorec_np.core.kernels import Array
+from autorec_np._types import Array
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.biases import BiasBaseline, GlobalMean
 

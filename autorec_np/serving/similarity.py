@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from autorec_np._types import Array
 from autorec_np._validation import check_integer
-from autorec_np.core.kernels import Array
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import SCORES_PER_CHUNK
 from autorec_np.models.top_n import top_n

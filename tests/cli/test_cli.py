@@ -40,7 +40,7 @@ from autorec_np.reports import gradients as gradient_cases
 from autorec_np.serving.model_file import load_model, read_metadata, save_model
 from autorec_np.sources.movielens import MOVIELENS_NAMES, MovieLens, fetch_movielens
 from autorec_np.sources.reading import read_ratings
-from autorec_np.training.trainer import EpochState
+from autorec_np.training.monitor import EpochState
 
 SMALL = ["--hidden", "6", "--epochs", "3", "--batch-size", "16", "--n-jobs", "1"]
 SMALL_PARAMETERS = {"hidden_layer_sizes": (6,), "max_iter": 3, "batch_size": 16, "n_jobs": 1}

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from autorec_np.core.objective import Objective
-from autorec_np.core.optimizers import DivergenceError
+from autorec_np.training.solvers import DivergenceError
 from autorec_np.data.splitting import train_test_split
 from autorec_np.data.synthetic import make_ratings
 from autorec_np.models.autorec import AutoRec
