@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -34,3 +34,6 @@ class Matrix(Protocol):
     @property
     def indices(self) -> Any:
         """Column of each stored entry, in the order of `data`."""
+
+
+AnyMatrix = TypeVar("AnyMatrix", bound=Matrix)

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 
 from autorec_np import Ratings, fetch_movielens, make_ratings, train_test_split
-from autorec_np.core.kernels import CSR
+from autorec_np._types import CSR
 
 
 @cache

@@ -8,12 +8,16 @@ from __future__ import annotations
 import numpy as np
 
 from autorec_np import make_ratings
-from autorec_np.core.kernels import Array, sddmm, spmm, spmm_transpose
+from autorec_np._types import Array
+from autorec_np.core.kernels import sddmm, spmm, spmm_transpose
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
-from autorec_np.core.optimizers import Adam, minimize_lbfgs
+from autorec_np.engine.lbfgs import CompactPairs
+from autorec_np.engine.plan import Plan, split
+from autorec_np.engine.steps import Adam
 from autorec_np.engine.threads import Workers
-from autorec_np.engine.tiled import Tiling, split
+from autorec_np.engine.tiled import Tiled
+from autorec_np.training.solvers import run_lbfgs
 from benchmarks.ours import in_order
 
 
@@ -26,9 +30,9 @@ class Kernels:
         rng = np.random.default_rng(0)
         ratings = make_ratings(self.n_users, self.n_items, self.n_ratings, random_state=0)
         matrix = in_order(ratings.matrix.T.tocsr().astype(np.float32))
-        self.matrix = Tiling(split(matrix)).tile(matrix)
-        self.executor = Workers(2)
-        self.objective = Objective(Network(self.n_users, (self.k,), executor=self.executor), 400.0)
+        self.workers = Workers(2)
+        self.matrix = Tiled.of(matrix, Plan(split(matrix), workers=self.workers))
+        self.objective = Objective(Network(self.n_users, (self.k,)), 400.0)
         self.theta = self.objective.network.layout.initialize(rng, np.float32)
         self.gradient = rng.normal(size=self.theta.size).astype(np.float32)
         self.weight = rng.random((self.n_users, self.k), np.float32)
@@ -37,16 +41,16 @@ class Kernels:
         self.curvature = rng.uniform(0.5, 2.0, self.theta.size).astype(np.float32)
 
     def teardown(self) -> None:
-        self.executor.shutdown()
+        self.workers.shutdown()
 
     def time_spmm(self) -> None:
-        spmm(self.matrix, self.weight, self.executor)
+        spmm(self.matrix, self.weight)
 
     def time_spmm_transpose(self) -> None:
-        spmm_transpose(self.matrix, self.hidden, self.executor)
+        spmm_transpose(self.matrix, self.hidden)
 
     def time_sddmm(self) -> None:
-        sddmm(self.matrix, self.hidden, self.weight, self.executor)
+        sddmm(self.matrix, self.hidden, self.weight)
 
     def time_value_and_gradient(self) -> None:
         self.objective.value_and_gradient(self.theta, self.matrix, self.matrix)
@@ -62,4 +66,4 @@ class Kernels:
             gradient = self.curvature * theta
             return float(theta @ gradient) / 2, gradient
 
-        minimize_lbfgs(quadratic, self.theta, max_iter=12, tol=0.0)
+        run_lbfgs(quadratic, self.theta, CompactPairs(self.theta), max_iter=12, tol=0.0)

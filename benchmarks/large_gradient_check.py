@@ -15,22 +15,28 @@ import numpy as np
 from autorec_np import check_gradient, fetch_movielens
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
+from autorec_np.engine.engines import TiledEngine
+from autorec_np.engine.order import by_activity
 from autorec_np.engine.threads import Workers
+from benchmarks.ours import in_order
 
 
 def main() -> None:
-    items = fetch_movielens("ml-1m").ratings.matrix.T.tocsr().astype(np.float64)
-    with Workers(2) as executor:
-        network = Network(items.shape[1], (500,), executor=executor)
+    items = in_order(fetch_movielens("ml-1m").ratings.matrix.T.tocsr().astype(np.float64))
+    with Workers(2) as workers:
+        network = Network(items.shape[1], (500,))
         objective = Objective(network, 400.0)
+        engine = TiledEngine(workers)
+        arrangement = engine.arrange(network, items, n_batches=1)
+        batch = arrangement.batch(items, items, by_activity(items)[0], None)
         theta = network.layout.initialize(np.random.default_rng(0), np.float64)
         rated = np.bincount(items.indices, minlength=items.shape[1]) > 0
         started = time.perf_counter()
         report = check_gradient(
-            lambda point: objective.value_and_gradient(point, items, items),
+            lambda point: engine.value_and_gradient(objective, point, [batch]),
             theta,
             network.layout,
-            value=lambda point: objective.value(point, items, items),
+            value=lambda point: objective.value(point, *batch),
             active_rows=dict.fromkeys(objective.penalties, rated),
             n_directions=2,
             n_coordinates=2,

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from autorec_np import AutoRec, Ratings
-from autorec_np.core.kernels import CSR, Array
+from autorec_np._types import CSR, Array
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
+from autorec_np.engine.engines import TiledEngine
+from autorec_np.engine.order import by_activity, reordered
 from autorec_np.engine.threads import Workers, single_threaded_blas
-from autorec_np.engine.tiled import Tiling, by_activity, reordered, split
 from benchmarks.harness import THREADS
 
 PENALTY = 400.0  # of the rows that compare single evaluations and epochs
@@ -68,13 +69,14 @@ def value_and_gradient(
     matrix: CSR, k: int, threads: int = THREADS, out: Array | None = None
 ) -> Callable[[Array], tuple[float, Array]]:
     """Return equation (2) over all rows as a function of theta; `out` takes every gradient."""
-    executor = Workers(threads) if threads > 1 else None
-    objective = Objective(Network(matrix.shape[1], (k,), executor=executor), PENALTY)
-    tiled = Tiling(split(matrix)).tile(matrix)
+    engine = TiledEngine(Workers(threads) if threads > 1 else None)
+    objective = Objective(Network(matrix.shape[1], (k,)), PENALTY)
+    arrangement = engine.arrange(objective.network, matrix, n_batches=1)
+    batch = arrangement.batch(matrix, matrix, by_activity(matrix)[0], None)
 
     def evaluate(theta: Array) -> tuple[float, Array]:
         with single_threaded_blas():  # as `fit` does
-            return objective.value_and_gradient(theta, tiled, tiled, out=out)
+            return engine.value_and_gradient(objective, theta, [batch], out=out)
 
     return evaluate
 
@@ -95,7 +97,7 @@ def after_each_epoch(function: Callable[[], object]) -> Iterator[None]:
         def emit(self, record: logging.LogRecord) -> None:
             function()
 
-    logger, handler = logging.getLogger("autorec_np.training.trainer"), Handler()
+    logger, handler = logging.getLogger("autorec_np.training.monitor"), Handler()
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

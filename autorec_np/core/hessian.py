@@ -1,4 +1,4 @@
-"""The Hessian of the objective times a vector, by Pearlmutter's R-operator (1994).
+"""Chapter three: the Hessian of the objective times a vector, by Pearlmutter's R-operator (1994).
 
 R{q} is the derivative of a quantity q along a direction v of the parameters: d/dt q(theta + t v)
 at t = 0. Applied to every line of the forward and the backward pass it gives H v exactly, at
@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from autorec_np._types import CSR, Array
 from autorec_np.core.activations import ACTIVATIONS
-from autorec_np.core.kernels import CSR, Array, column_sums, sddmm, spmm, spmm_transpose, with_data
+from autorec_np.core.kernels import column_sums, sddmm, spmm, spmm_transpose, with_data
 from autorec_np.core.objective import Objective
 
 
@@ -41,7 +42,7 @@ def hessian_vector_product(
     ndarray, (layout.size,), in the dtype of theta
     """
     network = objective.network
-    layout, executor = network.layout, network.executor
+    layout = network.layout
     weights, r_weights = layout.views(theta), layout.views(direction.astype(theta.dtype))
     product = np.zeros_like(theta)
     d_views = layout.views(product)
@@ -57,12 +58,12 @@ def hessian_vector_product(
             z = r_dropped[-1] @ weights[f"{name}.weight"]  # (21)
             z += passed.dropped[depth - 1] @ r_weights[f"{name}.weight"]
         else:
-            z = spmm(inputs, r_weights["encoder.weight"], executor)  # (20)
+            z = spmm(inputs, r_weights["encoder.weight"])  # (20)
         r_z.append(z + r_weights[f"{name}.bias"])
         r_hidden = g.derivative(hidden) * r_z[-1]  # (22)
         r_dropped.append(r_hidden if masks is None else r_hidden * masks[depth])
-    r_activity = sddmm(targets, r_dropped[-1], weights["decoder.weight"], executor)  # (23)
-    r_activity += sddmm(targets, passed.dropped[-1], r_weights["decoder.weight"], executor)
+    r_activity = sddmm(targets, r_dropped[-1], weights["decoder.weight"])  # (23)
+    r_activity += sddmm(targets, passed.dropped[-1], r_weights["decoder.weight"])
     r_activity += r_weights["decoder.bias"][targets.indices]
 
     # the backward pass and R of it, side by side
@@ -73,12 +74,12 @@ def hessian_vector_product(
     r_d_activity = with_data(  # (24)
         targets, 2 * r_activity * (slope**2 + residuals * f.second_derivative(outputs))
     )
-    d_views["decoder.weight"] += spmm_transpose(r_d_activity, passed.dropped[-1], executor)  # (25)
-    d_views["decoder.weight"] += spmm_transpose(d_activity, r_dropped[-1], executor)
+    d_views["decoder.weight"] += spmm_transpose(r_d_activity, passed.dropped[-1])  # (25)
+    d_views["decoder.weight"] += spmm_transpose(d_activity, r_dropped[-1])
     d_views["decoder.bias"] += column_sums(r_d_activity)
-    d_hidden = spmm(d_activity, weights["decoder.weight"], executor)
-    r_d_hidden = spmm(r_d_activity, weights["decoder.weight"], executor)  # (26)
-    r_d_hidden += spmm(d_activity, r_weights["decoder.weight"], executor)
+    d_hidden = spmm(d_activity, weights["decoder.weight"])
+    r_d_hidden = spmm(r_d_activity, weights["decoder.weight"])  # (26)
+    r_d_hidden += spmm(d_activity, r_weights["decoder.weight"])
     for depth in reversed(range(len(passed.hidden))):
         name = f"hidden{depth}" if depth else "encoder"
         hidden = passed.hidden[depth]
@@ -95,7 +96,7 @@ def hessian_vector_product(
             r_d_hidden += d_z @ r_weights[f"{name}.weight"].T
             d_hidden = d_z @ weights[f"{name}.weight"].T
         else:
-            d_views["encoder.weight"] += spmm_transpose(inputs, r_d_z, executor)
+            d_views["encoder.weight"] += spmm_transpose(inputs, r_d_z)
     for name, penalty in objective.penalties.items():
         product[layout.slices[name]] += fraction * penalty * direction[layout.slices[name]]  # (29)
     return product

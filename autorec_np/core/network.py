@@ -6,31 +6,28 @@ of its targets, with g the hidden and f the output activation,
     Z1 = X V + 1 mu^T            H1 = g(Z1)
     Zl = H(l-1) Ul + 1 ul^T      Hl = g(Zl)          l = 2, 3, ...
     a_rc = Hl_r . W_c + b_c      y_rc = f(a_rc)      for (r, c) in P only                      (1)
+
+The way back has two parts. First the *signals*: dJ/da at each entry of P, and dJ/dZ of each hidden
+layer, each from the one above it. Then the *products*: the derivative by a weight is the signal
+behind it times what its layer read, and the derivative by a bias is the sum of the signal. With
+D_x for dJ/dx,
+
+    D_A = D_Y o f'(A)      D_H = D_A W  or  D_Z U^T      D_Z = D_H o g'(Z)         the signals
+    D_W = D_A^T H          D_U = H^T D_Z                 D_V = X^T D_Z             the products
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
+from autorec_np._types import Array, Matrix
 from autorec_np.core.activations import ACTIVATIONS
-from autorec_np.core.kernels import (
-    Array,
-    Matrix,
-    by_rows,
-    column_sums,
-    sddmm,
-    spmm,
-    spmm_transpose_parts,
-    with_data,
-)
+from autorec_np.core.kernels import column_sums, sddmm, spmm, spmm_transpose, with_data
 from autorec_np.core.parameters import ParameterLayout
-from autorec_np.engine.threads import Workers
 
 
 class Forward(NamedTuple):
@@ -51,6 +48,40 @@ class Forward(NamedTuple):
     outputs: Array
 
 
+class Signals(NamedTuple):
+    """The derivatives of J by what each layer adds up, before its activation.
+
+    Attributes
+    ----------
+    d_activity : csr_array, (n_rows, n_columns)
+        dJ/da, with the pattern of the targets.
+    d_z : list of ndarray, (n_rows, width)
+        dJ/dZ of each hidden layer, the encoder's first.
+    """
+
+    d_activity: Matrix
+    d_z: list[Array]
+
+
+class Product(NamedTuple):
+    """The derivative by the weight of a layer, as its two factors, and by its bias.
+
+    Attributes
+    ----------
+    layer : str
+        "encoder", "hidden1", ..., or "decoder".
+    left, right : matrix or ndarray, (n_rows, ...)
+        dJ/dweight = left^T right.
+    signal : matrix or ndarray, (n_rows, width)
+        dJ/dbias is its sum over the rows.
+    """
+
+    layer: str
+    left: Matrix | Array
+    right: Array
+    signal: Matrix | Array
+
+
 @dataclass(frozen=True)
 class Network:
     """An autoencoder over sparse rows; holds its architecture, never its parameters.
@@ -69,8 +100,6 @@ class Network:
         Whether the decoder weight is the encoder weight; needs equal first and last widths.
     n_inputs : int, optional
         Length of an input row where it differs from `n_columns` (side features).
-    executor : Workers, optional
-        Threads for the sparse products; the results do not depend on it.
 
     Attributes
     ----------
@@ -90,7 +119,6 @@ class Network:
     output_activation: str = "identity"
     tied: bool = False
     n_inputs: int | None = None
-    executor: Workers | None = field(default=None, compare=False, repr=False)
     layout: ParameterLayout = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -110,29 +138,28 @@ class Network:
                 f"columns, got widths {sizes}, {n_inputs} inputs and {self.n_columns} columns; "
                 f"pass tied=False or change the widths."
             )
-        object.__setattr__(self, "layout", self._make_layout(n_inputs, sizes))
+        shapes: dict[str, tuple[int, ...]] = {}
+        for layer, n_in, n_out in zip(self.hidden_layers, (n_inputs, *sizes), sizes, strict=False):
+            shapes |= {f"{layer}.weight": (n_in, n_out), f"{layer}.bias": (n_out,)}
+        shapes |= {"decoder.weight": (self.n_columns, sizes[-1]), "decoder.bias": (self.n_columns,)}
+        aliases = {"decoder.weight": "encoder.weight"} if self.tied else {}
+        for alias in aliases:
+            del shapes[alias]
+        object.__setattr__(self, "layout", ParameterLayout(shapes, aliases))
 
-    def _make_layout(self, n_inputs: int, sizes: tuple[int, ...]) -> ParameterLayout:
-        shapes: dict[str, tuple[int, ...]] = {
-            "encoder.weight": (n_inputs, sizes[0]),
-            "encoder.bias": (sizes[0],),
-        }
-        for depth, (n_in, n_out) in enumerate(pairwise(sizes), start=1):
-            shapes[f"hidden{depth}.weight"] = (n_in, n_out)
-            shapes[f"hidden{depth}.bias"] = (n_out,)
-        if not self.tied:
-            shapes["decoder.weight"] = (self.n_columns, sizes[-1])
-        shapes["decoder.bias"] = (self.n_columns,)
-        return ParameterLayout(shapes, {"decoder.weight": "encoder.weight"} if self.tied else {})
+    @property
+    def hidden_layers(self) -> list[str]:
+        """The names of the hidden layers, the encoder's first."""
+        return ["encoder", *(f"hidden{i}" for i in range(1, len(self.hidden_layer_sizes)))]
 
     def encode(self, theta: Array, inputs: Matrix, masks: Sequence[Array] | None = None) -> Array:
         """Return the code of each row: the last hidden layer, (n_rows, k)."""
-        return self._hidden_layers(theta, inputs, masks)[1][-1]
+        return self._encode(theta, inputs, masks)[1][-1]
 
     def decode(self, theta: Array, codes: Array, pattern: Matrix) -> Array:
         """Return y = f(a) at the stored entries of `pattern`, from the codes of its rows, (1)."""
         views = self.layout.views(theta)
-        activity = sddmm(pattern, codes, views["decoder.weight"], self.executor)
+        activity = sddmm(pattern, codes, views["decoder.weight"])
         activity += views["decoder.bias"].take(pattern.indices)
         return ACTIVATIONS[self.output_activation].forward(activity)
 
@@ -154,64 +181,10 @@ class Network:
         -------
         Forward
         """
-        hidden, dropped = self._hidden_layers(theta, inputs, masks)
+        hidden, dropped = self._encode(theta, inputs, masks)
         return Forward(hidden, dropped, self.decode(theta, dropped[-1], pattern))
 
-    def backward(
-        self,
-        theta: Array,
-        inputs: Matrix,
-        pattern: Matrix,
-        passed: Forward,
-        d_outputs: Array,
-        receive: Callable[[str, int, Array], None],
-        masks: Sequence[Array] | None = None,
-    ) -> None:
-        """Pass the derivatives by every parameter to `receive`, equations (5) to (15).
-
-        Parameters
-        ----------
-        passed : Forward
-            What :meth:`forward` returned for the same arguments.
-        d_outputs : ndarray, (nnz,)
-            dJ/dy at the stored entries of `pattern`.
-        receive : callable
-            ``receive(block, first_row, derivative)`` with the name of a block of `layout` and the
-            derivative by some of its rows, which it may keep and change. Each row comes once:
-            with tied weights the encoder's and the decoder's derivative are added, (14). Rows
-            of tiled matrices come from several threads. By then theta has been read: an
-            optimizer may change the rows at once.
-        """
-        views = self.layout.views(theta)
-        g_derivative = ACTIVATIONS[self.activation].derivative
-        f_derivative = ACTIVATIONS[self.output_activation].derivative
-
-        def through_g(d_hidden: Array, hidden: Array) -> Array:
-            return d_hidden * g_derivative(hidden)  # (9)
-
-        d_activity = with_data(pattern, d_outputs * f_derivative(passed.outputs))  # (5)
-        d_hidden = spmm(d_activity, views["decoder.weight"], self.executor)  # (8)
-        d_z: list[Array] = []  # of the deepest layer first
-        for depth in reversed(range(len(passed.hidden))):
-            if masks is not None:
-                d_hidden = d_hidden * masks[depth]  # (15)
-            d_z.append(by_rows(through_g, d_hidden, passed.hidden[depth], executor=self.executor))
-            if depth:
-                d_hidden = d_z[-1] @ views[f"hidden{depth}.weight"].T  # (13)
-
-        receive("decoder.bias", 0, column_sums(d_activity))  # (7)
-        for depth, derivative in enumerate(reversed(d_z)):
-            name = f"hidden{depth}" if depth else "encoder"
-            receive(f"{name}.bias", 0, _row_sum(derivative).astype(theta.dtype))  # (11)
-            if depth:
-                receive(f"{name}.weight", 0, passed.dropped[depth - 1].T @ derivative)  # (12)
-        encoder, decoder = (inputs, d_z[-1]), (d_activity, passed.dropped[-1])  # (10), (6)
-        sums = {"encoder.weight": [encoder], "decoder.weight": [decoder]}
-        if self.tied:
-            sums = {"encoder.weight": [encoder, decoder]}  # (14)
-        spmm_transpose_parts(sums, receive, self.executor)
-
-    def _hidden_layers(
+    def _encode(
         self, theta: Array, inputs: Matrix, masks: Sequence[Array] | None
     ) -> tuple[list[Array], list[Array]]:
         """Return every hidden layer before and after dropout."""
@@ -219,22 +192,67 @@ class Network:
         g = ACTIVATIONS[self.activation].forward
         hidden: list[Array] = []
         dropped: list[Array] = []
-
-        def add_bias_and_activate(bias: Array, z: Array) -> Array:
-            return g(z + bias)
-
-        for depth in range(len(self.hidden_layer_sizes)):
-            name = f"hidden{depth}" if depth else "encoder"
-            if depth:
-                z = dropped[-1] @ views[f"{name}.weight"]
-            else:
-                z = spmm(inputs, views["encoder.weight"], self.executor)
-            layer = partial(add_bias_and_activate, views[f"{name}.bias"])
-            hidden.append(by_rows(layer, z, executor=self.executor))
+        for depth, layer in enumerate(self.hidden_layers):
+            z = spmm(dropped[-1] if depth else inputs, views[f"{layer}.weight"])
+            hidden.append(g(z + views[f"{layer}.bias"]))
             dropped.append(hidden[-1] if masks is None else hidden[-1] * masks[depth])
         return hidden, dropped
 
+    def backward(
+        self,
+        theta: Array,
+        pattern: Matrix,
+        passed: Forward,
+        d_outputs: Array,
+        masks: Sequence[Array] | None = None,
+    ) -> Signals:
+        """Return the signals: dJ/da on the pattern, and dJ/dZ of each hidden layer.
 
-def _row_sum(array: Array) -> Array:
-    """Sum over rows, accumulated in float64."""
-    return np.sum(array, axis=0, dtype=np.result_type(array, np.float64))  # type: ignore[no-any-return]
+        Parameters
+        ----------
+        theta, pattern, masks
+            The arguments of :meth:`forward`.
+        passed : Forward
+            What it returned.
+        d_outputs : ndarray, (nnz,)
+            dJ/dy at the stored entries of `pattern`.
+
+        Returns
+        -------
+        Signals
+        """
+        views = self.layout.views(theta)
+        f, g = ACTIVATIONS[self.output_activation], ACTIVATIONS[self.activation]
+        d_activity = with_data(pattern, d_outputs * f.derivative(passed.outputs))  # (5)
+        d_dropped = spmm(d_activity, views["decoder.weight"])  # (8)
+        d_z: list[Array] = []
+        for depth, layer in reversed([*enumerate(self.hidden_layers)]):
+            d_hidden = d_dropped if masks is None else d_dropped * masks[depth]  # (15)
+            d_z.insert(0, d_hidden * g.derivative(passed.hidden[depth]))  # (9)
+            if depth:
+                d_dropped = d_z[0] @ views[f"{layer}.weight"].T  # (13)
+        return Signals(d_activity, d_z)
+
+    def products(self, inputs: Matrix, passed: Forward, signals: Signals) -> Iterator[Product]:
+        """Yield the derivatives by the weight and the bias of each layer, not yet multiplied."""
+        d_activity, d_z = signals
+        yield Product("decoder", d_activity, passed.dropped[-1], d_activity)  # (6)
+        yield Product("encoder", inputs, d_z[0], d_z[0])  # (10)
+        for depth, layer in enumerate(self.hidden_layers[1:], start=1):
+            yield Product(layer, passed.dropped[depth - 1], d_z[depth], d_z[depth])  # (12)
+
+    def gradient(self, inputs: Matrix, passed: Forward, signals: Signals) -> Array:
+        """Return dJ/dtheta, (layout.size,): each signal times what its layer read.
+
+        Parameters
+        ----------
+        inputs : csr_array, (n_rows, n_inputs)
+        passed, signals
+            What :meth:`forward` and :meth:`backward` returned.
+        """
+        gradient = np.zeros(self.layout.size, passed.outputs.dtype)
+        d_views = self.layout.views(gradient)
+        for layer, left, right, signal in self.products(inputs, passed, signals):
+            d_views[f"{layer}.weight"] += spmm_transpose(left, right)  # tied: a sum, (14)
+            d_views[f"{layer}.bias"] += column_sums(signal)  # (7), (11)
+        return gradient

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from autorec_np.core.network import Network
-from autorec_np.core.parameters import inner_product
+from autorec_np._types import Array, Matrix
+from autorec_np.core.network import Forward, Network, Signals
 
-if TYPE_CHECKING:
-    from autorec_np.core.kernels import Array, Matrix
 
-ELEMENTS_PER_BLOCK = 65_536  # converted to float64 at a time
+class Passes(NamedTuple):
+    """What one forward and one backward pass over a block of rows have found.
+
+    Attributes
+    ----------
+    passed : Forward
+    signals : Signals
+    squared_error : float
+        The data term of (2).
+    """
+
+    passed: Forward
+    signals: Signals
+    squared_error: float
 
 
 class Objective:
@@ -35,6 +46,12 @@ class Objective:
         lambda for every weight block, or one for each name ("encoder.weight", ...); a weight
         that the mapping leaves out is not penalized. Tied weights have both penalties of (2).
 
+    Attributes
+    ----------
+    network : Network
+    penalties : dict of str to float
+        lambda of each block of `network.layout`; those of names that share a block are added.
+
     Raises
     ------
     ValueError
@@ -42,8 +59,21 @@ class Objective:
     """
 
     def __init__(self, network: Network, regularization: float | Mapping[str, float]) -> None:
+        layout = network.layout
+        weights = [name for name in [*layout.shapes, *layout.aliases] if name.endswith(".weight")]
+        if not isinstance(regularization, Mapping):
+            regularization = dict.fromkeys(weights, regularization)
         self.network = network
-        self.penalties = _penalty_of_blocks(network, regularization)
+        self.penalties: dict[str, float] = {}
+        for name, penalty in regularization.items():
+            if name not in weights:
+                raise ValueError(f"regularization names {name!r}; the weight blocks are {weights}.")
+            if not (np.isfinite(penalty) and penalty >= 0):
+                raise ValueError(
+                    f"regularization of {name} must be finite and at least 0, got {penalty}."
+                )
+            block = layout.aliases.get(name, name)
+            self.penalties[block] = self.penalties.get(block, 0.0) + float(penalty)  # (14)
 
     def value(
         self,
@@ -54,10 +84,11 @@ class Objective:
         masks: Sequence[Array] | None = None,
     ) -> float:
         """Return J alone; see :meth:`value_and_gradient`."""
-        self._check(theta, inputs, targets, masks)
+        self.check(theta, inputs, targets, masks)
         outputs = self.network.forward(theta, inputs, targets, masks).outputs
-        residuals = outputs - targets.data.astype(theta.dtype, copy=False)
-        return self.data_term(residuals) + self.penalty_term(theta, fraction)
+        return sum_of_squares(outputs - targets.data.astype(theta.dtype, copy=False)) + (
+            self.penalty_term(theta, fraction)
+        )
 
     def value_and_gradient(
         self,
@@ -66,7 +97,6 @@ class Objective:
         targets: Matrix,
         fraction: float = 1.0,
         masks: Sequence[Array] | None = None,
-        out: Array | None = None,
     ) -> tuple[float, Array]:
         """Return J and dJ/dtheta for a block of rows.
 
@@ -82,9 +112,6 @@ class Objective:
             Rows of this block / all rows.
         masks : sequence of ndarray, (n_rows, width), optional
             One dropout mask of 0 or 1 / (1 - p) for each hidden layer.
-        out : ndarray, (layout.size,), optional
-            Takes the gradient; a large one that is used again saves the system's work of giving
-            and taking its memory each time, up to a tenth of the whole.
 
         Returns
         -------
@@ -95,89 +122,52 @@ class Objective:
         Raises
         ------
         ValueError
-            If shapes do not fit the network, or `out` does not fit theta.
+            If shapes do not fit the network, or theta is not of a floating dtype.
         """
-        gradient = np.empty_like(theta) if out is None else out
-        if (gradient.shape, gradient.dtype) != (theta.shape, theta.dtype):
-            raise ValueError(
-                f"out must have the shape and dtype of theta, {theta.shape} and {theta.dtype}, "
-                f"got {gradient.shape} and {gradient.dtype}; pass np.empty_like(theta)."
-            )
+        passed, signals, squared_error = self.passes(theta, inputs, targets, masks)
+        gradient = self.network.gradient(inputs, passed, signals)
+        for block, penalty in self.penalties.items():
+            where = self.network.layout.slices[block]
+            gradient[where] += theta.dtype.type(fraction * penalty) * theta[where]
+        return squared_error + self.penalty_term(theta, fraction), gradient
 
-        def store(where: slice, part: Array) -> None:
-            gradient[where] = part
-
-        return self.backpropagate(theta, inputs, targets, store, fraction, masks), gradient
-
-    def backpropagate(
-        self,
-        theta: Array,
-        inputs: Matrix,
-        targets: Matrix,
-        receive: Callable[[slice, Array], None],
-        fraction: float = 1.0,
-        masks: Sequence[Array] | None = None,
-    ) -> float:
-        """Return J, and pass dJ/dtheta on in parts that are still in the cache.
-
-        Parameters
-        ----------
-        receive : callable
-            ``receive(where, part)`` with dJ/dtheta[where], which it may keep and change. The parts
-            cover theta once, in any order and from several threads. Nothing reads
-            ``theta[where]`` any more, so that an optimizer may change it at once.
-
-        The other arguments and errors are those of :meth:`value_and_gradient`.
-        """
-        self._check(theta, inputs, targets, masks)
-        penalty_terms: dict[int, float] = {}
-
-        def add_penalty(block: str, first_row: int, derivative: Array) -> None:
-            where = self.network.layout.part(block, first_row, len(derivative))
-            part = derivative.reshape(-1)
-            if block in self.penalties:
-                weight, penalty = theta[where], self.penalties[block]
-                penalty_terms[where.start] = penalty / 2 * inner_product(weight, weight)
-                part += theta.dtype.type(fraction * penalty) * weight
-            receive(where, part)
-
-        passed = self.network.forward(theta, inputs, targets, masks)
+    def passes(
+        self, theta: Array, inputs: Matrix, targets: Matrix, masks: Sequence[Array] | None
+    ) -> Passes:
+        """Go forward to the residuals and back to the signals."""
+        self.check(theta, inputs, targets, masks)
+        passed = self.network.forward(theta, inputs, targets, masks)  # (1)
         residuals = passed.outputs - targets.data.astype(theta.dtype, copy=False)  # (3)
         d_outputs = 2 * residuals  # (4)
-        self.network.backward(theta, inputs, targets, passed, d_outputs, add_penalty, masks)
-        penalty_term = sum(penalty_terms[start] for start in sorted(penalty_terms))
-        return self.data_term(residuals) + fraction * penalty_term
-
-    def data_term(self, residuals: Array) -> float:
-        """Return the sum of squares, accumulated in float64."""
-        return _sum_of_squares(residuals)
+        signals = self.network.backward(theta, targets, passed, d_outputs, masks)
+        return Passes(passed, signals, sum_of_squares(residuals))
 
     def penalty_term(self, theta: Array, fraction: float = 1.0) -> float:
         """Return fraction * sum lambda / 2 * ||weight||_F^2."""
-        slices = self.network.layout.slices
+        views = self.network.layout.views(theta)
         return fraction * sum(
-            penalty / 2 * inner_product(theta[slices[name]], theta[slices[name]])
-            for name, penalty in self.penalties.items()
+            penalty / 2 * in_float64(squared_lengths(views[block]))
+            for block, penalty in self.penalties.items()
         )
 
-    def _check(
+    def check(
         self, theta: Array, inputs: Matrix, targets: Matrix, masks: Sequence[Array] | None
     ) -> None:
-        network = self.network
-        shapes = network.layout.shapes
-        n_rows = targets.shape[0]
+        """Raise ValueError where shapes do not fit the network, or theta is not floating."""
+        n_rows, sizes = targets.shape[0], self.network.hidden_layer_sizes
+        n_inputs = self.network.layout.shapes["encoder.weight"][0]
         wanted = [
-            ("inputs", inputs.shape, (n_rows, shapes["encoder.weight"][0])),
-            ("targets", targets.shape, (n_rows, network.n_columns)),
+            ("inputs", inputs.shape, (n_rows, n_inputs)),
+            ("targets", targets.shape, (n_rows, self.network.n_columns)),
         ]
         if masks is not None:
-            if len(masks) != len(network.hidden_layer_sizes):
+            if len(masks) != len(sizes):
                 raise ValueError(
-                    f"masks must hold one array for each of the "
-                    f"{len(network.hidden_layer_sizes)} hidden layers, got {len(masks)}."
+                    f"masks must hold one array for each of the {len(sizes)} hidden layers, "
+                    f"got {len(masks)}."
                 )
-            for depth, width in enumerate(network.hidden_layer_sizes):
-                wanted.append((f"masks[{depth}]", masks[depth].shape, (n_rows, width)))
+            for depth, (mask, width) in enumerate(zip(masks, sizes, strict=True)):
+                wanted.append((f"masks[{depth}]", mask.shape, (n_rows, width)))
         for name, got, needed in wanted:
             if got != needed:
                 raise ValueError(f"{name} must have shape {needed}, got {got}.")
@@ -188,32 +178,18 @@ class Objective:
             )
 
 
-def _penalty_of_blocks(
-    network: Network, regularization: float | Mapping[str, float]
-) -> dict[str, float]:
-    """Return {block: lambda}; the penalties of names that share a block are added."""
-    layout = network.layout
-    weights = [name for name in [*layout.shapes, *layout.aliases] if name.endswith(".weight")]
-    if not isinstance(regularization, Mapping):
-        regularization = dict.fromkeys(weights, regularization)
-    penalties: dict[str, float] = {}
-    for name, penalty in regularization.items():
-        if name not in weights:
-            raise ValueError(f"regularization names {name!r}; the weight blocks are {weights}.")
-        if not (np.isfinite(penalty) and penalty >= 0):
-            raise ValueError(
-                f"regularization of {name} must be finite and at least 0, got {penalty}."
-            )
-        block = layout.aliases.get(name, name)
-        penalties[block] = penalties.get(block, 0.0) + float(penalty)
-    return penalties
-
-
-def _sum_of_squares(vector: Array) -> float:
+def sum_of_squares(vector: Array) -> float:
     """Return sum x^2 in float64; complex x is squared, not conjugated (complex step)."""
-    wide_dtype = np.result_type(vector, np.float64)
-    total = 0.0
-    for start in range(0, vector.size, ELEMENTS_PER_BLOCK):
-        wide = vector[start : start + ELEMENTS_PER_BLOCK].astype(wide_dtype, copy=False)
-        total += np.einsum("i,i->", wide, wide).item()
+    wide = vector.astype(np.result_type(vector, np.float64))
+    return in_float64(wide * wide)
+
+
+def squared_lengths(weight: Array) -> Array:
+    """Return the sum of squares of each row, (n,), in the dtype of `weight`."""
+    return np.asarray(np.einsum("ij,ij->i", weight, weight))
+
+
+def in_float64(terms: Array) -> float:
+    """Return the sum of a vector, accumulated in float64 (a complex number if it is complex)."""
+    total: float = terms.sum(dtype=np.result_type(terms, np.float64)).item()
     return total

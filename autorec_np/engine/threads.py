@@ -11,12 +11,16 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 import numpy as np
+from scipy import sparse
 
-# The limit is the whole process's, and only the thread that set it can lift it (threadpoolctl 3.8):
-# the first of several fits at once sets and lifts it.
-_limiting = threading.Lock()
+from autorec_np._types import CSR, Array
+from autorec_np.core.network import Network
+
+ENTRIES_PER_BLOCK = 16_384  # stored entries in a block of rows: enough work for one task
 
 
 class Workers:
@@ -68,10 +72,10 @@ class Workers:
             helper.result()
 
 
-def run(tasks: Sequence[Callable[[], object]], executor: Workers | None) -> None:
-    """Run all tasks, in this thread where there is no executor."""
-    if executor is not None:
-        executor.run(tasks)
+def run(tasks: Sequence[Callable[[], object]], workers: Workers | None) -> None:
+    """Run all tasks, in this thread where there are no workers."""
+    if workers is not None:
+        workers.run(tasks)
         return
     for task in tasks:
         task()
@@ -84,23 +88,85 @@ def workers(n_jobs: int) -> Iterator[Workers | None]:
         if n_jobs == 1:
             yield None
             return
-        with Workers(n_jobs) as executor:
-            yield executor
+        with Workers(n_jobs) as pool:
+            yield pool
 
 
 @contextmanager
 def single_threaded_blas() -> Iterator[None]:
-    """Hold BLAS to one thread; without threadpoolctl nothing is changed."""
+    """Hold BLAS to one thread; without threadpoolctl nothing is changed.
+
+    The limit is the whole process's: the first to come sets it, the last to leave lifts it.
+    """
     try:
         import threadpoolctl
     except ImportError:
         yield
         return
-    if not _limiting.acquire(blocking=False):
-        yield  # another fit limits it already
-        return
+    _blas_limit.enter(threadpoolctl)
     try:
-        with threadpoolctl.threadpool_limits(1, user_api="blas"):
-            yield
+        yield
     finally:
-        _limiting.release()
+        _blas_limit.leave(threadpoolctl)
+
+
+class _BlasLimit:
+    """Counts those who need BLAS held to one thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._n_inside = 0
+        self._limit: Any = None
+
+    def enter(self, threadpoolctl: Any) -> None:
+        with self._lock:
+            if self._n_inside == 0:
+                self._limit = threadpoolctl.threadpool_limits(1, user_api="blas")
+            self._n_inside += 1
+
+    def leave(self, threadpoolctl: Any) -> None:
+        with self._lock:
+            self._n_inside -= 1
+            if self._n_inside == 0:
+                # Since threadpoolctl 3.7 only the thread that set a limit can change it
+                openblas = getattr(threadpoolctl, "OpenBLASController", None)
+                release = getattr(openblas, "clear_controlling_thread", lambda force: None)
+                release(force=True)
+                self._limit.restore_original_limits()
+                release(force=True)
+
+
+_blas_limit = _BlasLimit()
+
+
+# Blocks of rows
+
+
+def row_block(matrix: CSR, rows: slice) -> CSR:
+    """Return rows start..stop of a matrix without copying their entries."""
+    indptr = matrix.indptr[rows.start : rows.stop + 1]
+    entries = slice(indptr[0], indptr[-1])
+    return sparse.csr_array(
+        (matrix.data[entries], matrix.indices[entries], indptr - indptr[0]),
+        shape=(len(indptr) - 1, matrix.shape[1]),
+    )
+
+
+def row_blocks(counts: Array, n_entries: int) -> Iterator[slice]:
+    """Cut rows with so many stored entries each into runs of about `n_entries` entries."""
+    ends = np.cumsum(counts)
+    marks = np.arange(n_entries, ends[-1] if len(ends) else 0, n_entries)
+    cuts = np.unique([0, *np.searchsorted(ends, marks) + 1, len(counts)]).tolist()
+    return map(slice, cuts[:-1], cuts[1:])
+
+
+def encode(network: Network, theta: Array, inputs: CSR, workers: Workers | None) -> Array:
+    """Return `Network.encode` of all rows, (n_rows, k), worked out in blocks of rows."""
+    codes = np.empty((inputs.shape[0], network.hidden_layer_sizes[-1]), theta.dtype)
+
+    def work(rows: slice) -> None:
+        codes[rows] = network.encode(theta, row_block(inputs, rows))
+
+    blocks = row_blocks(np.diff(inputs.indptr), ENTRIES_PER_BLOCK)
+    run([partial(work, rows) for rows in blocks], workers)
+    return codes

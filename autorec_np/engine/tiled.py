@@ -1,300 +1,70 @@
-"""A plan that sends the dense corner of a rating matrix to BLAS, and the rest to sparse products.
+"""A rating matrix cut by a plan, with products of its own for the kernels of the lesson.
 
-Ratings are long-tailed. With rows and columns in order of activity, most of them lie in a corner
-that is dense enough for a dense product to be the faster one, unrated cells included:
-
-               columns, most active first
-              +------------------+-----------+
-      rows,   | dense            |           |   one tile: TILE_ROWS rows, with a width of its own
-      most    |---------+--------+           |
-      active  | dense   |                    |   the widths never grow: a staircase
-      first   |---+-----+        rest        |
-              |   |                          |
-              +---+--------------------------+
-                panels of strips of columns, for the product of the transpose
-
-Any matrix may be tiled: one that is thin everywhere, or in another order, is all rest. Tiles, bands
-and panels are the tasks of a thread pool. Each writes its own part of a result, with the same
-arithmetic whichever thread runs it, so that no bit depends on the number of threads.
+The numbers are those of a CSR array, to rounding. Tiles, bands and panels of the plan are the
+tasks of its threads.
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from itertools import pairwise, starmap
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from scipy import sparse
 
-from autorec_np.engine.threads import Workers, run
+from autorec_np._types import CSR, Array
+from autorec_np.core.kernels import sddmm, spmm, spmm_transpose, with_data
+from autorec_np.engine.plan import GROUP, Plan, cut, with_values
+from autorec_np.engine.threads import run
 
-Array: TypeAlias = npt.NDArray[Any]
-CSR: TypeAlias = "sparse.csr_array[Any, tuple[int, int]]"
-
-TILE_ROWS = 64
-BAND_ROWS = 256
-STRIP_COLUMNS = 512  # of the corner that are multiplied at once where it is transposed
-PANEL_ELEMENTS = 200_000  # of the product of a panel with a dense matrix: enough work for one task
 ELEMENTS_PER_TASK = 1_000_000  # of a dense factor that a tile is multiplied with at once
-STEP = 64  # columns by which a tile's width grows
-DENSE_ENOUGH = 0.14  # part of the cells that is rated, from which a dense product is faster
-GROUP = 8  # entries of one row in the rest that are sampled by one small product
 GROUPS_PER_TASK = 1024
 GATHERED_ELEMENTS = 400_000  # of the rows of a factor that are gathered for groups at once
-GROUP_COLUMNS = 6144  # whose rows of a factor stay in the shared cache while they are sampled
-
-
-class Split(NamedTuple):
-    """The entries of a pattern inside and outside of the corner.
-
-    Attributes
-    ----------
-    dense, rest : csr_array, (n_rows, n_columns)
-        Their data are positions in the data of the pattern.
-    row_widths : ndarray of int, (n_rows,)
-        Width of the corner in each row; they never grow.
-    """
-
-    dense: CSR
-    rest: CSR
-    row_widths: Array
-
-    def take(self, rows: Array) -> Split:
-        """Return the split of some rows, in the order that they have here."""
-        return Split(self.dense[rows], self.rest[rows], self.row_widths[rows])
-
-
-def split(pattern: CSR, tile_rows: int | None = None) -> Split:
-    """Return which entries of a pattern belong to its corner; its values are not read.
-
-    `tile_rows` is the number of rows that share a width, by default those of a tile. Where every
-    n-th row is taken out of the matrix, n times as many make one tile.
-    """
-    row_widths = corner_widths(pattern, TILE_ROWS if tile_rows is None else tile_rows)
-    indptr, indices = pattern.indptr, pattern.indices
-    inside = indices < np.repeat(row_widths.astype(indices.dtype), np.diff(indptr))
-    in_corner, in_rest = (  # positions as short as those of the matrix
-        np.flatnonzero(chosen).astype(indptr.dtype) for chosen in (inside, ~inside)
-    )
-    starts = np.searchsorted(in_corner, indptr).astype(indptr.dtype)
-    dense, rest = (
-        sparse.csr_array((entries, indices.take(entries), rows), pattern.shape)
-        for entries, rows in ((in_corner, starts), (in_rest, indptr - starts))
-    )
-    return Split(dense, rest, row_widths)
-
-
-class Tiling:
-    """Where each stored entry of a pattern goes.
-
-    Parameters
-    ----------
-    parts : Split
-        The entries of the pattern. A tile has the width of its first row.
-    panel_columns : int
-        Columns of a panel, a multiple of STRIP_COLUMNS; see :func:`panel_columns`.
-    executor : Workers, optional
-        Threads that make the plan.
-
-    Attributes
-    ----------
-    shape : (int, int)
-        Of the pattern.
-    order : ndarray of int
-        Position in the data of the pattern of each entry, first those in the corner, then the rest.
-    indices : ndarray of int
-        Column of each entry, in that order.
-    n_dense : int
-        Entries in the corner.
-    tiles : list of slice
-        Rows of each tile.
-    widths : list of int
-        Columns of the corner in each tile.
-    panels : list of slice
-        Columns of each panel.
-    strips : list of (int, slice)
-        Columns of the corner, STRIP_COLUMNS at most, that the same tiles reach, and how many do.
-    dense_of_tiles : list of slice
-        Entries of the corner that each tile holds.
-    cells : ndarray of int
-        Their positions in the flat cells of their tile.
-    bands : list of slice
-        Rows of each band of the rest; its rows of a product fit in a core's cache.
-    rest_of_bands : list of csc_array, (band, n_columns)
-    rest_of_panels : list of csr_array, (panel, n_rows)
-        The rest, column by column: as it is, and transposed. Their data are positions in the rest.
-    groups : (ndarray, ndarray, ndarray) of int
-        The rest in padded groups of GROUP entries of one row and one block of columns: the row of
-        each group, the column of each place, and the place of each entry of the rest.
-    """
-
-    rest_of_bands: list[Any]
-    rest_of_panels: list[CSR]
-    groups: tuple[Array, Array, Array]
-
-    def __init__(
-        self,
-        parts: Split,
-        panel_columns: int = STRIP_COLUMNS,
-        executor: Workers | None = None,
-    ) -> None:
-        dense, rest = parts.dense, parts.rest
-        self.shape = n_rows, n_columns = dense.shape
-        self.order = np.concatenate((dense.data, rest.data))
-        self.indices = np.concatenate((dense.indices, rest.indices))
-        self.n_dense = dense.nnz
-
-        self.tiles = _cut(n_rows, TILE_ROWS)
-        self.widths: list[int] = parts.row_widths[::TILE_ROWS].tolist()
-        self.panels = _cut(n_columns, panel_columns)
-        cuts = sorted({0, *self.widths, *range(0, max(self.widths, default=0), STRIP_COLUMNS)})
-        reached_by = [sum(width >= stop for width in self.widths) for stop in cuts[1:]]
-        self.strips = [*zip(reached_by, starmap(slice, pairwise(cuts)), strict=True)]
-        edges = [*dense.indptr[:-1:TILE_ROWS].tolist(), dense.nnz]
-        self.dense_of_tiles = [slice(*edge) for edge in pairwise(edges)]
-        width_of_row = np.repeat(self.widths, TILE_ROWS)[:n_rows]
-        first_cells = np.arange(n_rows) % TILE_ROWS * width_of_row
-        self.cells = np.repeat(first_cells, np.diff(dense.indptr)) + dense.indices
-
-        self.bands = _cut(n_rows, BAND_ROWS)
-        numbered = _with_values(rest, np.arange(rest.nnz))
-
-        def plan_bands() -> None:
-            self.rest_of_bands = [band.tocsc() for band in _row_blocks(numbered, self.bands)]
-
-        def plan_panels() -> None:
-            self.rest_of_panels = _row_blocks(numbered.tocsc().T, self.panels)
-
-        def plan_groups() -> None:
-            self.groups = _groups(rest)
-
-        run([plan_groups, plan_bands, plan_panels], executor)
-
-    def tile(self, matrix: CSR) -> Tiled:
-        """Return the values of a matrix with the pattern that was split."""
-        return Tiled(matrix.data.take(self.order), self)
-
-
-def corner_widths(pattern: CSR, tile_rows: int) -> Array:
-    """Return the width of the corner in each row, one for each run of `tile_rows` rows.
-
-    It is the width that saves the most time.
-    """
-    n_rows, n_columns = pattern.shape
-    tiles, n_steps = _cut(n_rows, tile_rows), -(-n_columns // STEP)
-    edges = [*pattern.indptr[:-1:tile_rows].tolist(), pattern.nnz]
-    step_of = np.repeat(np.arange(len(tiles)) * n_steps, np.diff(edges))
-    step_of += pattern.indices // STEP
-    counts = np.bincount(step_of, minlength=len(tiles) * n_steps).reshape(len(tiles), n_steps)
-    heights = np.array([[tile.stop - tile.start] for tile in tiles]).reshape(-1, 1)
-    saved = np.zeros((len(tiles), n_steps + 1))
-    np.cumsum(counts - DENSE_ENOUGH * STEP * heights, axis=1, out=saved[:, 1:])
-    widths = np.minimum(saved.argmax(axis=1) * STEP, n_columns)
-    widths = np.maximum.accumulate(widths[::-1])[::-1]
-    return np.repeat(widths, tile_rows)[:n_rows]
-
-
-def panel_columns(n_columns: int, k: int) -> int:
-    """Return the columns of a panel for products with k columns: many where k is small."""
-    n_strips = min(PANEL_ELEMENTS // k, n_columns // 3) // STRIP_COLUMNS
-    return max(1, n_strips) * STRIP_COLUMNS
-
-
-def row_block(matrix: CSR, rows: slice) -> CSR:
-    """Return rows start..stop of a matrix without copying their entries."""
-    indptr = matrix.indptr[rows.start : rows.stop + 1]
-    entries = slice(indptr[0], indptr[-1])
-    return sparse.csr_array(
-        (matrix.data[entries], matrix.indices[entries], indptr - indptr[0]),
-        shape=(len(indptr) - 1, matrix.shape[1]),
-    )
-
-
-def _row_blocks(matrix: CSR, blocks: Sequence[slice]) -> list[CSR]:
-    """Return what `row_block` returns for each of some blocks of one size, the last but for it."""
-    matrices: list[CSR] = []
-    for rows in blocks:
-        if rows is blocks[0] or rows is blocks[-1]:
-            block = row_block(matrix, rows)
-        else:
-            block = copy.copy(matrices[0])  # building a new one would check it at length
-            indptr = matrix.indptr[rows.start : rows.stop + 1]
-            entries = slice(indptr[0], indptr[-1])
-            block.data, block.indices = matrix.data[entries], matrix.indices[entries]
-            block.indptr = indptr - indptr[0]
-        matrices.append(block)
-    return matrices
-
-
-def _with_values(array: Any, values: Array) -> Any:
-    """Return a sparse array with other values: building a new one would check its indices again."""
-    changed = copy.copy(array)
-    changed.data = values
-    return changed
-
-
-def _cut(length: int, size: int) -> list[slice]:
-    return [slice(start, min(start + size, length)) for start in range(0, length, size)]
-
-
-def _groups(rest: CSR) -> tuple[Array, Array, Array]:
-    """Cut the entries of each row into groups, one block of columns after the other."""
-    n_rows, n_columns = rest.shape
-    n_blocks = -(-n_columns // GROUP_COLUMNS)
-    counts = np.diff(rest.indptr)
-    order: Any = slice(None)
-    if n_blocks > 1:
-        rows, blocks = np.repeat(np.arange(n_rows), counts), rest.indices // GROUP_COLUMNS
-        counts = np.bincount(blocks * n_rows + rows, minlength=n_blocks * n_rows)
-        order = np.argsort(blocks.astype(np.uint16), kind="stable")  # 16 bits: a radix sort
-    n_groups = -(-counts // GROUP)
-    row_of_group = np.repeat(np.arange(len(counts)) % max(n_rows, 1), n_groups)
-    padding = (np.cumsum(n_groups) - n_groups) * GROUP - (np.cumsum(counts) - counts)
-    places = np.empty(rest.nnz, np.intp)
-    places[order] = np.arange(rest.nnz) + np.repeat(padding, counts)
-    column_of_place = np.zeros(len(row_of_group) * GROUP, np.intp)
-    column_of_place[places] = rest.indices
-    return row_of_group, column_of_place, places
 
 
 class Tiled:
-    """A matrix with its tiling; the products in :mod:`kernels` take it like a CSR array.
+    """A matrix with its plan.
 
     Parameters
     ----------
     data : ndarray, (nnz,)
-        The values in the order of the tiling.
-    tiling : Tiling
+        The values in the order of the plan.
+    plan : Plan
     """
 
-    def __init__(self, data: Array, tiling: Tiling) -> None:
-        self.data, self.tiling = data, tiling
+    def __init__(self, data: Array, plan: Plan) -> None:
+        self.data, self.plan = data, plan
         self._corner: list[Array] = []
 
-    def corner(self, executor: Workers | None = None) -> list[Array]:
+    @classmethod
+    def of(cls, matrix: CSR, plan: Plan) -> Tiled:
+        """Return the values of a matrix in the order of a plan of its pattern."""
+        return cls(matrix.data.take(plan.order), plan)
+
+    def cast(self, dtype: np.dtype[Any]) -> Tiled:
+        """Return the matrix in another dtype, itself where it has that."""
+        return self if self.dtype == dtype else Tiled(self.data.astype(dtype), self.plan)
+
+    def corner(self) -> list[Array]:
         """Return the cells of each tile, (rows, width), with 0 where nothing is stored."""
         if self._corner:
             return self._corner
-        tiling = self.tiling
-        corner = [np.empty(0)] * len(tiling.tiles)
+        plan = self.plan
+        corner = [np.empty(0)] * len(plan.tiles)
 
         def fill(number: int, tile: slice, width: int, entries: slice) -> None:
             cells = np.zeros((tile.stop - tile.start, width), self.dtype)
-            cells.reshape(-1)[tiling.cells[entries]] = self.data[entries]
+            cells.reshape(-1)[plan.cells[entries]] = self.data[entries]
             corner[number] = cells
 
-        tiles = zip(tiling.tiles, tiling.widths, tiling.dense_of_tiles, strict=True)
-        run([partial(fill, number, *tile) for number, tile in enumerate(tiles)], executor)
+        tiles = zip(plan.tiles, plan.widths, plan.dense_of_tiles, strict=True)
+        run([partial(fill, number, *tile) for number, tile in enumerate(tiles)], plan.workers)
         self._corner = corner
         return corner
 
     @property
     def shape(self) -> tuple[int, int]:
-        return self.tiling.shape
+        return self.plan.shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -306,56 +76,51 @@ class Tiled:
 
     @property
     def indices(self) -> Array:
-        return self.tiling.indices
+        return self.plan.indices
 
-    def multiply(self, dense: Array, executor: Workers | None) -> Array:
+    def multiply(self, dense: Array) -> Array:
         """Return A D, (n_rows, k)."""
-        tiling = self.tiling
+        plan, corner = self.plan, self.corner()
         product = np.empty((self.shape[0], dense.shape[1]), dense.dtype)
-        of_rest = np.empty_like(product)
-
-        def multiply_tile(tile: slice, cells: Array, part: slice) -> None:
-            np.matmul(cells, dense[: cells.shape[1], part], out=product[tile, part])
 
         def multiply_band(band: slice, rest: Any) -> None:
-            of_rest[band] = self._values_of(rest) @ dense
+            product[band] = self._values_of(rest) @ dense
 
-        def add_rest(band: slice) -> None:
-            product[band] += of_rest[band]
+        def add_tile(tile: slice, cells: Array, part: slice) -> None:
+            product[tile, part] += cells @ dense[: cells.shape[1], part]
 
-        bands = zip(tiling.bands, tiling.rest_of_bands, strict=True)
-        tasks: list[Callable[[], None]] = [partial(multiply_band, *band) for band in bands]
-        tasks += [
-            partial(multiply_tile, tile, cells, part)
-            for tile, cells in zip(tiling.tiles, self.corner(executor), strict=True)
-            for part in _cut(dense.shape[1], max(64, ELEMENTS_PER_TASK // max(cells.shape[1], 1)))
+        bands = zip(plan.bands, plan.rest_of_bands, strict=True)
+        run([partial(multiply_band, *band) for band in bands], plan.workers)
+        tasks = [
+            partial(add_tile, tile, cells, part)
+            for tile, cells in zip(plan.tiles, corner, strict=True)
+            for part in cut(dense.shape[1], max(64, ELEMENTS_PER_TASK // max(cells.shape[1], 1)))
         ]
-        run(tasks, executor)
-        run([partial(add_rest, band) for band in tiling.bands], executor)
+        run(tasks, plan.workers)
         return product
 
     def multiply_panel(self, number: int, dense: Array) -> Array:
         """Return the rows of A^T D that belong to a panel, (columns of the panel, k)."""
-        panel = self.tiling.panels[number]
-        product: Array = self._values_of(self.tiling.rest_of_panels[number]) @ dense
-        for n_tiles, strip in self.tiling.strips:
+        panel = self.plan.panels[number]
+        product: Array = self._values_of(self.plan.rest_of_panels[number]) @ dense
+        for n_tiles, strip in self.plan.strips:
             if panel.start <= strip.start < panel.stop:
                 cells = np.concatenate([tile[:, strip] for tile in self.corner()[:n_tiles]])
                 columns = slice(strip.start - panel.start, strip.stop - panel.start)
                 product[columns] += cells.T @ dense[: len(cells)]
         return product
 
-    def sample(self, left: Array, right: Array, executor: Workers | None) -> Array:
+    def sample(self, left: Array, right: Array) -> Array:
         """Return L R^T at the stored entries, (nnz,)."""
-        tiling = self.tiling
-        rows, columns, places = tiling.groups
+        plan = self.plan
+        rows, columns, places = plan.groups
         values = np.empty(self.nnz, left.dtype)
         in_rest = np.empty((len(rows), GROUP), left.dtype)
         at_once = max(1, GATHERED_ELEMENTS // (GROUP * right.shape[1]))
 
         def sample_tile(tile: slice, width: int, entries: slice) -> None:
             products = left[tile] @ right[:width].T
-            cells = tiling.cells[entries]
+            cells = plan.cells[entries]
             products.reshape(-1).take(cells, out=values[entries], mode="clip")
 
         def sample_groups(start: int) -> None:
@@ -375,30 +140,42 @@ class Tiled:
 
         tasks: list[Callable[[], None]] = [
             partial(sample_tile, *tile)
-            for tile in zip(tiling.tiles, tiling.widths, tiling.dense_of_tiles, strict=True)
+            for tile in zip(plan.tiles, plan.widths, plan.dense_of_tiles, strict=True)
         ]
         tasks += [partial(sample_groups, i) for i in range(0, len(rows), GROUPS_PER_TASK)]
-        run(tasks, executor)
-        in_rest.reshape(-1).take(places, out=values[tiling.n_dense :], mode="clip")
+        run(tasks, plan.workers)
+        in_rest.reshape(-1).take(places, out=values[plan.n_dense :], mode="clip")
         return values
 
     def _values_of(self, positions: Any) -> Any:
         """Return a sparse array of positions in the rest with the values there instead."""
-        return _with_values(positions, self.data[self.tiling.n_dense :].take(positions.data))
+        return with_values(positions, self.data[self.plan.n_dense :].take(positions.data))
 
 
-def by_activity(pattern: CSR) -> tuple[Array, Array]:
-    """Return the rows and the columns in order of their numbers of entries, most first."""
-    n_in_columns = np.bincount(pattern.indices, minlength=pattern.shape[1])
-    n_in_rows = np.diff(pattern.indptr)
-    return np.argsort(-n_in_rows, kind="stable"), np.argsort(-n_in_columns, kind="stable")
+@with_data.register
+def _(pattern: Tiled, data: Array) -> Tiled:  # type: ignore[misc]
+    return Tiled(data, pattern.plan)
 
 
-def reordered(matrix: CSR, rows: Array, columns: Array) -> CSR:
-    """Return the matrix with its rows and columns in a new order, indices sorted."""
-    place = np.empty_like(columns, matrix.indices.dtype)
-    place[columns] = np.arange(len(columns))
-    block = matrix[rows]
-    block = sparse.csr_array((block.data, place[block.indices], block.indptr), shape=block.shape)
-    block.sort_indices()
-    return block
+@spmm.register
+def _(matrix: Tiled, dense: Array) -> Array:
+    return matrix.cast(dense.dtype).multiply(dense)
+
+
+@spmm_transpose.register
+def _(matrix: Tiled, dense: Array) -> Array:
+    matrix = matrix.cast(dense.dtype)
+    product = np.empty((matrix.shape[1], dense.shape[1]), dense.dtype)
+
+    def multiply(number: int, panel: slice) -> None:
+        product[panel] = matrix.multiply_panel(number, dense)
+
+    matrix.corner()  # before the threads ask for it
+    panels = enumerate(matrix.plan.panels)
+    run([partial(multiply, *panel) for panel in panels], matrix.plan.workers)
+    return product
+
+
+@sddmm.register
+def _(pattern: Tiled, left: Array, right: Array) -> Array:
+    return pattern.sample(left, right)

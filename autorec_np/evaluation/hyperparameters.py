@@ -24,13 +24,13 @@ import numpy as np
 from autorec_np._text import plain, table
 from autorec_np._validation import check_choice, check_integer
 from autorec_np.core.network import Network
-from autorec_np.core.optimizers import DivergenceError
 from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.data.splitting import train_test_split
 from autorec_np.evaluation.cross_validation import evaluate
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import copy_unfitted
 from autorec_np.training.penalties import automatic_penalties
+from autorec_np.training.solvers import DivergenceError
 from autorec_np.training.trainer import SOLVERS, ConvergenceWarning, corruption_for
 
 __all__ = ["LogUniform", "SearchResult", "Trial", "default_space", "search"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, overload
 
@@ -18,7 +17,6 @@ from autorec_np._validation import RandomState, check_n_jobs, check_random_state
 from autorec_np.core.activations import ACTIVATIONS
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
-from autorec_np.core.optimizers import DivergenceError
 from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.data.splitting import train_test_split
 from autorec_np.engine.threads import workers
@@ -36,11 +34,11 @@ from autorec_np.models.scoring import (
     targets_of,
 )
 from autorec_np.models.updates import updated
+from autorec_np.training.monitor import EpochMonitor
 from autorec_np.training.penalties import automatic_penalties
+from autorec_np.training.solvers import DivergenceError
 from autorec_np.training.trainer import (
     SOLVERS,
-    EpochCallback,
-    EpochMonitor,
     InterruptedWarning,
     Trainer,
     corruption_for,
@@ -49,6 +47,8 @@ from autorec_np.training.trainer import (
 if TYPE_CHECKING:
     from pandas import DataFrame
     from typing_extensions import Self
+
+    from autorec_np.training.monitor import EpochCallback
 
 # Part of the steps in which "cosine" climbs: chosen on validation ratings of ML-1M (docs/design.md)
 WARM_UP = {"item": 0.3, "user": 0.1}
@@ -134,6 +134,9 @@ class AutoRec(Recommender):
         installed (extra `progress`).
     random_state : int, Generator or None
         An int makes runs bit-identical.
+    engine : {"tiled", "plain"}
+        What computes a fit. "plain" runs the lesson's own lines (`core`) in one thread, for a
+        debugger; the numbers are the same to rounding.
 
     Attributes
     ----------
@@ -214,6 +217,7 @@ class AutoRec(Recommender):
         callbacks: Iterable[EpochCallback] = (),
         verbose: bool = False,
         random_state: RandomState = None,
+        engine: str = "tiled",
     ) -> None:
         self.orientation = orientation
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -244,6 +248,7 @@ class AutoRec(Recommender):
         self.callbacks = callbacks
         self.verbose = verbose
         self.random_state = random_state
+        self.engine = engine
 
     # Fitting
 
@@ -299,12 +304,11 @@ class AutoRec(Recommender):
         task = self._prepare(ratings, validation, random_state)
         theta, penalties = task.theta, task.penalties
         trainer = self._make_trainer(task.inputs, penalties)
-        with workers(check_n_jobs(self.n_jobs)) as executor:
-            network = replace(task.network, executor=executor)
+        with workers(check_n_jobs(self.n_jobs)) as threads:
             validate = None
             if task.validation is not None:
                 cold = "baseline" if self.cold == "raise" else self.cold
-                validate = partial(task.validate, task.validation, network, cold)
+                validate = partial(task.validate, task.validation, threads, cold)
             with EpochMonitor(
                 trainer.max_iter,
                 validate,
@@ -316,23 +320,24 @@ class AutoRec(Recommender):
             ) as monitor:
                 try:
                     trainer.run(
-                        Objective(network, penalties),
+                        Objective(task.network, penalties),
                         theta,  # holds the last good weights from here on
                         task.inputs,
                         task.targets,
                         random_state,
                         monitor,
+                        threads,
                     )
                 except (KeyboardInterrupt, DivergenceError) as error:
                     if monitor.n_complete == 0:
                         raise
-                    fitted = task.conclude(network, theta, monitor, keep_best=True)
+                    fitted = task.conclude(threads, theta, monitor, keep_best=True)
                     if isinstance(error, KeyboardInterrupt):
                         return fitted, True
                     error.model = copy.copy(self)
                     error.model.fitted_ = fitted
                     raise
-                return task.conclude(network, theta, monitor, self.early_stopping), False
+                return task.conclude(threads, theta, monitor, self.early_stopping), False
 
     def _prepare(
         self, ratings: Any, validation: Any, random_state: np.random.Generator
@@ -451,6 +456,7 @@ class AutoRec(Recommender):
             n_iter_no_change=self.n_iter_no_change,
             dropout=self.dropout,
             corruption=corruption_for(self.solver, self.corruption),
+            engine=self.engine,
         )
 
     # Scoring

@@ -11,7 +11,8 @@ import numpy as np
 from autorec_np._validation import check_choice, check_integer, check_number
 from autorec_np.core.activations import ACTIVATIONS
 from autorec_np.core.optimizers import SCHEDULES
-from autorec_np.training.trainer import SOLVERS, is_callback
+from autorec_np.training.monitor import is_callback
+from autorec_np.training.trainer import ENGINES, SOLVERS
 
 CHOICES: dict[str, tuple[str | None, ...]] = {
     "orientation": ("item", "user"),
@@ -21,6 +22,7 @@ CHOICES: dict[str, tuple[str | None, ...]] = {
     "solver": tuple(SOLVERS),
     "learning_rate": tuple(SCHEDULES),
     "dtype": ("float32", "float64"),
+    "engine": tuple(ENGINES),
 }
 FLAGS = ("tied", "nesterovs_momentum", "early_stopping", "warm_start", "verbose")
 # name, maximum, whether 0 and the maximum are allowed

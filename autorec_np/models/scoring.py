@@ -20,14 +20,15 @@ from autorec_np.core.activations import ACTIVATIONS
 from autorec_np.core.kernels import with_data
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
-from autorec_np.core.optimizers import minimize_lbfgs
 from autorec_np.data.metrics import rmse
 from autorec_np.data.ratings import Ratings
+from autorec_np.engine.threads import Workers, encode
 from autorec_np.models.base import Axes, Record
 from autorec_np.models.biases import FittedBiases, FittedMean
+from autorec_np.training.solvers import run_lbfgs
 
 if TYPE_CHECKING:
-    from autorec_np.training.trainer import EpochMonitor
+    from autorec_np.training.monitor import EpochMonitor
 
 Baseline: TypeAlias = "FittedBiases | FittedMean"
 
@@ -290,17 +291,18 @@ class TrainingTask:
     def validate(
         self,
         validation: tuple[Array, Array, Array],
-        network: Network,
+        workers: Workers | None,
         cold: str | float,
         theta: Array,
     ) -> float:
         """Return the RMSE on the validation ratings; `cold` as in `Fitted.score_pairs`."""
         users, items, truth = validation
-        fitted = self.fitted(theta=theta, codes=network.encode(theta, self.inputs))
+        codes = encode(self.network, theta, self.inputs, workers)
+        fitted = self.fitted(theta=theta, codes=codes)
         return rmse(truth, np.clip(fitted.score_pairs(users, items, cold), *fitted.ratings.scale))
 
     def conclude(
-        self, network: Network, theta: Array, monitor: EpochMonitor, keep_best: bool
+        self, workers: Workers | None, theta: Array, monitor: EpochMonitor, keep_best: bool
     ) -> Fitted:
         """Return what a run has learned."""
         if keep_best and monitor.best_theta is not None:
@@ -308,7 +310,7 @@ class TrainingTask:
         n_iter = monitor.n_complete
         return self.fitted(
             theta=theta,
-            codes=network.encode(theta, self.every_input),
+            codes=encode(self.network, theta, self.every_input, workers),
             course=Course(
                 tuple(monitor.values[:n_iter]),
                 tuple(monitor.curve),
@@ -408,5 +410,5 @@ def _minimize(
         return value, np.append(codes.T @ d_activity + penalty * weight, d_activity.sum())
 
     start = np.append(np.zeros(codes.shape[1]), targets.mean())
-    column = minimize_lbfgs(fun, start, max_iter=MAX_ITER, tol=TOLERANCE).theta
+    column = run_lbfgs(fun, start, max_iter=MAX_ITER, tol=TOLERANCE).theta
     return column[:-1], float(column[-1])

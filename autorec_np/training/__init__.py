@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING
 from autorec_np._lazy import hand_on
 
 if TYPE_CHECKING:
+    from autorec_np.training.monitor import EpochState as EpochState
     from autorec_np.training.penalties import automatic_penalties as automatic_penalties
+    from autorec_np.training.solvers import DivergenceError as DivergenceError
     from autorec_np.training.trainer import SOLVERS as SOLVERS
     from autorec_np.training.trainer import ConvergenceWarning as ConvergenceWarning
-    from autorec_np.training.trainer import EpochState as EpochState
     from autorec_np.training.trainer import InterruptedWarning as InterruptedWarning
     from autorec_np.training.trainer import Trainer as Trainer
     from autorec_np.training.trainer import interrupts_end_all as interrupts_end_all
 
 _MODULE_OF = {
     "ConvergenceWarning": "trainer",
-    "EpochState": "trainer",
+    "DivergenceError": "solvers",
+    "EpochState": "monitor",
     "InterruptedWarning": "trainer",
     "SOLVERS": "trainer",
     "Trainer": "trainer",

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from autorec_np.core.kernels import CSR, Tiled, with_data
-
-Array: TypeAlias = npt.NDArray[Any]
-AnyMatrix = TypeVar("AnyMatrix", CSR, Tiled)
+from autorec_np._types import CSR, Array
+from autorec_np.core.kernels import with_data
 
 
-def corrupt(inputs: AnyMatrix, probability: float, random_state: np.random.Generator) -> AnyMatrix:
+def corrupt(inputs: CSR, probability: float, random_state: np.random.Generator) -> CSR:
     """Return inputs with each stored value set to 0 with a probability, the others scaled up.
 
     The others are divided by (1 - probability), so that the expectation of V^T r stays the same

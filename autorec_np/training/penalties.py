@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from autorec_np.core.kernels import CSR, Array
+from autorec_np._types import CSR, Array
 from autorec_np.core.network import Network
 
 # Fitted on validation ratings of three data sets: docs/design.md, "The automatic penalty".

@@ -12,7 +12,7 @@ from scipy.sparse import _sparsetools
 from scipy.special import expit
 
 from autorec_np import Ratings
-from autorec_np.core.kernels import CSR, Array
+from autorec_np._types import CSR, Array
 from benchmarks.data import by_item
 
 

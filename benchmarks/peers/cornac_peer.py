@@ -9,7 +9,7 @@ from cornac.data import Dataset
 from cornac.models import MF
 
 from autorec_np import Ratings
-from autorec_np.core.kernels import Array
+from autorec_np._types import Array
 
 
 def prepare(train: Ratings) -> Dataset:

@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 
 from autorec_np import Ratings
-from autorec_np.core.kernels import Array
+from autorec_np._types import Array
 
 with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it compares strings by identity, and prints where it lies

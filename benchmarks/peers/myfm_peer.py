@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from autorec_np import Ratings
-from autorec_np.core.kernels import Array
+from autorec_np._types import Array
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it asks pkg_resources, deprecated, for its version

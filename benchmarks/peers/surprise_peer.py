@@ -11,7 +11,7 @@ import surprise
 from surprise import Reader, Trainset
 
 from autorec_np import Ratings
-from autorec_np.core.kernels import Array
+from autorec_np._types import Array
 
 
 class Fitter:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from autorec_np import BiasBaseline, Ratings
-from autorec_np.core.kernels import Array
+from autorec_np._types import Array
 from benchmarks.data import by_item
 from benchmarks.peers import torch_dense, torch_sparse
 

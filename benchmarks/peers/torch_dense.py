@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from scipy.special import expit
 
-from autorec_np.core.kernels import CSR, Array, with_data
+from autorec_np._types import CSR, Array
+from autorec_np.core.kernels import with_data
 from autorec_np.core.optimizers import learning_rate_at
 
 BLOCK_OF_ROWS = 512  # of a full value and gradient: faster than all rows at once

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from autorec_np.core.kernels import CSR, Array
+from autorec_np._types import CSR, Array
 from benchmarks.peers import torch_dense
 
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")

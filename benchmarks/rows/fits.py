@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from autorec_np import Ratings, rmse
-from autorec_np.core.kernels import Array
+from autorec_np._types import Array
 from benchmarks import ours, peers, settings
 from benchmarks.data import split_for
 from benchmarks.harness import Result, Setting, alternate

@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from autorec_np.core.kernels import Array
-from autorec_np.core.optimizers import minimize_lbfgs, minimize_scipy_lbfgs
+from autorec_np._types import Array
+from autorec_np.engine.lbfgs import CompactPairs
 from autorec_np.engine.threads import workers
+from autorec_np.training.solvers import run_lbfgs, run_scipy_lbfgs
 from benchmarks import ours
 from benchmarks.data import by_item, split_for
 from benchmarks.harness import THREADS, Measurement, Result, Setting
@@ -37,17 +38,19 @@ def run(setting: Setting) -> Result:
     matrix = ours.in_order(by_item(split_for(setting.quick)[0]))
     fun, theta = ours.value_and_gradient(matrix, K), ours.initial_theta(matrix.shape[1], K)
     full = 3 if setting.quick else MEMORY + 2  # evaluations that fill the memory
-    limits = {"max_iter": full + setting.repeats, "tol": 0.0, "memory": MEMORY}
+    limits = {"max_iter": full + setting.repeats, "tol": 0.0}
     with workers(THREADS) as executor:
         solvers = {
-            "autorec_np": partial(minimize_lbfgs, executor=executor),
-            "SciPy L-BFGS-B": minimize_scipy_lbfgs,
+            "autorec_np": lambda fun, theta: run_lbfgs(
+                fun, theta, CompactPairs(theta, MEMORY, executor), **limits
+            ),
+            "SciPy L-BFGS-B": partial(run_scipy_lbfgs, memory=MEMORY, **limits),
         }
         measurements = {label: Measurement(label) for label in solvers}
         for _ in range(1 if setting.quick else 2):
             for label, minimize in solvers.items():
                 gaps = Gaps(fun)
-                minimize(gaps, theta, **limits)
+                minimize(gaps, theta)
                 measurements[label].seconds.extend(gaps.seconds[full:])
     note = f"k = {K}, {theta.size:,} parameters, memory {MEMORY}; the bar is .06 s."
     return Result(list(measurements.values()), notes=[note])

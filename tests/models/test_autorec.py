@@ -12,7 +12,6 @@ from changed_records import with_record, without_limits
 from scipy import sparse
 
 from autorec_np.core.activations import ACTIVATIONS
-from autorec_np.core.optimizers import DivergenceError
 from autorec_np.data.ratings import Ratings
 from autorec_np.data.splitting import train_test_split
 from autorec_np.data.synthetic import make_ratings
@@ -23,6 +22,7 @@ from autorec_np.models.biases import BiasBaseline, GlobalMean
 from autorec_np.models.scoring import fit_column
 from autorec_np.serving.model_file import load_model, save_model
 from autorec_np.training.penalties import DECODER_FACTOR, ENCODER_FACTOR, automatic_penalties
+from autorec_np.training.solvers import DivergenceError
 from autorec_np.training.trainer import SOLVERS, Trainer
 
 SMALL = {"hidden_layer_sizes": (6,), "max_iter": 4, "n_jobs": 1, "random_state": 0}

@@ -1,0 +1,246 @@
+"""Who computes a training: one seam, and the two that fit it.
+
+`PlainEngine` runs the very lines of the lesson, for a debugger and for a reader. `TiledEngine` has
+the same numbers faster, in tiles and threads. A training knows the protocol only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from autorec_np._types import CSR, Array, Matrix
+from autorec_np.core import optimizers
+from autorec_np.core.kernels import with_data
+from autorec_np.core.lbfgs import Pairs, TwoLoop
+from autorec_np.core.network import Network
+from autorec_np.core.objective import Objective
+from autorec_np.engine import steps
+from autorec_np.engine.lbfgs import CompactPairs
+from autorec_np.engine.order import by_activity, reordered, take_columns
+from autorec_np.engine.plan import TILE_ROWS, Plan, Split, panel_columns, split
+from autorec_np.engine.threads import Workers
+from autorec_np.engine.tiled import Tiled
+
+
+class Batch(NamedTuple):
+    """Some rows; the arguments of `Objective.value_and_gradient` after theta."""
+
+    inputs: Matrix
+    targets: Matrix
+    fraction: float
+    masks: Sequence[Array] | None
+
+
+class Arrangement(Protocol):
+    """The order in which an engine wants the columns, and the batches in that order."""
+
+    def arranged(self, theta: Array) -> Array:
+        """Return theta in the engine's order, in memory of its own."""
+
+    def restore(self, theta: Array, out: Array) -> None:
+        """Write theta, which is in the engine's order, to `out` in the order of the matrix."""
+
+    def batch(self, inputs: CSR, targets: CSR, rows: Array, masks: Sequence[Array] | None) -> Batch:
+        """Return the batch of some rows of both matrices, which are of the arranged pattern."""
+
+
+class Engine(Protocol):
+    """What a training needs to have computed."""
+
+    def arrange(self, network: Network, targets: CSR, n_batches: int) -> Arrangement:
+        """Look at a pattern whose rows will come in so many batches."""
+
+    def rule(self, solver: str, theta: Array, **settings: Any) -> Any:
+        """Return the step rule of "sgd", "adam" or "rprop", for :meth:`step`."""
+
+    def pairs(self, theta: Array, memory: int) -> Pairs:
+        """Return a memory of L-BFGS."""
+
+    def step(
+        self,
+        objective: Objective,
+        theta: Array,
+        batches: Sequence[Batch],
+        rule: Any,
+        learning_rate: float,
+    ) -> float:
+        """Return the sum of J over some batches at theta, and move theta by one step, in place."""
+
+    def value_and_gradient(
+        self, objective: Objective, theta: Array, batches: Sequence[Batch]
+    ) -> tuple[float, Array]:
+        """Return the sums of J and of dJ/dtheta over some batches."""
+
+
+class PlainEngine:
+    """The lesson's own lines, one after the other, in one thread."""
+
+    def arrange(self, network: Network, targets: CSR, n_batches: int) -> AsItIs:
+        """Leave everything as it is."""
+        return AsItIs()
+
+    def rule(self, solver: str, theta: Array, **settings: Any) -> optimizers.StepRule:
+        """Return a rule of `core.optimizers`."""
+        rules = {"sgd": optimizers.SGD, "adam": optimizers.Adam, "rprop": optimizers.RProp}
+        rule: optimizers.StepRule = rules[solver](**settings)
+        return rule
+
+    def pairs(self, theta: Array, memory: int) -> TwoLoop:
+        """Return the two-loop recursion."""
+        return TwoLoop(memory)
+
+    def step(
+        self,
+        objective: Objective,
+        theta: Array,
+        batches: Sequence[Batch],
+        rule: optimizers.StepRule,
+        learning_rate: float,
+    ) -> float:
+        """Return J, and move theta."""
+        value, gradient = self.value_and_gradient(objective, theta, batches)
+        theta[...] = rule.step(theta, gradient, learning_rate)
+        return value
+
+    def value_and_gradient(
+        self, objective: Objective, theta: Array, batches: Sequence[Batch]
+    ) -> tuple[float, Array]:
+        """Add up what the objective says of each batch, (16)."""
+        value, gradient = objective.value_and_gradient(theta, *batches[0])
+        for batch in batches[1:]:
+            term, part = objective.value_and_gradient(theta, *batch)
+            value += term
+            gradient += part
+        return value, gradient
+
+
+class AsItIs:
+    """The arrangement of the plain engine: every order stays."""
+
+    def arranged(self, theta: Array) -> Array:
+        """Return a copy."""
+        return np.array(theta)
+
+    def restore(self, theta: Array, out: Array) -> None:
+        """Copy theta to `out`."""
+        out[...] = theta
+
+    def batch(self, inputs: CSR, targets: CSR, rows: Array, masks: Sequence[Array] | None) -> Batch:
+        """Take the rows."""
+        return Batch(inputs[rows], targets[rows], len(rows) / targets.shape[0], masks)
+
+
+class TiledEngine:
+    """Tiles, threads and steps that stream.
+
+    Parameters
+    ----------
+    workers : Workers, optional
+        Threads; no number depends on them. None: the caller's alone.
+    """
+
+    def __init__(self, workers: Workers | None = None) -> None:
+        self.workers = workers
+
+    def arrange(self, network: Network, targets: CSR, n_batches: int) -> ByActivity:
+        """Put rows and columns in order of activity, and split off the dense corner."""
+        return ByActivity(network, targets, n_batches, self.workers)
+
+    def rule(self, solver: str, theta: Array, **settings: Any) -> steps.StepRule:
+        """Return a rule of `engine.steps`."""
+        rules = {"sgd": steps.SGD, "adam": steps.Adam, "rprop": steps.RProp}
+        rule: steps.StepRule = rules[solver](theta, **settings)
+        return rule
+
+    def pairs(self, theta: Array, memory: int) -> CompactPairs:
+        """Return the compact form."""
+        return CompactPairs(theta, memory, self.workers)
+
+    def step(
+        self,
+        objective: Objective,
+        theta: Array,
+        batches: Sequence[Batch],
+        rule: steps.StepRule,
+        learning_rate: float,
+    ) -> float:
+        """Return J; each part of theta moves while its derivative is at hand."""
+        if len(batches) > 1:
+            value, gradient = self.value_and_gradient(objective, theta, batches)
+            rule.step(theta, gradient, learning_rate)
+            return value
+        rule.begin(learning_rate)
+        update = partial(rule.update, theta)
+        return steps.stream(objective, theta, *batches[0], receive=update, workers=self.workers)
+
+    def value_and_gradient(
+        self,
+        objective: Objective,
+        theta: Array,
+        batches: Sequence[Batch],
+        out: Array | None = None,
+    ) -> tuple[float, Array]:
+        """Return the sums over the batches; `out` takes the gradient."""
+        gradient = np.empty_like(theta) if out is None else out
+
+        def store(where: slice, part: Array) -> None:
+            gradient[where] = part
+
+        def add(where: slice, part: Array) -> None:
+            gradient[where] += part
+
+        value = 0.0
+        for number, batch in enumerate(batches):
+            receive = add if number else store
+            value += steps.stream(objective, theta, *batch, receive=receive, workers=self.workers)
+        return value, gradient
+
+
+class ByActivity:
+    """The arrangement of the tiled engine: the most active rows and columns come first.
+
+    Parameters
+    ----------
+    network : Network
+    targets : csr_array, (n_rows, n_columns)
+        Only the pattern is read.
+    n_batches : int
+        Batches of about equal activity, into which the rows will be dealt.
+    workers : Workers, optional
+    """
+
+    def __init__(
+        self, network: Network, targets: CSR, n_batches: int, workers: Workers | None = None
+    ) -> None:
+        self.network, self.workers = network, workers
+        rows, self.columns = by_activity(targets)
+        self.columns_back = np.argsort(self.columns)
+        self.place_of_row = np.argsort(rows)
+        positions = np.arange(targets.nnz, dtype=targets.indptr.dtype)
+        numbered = reordered(with_data(targets, positions), rows, self.columns)
+        dense, rest, widths = split(numbered, TILE_ROWS * n_batches)  # a batch has one of n_batches
+        for part in (dense, rest):  # positions in `targets` instead of in `numbered`
+            part.data = numbered.data.take(part.data)
+        self.parts = Split(dense, rest, widths)
+
+    def arranged(self, theta: Array) -> Array:
+        """Return theta in the order of the columns."""
+        arranged = np.empty_like(theta)
+        take_columns(self.network, theta, self.columns, arranged, self.workers)
+        return arranged
+
+    def restore(self, theta: Array, out: Array) -> None:
+        """Write theta to `out` in the order of the matrix."""
+        take_columns(self.network, theta, self.columns_back, out, self.workers)
+
+    def batch(self, inputs: CSR, targets: CSR, rows: Array, masks: Sequence[Array] | None) -> Batch:
+        """Plan the tiles of the rows, which come in order of activity."""
+        width = max(self.network.hidden_layer_sizes)
+        columns = panel_columns(targets.shape[1], width)
+        plan = Plan(self.parts.take(self.place_of_row[rows]), columns, self.workers)
+        fraction = len(rows) / targets.shape[0]
+        return Batch(Tiled.of(inputs, plan), Tiled.of(targets, plan), fraction, masks)

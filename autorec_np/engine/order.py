@@ -1,0 +1,52 @@
+"""Rows and columns in order of their activity, and the parameters in the order of the columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from scipy import sparse
+
+from autorec_np._types import CSR, Array
+from autorec_np.core.network import Network
+from autorec_np.engine.threads import Workers, run
+
+WEIGHTS_PER_TASK = 2**18  # that are put in another order
+OF_COLUMNS = ("encoder.weight", "decoder.weight", "decoder.bias")  # blocks with a row for each
+
+
+def by_activity(pattern: CSR) -> tuple[Array, Array]:
+    """Return the rows and the columns in order of their numbers of entries, most first."""
+    n_in_columns = np.bincount(pattern.indices, minlength=pattern.shape[1])
+    n_in_rows = np.diff(pattern.indptr)
+    return np.argsort(-n_in_rows, kind="stable"), np.argsort(-n_in_columns, kind="stable")
+
+
+def reordered(matrix: CSR, rows: Array, columns: Array) -> CSR:
+    """Return the matrix with its rows and columns in a new order, indices sorted."""
+    place = np.empty_like(columns, matrix.indices.dtype)
+    place[columns] = np.arange(len(columns))
+    block = matrix[rows]
+    block = sparse.csr_array((block.data, place[block.indices], block.indptr), shape=block.shape)
+    block.sort_indices()
+    return block
+
+
+def take_columns(
+    network: Network, theta: Array, columns: Array, out: Array, workers: Workers | None
+) -> None:
+    """Write theta to `out`, for a matrix whose columns were taken in another order."""
+    views, taken_views = network.layout.views(theta), network.layout.views(out)
+    tasks: list[Callable[[], object]] = []
+    for name in network.layout.slices:
+        block, taken = views[name], taken_views[name]
+        if name not in OF_COLUMNS:
+            taken[...] = block
+            continue
+        n_rows = max(1, WEIGHTS_PER_TASK * len(block) // block.size)
+        for start in range(0, len(block), n_rows):
+            rows = slice(start, start + n_rows)
+            take = partial(block.take, columns[rows], axis=0, out=taken[rows], mode="clip")
+            tasks.append(take)
+    run(tasks, workers)

@@ -1,0 +1,297 @@
+"""Solvers, driven: iterations are counted, checked and reported, and end where nothing is gained.
+
+They know a function (value, gradient) or a step, and nothing of networks. The mathematics is that
+of `core.optimizers` and `core.lbfgs`; `run_scipy_lbfgs` is SciPy's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from autorec_np._types import Array
+from autorec_np.core.lbfgs import Pairs, minimize_lbfgs
+from autorec_np.core.optimizers import learning_rate_at
+
+Function: TypeAlias = Callable[[Array], tuple[float, Array]]
+
+LIMIT = "the limit of iterations was reached"
+STOPPED = "the callback stopped it"
+FLAT = "the objective stopped falling"
+LONG_STEPS = (
+    "the steps are too long: lower learning_rate_init, or check the ratings for extreme values"
+)
+BAD_START = "check the weights at the start and the ratings for extreme values"
+
+
+class DivergenceError(ArithmeticError):
+    """The objective or a weight became infinite or not a number.
+
+    Attributes
+    ----------
+    epoch : int
+        The last epoch or iteration that ended well; 0: none.
+    model : AutoRec or None
+        Fitted with the weights after that epoch, or those of the lowest validation RMSE where that
+        is followed; None where no epoch ended well, and from the solvers of this file.
+    """
+
+    epoch: int = 0
+    model: Any = None
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """What a solver reports after each epoch (iteration of a full-batch solver).
+
+    Attributes
+    ----------
+    number : int
+        From 1.
+    theta : ndarray
+        The parameters now; copy what is to be kept.
+    value : float
+        The objective; for minibatches the sum of the blocks' values as they were visited.
+    learning_rate : float
+        Of the last step; nan for L-BFGS.
+    n_evaluations : int
+        So far; see `Minimum`.
+    """
+
+    number: int
+    theta: Array
+    value: float
+    learning_rate: float
+    n_evaluations: int
+
+
+Callback: TypeAlias = Callable[[Iteration], bool]
+
+
+@dataclass(frozen=True)
+class Minimum:
+    """What a solver returns.
+
+    Attributes
+    ----------
+    theta : ndarray
+        The last parameters.
+    values : list of float
+        The objective after each epoch or iteration.
+    n_evaluations : int
+        Evaluations of (value, gradient); for minibatches of one block each.
+    converged, limit_reached : bool
+        Whether the solver's own test, or the limit of iterations, stopped it (neither: a callback).
+    message : str
+        Why it stopped.
+    """
+
+    theta: Array
+    values: list[float] = field(repr=False)
+    n_evaluations: int
+    converged: bool
+    limit_reached: bool
+    message: str
+
+
+def run_steps(
+    step: Callable[[Array, float], float],
+    theta: Array,
+    *,
+    n_batches: int,
+    n_epochs: int,
+    learning_rate_init: float,
+    schedule: str = "constant",
+    warm_up: float = 0.3,
+    tol: float = 0.0,
+    n_iter_no_change: int = 0,
+    callback: Callback | None = None,
+) -> Minimum:
+    """Minimize a sum by steps on some of its terms.
+
+    Parameters
+    ----------
+    step : callable
+        ``step(theta, learning_rate) -> value`` of the next batch: it changes theta in place, and
+        returns the value from before. The batches of an epoch must add up to the objective.
+    theta : ndarray, (n,)
+        Start; changed in place.
+    n_batches, n_epochs : int
+        `step` is called ``n_batches * n_epochs`` times.
+    learning_rate_init, schedule, warm_up
+        See `core.optimizers.learning_rate_at`.
+    tol, n_iter_no_change
+        Converged when the best value has not fallen by more than ``tol * best`` for
+        `n_iter_no_change` epochs (0: never).
+    callback : callable, optional
+        Called with an `Iteration` after each epoch; True stops.
+
+    Returns
+    -------
+    Minimum
+
+    Raises
+    ------
+    DivergenceError
+        If the value of an epoch is not finite.
+    """
+    values: list[float] = []
+    plateau, message = _Plateau(tol, n_iter_no_change), LIMIT
+    n_done, rate, n_steps = 0, learning_rate_init, n_epochs * n_batches
+    for epoch in range(1, n_epochs + 1):
+        total = 0.0
+        for _ in range(n_batches):
+            rate = learning_rate_at(schedule, learning_rate_init, n_done, n_steps, warm_up)
+            with np.errstate(over="ignore", invalid="ignore"):  # see check_finite
+                total += step(theta, rate)
+            n_done += 1
+        check_finite(total, "the objective", f"iteration {epoch}")
+        values.append(total)
+        if callback is not None and callback(Iteration(epoch, theta, total, rate, n_done)):
+            message = STOPPED
+            break
+        if plateau.reached(total):
+            message = FLAT
+            break
+    return _minimum(theta, values, n_done, message)
+
+
+def run_lbfgs(
+    fun: Function,
+    theta: Array,
+    pairs: Pairs | None = None,
+    *,
+    max_iter: int,
+    tol: float = 1e-5,
+    n_iter_no_change: int = 5,
+    callback: Callback | None = None,
+) -> Minimum:
+    """Minimize by `core.lbfgs.minimize_lbfgs`.
+
+    Parameters
+    ----------
+    fun : callable
+        ``fun(theta) -> (value, gradient)`` of the whole objective.
+    theta : ndarray, (n,)
+        Start; not changed.
+    pairs : TwoLoop or another memory, optional
+    max_iter : int
+    tol, n_iter_no_change
+        As in :func:`run_steps`, of iterations.
+    callback : callable, optional
+        Called with an `Iteration` after each iteration; True stops.
+
+    Returns
+    -------
+    Minimum
+
+    Raises
+    ------
+    DivergenceError
+        If the value at the start is not finite.
+    """
+    values: list[float] = []
+    n_evaluations = 0
+
+    def counted(point: Array) -> tuple[float, Array]:
+        nonlocal n_evaluations
+        value, gradient = fun(point)
+        if n_evaluations == 0:
+            check_finite(value, "the objective", "iteration 0", BAD_START)
+        n_evaluations += 1
+        return value, gradient
+
+    plateau = _Plateau(tol, n_iter_no_change)
+    iterates = minimize_lbfgs(counted, theta.copy(), pairs)
+    for number in range(1, max_iter + 1):
+        try:
+            theta, value = next(iterates)
+        except StopIteration as end:
+            return _minimum(theta, values, n_evaluations, end.value)
+        values.append(value)
+        state = Iteration(number, theta, value, math.nan, n_evaluations)
+        if callback is not None and callback(state):
+            return _minimum(theta, values, n_evaluations, STOPPED)
+        if plateau.reached(value):
+            return _minimum(theta, values, n_evaluations, FLAT)
+    return _minimum(theta, values, n_evaluations, LIMIT)
+
+
+def run_scipy_lbfgs(
+    fun: Function,
+    theta: Array,
+    *,
+    max_iter: int,
+    tol: float = 1e-5,
+    memory: int = 10,
+    callback: Callback | None = None,
+) -> Minimum:
+    """Minimize by ``scipy.optimize.minimize(method="L-BFGS-B")``, in float64.
+
+    `theta` gives the start and the dtype in which `fun` is asked, `tol` is SciPy's `ftol`; the
+    rest is as in :func:`run_lbfgs`.
+    """
+    from scipy.optimize import OptimizeResult, minimize
+
+    values: list[float] = []
+    n_evaluations = 0
+
+    def in_float64(point: Array) -> tuple[float, Array]:
+        nonlocal n_evaluations
+        n_evaluations += 1
+        value, gradient = fun(point.astype(theta.dtype))
+        check_finite(value, "the objective", f"iteration {len(values) + 1}", BAD_START)
+        return value, gradient.astype(np.float64)
+
+    def report(intermediate_result: OptimizeResult) -> None:
+        values.append(float(intermediate_result.fun))
+        point = intermediate_result.x.astype(theta.dtype)
+        state = Iteration(len(values), point, values[-1], math.nan, n_evaluations)
+        if callback is not None and callback(state):
+            raise StopIteration
+
+    result = minimize(
+        in_float64,
+        theta.astype(np.float64),
+        jac=True,
+        method="L-BFGS-B",
+        callback=report,
+        options={"maxiter": max_iter, "maxfun": 20 * max_iter, "maxcor": memory, "ftol": tol},
+    )
+    return Minimum(
+        result.x.astype(theta.dtype),
+        values,
+        int(result.nfev),
+        bool(result.success),
+        result.status == 1,
+        str(result.message),
+    )
+
+
+def check_finite(value: float, what: str, when: str, advice: str = LONG_STEPS) -> None:
+    """Raise DivergenceError unless the value is finite."""
+    if not math.isfinite(value):
+        raise DivergenceError(f"{what} became {value} in {when}; {advice}.")
+
+
+class _Plateau:
+    """Counts the iterations since the value last fell by more than tol * best."""
+
+    def __init__(self, tol: float, patience: int) -> None:
+        self.tol, self.patience = tol, patience
+        self.best, self.waited = math.inf, 0
+
+    def reached(self, value: float) -> bool:
+        fell = self.best == math.inf or value < self.best - self.tol * abs(self.best)
+        self.waited = 0 if fell else self.waited + 1
+        self.best = min(self.best, value)
+        return 0 < self.patience <= self.waited
+
+
+def _minimum(theta: Array, values: list[float], n_evaluations: int, message: str) -> Minimum:
+    converged = message not in (LIMIT, STOPPED)
+    return Minimum(theta, values, n_evaluations, converged, message == LIMIT, message)
