@@ -15,8 +15,8 @@ import re
 import runpy
 from pathlib import Path
 
-import numpy as np
 import markdown_pages as pages
+import numpy as np
 import pytest
 from markdown_pages import PAGES, ROOT, name_of, read
 
