@@ -2,9 +2,9 @@
 
     python docs/print_outputs.py docs/tour.md docs/notation.md
 
-A `text` block right below a `python` block is its output. An output that still agrees with what is
-printed (tests/support/markdown_pages.py: words equal, numbers nearly) stays as it is. Read the difference
-before you commit it: the sentences around an output must stay true.
+A `text` block right below a `python` block is its output. An output stays as it is while it agrees
+with what is printed: words equal, numbers nearly (tests/support/markdown_pages.py). Read the
+difference before you commit it: the sentences around an output must stay true.
 """
 
 from __future__ import annotations

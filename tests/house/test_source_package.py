@@ -60,7 +60,7 @@ def test_the_source_package_holds_every_file_of_the_repository(tree, in_the_sour
         if path.is_file() and "built" not in path.parts and ".egg-info" not in str(path)
     }
     assert here - in_the_source_package == set()
-    assert {"tests/support/markdown_pages.py", "tests/fixtures/format_1.json", "CHANGELOG.md"} <= here
+    assert {"tests/support/reference.py", "tests/fixtures/format_1.json", "CHANGELOG.md"} <= here
 
 
 def test_the_source_package_holds_nothing_that_was_left_behind(in_the_source_package):
