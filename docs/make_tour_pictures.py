@@ -126,7 +126,7 @@ def draw_taylor(tour: Names) -> None:
             color=color,
         )  # fmt: skip
     axes.text(1e-11, 2e-14, "rounding", color=GRAY, ha="center", va="bottom")
-    axes.set(xlabel="step $h$ along a direction in encoder.weight", ylabel="Taylor remainder")
+    axes.set(xlabel="step $s$ along a direction in encoder.weight", ylabel="Taylor remainder")
     axes.legend(frameon=False, loc="upper left")
     _save(figure, "tour_taylor")
 
