@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from autorec_np._types import Array
 
+COLUMN_BLOCKS = ("encoder.weight", "decoder.weight", "decoder.bias")  # with a row a column
 WEIGHT_SCALE = 0.01  # standard deviation of the initial encoder and decoder weights
 
 

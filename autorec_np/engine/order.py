@@ -10,10 +10,10 @@ from scipy import sparse
 
 from autorec_np._types import CSR, Array
 from autorec_np.core.network import Network
+from autorec_np.core.parameters import COLUMN_BLOCKS
 from autorec_np.engine.threads import Workers, run
 
 WEIGHTS_PER_TASK = 2**18  # that are put in another order
-OF_COLUMNS = ("encoder.weight", "decoder.weight", "decoder.bias")  # blocks with a row for each
 
 
 def by_activity(pattern: CSR) -> tuple[Array, Array]:
@@ -41,7 +41,7 @@ def take_columns(
     tasks: list[Callable[[], object]] = []
     for name in network.layout.slices:
         block, taken = views[name], taken_views[name]
-        if name not in OF_COLUMNS:
+        if name not in COLUMN_BLOCKS:
             taken[...] = block
             continue
         n_rows = max(1, WEIGHTS_PER_TASK * len(block) // block.size)

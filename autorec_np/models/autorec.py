@@ -302,42 +302,41 @@ class AutoRec(Recommender):
         check_parameters(self.get_params())
         random_state = check_random_state(self.random_state)
         task = self._prepare(ratings, validation, random_state)
-        theta, penalties = task.theta, task.penalties
-        trainer = self._make_trainer(task.inputs, penalties)
-        with workers(check_n_jobs(self.n_jobs)) as threads:
-            validate = None
-            if task.validation is not None:
-                cold = "baseline" if self.cold == "raise" else self.cold
-                validate = partial(task.validate, task.validation, threads, cold)
-            with EpochMonitor(
+        trainer = self._make_trainer(task.inputs, task.penalties)
+        cold = "baseline" if self.cold == "raise" else self.cold
+        with (
+            workers(check_n_jobs(self.n_jobs)) as threads,
+            EpochMonitor(
                 trainer.max_iter,
-                validate,
+                task.validation_with(threads, cold),
                 early_stopping=self.early_stopping,
                 tol=self.tol,
                 n_iter_no_change=self.n_iter_no_change,
                 callbacks=self.callbacks,
                 verbose=self.verbose,
-            ) as monitor:
-                try:
-                    trainer.run(
-                        Objective(task.network, penalties),
-                        theta,  # holds the last good weights from here on
-                        task.inputs,
-                        task.targets,
-                        random_state,
-                        monitor,
-                        threads,
-                    )
-                except (KeyboardInterrupt, DivergenceError) as error:
-                    if monitor.n_complete == 0:
-                        raise
-                    fitted = task.conclude(threads, theta, monitor, keep_best=True)
-                    if isinstance(error, KeyboardInterrupt):
-                        return fitted, True
-                    error.model = copy.copy(self)
-                    error.model.fitted_ = fitted
+            ) as monitor,
+        ):
+            theta = task.theta  # holds the last good weights from here on
+            try:
+                trainer.run(
+                    Objective(task.network, task.penalties),
+                    theta,
+                    task.inputs,
+                    task.targets,
+                    random_state,
+                    monitor,
+                    threads,
+                )
+            except (KeyboardInterrupt, DivergenceError) as error:
+                if monitor.n_complete == 0:
                     raise
-                return task.conclude(threads, theta, monitor, self.early_stopping), False
+                fitted = task.conclude(threads, theta, monitor, keep_best=True)
+                if isinstance(error, KeyboardInterrupt):
+                    return fitted, True
+                error.model = copy.copy(self)
+                error.model.fitted_ = fitted
+                raise
+            return task.conclude(threads, theta, monitor, self.early_stopping), False
 
     def _prepare(
         self, ratings: Any, validation: Any, random_state: np.random.Generator

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 Baseline: TypeAlias = "FittedBiases | FittedMean"
 
-COLUMN_BLOCKS = ("encoder.weight", "decoder.weight", "decoder.bias")  # a row for each column
 MAX_ITER, TOLERANCE = 500, 1e-10  # of a new column without a closed form
 SMALLEST_PENALTY = 1e-12  # of the trace: below it, least squares of least norm
 PAIRS_PER_CHUNK = 16_384  # pairs whose codes are gathered at once
@@ -288,18 +287,24 @@ class TrainingTask:
     validation: tuple[Array, Array, Array] | None
     fitted: Callable[..., Fitted]
 
-    def validate(
-        self,
-        validation: tuple[Array, Array, Array],
-        workers: Workers | None,
-        cold: str | float,
-        theta: Array,
-    ) -> float:
-        """Return the RMSE on the validation ratings; `cold` as in `Fitted.score_pairs`."""
-        users, items, truth = validation
-        codes = encode(self.network, theta, self.inputs, workers)
-        fitted = self.fitted(theta=theta, codes=codes)
-        return rmse(truth, np.clip(fitted.score_pairs(users, items, cold), *fitted.ratings.scale))
+    def validation_with(
+        self, workers: Workers | None, cold: str | float
+    ) -> Callable[[Array], float] | None:
+        """Return what gives the RMSE of weights on the validation ratings, if there are any.
+
+        `cold` as in `Fitted.score_pairs`.
+        """
+        if self.validation is None:
+            return None
+        users, items, truth = self.validation
+
+        def validate(theta: Array) -> float:
+            codes = encode(self.network, theta, self.inputs, workers)
+            fitted = self.fitted(theta=theta, codes=codes)
+            scores = fitted.score_pairs(users, items, cold)
+            return rmse(truth, np.clip(scores, *fitted.ratings.scale))
+
+        return validate
 
     def conclude(
         self, workers: Workers | None, theta: Array, monitor: EpochMonitor, keep_best: bool

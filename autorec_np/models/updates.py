@@ -11,12 +11,13 @@ from autorec_np._entries import row_of_each
 from autorec_np._types import CSR, Array
 from autorec_np.core.kernels import take_rows, with_data
 from autorec_np.core.network import Network
+from autorec_np.core.parameters import COLUMN_BLOCKS
 from autorec_np.data.ids import shown, unique_with_positions
 from autorec_np.data.ratings import Ratings, assemble
 from autorec_np.engine.threads import single_threaded_blas
 from autorec_np.models.base import Axes
 from autorec_np.models.biases import Biases, FittedBiases, FittedMean, best_biases
-from autorec_np.models.scoring import COLUMN_BLOCKS, Baseline, Fitted, baseline_at, fit_columns
+from autorec_np.models.scoring import Baseline, Fitted, baseline_at, fit_columns
 
 MAX_SWEEPS = 20
 SMALLEST_CHANGE = 1e-4  # of a bias in rating units: sweeps end below it

@@ -14,10 +14,10 @@ from autorec_np.core.activations import ACTIVATIONS
 from autorec_np.core.kernels import take_rows
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
+from autorec_np.core.parameters import COLUMN_BLOCKS
 from autorec_np.data.synthetic import make_ratings
 from autorec_np.gradcheck import GradientReport, check_gradient
 from autorec_np.models.scoring import (
-    COLUMN_BLOCKS,
     Fitted,
     inputs_of,
     output_penalties,
