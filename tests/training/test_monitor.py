@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from autorec_np.core.objective import Objective
-from autorec_np.training.solvers import DivergenceError
 from autorec_np.data.splitting import train_test_split
 from autorec_np.data.synthetic import make_ratings
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import NotFittedError
 from autorec_np.training import progress
+from autorec_np.training.solvers import DivergenceError
 from autorec_np.training.trainer import SOLVERS, InterruptedWarning, interrupts_end_all
 
 R = make_ratings(40, 25, 400, random_state=0)
