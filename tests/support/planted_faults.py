@@ -137,7 +137,7 @@ FAULTS = [
         "return np.asarray(_cast(matrix, dense) @ dense)",
         "return np.add.reduceat("
         "matrix.data[:, None] * dense[matrix.indices], matrix.indptr[:-1], axis=0)",
-        (*ENCODER, "decoder.weight"),
+        ("encoder.bias",),
         engines=PLAIN,
     ),
     Fault(
