@@ -132,7 +132,7 @@ def minimize_lbfgs(
             return "the gradient is zero to rounding error"
         first_step = 1.0 if len(pairs) else 1.0 / math.sqrt(-start.slope)  # of length 1
         noise = float(np.finfo(theta.dtype).eps) * abs(value)
-        found = strong_wolfe(along, start, first_step, noise)
+        found = strong_wolfe(along, start, first_step, noise=noise)
         if found is not None:
             pairs.add(start.point, found.point)
             theta, gradient = found.point
@@ -157,6 +157,7 @@ def strong_wolfe(
     phi: Callable[[float], Trial],
     start: Trial,
     first_step: float,
+    *,
     noise: float = 0.0,
     max_evaluations: int = MAX_EVALUATIONS,
 ) -> Trial | None:

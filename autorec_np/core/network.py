@@ -139,7 +139,7 @@ class Network:
                 f"pass tied=False or change the widths."
             )
         shapes: dict[str, tuple[int, ...]] = {}
-        for layer, n_in, n_out in zip(self.hidden_layers, (n_inputs, *sizes), sizes, strict=False):
+        for layer, n_in, n_out in zip(self.layer_names, (n_inputs, *sizes), sizes, strict=False):
             shapes |= {f"{layer}.weight": (n_in, n_out), f"{layer}.bias": (n_out,)}
         shapes |= {"decoder.weight": (self.n_columns, sizes[-1]), "decoder.bias": (self.n_columns,)}
         aliases = {"decoder.weight": "encoder.weight"} if self.tied else {}
@@ -148,13 +148,13 @@ class Network:
         object.__setattr__(self, "layout", ParameterLayout(shapes, aliases))
 
     @property
-    def hidden_layers(self) -> list[str]:
+    def layer_names(self) -> list[str]:
         """The names of the hidden layers, the encoder's first."""
         return ["encoder", *(f"hidden{i}" for i in range(1, len(self.hidden_layer_sizes)))]
 
     def encode(self, theta: Array, inputs: Matrix, masks: Sequence[Array] | None = None) -> Array:
         """Return the code of each row: the last hidden layer, (n_rows, k)."""
-        return self._encode(theta, inputs, masks)[1][-1]
+        return self._hidden_layers(theta, inputs, masks)[1][-1]
 
     def decode(self, theta: Array, codes: Array, pattern: Matrix) -> Array:
         """Return y = f(a) at the stored entries of `pattern`, from the codes of its rows, (1)."""
@@ -181,10 +181,10 @@ class Network:
         -------
         Forward
         """
-        hidden, dropped = self._encode(theta, inputs, masks)
+        hidden, dropped = self._hidden_layers(theta, inputs, masks)
         return Forward(hidden, dropped, self.decode(theta, dropped[-1], pattern))
 
-    def _encode(
+    def _hidden_layers(
         self, theta: Array, inputs: Matrix, masks: Sequence[Array] | None
     ) -> tuple[list[Array], list[Array]]:
         """Return every hidden layer before and after dropout."""
@@ -192,7 +192,7 @@ class Network:
         g = ACTIVATIONS[self.activation].forward
         hidden: list[Array] = []
         dropped: list[Array] = []
-        for depth, layer in enumerate(self.hidden_layers):
+        for depth, layer in enumerate(self.layer_names):
             z = spmm(dropped[-1] if depth else inputs, views[f"{layer}.weight"])
             hidden.append(g(z + views[f"{layer}.bias"]))
             dropped.append(hidden[-1] if masks is None else hidden[-1] * masks[depth])
@@ -226,7 +226,7 @@ class Network:
         d_activity = with_data(pattern, d_outputs * f.derivative(passed.outputs))  # (5)
         d_dropped = spmm(d_activity, views["decoder.weight"])  # (8)
         d_z: list[Array] = []
-        for depth, layer in reversed([*enumerate(self.hidden_layers)]):
+        for depth, layer in reversed([*enumerate(self.layer_names)]):
             d_hidden = d_dropped if masks is None else d_dropped * masks[depth]  # (15)
             d_z.insert(0, d_hidden * g.derivative(passed.hidden[depth]))  # (9)
             if depth:
@@ -238,7 +238,7 @@ class Network:
         d_activity, d_z = signals
         yield Product("decoder", d_activity, passed.dropped[-1], d_activity)  # (6)
         yield Product("encoder", inputs, d_z[0], d_z[0])  # (10)
-        for depth, layer in enumerate(self.hidden_layers[1:], start=1):
+        for depth, layer in enumerate(self.layer_names[1:], start=1):
             yield Product(layer, passed.dropped[depth - 1], d_z[depth], d_z[depth])  # (12)
 
     def gradient(self, inputs: Matrix, passed: Forward, signals: Signals) -> Array:
@@ -250,7 +250,7 @@ class Network:
         passed, signals
             What :meth:`forward` and :meth:`backward` returned.
         """
-        gradient = np.zeros(self.layout.size, passed.outputs.dtype)
+        gradient = np.zeros(self.layout.size, passed.hidden[0].dtype)
         d_views = self.layout.views(gradient)
         for layer, left, right, signal in self.products(inputs, passed, signals):
             d_views[f"{layer}.weight"] += spmm_transpose(left, right)  # tied: a sum, (14)

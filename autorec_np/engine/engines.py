@@ -18,10 +18,10 @@ from autorec_np.core.kernels import with_data
 from autorec_np.core.lbfgs import Pairs, TwoLoop
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
-from autorec_np.engine import steps
 from autorec_np.engine.lbfgs import CompactPairs
 from autorec_np.engine.order import by_activity, reordered, take_columns
 from autorec_np.engine.plan import TILE_ROWS, Plan, Split, panel_columns, split
+from autorec_np.engine.steps import SGD, Adam, RProp, StepRule, stream
 from autorec_np.engine.threads import Workers
 from autorec_np.engine.tiled import Tiled
 
@@ -150,10 +150,10 @@ class TiledEngine:
         """Put rows and columns in order of activity, and split off the dense corner."""
         return ByActivity(network, targets, n_batches, self.workers)
 
-    def rule(self, solver: str, theta: Array, **settings: Any) -> steps.StepRule:
+    def rule(self, solver: str, theta: Array, **settings: Any) -> StepRule:
         """Return a rule of `engine.steps`."""
-        rules = {"sgd": steps.SGD, "adam": steps.Adam, "rprop": steps.RProp}
-        rule: steps.StepRule = rules[solver](theta, **settings)
+        rules = {"sgd": SGD, "adam": Adam, "rprop": RProp}
+        rule: StepRule = rules[solver](theta, **settings)
         return rule
 
     def pairs(self, theta: Array, memory: int) -> CompactPairs:
@@ -165,7 +165,7 @@ class TiledEngine:
         objective: Objective,
         theta: Array,
         batches: Sequence[Batch],
-        rule: steps.StepRule,
+        rule: StepRule,
         learning_rate: float,
     ) -> float:
         """Return J; each part of theta moves while its derivative is at hand."""
@@ -175,7 +175,7 @@ class TiledEngine:
             return value
         rule.begin(learning_rate)
         update = partial(rule.update, theta)
-        return steps.stream(objective, theta, *batches[0], receive=update, workers=self.workers)
+        return stream(objective, theta, *batches[0], receive=update, workers=self.workers)
 
     def value_and_gradient(
         self,
@@ -196,7 +196,7 @@ class TiledEngine:
         value = 0.0
         for number, batch in enumerate(batches):
             receive = add if number else store
-            value += steps.stream(objective, theta, *batch, receive=receive, workers=self.workers)
+            value += stream(objective, theta, *batch, receive=receive, workers=self.workers)
         return value, gradient
 
 

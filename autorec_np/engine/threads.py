@@ -96,7 +96,8 @@ def workers(n_jobs: int) -> Iterator[Workers | None]:
 def single_threaded_blas() -> Iterator[None]:
     """Hold BLAS to one thread; without threadpoolctl nothing is changed.
 
-    The limit is the whole process's: the first to come sets it, the last to leave lifts it.
+    The limit is the whole process's: the first to come sets it, the last to leave lifts it. A limit
+    that another thread of the program has set by ``with threadpool_limits(...)`` stays.
     """
     try:
         import threadpoolctl

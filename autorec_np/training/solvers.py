@@ -206,7 +206,8 @@ def run_lbfgs(
         return value, gradient
 
     plateau = _Plateau(tol, n_iter_no_change)
-    iterates = minimize_lbfgs(counted, theta.copy(), pairs)
+    theta = theta.copy()
+    iterates = minimize_lbfgs(counted, theta, pairs)
     for number in range(1, max_iter + 1):
         try:
             theta, value = next(iterates)

@@ -1,4 +1,4 @@
-"""The sparse products against loops, against each other, in threads, and within memory."""
+"""The sparse products against loops, against each other, and within memory."""
 
 from __future__ import annotations
 
@@ -12,19 +12,11 @@ from hypothesis import strategies as st
 from matrices import random_csr, small_csr, whole_numbers
 from scipy import sparse
 
-from autorec_np.core import kernels
 from autorec_np.core.kernels import column_sums, sddmm, spmm, spmm_transpose, take_rows, with_data
-from autorec_np.engine.threads import Workers
 from autorec_np.gradcheck import adjoint_test
 
 DTYPES = [np.float32, np.float64, np.complex128]
 MEGABYTE = 2**20
-
-
-@pytest.fixture(scope="module", params=[1, 2, 3], ids="{} threads".format)
-def executor(request):
-    with Workers(request.param) as pool:
-        yield pool
 
 
 # Against loops
@@ -57,10 +49,9 @@ def test_column_sums_equal_the_loops(dtype, matrix, seed):
     np.testing.assert_array_equal(sums, reference.column_sums(matrix))
 
 
-def test_rows_longer_than_a_gathered_block():
+def test_long_rows():
     matrix = random_csr(4, 2000, 5000, seed=1)
     left, right = whole_numbers((4, 3), 2), whole_numbers((2000, 3), 3)
-    assert np.diff(matrix.indptr).max() > 3 * kernels.GATHERED_ROWS
     np.testing.assert_array_equal(sddmm(matrix, left, right), reference.sddmm(matrix, left, right))
 
 
@@ -174,16 +165,13 @@ def test_take_no_row_or_one_row_is_two_dimensional(tiny_matrix, rows):
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 4), (4, 0), (4, 3)])
-def test_matrices_without_entries(shape, executor):
+def test_matrices_without_entries(shape):
     n_rows, n_columns = shape
     matrix = sparse.csr_array(shape)
     left, right = np.ones((n_rows, 2)), np.ones((n_columns, 2))
-    for threads in (None, executor):
-        np.testing.assert_array_equal(spmm(matrix, right, threads), np.zeros((n_rows, 2)))
-        np.testing.assert_array_equal(
-            spmm_transpose(matrix, left, threads), np.zeros((n_columns, 2))
-        )
-        assert sddmm(matrix, left, right, threads).shape == (0,)
+    np.testing.assert_array_equal(spmm(matrix, right), np.zeros((n_rows, 2)))
+    np.testing.assert_array_equal(spmm_transpose(matrix, left), np.zeros((n_columns, 2)))
+    assert sddmm(matrix, left, right).shape == (0,)
     np.testing.assert_array_equal(column_sums(matrix), np.zeros(n_columns))
 
 
@@ -225,15 +213,14 @@ def test_the_dense_factor_decides_the_dtype(tiny_matrix, dtype):
         assert sddmm(matrix, np.ones((7, 2), dtype), np.ones((6, 2), dtype)).dtype == dtype
 
 
-def test_arguments_are_not_changed(tiny_matrix, executor):
+def test_arguments_are_not_changed(tiny_matrix):
     copy = tiny_matrix.copy()
     left, right = np.ones((7, 2), np.float32), np.ones((6, 2), np.float32)
     for array in (left, right):
         array.flags.writeable = False
-    for threads in (None, executor):
-        spmm(tiny_matrix, right, threads)
-        spmm_transpose(tiny_matrix, left, threads)
-        sddmm(tiny_matrix, left, right, threads)
+    spmm(tiny_matrix, right)
+    spmm_transpose(tiny_matrix, left)
+    sddmm(tiny_matrix, left, right)
     column_sums(tiny_matrix)
     for name in ("data", "indices", "indptr"):
         np.testing.assert_array_equal(getattr(tiny_matrix, name), getattr(copy, name))
@@ -241,59 +228,33 @@ def test_arguments_are_not_changed(tiny_matrix, executor):
     assert np.all(right == 1)
 
 
-# Threads
+# What a layer reads may be dense
 
 
-class CountingWorkers(Workers):
-    """Counts the tasks that they are given."""
-
-    n_tasks = 0
-
-    def run(self, tasks):
-        self.n_tasks += len(tasks)
-        super().run(tasks)
-
-
-@pytest.mark.parametrize("k", [1, 7, 16])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_threads_change_no_bit(executor, dtype, k):
-    matrix = random_csr(1500, 400, 60_000, seed=12)
-    matrix = with_data(matrix, np.random.default_rng(13).normal(size=matrix.nnz).astype(dtype))
-    rng = np.random.default_rng(14)
-    left, right = (rng.normal(size=(n, k)).astype(dtype) for n in matrix.shape)
-    for product, factors in [(spmm, (right,)), (spmm_transpose, (left,)), (sddmm, (left, right))]:
-        alone, threaded = product(matrix, *factors), product(matrix, *factors, executor)
-        assert alone.tobytes() == threaded.tobytes()
+def test_dense_matrices_have_the_products_of_a_layer(dtype):
+    hidden, signal = whole_numbers((7, 4), 1, dtype), whole_numbers((7, 3), 2, dtype)
+    weight = whole_numbers((4, 3), 3, dtype)
+    np.testing.assert_array_equal(spmm(hidden, weight), hidden @ weight)
+    np.testing.assert_array_equal(spmm_transpose(hidden, signal), hidden.T @ signal)
+    np.testing.assert_array_equal(column_sums(signal), signal.sum(axis=0))
+    for product in (spmm(hidden, weight), spmm_transpose(hidden, signal), column_sums(signal)):
+        assert product.dtype == dtype
 
 
-@given(matrix=small_csr(), block=st.integers(1, 5), seed=st.integers(0, 99))
-def test_any_cut_into_blocks_of_rows_changes_no_bit(executor, matrix, block, seed):
-    rng = np.random.default_rng(seed)
-    left, right = (rng.normal(size=(n, 3)) for n in matrix.shape)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kernels, "ENTRIES_PER_BLOCK", block)
-        for product, factors in [
-            (spmm, (right,)),
-            (spmm_transpose, (left,)),
-            (sddmm, (left, right)),
-        ]:
-            alone, threaded = product(matrix, *factors), product(matrix, *factors, executor)
-            assert alone.tobytes() == threaded.tobytes()
+def test_column_sums_of_a_dense_matrix_are_accumulated_in_float64():
+    column = np.array([2.0**24, *[1.0] * 64], np.float32)[:, np.newaxis]
+    assert column_sums(column)[0] == 2**24 + 64
 
 
-def test_large_products_are_cut_into_several_tasks():
-    matrix = random_csr(1500, 400, 60_000, seed=12)
-    left, right = np.ones((1500, 2)), np.ones((400, 2))
-    for product, factors in [(spmm, (right,)), (spmm_transpose, (left,)), (sddmm, (left, right))]:
-        with CountingWorkers(2) as pool:
-            product(matrix, *factors, pool)
-        assert pool.n_tasks == -(-matrix.nnz // kernels.ENTRIES_PER_BLOCK)
+def test_another_kind_of_matrix_brings_its_own_products(tiny_matrix):
+    class Doubled:
+        def __init__(self, matrix):
+            self.matrix = matrix
 
-
-def test_an_exception_in_a_thread_is_raised(executor):
-    matrix = random_csr(10, 5, 20, seed=15)
-    with pytest.raises(ValueError, match=r"shape|dimension|mismatch"):
-        spmm(matrix, np.ones((6, 2)), executor)
+    spmm.register(Doubled, lambda doubled, dense: 2 * spmm(doubled.matrix, dense))
+    dense = whole_numbers((6, 2), 4)
+    np.testing.assert_array_equal(spmm(Doubled(tiny_matrix), dense), 2 * spmm(tiny_matrix, dense))
 
 
 # Memory
@@ -303,16 +264,14 @@ def test_no_dense_rows_by_columns_array_is_formed():
     n, k = 20_000, 4
     matrix = random_csr(n, n, 20_000, seed=16, dtype=np.float32)
     left, right = np.ones((n, k), np.float32), np.ones((n, k), np.float32)
-    with Workers(2) as pool:
-        tracemalloc.start()
-        try:
-            for threads in (None, pool):
-                spmm(matrix, right, threads)
-                spmm_transpose(matrix, left, threads)
-                sddmm(matrix, left, right, threads)
-            column_sums(matrix)
-            take_rows(matrix, np.arange(0, n, 2))
-            peak = tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
+    tracemalloc.start()
+    try:
+        spmm(matrix, right)
+        spmm_transpose(matrix, left)
+        sddmm(matrix, left, right)
+        column_sums(matrix)
+        take_rows(matrix, np.arange(0, n, 2))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
     assert peak < 4 * MEGABYTE  # one bit for each of the n x n cells would take 48

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autorec_np.core.optimizers import CURVATURE, SUFFICIENT_DECREASE, Trial, strong_wolfe
+from autorec_np.core.lbfgs import CURVATURE, SUFFICIENT_DECREASE, Trial, strong_wolfe
 
 
 class Line:
@@ -79,7 +79,7 @@ def test_both_conditions_hold_from_any_first_step(name, first_step):
     found = strong_wolfe(line, line.start, first_step)
     assert_strong_wolfe(found, line.start)
     assert found in line.trials
-    assert found.payload == f"payload of {found.step}"
+    assert found.point == f"payload of {found.step}"
     assert len(line.trials) <= 20
 
 

@@ -12,7 +12,6 @@ from scipy import sparse
 from autorec_np.core import kernels
 from autorec_np.core.activations import ACTIVATIONS
 from autorec_np.core.network import Network
-from autorec_np.engine.threads import Workers
 
 SIZES = pytest.mark.parametrize("sizes", [(3,), (4, 3), (3, 4, 2)], ids=str)
 
@@ -151,47 +150,47 @@ def test_theta_decides_the_dtype(tiny_matrix, sizes, dtype):
 
 
 @SIZES
-@pytest.mark.parametrize("tied", [False, True])
-def test_backward_passes_every_row_once_and_what_is_passed_may_be_changed(tiny_matrix, sizes, tied):
-    network = Network(6, (*sizes[:-1], sizes[0]) if tied else sizes, "tanh", tied=tied)
+@pytest.mark.parametrize("with_masks", [False, True], ids=["plain", "dropout"])
+def test_the_signals_are_those_of_the_dense_formula(tiny_matrix, sizes, with_masks):
+    network = Network(6, sizes, "tanh", "sigmoid")
     theta = random_theta(network)
-    passed = network.forward(theta, tiny_matrix, tiny_matrix)
-    times_passed, gradients = np.zeros(theta.size, int), []
-    for spoiled in (False, True):
-        gradient = np.full_like(theta, np.nan)
+    views = network.layout.views(theta)
+    masks = dropout(network, 7) if with_masks else None
+    passed = network.forward(theta, tiny_matrix, tiny_matrix, masks)
+    d_outputs = np.random.default_rng(3).normal(size=tiny_matrix.nnz)
+    signals = network.backward(theta, tiny_matrix, passed, d_outputs, masks)
 
-        def receive(block, first_row, derivative, gradient=gradient, spoiled=spoiled):
-            where = network.layout.part(block, first_row, len(derivative))
-            times_passed[where] += 1
-            gradient[where] = derivative.ravel()
-            if spoiled:  # as an optimizer does
-                derivative[...] = np.nan
-
-        network.backward(theta, tiny_matrix, tiny_matrix, passed, passed.outputs.copy(), receive)
-        gradients.append(gradient)
-    np.testing.assert_array_equal(times_passed, 2)
-    assert np.all(gradients[0][network.layout.slices["decoder.bias"]][:4] != 0)
-    np.testing.assert_array_equal(*gradients)
+    y = passed.outputs
+    np.testing.assert_allclose(signals.d_activity.data, d_outputs * y * (1 - y), rtol=1e-13)
+    np.testing.assert_array_equal(signals.d_activity.indices, tiny_matrix.indices)
+    d_next = reference.dense_and_stored(signals.d_activity)[0] @ views["decoder.weight"]
+    for depth in reversed(range(len(sizes))):
+        if masks is not None:
+            d_next = d_next * masks[depth]
+        d_z = d_next * (1 - passed.hidden[depth] ** 2)
+        np.testing.assert_allclose(signals.d_z[depth], d_z, rtol=1e-12, atol=1e-14)
+        if depth:
+            d_next = d_z @ views[f"hidden{depth}.weight"].T
 
 
 @SIZES
 @pytest.mark.parametrize("tied", [False, True])
-def test_theta_may_be_changed_as_soon_as_its_derivative_is_passed(tiny_matrix, sizes, tied):
+def test_the_gradient_is_the_sum_of_the_products(tiny_matrix, sizes, tied):
     network = Network(6, (*sizes[:-1], sizes[0]) if tied else sizes, "tanh", tied=tied)
-    gradients = []
-    for step in (0.0, 1.0):
-        theta = random_theta(network)
-        passed = network.forward(theta, tiny_matrix, tiny_matrix)
-        gradient = np.empty_like(theta)
-
-        def receive(block, first_row, derivative, theta=theta, gradient=gradient, step=step):
-            where = network.layout.part(block, first_row, len(derivative))
-            gradient[where] = derivative.ravel()
-            theta[where] -= step
-
-        network.backward(theta, tiny_matrix, tiny_matrix, passed, passed.outputs, receive)
-        gradients.append(gradient)
-    np.testing.assert_array_equal(*gradients)
+    theta = random_theta(network)
+    passed = network.forward(theta, tiny_matrix, tiny_matrix)
+    signals = network.backward(theta, tiny_matrix, passed, passed.outputs)
+    expected = np.zeros_like(theta)
+    d_views = network.layout.views(expected)
+    layers = []
+    for layer, left, right, signal in network.products(tiny_matrix, passed, signals):
+        layers.append(layer)
+        left, signal = (m if isinstance(m, np.ndarray) else m.toarray() for m in (left, signal))
+        d_views[f"{layer}.weight"] += left.T @ right
+        d_views[f"{layer}.bias"] += signal.sum(axis=0)
+    assert sorted(layers) == sorted([*network.layer_names, "decoder"])
+    gradient = network.gradient(tiny_matrix, passed, signals)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-12, atol=1e-13)
 
 
 def test_backward_changes_neither_the_forward_pass_nor_the_derivatives(tiny_matrix):
@@ -201,34 +200,12 @@ def test_backward_changes_neither_the_forward_pass_nor_the_derivatives(tiny_matr
     passed = network.forward(theta, tiny_matrix, tiny_matrix, masks)
     d_outputs = passed.outputs.copy()
     kept = [array.copy() for array in (*passed.hidden, *passed.dropped, passed.outputs, theta)]
-    network.backward(theta, tiny_matrix, tiny_matrix, passed, d_outputs, lambda *part: None, masks)
+    signals = network.backward(theta, tiny_matrix, passed, d_outputs, masks)
+    network.gradient(tiny_matrix, passed, signals)
     now = (*passed.hidden, *passed.dropped, passed.outputs, theta)
     for array, copy in zip(now, kept, strict=True):
         np.testing.assert_array_equal(array, copy)
     np.testing.assert_array_equal(d_outputs, passed.outputs)
-
-
-@pytest.mark.parametrize("n_threads", [1, 2, 3])
-def test_an_executor_changes_no_bit(n_threads):
-    rng = np.random.default_rng(6)
-    matrix = sparse.csr_array(np.where(rng.random((400, 300)) < 0.4, rng.random((400, 300)), 0.0))
-    alone = Network(300, (8,))
-    theta = random_theta(alone)
-    with Workers(n_threads) as pool:
-        threaded = dataclasses.replace(alone, executor=pool)
-        results = []
-        for network in (alone, threaded):
-            passed = network.forward(theta, matrix, matrix)
-            parts = []
-            receive = parts.append
-            network.backward(
-                theta, matrix, matrix, passed, passed.outputs, lambda *part, put=receive: put(part)
-            )
-            derivatives = b"".join(derivative.tobytes() for _, _, derivative in parts)
-            results.append(passed.outputs.tobytes() + derivatives)
-    assert matrix.nnz > 2 * kernels.ENTRIES_PER_BLOCK
-    assert results[0] == results[1]
-    assert alone == threaded  # the executor is no part of the architecture
 
 
 # What is refused

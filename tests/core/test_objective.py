@@ -13,12 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from autorec_np.core import kernels
 from autorec_np.core.activations import ACTIVATIONS
 from autorec_np.core.kernels import take_rows, with_data
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
-from autorec_np.engine.threads import Workers
 
 SIZES = {
     (1, False): (3,),
@@ -560,36 +558,6 @@ def test_calls_do_not_depend_on_earlier_calls(tiny_matrix):
     np.testing.assert_array_equal(gradient, kept)  # not a buffer that is used again
 
 
-@every("tied")
-def test_the_gradient_is_written_where_it_is_wanted(tiny_matrix, tied):
-    objective, *arguments = make_problem(tiny_matrix, tied=tied)
-    wanted = np.full(objective.network.layout.size, np.nan)
-    value, gradient = objective.value_and_gradient(*arguments, out=wanted)
-    assert gradient is wanted
-    expected_value, expected = objective.value_and_gradient(*arguments)
-    assert value == expected_value
-    assert gradient.tobytes() == expected.tobytes()
-    for unfit in (wanted[1:], wanted.astype(np.float32)):
-        with pytest.raises(ValueError, match="out must have the shape and dtype of theta"):
-            objective.value_and_gradient(*arguments, out=unfit)
-
-
-@pytest.mark.parametrize("n_threads", [1, 2, 3])
-@every("tied")
-def test_an_executor_changes_no_bit(tied, n_threads):
-    rng = np.random.default_rng(7)
-    matrix = sparse.csr_array(np.where(rng.random((400, 300)) < 0.4, rng.random((400, 300)), 0))
-    assert matrix.nnz > 2 * kernels.ENTRIES_PER_BLOCK
-    problem = make_problem(matrix, tied=tied)
-    value, gradient = problem.value_and_gradient()
-    with Workers(n_threads) as pool:
-        threaded = dataclasses.replace(problem.objective.network, executor=pool)
-        objective = Objective(threaded, problem.objective.penalties)
-        other_value, other_gradient = problem._replace(objective=objective).value_and_gradient()
-    assert value == other_value
-    assert gradient.tobytes() == other_gradient.tobytes()
-
-
 # Precision
 
 
@@ -630,7 +598,7 @@ def test_the_squared_error_is_accumulated_in_float64():
     assert gradient.dtype == np.float32
 
 
-def test_the_penalty_is_accumulated_in_float64_but_for_short_runs():
+def test_the_penalty_is_accumulated_in_float64_but_for_single_rows():
     n = 2**16
     network = Network(n, (1,))
     theta = np.zeros(network.layout.size, np.float32)

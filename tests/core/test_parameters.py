@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autorec_np.core.parameters import ELEMENTS_PER_RUN, ParameterLayout, inner_product
+from autorec_np.core.parameters import ParameterLayout
 
 SHAPES = {
     "encoder.weight": (5, 4),
@@ -122,20 +120,3 @@ def test_repr_names_every_block():
     text = repr(ParameterLayout(SHAPES))
     assert text.startswith("ParameterLayout(59 parameters; encoder.weight: (5, 4), ")
     assert all(f"{name}: {shape}" in text for name, shape in SHAPES.items())
-
-
-@pytest.mark.parametrize("n", [1, ELEMENTS_PER_RUN, 3 * ELEMENTS_PER_RUN + 77])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_inner_products_lose_no_element_and_little_precision(n, dtype):
-    left, right = np.random.default_rng(6).normal(size=(2, n)).astype(dtype)
-    exact = math.fsum(left.astype(np.float64) * right.astype(np.float64))
-    norms = math.sqrt(
-        math.fsum(left.astype(np.float64) ** 2) * math.fsum(right.astype(np.float64) ** 2)
-    )
-    assert type(inner_product(left, right)) is float
-    assert abs(inner_product(left, right) - exact) < 4 * np.finfo(dtype).eps * norms
-
-
-def test_inner_products_of_complex_numbers_are_not_conjugated():
-    vector = np.full(ELEMENTS_PER_RUN + 3, 2j)
-    assert inner_product(vector, vector) == -4 * vector.size

@@ -22,13 +22,22 @@ def blas_threads():
     return {pool["num_threads"] for pool in pools}
 
 
+def hand_back_control():
+    """Let any thread set limits again: threadpoolctl lets only the first that did."""
+    openblas = getattr(threadpoolctl, "OpenBLASController", None)
+    getattr(openblas, "clear_controlling_thread", lambda force: None)(force=True)
+
+
 @pytest.fixture(autouse=True)
 def two_threads():
-    with threadpoolctl.threadpool_limits(2, user_api="blas"):
-        if blas_threads() != {2}:
-            pytest.skip("BLAS cannot be given two threads here")
-        yield
-        assert blas_threads() == {2}
+    limit = threadpoolctl.threadpool_limits(2, user_api="blas")
+    hand_back_control()
+    if blas_threads() != {2}:
+        pytest.skip("BLAS cannot be given two threads here")
+    yield
+    assert blas_threads() == {2}
+    limit.restore_original_limits()
+    hand_back_control()
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
@@ -39,7 +48,8 @@ def test_blas_has_one_thread_while_workers_work(n_jobs):
     assert blas_threads() == {2}
 
 
-def test_the_thread_that_set_the_limit_lifts_it_and_nobody_else():
+def hold_in(pool):
+    """Enter in a thread of the pool; return what lets it leave."""
     entered, leave = Event(), Event()
 
     def use():
@@ -47,17 +57,52 @@ def test_the_thread_that_set_the_limit_lifts_it_and_nobody_else():
             entered.set()
             leave.wait(timeout=60)
 
+    other = pool.submit(use)
+    assert entered.wait(timeout=60)
+
+    def release():
+        leave.set()
+        other.result(timeout=60)
+
+    return release
+
+
+def test_the_last_to_leave_lifts_the_limit():
     with ThreadPoolExecutor(1) as pool:
         with single_threaded_blas():
-            other = pool.submit(use)
-            assert entered.wait(timeout=60)
+            release = hold_in(pool)
             with single_threaded_blas():
                 pass
             assert blas_threads() == {1}
-        assert blas_threads() == {2}
-        leave.set()
-        other.result()
+        left_inside = blas_threads()
+        release()
+    assert left_inside == {1}  # the other one still needed it
     assert blas_threads() == {2}
+
+
+def test_the_limit_is_lifted_where_the_first_to_come_was_another_thread():
+    with ThreadPoolExecutor(1) as pool:
+        release = hold_in(pool)
+        with single_threaded_blas():
+            release()
+            assert blas_threads() == {1}
+        assert blas_threads() == {2}
+
+
+def test_many_fits_at_once_share_the_limit_and_give_it_back():
+    R = make_ratings(n_users=40, n_items=30, n_ratings=300, random_state=0)
+    seen = []
+
+    def fit(seed):
+        callback = lambda state: seen.append(blas_threads())  # noqa: E731
+        options = {"hidden_layer_sizes": (3,), "max_iter": 1 + seed, "n_jobs": 1 + seed % 2}
+        return AutoRec(**options, callbacks=[callback], random_state=seed).fit(R).theta_.tobytes()
+
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(fit, range(6)))
+    assert seen == [{1}] * sum(range(1, 7))
+    assert blas_threads() == {2}
+    assert together == [fit(seed) for seed in range(6)]
 
 
 def test_an_error_restores_the_limit():

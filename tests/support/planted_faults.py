@@ -4,15 +4,16 @@
 value. A fault that is in both is the right gradient of another function, which no gradient check
 can see: those are in CONSISTENT, for the tests of the value.
 
-``python tests/planted_faults.py`` prints the table of docs/gradient_checking.md.
+``python tests/support/planted_faults.py`` prints the table of docs/gradient_checking.md.
 """
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -21,12 +22,15 @@ from unittest import mock
 import numpy as np
 import reference
 from scipy import optimize, sparse
+from small_tiles import SMALL
 
 from autorec_np.core.parameters import ParameterLayout
 from autorec_np.gradcheck import check_gradient
 
 PACKAGE = Path(__file__).parents[2] / "autorec_np"
-CORE = ("activations", "tiling", "kernels", "parameters", "network", "objective")
+ENGINES = ("plain", "tiled")
+CORE = ("activations", "kernels", "parameters", "network", "objective")
+ENGINE = ("threads", "plan", "order", "tiled", "steps", "engines")
 STAND_IN = "sparse_autoencoder"
 USUAL = 1e-5  # where people who use the two other ways draw the line
 
@@ -68,8 +72,10 @@ class Fault:
     setting: Setting = ONE
     side: str = "gradient"  # or "value"
     method: str = "central"
+    engines: tuple[str, ...] = ENGINES  # through which it shows
 
 
+PLAIN = ("plain",)
 FAULTS = [
     # the factor of the residual
     Fault(
@@ -86,16 +92,16 @@ FAULTS = [
     Fault(
         "mean over ratings instead of sum, value",
         "objective",
-        "return self.data_term(residuals) + fraction * penalty_term",
-        "return self.data_term(residuals) / targets.nnz + fraction * penalty_term",
+        "sum_of_squares(residuals))\n",
+        "sum_of_squares(residuals) / targets.nnz)\n",
         ALL,
         side="value",
     ),
     Fault(
         "half the squared error",
         "objective",
-        "return _sum_of_squares(residuals)",
-        "return _sum_of_squares(residuals) / 2",
+        "return in_float64(wide * wide)",
+        "return in_float64(wide * wide) / 2",
         ALL,
         side="value",
     ),
@@ -103,12 +109,12 @@ FAULTS = [
     Fault(
         "loss over all cells, not over the rated ones",
         "objective",
-        "return self.data_term(residuals) + fraction * penalty_term",
-        "return np.sum((self.network.decode(theta, passed.dropped[-1], type(targets)(np.ones("
-        "targets.shape))) - targets.toarray().ravel()) ** 2)"
-        " + fraction * penalty_term",
+        "sum_of_squares(residuals))\n",
+        "np.sum((self.network.decode(theta, passed.dropped[-1], type(targets)(np.ones("
+        "targets.shape))) - targets.toarray().ravel()) ** 2))\n",
         ALL,
         side="value",
+        engines=PLAIN,
     ),
     Fault(
         "a rating of 0 taken for no rating, gradient",
@@ -120,24 +126,25 @@ FAULTS = [
     Fault(
         "a rating of 0 taken for no rating, value",
         "objective",
-        "return self.data_term(residuals) + fraction * penalty_term",
-        "return self.data_term(residuals * (targets.data != 0)) + fraction * penalty_term",
+        "sum_of_squares(residuals))\n",
+        "sum_of_squares(residuals * (targets.data != 0)))\n",
         ALL,
         side="value",
     ),
     Fault(
         "the sum over an empty row is its neighbor (reduceat)",
         "kernels",
-        "return np.asarray(matrix @ dense)",
+        "return np.asarray(_cast(matrix, dense) @ dense)",
         "return np.add.reduceat("
         "matrix.data[:, None] * dense[matrix.indices], matrix.indptr[:-1], axis=0)",
-        (*ENCODER, "decoder.weight"),
+        ("encoder.bias",),
+        engines=PLAIN,
     ),
     Fault(
         "the last row forgotten in a bias",
-        "network",
-        "return np.sum(array, axis=0",
-        "return np.sum(array[:-2], axis=0",
+        "kernels",
+        "matrix.sum(axis=0",
+        "matrix[:-2].sum(axis=0",
         ("encoder.bias",),
     ),
     # columns
@@ -152,83 +159,94 @@ FAULTS = [
     Fault(
         "output bias of the next column, gradient",
         "network",
-        "column_sums(d_activity)",
-        "np.roll(column_sums(d_activity), 1)",
+        "column_sums(signal)",
+        "np.roll(column_sums(signal), layer == 'decoder')",
         ("decoder.bias",),
+        engines=PLAIN,
     ),
     # the penalty
     Fault(
         "penalty forgotten in the gradient",
         "objective",
-        "part += theta.dtype.type(fraction * penalty) * weight",
+        "gradient[where] += theta.dtype.type(fraction * penalty) * theta[where]",
         "pass",
         WEIGHTS,
+        engines=PLAIN,
     ),
     Fault(
         "lambda without its half",
         "objective",
-        "penalty / 2 * inner_product(weight, weight)",
-        "penalty * inner_product(weight, weight)",
+        "penalty / 2 * in_float64",
+        "penalty * in_float64",
         WEIGHTS,
         side="value",
+        engines=PLAIN,
     ),
     Fault(
         "lambda with a half in the gradient",
         "objective",
-        "(fraction * penalty) * weight",
-        "(fraction * penalty / 2) * weight",
+        "(fraction * penalty) * theta",
+        "(fraction * penalty / 2) * theta",
         WEIGHTS,
+        engines=PLAIN,
     ),
     Fault(
         "norm instead of squared norm",
         "objective",
-        "inner_product(weight, weight)",
-        "inner_product(weight, weight) ** 0.5",
+        "in_float64(squared_lengths(views[block]))",
+        "in_float64(squared_lengths(views[block])) ** 0.5",
         WEIGHTS,
         side="value",
+        engines=PLAIN,
     ),
     Fault(
         "fraction forgotten, gradient",
         "objective",
-        "(fraction * penalty) * weight",
-        "(penalty) * weight",
+        "(fraction * penalty) * theta",
+        "(penalty) * theta",
         WEIGHTS,
+        engines=PLAIN,
     ),
     Fault(
         "fraction forgotten, value",
         "objective",
-        "+ fraction * penalty_term",
-        "+ penalty_term",
+        "return fraction * sum(",
+        "return sum(",
         WEIGHTS,
         side="value",
+        engines=PLAIN,
     ),
     Fault(
         "penalty divided by the batch",
         "objective",
-        "(fraction * penalty) * weight",
-        "(fraction * penalty / targets.shape[0]) * weight",
+        "(fraction * penalty) * theta",
+        "(fraction * penalty / targets.shape[0]) * theta",
         WEIGHTS,
+        engines=PLAIN,
     ),
     Fault(
         "one lambda for all blocks",
         "objective",
-        "(fraction * penalty) * weight",
-        "(fraction * max(self.penalties.values())) * weight",
+        "(fraction * penalty) * theta",
+        "(fraction * max(self.penalties.values())) * theta",
         ("encoder.weight",),
+        engines=PLAIN,
     ),
     Fault(
         "biases penalized in the gradient alone",
         "objective",
-        "            if block in self.penalties:",
-        "            if block.endswith('bias'):\n                part += 0.01 * theta[where]\n"
-        "            if block in self.penalties:",
+        "gradient = self.network.gradient(inputs, passed, signals)\n",
+        "gradient = self.network.gradient(inputs, passed, signals)\n"
+        "        for name, where in self.network.layout.slices.items():\n"
+        "            gradient[where] += 0.01 * theta[where] if name.endswith('bias') else 0.0\n",
         BIASES,
+        engines=PLAIN,
     ),
     # the output layer
     Fault(
         "slope of the output forgotten",
         "network",
-        "d_outputs * f_derivative(passed.outputs)",
+        "d_outputs * f.derivative(passed.outputs)",
         "d_outputs",
         ALL,
         CURVED,
@@ -236,24 +254,25 @@ FAULTS = [
     Fault(
         "slope of the output taken at the residual",
         "network",
-        "f_derivative(passed.outputs)",
-        "f_derivative(d_outputs)",
+        "f.derivative(passed.outputs)",
+        "f.derivative(d_outputs)",
         ALL,
         CURVED,
     ),
     Fault(
         "output bias before the slope of the output",
         "network",
-        "column_sums(d_activity)",
-        "column_sums(with_data(pattern, d_outputs))",
+        "passed.dropped[-1], d_activity)",
+        "passed.dropped[-1], with_data(d_activity, d_activity.data / "
+        "ACTIVATIONS[self.output_activation].derivative(passed.outputs)))",
         ("decoder.bias",),
         CURVED,
     ),
     Fault(
         "output bias forgotten, gradient",
         "network",
-        "column_sums(d_activity)",
-        "0 * column_sums(d_activity)",
+        "passed.dropped[-1], d_activity)",
+        "passed.dropped[-1], with_data(d_activity, 0 * d_activity.data))",
         ("decoder.bias",),
     ),
     Fault(
@@ -267,9 +286,10 @@ FAULTS = [
     Fault(
         "a weight's derivative overwritten by the penalty's",
         "objective",
-        "part += theta.dtype.type",
-        "part[:] = theta.dtype.type",
+        "gradient[where] += theta.dtype.type",
+        "gradient[where] = theta.dtype.type",
         WEIGHTS,
+        engines=PLAIN,
     ),
     Fault(
         "encoder weight in place of the decoder's",
@@ -281,22 +301,22 @@ FAULTS = [
     Fault(
         "sign of one block",
         "network",
-        "encoder, decoder = (inputs, d_z[-1])",
-        "encoder, decoder = (inputs, -d_z[-1])",
+        '"encoder", inputs, d_z[0], d_z[0])',
+        '"encoder", inputs, -d_z[0], d_z[0])',
         ("encoder.weight",),
     ),
     # hidden layers
     Fault(
         "hidden bias forgotten, gradient",
         "network",
-        "_row_sum(derivative)",
-        "0 * _row_sum(derivative)",
+        '"encoder", inputs, d_z[0], d_z[0])',
+        '"encoder", inputs, d_z[0], 0 * d_z[0])',
         ("encoder.bias",),
     ),
     Fault(
         "hidden bias forgotten, value",
         "network",
-        "g(z + bias)",
+        'g(z + views[f"{layer}.bias"])',
         "g(z)",
         ("encoder.bias",),
         side="value",
@@ -304,8 +324,8 @@ FAULTS = [
     Fault(
         "inner bias forgotten, value",
         "network",
-        "layer = partial(",
-        "layer = partial(lambda bias, z: g(z), 0) if depth else partial(",
+        'g(z + views[f"{layer}.bias"])',
+        'g(z if depth else z + views[f"{layer}.bias"])',
         ("hidden1.bias",),
         DEEP,
         side="value",
@@ -313,64 +333,63 @@ FAULTS = [
     Fault(
         "bias before the slope of its layer",
         "network",
-        "        d_z: list[Array] = []",
-        "        _row_sum = lambda _: globals()['_row_sum'](d_hidden)\n"
-        "        d_z: list[Array] = []",
+        '"encoder", inputs, d_z[0], d_z[0])',
+        '"encoder", inputs, d_z[0], '
+        "d_z[0] / ACTIVATIONS[self.activation].derivative(passed.hidden[0]))",
         ("encoder.bias",),
     ),
     Fault(
         "mean over rows instead of sum",
-        "network",
-        "return np.sum(array, axis=0",
-        "return np.mean(array, axis=0",
+        "kernels",
+        "matrix.sum(axis=0",
+        "matrix.mean(axis=0",
         ("encoder.bias", "hidden1.bias"),
         DEEP,
     ),
     Fault(
         "weight not transposed going back",
         "network",
-        'd_z[-1] @ views[f"hidden{depth}.weight"].T',
-        'd_z[-1] @ views[f"hidden{depth}.weight"]',
+        'd_z[0] @ views[f"{layer}.weight"].T',
+        'd_z[0] @ views[f"{layer}.weight"]',
         ENCODER,
         DEEP,
     ),
     Fault(
         "gradient of a weight transposed",
         "network",
-        "passed.dropped[depth - 1].T @ derivative",
-        "derivative.T @ passed.dropped[depth - 1]",
+        "passed.dropped[depth - 1], d_z[depth], d_z[depth])",
+        "d_z[depth], passed.dropped[depth - 1], d_z[depth])",
         ("hidden1.weight",),
         DEEP,
     ),
     Fault(
         "slope of the wrong layer",
         "network",
-        "(through_g, d_hidden, passed.hidden[depth]",
-        "(through_g, d_hidden, passed.hidden[-1]",
+        "g.derivative(passed.hidden[depth])",
+        "g.derivative(passed.hidden[-1])",
         ENCODER,
         DEEP,
     ),
     Fault(
         "slope of the hidden layer forgotten",
         "network",
-        "return d_hidden * g_derivative(hidden)",
-        "return d_hidden",
+        "d_hidden * g.derivative(passed.hidden[depth])",
+        "d_hidden",
         ENCODER,
     ),
     Fault(
         "slope of the output's activation in a hidden layer",
         "network",
-        "g_derivative = ACTIVATIONS[self.activation].derivative",
-        "g_derivative = ACTIVATIONS[self.output_activation].derivative",
+        "f, g = ACTIVATIONS[self.output_activation], ACTIVATIONS[self.activation]",
+        "f = g = ACTIVATIONS[self.output_activation]",
         (*ENCODER, *INNER),
         DEEP,
     ),
     Fault(
         "one layer's activation swapped",
         "network",
-        "layer = partial(",
-        "layer = partial(lambda bias, z: ACTIVATIONS['sigmoid'].forward(z + bias), "
-        "views['encoder.bias']) if not depth else partial(",
+        "hidden.append(g(z",
+        "hidden.append((g if depth else ACTIVATIONS['sigmoid'].forward)(z",
         ENCODER,
         DEEP,
         side="value",
@@ -419,48 +438,48 @@ FAULTS = [
     Fault(
         "dropout mask not applied going back",
         "network",
-        "d_hidden = d_hidden * masks[depth]",
-        "d_hidden = d_hidden",
+        "d_dropped * masks[depth]",
+        "d_dropped",
         (*ENCODER, *INNER),
         DROPOUT,
     ),
     Fault(
         "dropout mask of another layer",
         "network",
-        "d_hidden = d_hidden * masks[depth]",
-        "d_hidden = d_hidden * masks[0]",
+        "d_dropped * masks[depth]",
+        "d_dropped * masks[0]",
         (*ENCODER, *INNER),
         DROPOUT,
     ),
     Fault(
         "dropout mask without its 1 / (1 - p)",
         "network",
-        "d_hidden = d_hidden * masks[depth]",
-        "d_hidden = d_hidden * (masks[depth] > 0)",
+        "d_dropped * masks[depth]",
+        "d_dropped * (masks[depth] > 0)",
         (*ENCODER, *INNER),
         DROPOUT,
     ),
     Fault(
         "decoder reads the layer before dropout",
         "network",
-        "(d_activity, passed.dropped[-1])",
-        "(d_activity, passed.hidden[-1])",
+        '"decoder", d_activity, passed.dropped[-1]',
+        '"decoder", d_activity, passed.hidden[-1]',
         ("decoder.weight",),
         DROPOUT,
     ),
     Fault(
         "inner weight reads the layer before dropout",
         "network",
-        "passed.dropped[depth - 1].T",
-        "passed.hidden[depth - 1].T",
+        "passed.dropped[depth - 1], d_z",
+        "passed.hidden[depth - 1], d_z",
         ("hidden1.weight",),
         DROPOUT,
     ),
     Fault(
         "tanh' taken after dropout (published)",
         "network",
-        "(through_g, d_hidden, passed.hidden[depth]",
-        "(through_g, d_hidden, passed.dropped[depth]",
+        "g.derivative(passed.hidden[depth])",
+        "g.derivative(passed.dropped[depth])",
         (*ENCODER, *INNER),
         DROPOUT,
     ),
@@ -468,24 +487,24 @@ FAULTS = [
     Fault(
         "tied gradients not summed: the encoder's is lost",
         "network",
-        "[encoder, decoder]}",
-        "[decoder]}",
+        '"encoder", inputs, d_z[0], d_z[0])',
+        '"encoder", inputs, 0 * d_z[0], d_z[0])',
         ("encoder.weight",),
         TIED,
     ),
     Fault(
         "tied gradients not summed: the decoder's is lost",
         "network",
-        "[encoder, decoder]}",
-        "[encoder]}",
+        '"decoder", d_activity, passed.dropped[-1]',
+        '"decoder", d_activity, 0 * passed.dropped[-1]',
         ("encoder.weight",),
         TIED,
     ),
     # precision
     Fault(
         "a bias summed in float32",
-        "network",
-        "dtype=np.result_type(array, np.float64)",
+        "kernels",
+        "dtype=np.result_type(matrix, np.float64)",
         "dtype=np.float32",
         ("encoder.bias",),
         method="complex",
@@ -518,14 +537,14 @@ CONSISTENT = [
     Fault(
         "penalty once a batch, whatever its fraction",
         "objective",
-        "        penalty_terms: dict",
-        "        fraction = 1.0\n        penalty_terms: dict",
+        "        passed, signals, squared_error = ",
+        "        fraction = 1.0\n        passed, signals, squared_error = ",
         (),
     ),
     Fault(
         "tied weights penalized once",
         "objective",
-        "penalties.get(block, 0.0) + float(penalty)",
+        "self.penalties.get(block, 0.0) + float(penalty)",
         "float(penalty)",
         (),
         TIED,
@@ -540,15 +559,16 @@ CONSISTENT = [
     Fault(
         "ratings of 0 removed from the targets",
         "objective",
-        "        penalty_terms: dict",
-        "        targets = type(targets)(targets.toarray())\n        penalty_terms: dict",
+        "        passed, signals, squared_error = ",
+        "        targets = type(targets)(targets.toarray())\n"
+        "        passed, signals, squared_error = ",
         (),
     ),
     Fault(
         "dropout masks ignored",
         "objective",
-        "        penalty_terms: dict",
-        "        masks = None\n        penalty_terms: dict",
+        "        passed, signals, squared_error = ",
+        "        masks = None\n        passed, signals, squared_error = ",
         (),
         DROPOUT,
     ),
@@ -559,6 +579,55 @@ CONSISTENT = [
         '"elu": Activation(relu, relu_derivative,',
         (),
         Setting(activation="elu"),
+    ),
+]
+
+
+# The penalty of a step that streams, which the engine adds panel by panel
+STREAMED = [
+    Fault(
+        "penalty forgotten in the streamed gradient",
+        "steps",
+        "part += theta.dtype.type",
+        "weight = theta.dtype.type",
+        WEIGHTS,
+    ),
+    Fault(
+        "fraction forgotten in the streamed gradient",
+        "steps",
+        "type(fraction * penalties[block])",
+        "type(penalties[block])",
+        WEIGHTS,
+    ),
+    Fault(
+        "lambda without its half in the streamed value",
+        "steps",
+        "penalty / 2 * in_float64",
+        "penalty * in_float64",
+        WEIGHTS,
+        side="value",
+    ),
+    Fault(
+        "a panel's penalty taken from the first panel",
+        "steps",
+        "penalties[block]) * weight",
+        "penalties[block]) * weights[block][: len(part)]",
+        WEIGHTS,
+    ),
+    Fault(
+        "a streamed bias is not the sum of its signal",
+        "steps",
+        "column_sums(signal)",
+        "0 * column_sums(signal)",
+        BIASES,
+    ),
+    Fault(
+        "tied weights streamed without one of the two products",
+        "steps",
+        "        total += other",
+        "        pass",
+        ("encoder.weight",),
+        TIED,
     ),
 ]
 
@@ -575,7 +644,7 @@ class Problem:
     options: dict[str, Any] = field(default_factory=dict)  # what the reference needs besides
 
     def reference(self) -> float:
-        """Return the value as the loops of tests/reference.py have it."""
+        """Return the value as the loops of tests/support/reference.py have it."""
         blocks = {name: view.copy() for name, view in self.layout.views(self.theta).items()}
         return reference.objective(blocks, **self.arguments, **self.options)[0]
 
@@ -602,10 +671,16 @@ def ratings() -> Any:
     return matrix
 
 
+def source_of(room: str) -> Path:
+    """Return the file of a room of `core` or `engine`, or of the stand-in."""
+    if room == STAND_IN:
+        return Path(__file__).parent / f"{room}.py"
+    return PACKAGE / ("core" if room in CORE else "engine") / f"{room}.py"
+
+
 def patched(fault: Fault) -> str:
     """Return the source of the fault's room with the fault in it; the patch must apply once."""
-    folder = Path(__file__).parent if fault.room == STAND_IN else PACKAGE
-    source = (folder / f"{fault.room}.py").read_text()
+    source = source_of(fault.room).read_text()
     if source.count(fault.old) != 1:
         raise ValueError(
             f"the patch {fault.what!r} must apply once to {fault.room}.py, found "
@@ -614,47 +689,66 @@ def patched(fault: Fault) -> str:
     return source.replace(fault.old, fault.new)
 
 
-def load_core(sources: dict[str, str]) -> SimpleNamespace:
-    """Load a copy of the core, with some of its sources replaced."""
+def load_copies(sources: dict[str, str]) -> SimpleNamespace:
+    """Load a copy of the lesson and of the engine, with some of the sources replaced."""
     copies = {}
     with mock.patch.dict(sys.modules):
-        for room in CORE:
-            module = sys.modules[f"autorec_np.{room}"] = ModuleType(f"autorec_np.{room}")
-            source = sources.get(room) or (PACKAGE / f"{room}.py").read_text()
+        for room in (*CORE, *ENGINE):
+            name = f"autorec_np.{'core' if room in CORE else 'engine'}.{room}"
+            module = sys.modules[name] = ModuleType(name)
+            source = sources.get(room) or source_of(room).read_text()
             exec(compile(source, f"{room}.py", "exec"), module.__dict__)
             copies[room] = module
+    for room, constant in itertools.product(("plan", "tiled"), SMALL):
+        if hasattr(copies[room], constant):
+            setattr(copies[room], constant, SMALL[constant])
     return SimpleNamespace(**copies)
 
 
-def plant(fault: Fault | None, setting: Setting = ONE) -> Problem:
-    """Return the objective with the fault, or without one."""
+def plant(fault: Fault | None, setting: Setting = ONE, engine: str = "plain") -> Problem:
+    """Return the objective with the fault, or without one, as an engine evaluates it."""
     if fault is not None and fault.room == STAND_IN:
         return plant_stand_in(fault)
-    core = load_core({} if fault is None else {fault.room: patched(fault)})
+    copies = load_copies({} if fault is None else {fault.room: patched(fault)})
     setting = setting if fault is None else fault.setting
     targets = ratings()
     n_rows, n_columns = targets.shape
-    network = core.network.Network(
+    network = copies.network.Network(
         n_columns, setting.sizes, setting.activation, setting.output, setting.tied
     )
     weights = [
         name for name in (*network.layout.shapes, *network.layout.aliases) if "weight" in name
     ]
     penalties = {name: 0.7 + 0.4 * i for i, name in enumerate(weights)}
-    objective = core.objective.Objective(network, penalties)
+    objective = copies.objective.Objective(network, penalties)
     rng = np.random.default_rng(0)
     masks = None
     if setting.dropout:
         masks = [np.where(rng.random((n_rows, k)) < 0.4, 0.0, 1 / 0.6) for k in setting.sizes]
     arguments = {"inputs": targets, "targets": targets, "fraction": 0.4, "masks": masks}
     options = {"activation": setting.activation, "output_activation": setting.output}
+    runs, rows = copies.engines.PlainEngine(), np.arange(n_rows)
+    if engine == "tiled":
+        runs, rows = copies.engines.TiledEngine(), copies.order.by_activity(targets)[0]
+    arrangement = runs.arrange(network, targets, 1)
+    in_order = None if masks is None else [mask[rows] for mask in masks]
+    batch = arrangement.batch(targets, targets, rows, in_order)
+    batch = batch._replace(fraction=arguments["fraction"])
 
     def fun(theta: Any, *changed: Any) -> tuple[Any, Any]:
-        return objective.value_and_gradient(theta, *(changed or arguments.values()))
+        if changed:  # some of the rows
+            return objective.value_and_gradient(theta, *changed)
+        point, restored = arrangement.arranged(theta), np.empty_like(theta)
+        value, gradient = runs.value_and_gradient(objective, point, [batch])
+        arrangement.restore(gradient, restored)
+        return value, restored
+
+    def value(theta: Any) -> Any:
+        return objective.value(arrangement.arranged(theta), *batch)
 
     return Problem(
         fun,
-        partial(objective.value, **arguments),
+        value,
         rng.normal(0.0, 0.5, network.layout.size),
         network.layout,
         arguments,
@@ -685,9 +779,9 @@ def plant_stand_in(fault: Fault | None) -> Problem:
 
 
 @cache
-def named_blocks(fault: Fault) -> tuple[str, ...]:
+def named_blocks(fault: Fault, engine: str = "plain") -> tuple[str, ...]:
     """Return the blocks that the check blames."""
-    problem = plant(fault)
+    problem = plant(fault, engine=engine)
     value = problem.value if fault.method == "complex" else None
     report = check_gradient(
         problem.fun,

@@ -1,0 +1,214 @@
+"""The lesson and the engine are one: the same value, gradient, step and training."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+
+import numpy as np
+import pytest
+from scipy import sparse
+from small_tiles import make_small
+
+from autorec_np.core.kernels import with_data
+from autorec_np.core.network import Network
+from autorec_np.core.objective import Objective
+from autorec_np.data.synthetic import make_ratings
+from autorec_np.engine.engines import PlainEngine, TiledEngine
+from autorec_np.engine.order import by_activity
+from autorec_np.engine.threads import Workers
+from autorec_np.models.autorec import AutoRec
+from autorec_np.training.trainer import ENGINES, SOLVERS
+
+SIZES = {
+    (1, False): (3,),
+    (2, False): (4, 3),
+    (3, False): (4, 2, 3),
+    (1, True): (3,),
+    (2, True): (3, 3),
+    (3, True): (3, 4, 3),
+}
+RELATIVE = {np.float32: 3e-5, np.float64: 1e-12, np.complex128: 1e-12}
+FRACTION = 0.4
+PENALTY = 0.7
+RATINGS = make_ratings(n_users=23, n_items=17, n_ratings=160, random_state=0).matrix
+RULES = ("sgd", "adam", "rprop")
+
+
+def matrix_of(orientation):
+    """Ratings with stored zeros, an empty row and an empty column, one row an item or a user."""
+    cells = RATINGS.tolil(copy=True)
+    cells[3], cells[:, 5] = 0, 0
+    matrix = sparse.csr_array(cells).astype(np.float64)
+    matrix.data[::7] = 0.0  # stored zeros are ratings
+    return matrix.T.tocsr() if orientation == "item" else matrix
+
+
+class Case:
+    """One network at one point, as the lesson and as the engine see it."""
+
+    def __init__(self, depth, activation, output, tied, dropout, dtype, orientation, workers=None):
+        rng = np.random.default_rng(0)
+        self.matrix = matrix_of(orientation)
+        real = np.zeros(0, dtype).real.dtype
+        inputs = with_data(self.matrix, self.matrix.data.astype(real))
+        n_rows, n_columns = self.matrix.shape
+        sizes = SIZES[depth, tied]
+        self.network = Network(n_columns, sizes, activation, output, tied)
+        self.objective = Objective(self.network, PENALTY)
+        self.theta = rng.normal(0.0, 0.3, self.network.layout.size).astype(dtype)
+        if np.iscomplexobj(self.theta):
+            self.theta += 1e-3j * rng.normal(size=self.theta.size)
+        masks = None
+        if dropout:
+            masks = [(rng.random((n_rows, k)) < 0.6) / inputs.dtype.type(0.6) for k in sizes]
+        self.arguments = (inputs, inputs, FRACTION, masks)
+        self.engine = TiledEngine(workers)
+        self.arrangement = self.engine.arrange(self.network, inputs, 1)
+        rows, _ = by_activity(inputs)
+        in_order = None if masks is None else [mask[rows] for mask in masks]
+        batch = self.arrangement.batch(inputs, inputs, rows, in_order)
+        self.batch = batch._replace(fraction=FRACTION)
+
+    def restored(self, theta):
+        out = np.empty_like(theta)
+        self.arrangement.restore(theta, out)
+        return out
+
+
+def assert_close(got, expected, relative):
+    assert np.abs(got - expected).max() <= relative * np.abs(expected).max()
+
+
+def cases(*names, dtypes=tuple(RELATIVE)):
+    """Parametrize over the whole matrix of cases, or over the axes named."""
+    axes = {
+        "depth": [1, 2, 3],
+        "activation": ["sigmoid", "identity", "elu"],
+        "output": ["identity", "sigmoid", "softplus"],
+        "tied": [False, True],
+        "dropout": [False, True],
+        "dtype": dtypes,
+        "orientation": ["item", "user"],
+    }
+    fixed = {"activation": "tanh", "output": "sigmoid"}
+    chosen = {name: axes[name] for name in axes if not names or name in names}
+    found = []
+    for values in itertools.product(*chosen.values()):
+        case = {**{name: axes[name][-1] for name in axes}, **fixed}
+        case.update(zip(chosen, values, strict=True))
+        words = [str(getattr(value, "__name__", value)) for value in values]
+        found.append(pytest.param(case, id="-".join(words)))
+    return pytest.mark.parametrize("case", found)
+
+
+@pytest.fixture(autouse=True)
+def small_tiles(monkeypatch):
+    make_small(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def workers():
+    with Workers(2) as pool:
+        yield pool
+
+
+def test_the_tiles_of_the_cases_have_a_corner_and_a_rest():
+    for orientation in ("item", "user"):
+        plan = Case(1, "tanh", "identity", False, False, np.float64, orientation).batch.targets.plan
+        assert 0 < plan.n_dense < len(plan.indices)
+        assert len(plan.panels) > 1
+
+
+@cases()
+def test_the_lesson_on_tiles_is_the_lesson_on_csr(case):
+    both = Case(**case)
+    value, gradient = both.objective.value_and_gradient(both.theta, *both.arguments)
+    tiled_value, tiled_gradient = both.objective.value_and_gradient(
+        both.arrangement.arranged(both.theta), *both.batch
+    )
+    relative = RELATIVE[case["dtype"]]
+    assert abs(tiled_value - value) <= relative * abs(value)
+    assert_close(both.restored(tiled_gradient), gradient, relative)
+
+
+@cases("depth", "tied", "dropout", "dtype", "orientation")
+def test_the_streamed_gradient_is_that_of_the_lesson_to_the_bit(case, workers):
+    both = Case(**case, workers=workers)
+    theta = both.arrangement.arranged(both.theta)
+    value, gradient = both.objective.value_and_gradient(theta, *both.batch)
+    out = np.full_like(theta, np.nan)
+    streamed_value, streamed = both.engine.value_and_gradient(
+        both.objective, theta, [both.batch], out=out
+    )
+    assert streamed is out
+    assert streamed_value == value
+    np.testing.assert_array_equal(streamed, gradient)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@cases("depth", "tied", "dropout", "dtype", "orientation", dtypes=(np.float32, np.float64))
+def test_a_streamed_step_is_value_and_gradient_then_a_step_to_the_bit(case, rule, workers):
+    both = Case(**case, workers=workers)
+    streamed, stepped = (both.arrangement.arranged(both.theta) for _ in "ab")
+    rules = [both.engine.rule(rule, theta) for theta in (streamed, stepped)]
+    for rate in (0.01, 0.002, 0.03):
+        value, gradient = both.objective.value_and_gradient(stepped, *both.batch)
+        rules[1].step(stepped, gradient, rate)
+        assert value == both.engine.step(both.objective, streamed, [both.batch], rules[0], rate)
+        assert streamed.tobytes() == stepped.tobytes()
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_step_in_the_lesson_is_the_step_of_the_engine(rule):
+    both = Case(2, "tanh", "sigmoid", False, True, np.float64, "item")
+    plain = PlainEngine()
+    theta, tiled = both.theta.copy(), both.arrangement.arranged(both.theta)
+    rules = plain.rule(rule, theta), both.engine.rule(rule, tiled)
+    for _ in range(5):
+        value = plain.step(both.objective, theta, [both.arguments], rules[0], 0.01)
+        other = both.engine.step(both.objective, tiled, [both.batch], rules[1], 0.01)
+        assert other == pytest.approx(value, rel=1e-12)
+    assert_close(both.restored(tiled), theta, 1e-9)
+
+
+CHANGES = {
+    "plain": {},
+    "dropout": {"dropout": 0.3},
+    "corruption": {"corruption": 0.4},
+    "deep and tied": {"hidden_layer_sizes": (4, 3, 4), "tied": True},
+    "bounded": {"output_activation": "sigmoid"},
+}
+
+
+TRAININGS = [
+    pytest.param(solver, changes, id=f"{solver}-{name}")
+    for solver, defaults in SOLVERS.items()
+    for name, changes in CHANGES.items()
+    if not (defaults.full_batch and {"dropout", "corruption"} & set(changes))
+]
+
+
+@pytest.mark.parametrize("orientation", ["item", "user"])
+@pytest.mark.parametrize(("solver", "changes"), TRAININGS)
+def test_both_engines_have_one_loss_curve(solver, changes, orientation):
+    settings = {
+        "orientation": orientation,
+        "hidden_layer_sizes": (4,),
+        "solver": solver,
+        "max_iter": 10,
+        "batch_size": 7,
+        "tol": 0.0,
+        "dtype": "float64",
+        "random_state": 0,
+        **({} if SOLVERS[solver].full_batch else {"corruption": 0.0}),
+        **changes,
+    }
+    ratings = make_ratings(n_users=40, n_items=30, n_ratings=500, random_state=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # ten iterations need not converge
+        tiled, plain = (AutoRec(**settings, engine=name).fit(ratings) for name in ENGINES)
+    assert len(tiled.loss_curve_) == len(plain.loss_curve_) == 10
+    np.testing.assert_allclose(tiled.loss_curve_, plain.loss_curve_, rtol=1e-9)
+    assert tiled.n_evaluations_ == plain.n_evaluations_
+    np.testing.assert_allclose(tiled.theta_, plain.theta_, rtol=1e-4, atol=1e-6)

@@ -1,0 +1,45 @@
+"""Rows and columns in order of activity, and the parameters there and back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import reference
+
+from autorec_np.core.network import Network
+from autorec_np.engine import order
+from autorec_np.engine.order import by_activity, reordered, take_columns
+from autorec_np.engine.threads import Workers
+
+
+def test_rows_and_columns_are_put_in_order_of_activity(tiny_matrix):
+    rows, columns = by_activity(tiny_matrix)
+    matrix = reordered(tiny_matrix, rows, columns)
+    assert matrix.has_sorted_indices
+    for axis in (0, 1):
+        counts = (reference.dense_and_stored(matrix)[1]).sum(axis=axis)
+        assert counts.tolist() == sorted(counts, reverse=True)
+    for part, original in zip(
+        reference.dense_and_stored(matrix), reference.dense_and_stored(tiny_matrix), strict=True
+    ):
+        np.testing.assert_array_equal(part, original[rows][:, columns])
+
+
+@pytest.mark.parametrize("size", [1, 5, 13, 2**18])
+@pytest.mark.parametrize("tied", [False, True])
+def test_weights_are_put_in_order_in_pieces_of_any_size(size, tied, monkeypatch):
+    monkeypatch.setattr(order, "WEIGHTS_PER_TASK", size)
+    network = Network(6, (3, 2, 3), tied=tied)
+    theta = np.random.default_rng(0).normal(size=network.layout.size)
+    columns = np.array([4, 0, 5, 1, 3, 2])
+    taken, back = np.empty_like(theta), np.empty_like(theta)
+    with Workers(2) as workers:
+        for pool in (None, workers):
+            take_columns(network, theta, columns, taken, pool)
+            views, taken_views = network.layout.views(theta), network.layout.views(taken)
+            for name in network.layout.slices:
+                of_columns = name in ("encoder.weight", "decoder.weight", "decoder.bias")
+                expected = views[name][columns] if of_columns else views[name]
+                np.testing.assert_array_equal(taken_views[name], expected)
+            take_columns(network, taken, np.argsort(columns), back, pool)
+            assert back.tobytes() == theta.tobytes()
