@@ -41,7 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"_validation"},
     "engine": {"numpy", "scipy.sparse", "threadpoolctl", "_lazy", "_types", "core"},
     "sources": {"numpy", "requests", "_lazy", "_types", "_validation", "data"},
-    "training": {"numpy", "scipy.optimize", "tqdm", "_lazy", "_types", "core", "engine"},
+    "training": {"numpy", "scipy.optimize", "tqdm", "_lazy", "_text", "_types", "core", "engine"},
     "models": {"numpy", "scipy.sparse", "_entries", "_habits", "_lazy", "_types", "_validation"}
     | {"core", "data", "engine.threads", "training"},
     "serving": {"numpy", "scipy", "onnx", "sklearn", "_entries", "_lazy", "_types", "_validation"}
