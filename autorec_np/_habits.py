@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, TypeVar, cast
 
 from autorec_np._text import did_you_mean
@@ -35,19 +35,53 @@ NAMES_ELSEWHERE = {
 }
 
 
-def name_here(name: str, known: Mapping[str, object]) -> str | None:
+# Of an attribute of a model there, what does the same here.
+ATTRIBUTES_ELSEWHERE = {
+    "cross_validate": "autorec_np.cross_validate(model, ratings)",
+    "dump": "autorec_np.save_model(model, path)",
+    "estimate": "model.predict(users, items)",
+    "evaluate": "model.score(test) or autorec_np.evaluate_ranking(model, test)",
+    "load": "autorec_np.load_model(path)",
+    "rank": "model.recommend(users)",
+    "rate": "model.predict(users, items)",
+    "save": "autorec_np.save_model(model, path)",
+    "test": "model.predict(test) or model.score(test)",
+}
+
+# The same of a model with a network.
+NETWORK_ATTRIBUTES_ELSEWHERE = {
+    **ATTRIBUTES_ELSEWHERE,
+    "codes": "model.codes_",
+    "coefs_": "model.network_.layout.views(model.theta_)",
+    "compile": "AutoRec(solver='adam', learning_rate_init=0.003)",
+    "explain": "autorec_np.explain(model, user, item)",
+    "get_neighbors": "autorec_np.similar_items(model, items)",
+    "get_weights": "model.network_.layout.views(model.theta_)",
+    "history": "model.loss_curve_",
+    "item_factors": "model.codes_",
+    "similar_items": "autorec_np.similar_items(model, items)",
+    "similar_users": "autorec_np.similar_users(model, users)",
+    "transform": "model.encode()",
+}
+
+
+def name_here(name: str, known: Iterable[str]) -> str | None:
     """Return which of the known parameters another library calls `name`; None for none."""
     return next((one for one in known if name in NAMES_ELSEWHERE.get(one, ())), None)
 
 
-def hint(name: str, value: object, known: Mapping[str, object]) -> str:
-    """Return the end of a message about an unknown parameter: what to pass in its place."""
-    here = name_here(name, known)
+def parameter_hint(name: str, value: object, known: Collection[str], owner: str = "") -> str:
+    """Return the end of a message about an unknown parameter: what to pass in its place.
+
+    `owner` is the class whose parameters are the known ones, where that is not who was called.
+    """
+    here = name if name in known else name_here(name, known)
     if here is None:
         return did_you_mean(name, known) or "."
     if here == "hidden_layer_sizes" and isinstance(value, int):
         value = (value,)  # one hidden layer
-    return f"; here it is {here}: pass {here}={reprlib.repr(value)}."
+    advice = f"{here}={reprlib.repr(value)}"
+    return f"; here it is {here}: pass {f'{owner}({advice})' if owner else advice}."
 
 
 def knows_habits(function: Function) -> Function:
@@ -58,19 +92,22 @@ def knows_habits(function: Function) -> Function:
     TypeError
         As Python itself does, by the function that is returned.
     """
-    known = {
-        name: one for name, one in inspect.signature(function).parameters.items() if name != "self"
-    }
+    own = [name for name in inspect.signature(function).parameters if name != "self"]
+    is_method = len(own) < len(inspect.signature(function).parameters)
     called = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
 
     @functools.wraps(function)
     def checked(*args: Any, **kwargs: Any) -> Any:
         for name, value in kwargs.items():
-            if name not in known:
-                raise TypeError(
-                    f"{called}() got an unexpected keyword argument {name!r}"
-                    f"{hint(name, value, known)}"
-                )
+            if name in own:
+                continue
+            hint = parameter_hint(name, value, own)
+            if is_method and name_here(name, own) is None:
+                owner = type(args[0])  # what another library's method takes may be set there
+                parameters = inspect.signature(owner).parameters
+                if name in parameters or name_here(name, parameters):
+                    hint = parameter_hint(name, value, parameters, owner.__name__)
+            raise TypeError(f"{called}() got an unexpected keyword argument {name!r}{hint}")
         return function(*args, **kwargs)
 
     return cast("Function", checked)

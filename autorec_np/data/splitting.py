@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from autorec_np._habits import knows_habits
 from autorec_np._validation import (
     RandomState,
     check_choice,
@@ -30,6 +31,7 @@ __all__ = ["cold_row_split", "holdout_per_user", "k_fold", "temporal_split", "tr
 Parts: TypeAlias = tuple[Ratings, Ratings]
 
 
+@knows_habits
 def train_test_split(R: Any, test_size: float = 0.1, random_state: RandomState = None) -> Parts:
     """Hold out a random part of the ratings.
 

@@ -19,6 +19,7 @@ from typing import Any, Protocol, TypeAlias, overload
 
 import numpy as np
 
+from autorec_np._habits import knows_habits
 from autorec_np._text import table
 from autorec_np._validation import RandomState, check_integer, check_random_state
 from autorec_np.data.metrics import mae, rmse
@@ -259,6 +260,7 @@ def cross_validate(
     cv: Folds = ...,
     random_state: RandomState = ...,
 ) -> CrossValidation: ...
+@knows_habits
 def cross_validate(
     model: Model | Models,
     ratings: Any = None,
@@ -319,6 +321,7 @@ def evaluate_repeats(
     test_size: float = ...,
     random_state: RandomState = ...,
 ) -> CrossValidation: ...
+@knows_habits
 def evaluate_repeats(
     model: Model | Models,
     ratings: Any,

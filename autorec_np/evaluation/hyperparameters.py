@@ -21,6 +21,7 @@ from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 
+from autorec_np._habits import knows_habits
 from autorec_np._text import plain, table
 from autorec_np._validation import check_choice, check_integer
 from autorec_np.core.network import Network
@@ -170,6 +171,7 @@ class SearchResult:
         return table(["no.", "epochs", "RMSE", *headings], rows)
 
 
+@knows_habits
 def search(
     model: Any,
     ratings: Any,

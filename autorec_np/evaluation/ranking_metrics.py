@@ -30,6 +30,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from autorec_np._habits import knows_habits
 from autorec_np._types import Array
 from autorec_np._validation import check_integer, check_number
 from autorec_np.data.overlap import check_apart
@@ -243,6 +244,7 @@ class RankingEvaluation:
         )
 
 
+@knows_habits
 def evaluate_ranking(
     model: Any, test: Any, k: int = 10, threshold: float | None = None
 ) -> RankingEvaluation:

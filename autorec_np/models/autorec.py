@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from autorec_np._habits import NETWORK_ATTRIBUTES_ELSEWHERE, knows_habits
 from autorec_np._types import CSR, Array
 from autorec_np._validation import RandomState, check_n_jobs, check_random_state
 from autorec_np.core.activations import ACTIVATIONS
@@ -170,6 +171,8 @@ class AutoRec(Recommender):
     (3, 5)
     """
 
+    _attributes_elsewhere = NETWORK_ATTRIBUTES_ELSEWHERE
+
     fitted_: Fitted
     theta_: Array = of_record(lambda record: record.theta)
     codes_: Array = of_record(lambda record: record.codes)
@@ -186,6 +189,7 @@ class AutoRec(Recommender):
     n_iter_: int = of_record(lambda record: record.course.n_iter)
     n_evaluations_: int = of_record(lambda record: record.course.n_evaluations)
 
+    @knows_habits
     def __init__(
         self,
         orientation: str = "item",
@@ -252,6 +256,7 @@ class AutoRec(Recommender):
 
     # Fitting
 
+    @knows_habits
     def fit(self, ratings: Any, validation: Any = None) -> Self:
         """Train on ratings; return the model itself.
 
@@ -293,7 +298,7 @@ class AutoRec(Recommender):
                 f"model is fitted with the weights after number {best}"
                 f"{', of the lowest validation RMSE' if curve else ''}.",
                 InterruptedWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
         return self
 
@@ -484,6 +489,7 @@ class AutoRec(Recommender):
         users: npt.ArrayLike | None = None,
         axis: str = "user",
     ) -> Array: ...
+    @knows_habits
     def predict_new(
         self,
         ratings: Any,
@@ -553,6 +559,7 @@ class AutoRec(Recommender):
         candidates: npt.ArrayLike | None = None,
         exclude: npt.ArrayLike | None = None,
     ) -> tuple[Array, Array]: ...
+    @knows_habits
     def recommend_new(
         self,
         ratings: Any,

@@ -5,25 +5,25 @@ from __future__ import annotations
 import copy
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
 
+from autorec_np._habits import ATTRIBUTES_ELSEWHERE, knows_habits, parameter_hint
 from autorec_np._types import CSR, Array
 from autorec_np._validation import check_integer
 from autorec_np.data.metrics import rmse
+from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.models import frames
 from autorec_np.models.top_n import top_n
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Index, Series
     from typing_extensions import Self
-
-    from autorec_np.data.ratings import Ratings
 
 SCORES_PER_CHUNK = 8_388_608  # held at once while ranking: 64 MB in float64
 
@@ -252,6 +252,8 @@ class Recommender(ABC):
         Training ratings of each user and item; 0 makes a pair cold.
     """
 
+    _attributes_elsewhere: ClassVar[Mapping[str, str]] = ATTRIBUTES_ELSEWHERE
+
     fitted_: Record
     ratings_: Ratings = of_record(lambda record: record.ratings)
     rating_scale_: tuple[float, float] = of_record(lambda record: record.ratings.scale)
@@ -267,11 +269,38 @@ class Recommender(ABC):
         names = self.get_params()
         for name, value in params.items():
             if name not in names:
+                hint = parameter_hint(name, value, names).removesuffix(".")
                 raise ValueError(
-                    f"{type(self).__name__} has no parameter {name!r}; it has {', '.join(names)}."
+                    f"{type(self).__name__} has no parameter {name!r}{hint}; it has "
+                    f"{', '.join(names)}."
                 )
             setattr(self, name, value)
         return self
+
+    if not TYPE_CHECKING:  # which would then take any attribute for granted
+
+        def __getattr__(self, name: str) -> Any:
+            if hasattr(type(self), name):  # a property that raised: the same error again
+                return object.__getattribute__(self, name)
+            here = self._attributes_elsewhere.get(name)
+            raise AttributeError(
+                f"{type(self).__name__!r} object has no attribute {name!r}"
+                f"{f'; here it is {here}' if here else ''}"
+            )
+
+    def __sklearn_tags__(self) -> Any:
+        """Say what scikit-learn can work with, which asks here.
+
+        Raises
+        ------
+        TypeError
+            Always: scikit-learn divides rows of features, and ratings come as pairs.
+        """
+        name = type(self).__name__
+        raise TypeError(
+            f"scikit-learn's tools divide rows of features, which {name} has none of; pass "
+            f"RatingRegressor({name}()) and, as X, two columns of user and item ids."
+        )
 
     def __repr__(self) -> str:
         defaults = inspect.signature(type(self)).parameters
@@ -297,6 +326,8 @@ class Recommender(ABC):
     @overload
     def predict(self, users: DataFrame) -> Series[Any]: ...
     @overload
+    def predict(self, users: Ratings) -> Array: ...
+    @overload
     def predict(self, users: npt.ArrayLike, items: npt.ArrayLike) -> Array: ...
     def predict(self, users: Any, items: Any = None) -> Any:
         """Predict the rating of each pair.
@@ -307,7 +338,8 @@ class Recommender(ABC):
             Ids (indices where the model was fitted on a sparse matrix), paired by place: the index
             of a Series is not looked at. An unknown id makes the pair cold.
             Or a DataFrame alone, with columns named user and item (or a well-known variant, see
-            `ratings.as_ratings`), or with these two first.
+            `ratings.as_ratings`), or with these two first. Or `Ratings` alone, such as a test
+            part: their pairs, in the order of the file.
 
         Returns
         -------
@@ -326,19 +358,47 @@ class Recommender(ABC):
         """
         fitted, frame = check_fitted(self), None
         if items is None:
-            if not frames.is_frame(users):
+            if isinstance(users, Ratings):
+                users, items, _ = users.triples()
+            elif frames.is_frame(users):
+                frame = users
+                users, items = frames.id_columns(frame, "user", "item")
+            else:
                 raise TypeError(
-                    f"predict needs users and items, or one DataFrame with these columns, got one "
-                    f"{type(users).__name__}; call predict(users, items)."
+                    f"predict needs users and items, or one DataFrame with these columns, or "
+                    f"Ratings, got one {type(users).__name__}; call predict(users, items)."
                 )
-            frame = users
-            users, items = frames.id_columns(frame, "user", "item")
         scores = self._score_pairs(fitted, *fitted.positions(users, items))
         predicted = np.clip(scores, *fitted.ratings.scale)
         return predicted if frame is None else frames.predictions(predicted, frame)
 
-    def score(self, users: npt.ArrayLike, items: npt.ArrayLike, ratings: npt.ArrayLike) -> float:
-        """Return the negative RMSE of the predictions: greater is better."""
+    @overload
+    def score(self, users: Any) -> float: ...
+    @overload
+    def score(
+        self, users: npt.ArrayLike, items: npt.ArrayLike, ratings: npt.ArrayLike
+    ) -> float: ...
+    def score(self, users: Any, items: Any = None, ratings: Any = None) -> float:
+        """Return the negative RMSE of the predictions: greater is better.
+
+        Parameters
+        ----------
+        users, items, ratings : array_like, (n,)
+            Ids, paired by place, and their true ratings. Or one argument alone that `as_ratings`
+            takes, such as the test part of `train_test_split`.
+
+        Raises
+        ------
+        IndexError, TypeError, ValueError
+            As `predict`, and where items come without ratings.
+        """
+        if items is None and ratings is None:
+            users, items, ratings = as_ratings(users).triples()
+        if items is None or ratings is None:
+            raise TypeError(
+                "score needs users, items and ratings, or Ratings alone; call "
+                "score(users, items, ratings) or score(test)."
+            )
         return -rmse(ratings, self.predict(users, items))
 
     def cold_pairs(self, users: npt.ArrayLike, items: npt.ArrayLike) -> Array:
@@ -371,6 +431,7 @@ class Recommender(ABC):
         candidates: npt.ArrayLike | None = None,
         exclude: npt.ArrayLike | None = None,
     ) -> tuple[Array, Array]: ...
+    @knows_habits
     def recommend(
         self,
         users: Any,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from autorec_np._habits import knows_habits
 from autorec_np._types import Array
 from autorec_np._validation import check_integer
 from autorec_np.models.autorec import AutoRec
@@ -21,6 +22,7 @@ __all__ = ["similar_items", "similar_users"]
 DECIMALS = 12  # of a cosine: vectors that are equal up to rounding tie
 
 
+@knows_habits
 def similar_items(model: AutoRec, items: npt.ArrayLike, n: int = 10) -> tuple[Array, Array]:
     """Return the items that are most similar to each of some items.
 
@@ -61,6 +63,7 @@ def similar_items(model: AutoRec, items: npt.ArrayLike, n: int = 10) -> tuple[Ar
     return _most_similar(model, "item", items, n)
 
 
+@knows_habits
 def similar_users(model: AutoRec, users: npt.ArrayLike, n: int = 10) -> tuple[Array, Array]:
     """Return the users that are most similar to each of some users.
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
+from autorec_np._text import epoch_line
 from autorec_np._types import Array
 from autorec_np.training.solvers import Iteration
 
@@ -148,14 +149,7 @@ class EpochMonitor:
             iteration.theta,
         )
         if self.verbose:
-            logger.info(
-                "epoch %d of %d: objective %.6g, validation RMSE %s, %.1f s",
-                state.epoch,
-                state.n_epochs,
-                state.value,
-                "none" if rmse is None else f"{rmse:.4f}",
-                state.seconds,
-            )
+            logger.info(epoch_line(state.epoch, state.n_epochs, state.value, rmse, state.seconds))
         if self._bar is not None:
             shown = {"objective": f"{state.value:.6g}"}
             if rmse is not None:

@@ -315,7 +315,7 @@ class Trainer:
             f"({last}tol={self.tol:g}). The model can be used; for a lower objective raise "
             f"max_iter, or raise tol to accept this one.",
             ConvergenceWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
 
 

@@ -36,15 +36,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "core": {"numpy", "scipy.sparse", "_lazy", "_types"},
     "network": {"core.network"},
     "objective": {"core.objective"},
-    "data": {"numpy", "scipy.sparse", "pandas"} | {"_entries", "_lazy", "_types", "_validation"},
+    "data": {"numpy", "scipy.sparse", "pandas"}
+    | {"_entries", "_habits", "_lazy", "_types"}
+    | {"_validation"},
     "engine": {"numpy", "scipy.sparse", "threadpoolctl", "_lazy", "_types", "core"},
     "sources": {"numpy", "requests", "_lazy", "_types", "_validation", "data"},
-    "training": {"numpy", "scipy.optimize", "tqdm", "_lazy", "_types", "core", "engine"},
-    "models": {"numpy", "scipy.sparse", "_entries", "_lazy", "_types", "_validation"}
+    "training": {"numpy", "scipy.optimize", "tqdm", "_lazy", "_text", "_types", "core", "engine"},
+    "models": {"numpy", "scipy.sparse", "_entries", "_habits", "_lazy", "_types", "_validation"}
     | {"core", "data", "engine.threads", "training"},
     "serving": {"numpy", "scipy", "onnx", "sklearn", "_entries", "_lazy", "_types", "_validation"}
-    | {"_version", "core", "data", "models"},
-    "evaluation": {"numpy", "scipy.special", "_lazy", "_text", "_types", "_validation"}
+    | {"_habits", "_version", "core", "data", "models"},
+    "evaluation": {"numpy", "scipy.special", "_habits", "_lazy", "_text", "_types", "_validation"}
     | {"core", "data", "models", "training"},
     "reports": {"numpy", "scipy.sparse", "matplotlib", "_lazy", "_types"}
     | {"core", "data", "evaluation", "gradcheck", "models", "training"},
