@@ -512,10 +512,13 @@ def as_ratings(
             f"ratings must be a Ratings, a SciPy sparse matrix (users x items), a table such as a "
             f"DataFrame (columns user, item, rating), a list of tuples (user, item, rating) or a "
             f"tuple (users, items, ratings), got {type(data).__name__}{of_length}; "
-            f"for a file use autorec_np.read_ratings(path)."
+            f"{'call its collect()' if hasattr(data, 'collect') else _FOR_A_FILE}."
         )
     R = Ratings.from_triples(*found, scale=scale, duplicates=duplicates, missing=missing)
     return dataclasses.replace(R, columns=read)
+
+
+_FOR_A_FILE = "for a file use autorec_np.read_ratings(path)"
 
 
 def _changed(ratings: Ratings, scale: tuple[float, float] | None, missing: Array) -> Ratings:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +88,7 @@ def as_table(data: Any) -> Table | None:
     if isinstance(data, list) and data:
         return _from_rows(data)
     if hasattr(data, "__dataframe__") or hasattr(data, "__arrow_c_stream__"):
-        return _from_frame(_frame_of(data), type(data).__name__)
+        return _from_other_library(data)
     return None
 
 
@@ -117,21 +118,30 @@ def _from_series(series: Any) -> Table | None:
     return Table(None if None in names[:2] else names, columns, "Series")
 
 
-def _frame_of(data: Any) -> DataFrame:
-    """Return the DataFrame of a table that speaks the interchange protocol or Arrow's."""
+def _from_other_library(data: Any) -> Table:
+    """Return the columns of a polars or pyarrow table, or of one that speaks a common protocol."""
+    kind = type(data).__name__
+    names = getattr(data, "column_names", None) or getattr(data, "columns", None)
+    if isinstance(names, list) and all(isinstance(name, str) for name in names):
+        columns = [data[name] for name in names]
+        if all(hasattr(column, "__array__") for column in columns):
+            return Table(names, columns, kind)
+    if hasattr(data, "__arrow_c_stream__"):
+        try:
+            import pyarrow  # type: ignore[import-not-found, import-untyped, unused-ignore]
+        except ImportError:
+            if not hasattr(data, "__dataframe__"):
+                raise TypeError(
+                    f"{kind} can be read through Arrow, which needs pyarrow: install it, or pass "
+                    f"the columns as a dict of lists."
+                ) from None
+        else:
+            return _from_frame(pyarrow.table(data).to_pandas(), kind)
     import pandas
 
-    if hasattr(data, "__dataframe__"):
-        return pandas.api.interchange.from_dataframe(data)
-    try:
-        import pyarrow  # type: ignore[import-not-found, import-untyped, unused-ignore]
-    except ImportError:
-        raise TypeError(
-            f"{type(data).__name__} can be read through Arrow, which needs pyarrow: install it, or "
-            f"pass its columns as a dict of lists."
-        ) from None
-    frame: DataFrame = pyarrow.table(data).to_pandas()
-    return frame
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pandas will give this protocol up
+        return _from_frame(pandas.api.interchange.from_dataframe(data), kind)
 
 
 def _from_mapping(data: Mapping[Any, Any]) -> Table | None:
