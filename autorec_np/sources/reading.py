@@ -146,7 +146,7 @@ def read_ratings(
     check_choice("decimal", decimal, (".", ","))
     check_choice("quoting", quoting, (None, True, False))
     bounds, not_rated = check_scale(scale), check_missing(missing)
-    _check_separator(sep, decimal)
+    _check_separator(sep)
     _check_columns(columns, header)
     skip_lines = check_integer("skip_lines", skip_lines, minimum=0)
     if comment is not None and not (isinstance(comment, str) and comment.strip()):
@@ -263,7 +263,7 @@ def _document_of_lines(lines: Lines, label: str) -> tuple[Document, Found]:
     return document, Found(layout, names)
 
 
-def _check_separator(sep: str | None, decimal: str) -> None:
+def _check_separator(sep: str | None) -> None:
     if sep is None or sep == WHITESPACE:
         return
     if not isinstance(sep, str):
@@ -273,8 +273,6 @@ def _check_separator(sep: str | None, decimal: str) -> None:
             f"sep must be a non-empty string without quotes and line ends, got {sep!r}; pass "
             f"',', '\\t', '::' or 'whitespace' for example."
         )
-    if sep == decimal:
-        raise ValueError(f"sep and decimal must differ, got {sep!r} for both.")
 
 
 def _check_columns(columns: Sequence[str] | Sequence[int] | None, header: bool | None) -> None:

@@ -247,22 +247,24 @@ def _sniff_separator(text: str, head: str, dialect: Dialect) -> str | None:
 
     Quoted fields may hold line ends, so that records with quotes are read from the whole text.
     """
-    candidates = {}
+    candidates: dict[str, list[list[str]]] = {}
+    malformed = set()
     if dialect.quoting is None:  # a stray quote is reported by the reading that follows
         dialect = dataclasses.replace(dialect, quoting=True)
-    for separator in SEPARATORS:
-        if separator == dialect.decimal:
-            continue
+    # a comma within numbers is the last to separate them, where numbers are quoted
+    for separator in sorted(SEPARATORS, key=dialect.decimal.__eq__):
         quoted = '"' in head and len(separator) == 1
         document = make_document("", text if quoted else head, separator, dialect)
         records: list[list[str]] = []
-        with contextlib.suppress(ValueError):  # a malformed quoted field ends the sample
+        try:
             for _, fields in itertools.islice(document.records(), _SAMPLE_SIZE):
                 records.append(fields)
+        except ValueError:  # a malformed quoted field ends the sample
+            malformed.add(separator)
         if records and len(records[0]) >= 3:
             candidates[separator] = records
     for separator, records in candidates.items():
-        has_number = any(make_document("", "", ",", dialect).is_number(one) for one in records[-1])
+        has_number = any(map(document.is_number, records[-1])) or separator in malformed
         if len(set(map(len, records))) == 1 and has_number:
             return separator
     return next(iter(candidates), None)
