@@ -1,41 +1,339 @@
-"""Which column of a table is which: the one place that decides it."""
+"""Which column of a table is which: the one place that decides it.
+
+Names decide where they say who is who. Columns are taken by their place only where nothing
+contradicts it: no name means another role, and the values can be what the place says. Everything
+else is an error that says what to state, because a wrong guess would give plausible figures for
+the wrong data.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import dataclasses
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
 
-KNOWN_COLUMN_NAMES = {
-    "user": ("user", "userid", "uid"),
-    "item": ("item", "itemid", "iid", "movie", "movieid", "book", "bookid"),
-    "rating": ("rating", "ratings"),
-    "timestamp": ("timestamp",),
+import numpy as np
+
+from autorec_np._types import Array
+from autorec_np.data.times import are_times
+from autorec_np.data.values import as_numbers
+
+ROLES = ("user", "item", "rating", "timestamp")
+
+_WORDS = {
+    "user": "user usr customer reviewer viewer member reader player listener rater client consumer "
+    "buyer shopper visitor subscriber person participant respondent student learner judge critic "
+    "account profile",
+    "item": "item movie film book isbn asin product sku business place anime manga joke song track "
+    "artist album game app recipe restaurant hotel article news video show series course beer wine "
+    "venue poi location dish document paper photo podcast episode",
+    "rating": "rating rate score star overall grade mark preference",
+    "timestamp": "timestamp tstamp datetime date time",
 }
-"""Names by which `as_ratings` and `read_ratings` know what a column is: lower-case letters only."""
+"""Words for each role, by which people in this field name their columns."""
+
+_SHORT = {
+    "uid": "user", "iid": "item", "parentasin": "item", "ts": "timestamp",
+    "u": "user", "i": "item", "r": "rating", "t": "timestamp",
+}  # fmt: skip
+_KEYS = ("id", "key", "no", "nr", "num", "number", "idx", "index", "code", "hash")
+_OF_A_RATING = {"user", "my", "your", "star", "review", "overall", "raw", "numeric", "explicit"}
+_AFTER_A_RATING = {"val", "value", "score", "given"}
+_OF_A_TIME = {"unix", "review", "rating", "rated", "created", "event", "utc", "interaction"}
+_TIMES = {"createdat", "updatedat", "ratedat", "epoch", "when", "unixtimestamp"}
+_OF_MANY = {"avg", "average", "mean", "median", "count", "total", "max", "min", "std", "n", "num"}
+_OTHERS = (
+    "id index unnamed level row rank year month day age gender sex genre occupation zip zipcode "
+    "title name text review comment summary description helpful vote url link image tag city state "
+    "country price style category brand author cold prediction predicted"
+)
+_INDEX_NAMES = ("", "index", "unnamed0", "level0")
+
+LATEST_YEAR, EARLIEST_YEAR = 2100, 1900
+LARGEST_PLAIN_RATING = 1000  # above it, values that differ look like ids
+SAMPLE = 100_000  # values of a column that are looked at
 
 
-def known_roles(names: Iterable[object]) -> dict[str, int]:
-    """Return ``{role: position}`` for the roles that exactly one of the column names has."""
-    letters = ["".join(filter(str.isalpha, str(name).lower())) for name in names]
-    roles = {}
-    for role, known in KNOWN_COLUMN_NAMES.items():
-        found = [position for position, name in enumerate(letters) if name in known]
-        if len(found) == 1:
-            roles[role] = found[0]
-    return roles
+class UndecidedColumns(ValueError):
+    """Names and values do not tell which column is which.
 
-
-def default_columns(names: Sequence[object]) -> dict[str, int] | None:
-    """Return ``{role: position}`` of user, item, rating and, where one is known, timestamp.
-
-    By name where all of the first three are known, else the first three columns; None where there
-    are too few, or where a known name stands at a place that contradicts that.
+    Attributes
+    ----------
+    is_table : bool
+        Whether the columns look like those of a table of users x items.
     """
-    roles = known_roles(names)
-    by_place = {"user": 0, "item": 1, "rating": 2}
-    if by_place.keys() <= roles.keys():
-        return roles
-    if len(names) < 3 or any(roles.get(role, place) != place for role, place in by_place.items()):
+
+    def __init__(self, reason: str, is_table: bool = False) -> None:
+        super().__init__(reason)
+        self.is_table = is_table
+
+
+@dataclasses.dataclass(frozen=True)
+class ColumnsRead:
+    """Which columns were read as what.
+
+    Attributes
+    ----------
+    names : dict of str to (str or int)
+        By role ("user", "item", "rating", "timestamp"), the name of its column, or its position
+        from 0 where the columns have no names.
+    left_out : tuple of (str or int)
+        The columns that were not read.
+    """
+
+    names: dict[str, Any]
+    left_out: tuple[Any, ...] = ()
+
+    def __str__(self) -> str:
+        read = ", ".join(f"{role} = {_shown(name)}" for role, name in self.names.items())
+        if not self.left_out:
+            return read
+        first = ", ".join(
+            f"{_shown(name)} (a saved index)" if is_index_name(name) else _shown(name)
+            for name in self.left_out[:3]
+        )
+        more = f" and {len(self.left_out) - 3} more" if len(self.left_out) > 3 else ""
+        return f"{read}, without {first}{more}"
+
+
+def _shown(name: object) -> str:
+    return repr(name) if isinstance(name, str) else f"column {name}"
+
+
+def role_of(name: object) -> tuple[str, int] | None:
+    """Return what a column's name says: its role and how clearly, 0 the clearest; None: nothing.
+
+    The role is one of `ROLES`, or "other" for a name that has nothing to do with them.
+    """
+    words = _words(name)
+    joined = "".join(words)
+    if joined in _SHORT:
+        return _SHORT[joined], 0
+    for role in ("user", "item"):
+        if joined in _NAMES[role]:
+            return role, 0
+        if (
+            len(words) > 1
+            and words[-1] in ("name", "title")
+            and "".join(words[:-1]) in _NAMES[role]
+        ):
+            return role, 1
+    if joined in ("username", "nickname"):
+        return "user", 1
+    if not words or joined.isdecimal():
+        return "other", 0
+    if words[-1] in _NAMES["timestamp"] or joined in _TIMES:
+        if set(words[:-1]) <= _OF_A_TIME or joined in _TIMES:
+            return "timestamp", 0 if joined == "timestamp" else 1
+        return "other", 0
+    if set(words) & _OF_MANY or words[-1] in _KEYS:
+        return "other", 0
+    if words[-1] in _AFTER_A_RATING and words[:-1] and words[-2] in _NAMES["rating"]:
+        words = words[:-1]
+    if words[-1] in _NAMES["rating"]:
+        of_items = _NAMES["item"] | _NAMES["user"] | _OF_A_RATING
+        return "rating", min(len(words) - 1, 1) if set(words[:-1]) <= of_items else 2
+    if {words[0], words[-1]} & _NAMES["other"]:
+        return "other", 0
+    return None
+
+
+def _words(name: object) -> list[str]:
+    """Return the words of a name in lower case: user_id:token, User-ID, userId give user, id."""
+    text = re.sub(r":[a-z_]+$", "", str(name).strip())
+    text = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", text)
+    return re.findall(r"[^\W_]+", text.lower())
+
+
+def _every_form(words: str) -> set[str]:
+    known = set(words.split())
+    known |= {f"{word}s" for word in known}
+    return known
+
+
+_NAMES = {role: _every_form(words) for role, words in (*_WORDS.items(), ("other", _OTHERS))}
+for _role in ("user", "item"):
+    _NAMES[_role] |= {f"{word}{key}" for word in _NAMES[_role] for key in (*_KEYS, "ids")}
+
+
+def is_index_name(name: object) -> bool:
+    """Whether a column's name is that of an index which pandas saved beside the data."""
+    return isinstance(name, str) and "".join(_words(name)) in _INDEX_NAMES
+
+
+def known_roles(names: Sequence[object]) -> dict[str, int]:
+    """Return ``{role: position}`` of the roles that the column names give to exactly one column."""
+    return {role: places[0] for role, places in _candidates(names).items() if len(places) == 1}
+
+
+def _candidates(names: Sequence[object]) -> dict[str, list[int]]:
+    """Return, for each role, the places whose names say it most clearly."""
+    found: dict[str, dict[int, list[int]]] = {role: {} for role in ROLES}
+    for place, name in enumerate(names):
+        said = role_of(name)
+        if said is not None and said[0] != "other":
+            found[said[0]].setdefault(said[1], []).append(place)
+    return {role: levels[min(levels)] for role, levels in found.items() if levels}
+
+
+def decide(
+    names: Sequence[object] | None,
+    n_columns: int,
+    values: Callable[[int], Array],
+    wanted: Sequence[str] = ("user", "item", "rating"),
+) -> dict[str, int]:
+    """Return ``{role: position}`` of the wanted roles and, where there is one, the timestamp.
+
+    Parameters
+    ----------
+    names : sequence or None
+        Of the columns; None where they have no names.
+    n_columns : int
+    values : callable
+        From a position to the first values of that column, an array of numbers, strings or dates.
+    wanted : sequence of str
+        The first one, two or three of user, item and rating.
+
+    Raises
+    ------
+    UndecidedColumns
+        Neither names nor places tell which column is which.
+    """
+    known: dict[str, int] = {}
+    if names is not None:
+        candidates = _candidates(names)
+        for role, places in candidates.items():
+            if len(places) > 1 and role in wanted:
+                listed = " and ".join(repr(names[place]) for place in places[:3])
+                raise UndecidedColumns(f"{listed} could each be the {role}")
+        known = known_roles(names)
+        if set(wanted) <= known.keys():
+            return {role: known[role] for role in (*wanted, "timestamp") if role in known}
+    return _by_place(names, n_columns, values, wanted, known)
+
+
+def _by_place(
+    names: Sequence[object] | None,
+    n_columns: int,
+    values: Callable[[int], Array],
+    wanted: Sequence[str],
+    known: dict[str, int],
+) -> dict[str, int]:
+    """Take the columns by their place, or raise because something contradicts it."""
+    numbers = [as_numbers(values(place)[:SAMPLE]) for place in range(n_columns)]
+    missing = [role for role in wanted if role not in known]
+    if n_columns > 4:
+        untitled = [place for place in range(n_columns) if place not in known.values()]
+        n_text = sum(numbers[place] is None for place in untitled)
+        is_table = n_text <= 1 and not {"rating", "item"} <= known.keys()
+        reason = f"{n_columns} columns, and no name says which is the {' or the '.join(missing)}"
+        raise UndecidedColumns(reason, is_table)
+    if n_columns < len(wanted):
+        raise UndecidedColumns(f"there is no column for the {' and the '.join(missing)}")
+    places = {role: place for place, role in enumerate(ROLES[: min(n_columns, 3)])}
+    if names is not None:
+        _check_names(names, places, known)
+    if "rating" in places and "rating" not in known:
+        fault = _why_no_rating(numbers[2])
+        if fault:
+            raise UndecidedColumns(f"{_title(names, 2)} in the place of the rating holds {fault}")
+        if _is_table(names, numbers, known, [values(place)[:SAMPLE] for place in (0, 1)]):
+            raise UndecidedColumns("ids and ratings have the same values", is_table=True)
+    found = {role: places[role] for role in wanted}
+    if n_columns == 4:
+        if known.get("timestamp") == 3 or are_times(values(3)[:SAMPLE]):
+            found["timestamp"] = 3
+        elif not _says_nothing(numbers[3]) and (names is None or role_of(names[3]) != ("other", 0)):
+            raise UndecidedColumns(
+                f"{_title(names, 3)} holds no times and no name says what it is",
+                is_table=all(one is not None for one in numbers),
+            )
+    return found
+
+
+def _says_nothing(numbers: Array | None) -> bool:
+    """Whether a column holds zeros only: the times of a copy that has lost them."""
+    return numbers is not None and len(numbers) > 1 and not numbers.any()
+
+
+def _title(names: Sequence[object] | None, place: int) -> str:
+    return f"column {place}" if names is None else f"column {names[place]!r}"
+
+
+def _check_names(names: Sequence[object], places: dict[str, int], known: dict[str, int]) -> None:
+    """Raise where a name contradicts the place of its column."""
+    for role, place in places.items():
+        said = role_of(names[place])
+        if said is not None and said[0] != role:
+            numeric = [str(name).strip().isdecimal() for name in names]
+            raise UndecidedColumns(
+                f"{names[place]!r} in the place of the {role} means something else",
+                is_table=sum(numeric) >= len(names) - 1,
+            )
+    for role, place in known.items():
+        if places.get(role, 3) != place:
+            raise UndecidedColumns(f"{names[place]!r} is not in the place of the {role}")
+
+
+def _why_no_rating(numbers: Array | None) -> str | None:
+    """Return what the values in the place of the rating are; None where they can be ratings."""
+    if numbers is None:
         return None
-    if roles.get("timestamp", 3) < 3:
+    numbers = numbers[~np.isnan(numbers)]
+    if len(numbers) == 0 or not _are_whole(numbers):
         return None
-    return roles | by_place
+    low, high = float(numbers.min()), float(numbers.max())
+    if high >= 2.0**63:
+        return None  # no id either: the error of the value itself says more
+    if low >= 1e8:
+        return f"times ({low:.0f} for example)"
+    if low >= EARLIEST_YEAR and high <= LATEST_YEAR:
+        return f"years ({low:.0f} for example)"
+    n_distinct = len(np.unique(numbers))
+    if high > LARGEST_PLAIN_RATING and n_distinct > max(1, len(numbers) // 2):
+        return f"ids ({high:.0f} for example)"
+    return None
+
+
+def _is_table(
+    names: Sequence[object] | None,
+    numbers: Sequence[Array | None],
+    known: dict[str, int],
+    ids: Sequence[Array],
+) -> bool:
+    """Whether three columns taken by their place may be those of a table of users x items.
+
+    Then the would-be ids are ratings too: they have the same kind and range as the third column.
+    """
+    users, items, ratings = numbers[:3]
+    if any(one.dtype.kind == "f" and not _are_whole(one) for one in ids):
+        return True
+    if items is None or ratings is None or "item" in known or not _alike(items, ratings):
+        return False
+    if names is None:
+        if users is None or not _alike(users, ratings):
+            return False
+        pairs = set(zip(map(str, ids[0]), map(str, ids[1]), strict=True))
+        holds_zero = [(column == 0).any() for column in (users, items, ratings)]
+        is_unsorted = len(users) > 2 and (np.diff(users) < 0).any()
+        return bool(
+            all(holds_zero[:2]) and (len(pairs) < len(users) or (all(holds_zero) and is_unsorted))
+        )
+    if "user" in known:
+        return users is None or len(np.unique(users)) == len(users) > 1
+    return users is not None and _alike(users, ratings)
+
+
+def _are_whole(numbers: Array) -> bool:
+    return bool((numbers == np.floor(numbers)).all())  # NaN is not
+
+
+def _alike(ids: Array, ratings: Array) -> bool:
+    """Whether would-be ids have the kind and the range of the ratings, or are no ids at all."""
+    if not _are_whole(ids):
+        return True
+    if ids.dtype != ratings.dtype or np.isnan(ratings).all():
+        return False
+    low, high = np.fmin.reduce(ratings), np.fmax.reduce(ratings)
+    return bool(ids.min() >= 2 * min(low, 0) and ids.max() <= 2 * high)

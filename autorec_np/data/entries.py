@@ -20,13 +20,6 @@ if TYPE_CHECKING:
 
 DUPLICATE_RULES = ("raise", "first", "last", "mean")
 
-DENSE_MESSAGE = (
-    "a dense array cannot say which of its zeros are ratings and which mean 'not rated'; pass a "
-    "scipy.sparse.csr_array that stores exactly the ratings, for example "
-    "scipy.sparse.csr_array(dense) if no rating is 0, or Ratings.from_triples(users, items, "
-    "ratings)."
-)
-
 
 class DuplicateRatingError(ValueError):
     """A (user, item) pair is rated more than once.
@@ -37,15 +30,28 @@ class DuplicateRatingError(ValueError):
         Index, in the order given, of the first rating that repeats a pair (`second`) and of the
         first rating of that pair (`first`).
     n_repeats : int
-        How many ratings repeat an earlier pair.
+        How many ratings repeat an earlier pair, of `n_ratings`.
+    pair : str
+        User and item of the first repeat.
     """
 
-    def __init__(self, message: str, first: int, second: int, n_repeats: int) -> None:
-        super().__init__(message)
-        self.first, self.second, self.n_repeats = first, second, n_repeats
+    def __init__(self, pair: str, first: int, second: int, n_repeats: int, n_ratings: int) -> None:
+        super().__init__(
+            f"the ratings at index {first} and index {second} are both for {pair}, and "
+            f"{n_repeats:,} of {n_ratings:,} ratings repeat an earlier pair; a pair has one "
+            f"rating: autorec_np.data.as_ratings(data, duplicates='last') (or 'first' or 'mean') "
+            f"resolves this."
+        )
+        self.pair, self.first, self.second = pair, first, second
+        self.n_repeats, self.n_ratings = n_repeats, n_ratings
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (str(self), self.first, self.second, self.n_repeats)
+        return type(self), (self.pair, self.first, self.second, self.n_repeats, self.n_ratings)
+
+    def renumbered(self, indices: Array) -> DuplicateRatingError:
+        """Return the same error about a longer array, of which `indices` were looked at."""
+        first, second = int(indices[self.first]), int(indices[self.second])
+        return DuplicateRatingError(self.pair, first, second, self.n_repeats, self.n_ratings)
 
 
 def arrange(
@@ -92,15 +98,9 @@ def arrange(
         repeats = by_cell[is_repeat]
         second = int(repeats.min())
         group = int(np.searchsorted(starts, np.flatnonzero(by_cell == second)[0], "right")) - 1
-        raise DuplicateRatingError(
-            f"the ratings at index {first[group]} and index {second} are both for user "
-            f"{shown(user_ids[rows[second]])} and item {shown(item_ids[columns[second]])}, and "
-            f"{len(repeats):,} of {len(rows):,} ratings repeat an earlier pair; a pair has one "
-            f"rating: pass duplicates='last' (or 'first' or 'mean') to resolve this.",
-            int(first[group]),
-            second,
-            len(repeats),
-        )
+        user, item = shown(user_ids[rows[second]]), shown(item_ids[columns[second]])
+        pair = f"user {user} and item {item}"
+        raise DuplicateRatingError(pair, int(first[group]), second, len(repeats), len(rows))
     kept = last if duplicates == "last" else first
     if duplicates == "mean":
         sums = np.add.reduceat(values[by_cell].astype(np.float64), starts)
@@ -149,24 +149,49 @@ def frozen(array: Array) -> Array:
     return view
 
 
+def dense_message(array: Array) -> str:
+    """Return what to do with a dense array that does not say what it is."""
+    table = "scipy.sparse.csr_array(array) if 0 means 'not rated'"
+    if array.ndim == 2 and array.shape[1] in (3, 4):
+        ids = "" if array.dtype.kind in "iuOUT" else ".astype('int64')"
+        value = "" if array.dtype.kind in "iuf" else ".astype('float64')"
+        times = ", array[:, 3]" if array.shape[1] == 4 else ""
+        return (
+            f"a dense array of shape {array.shape} can be a list of ratings or a table of users x "
+            f"items. Of a list, pass Ratings.from_triples(array[:, 0]{ids}, array[:, 1]{ids}, "
+            f"array[:, 2]{value}{times}); of a table, pass {table}."
+        )
+    return (
+        f"a dense array cannot say which of its zeros are ratings and which mean 'not rated'; of a "
+        f"table of users x items (this one has the shape {array.shape}) pass {table}, or a "
+        f"floating array of more than four columns with NaN where there is no rating; of a list of "
+        f"ratings pass Ratings.from_triples(users, items, ratings)."
+    )
+
+
 def _check_is_sparse(matrix: object) -> None:
     if isinstance(matrix, np.ndarray):
-        raise TypeError(DENSE_MESSAGE)
+        raise TypeError(dense_message(matrix))
     if not sparse.issparse(matrix):
         raise TypeError(
-            f"the matrix must be a SciPy sparse matrix or array, got {type(matrix).__name__}."
+            f"the matrix must be a SciPy sparse matrix or array, got {type(matrix).__name__}; pass "
+            f"anything else to autorec_np.data.as_ratings."
         )
 
 
-def matrix_entries(matrix: Any) -> tuple[Positions, Positions, Array]:
-    """Return rows, columns and values of the stored entries, row-major, each cell once."""
+def matrix_entries(matrix: Any, duplicates: str) -> tuple[Positions, Positions, Array]:
+    """Return rows, columns and values of the stored entries, row-major.
+
+    Each cell once, where `duplicates` is "raise"; else those of a cell in the order of storage.
+    """
     _check_is_sparse(matrix)
     if matrix.ndim != 2:
         raise ValueError(f"the matrix must be users x items, got a {matrix.ndim}-d sparse array.")
     if matrix.format in ("bsr", "dia"):
         raise TypeError(
             f"a matrix in {matrix.format.upper()} format pads with zeros, which would count as "
-            f"ratings; pass a scipy.sparse.csr_array that stores exactly the ratings."
+            f"ratings; pass a scipy.sparse.csr_array that stores exactly the ratings: "
+            f"matrix.tocsr(), after its eliminate_zeros() if no rating is 0."
         )
     if matrix.format in ("lil", "dok"):
         matrix = matrix.tocsr()
@@ -184,13 +209,13 @@ def matrix_entries(matrix: Any) -> tuple[Positions, Positions, Array]:
     by_cell = sort_by_cell(rows, columns, matrix.shape)
     rows, columns, values = rows[by_cell], columns[by_cell], values[by_cell]
     is_repeat = (np.diff(rows) == 0) & (np.diff(columns) == 0)
-    if is_repeat.any():
+    if duplicates == "raise" and is_repeat.any():
         index = int(np.argmax(is_repeat))
         raise ValueError(
             f"the matrix stores (row {rows[index]}, column {columns[index]}) more than once, with "
             f"the ratings {values[index]} and {values[index + 1]}, and {int(is_repeat.sum()):,} "
-            f"such repeats in all; SciPy would add them up: keep one of them, or pass triples to "
-            f"Ratings.from_triples(..., duplicates='last')."
+            f"such repeats in all; SciPy would add them up: autorec_np.data.as_ratings(matrix, "
+            f"duplicates='last') (or 'first' or 'mean') keeps one of them."
         )
     return rows.astype(np.int64), columns.astype(np.int64), values
 

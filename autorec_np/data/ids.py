@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import numbers
+import uuid
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, TypeAlias
@@ -24,7 +25,7 @@ def check_ids(values: Any, name: str) -> Array:
     """Return ids as a 1-d array: int64, or object with nothing but exact ``str``.
 
     Accepts every integer dtype (within int64) and every kind of string: NumPy ``<U`` and object
-    arrays, pandas string and categorical columns, plain sequences.
+    arrays, pandas string and categorical columns, plain sequences. UUIDs become strings.
 
     Raises
     ------
@@ -37,7 +38,9 @@ def check_ids(values: Any, name: str) -> Array:
         raise TypeError(
             f"{name} must be a sequence of ids, got {values!r}; pass [{values!r}] for one id."
         )
-    array = np.asarray(values) if hasattr(values, "dtype") else np.fromiter(values, dtype=object)
+    array = (
+        np.asarray(values) if hasattr(values, "__array__") else np.fromiter(values, dtype=object)
+    )
     if array.ndim != 1:
         raise ValueError(f"{name} must be one-dimensional, got an array of shape {array.shape}.")
     if len(array) == 0:
@@ -47,10 +50,10 @@ def check_ids(values: Any, name: str) -> Array:
         raise ValueError(_beyond_int64(name, index, array[index]))
     if array.dtype.kind in "iu":
         return array.astype(np.int64, copy=False)
-    if array.dtype.kind not in "OUSfb":
+    if array.dtype.kind not in "OUSTfb":
         raise TypeError(
-            f"{name} must be integers or strings, got an array of dtype {array.dtype}; convert it, "
-            f"for example with .astype(str)."
+            f"{name} must be integers or strings, got an array of dtype {array.dtype}; pass "
+            "numpy.asarray(ids).astype(str) if these are ids."
         )
     return _check_object_ids(array.astype(object), name)
 
@@ -59,6 +62,8 @@ def _check_object_ids(array: Array, name: str) -> Array:
     kinds = set(map(type, array))
     if kinds == {str}:
         return array
+    if kinds == {uuid.UUID}:
+        return np.fromiter(map(str, array), dtype=object, count=len(array))
     if all(issubclass(kind, str) for kind in kinds):
         # A subclass such as np.str_ may override str(), so the base method makes the exact copy.
         return np.fromiter(map(str.__str__, array), dtype=object, count=len(array))
@@ -78,14 +83,25 @@ def _check_object_ids(array: Array, name: str) -> Array:
         if not (isinstance(value, str) or is_integer_type(type(value))):
             raise TypeError(
                 f"{name} must be integers or strings, got {value!r} ({type(value).__name__}) at "
-                f"index {index}; convert them, for example with .astype('int64') or .astype(str)."
+                f"index {index}; {_remedy(array, value)}."
             )
     first = type(array[0])
     index = next(k for k, v in enumerate(array) if isinstance(v, str) != issubclass(first, str))
     raise TypeError(
         f"{name} mixes integers and strings: {shown(array[0])} at index 0, {shown(array[index])} "
-        f"at index {index}; make them all strings, for example [str(i) for i in {name}]."
+        f"at index {index}; make them all strings: [str(one) for one in ids]."
     )
+
+
+def _remedy(array: Array, value: object) -> str:
+    """Return what makes ids of values of which one is neither an integer nor a string."""
+    if isinstance(value, (bool, np.bool_)):
+        return "of a mask, pass the ids that it selects: ids[mask]"
+    if isinstance(value, bytes):
+        return "pass [one.decode() for one in ids]"
+    if all(isinstance(one, float) and one.is_integer() for one in array):
+        return "pass numpy.asarray(ids).astype('int64')"
+    return "pass [str(one) for one in ids] if these are ids"
 
 
 def shown(value: object) -> str:
@@ -176,12 +192,15 @@ def look_up(ids: Any, known: Array, table: dict[str, int], name: str) -> Positio
     asked = check_ids(ids, f"{name} ids")
     if len(asked) == 0 or len(known) == 0:
         return np.full(len(asked), -1, dtype=np.int64)
-    kinds = {"O": "strings", "i": "integers"}
     if asked.dtype.kind != known.dtype.kind:
+        kinds = {"O": "strings", "i": "integers"}
+        convert = "[str(one) for one in ids]"
+        if known.dtype.kind == "i":
+            convert = "[int(one) for one in ids] if they write integers"
         raise TypeError(
             f"the {name} ids of these ratings are {kinds[known.dtype.kind]} (the first: "
             f"{shown(known[0])}), but {kinds[asked.dtype.kind]} were asked for (the first: "
-            f"{shown(asked[0])}); convert them."
+            f"{shown(asked[0])}); pass {convert}."
         )
     if known.dtype.kind == "O":
         return np.fromiter((table.get(one, -1) for one in asked), np.int64, len(asked))

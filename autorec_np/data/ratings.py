@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +13,10 @@ from scipy import sparse
 from autorec_np._entries import row_of_each
 from autorec_np._types import Array
 from autorec_np._validation import check_choice, check_integer
-from autorec_np.data.columns import default_columns
+from autorec_np.data.columns import ROLES, ColumnsRead
 from autorec_np.data.entries import (
-    DENSE_MESSAGE,
     DUPLICATE_RULES,
+    DuplicateRatingError,
     arrange,
     canonical_csr,
     frozen,
@@ -32,12 +32,16 @@ from autorec_np.data.ids import (
     string_table,
     unique_with_positions,
 )
+from autorec_np.data.tables import as_table, columns_read, find_ratings, matrix_of
+from autorec_np.data.times import check_timestamps
 from autorec_np.data.values import (
     at_index,
     check_lengths,
+    check_missing,
     check_ratings,
-    check_timestamps,
+    check_some_left,
     check_values,
+    is_rating,
 )
 
 if TYPE_CHECKING:
@@ -68,6 +72,10 @@ class Ratings:
     order : ndarray of int64, shape (n_ratings,)
         ``order[k]`` is the position in ``matrix.data`` of the k-th rating of the file (or of the
         arrays) that the ratings came from. A matrix counts as a file in row-major order.
+    columns : ColumnsRead or None
+        Which columns of a file or a frame were read as what; None where there were none.
+    n_missing : int
+        Values that were left out because they mean "not rated" (see `from_triples`).
 
     Examples
     --------
@@ -87,6 +95,8 @@ class Ratings:
     timestamps: Positions | None
     scale: tuple[float, float]
     order: Positions
+    columns: ColumnsRead | None = None
+    n_missing: int = 0
 
     @classmethod
     def from_triples(
@@ -98,22 +108,29 @@ class Ratings:
         *,
         scale: tuple[float, float] | None = None,
         duplicates: str = "raise",
+        missing: ArrayLike = (),
     ) -> Ratings:
         """Build from parallel arrays, one entry per rating.
 
         Parameters
         ----------
         users, items : array_like, shape (n_ratings,)
-            Ids: all integers (within int64) or all strings, separately for users and items.
+            Ids: all integers (within int64) or all strings, separately for users and items. UUIDs
+            become strings.
         ratings : array_like of numbers, shape (n_ratings,)
-            Finite; stored as float32.
-        timestamps : array_like of integers, shape (n_ratings,), optional
+            Finite; stored as float32. True is 1 and False is 0.
+        timestamps : array_like, shape (n_ratings,), optional
+            Integers, which stay as they are; or floats, dates or ISO texts of dates, which become
+            whole seconds since 1970.
         scale : (low, high), optional
             The rating scale. A rating outside it is an error. Default: the ratings' range.
         duplicates : {"raise", "first", "last", "mean"}
             What to do where a (user, item) pair occurs more than once: raise; keep the first or
             the last entry; or take the mean (in float64) at the first entry's place in the order,
             with the last entry's timestamp.
+        missing : number or sequence of numbers
+            Values that mean "not rated", (-1, 99) for example; NaN may be one. They are left out
+            and counted in `n_missing`.
 
         Returns
         -------
@@ -134,10 +151,22 @@ class Ratings:
         user_array, item_array = check_ids(users, "users"), check_ids(items, "items")
         times = None if timestamps is None else check_timestamps(timestamps)
         check_lengths(users=user_array, items=item_array, ratings=values, timestamps=times)
-        checked_scale = check_values(values, scale, at_index)
+        rated = np.flatnonzero(is_rating(values, check_missing(missing)))
+        n_missing = len(values) - len(rated)
+        if n_missing:
+            check_some_left(len(rated), n_missing)
+            user_array, item_array, values = user_array[rated], item_array[rated], values[rated]
+            times = None if times is None else times[rated]
+        checked_scale = check_values(values, scale, lambda index: at_index(rated[index]))
         user_ids, rows = unique_with_positions(user_array)
         item_ids, columns = unique_with_positions(item_array)
-        return assemble(rows, columns, values, times, user_ids, item_ids, checked_scale, duplicates)
+        try:
+            R = assemble(
+                rows, columns, values, times, user_ids, item_ids, checked_scale, duplicates
+            )
+        except DuplicateRatingError as error:
+            raise error.renumbered(rated) from None
+        return dataclasses.replace(R, n_missing=n_missing)
 
     @classmethod
     def from_frame(
@@ -150,6 +179,7 @@ class Ratings:
         timestamp: str | None = None,
         scale: tuple[float, float] | None = None,
         duplicates: str = "raise",
+        missing: ArrayLike = (),
     ) -> Ratings:
         """Build from a pandas DataFrame with one row per rating.
 
@@ -159,8 +189,8 @@ class Ratings:
         user, item, rating : str
             Names of the columns.
         timestamp : str, optional
-            Name of the column of timestamps (integers); by default timestamps are not read.
-        scale, duplicates
+            Name of the column of timestamps; by default timestamps are not read.
+        scale, duplicates, missing
             As in `from_triples`.
 
         Raises
@@ -180,9 +210,13 @@ class Ratings:
                     f"{name!r}; its columns are {list(frame.columns)}. Name the columns to read: "
                     f"Ratings.from_frame(frame, user=..., item=..., rating=...)."
                 )
-        return cls.from_triples(
-            *(frame[name] for name in names), scale=scale, duplicates=duplicates
+        R = cls.from_triples(
+            *(frame[name] for name in names), scale=scale, duplicates=duplicates, missing=missing
         )
+        places = {
+            role: list(frame.columns).index(name) for role, name in zip(ROLES, names, strict=False)
+        }
+        return dataclasses.replace(R, columns=columns_read(places, list(frame.columns)))
 
     @classmethod
     def from_matrix(
@@ -192,6 +226,7 @@ class Ratings:
         user_ids: ArrayLike | None = None,
         item_ids: ArrayLike | None = None,
         scale: tuple[float, float] | None = None,
+        duplicates: str = "raise",
     ) -> Ratings:
         """Build from a SciPy sparse matrix or array, users x items; every *stored* entry counts.
 
@@ -204,19 +239,21 @@ class Ratings:
         user_ids, item_ids : array_like, shape (n_users,) and (n_items,), optional
             Ids of the rows and columns, in any order, each once. Default: ``arange``. Rows and
             columns of the result are in ascending order of the ids.
-        scale : (low, high), optional
-            As in `from_triples`.
+        scale, duplicates
+            As in `from_triples`; a pair is repeated where an entry is stored twice (SciPy would
+            add the two ratings up).
 
         Raises
         ------
         ValueError
-            No stored entries, an entry stored twice (SciPy would add the two ratings up), NaN or
+            No stored entries, an entry stored twice under ``duplicates="raise"``, NaN or
             infinite ratings or ratings outside `scale`, a broken index structure (negative or too
             large indices, a decreasing ``indptr``), ids that repeat or do not fit the shape.
         TypeError
             A dense array, or a sparse format that pads with zeros (BSR, DIA).
         """
-        rows, columns, data = matrix_entries(matrix)
+        check_choice("duplicates", duplicates, DUPLICATE_RULES)
+        rows, columns, data = matrix_entries(matrix, duplicates)
         n_users, n_items = matrix.shape
         users = check_axis_ids(user_ids, n_users, "user_ids", "rows")
         items = check_axis_ids(item_ids, n_items, "item_ids", "columns")
@@ -229,7 +266,7 @@ class Ratings:
         row_ids, rows_by_id = relabel(users, rows, n_users)
         column_ids, columns_by_id = relabel(items, columns, n_items)
         return assemble(
-            rows_by_id, columns_by_id, values, None, row_ids, column_ids, checked_scale, "raise"
+            rows_by_id, columns_by_id, values, None, row_ids, column_ids, checked_scale, duplicates
         )
 
     @property
@@ -256,8 +293,16 @@ class Ratings:
         low, high = self.scale
         return (
             f"Ratings({len(self):,} ratings, {self.n_users:,} users x {self.n_items:,} items, "
-            f"{filled:.3g} % filled, scale {low:.6g}{'-' if low >= 0 else ' to '}{high:.6g})"
+            f"{filled:.3g} % filled, scale {low:.6g}{'-' if low >= 0 else ' to '}{high:.6g}"
+            f"{f'; {self.reading()}' if self.reading() else ''})"
         )
+
+    def reading(self) -> str:
+        """Return which columns were read as what and how many values meant "not rated"."""
+        said = [] if self.columns is None else [str(self.columns)]
+        if self.n_missing:
+            said.append(f"{self.n_missing:,} values mean 'not rated'")
+        return "; ".join(said)
 
     def triples(self) -> tuple[Array, Array, NDArray[np.float32]]:
         """Return ``(user ids, item ids, ratings)``, each of shape (n_ratings,), in file order."""
@@ -326,13 +371,11 @@ class Ratings:
             kept_before[self.matrix.indptr],
             self.shape,
         )
-        return Ratings(
-            matrix,
-            self.user_ids,
-            self.item_ids,
-            None if self.timestamps is None else frozen(self.timestamps[keep]),
-            self.scale,
-            frozen(kept_before[self.order[mask]]),
+        return dataclasses.replace(
+            self,
+            matrix=matrix,
+            timestamps=None if self.timestamps is None else frozen(self.timestamps[keep]),
+            order=frozen(kept_before[self.order[mask]]),
         )
 
     def filter(self, min_user: int = 0, min_item: int = 0) -> Ratings:
@@ -404,53 +447,95 @@ class Ratings:
         return frame
 
 
-def as_ratings(data: Any, *, scale: tuple[float, float] | None = None) -> Ratings:
+def as_ratings(
+    data: Any,
+    *,
+    scale: tuple[float, float] | None = None,
+    duplicates: str = "raise",
+    columns: Sequence[Any] | None = None,
+    missing: ArrayLike = (),
+) -> Ratings:
     """Turn what a user has into `Ratings`.
 
     Parameters
     ----------
-    data : Ratings, scipy sparse matrix or array, pandas.DataFrame, or tuple of arrays
-        A sparse matrix is users x items, its indices become the ids (`Ratings.from_matrix`).
-        A tuple is ``(users, items, ratings)`` or ``(users, items, ratings, timestamps)``
-        (`Ratings.from_triples`). A DataFrame's columns are known by name (user, item, rating, or
-        well-known variants such as userId, movieId, user_id, in any letter case); without such
-        names its first three columns are user, item and rating. A column named timestamp is read
-        if it holds integers.
+    data : Ratings, sparse matrix, tuple of arrays, or table of any kind
+        A sparse matrix is users x items, its indices become the ids (`Ratings.from_matrix`); so is
+        a dense floating array of more than four columns with NaN where there is no rating. A tuple
+        is ``(users, items, ratings)`` or ``(users, items, ratings, timestamps)``
+        (`Ratings.from_triples`).
+
+        A table is a pandas, polars or pyarrow table, anything with ``__dataframe__`` or
+        ``__arrow_c_stream__``, a dict of columns, a list of dicts, or a list of tuples (user,
+        item, rating[, timestamp]); ``{user: {item: rating}}`` and ``{(user, item): rating}`` too.
+        Its columns are known by name (user, userId, reviewer; item, movie_id, asin; rating, stars;
+        timestamp, date; and the like). Where names say nothing and nothing contradicts it, the
+        first three of three or four columns are user, item and rating. All else is an error.
     scale : (low, high), optional
         The rating scale. Default: that of the `Ratings`, or the range of the ratings.
+    duplicates : {"raise", "first", "last", "mean"}
+        As in `Ratings.from_triples`.
+    columns : sequence of three or four, optional
+        The columns of user, item, rating and perhaps timestamp in a table, by name or by position
+        from 0.
+    missing : number or sequence of numbers
+        Values that mean "not rated"; see `Ratings.from_triples`.
 
     Raises
     ------
     TypeError
-        Anything else, a dense array for instance.
+        Anything else; a dense array that can be read in two ways.
     ValueError
-        Data that the constructors of `Ratings` refuse.
+        A table whose columns are not known for sure, a table of users x items, or data that the
+        constructors of `Ratings` refuse.
     """
+    if columns is not None and (isinstance(data, (Ratings, tuple)) or sparse.issparse(data)):
+        raise ValueError(
+            f"columns={columns!r} name the columns of a table, got {type(data).__name__}; leave "
+            f"them out."
+        )
     if isinstance(data, Ratings):
-        if np.isnan(data.matrix.data[:1]).any():
-            raise ValueError(
-                "these ratings say who rated what but not how (their model was saved with "
-                "include_ratings=False); pass the ratings themselves."
-            )
-        if scale is None:
-            return data
-        checked = check_values(data.matrix.data, scale, at_index, data.order)
-        return dataclasses.replace(data, scale=checked)
+        return _changed(data, scale, check_missing(missing))
+    if isinstance(data, np.ndarray) and not data.dtype.names:
+        data = matrix_of(data)
     if sparse.issparse(data):
-        return Ratings.from_matrix(data, scale=scale)
-    pandas = sys.modules.get("pandas")
-    if pandas is not None and isinstance(data, pandas.DataFrame):
-        return _from_any_frame(data, scale)
+        whole = Ratings.from_matrix(data, duplicates=duplicates)
+        return _changed(whole, scale, check_missing(missing))
+    found, read = None, None
     if isinstance(data, tuple) and len(data) in (3, 4):
-        return Ratings.from_triples(*data, scale=scale)
-    if isinstance(data, np.ndarray):
-        raise TypeError(DENSE_MESSAGE)
-    raise TypeError(
-        f"ratings must be a Ratings, a SciPy sparse matrix (users x items), a pandas DataFrame "
-        f"(columns user, item, rating) or a tuple (users, items, ratings), "
-        f"got {type(data).__name__}{f' of length {len(data)}' if isinstance(data, tuple) else ''}; "
-        f"for a file use autorec_np.read_ratings(path)."
-    )
+        found = list(data)
+    elif (table := as_table(data)) is not None:
+        found, read = find_ratings(table, columns)
+    if found is None:
+        of_length = f" of length {len(data)}" if isinstance(data, (tuple, list)) else ""
+        raise TypeError(
+            f"ratings must be a Ratings, a SciPy sparse matrix (users x items), a table such as a "
+            f"DataFrame (columns user, item, rating), a list of tuples (user, item, rating) or a "
+            f"tuple (users, items, ratings), got {type(data).__name__}{of_length}; "
+            f"{'call its collect()' if hasattr(data, 'collect') else _FOR_A_FILE}."
+        )
+    R = Ratings.from_triples(*found, scale=scale, duplicates=duplicates, missing=missing)
+    return dataclasses.replace(R, columns=read)
+
+
+_FOR_A_FILE = "for a file use autorec_np.read_ratings(path)"
+
+
+def _changed(ratings: Ratings, scale: tuple[float, float] | None, missing: Array) -> Ratings:
+    """Return ratings on another scale and without the values that mean 'not rated'."""
+    if np.isnan(ratings.matrix.data[:1]).any():
+        raise ValueError(
+            "these ratings say who rated what but not how (their model was saved with "
+            "include_ratings=False); pass the ratings themselves."
+        )
+    rated = is_rating(ratings.matrix.data[ratings.order], missing)
+    n_missing = int(np.count_nonzero(~rated))
+    if scale is None and n_missing == 0:
+        return ratings
+    check_some_left(len(ratings) - n_missing, n_missing)
+    part = ratings.select(rated) if n_missing else ratings
+    checked = check_values(part.matrix.data, scale, at_index, part.order)
+    return dataclasses.replace(part, scale=checked, n_missing=ratings.n_missing + n_missing)
 
 
 def assemble(
@@ -468,21 +553,3 @@ def assemble(
         rows, columns, values, timestamps, (user_ids, item_ids), duplicates
     )
     return Ratings(matrix, frozen(user_ids), frozen(item_ids), times, scale, order)
-
-
-def _from_any_frame(frame: DataFrame, scale: tuple[float, float] | None) -> Ratings:
-    names = list(frame.columns)
-    roles = default_columns(names)
-    if roles is None:
-        raise ValueError(
-            f"the frame must have the columns user, item and rating, or these three first and in "
-            f"this order; its columns are {names}. Name them: "
-            f"Ratings.from_frame(frame, user=..., item=..., rating=...)."
-        )
-    columns = {role: frame.iloc[:, place] for role, place in roles.items()}
-    timestamps = columns.get("timestamp")
-    if timestamps is not None and np.asarray(timestamps).dtype.kind not in "iu":
-        timestamps = None
-    return Ratings.from_triples(
-        columns["user"], columns["item"], columns["rating"], timestamps, scale=scale
-    )

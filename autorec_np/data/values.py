@@ -2,59 +2,139 @@
 
 from __future__ import annotations
 
+import decimal
+import numbers
+import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from autorec_np._types import Array
-from autorec_np.data.ids import Positions, is_integer_type, is_missing, shown
+from autorec_np.data.ids import is_integer_type, is_missing, shown
 
-if TYPE_CHECKING:
-    pass
+
+class OutsideScaleError(ValueError):
+    """A rating is outside the stated rating scale.
+
+    Attributes
+    ----------
+    rating : float
+        The first of them.
+    scale : tuple of float
+        The stated scale.
+    """
+
+    def __init__(self, message: str, rating: float, scale: tuple[float, float]) -> None:
+        super().__init__(message)
+        self.rating, self.scale = rating, scale
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.rating, self.scale)
 
 
 def check_ratings(values: Any) -> Array:
-    """Return ratings as a 1-d float32 or float64 array; TypeError where they are not numbers."""
+    """Return ratings as a 1-d float32 or float64 array; TypeError where they are not numbers.
+
+    True and False are the ratings 1 and 0.
+    """
     array = np.asarray(values)
     if array.ndim != 1:
-        raise ValueError(f"ratings must be one-dimensional, got an array of shape {array.shape}.")
+        raise ValueError(
+            f"ratings must be one-dimensional, one for each pair, got an array of shape "
+            f"{array.shape}; of a table of users x items pass a scipy.sparse.csr_array."
+        )
     if array.dtype.kind == "O":
         return np.fromiter(map(_as_float, array, range(len(array))), np.float64, len(array))
-    if array.dtype.kind not in "iuf":
+    if array.dtype.kind not in "iufb":
         example = f"; the first is {shown(array[0])}" if len(array) else ""
         raise TypeError(
-            f"ratings must be numbers, got an array of dtype {array.dtype}{example}; convert them "
-            f"first, for example with .astype('float64')."
+            f"ratings must be numbers, got an array of dtype {array.dtype}{example}"
+            f"{_REMEDIES.get(array.dtype.kind, '')}."
         )
     return array.astype(np.float32 if array.dtype == np.float32 else np.float64, copy=False)
+
+
+_REMEDIES = {
+    "U": "; if all of them write numbers, pass numpy.asarray(ratings, dtype='float64')",
+    "c": "; pass numpy.real(ratings) if the imaginary parts mean nothing",
+}
+"""What makes numbers of ratings, by the kind of their dtype."""
 
 
 def _as_float(value: object, index: int) -> float:
     if is_missing(value):
         return float("nan")
-    if isinstance(value, (bool, str, bytes)) or not hasattr(value, "__float__"):
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__float__"):
         raise TypeError(
             f"ratings must be numbers, got {value!r} ({type(value).__name__}) at index {index}; "
-            f"convert them first."
+            f"correct or drop it, or pass numpy.asarray(ratings, dtype='float64') if all of them "
+            f"write numbers."
         )
     return float(value.__float__())
 
 
-def check_timestamps(values: Any) -> Positions:
-    array = np.asarray(values)
-    if array.dtype.kind == "O" and all(map(is_integer_type, set(map(type, array)))):
-        array = array.astype(np.int64)
-    if array.dtype.kind not in "iu" or array.ndim != 1:
+def as_numbers(values: Array) -> Array | None:
+    """Return what columns of any kind hold as int64 or float64 (NaN: missing), or None: no numbers.
+
+    Texts count where all of them write numbers without leading zeros; an empty one is missing.
+    """
+    if values.dtype.kind in "bi":
+        return values.astype(np.int64)
+    if values.dtype.kind in "uf":
+        return values.astype(np.float64)
+    if values.dtype.kind not in "OUT":
+        return None
+    numbers = [_number(value) for value in values.tolist()]
+    if None in numbers:
+        return None
+    whole = all(isinstance(number, int) and abs(number) < 2**63 for number in numbers)
+    return np.array(numbers, dtype=np.int64 if whole else np.float64)
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, str):
+        if not value:
+            return float("nan")
+        if not _NUMBER.fullmatch(value):
+            return None
+        return float(value) if len(value) > 18 or set(value) & set(".eE") else int(value)
+    if is_missing(value):
+        return float("nan")
+    if is_integer_type(type(value)) or isinstance(value, (bool, np.bool_)):
+        return int(value)  # type: ignore[call-overload, no-any-return]
+    if isinstance(value, (numbers.Real, decimal.Decimal)):
+        return float(value)
+    return None
+
+
+# without leading zeros: "007" is an id
+_NUMBER = re.compile(
+    r"[+-]?(?=\.?[0-9])(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][+-]?[0-9]{1,3})?", re.ASCII
+)
+
+
+def check_missing(missing: Any) -> Array:
+    """Return the values that mean 'not rated' as float64; TypeError where they are no numbers."""
+    values = np.atleast_1d(np.asarray(missing if missing is not None else ()))
+    if len(values) and values.dtype.kind not in "iuf":
         raise TypeError(
-            f"timestamps must be a one-dimensional array of integers, got dtype {array.dtype}, "
-            f"shape {array.shape}; convert them (seconds since 1970, for example) and drop or "
-            f"fill missing ones."
+            f"missing must be the numbers that mean 'not rated', got {missing!r}; pass (-1, 99) or "
+            f"(0,) for example."
         )
-    return array.astype(np.int64, copy=False)
+    return values.astype(np.float64)
+
+
+def is_rating(values: Array, missing: Array) -> Array:
+    """Return which values are ratings: those that are none of the `missing`, NaN among them."""
+    rated = ~np.isin(values, missing.astype(values.dtype))
+    if np.isnan(missing).any():
+        rated &= ~np.isnan(values)
+    return rated
 
 
 def check_lengths(**arrays: Array | None) -> None:
+    """Raise ValueError unless there are ratings, and as many of everything else."""
     lengths = {name: len(array) for name, array in arrays.items() if array is not None}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{name} {length:,}" for name, length in lengths.items())
@@ -66,7 +146,16 @@ def check_lengths(**arrays: Array | None) -> None:
 
 
 def at_index(index: int) -> str:
+    """Return how messages say where a rating of an array is."""
     return f"at index {index}"
+
+
+def check_some_left(n_ratings: int, n_missing: int) -> None:
+    """Raise ValueError where all values mean 'not rated'."""
+    if n_ratings == 0:
+        raise ValueError(
+            f"all of the {n_missing:,} values mean 'not rated'; pass fewer values as missing=."
+        )
 
 
 def check_values(
@@ -96,14 +185,29 @@ def check_values(
     outside = (stored < np.float32(low)) | (stored > np.float32(high))
     if outside.any():
         index = int(np.argmax(outside))
-        raise ValueError(
+        raise OutsideScaleError(
             f"the rating {where(index)} is {values[index]:g}, outside the stated scale "
             f"[{low:g}, {high:g}], and so are {int(outside.sum()):,} of {len(values):,} ratings; "
-            f"correct them or pass scale=({stored.min():g}, {stored.max():g})."
+            f"{remedy(stored[outside], (low, high))}.",
+            float(values[index]),
+            (low, high),
         )
     if scale is None:
         return float(stored.min()), float(stored.max())
     return low, high
+
+
+def remedy(outside: Array, scale: tuple[float, float]) -> str:
+    """Return what to do about ratings outside a stated scale."""
+    low, high = min(scale[0], outside.min()), max(scale[1], outside.max())
+    advice = f"correct them, or state the scale ({low:g}, {high:g})"
+    if len(np.unique(outside)) == 1:
+        value = f"{outside[0]:g}"
+        advice += (
+            f", or, if {value} means 'not rated', pass missing=({value},) to "
+            f"autorec_np.data.as_ratings or read_ratings"
+        )
+    return advice
 
 
 def check_scale(scale: tuple[float, float] | None) -> tuple[float, float]:

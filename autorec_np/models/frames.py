@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autorec_np._types import Array
-from autorec_np.data.columns import known_roles
+from autorec_np.data.tables import as_table, find_ids
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -29,33 +29,25 @@ def is_pandas(value: Any) -> bool:
     return pandas is not None and isinstance(value, pandas.DataFrame | pandas.Series | pandas.Index)
 
 
-def id_columns(frame: DataFrame, *roles: str) -> list[Series[Any]]:
+def id_columns(frame: Any, *roles: str) -> list[Any]:
     """Return the columns of the roles "user" and "item", in the order asked.
 
-    By name where all are known (as `as_ratings` knows them), else the first columns in that order.
+    The rule is that of `as_ratings`: by name, else by place where nothing contradicts it.
+
+    Parameters
+    ----------
+    frame : DataFrame, or another table that `as_ratings` reads
 
     Raises
     ------
     ValueError
-        Too few columns, or a known name at a place that contradicts its role.
+        Names and values do not tell which column is which.
     """
-    names = list(frame.columns)
-    known = known_roles(names)
-    if all(role in known for role in roles):
-        places = [known[role] for role in roles]
-    else:
-        places = list(range(len(roles)))
-        role_at = {place: role for role, place in known.items()}
-        if len(names) < len(roles) or any(
-            role_at.get(place, role) != role or known.get(role, place) != place
-            for place, role in enumerate(roles)
-        ):
-            raise ValueError(
-                f"the frame must have columns named {' and '.join(roles)}, or these first and in "
-                f"this order; its columns are {names}. Rename them (and call reset_index() where "
-                f"an id is in the index)."
-            )
-    return [frame.iloc[:, place] for place in places]
+    found = as_table(frame)
+    if found is None:
+        raise TypeError(f"{type(frame).__name__} has no columns; pass a DataFrame of ids.")
+    advice = "Rename them (and call reset_index() where an id is in the index)."
+    return find_ids(found, roles, advice)
 
 
 def first_of_each(users: Any, positions: Array) -> tuple[Any, Array]:

@@ -24,6 +24,7 @@ import numpy as np
 
 from autorec_np._types import Array
 from autorec_np.data.ids import Positions, sort_codes, unique_with_positions
+from autorec_np.data.times import is_date, seconds_of_texts
 from autorec_np.sources.text import Document, Record, cut, no_ratings
 
 Column: TypeAlias = "Sequence[str] | Array"
@@ -33,6 +34,8 @@ logger = logging.getLogger(__name__)
 BLOCK_CHARACTERS = 1 << 24
 CHUNK_RECORDS = 1 << 17
 NUMBER_CHARACTERS = "0123456789.eE+-"
+NO_RATING = ("", "nan", "NaN", "NA", "N/A", "null", "NULL", "None")
+TRUTH = {"True": 1.0, "False": 0.0, "true": 1.0, "false": 0.0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,24 +94,27 @@ def read_columns(
     ids = {"user": IdColumn(), "item": IdColumn()}
     ratings: list[Array] = []
     timestamps: list[Positions] | None = [] if len(layout.columns) == 4 else None
-    n_records = 0
+    n_records, are_dates = 0, None
     for user, item, rating, *rest in _column_blocks(document, layout):
         ids["user"].extend(user)
         ids["item"].extend(item)
-        ratings.append(_numbers(rating))
+        ratings.append(_numbers(rating, document))
         if timestamps is not None:
-            times, wrong = _integers(rest[0])
+            if are_dates is None:
+                are_dates = not isinstance(rest[0], np.ndarray) and is_date(rest[0][0])
+            times, wrong = _times(rest[0], are_dates)
             if wrong is None:
                 timestamps.append(times)
             elif layout.timestamp_required:
                 line, fields = document.record(n_records + wrong + layout.header)
                 raise document.error(
                     line,
-                    f"the timestamp is {cut(fields[layout.columns[3]])}; timestamps must be "
-                    f"integers. Correct it, or leave the timestamp out of columns=....",
+                    f"the timestamp is {cut(fields[layout.columns[3]])}; timestamps must all be "
+                    f"numbers, or all ISO dates such as 2004-02-01. Correct it, or leave the "
+                    f"timestamp out of columns=....",
                 )
             else:
-                logger.info("%s: not all timestamps are integers, so none is read", document.label)
+                logger.info("%s: not all timestamps are times, so none is read", document.label)
                 timestamps = None
         n_records += len(user)
     if n_records == 0:
@@ -211,13 +217,14 @@ def split_strings(block: str, separator: str, layout: Layout) -> list[Column] | 
 def _columns_of_records(
     records: Iterator[Record], document: Document, layout: Layout
 ) -> Iterator[list[Column]]:
-    checked = (_check_length(record, document, layout) for record in records)
+    checked = (check_length(record, document, layout) for record in records)
     # Chained at once, so that no list of records lives long enough to burden the collector.
     while flat := list(itertools.chain.from_iterable(itertools.islice(checked, CHUNK_RECORDS))):
         yield [flat[place :: layout.n_fields] for place in layout.columns]
 
 
-def _check_length(record: Record, document: Document, layout: Layout) -> list[str]:
+def check_length(record: Record, document: Document, layout: Layout) -> list[str]:
+    """Return the fields of a record; ValueError where there are more or fewer than there must."""
     line, fields = record
     if len(fields) != layout.n_fields:
         raise document.error(
@@ -237,21 +244,26 @@ def _is_canonical_integer(token: str) -> bool:
     return _is_integer(token) and str(int(token)) == token
 
 
-def _integers(column: Column) -> tuple[Positions, int | None]:
-    """Return a column of integers, and the index of the first field that is not one, if any."""
+def _times(column: Column, are_dates: bool) -> tuple[Positions, int | None]:
+    """Return a column of whole seconds, and the index of the first field that is no time, if any.
+
+    All must be numbers, or all dates.
+    """
     if isinstance(column, np.ndarray):
-        return column, None
+        return column, 0 if are_dates else None
     digits = "".join(column).replace("-", "")
-    if digits.isascii() and digits.isdigit():
+    if not are_dates and digits.isascii() and digits.isdigit():
         with contextlib.suppress(ValueError, OverflowError):
             return np.array(list(map(int, column)), dtype=np.int64), None
-    wrong = next(index for index, token in enumerate(column) if not _is_integer(token))
-    return np.empty(0, dtype=np.int64), wrong
+    return seconds_of_texts(column, are_dates)
 
 
-def _numbers(column: Column) -> Array:
+def _numbers(column: Column, document: Document) -> Array:
+    """Return a column of ratings: NaN where there is none, infinity where a field is no number."""
     if isinstance(column, np.ndarray):
         return column
+    if document.decimal != ".":
+        column = list(map(document.with_point, column))
     if not "".join(column).strip(NUMBER_CHARACTERS):
         with contextlib.suppress(ValueError):
             return np.fromiter(map(float, column), dtype=np.float64, count=len(column))
@@ -259,10 +271,14 @@ def _numbers(column: Column) -> Array:
 
 
 def _number(token: str) -> float:
-    """Return the number that the token writes in plain ASCII, or NaN."""
-    if token.strip(NUMBER_CHARACTERS):
+    """Return the number that the token writes in plain ASCII."""
+    if token in NO_RATING:
         return float("nan")
+    if token in TRUTH:
+        return TRUTH[token]
+    if token.strip(NUMBER_CHARACTERS):
+        return float("inf")
     try:
         return float(token)
     except ValueError:
-        return float("nan")
+        return float("inf")

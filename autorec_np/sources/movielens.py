@@ -338,8 +338,15 @@ def _not_as_published(name: str, source: Path, reason: str) -> ValueError:
 
 
 def _read_ratings(path: Path, layout: _Layout) -> Ratings:
-    header = layout.separator == ","
-    return read_ratings(path, sep=layout.separator, header=header, scale=layout.scale)
+    has_names = layout.separator == ","
+    ratings = read_ratings(
+        path,
+        sep=layout.separator,
+        header=has_names,
+        columns=None if has_names else (0, 1, 2, 3),
+        scale=layout.scale,
+    )
+    return dataclasses.replace(ratings, columns=None)  # those of every MovieLens file
 
 
 def _read_titles(path: Path, layout: _Layout) -> dict[int, str]:

@@ -1,72 +1,116 @@
-"""`read_ratings`: a file of ratings, in one of the usual dialects -> `Ratings`, or an error."""
+"""`read_ratings`: a source of ratings in one of the usual forms -> `Ratings`, or an error."""
 
 from __future__ import annotations
 
 import dataclasses
-import gzip
 import numbers
 import os
-import zipfile
-import zlib
+import re
 from collections.abc import Sequence
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from autorec_np._types import Array
-from autorec_np._validation import check_choice
-from autorec_np.data.columns import default_columns, known_roles
+from autorec_np._validation import check_choice, check_integer
+from autorec_np.data.columns import ROLES
 from autorec_np.data.entries import DUPLICATE_RULES, DuplicateRatingError
 from autorec_np.data.ids import shown
-from autorec_np.data.ratings import Ratings
-from autorec_np.data.values import check_scale
-from autorec_np.sources.fields import Layout, read_columns
-from autorec_np.sources.text import WHITESPACE, Document, cut, decode, is_number, open_document
+from autorec_np.data.ratings import Ratings, as_ratings
+from autorec_np.data.tables import columns_read
+from autorec_np.data.values import check_missing, check_scale, is_rating, remedy
+from autorec_np.sources.fields import NO_RATING, Layout, read_columns
+from autorec_np.sources.formats import (
+    Lines,
+    frame_of_parquet,
+    lines_of,
+    refuse_binary,
+    refuse_text,
+)
+from autorec_np.sources.layout import Found, find_layout
+from autorec_np.sources.opening import DEFAULT_MAX_BYTES, read_source
+from autorec_np.sources.text import (
+    WHITESPACE,
+    Dialect,
+    Document,
+    cut,
+    decode,
+    make_document,
+    open_document,
+    without_mark,
+)
 
-ROLES = ("user", "item", "rating", "timestamp")
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 def read_ratings(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | IO[Any],
     *,
     sep: str | None = None,
     header: bool | None = None,
     columns: Sequence[str] | Sequence[int] | None = None,
     scale: tuple[float, float] | None = None,
     duplicates: str = "raise",
+    missing: ArrayLike = (),
+    decimal: str = ".",
+    comment: str | None = None,
+    skip_lines: int = 0,
+    quoting: bool | None = None,
     encoding: str = "utf-8",
     member: str | None = None,
+    max_bytes: int | None = DEFAULT_MAX_BYTES,
 ) -> Ratings:
-    """Read ratings from a text file, one per line: user, item, rating and, optionally, timestamp.
+    """Read ratings from text, one per line: user, item, rating and, optionally, timestamp.
 
     Parameters
     ----------
-    path : str or path-like
-        A text file; compressed if its name ends in ``.gz`` or ``.zip``.
+    path : str, path-like, or an open file of bytes or text
+        ``"-"`` is standard input. What is packed by gzip, bzip2, xz or zip is unpacked, whatever
+        its name. Matrix Market files (ids are the rows and columns, from 1), the blocks of the
+        Netflix prize (``1:`` and then ``user,rating,date``) and Parquet files (where pandas has an
+        engine for them) are read too.
     sep : str, optional
         What separates the fields: any string, or ``"whitespace"`` for runs of spaces and tabs.
-        By default the first of ``::``, tab, comma, semicolon, ``|`` and whitespace which splits
-        each of the first 20 lines into the same number of fields, at least three, one of them a
-        number in the last of these lines; where none does, the first that splits the first line
-        into three or more.
+        By default what a first line ``sep=;`` says; else the first of ``::``, tab, comma,
+        semicolon, ``|`` and whitespace which splits each of the first 20 lines into the same number
+        of fields, at least three, one of them a number in the last of these lines; where none does,
+        the first that splits the first line into three or more.
         With a separator of one character, fields may be quoted as in CSV (``"a ""b"", c"``).
+        Spaces after the separator are no part of a field where all of the first lines have them.
     header : bool, optional
         Whether the first line names the columns. By default it does if `columns` are names, if it
         holds well-known names (see `columns`), or if none of its fields is a number and the one in
         the place of the rating is not empty.
     columns : sequence of three or four str or int, optional
         The columns of user, item, rating and timestamp, by name or by position from 0. By default
-        the header's well-known names decide (user, userId, user_id, item, itemId, movieId, rating,
-        timestamp and the like, in any letter case), else the order: the first three columns. A
-        timestamp that is not asked for by `columns` is read if there is a column of that name, or
-        without such names a fourth column, and all of it is integers.
+        the header's well-known names decide (user, userId, reviewer; item, movie_id, asin; rating,
+        stars; timestamp, date; and the like, in any letter case). Where names say nothing and
+        nothing contradicts it, the first three of three or four columns are user, item and rating.
+        All else is an error. A timestamp is read if a name says that it is one, or if a fourth
+        column holds nothing but times. ``Ratings.columns`` says what was read.
     scale : (low, high), optional
         The rating scale. A rating outside it is an error. Default: the ratings' range.
     duplicates : {"raise", "first", "last", "mean"}
         What to do where a (user, item) pair occurs more than once; see `Ratings.from_triples`.
+    missing : number or sequence of numbers
+        Values that mean "not rated", (-1, 99) for example: they are left out, and counted in
+        ``Ratings.n_missing``. NaN stands for an empty rating, too, and for NA, nan and null.
+    decimal : {".", ","}
+        What separates the fraction of a rating.
+    comment : str, optional
+        Lines that begin with it are no records.
+    skip_lines : int
+        Lines to leave out at the start.
+    quoting : bool, optional
+        False: quotes are plain characters. True: a quoted field may hold anything. By default
+        fields may be quoted, but one that runs over lines which look like ratings is an error.
     encoding : str
-        Of the text. A byte-order mark is skipped.
+        Of the text. A byte-order mark is skipped; that of UTF-16 and UTF-32 decides.
     member : str, optional
-        The file to read in a zip archive that holds more than one.
+        The file to read in a zip archive that holds more than one; what macOS adds does not count.
+    max_bytes : int or None
+        The most bytes that are unpacked, or read from a stream: 4 GiB. None: no bound.
 
     Returns
     -------
@@ -74,42 +118,88 @@ def read_ratings(
         In the order of the file. A column of ids that are *all* canonical decimal integers (no
         leading zeros or plus sign, within int64) becomes int64; any other column stays strings,
         exactly as they are in the file: "007", "NA" and " x " are ids. An explicit 0 is a rating.
+        Timestamps are integers as they are in the file; floats and ISO dates become whole seconds
+        since 1970.
 
     Raises
     ------
     ValueError
-        The file is empty, binary, not in the stated encoding or a damaged archive; a line has too
-        few or too many fields, an empty id, a rating that is not a finite number or is outside the
-        scale; or a pair is rated twice. The message names the file and the line (from 1; blank
-        lines, which are skipped, count) and says what to do.
+        The file is empty, binary, not in the stated encoding, a damaged archive or larger than
+        `max_bytes`; it is of a kind that is not read (the message names what reads it); its columns
+        are not known for sure; a line has too few or too many fields, an empty id, a rating that is
+        not a finite number or is outside the scale; or a pair is rated twice. The message names the
+        file and the line (from 1; blank lines, which are skipped, count) and says what to do.
     OSError
         The file cannot be opened.
 
     Examples
     --------
-    >>> import pathlib, tempfile
-    >>> path = pathlib.Path(tempfile.mkdtemp(), "ratings.csv")
-    >>> _ = path.write_text("userId,movieId,rating\\n1,007,4.5\\n1,NA,3\\n")
-    >>> R = read_ratings(path)
-    >>> R
-    Ratings(2 ratings, 1 users x 2 items, 100 % filled, scale 3-4.5)
+    >>> import io
+    >>> R = read_ratings(io.StringIO("userId,movieId,rating\\n1,007,4.5\\n1,NA,3\\n"))
+    >>> len(R), R.scale, str(R.columns)
+    (2, (3.0, 4.5), "user = 'userId', item = 'movieId', rating = 'rating'")
     >>> R.user_ids, R.item_ids
     (array([1]), array(['007', 'NA'], dtype=object))
     """
     check_choice("header", header, (None, True, False))
     check_choice("duplicates", duplicates, DUPLICATE_RULES)
-    bounds = check_scale(scale)
+    check_choice("decimal", decimal, (".", ","))
+    check_choice("quoting", quoting, (None, True, False))
+    bounds, not_rated = check_scale(scale), check_missing(missing)
     _check_separator(sep)
     _check_columns(columns, header)
-    label, raw = _read_bytes(os.fsdecode(path), member)
-    document = open_document(label, decode(raw, encoding, label), sep)
-    del raw
-    layout = _find_layout(document, header, columns)
+    skip_lines = check_integer("skip_lines", skip_lines, minimum=0)
+    if comment is not None and not (isinstance(comment, str) and comment.strip()):
+        raise ValueError(f"comment must be how a comment begins, '#' for example, got {comment!r}.")
+    dialect = Dialect(sep, decimal, quoting, comment, skip_lines)
+
+    label, content = read_source(path, member, max_bytes)
+    if isinstance(content, bytes):
+        refuse_binary(content, label)
+        frame = frame_of_parquet(content, label)
+        if frame is not None:
+            return _from_frame(frame, label, scale, duplicates, columns, missing)
+        text = decode(content, encoding, label)
+    else:
+        text = without_mark(content, label)
+    del content
+    refuse_text(text, label)
+    lines = lines_of(text, label)
+    if lines is None:
+        document = open_document(label, text, dialect)
+        found = find_layout(document, header, columns, comment)
+    else:
+        document, found = _document_of_lines(lines, label)
+    del text
+    return _read(document, found, lines, (scale, bounds), duplicates, not_rated)
+
+
+def _read(
+    document: Document,
+    found: Found,
+    lines: Lines | None,
+    scale: tuple[tuple[float, float] | None, tuple[float, float]],
+    duplicates: str,
+    missing: Array,
+) -> Ratings:
+    """Read the records of a document whose layout is known."""
+    layout, titles = found
     (user_ids, users), (item_ids, items), ratings, timestamps = read_columns(document, layout)
-    _check_ratings(ratings, document, layout, bounds)
+    if lines is not None and lines.n_ratings not in (None, len(ratings)):
+        raise ValueError(
+            f"{document.label}: the header counts {lines.n_ratings:,} entries, but there are "
+            f"{len(ratings):,}; fetch the file again."
+        )
+    _check_ratings(ratings, document, layout, scale[1], missing)
     try:
         R = Ratings.from_triples(
-            users, items, ratings, timestamps, scale=scale, duplicates=duplicates
+            users,
+            items,
+            ratings,
+            timestamps,
+            scale=scale[0],
+            duplicates=duplicates,
+            missing=missing,
         )
     except DuplicateRatingError as error:
         first, _ = document.record(error.first + layout.header)
@@ -118,11 +208,59 @@ def read_ratings(
             second,
             f"user {shown(user_ids[users[error.second]])} rates item "
             f"{shown(item_ids[items[error.second]])} again, first rated on line {first:,}; "
-            f"{error.n_repeats:,} of {len(ratings):,} ratings repeat an earlier pair. A pair has "
-            f"one rating: correct the file, or pass duplicates='last' (or 'first' or 'mean').",
+            f"{error.n_repeats:,} of {error.n_ratings:,} ratings repeat an earlier pair. A pair "
+            f"has one rating: correct the file, or pass duplicates='last' (or 'first' or 'mean').",
         ) from None
-    # Every position occurs, in ascending order of the ids: only the labels are missing.
-    return dataclasses.replace(R, user_ids=user_ids, item_ids=item_ids)
+    places = dict(zip(ROLES, layout.columns, strict=False))
+    if timestamps is None:
+        places.pop("timestamp", None)
+    # The ids of R are positions, ascending as the ids themselves are: only the labels are missing.
+    read = columns_read(places, titles)
+    left_out = tuple(title for title in read.left_out if title is not None)
+    return dataclasses.replace(
+        R,
+        user_ids=_labels(user_ids, R.user_ids),
+        item_ids=_labels(item_ids, R.item_ids),
+        columns=dataclasses.replace(read, left_out=left_out),
+    )
+
+
+def _labels(ids: Array, codes: Array) -> Array:
+    """Return the ids of those that still have a rating, read-only."""
+    if len(codes) == len(ids):
+        return ids
+    left = ids[codes]
+    left.flags.writeable = False
+    return left
+
+
+def _from_frame(
+    frame: Any,
+    label: str,
+    scale: tuple[float, float] | None,
+    duplicates: str,
+    columns: Sequence[Any] | None,
+    missing: ArrayLike,
+) -> Ratings:
+    try:
+        return as_ratings(
+            frame, scale=scale, duplicates=duplicates, columns=columns, missing=missing
+        )
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{label}: {error}") from error
+
+
+def _document_of_lines(lines: Lines, label: str) -> tuple[Document, Found]:
+    """Return the document of a format whose columns are known."""
+    document = make_document(label, lines.text, lines.separator, Dialect(quoting=False))
+    line, fields = document.first_record()
+    layout = Layout(False, line, len(fields), lines.columns, timestamp_required=False)
+    if len(fields) <= max(lines.columns):
+        raise document.error(line, f"found {len(fields)} fields, {cut(fields)}: no rating.")
+    names: list[Any] = [None] * len(fields)
+    for role, place in zip(ROLES, lines.columns, strict=False):
+        names[place] = role
+    return document, Found(layout, names)
 
 
 def _check_separator(sep: str | None) -> None:
@@ -158,108 +296,12 @@ def _check_columns(columns: Sequence[str] | Sequence[int] | None, header: bool |
         )
 
 
-def _read_bytes(path: str, member: str | None) -> tuple[str, bytes]:
-    """Return the name by which messages call the file, and its uncompressed content."""
-    suffix = os.path.splitext(path)[1].lower()
-    if member is not None and suffix != ".zip":
-        raise ValueError(f"{path}: member={member!r} is for zip archives only; leave it out.")
-    if suffix == ".zip":
-        return _read_member(path, member)
-    with open(path, "rb") as file:
-        raw = file.read()
-    if suffix != ".gz":
-        return path, raw
-    try:
-        return path, gzip.decompress(raw)
-    except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(
-            f"{path}: not a complete gzip file ({error}); fetch it again, or take .gz off its name "
-            f"if it is not compressed."
-        ) from None
-
-
-def _read_member(path: str, member: str | None) -> tuple[str, bytes]:
-    with open(path, "rb") as file:
-        try:
-            with zipfile.ZipFile(file) as archive:
-                members = [name for name in archive.namelist() if not name.endswith("/")]
-                if member is None and len(members) == 1:
-                    member = members[0]
-                if member in members:
-                    return f"{path} ({member})", archive.read(member)
-        except Exception as error:  # zipfile reports damage in a dozen ways
-            raise ValueError(
-                f"{path}: the zip archive cannot be read ({error}); fetch it again."
-            ) from None
-    found = "nothing" if not members else ", ".join(map(repr, members[:20]))
-    asked = "it must hold exactly one file" if member is None else f"it holds no {member!r}"
-    raise ValueError(
-        f"{path}: {asked}; it holds {found}{', ...' if len(members) > 20 else ''}. Pass "
-        f"member=... to choose one."
-    )
-
-
-def _find_layout(
-    document: Document, header: bool | None, columns: Sequence[str] | Sequence[int] | None
-) -> Layout:
-    line, fields = document.first_record()
-    if columns is None:
-        return _default_layout(document, header)
-    # Asked for by name or position: each must be there, and timestamps must be integers.
-    by_name = isinstance(columns[0], str)
-    places = [_place(document, column) for column in columns]
-    if header is None:
-        header = by_name or _looks_like_header(fields, places[2])
-    return Layout(header, line, len(fields), tuple(places), timestamp_required=True)
-
-
-def _place(document: Document, column: str | int) -> int:
-    line, fields = document.first_record()
-    if isinstance(column, str):
-        if fields.count(column) == 1:
-            return fields.index(column)
-        problem = f"{fields.count(column) or 'no'} columns are named {column!r}"
-    elif column < len(fields):
-        return column
-    else:
-        problem = f"there is no column {column}, counted from 0"
-    raise document.error(
-        line,
-        f"{problem}; the first line holds {len(fields)} fields: {cut(fields)}. Correct "
-        f"columns=..., or pass sep=... (now {document.separator!r}).",
-    )
-
-
-def _default_layout(document: Document, header: bool | None) -> Layout:
-    line, fields = document.first_record()
-    if len(fields) < 3:
-        raise document.error(
-            line,
-            f"found {len(fields)} fields, {cut(fields)}; a line must hold a user, an item and a "
-            f"rating. Correct the line, or pass sep=... (now {document.separator!r}).",
-        )
-    are_known = {"user", "item", "rating"} <= known_roles(fields).keys()
-    if header is None:
-        header = are_known or _looks_like_header(fields, 2)
-    roles = default_columns(fields) if header else dict(zip(ROLES, range(3), strict=False))
-    if roles is None:
-        raise document.error(
-            line,
-            f"the header names {cut(fields)}, which does not tell the columns of user, item and "
-            f"rating; pass columns=(user, item, rating), by name or by position from 0.",
-        )
-    if not (header and are_known) and len(fields) > 3:
-        roles.setdefault("timestamp", 3)
-    places = tuple(roles[role] for role in ROLES if role in roles)
-    return Layout(header, line, len(fields), places, timestamp_required=False)
-
-
-def _looks_like_header(fields: list[str], rating_place: int) -> bool:
-    return fields[rating_place] != "" and not any(map(is_number, fields))
-
-
 def _check_ratings(
-    ratings: Array, document: Document, layout: Layout, bounds: tuple[float, float]
+    ratings: Array,
+    document: Document,
+    layout: Layout,
+    bounds: tuple[float, float],
+    missing: Array,
 ) -> None:
     """Raise on the first rating that `Ratings` would refuse, as it stands in the file."""
     low, high = bounds
@@ -267,18 +309,25 @@ def _check_ratings(
         stored = ratings.astype(np.float32)
     not_finite = ~np.isfinite(stored)
     wrong = not_finite | (stored < np.float32(low)) | (stored > np.float32(high))
+    wrong &= is_rating(ratings, missing)
     if not wrong.any():
         return
     index = int(np.argmax(wrong))
-    if not_finite[index]:
+    line, fields = document.record(index + layout.header)
+    token = fields[layout.columns[2]]
+    if not not_finite[index]:
+        need = f"the stated scale is [{low:g}, {high:g}]"
+        act = remedy(stored[wrong & ~not_finite], bounds).capitalize()
+    elif document.decimal == "." and re.fullmatch(r"[+-]?\d*,\d+", token):
+        need = "that has a decimal comma"
+        act = "Pass decimal=','"
+    else:
         need = "a rating must be a finite number such as 3 or 4.5, with nothing around it"
         act = "Correct or drop these lines"
-    else:
-        need = f"the stated scale is [{low:g}, {high:g}]"
-        act = "Correct these lines, or pass another scale"
-    line, fields = document.record(index + layout.header)
+        if token in NO_RATING:
+            act += ", or pass missing=(float('nan'),) if they mean 'not rated'"
     raise document.error(
         line,
-        f"the rating is {cut(fields[layout.columns[2]])}, but {need}; {int(wrong.sum()):,} of "
-        f"{len(wrong):,} ratings are wrong. {act}.",
+        f"the rating is {cut(token)}, but {need}; {int(wrong.sum()):,} of {len(wrong):,} ratings "
+        f"are wrong. {act}.",
     )

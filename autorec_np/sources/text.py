@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import csv
 import dataclasses
@@ -14,25 +15,56 @@ Record: TypeAlias = tuple[int, list[str]]
 
 WHITESPACE = "whitespace"
 SEPARATORS = ("::", "\t", ",", ";", "|", WHITESPACE)
-SAMPLE_SIZE = 20
-_MAGIC = {
-    b"\x1f\x8b": "it looks like a gzip file: give it a name that ends in .gz",
-    b"PK\x03\x04": "it looks like a zip archive: give it a name that ends in .zip",
-    b"\xff\xfe": "it looks like UTF-16: pass encoding='utf-16'",
-    b"\xfe\xff": "it looks like UTF-16: pass encoding='utf-16'",
-}
+_SAMPLE_SIZE = 20
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_CONTROL = bytes({*range(32)} - {*b"\t\n\r\f\x1a"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Dialect:
+    """How the text is written; None is found out."""
+
+    separator: str | None = None
+    decimal: str = "."
+    quoting: bool | None = None
+    comment: str | None = None
+    skip_lines: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
 class Document:
-    """The text of a file, with what is needed to split it into records."""
+    """The text of a file, with what is needed to split it into records.
+
+    Attributes
+    ----------
+    label : str
+        By which messages call the file.
+    text, separator : str
+    quoted : bool
+        Whether fields may be quoted as in CSV.
+    decimal : str
+        The decimal point, or a comma.
+    trusts_quotes : bool
+        Whether a quoted field may run over lines that look like records.
+    skips_spaces : bool
+        Whether spaces after a separator are no part of a quoted document's fields.
+    """
 
     label: str
     text: str
     separator: str
     quoted: bool
+    decimal: str = "."
+    trusts_quotes: bool = False
+    skips_spaces: bool = False
 
     def error(self, line: int, message: str) -> ValueError:
+        """Return the error to raise about a line."""
         return ValueError(f"{self.label}, line {line:,}: {message}")
 
     def records(self, block: str | None = None, line: int = 1) -> Iterator[Record]:
@@ -52,8 +84,12 @@ class Document:
     def _quoted(self, text: str) -> Iterator[Record]:
         lines = re.finditer(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+", text)
         reader = csv.reader(
-            (match.group() for match in lines), delimiter=self.separator, strict=True
+            (match.group() for match in lines),
+            delimiter=self.separator,
+            strict=True,
+            skipinitialspace=self.skips_spaces,
         )
+        n_fields = 0
         while True:
             line = reader.line_num + 1
             try:
@@ -64,11 +100,42 @@ class Document:
                 raise self.error(
                     line,
                     f"a quoted field is malformed ({error}). A quoted field ends with a quote "
-                    f"right before the separator; double a quote that belongs to it.",
+                    f"right before the separator; double a quote that belongs to it, or pass "
+                    f"quoting=False if quotes are plain characters here.",
                 ) from None
+            if reader.line_num > line and not self.trusts_quotes:
+                self._check_runs_on(fields, n_fields, line, reader.line_num)
+            n_fields = n_fields or len(fields)
             yield line, fields
 
+    def _check_runs_on(self, fields: list[str], n_fields: int, line: int, last: int) -> None:
+        """Raise where a quoted field swallows lines that look like records: a stray quote."""
+        for field in fields:
+            for part in re.split(r"\r\n|\r|\n", field)[1:]:
+                if n_fields and part.count(self.separator) >= n_fields - 1:
+                    raise self.error(
+                        line,
+                        f"a quoted field runs on to line {last:,} and holds lines that look like "
+                        f"ratings, {cut(part)} for example; pass quoting=False if quotes are plain "
+                        f"characters here, or quoting=True if the field is meant so.",
+                    )
+
+    def is_number(self, token: str) -> bool:
+        """Whether a field writes a number."""
+        try:
+            float(self.with_point(token))
+        except ValueError:
+            return False
+        return True
+
+    def with_point(self, token: str) -> str:
+        """Return a field with a decimal point where the text writes a decimal comma."""
+        if self.decimal == ".":
+            return token
+        return "x" if "." in token else token.replace(self.decimal, ".")
+
     def first_record(self) -> Record:
+        """Return the first record; ValueError where there is none."""
         for record in self.records():
             return record
         raise no_ratings(self.label)
@@ -78,52 +145,141 @@ class Document:
         return next(itertools.islice(self.records(), index, None))
 
 
-def open_document(label: str, text: str, separator: str | None) -> Document:
+def decode(raw: bytes, encoding: str, label: str) -> str:
+    """Return the text without its byte-order mark; UTF-16 and UTF-32 are known by theirs."""
+    if codecs_name(encoding, label) == "utf-8":
+        encoding = next((name for mark, name in _MARKS if raw.startswith(mark)), encoding)
+    try:
+        text = raw.decode(encoding)
+    except UnicodeError as error:
+        start = getattr(error, "start", 0)
+        line = len(re.findall(rb"\r\n|\r|\n", raw[:start])) + 1
+        advice = "pass the encoding of the file, encoding='latin-1' for example"
+        if _looks_binary(raw):
+            advice = "this is not a text file; pass one with a user, an item and a rating a line"
+        raise ValueError(
+            f"{label}, line {line:,}: the byte 0x{raw[start : start + 1].hex()} is not valid "
+            f"{encoding}; {advice}."
+        ) from None
+    return without_mark(text, label)
+
+
+def codecs_name(encoding: str, label: str) -> str:
+    """Return the normal name of an encoding; ValueError for an unknown one."""
+    try:
+        return codecs.lookup(encoding).name
+    except LookupError:
+        raise ValueError(
+            f"{label}: unknown text encoding {encoding!r}; pass 'utf-8' or 'latin-1' for example."
+        ) from None
+
+
+def without_mark(text: str, label: str) -> str:
+    """Return a text without its byte-order mark; ValueError where it holds a NUL."""
+    nul = text.find("\0")
+    if nul >= 0:
+        raise ValueError(
+            f"{label}, line {_line_at(text, nul):,}: a NUL character, so this is not a text file; "
+            f"check the file and its encoding."
+        )
+    return text.removeprefix("\ufeff")
+
+
+def _looks_binary(raw: bytes) -> bool:
+    head = raw[:4096]
+    return len(head) - len(head.translate(None, _CONTROL)) > len(head) // 50
+
+
+def _line_at(text: str, position: int) -> int:
+    return len(re.findall(r"\r\n|\r|\n", text[:position])) + 1
+
+
+def no_ratings(label: str) -> ValueError:
+    """Return the error about a file without ratings."""
+    return ValueError(
+        f"{label}: the file holds no ratings; each line must hold a user, an item and a rating."
+    )
+
+
+def open_document(label: str, text: str, dialect: Dialect) -> Document:
+    """Return the document of a text: lines that are no records blank, the separator found.
+
+    Raises
+    ------
+    ValueError
+        No line holds anything, or no separator makes three fields of the first.
+    """
+    text, separator = _without_other_lines(text, dialect)
+    separator = dialect.separator or separator
     lines = (match for match in re.finditer(r"[^\r\n]+", text) if match.group().strip(" \t"))
-    sample = list(itertools.islice(lines, SAMPLE_SIZE))
+    sample = list(itertools.islice(lines, _SAMPLE_SIZE))
     if not sample:
         raise no_ratings(label)
     if separator is None:
-        separator = _sniff_separator(text, text[: sample[-1].end()])
+        separator = _sniff_separator(text, text[: sample[-1].end()], dialect)
     if separator is None:
         raise ValueError(
             f"{label}, line {_line_at(text, sample[0].start()):,}: no separator makes three fields "
             f"of {cut(sample[0].group())}; each line must hold a user, an item and a rating. Pass "
             f"sep=... if the separator is none of {', '.join(map(repr, SEPARATORS))}."
         )
-    return _make_document(label, text, separator)
+    document = make_document(label, text, separator, dialect)
+    return _without_spaces(document) if separator != WHITESPACE else document
 
 
-def _sniff_separator(text: str, head: str) -> str | None:
+def _without_other_lines(text: str, dialect: Dialect) -> tuple[str, str | None]:
+    """Blank out what is no record, so that line numbers stay; return a stated separator too."""
+    if dialect.skip_lines:
+        ends = re.finditer(r"\r\n|\r|\n", text)
+        last = next(itertools.islice(ends, dialect.skip_lines - 1, None), None)
+        stop = len(text) if last is None else last.end()
+        text = re.sub(r"[^\r\n]+", "", text[:stop]) + text[stop:]
+    if dialect.comment:
+        text = re.sub(rf"(?:\A|(?<=[\r\n]))[ \t]*{re.escape(dialect.comment)}[^\r\n]*", "", text)
+    stated = re.match(r"(?i)\s*sep=([^\r\n])[ \t]*(?=[\r\n])", text)  # as spreadsheets write it
+    if stated is None:
+        return text, None
+    return text[: stated.start(1) - 4] + text[stated.end() :], stated.group(1)
+
+
+def _sniff_separator(text: str, head: str, dialect: Dialect) -> str | None:
     """Return the separator that suits the first records; the head of the text holds these.
 
     Quoted fields may hold line ends, so that records with quotes are read from the whole text.
     """
-    candidates = {}
-    for separator in SEPARATORS:
+    candidates: dict[str, list[list[str]]] = {}
+    malformed = set()
+    if dialect.quoting is None:  # a stray quote is reported by the reading that follows
+        dialect = dataclasses.replace(dialect, quoting=True)
+    # a comma within numbers is the last to separate them, where numbers are quoted
+    for separator in sorted(SEPARATORS, key=dialect.decimal.__eq__):
         quoted = '"' in head and len(separator) == 1
-        document = _make_document("", text if quoted else head, separator)
+        document = make_document("", text if quoted else head, separator, dialect)
         records: list[list[str]] = []
-        with contextlib.suppress(ValueError):  # a malformed quoted field ends the sample
-            for _, fields in itertools.islice(document.records(), SAMPLE_SIZE):
+        try:
+            for _, fields in itertools.islice(document.records(), _SAMPLE_SIZE):
                 records.append(fields)
+        except ValueError:  # a malformed quoted field ends the sample
+            malformed.add(separator)
         if records and len(records[0]) >= 3:
             candidates[separator] = records
     for separator, records in candidates.items():
-        if len(set(map(len, records))) == 1 and any(map(is_number, records[-1])):
+        has_number = any(map(document.is_number, records[-1])) or separator in malformed
+        if len(set(map(len, records))) == 1 and has_number:
             return separator
     return next(iter(candidates), None)
 
 
-def _make_document(label: str, text: str, separator: str) -> Document:
-    quoted = '"' in text and len(separator) == 1
+def make_document(label: str, text: str, separator: str, dialect: Dialect) -> Document:
+    """Return the document of a text whose separator is known."""
+    quoted = '"' in text and len(separator) == 1 and dialect.quoting is not False
     if not quoted:
         if "\r" in text:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
         text = text.rstrip("\n")
     if separator == WHITESPACE:
         separator, text = " ", _collapse(text)
-    return Document(label, text, separator, quoted)
+    return Document(label, text, separator, quoted, dialect.decimal, dialect.quoting is True)
 
 
 def _collapse(text: str) -> str:
@@ -134,48 +290,21 @@ def _collapse(text: str) -> str:
     return text.replace("\n ", "\n").replace(" \n", "\n").strip(" ")
 
 
-def decode(raw: bytes, encoding: str, label: str) -> str:
-    hint = next((text for magic, text in _MAGIC.items() if raw.startswith(magic)), None)
-    try:
-        text = raw.decode(encoding)
-    except LookupError:
-        raise ValueError(
-            f"{label}: unknown text encoding {encoding!r}; pass 'utf-8' or 'latin-1' for example."
-        ) from None
-    except UnicodeError as error:
-        start = getattr(error, "start", 0)
-        line = len(re.findall(rb"\r\n|\r|\n", raw[:start])) + 1
-        raise ValueError(
-            f"{label}, line {line:,}: the byte 0x{raw[start : start + 1].hex()} is not valid "
-            f"{encoding}; {hint or 'pass the encoding of the file, latin-1 for example'}."
-        ) from None
-    nul = text.find("\0")
-    if nul >= 0:
-        raise ValueError(
-            f"{label}, line {_line_at(text, nul):,}: a NUL character, so this is not a text file; "
-            f"{hint or 'check the file and its encoding'}."
-        )
-    return text.removeprefix("\ufeff")
-
-
-def _line_at(text: str, position: int) -> int:
-    return len(re.findall(r"\r\n|\r|\n", text[:position])) + 1
-
-
-def is_number(token: str) -> bool:
-    try:
-        float(token)
-    except ValueError:
-        return False
-    return True
-
-
-def no_ratings(label: str) -> ValueError:
-    return ValueError(
-        f"{label}: the file holds no ratings; each line must hold a user, an item and a rating."
-    )
+def _without_spaces(document: Document) -> Document:
+    """Take spaces off after the separators where all of the first records have them there."""
+    sample: list[list[str]] = []
+    with contextlib.suppress(ValueError):  # the reading that follows reports it
+        sample = [fields for _, fields in itertools.islice(document.records(), _SAMPLE_SIZE)]
+    later = [field for fields in sample for field in fields[1:]]
+    if not later or not all(field.startswith((" ", "\t")) for field in later):
+        return document
+    if document.quoted:
+        return dataclasses.replace(document, skips_spaces=True)
+    after = re.compile(rf"({re.escape(document.separator)})[ \t]+")
+    return dataclasses.replace(document, text=after.sub(r"\1", document.text))
 
 
 def cut(value: object, length: int = 80) -> str:
+    """Return the representation of a value, as much of it as a message holds."""
     text = repr(value)
     return text if len(text) <= length else text[:length] + "..."

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import datetime
+import uuid
+
 import numpy as np
 import pytest
+from advice import follow
 from hypothesis import given
 from hypothesis import strategies as st
 
 from autorec_np.data.ids import check_ids, unique_with_positions
+from autorec_np.data.ratings import Ratings
 
 INT64 = np.iinfo(np.int64)
 integer_ids = st.one_of(st.integers(-3, 5), st.integers(INT64.min, INT64.max))
@@ -36,3 +41,62 @@ def test_ids_are_of_one_exact_kind_or_refused(ids):
             check_ids(ids, "ids")
         return
     assert check_ids(ids, "ids").tolist() == ids
+
+
+def test_uuids_become_strings():
+    ids = [uuid.UUID(int=2), uuid.UUID(int=1)]
+    assert check_ids(ids, "users").tolist() == [str(one) for one in ids]
+    assert check_ids(np.array(ids, object), "users").dtype == object
+
+
+@pytest.mark.parametrize(
+    ("ids", "start", "expected"),
+    [
+        ([1.0, 2.0], "numpy.asarray(", [1, 2]),
+        (np.array([1.0, 2.0]), "numpy.asarray(", [1, 2]),
+        (np.array(["2004-01-01"], "M8[D]"), "numpy.asarray(", ["2004-01-01"]),
+    ],
+)
+def test_advice_makes_ids(ids, start, expected):
+    with pytest.raises(TypeError, match="users must be integers or strings") as caught:
+        check_ids(ids, "users")
+    text = str(caught.value)
+    method = ".astype('int64')" if "int64" in text else ".astype(str)"
+    assert f"{start}ids){method}" in text
+    mended = follow(text.replace("ids)", "(ids))"), f"{start}(", ids=ids)
+    mended = mended.astype("int64") if "int64" in text else mended.astype(str)
+    assert check_ids(mended, "users").tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("ids", "advice", "expected"),
+    [
+        ([b"a", b"b"], "[one.decode() for one in ids]", ["a", "b"]),
+        ([1.5, 2.5], "[str(one) for one in ids]", ["1.5", "2.5"]),
+        ([(1, 2), (3, 4)], "[str(one) for one in ids]", ["(1, 2)", "(3, 4)"]),
+        ([datetime.date(2004, 1, 1)], "[str(one) for one in ids]", ["2004-01-01"]),
+        ([1, "2"], "[str(one) for one in ids]", ["1", "2"]),
+    ],
+)
+def test_advice_in_the_form_of_a_list(ids, advice, expected):
+    with pytest.raises(TypeError) as caught:
+        check_ids(ids, "users")
+    assert advice in str(caught.value)
+    assert check_ids(eval(advice, {"ids": ids}), "users").tolist() == expected
+
+
+def test_of_a_mask_the_ids_are_wanted():
+    mask = np.array([True, False])
+    with pytest.raises(TypeError, match=r"of a mask, pass the ids that it selects: ids\[mask\]"):
+        check_ids(mask, "item ids")
+    assert check_ids(np.array([5, 7])[mask], "item ids").tolist() == [5]
+
+
+def test_advice_on_ids_of_the_other_kind():
+    R = Ratings.from_triples([30, 10], ["7", "8"], [1, 2])
+    with pytest.raises(TypeError, match=r"\[int\(one\) for one in ids\] if they write integers"):
+        R.user_positions(["10"])
+    with pytest.raises(TypeError, match="pass \\[str\\(one\\) for one in ids\\]"):
+        R.item_positions([7])
+    assert R.user_positions([int(one) for one in ["10"]]).tolist() == [0]
+    assert R.item_positions([str(one) for one in [7]]).tolist() == [0]

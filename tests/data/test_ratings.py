@@ -203,8 +203,8 @@ def with_repeats(**keywords):
 def test_duplicates_raise_by_default():
     message = (
         "the ratings at index 0 and index 2 are both for user 'b' and item 9, and 2 of 5 ratings "
-        "repeat an earlier pair; a pair has one rating: pass duplicates='last' (or 'first' or "
-        "'mean') to resolve this."
+        "repeat an earlier pair; a pair has one rating: autorec_np.data.as_ratings(data, "
+        "duplicates='last') (or 'first' or 'mean') resolves this."
     )
     with pytest.raises(DuplicateRatingError, match=re.escape(message)) as caught:
         with_repeats()
@@ -266,7 +266,8 @@ def test_duplicate_rules_agree_with_a_dictionary(rows):
         (([], [], []), ValueError, "there are no ratings"),
         (([1], [1, 2], [1]), ValueError, "got users 1, items 2, ratings 1 entries"),
         (([1], [1], [1], [1, 2]), ValueError, "timestamps 2 entries"),
-        (([1], [1], [[1]]), ValueError, "ratings must be one-dimensional, got .* shape (1, 1)"),
+        (([1], [1], [[1]]), ValueError, "ratings must be one-dimensional, one for each "
+         "pair, got an array of shape (1, 1)"),
         ((np.ones((1, 1), int), [1], [1]), ValueError, "users must be one-dimensional"),
         (([1.5, 2], [1, 1], [1, 1]), TypeError, "users must be integers or strings, got 1.5 (float)"
          " at index 0"),
@@ -293,14 +294,15 @@ def test_duplicate_rules_agree_with_a_dictionary(rows):
          "first is '5'"),
         (([1, 2], [1, 2], np.array([1, "5"], object)), TypeError,
          "ratings must be numbers, got '5' (str) at index 1"),
-        (([1], [1], [True]), TypeError, "ratings must be numbers, got an array of dtype bool"),
         (([1], [1], [1j]), TypeError, "ratings must be numbers, got an array of dtype complex128"),
         (([1, 2, 3], [1, 2, 3], [1, np.nan, np.inf]), ValueError,
          "the rating at index 1 is nan, which is not finite, and so are 2 of 3 ratings"),
         (([1, 2], [1, 2], [1, None]), ValueError, "the rating at index 1 is nan"),
         (([1], [1], [1e39]), ValueError, "is 1e+39, which is too large for float32"),
-        (([1], [1], [1], [1.5]), TypeError, "timestamps must be a one-dimensional array of integers"
-         ", got dtype float64"),
+        (([1], [1], [1], [np.nan]), TypeError, "timestamps must be a one-dimensional array of "
+         "integers, floats, dates or ISO texts such as '2004-02-01', got dtype float64"),
+        (([1], [1], [1], ["now"]), TypeError, "got dtype <U3, shape (1,), with 'now'; convert"),
+        (([1], [1], [1], np.array(["NaT"], "M8[s]")), TypeError, "got dtype datetime64[s]"),
     ],
 )  # fmt: skip
 def test_error_names_the_first_offender_and_what_to_do(arguments, error, message):
@@ -312,7 +314,7 @@ def test_error_names_the_first_offender_and_what_to_do(arguments, error, message
 def test_rating_outside_the_scale():
     message = (
         "the rating at index 1 is 6, outside the stated scale [1, 5], and so are 2 of 3 ratings; "
-        "correct them or pass scale=(0, 6)."
+        "correct them, or state the scale (0, 6)."
     )
     with pytest.raises(ValueError, match=re.escape(message)):
         Ratings.from_triples([1, 2, 3], [1, 2, 3], [1, 6, 0], scale=(1, 5))
@@ -351,10 +353,13 @@ def test_frame_columns_are_named():
         Ratings.from_frame(frame)
 
 
-def test_frame_reads_only_integer_timestamps_unasked():
-    frame = pd.DataFrame({"user": [1], "item": [2], "rating": [3], "timestamp": ["2020-01-01"]})
-    assert as_ratings(frame).timestamps is None
+def test_frame_reads_only_times_as_timestamps_unasked():
+    frame = pd.DataFrame({"user": [1], "item": [2], "rating": [3], "timestamp": ["yesterday"]})
+    R = as_ratings(frame)
+    assert R.timestamps is None
+    assert R.columns.left_out == ("timestamp",)
     assert as_ratings(frame.assign(timestamp=7)).timestamps.tolist() == [7]
+    assert as_ratings(frame.assign(timestamp="2020-01-01")).timestamps.tolist() == [1577836800]
     with pytest.raises(TypeError, match="timestamps must be a one-dimensional array of integers"):
         Ratings.from_frame(frame, timestamp="timestamp")
 
@@ -446,7 +451,6 @@ def test_a_matrix_is_copied():
         (sparse.bsr_array(np.eye(2)), TypeError, "in BSR format pads with zeros"),
         (sparse.csr_array((2, 2)), ValueError, "the matrix stores no ratings"),
         (sparse.csr_array((0, 2)), ValueError, "the matrix stores no ratings"),
-        (sparse.csr_array(np.eye(2, dtype=bool)), TypeError, "ratings must be numbers"),
         (sparse.csr_array(np.eye(2) * 1j), TypeError, "ratings must be numbers"),
     ],
 )

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import decimal
+import re
+
 import numpy as np
 import pytest
+from advice import follow
 
 from autorec_np.data.ratings import Ratings, as_ratings
+from autorec_np.data.values import as_numbers, check_ratings, is_rating
 
 
 @pytest.mark.parametrize("scale", [(5, 1), (1, 1), (0, np.inf), (np.nan, 5)])
@@ -25,3 +30,64 @@ def test_scale_is_compared_as_the_ratings_are_stored():
     R = Ratings.from_triples([1, 2], [1, 2], [0.7, 4.3], scale=(0.7, 4.3))
     assert R.scale == (0.7, 4.3)
     assert as_ratings(R, scale=(0.7, 4.3)).scale == (0.7, 4.3)
+
+
+def test_every_kind_of_number_is_a_rating():
+    for ratings in ([True, False], [decimal.Decimal(1), 0], np.array([1, 0], object), [1.0, 0]):
+        assert check_ratings(ratings).tolist() == [1.0, 0.0]
+    assert check_ratings(np.array([True, None], object)).tolist()[0] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("ratings", "start"),
+    [
+        (["4", "3.5"], "numpy.asarray("),
+        (np.array(["4", "3.5"], object), "numpy.asarray("),
+        ([4 + 0j, 3.5 + 1j], "numpy.real("),
+    ],
+)
+def test_advice_makes_numbers_of_ratings(ratings, start):
+    with pytest.raises(TypeError, match="ratings must be numbers") as caught:
+        Ratings.from_triples([1, 2], [1, 2], ratings)
+    mended = follow(caught.value, start, ratings=ratings)
+    assert Ratings.from_triples([1, 2], [1, 2], mended).matrix.data.tolist() == [4, 3.5]
+
+
+def test_advice_to_pass_a_sparse_matrix_of_a_table():
+    with pytest.raises(ValueError, match=re.escape("pass a scipy.sparse.csr_array")):
+        Ratings.from_triples([1], [1], np.eye(2))
+
+
+@pytest.mark.parametrize(
+    ("values", "numbers"),
+    [
+        (np.array([1, 2], np.int8), [1, 2]),
+        (np.array([1.5, np.nan]), [1.5, np.nan]),
+        (np.array(["1", "-2"]), [1, -2]),
+        (np.array(["1.5", "", "2e3", ".5", "-0"], object), [1.5, np.nan, 2000, 0.5, 0]),
+        (np.array([1, None, True], object), [1, np.nan, 1]),
+        (np.array([decimal.Decimal("1.5")], object), [1.5]),
+        (np.array([2**70], object), [float(2**70)]),
+    ],
+)
+def test_columns_of_any_kind_as_numbers(values, numbers):
+    np.testing.assert_array_equal(as_numbers(values), numbers)
+
+
+@pytest.mark.parametrize(
+    "text", ["007", "1_0", ".", "+", "e5", "x", " 1", "1 ", "inf", "nan", "1e"]
+)
+def test_texts_that_write_no_number(text):
+    assert as_numbers(np.array(["1", text], object)) is None
+
+
+def test_columns_that_hold_no_numbers():
+    for values in (np.array(["2004-01-01"], "M8[D]"), np.array([1j]), np.array([b"1"], object)):
+        assert as_numbers(values) is None
+
+
+def test_missing_values_are_compared_as_the_ratings_are_stored():
+    values = np.array([0.1, 1, np.nan], np.float32)
+    assert is_rating(values, np.array([0.1])).tolist() == [False, True, True]
+    assert is_rating(values, np.array([np.nan])).tolist() == [True, True, False]
+    assert is_rating(values, np.array([])).all()

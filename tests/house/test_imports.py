@@ -36,11 +36,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "core": {"numpy", "scipy.sparse", "_lazy", "_types"},
     "network": {"core.network"},
     "objective": {"core.objective"},
-    "data": {"numpy", "scipy.sparse", "pandas"}
-    | {"_entries", "_habits", "_lazy", "_types"}
-    | {"_validation"},
+    "data": {"numpy", "scipy.sparse", "pandas", "pyarrow"}
+    | {"_entries", "_habits", "_lazy", "_types", "_validation"},
     "engine": {"numpy", "scipy.sparse", "threadpoolctl", "_lazy", "_types", "core"},
-    "sources": {"numpy", "requests", "_lazy", "_types", "_validation", "data"},
+    "sources": {"numpy", "pandas", "requests", "_lazy", "_types", "_validation", "data"},
     "training": {"numpy", "scipy.optimize", "tqdm", "_lazy", "_text", "_types", "core", "engine"},
     "models": {"numpy", "scipy.sparse", "_entries", "_habits", "_lazy", "_types", "_validation"}
     | {"core", "data", "engine.threads", "training"},
@@ -69,7 +68,7 @@ READING_ORDER = (
 
 # Slow to load, or needed by few: imported inside the functions that need them.
 INSIDE_FUNCTIONS_ONLY = {"pandas", "requests", "matplotlib", "scipy.optimize", "scipy.stats"}
-INSIDE_FUNCTIONS_ONLY |= {"sklearn", "threadpoolctl", "onnx", "tqdm"}
+INSIDE_FUNCTIONS_ONLY |= {"sklearn", "threadpoolctl", "onnx", "tqdm", "pyarrow"}
 
 
 def module_name(path):
