@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import inspect
+import io
 import os
+import sys
 import textwrap
 from argparse import Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
 from autorec_np import data, sources
 from autorec_np._text import did_you_mean, indented
@@ -22,7 +26,7 @@ if TYPE_CHECKING:
 Titles: TypeAlias = "dict[int, str]"
 Folds: TypeAlias = "dict[str, tuple[Ratings, Ratings]]"
 
-READING = ("sep", "columns", "header", "scale", "duplicates", "encoding", "member")
+STANDARD_INPUT = "-"
 
 
 # fetch
@@ -64,13 +68,16 @@ is in none of them, and says what the data set holds.
 def load_data(args: Namespace) -> tuple[Ratings, Titles, Folds]:
     """Return ratings, titles and folds of the data set or the file that ``args.data`` names."""
     name, names = args.data, sources.MOVIELENS_NAMES
-    reading = {key: value for key in READING if (value := getattr(args, key)) is not None}
+    parameters = inspect.signature(sources.read_ratings).parameters
+    reading = {key: getattr(args, key) for key in parameters if hasattr(args, key)}
+    reading = {key: value for key, value in reading.items() if value is not None}
     if name in names:
         if reading:
-            raise UsageError(f"{name} is a data set: --{next(iter(reading))} is for files")
+            option = next(iter(reading)).replace("_", "-")
+            raise UsageError(f"{name} is a data set: --{option} is for files")
         found = sources.fetch_movielens(name, args.data_home, progress=not args.quiet)
         return found.ratings, found.titles, found.folds
-    if not os.path.exists(name):
+    if name != STANDARD_INPUT and not os.path.exists(name):
         raise FileNotFoundError(
             f"{name!r} is neither a file nor a MovieLens name ({', '.join(names)})"
             f"{did_you_mean(name, names)}"
@@ -91,11 +98,21 @@ def parse_id(text: str, known: Array, what: str) -> Any:
         raise ValueError(f"{what} ids of this model are integers, got {text!r}") from None
 
 
+def _lines(path: str) -> contextlib.AbstractContextManager[TextIO]:
+    """Open a file of UTF-8 text, or standard input."""
+    if path != STANDARD_INPUT:
+        return open(path, encoding="utf-8-sig", newline="")
+    buffer = getattr(sys.stdin, "buffer", None)
+    if buffer is None:  # a stream of text stands in for it
+        return contextlib.nullcontext(sys.stdin)
+    return contextlib.nullcontext(io.TextIOWrapper(buffer, "utf-8-sig", newline=""))
+
+
 def read_pairs(path: str) -> list[tuple[str, str, str]]:
     """Return (place, user, item) for every line of a CSV file; errors begin with the place."""
     pairs: list[tuple[str, str, str]] = []
     user, item = 0, 1
-    with open(path, encoding="utf-8-sig", newline="") as stream:
+    with _lines(path) as stream:
         lines = csv.reader(stream)
         try:
             for fields in filter(None, lines):

@@ -141,7 +141,8 @@ def add_data(command: Parser) -> None:
     """Add the data that a command trains on."""
     data = command.add_argument(
         "data",
-        help="a MovieLens name such as ml-100k (see fetch), or a file of ratings",
+        help="a MovieLens name such as ml-100k (see fetch), a file of ratings, or - for standard "
+        "input",
         metavar="DATA",
     )
     data.completer = _names_and_files  # type: ignore[attr-defined]  # argcomplete looks here
@@ -209,6 +210,8 @@ def add_reading(command: Parser) -> None:
         "reading", "What a ratings file holds is found out; these options say it instead."
     ).add_argument
     encoding = default_of(sources.read_ratings, "encoding")
+    decimal = default_of(sources.read_ratings, "decimal")
+    max_bytes = default_of(sources.read_ratings, "max_bytes")
     add(
         "--sep",
         type=lambda text: {"tab": "\t", r"\t": "\t"}.get(text, text),
@@ -232,8 +235,33 @@ def add_reading(command: Parser) -> None:
         choices=["raise", "first", "last", "mean"],
         help="which rating of a repeated pair counts (default: raise an error)",
     )
+    add(
+        "--missing",
+        type=NUMBERS,
+        metavar="X[,X...]",
+        help="values that mean that there is no rating, as in --missing=-1,99",
+    )
+    add(
+        "--decimal",
+        type=DECIMAL,
+        metavar="MARK",
+        help=f"the decimal mark of ratings, a point or a comma (default {decimal})",
+    )
+    add("--comment", metavar="TEXT", help="how lines begin that are no ratings, # for example")
+    add("--skip-lines", type=SEED, metavar="N", help="lines to leave out at the start")
+    add(
+        "--quoting",
+        action=argparse.BooleanOptionalAction,
+        help="whether fields may be in quotes",
+    )
     add("--encoding", help=f"of the text (default {encoding})")
     add("--member", help="the file to read in an archive that holds several", metavar="NAME")
+    add(
+        "--max-bytes",
+        type=BYTES,
+        metavar="N",
+        help=f"the most bytes that are unpacked, with K, M or G (default {max_bytes >> 30}G)",
+    )
 
 
 def add_model(command: Parser) -> None:
@@ -388,6 +416,15 @@ def _block(text: str) -> tuple[str, slice]:
     return name, slice(int(start), int(stop))
 
 
+def _numbers(text: str) -> list[float]:
+    return [float(number) for number in text.split(",")]
+
+
+def _bytes(text: str) -> int:
+    [(number, unit)] = re.findall(r"^(\d+)([KMG]?)$", text.upper())
+    return int(number) << 10 * " KMG".index(unit or " ")
+
+
 def _columns(text: str) -> list[str] | list[int]:
     names = [name.strip() for name in text.split(",")]
     return [int(name) for name in names] if all(map(str.isdecimal, names)) else names
@@ -398,6 +435,9 @@ SEED = _checked("an integer of at least 0", int, lambda value: value >= 0)
 SHARE = _checked("a number from 0 to below 1", float, lambda value: 0 <= value < 1)
 PART = _checked("a number between 0 and 1", float, lambda value: 0 < value < 1)
 REGULARIZATION = _checked("auto, a number, or NAME=NUMBER,...", _regularization)
+NUMBERS = _checked("numbers, as in -1,99", _numbers)
+DECIMAL = _checked(". or ,", str, lambda value: value in (".", ","))
+BYTES = _checked("a number of bytes, as in 500M", _bytes, lambda value: value >= 1)
 COLD = _checked(
     "baseline, raise or a number",
     lambda text: text if text in ("baseline", "raise") else float(text),

@@ -54,8 +54,8 @@ def _add_predict(command: Parser) -> None:
     command.add_argument("--item", help="one or more item ids", metavar="ID", nargs="+")
     command.add_argument(
         "--pairs",
-        help="CSV file with a user and an item id in each line; more columns, and a header that "
-        "names the columns (user, item), are allowed",
+        help="CSV file with a user and an item id in each line, - for standard input; more "
+        "columns, and a header that names the columns (user, item), are allowed",
         metavar="FILE",
     )
     add_output(command, as_json=False)
@@ -165,7 +165,10 @@ def report(args: Namespace) -> int:
         titles = {str(item): title for item, title in known.items()} | titles
         new = evaluation.not_trained_on(model, ratings)
         if not new.any():
-            raise ValueError(f"the model was trained on all pairs of {args.data}: none is held out")
+            raise ValueError(
+                f"the model was trained on all pairs of {args.data}: none is held out; name other "
+                f"ratings, or train with a --test-size above 0"
+            )
         test = ratings.select(new)
         print(f"test    {len(test):,} held-out ratings of {args.data}")
         if len(test) < len(ratings):

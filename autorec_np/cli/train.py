@@ -435,6 +435,10 @@ def _scores(errors: Errors, n_cold: int | None) -> dict[str, Any]:
 
 def _say_setting(args: Namespace, label: str, ratings: Ratings, model: AutoRec) -> None:
     say(args, f"data    {label}: {describe_ratings(ratings)}")
+    if ratings.columns is not None:
+        say(args, f"        columns {ratings.columns}")
+    if ratings.n_missing:
+        say(args, f"        without {ratings.n_missing:,} that are no ratings (--missing)")
     say(args, f"model   {describe_model(model)}")
 
 

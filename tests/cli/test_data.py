@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+import sys
 
 import pytest
 
@@ -53,3 +55,15 @@ def test_pairs_that_cannot_be_read(content, run, folder, tmp_path):
     status, out, err = run("predict", folder / "numbers.npz", "--pairs", path)
     assert (status, out) == (1, "")
     assert re.fullmatch(f"autorec-np: error: .*pairs.csv.*{BAD_PAIRS[content]}.*\n", err)
+
+
+@pytest.mark.parametrize("kind", ["bytes", "text"])
+def test_pairs_come_from_standard_input(kind, run, folder, monkeypatch):
+    content = "\ufeffuser,item\n1,3\n2,4\n" if kind == "bytes" else "1,3\n2,4\n"
+    stdin = io.StringIO(content)
+    if kind == "bytes":
+        stdin = io.TextIOWrapper(io.BytesIO(content.encode()), encoding="latin-1")
+    monkeypatch.setattr(sys, "stdin", stdin)
+    status, out, err = run("predict", folder / "numbers.npz", "--pairs", "-")
+    assert (status, err) == (0, "")
+    assert [line[:4] for line in out.split("\n")[1:]] == ["1,3,", "2,4,", ""]

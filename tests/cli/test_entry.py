@@ -52,6 +52,11 @@ USAGE_ERRORS = {
     "train F --momentum x": "--momentum: must be a number from 0 to below 1, got 'x'",
     "train F --validation-fraction 1": "must be a number between 0 and 1, got '1'",
     "train ml-1m --member x": "ml-1m is a data set: --member is for files",
+    "train F --missing x": "--missing: must be numbers, as in -1,99, got 'x'",
+    "train F --decimal :": "--decimal: must be . or ,, got ':'",
+    "train F --max-bytes 3T": "--max-bytes: must be a number of bytes, as in 500M, got '3T'",
+    "train F --skip-lines -1": "--skip-lines: must be an integer of at least 0, got '-1'",
+    "train ml-1m --max-bytes 3": "ml-1m is a data set: --max-bytes is for files",
     "train F --regularization x": "must be auto, a number, or NAME=NUMBER,..., got 'x'",
     "train F --regularization a=b": "must be auto, a number, or NAME=NUMBER,..., got 'a=b'",
     "train F --baseline x": "--baseline: invalid choice: 'x' .*'auto', 'bias', 'mean', 'none'",
@@ -91,6 +96,47 @@ def test_usage_errors_take_one_line_and_exit_with_2(command, run, folder):
     status, out, err = run(*filled(command, folder))
     assert (status, out if command[:8] != "evaluate" else "") == (2, "")
     assert re.fullmatch(f"autorec-np: error: .*{USAGE_ERRORS[command]}.*\n", err)
+
+
+@pytest.mark.parametrize("command", USAGE_ERRORS)
+def test_the_help_that_a_usage_error_names_is_there(command, run, folder):
+    _, _, err = run(*filled(command, folder))
+    (named,) = re.findall(r"\(see autorec-np (.*--help)\)\n$", err)
+    if command and command.split()[0] in COMMANDS:
+        assert named == f"{command.split()[0]} --help"
+    assert run(*named.split())[0] == 0
+
+
+# What fails, what it advises, and the same as advised.
+ADVICE = {
+    "evaluate F --folds": ("use --cv 5", "evaluate F --cv 5"),
+    "evaluate F --test-size 0": ("--test-size must be above 0", "evaluate F --test-size 0.2"),
+    "tune F --solver lbfgs --regularization auto -n 2": (
+        "leave out an option such as --regularization",
+        "tune F --solver lbfgs -n 2",
+    ),
+    "predict M --user 1": ("needs either --user and --item", "predict M --user 1 --item 3"),
+    "train ml-100k --sep ,": ("--sep is for files", "train F --sep ,"),
+    "train F --solver lbfgs --dropout 0.1": (
+        "use solver='adam' or 'sgd', or set both to 0. On the command line: --solver",
+        "train F --solver adam --dropout 0.1",
+    ),
+    "train F --hidden 8,6 --tied": ("or change the widths", "train F --hidden 8,8 --tied"),
+}
+
+
+@pytest.mark.parametrize("command", ADVICE)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_the_advice_of_an_error_works(command, run, folder):
+    said, advised = ADVICE[command]
+    small = [] if command.startswith("predict") else SMALL
+    if "--hidden" in command:
+        small = small[2:]
+    status, _, err = run(*filled(command, folder), *small, "-q")
+    assert status in (1, 2)
+    assert said in err
+    status, _, err = run(*filled(advised, folder), *small, "-q")
+    assert (status, err) == (0, "")
 
 
 FAILURES = {

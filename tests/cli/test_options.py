@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import gzip
 import inspect
+import io
 import json
 import re
 import shlex
+import sys
 import zipfile
 
 import pytest
@@ -69,6 +72,8 @@ OF_FUNCTIONS = {
     "--test-size": (train_test_split, "test_size"),
     "--method": (check_gradient, "method"),
     "--encoding": (read_ratings, "encoding"),
+    "--decimal": (read_ratings, "decimal"),
+    "--max-bytes": (read_ratings, "max_bytes"),
     "--seed": (search, "random_state"),
     "-n": (AutoRec.recommend, "n"),
 }
@@ -107,7 +112,7 @@ WITH_DEFAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("command", "name"), WITH_DEFAULTS, ids=" ".join)
+@pytest.mark.parametrize(("command", "name"), WITH_DEFAULTS)
 def test_a_help_text_states_the_real_default(command, name):
     parser = parser_of(command)
     (action,) = (one for one in parser._actions if option(one) == name)
@@ -205,6 +210,53 @@ def test_reading_options_reach_the_reader(run, tmp_path):
     assert "line 1" in err
 
 
+def test_every_parameter_of_the_reader_has_an_option():
+    parameters = [*inspect.signature(read_ratings).parameters][1:]
+    for command in ("train", "tune", "evaluate", "report"):
+        options = {action.dest for action in parser_of(command)._actions}
+        assert [name for name in parameters if name not in options] == []
+
+
+READING_OPTIONS = {
+    "missing": ("1,2,3\n1,3,-1\n2,3,99\n2,2,4\n3,2,5\n", ["--missing=-1,99"], "3 ratings"),
+    "decimal": ("1;2;2,5\n2;3;4,5\n3;2;3,5\n", ["--decimal", ","], "scale 2.5 to 4.5"),
+    "comment": ("# a\n1,2,3\n# b\n2,3,4\n3,2,5\n", ["--comment", "#"], "3 ratings"),
+    "skip": ("of 2020\n1,2,3\n2,3,4\n3,2,5\n", ["--skip-lines", "1"], "3 ratings"),
+    "quoting": ('1\ta "x\t3\n2\ty\t4\n3\ta "x\t5\n', ["--no-quoting"], "2 items"),
+    "bytes": ("1,2,3\n2,3,4\n3,2,5\n", ["--max-bytes", "1K"], "3 ratings"),
+}
+
+
+@pytest.mark.parametrize("case", READING_OPTIONS)
+def test_what_a_file_holds_can_be_said(case, run, tmp_path):
+    content, options, said = READING_OPTIONS[case]
+    path = tmp_path / "ratings.txt"
+    path.write_text(content)
+    status, out, err = run("train", path, *options, *SMALL, "--test-size", 0, "-q")
+    assert (status, err) == (0, "")
+    assert said in out
+    if case == "missing":
+        assert "without 2 that are no ratings (--missing)" in out
+
+
+def test_more_bytes_than_allowed_are_refused_and_the_option_is_said(run, tmp_path):
+    path = tmp_path / "ratings.csv.gz"
+    path.write_bytes(gzip.compress(b"1,2,3\n" * 1000))
+    status, _, err = run("train", path, "--max-bytes", "1k", *SMALL, "-q")
+    assert status == 1
+    assert "On the command line: --max-bytes N" in err
+
+
+def test_standard_input_is_read(run, folder, monkeypatch):
+    content = (folder / "numbers.csv").read_bytes()
+    stdin = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdin", stdin)
+    status, out, err = run("train", "-", *SMALL, "-q")
+    assert (status, err) == (0, "")
+    assert "700 ratings, 50 users x 40 items" in out
+    assert "        columns user = 'user', item = 'item', rating = 'rating'\n" in out
+
+
 def test_member_chooses_a_file_of_an_archive(run, tmp_path):
     path = tmp_path / "ratings.zip"
     with zipfile.ZipFile(path, "w") as archive:
@@ -234,10 +286,10 @@ ADVICE = {
         ["--columns", "who,what,how"],
     ),
     "encoding": (
-        "\ufeffü,2,3\ny,3,5\nz,2,5\n",
-        "it looks like UTF-16: pass encoding='utf-16'",
+        "ü,2,3\ny,3,5\nz,2,5\n",
+        "pass the encoding of the file, encoding='latin-1' for example",
         "--encoding ENCODING",
-        ["--encoding", "utf-16"],
+        ["--encoding", "latin-1"],
     ),
 }
 
@@ -246,7 +298,7 @@ ADVICE = {
 def test_the_advice_of_the_library_is_said_in_options_and_works(case, run, tmp_path):
     content, said, form, options = ADVICE[case]
     path = tmp_path / "ratings.csv"
-    path.write_text(content, encoding="utf-16-le" if case == "encoding" else "utf-8")
+    path.write_text(content, encoding="latin-1" if case == "encoding" else "utf-8")
     wrong = ["--columns", "a,b,c"] if case == "columns" else []
     status, _, err = run("train", path, *SMALL, *wrong, "--test-size", 0, "-q")
     assert status == 1
