@@ -12,7 +12,8 @@ from autorec_np._text import did_you_mean
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-# Of a parameter here, its names in Surprise, implicit, LensKit, Cornac, scikit-learn and Keras.
+# Of a parameter here, its names in Surprise, implicit, LensKit, Cornac, scikit-learn, Keras and
+# pandas.
 NAMES_ELSEWHERE = {
     "hidden_layer_sizes": ("n_factors", "factors", "k", "embedding_size", "n_components"),
     "max_iter": ("n_epochs", "epochs", "iterations", "num_epochs", "n_iter"),
@@ -32,6 +33,11 @@ NAMES_ELSEWHERE = {
     "cv": ("n_splits", "n_folds", "k"),
     "n_candidates": ("n_trials",),
     "space": ("param_grid", "param_distributions"),
+    "sep": ("delimiter",),
+    "columns": ("usecols", "names"),
+    "skip_lines": ("skiprows",),
+    "missing": ("na_values",),
+    "scale": ("rating_scale",),
 }
 
 

@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from autorec_np._habits import knows_habits
 from autorec_np._types import Array
 from autorec_np._validation import check_choice, check_integer
 from autorec_np.data.columns import ROLES
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 
+@knows_habits
 def read_ratings(
     path: str | os.PathLike[str] | IO[Any],
     *,

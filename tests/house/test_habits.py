@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import io
 import pickle
 import re
 
@@ -157,6 +158,11 @@ USUAL = {
     "cross_validate(model, train, n_folds=2)": "cross_validate(model, train, cv=2)",
     "evaluate_repeats(model, train, seed=1)": "evaluate_repeats(model, train, random_state=1)",
     "train_test_split(train, seed=1)": "train_test_split(train, random_state=1)",
+    "read_ratings(file, delimiter=';')": "read_ratings(file, sep=';')",
+    "read_ratings(file, usecols=[0, 1, 2])": "read_ratings(file, columns=[0, 1, 2])",
+    "read_ratings(file, skiprows=0)": "read_ratings(file, skip_lines=0)",
+    "read_ratings(file, na_values=9)": "read_ratings(file, missing=9)",
+    "read_ratings(file, rating_scale=(1, 5))": "read_ratings(file, scale=(1, 5))",
     "search(model, train, param_grid={'tied': [True]}, n_candidates=1)": (
         "search(model, train, space={'tied': [True]}, n_candidates=1)"
     ),
@@ -166,7 +172,8 @@ USUAL = {
 @pytest.mark.parametrize("there", USUAL)
 def test_the_usual_names_lead_to_those_here(there, model, train):
     here = USUAL[there]
-    names = {**vars(autorec_np), "model": model, "train": train}
+    file = io.StringIO("user;item;rating\n1;2;3\n2;3;4\n3;2;5\n")
+    names = {"file": file, "model": model, "train": train}
     names.update({name: getattr(autorec_np, name) for name in autorec_np.__all__})
     with pytest.raises(TypeError, match="got an unexpected keyword argument") as error:
         eval(there, names)

@@ -39,7 +39,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data": {"numpy", "scipy.sparse", "pandas", "pyarrow"}
     | {"_entries", "_habits", "_lazy", "_types", "_validation"},
     "engine": {"numpy", "scipy.sparse", "threadpoolctl", "_lazy", "_types", "core"},
-    "sources": {"numpy", "pandas", "requests", "_lazy", "_types", "_validation", "data"},
+    "sources": {"numpy", "pandas", "requests", "_habits", "_lazy", "_types", "_validation"}
+    | {"data"},
     "training": {"numpy", "scipy.optimize", "tqdm", "_lazy", "_text", "_types", "core", "engine"},
     "models": {"numpy", "scipy.sparse", "_entries", "_habits", "_lazy", "_types", "_validation"}
     | {"core", "data", "engine.threads", "training"},
