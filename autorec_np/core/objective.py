@@ -86,9 +86,8 @@ class Objective:
         """Return J alone; see :meth:`value_and_gradient`."""
         self.check(theta, inputs, targets, masks)
         outputs = self.network.forward(theta, inputs, targets, masks).outputs
-        return sum_of_squares(outputs - targets.data.astype(theta.dtype, copy=False)) + (
-            self.penalty_term(theta, fraction)
-        )
+        residuals = outputs - targets.data.astype(theta.dtype, copy=False)
+        return sum_of_squares(residuals) + self.penalty_term(theta, fraction)
 
     def value_and_gradient(
         self,

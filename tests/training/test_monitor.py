@@ -12,13 +12,13 @@ import sys
 import numpy as np
 import pytest
 
-from autorec_np.core.objective import Objective
 from autorec_np.data.splitting import train_test_split
 from autorec_np.data.synthetic import make_ratings
+from autorec_np.engine import engines
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import NotFittedError
 from autorec_np.models.scoring import Fitted, inputs_of
-from autorec_np.training import progress
+from autorec_np.training import monitor as monitoring
 from autorec_np.training.solvers import DivergenceError
 from autorec_np.training.trainer import SOLVERS, InterruptedWarning, interrupts_end_all
 
@@ -71,9 +71,9 @@ def assert_fitted_with(model, theta, n_epochs, validated):
 
 def interrupt_at_evaluation(monkeypatch, number):
     """Let Ctrl-C come in the middle of an evaluation, when a part of the step is done."""
-    backpropagate, calls = Objective.backpropagate, []
+    stream, calls = engines.stream, []
 
-    def interrupted(self, theta, inputs, targets, receive, *rest):
+    def interrupted(*batch, receive, workers):
         calls.append(None)
 
         def receive_and_stop(where, part):
@@ -81,9 +81,9 @@ def interrupt_at_evaluation(monkeypatch, number):
             if len(calls) >= number:
                 raise KeyboardInterrupt
 
-        return backpropagate(self, theta, inputs, targets, receive_and_stop, *rest)
+        return stream(*batch, receive=receive_and_stop, workers=workers)
 
-    monkeypatch.setattr(Objective, "backpropagate", interrupted)
+    monkeypatch.setattr(engines, "stream", interrupted)
 
 
 # Callbacks
@@ -211,18 +211,16 @@ def test_an_interrupt_in_the_validation_does_not_count_its_epoch(epoch, monkeypa
 
 
 def test_an_interrupt_between_two_blocks_of_weights_does_not_mix_epochs(monkeypatch):
-    from autorec_np.training import trainer as training
+    take, calls = engines.take_columns, []
 
-    take, calls = training._take_columns, []
-
-    def interrupted(network, theta, columns, out):
+    def interrupted(network, theta, columns, out, workers):
         calls.append(None)
         if len(calls) == 4:  # the first is before training
             out[: out.size // 2] = theta[: out.size // 2]
             raise KeyboardInterrupt
-        take(network, theta, columns, out)
+        take(network, theta, columns, out, workers)
 
-    monkeypatch.setattr(training, "_take_columns", interrupted)
+    monkeypatch.setattr(engines, "take_columns", interrupted)
     with pytest.warns(InterruptedWarning, match="after 3 "):
         model = make().fit(TRAIN)
     recorder = Recorder()
@@ -256,9 +254,9 @@ def test_training_goes_on_from_an_interrupted_model():
 
 def diverge_at_evaluation(monkeypatch, number, what):
     """Spoil the value, or one derivative (and so a weight), of an evaluation."""
-    backpropagate, calls = Objective.backpropagate, []
+    stream, calls = engines.stream, []
 
-    def spoiled(self, theta, inputs, targets, receive, *rest):
+    def spoiled(*batch, receive, workers):
         calls.append(None)
 
         def receive_spoiled(where, part):
@@ -266,10 +264,10 @@ def diverge_at_evaluation(monkeypatch, number, what):
                 part.reshape(-1)[0] = math.nan
             receive(where, part)
 
-        value = backpropagate(self, theta, inputs, targets, receive_spoiled, *rest)
+        value = stream(*batch, receive=receive_spoiled, workers=workers)
         return math.nan if what == "value" and len(calls) == number else value
 
-    monkeypatch.setattr(Objective, "backpropagate", spoiled)
+    monkeypatch.setattr(engines, "stream", spoiled)
 
 
 @pytest.mark.parametrize("solver", ["adam", "sgd", "rprop"])
@@ -377,7 +375,7 @@ def test_the_bar_is_closed_by_an_error_and_an_early_end(open_terminal):
 
 def test_who_asked_for_log_lines_gets_no_bar(open_terminal, caplog):
     terminal = open_terminal()
-    caplog.set_level(logging.INFO, logger="autorec_np.training.trainer")
+    caplog.set_level(logging.INFO, logger="autorec_np.training.monitor")
     make(verbose=True).fit(TRAIN)
     assert len(caplog.messages) == N_EPOCHS
     assert terminal.getvalue() == ""
@@ -400,8 +398,8 @@ def test_there_is_no_bar_without_a_terminal_or_without_tqdm(open_terminal, monke
 
     with monkeypatch.context() as patch:
         patch.setattr(builtins, "__import__", without_tqdm)
-        assert progress.progress_bar(3) is None
+        assert monitoring.progress_bar(3) is None
     for stream in (io.StringIO(), None):
         monkeypatch.setattr(sys, "stderr", stream)
-        assert progress.progress_bar(3) is None
+        assert monitoring.progress_bar(3) is None
         make(verbose=True).fit(TRAIN)

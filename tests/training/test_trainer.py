@@ -16,12 +16,17 @@ from scipy import sparse
 from autorec_np.core.kernels import take_rows
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
-from autorec_np.core.optimizers import DivergenceError, Iteration, learning_rate_at
+from autorec_np.core.optimizers import learning_rate_at
 from autorec_np.data.synthetic import make_ratings
+from autorec_np.engine import engines
+from autorec_np.engine.order import by_activity, reordered
+from autorec_np.engine.plan import TILE_ROWS, corner_widths
 from autorec_np.engine.threads import Workers
-from autorec_np.engine.tiled import TILE_ROWS, by_activity, corner_widths, reordered
+from autorec_np.training import monitor as monitoring
 from autorec_np.training import trainer as training
-from autorec_np.training.trainer import SOLVERS, ConvergenceWarning, EpochMonitor, Trainer
+from autorec_np.training.monitor import EpochMonitor
+from autorec_np.training.solvers import DivergenceError, Iteration
+from autorec_np.training.trainer import SOLVERS, ConvergenceWarning, Trainer
 
 N_ROWS, N_COLUMNS = 30, 12
 MINIBATCH = [name for name, defaults in SOLVERS.items() if not defaults.full_batch]
@@ -64,34 +69,45 @@ def make_monitor(n_epochs=3, validate=None, **changes):
     return EpochMonitor(n_epochs, validate, **{**settings, **changes})
 
 
-class SpyObjective(Objective):
-    """Keeps what each call was given and returned; `run` sorts rows and columns by activity."""
+def run(
+    trainer,
+    matrix,
+    *,
+    targets=None,
+    monitor=None,
+    hidden=(4, 3),
+    seed=0,
+    regularization=2.0,
+    workers=None,
+):
+    """Train; return the objective with what the engine was asked, the start and the result.
 
-    def __init__(self, *args):
-        super().__init__(*args)
-        self.calls = []
+    A call is theta, inputs, targets, fraction, masks, value; rows and columns are in order of
+    activity.
+    """
+    objective = Objective(Network(N_COLUMNS, hidden), regularization)
+    objective.calls, stream = [], engines.stream
 
-    def backpropagate(self, theta, inputs, targets, receive, fraction=1.0, masks=None):
+    def spy(objective, theta, inputs, targets, fraction, masks, **others):
         before, pair = theta.copy(), (untiled(inputs), untiled(targets))
-        value = super().backpropagate(theta, inputs, targets, receive, fraction, masks)
-        self.calls.append((before, *pair, fraction, masks, value))
+        value = stream(objective, theta, inputs, targets, fraction, masks, **others)
+        objective.calls.append((before, *pair, fraction, masks, value))
         return value
 
-
-def run(trainer, matrix, *, targets=None, monitor=None, hidden=(4, 3), seed=0, regularization=2.0):
-    """Train; return the objective with its calls, the start and the result."""
-    objective = SpyObjective(Network(N_COLUMNS, hidden), regularization)
     random_state = np.random.default_rng(seed)
     theta = objective.network.layout.initialize(random_state, matrix.dtype)
     start = theta.copy()
-    result = trainer.run(
-        objective,
-        theta,
-        matrix,
-        matrix if targets is None else targets,
-        random_state,
-        make_monitor(trainer.max_iter) if monitor is None else monitor,
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engines, "stream", spy)
+        result = trainer.run(
+            objective,
+            theta,
+            matrix,
+            matrix if targets is None else targets,
+            random_state,
+            make_monitor(trainer.max_iter) if monitor is None else monitor,
+            workers,
+        )
     return objective, start, result
 
 
@@ -114,23 +130,29 @@ def test_batches_have_the_corner_of_the_whole_matrix():
     n_batches = 2
     widths = corner_widths(matrix, TILE_ROWS * n_batches)
     assert widths[0] > widths[-1]
-    objective = Objective(Network(500, (3,)), 1.0)
     trainer = make_trainer(batch_size=400 // n_batches)
-    batches = trainer._batches(objective, matrix, matrix, np.random.default_rng(0))
+    arrangement = engines.TiledEngine().arrange(Network(500, (3,)), matrix, n_batches)
+    batches = trainer._batches(arrangement, (3,), matrix, matrix, np.random.default_rng(0))
     counts = np.diff(matrix.indptr)
     for batch in (next(batches), next(batches)):
-        tiling = batch.targets.tiling
-        assert tiling.widths == widths[:: TILE_ROWS * n_batches].tolist()
-        share = tiling.n_dense / batch.targets.nnz
+        plan = batch.targets.plan
+        assert plan.widths == widths[:: TILE_ROWS * n_batches].tolist()
+        share = plan.n_dense / batch.targets.nnz
         inside = matrix.indices < np.repeat(widths, counts)
         assert share == pytest.approx(inside.mean(), abs=0.02)
 
 
-@pytest.mark.parametrize("size", [1, 5, 13])
-def test_weights_are_put_back_in_order_in_pieces_of_any_size(size, matrix, monkeypatch):
-    expected = run(make_trainer(), matrix)[2].theta
-    monkeypatch.setattr(training, "WEIGHTS_PER_TASK", size)
-    assert run(make_trainer(), matrix)[2].theta.tobytes() == expected.tobytes()
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_workers_change_no_bit(solver, matrix):
+    monitor = lambda: make_monitor(3, callbacks=[lambda state: state.epoch == 3])  # noqa: E731
+    changes = {"corruption": 0.3, "dropout": 0.3} if solver in MINIBATCH else {}
+    trainer = make_trainer(solver=solver, **changes)
+    alone = run(trainer, matrix, monitor=monitor())[2]
+    for n_threads in (2, 3):
+        with Workers(n_threads) as workers:
+            together = run(trainer, matrix, monitor=monitor(), workers=workers)[2]
+        assert together.theta.tobytes() == alone.theta.tobytes()
+        assert together.values == alone.values
 
 
 @pytest.mark.parametrize("position", [0, 7, 12])
@@ -330,19 +352,20 @@ def test_the_limit_of_iterations_is_a_warning_that_says_what_to_do(solver, max_i
 
 
 def test_the_limit_is_a_warning_where_an_iteration_found_no_lower_value(matrix, monkeypatch):
-    """L-BFGS then forgets its pairs and goes on; that iteration reports no value."""
-    from autorec_np.core import optimizers
+    """L-BFGS then forgets its pairs and searches again, along the gradient."""
+    from autorec_np.core import lbfgs
 
-    search, searches = optimizers.strong_wolfe, []
+    search, searches = lbfgs.strong_wolfe, []
 
     def fail_once(*args, **options):
         searches.append(args)
         return None if len(searches) == 3 else search(*args, **options)
 
-    monkeypatch.setattr(optimizers, "strong_wolfe", fail_once)
+    monkeypatch.setattr(lbfgs, "strong_wolfe", fail_once)
     with pytest.warns(ConvergenceWarning, match="max_iter=6"):
         _, _, result = run(make_trainer(solver="lbfgs", max_iter=6), matrix)
-    assert len(result.values) == 5
+    assert len(result.values) == 6
+    assert len(searches) == 7
 
 
 @pytest.mark.parametrize("solver", FULL_BATCH)
@@ -467,7 +490,7 @@ def test_early_stopping_and_callbacks_both_count_in_the_same_epoch():
 
 
 def test_a_verbose_monitor_logs_each_epoch(caplog):
-    caplog.set_level(logging.INFO, logger=training.__name__)
+    caplog.set_level(logging.INFO, logger=monitoring.__name__)
     follow(make_monitor(12, scripted([0.98765] * 2), verbose=True), 2)
     follow(make_monitor(12, verbose=True), 1)
     follow(make_monitor(12, scripted([1.0])), 1)
