@@ -244,7 +244,7 @@ def test_what_cannot_be_measured_is_refused():
 )
 @pytest.mark.parametrize("name", METRICS)
 def test_ids_of_another_kind_are_an_error_whose_advice_works(name, recommended, relevant):
-    with pytest.raises(TypeError, match="must be of one kind, got .* make all of them") as caught:
+    with pytest.raises(TypeError, match=r"must be of one kind, got .* make all of them") as caught:
         metric(name)(recommended, relevant)
     advice = "[[str(one) for one in ids] for ids in lists]"
     assert advice in str(caught.value)
