@@ -63,6 +63,13 @@ def mae(true: ArrayLike, predicted: ArrayLike) -> float:
     return float(np.mean(np.abs(_errors(true, predicted))))
 
 
+_REMEDIES = {
+    "U": "pass numpy.asarray(values, dtype='float64') if all of them write numbers",
+    "c": "pass numpy.real(values) if the imaginary parts mean nothing",
+}
+"""What makes real numbers of values, by the kind of their dtype."""
+
+
 def _errors(true: ArrayLike, predicted: ArrayLike) -> NDArray[np.float64]:
     left, right = finite_vector("true", true), finite_vector("predicted", predicted)
     if len(left) != len(right):
@@ -85,12 +92,12 @@ def finite_vector(name: str, values: ArrayLike) -> NDArray[np.float64]:
     if array.dtype.kind not in "iufb":
         raise TypeError(
             f"{name} must hold real numbers, got {type(values).__name__} of dtype {array.dtype}; "
-            f"of a sparse matrix, pass the values of the observed pairs."
+            f"{_REMEDIES.get(array.dtype.kind, 'of a sparse matrix, pass its data')}."
         )
     if array.ndim != 1:
         raise ValueError(
-            f"{name} must be 1-d, one value per pair, got shape {array.shape}; "
-            f"of a matrix, pass the values of the observed pairs."
+            f"{name} must be 1-d, one value per pair, got shape {array.shape}; of a table of users "
+            f"x items, pass the values of the rated cells, table[is_rated]."
         )
     if array.size == 0:
         raise ValueError(f"{name} is empty; at least one value is needed.")

@@ -205,10 +205,11 @@ class Ratings:
         for name in names:
             found = sum(column == name for column in frame.columns)
             if found != 1:
+                advice = "Name the columns to read: Ratings.from_frame(frame, user=..., item=..., "
+                advice += "rating=...)" if found == 0 else "rating=...), after renaming all but one"
                 raise ValueError(
                     f"the frame has {'no column' if found == 0 else f'{found} columns named'} "
-                    f"{name!r}; its columns are {list(frame.columns)}. Name the columns to read: "
-                    f"Ratings.from_frame(frame, user=..., item=..., rating=...)."
+                    f"{name!r}; its columns are {list(frame.columns)}. {advice}."
                 )
         R = cls.from_triples(
             *(frame[name] for name in names), scale=scale, duplicates=duplicates, missing=missing

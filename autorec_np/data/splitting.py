@@ -93,9 +93,10 @@ def k_fold(R: Any, n_splits: int = 5, random_state: RandomState = None) -> Itera
     whole = as_ratings(R)
     n_splits = check_integer("n_splits", n_splits, minimum=2)
     if n_splits > len(whole):
+        advice = "ask for fewer folds" if len(whole) > 1 else "pass two ratings or more"
         raise ValueError(
-            f"n_splits must be at most the number of ratings, got {n_splits} for {len(whole)}; ask "
-            f"for fewer folds."
+            f"n_splits must be at most the number of ratings, got {n_splits} for {len(whole)}; "
+            f"{advice}."
         )
     permutation = check_random_state(random_state).permutation(len(whole))
     # Not ``yield``: a wrong argument raises here and not at the first fold.
@@ -142,7 +143,8 @@ def holdout_per_user(
     if not n_test.any():
         raise ValueError(
             f"no user has more than min_train={min_train} ratings (the most active has "
-            f"{n_rated.max(initial=0)}), so none can be held out; lower min_train."
+            f"{n_rated.max(initial=0)}), so none can be held out; "
+            f"{'lower min_train' if min_train > 1 else 'use train_test_split'}."
         )
     permutation = check_random_state(random_state).permutation(len(whole))
     # Stable, so that the processor's kind does not decide which of a user's ratings come first.

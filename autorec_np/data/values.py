@@ -180,7 +180,8 @@ def check_values(
             reason = "is too large for float32"
         raise ValueError(
             f"the rating {where(index)} is {values[index]}, which {reason}, and so are "
-            f"{int(bad.sum()):,} of {len(values):,} ratings; drop or correct them."
+            f"{int(bad.sum()):,} of {len(values):,} ratings; drop or correct them"
+            f"{_FOR_NAN if np.isnan(values[index]) else ''}."
         )
     outside = (stored < np.float32(low)) | (stored > np.float32(high))
     if outside.any():
@@ -200,7 +201,10 @@ def check_values(
 def remedy(outside: Array, scale: tuple[float, float]) -> str:
     """Return what to do about ratings outside a stated scale."""
     low, high = min(scale[0], outside.min()), max(scale[1], outside.max())
-    advice = f"correct them, or state the scale ({low:g}, {high:g})"
+    advice = (
+        f"correct them, or state a wider scale: scale=({low:g}, {high:g}), of a model "
+        f"rating_scale=({low:g}, {high:g})"
+    )
     if len(np.unique(outside)) == 1:
         value = f"{outside[0]:g}"
         advice += (
@@ -208,6 +212,12 @@ def remedy(outside: Array, scale: tuple[float, float]) -> str:
             f"autorec_np.data.as_ratings or read_ratings"
         )
     return advice
+
+
+_FOR_NAN = (
+    ", or, if NaN means 'not rated', pass missing=float('nan') to autorec_np.data.as_ratings or "
+    "read_ratings"
+)
 
 
 def check_scale(scale: tuple[float, float] | None) -> tuple[float, float]:

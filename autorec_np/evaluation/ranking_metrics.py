@@ -23,7 +23,8 @@ alike: values are comparable between models on one split, not between data sets.
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Sequence
+import itertools
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
 
@@ -33,8 +34,9 @@ import numpy.typing as npt
 from autorec_np._habits import knows_habits
 from autorec_np._types import Array
 from autorec_np._validation import check_integer, check_number
+from autorec_np.data.ids import shown
 from autorec_np.data.overlap import check_apart
-from autorec_np.data.ratings import Ratings, as_ratings
+from autorec_np.data.ratings import as_ratings
 from autorec_np.models.base import NotFittedError, check_not_empty
 
 __all__ = [
@@ -66,14 +68,14 @@ def relevant_items(test: Any, users: npt.ArrayLike, threshold: float | None = No
     users : array_like, (m,)
         User ids; one without held-out ratings has no relevant items.
     threshold : float, optional
-        None: three quarters up the rating scale, 4 where it is 1 to 5.
+        None: three quarters up the rating scale of `test`, 4 where it is 1 to 5.
 
     Returns
     -------
     list of set, of length m
     """
     ratings = as_ratings(test)
-    threshold = _threshold(ratings, threshold)
+    threshold = _threshold(ratings.scale, threshold)
     matrix, found = ratings.matrix, []
     for row in ratings.user_positions(users):
         entries = slice(*matrix.indptr[row : row + 2]) if row >= 0 else slice(0)
@@ -104,15 +106,21 @@ def scores_per_user(recommended: Lists, relevant: Relevant, k: int = 10) -> dict
     ------
     ValueError
         Numbers of lists and of users that differ, or an item that is twice in a list.
+    TypeError
+        Ids in the place of lists of ids, or ids of another kind than the relevant ones.
     """
     k = check_integer("k", k, minimum=1)
+    _check_lists("recommended", recommended)
+    _check_lists("relevant", relevant)
     if len(recommended) != len(relevant):
         raise ValueError(
             f"recommended has lists for {len(recommended)} users and relevant has "
             f"{len(relevant)}; pass both for the same users, in the same order."
         )
     hits = np.zeros((len(relevant), k))
-    for row, items, wanted in zip(hits, _places(recommended, k), map(set, relevant), strict=True):
+    places_of_all = _places(recommended, k)
+    _check_same_kind(places_of_all, relevant)
+    for row, items, wanted in zip(hits, places_of_all, map(set, relevant), strict=True):
         row[: len(items)] = [item in wanted for item in items]
     counts = np.array([len(set(wanted)) for wanted in relevant], dtype=np.float64)
     counts[counts == 0] = np.nan
@@ -259,7 +267,7 @@ def evaluate_ranking(
     k : int
         Length of the lists.
     threshold : float, optional
-        As in :func:`relevant_items`.
+        Of relevance. None: three quarters up the rating scale of the model, 4 where it is 1 to 5.
 
     Returns
     -------
@@ -281,11 +289,11 @@ def evaluate_ranking(
     k = check_integer("k", k, minimum=1)
     held_out = as_ratings(test)
     check_not_empty(held_out, "test")
-    threshold = _threshold(held_out, threshold)
     model = copy.copy(model)  # it stays as it is, whatever is fitted meanwhile
     train = getattr(model, "ratings_", None)
     if train is None:
         raise NotFittedError("evaluate_ranking measures a fitted model; call fit(train) first.")
+    threshold = _threshold(model.rating_scale_, threshold)
     check_apart(
         train,
         held_out,
@@ -318,20 +326,45 @@ def evaluate_ranking(
     )
 
 
-def _threshold(ratings: Ratings, threshold: float | None) -> float:
-    low, high = ratings.scale
+def _threshold(scale: tuple[float, float], threshold: float | None) -> float:
+    low, high = scale
     return low + 0.75 * (high - low) if threshold is None else check_number("threshold", threshold)
 
 
 def _places(recommended: Lists, k: int) -> list[list[Any]]:
     """Return the first k places of each list; an item that is there twice is an error."""
     k = check_integer("k", k, minimum=1)
+    _check_lists("recommended", recommended)
     lists = [list(one)[:k] for one in recommended]
     for number, places in enumerate(lists):
         items = [item for item in places if item is not None]
         if len(set(items)) < len(items):
             raise ValueError(f"the list at index {number} recommends an item twice: {items}.")
     return lists
+
+
+def _check_lists(name: str, lists: Any) -> None:
+    """Raise TypeError where ids stand in the place of lists of ids."""
+    for index, one in enumerate(lists):
+        if isinstance(one, (str, bytes)) or not isinstance(one, Iterable):
+            raise TypeError(
+                f"{name} must hold one list of ids for each user, got {shown(one)} at index "
+                f"{index}; of one user, pass [{name}]."
+            )
+
+
+def _check_same_kind(recommended: Sequence[Sequence[Any]], relevant: Relevant) -> None:
+    """Raise TypeError where some ids are strings and others are not: none would ever match."""
+    examples: dict[bool, Any] = {}
+    for one in itertools.chain(*recommended, *relevant):
+        if one is not None:
+            examples.setdefault(isinstance(one, str), one)
+    if len(examples) == 2:
+        raise TypeError(
+            f"recommended and relevant ids must be of one kind, got {shown(examples[False])} and "
+            f"{shown(examples[True])}; make all of them integers, or all of them strings: "
+            f"[[str(one) for one in ids] for ids in lists]."
+        )
 
 
 def _mean(recommended: Lists, relevant: Relevant, k: int, name: str) -> float:

@@ -337,9 +337,9 @@ class Recommender(ABC):
         users, items : array_like, (n,)
             Ids (indices where the model was fitted on a sparse matrix), paired by place: the index
             of a Series is not looked at. An unknown id makes the pair cold.
-            Or a DataFrame alone, with columns named user and item (or a well-known variant, see
-            `ratings.as_ratings`), or with these two first. Or `Ratings` alone, such as a test
-            part: their pairs, in the order of the file.
+            Or `Ratings` alone, whose pairs are asked for in the order of their file; or a
+            DataFrame, or another table that `as_ratings` reads, with columns named user and item
+            (or a well-known variant), or with these two first.
 
         Returns
         -------
@@ -358,16 +358,7 @@ class Recommender(ABC):
         """
         fitted, frame = check_fitted(self), None
         if items is None:
-            if isinstance(users, Ratings):
-                users, items, _ = users.triples()
-            elif frames.is_frame(users):
-                frame = users
-                users, items = frames.id_columns(frame, "user", "item")
-            else:
-                raise TypeError(
-                    f"predict needs users and items, or one DataFrame with these columns, or "
-                    f"Ratings, got one {type(users).__name__}; call predict(users, items)."
-                )
+            users, items, frame = frames.asked_pairs(users)
         scores = self._score_pairs(fitted, *fitted.positions(users, items))
         predicted = np.clip(scores, *fitted.ratings.scale)
         return predicted if frame is None else frames.predictions(predicted, frame)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autorec_np._types import Array
+from autorec_np.data.ratings import Ratings
 from autorec_np.data.tables import as_table, find_ids
 
 if TYPE_CHECKING:
@@ -48,6 +49,33 @@ def id_columns(frame: Any, *roles: str) -> list[Any]:
         raise TypeError(f"{type(frame).__name__} has no columns; pass a DataFrame of ids.")
     advice = "Rename them (and call reset_index() where an id is in the index)."
     return find_ids(found, roles, advice)
+
+
+def asked_pairs(asked: Any) -> tuple[Any, Any, Any]:
+    """Return the users and the items of pairs that are asked for in one object, and its frame.
+
+    Parameters
+    ----------
+    asked : Ratings, DataFrame, or another table that `as_ratings` reads
+        The frame is None unless it is a DataFrame, whose index the answers take.
+
+    Raises
+    ------
+    TypeError
+        No pairs.
+    ValueError
+        Names and values do not tell which column is which.
+    """
+    if isinstance(asked, Ratings):
+        users, items, _ = asked.triples()
+        return users, items, None
+    if as_table(asked) is None:
+        raise TypeError(
+            f"predict needs users and items, or one DataFrame with these columns, or Ratings, got "
+            f"one {type(asked).__name__}; call predict(users, items)."
+        )
+    users, items = id_columns(asked, "user", "item")
+    return users, items, asked if is_frame(asked) else None
 
 
 def first_of_each(users: Any, positions: Array) -> tuple[Any, Array]:

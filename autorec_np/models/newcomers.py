@@ -20,6 +20,7 @@ from autorec_np._validation import check_choice, check_integer
 from autorec_np.core.kernels import with_data
 from autorec_np.data.ids import check_ids
 from autorec_np.data.ratings import Ratings, as_ratings
+from autorec_np.data.values import OutsideScaleError
 from autorec_np.engine.threads import single_threaded_blas
 from autorec_np.models import frames
 from autorec_np.models.base import Axes, chunks, padded
@@ -196,4 +197,11 @@ def new_columns(fitted: Fitted, rated: CSR, base: Array) -> Array:
 def within_scale(fitted: Fitted, ratings: Any) -> Ratings:
     """Return new ratings, which the scale of the model must hold."""
     low, high = fitted.ratings.scale
-    return as_ratings(ratings, scale=(low, high) if low < high else None)
+    try:
+        return as_ratings(ratings, scale=(low, high) if low < high else None)
+    except OutsideScaleError as error:
+        wide = f"({min(low, error.rating):g}, {max(high, error.rating):g})"
+        raise ValueError(
+            f"a rating is {error.rating:g}, outside the stated scale [{low:g}, {high:g}] of the "
+            f"model; correct it, or fit a model with AutoRec(rating_scale={wide})."
+        ) from None

@@ -16,6 +16,7 @@ from scipy import sparse
 
 from autorec_np._types import Array
 from autorec_np.data.ratings import Ratings
+from autorec_np.models import frames
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import NotFittedError, Recommender, copy_unfitted
 
@@ -222,13 +223,17 @@ class RatingRegressor:
 
 
 def _columns(X: Any) -> tuple[Any, Any]:
-    """Return the user and the item ids of X, not yet checked beyond what X alone can show."""
+    """Return the user and the item ids of X, not yet checked beyond what X alone can show.
+
+    Which column of a frame is which is decided as everywhere else: by name, else by place.
+    """
     if sparse.issparse(X):
         raise TypeError(
             "Sparse data is not supported: X must have a user id and an item id in each row; for a "
             "sparse matrix of users x items call model.fit(matrix)."
         )
-    is_frame = hasattr(X, "iloc")
+    protocols = ("iloc", "__dataframe__", "__arrow_c_stream__")
+    is_frame = any(hasattr(X, protocol) for protocol in protocols)
     table: Any = X if is_frame else np.asarray(X)
     if np.iscomplexobj(table):
         raise ValueError("Complex data not supported: X must hold user and item ids.")
@@ -243,7 +248,8 @@ def _columns(X: Any) -> tuple[Any, Any]:
             f"required, and no more: user and item ids."
         )
     if is_frame:
-        return _whole(table.iloc[:, 0]), _whole(table.iloc[:, 1])
+        users, items = frames.id_columns(table, "user", "item")
+        return _whole(users), _whole(items)
     return _whole(table[:, 0]), _whole(table[:, 1])
 
 

@@ -137,3 +137,26 @@ def test_wrong_values_are_refused(metric, true, predicted, message):
 def test_wrong_types_are_refused(metric, wrong):
     with pytest.raises(TypeError, match="predicted must hold real numbers"):
         metric([1.0], wrong)
+
+
+@pytest.mark.parametrize(
+    ("values", "advice"),
+    [
+        (["4", "3.5"], "numpy.asarray(values, dtype='float64')"),
+        (np.array([4 + 0j, 3.5]), "numpy.real(values)"),
+        (np.array([4.0, 3.5])[:, None], "table[is_rated]"),
+    ],
+)
+def test_advice_makes_numbers_of_values(values, advice):
+    with pytest.raises((TypeError, ValueError)) as caught:
+        rmse(values, [4, 3.5])
+    assert advice in str(caught.value)
+    scope = {"values": values, "numpy": np, "table": values, "is_rated": values == values}
+    assert rmse(eval(advice, scope), [4, 3.5]) == 0
+
+
+def test_advice_on_a_sparse_matrix():
+    matrix = sparse.csr_array(np.eye(2))
+    with pytest.raises(TypeError, match="of a sparse matrix, pass its data"):
+        rmse(matrix, matrix)
+    assert rmse(matrix.data, matrix.data) == 0

@@ -314,7 +314,7 @@ def test_error_names_the_first_offender_and_what_to_do(arguments, error, message
 def test_rating_outside_the_scale():
     message = (
         "the rating at index 1 is 6, outside the stated scale [1, 5], and so are 2 of 3 ratings; "
-        "correct them, or state the scale (0, 6)."
+        "correct them, or state a wider scale: scale=(0, 6), of a model rating_scale=(0, 6)."
     )
     with pytest.raises(ValueError, match=re.escape(message)):
         Ratings.from_triples([1, 2, 3], [1, 2, 3], [1, 6, 0], scale=(1, 5))

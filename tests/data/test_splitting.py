@@ -382,3 +382,16 @@ def test_rows_without_ratings_are_not_counted():
 def test_an_unknown_axis_is_refused(R):
     with pytest.raises(ValueError, match="axis must be one of 'user', 'item', got 'row'"):
         cold_row_split(R, 0.1, "row")
+
+
+def test_advice_where_nothing_can_be_held_out():
+    once = Ratings.from_triples([1, 2, 3], [1, 1, 2], [3, 4, 5])
+    with pytest.raises(ValueError, match="so none can be held out; use train_test_split"):
+        holdout_per_user(once)
+    assert len(train_test_split(once)[1]) == 1
+    twice = Ratings.from_triples([1, 1], [1, 2], [3, 4])
+    with pytest.raises(ValueError, match="so none can be held out; lower min_train"):
+        holdout_per_user(twice, min_train=2)
+    assert len(holdout_per_user(twice, min_train=1)[1]) == 1
+    with pytest.raises(ValueError, match="got 2 for 1; pass two ratings or more"):
+        k_fold(Ratings.from_triples([1], [1], [3]), 2)

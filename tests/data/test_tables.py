@@ -12,7 +12,7 @@ import uuid
 import numpy as np
 import pandas as pd
 import pytest
-from advice import follow
+from advice import expression, follow
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
@@ -356,13 +356,12 @@ def test_advice_on_repeated_pairs_resolves_them():
 )
 def test_advice_on_the_scale_is_a_scale_that_fits(ratings, scale):
     ids = list(range(len(ratings)))
-    with pytest.raises(ValueError, match="state the scale") as caught:
+    with pytest.raises(ValueError, match="state a wider scale") as caught:
         as_ratings((ids, ids, ratings), scale=scale)
     text = str(caught.value)
-    wide = eval(
-        text[text.index("state the scale ") + 16 : text.index(")", text.index("state")) + 1]
-    )
+    wide = eval(expression(text[text.index("scale: scale=") :], "("))
     assert as_ratings((ids, ids, ratings), scale=wide).scale == wide
+    assert f"rating_scale=({wide[0]}, {wide[1]})" in text
     if "missing=" in text and len(ids) > 1:
         missing = eval(text[text.index("missing=") + 8 : text.index(",)") + 2])
         assert as_ratings((ids, ids, ratings), scale=scale, missing=missing).n_missing == 1

@@ -227,3 +227,70 @@ def test_what_cannot_be_measured_is_refused():
         metric("recall")([["a"]], [set()])
     with pytest.raises(ValueError, match="n_items must be at least 1"):
         coverage_at_k([["a"]], 0)
+
+
+# Ids and scales
+
+
+@pytest.mark.parametrize(
+    ("recommended", "relevant"),
+    [
+        ([[1, 2]], [{"1"}]),
+        ([["1", None]], [{1}]),
+        (np.array([[1, 2]]), [["a"]]),
+        ([[1], ["a"]], [{1}, {2}]),
+        ([[1], [2]], [{1}, {"2"}]),
+    ],
+)
+@pytest.mark.parametrize("name", METRICS)
+def test_ids_of_another_kind_are_an_error_whose_advice_works(name, recommended, relevant):
+    with pytest.raises(TypeError, match=r"must be of one kind, got .* make all of them") as caught:
+        metric(name)(recommended, relevant)
+    advice = "[[str(one) for one in ids] for ids in lists]"
+    assert advice in str(caught.value)
+    texts = [eval(advice, {"lists": lists}) for lists in (recommended, relevant)]
+    assert metric(name)(*texts) >= 0
+
+
+@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize(
+    ("recommended", "relevant", "message"),
+    [
+        ([1, 2], [{1}, {2}], r"recommended must hold one list of ids for each user, got 1 at inde"),
+        (["ab", "c"], [{"a"}, {"c"}], r"got 'ab' at index 0; of one user, pass \[recommended\]"),
+        (np.array([1, 2]), [{1}, {2}], r"got 1 at index 0"),
+        ([[1], [2]], [1, 2], r"relevant must hold one list of ids for each user, got 1 at index 0"),
+        ([["a"], ["b"]], ["a", "b"], r"got 'a' at index 0; of one user, pass \[relevant\]"),
+    ],
+)
+def test_a_flat_list_of_ids_is_an_error(name, recommended, relevant, message):
+    with pytest.raises(TypeError, match=message):
+        metric(name)(recommended, relevant)
+
+
+def test_coverage_and_novelty_want_lists_too():
+    for wrong in ([1, 2], ["ab"]):
+        with pytest.raises(TypeError, match="recommended must hold one list of ids for each user"):
+            coverage_at_k(wrong, 9)
+        with pytest.raises(TypeError, match="recommended must hold one list of ids for each user"):
+            novelty_at_k(wrong, TRAIN)
+    assert coverage_at_k([[1, 2]], 4) == 0.5
+    with pytest.raises(TypeError, match="item ids of these ratings are integers"):
+        novelty_at_k([["a"]], TRAIN)
+
+
+def test_the_same_test_part_in_every_form_gives_the_same_figures():
+    model = BiasBaseline().fit(TRAIN)
+    part = TEST.select(TEST.triples()[2] >= 2)  # so that its range is not the scale
+    users, items, ratings = part.triples()
+    rows = list(zip(users.tolist(), items.tolist(), ratings.tolist(), strict=True))
+    whole = evaluate_ranking(model, part, k=5)
+    assert whole.threshold == 4.0
+    for form in (
+        part.to_frame(),
+        part.triples(),
+        rows,
+        part.to_frame()[["rating", "item", "user"]],
+    ):
+        assert evaluate_ranking(model, form, k=5) == whole
+    assert evaluate_ranking(model, part.to_frame(), k=5, threshold=5).threshold == 5

@@ -178,3 +178,27 @@ def test_pandas_is_not_imported_by_arrays():
         "model.predict([0], [1]); model.recommend([0]); assert 'pandas' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("model", [MODEL, BiasBaseline().fit(R)], ids=["AutoRec", "BiasBaseline"])
+def test_ratings_and_tables_are_taken_whole(model):
+    part = R.select(np.arange(0, 160, 3))
+    users, items, ratings = part.triples()
+    expected = model.predict(users, items)
+    np.testing.assert_array_equal(model.predict(part), expected)
+    np.testing.assert_array_equal(model.predict({"item": items, "user": users}), expected)
+    assert model.score(part) == model.score(users, items, ratings)
+    assert model.score(part.to_frame()) == model.score(part)
+    assert model.score((users, items, ratings)) == model.score(part)
+
+
+def test_columns_are_known_by_the_names_that_people_give():
+    frame = pd.DataFrame({"rank": [7, 8], "customer": [22, 10], "product": NAMES[[2, 5]]})
+    expected = MODEL.predict(frame["customer"], frame["product"])
+    np.testing.assert_array_equal(MODEL.predict(frame), expected)
+    with pytest.raises(ValueError, match=r"'rank' in the place of the user means something else"):
+        MODEL.predict(frame.rename(columns={"customer": "a", "product": "b"}))
+    asked = MODEL.recommend(frame[["rank", "customer"]], n=1)
+    assert asked["user"].tolist() == [22, 10]
+    with pytest.raises(TypeError, match="or Ratings, got one str; call predict"):
+        MODEL.predict("user 7")

@@ -11,6 +11,7 @@ from small_models import R, as_triples, axes, fit, newcomers, variants
 from autorec_np.data.ratings import Ratings
 from autorec_np.models import base
 from autorec_np.models import newcomers as newcomers_room
+from autorec_np.models.autorec import AutoRec
 
 # Many at once
 
@@ -158,3 +159,12 @@ def test_what_cannot_be_folded_in_is_an_error_that_teaches(arguments, error, mes
     ratings, items, others = arguments
     with pytest.raises(error, match=message):
         fit().predict_new(ratings, items, **others)
+
+
+def test_advice_on_a_rating_outside_the_scale():
+    data = ([1, 1, 2, 2], [1, 2, 1, 2], [1, 3, 5, 2])
+    model = AutoRec(hidden_layer_sizes=(2,), max_iter=1, random_state=0).fit(data)
+    with pytest.raises(ValueError, match=r"fit a model with AutoRec\(rating_scale=\(0.5, 5\)\)"):
+        model.recommend_new({1: 0.5, 2: 3})
+    wider = AutoRec(hidden_layer_sizes=(2,), max_iter=1, random_state=0, rating_scale=(0.5, 5))
+    assert len(wider.fit(data).recommend_new({1: 0.5, 2: 3}, n=1)[0]) == 1

@@ -388,3 +388,20 @@ assert regressor.set_params(model__regularization=0.0).score([[1, 1]], [1]) <= 1
 assert not any(name.split(".")[0] in ("sklearn", "pandas") for name in sys.modules)
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_columns_of_a_frame_are_known_by_name():
+    frame = pd.DataFrame(
+        {"item": [501, 502, 503, 501, 502], "user": [1, 1, 1, 2, 2], "rating": [5, 3, 4, 4, 2]}
+    )
+    whole = BiasBaseline().fit(frame)
+    for order in (["item", "user"], ["user", "item"]):
+        fitted = RatingRegressor(BiasBaseline()).fit(frame[order], frame["rating"])
+        assert fitted.model_.ratings_.user_ids.tolist() == [1, 2]
+        np.testing.assert_array_equal(fitted.predict(frame[order]), whole.predict(frame))
+    swapped = frame[["item", "rating"]]
+    with pytest.raises(ValueError, match="must have columns named user and item"):
+        RatingRegressor(BiasBaseline()).fit(swapped, frame["rating"])
+    unknown = frame[["user", "item"]].set_axis(["who", "what"], axis=1)
+    fitted = RatingRegressor(BiasBaseline()).fit(unknown, frame["rating"])
+    assert fitted.model_.ratings_.user_ids.tolist() == [1, 2]

@@ -253,7 +253,7 @@ def test_scale_is_stated(tmp_path):
         ("1,2,3\n1,3,1_0\n", {}, ", line 2: the rating is '1_0'"),
         ("1,2,3\n1,3,\u0664\n", {}, ", line 2: the rating is '\u0664'"),
         ("1,2,3\n1,3,7\n1,4,0\n", {"scale": (1, 5)}, ", line 2: the rating is '7', but the stated "
-         "scale is [1, 5]; 2 of 3 ratings are wrong. Correct them, or state the scale (0, 7)."),
+         "scale is [1, 5]; 2 of 3 ratings are wrong. Correct them, or state a wider scale: scale="),
         ('1,2,"3"\n1,3,7.50\n', {"scale": (1, 5)}, ", line 2: the rating is '7.50', but the"),
         ("1,2,3\n,3,4\n", {}, ", line 2: the user id is empty in ['', '3', '4']"),
         ("u,i,r\n1,,3\n", {}, ", line 2: the item id is empty in ['1', '', '3']"),
