@@ -16,6 +16,7 @@ from autorec_np._habits import NETWORK_ATTRIBUTES_ELSEWHERE, knows_habits
 from autorec_np._types import CSR, Array
 from autorec_np._validation import RandomState, check_n_jobs, check_random_state
 from autorec_np.core.activations import ACTIVATIONS
+from autorec_np.core.kernels import with_data
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
 from autorec_np.data.ratings import Ratings, as_ratings
@@ -28,10 +29,9 @@ from autorec_np.models.parameters import check_parameters
 from autorec_np.models.scoring import (
     Baseline,
     Fitted,
-    OutputMap,
     TrainingTask,
     inputs_of,
-    output_penalties,
+    scaled,
     targets_of,
 )
 from autorec_np.models.updates import updated
@@ -44,6 +44,7 @@ from autorec_np.training.trainer import (
     Trainer,
     corruption_for,
 )
+from autorec_np.training.units import AffineMap, Mapped, canonical, map_onto_outputs
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -178,7 +179,8 @@ class AutoRec(Recommender):
     codes_: Array = of_record(lambda record: record.codes)
     network_: Network = of_record(lambda record: record.network)
     orientation_: str = of_record(lambda record: record.axes.row)
-    output_map_: OutputMap = of_record(lambda record: record.output_map)
+    input_map_: AffineMap = of_record(lambda record: record.input_map)
+    output_map_: AffineMap = of_record(lambda record: record.output_map)
     regularization_: dict[str, float] = of_record(lambda record: dict(record.penalties))
     baseline_: BiasBaseline | GlobalMean | None = of_record(
         lambda record: record.baseline and record.baseline.model()
@@ -315,10 +317,11 @@ class AutoRec(Recommender):
                 trainer.max_iter,
                 task.validation_with(threads, cold),
                 early_stopping=self.early_stopping,
-                tol=self.tol,
+                tol=self.tol / task.input_map.factor,
                 n_iter_no_change=self.n_iter_no_change,
                 callbacks=self.callbacks,
                 verbose=self.verbose,
+                loss_unit=task.loss_unit,
             ) as monitor,
         ):
             theta = task.theta  # holds the last good weights from here on
@@ -354,8 +357,12 @@ class AutoRec(Recommender):
             check_not_empty(held_out, "validation")
         elif self.early_stopping:
             training, held_out = train_test_split(data, self.validation_fraction, random_state)
-        axes = Axes(self.orientation)
-        inputs = inputs_of(training, axes, self.dtype)
+        check_not_empty(training)
+        axes, by_index = Axes(self.orientation), sparse.issparse(ratings)
+        mapped = self._mapped(training.matrix.data, data.scale)
+        matrix, units = with_data(training.matrix, mapped.values), mapped.units
+        rated = axes.orient(matrix)
+        inputs = with_data(rated, rated.data.astype(self.dtype))
         network = Network(
             inputs.shape[1],
             tuple(self.hidden_layer_sizes),
@@ -363,40 +370,57 @@ class AutoRec(Recommender):
             self.output_activation,
             self.tied,
         )
-        cold_baseline = FittedBiases.of(training, sparse.issparse(ratings))
-        baseline = self._baseline_of(cold_baseline)
-        output_map = OutputMap.onto(self.output_activation, data.scale)
-        targets = targets_of(inputs, axes, baseline, output_map)
+        biases = FittedBiases.of(training, by_index, matrix=matrix)
+        baseline = self._baseline_of(biases)
+        outputs = map_onto_outputs(self.output_activation, mapped, centered=baseline is not None)
+        targets = targets_of(rated, axes, baseline, outputs, self.dtype)
         theta = self._initial_theta(network, axes, data, targets, random_state)
         if isinstance(self.regularization, str):
             corruption = corruption_for(self.solver, self.corruption)
             penalties = automatic_penalties(network, inputs, corruption)
         else:
-            penalties = Objective(network, self.regularization).penalties
+            penalties = scaled(Objective(network, self.regularization).penalties, units.factor)
+        cold_baseline = biases.unmapped(units)
+        output_map = units.then(outputs) if baseline is None else AffineMap(units.factor)
         validated = None
         if held_out is not None:
             user_ids, item_ids, truth = held_out.triples()
             validated = (*cold_baseline.positions(user_ids, item_ids), truth)
         return TrainingTask(
             network=network,
-            penalties=output_penalties(penalties, output_map),
+            penalties=scaled(penalties, outputs.factor),
+            input_map=units,
+            loss_unit=1.0 if ACTIVATIONS[self.output_activation].bounded else output_map.factor**2,
             theta=theta,
             inputs=inputs,
             targets=targets,
-            every_input=inputs if training is data else inputs_of(data, axes, self.dtype),
+            every_input=(
+                inputs
+                if training is data
+                else inputs_of(axes.orient(data.matrix), units, self.dtype)
+            ),
             validation=validated,
             fitted=partial(
                 Fitted,
                 ratings=data,
-                ids_are_indices=cold_baseline.ids_are_indices,
+                ids_are_indices=by_index,
                 network=network,
                 axes=axes,
+                input_map=units,
                 output_map=output_map,
-                penalties=penalties,
-                baseline=baseline,
+                penalties=scaled(penalties, 1.0 / units.factor),
+                baseline=self._baseline_of(cold_baseline),
                 cold_baseline=cold_baseline,
             ),
         )
+
+    def _mapped(self, values: Array, scale: tuple[float, float]) -> Mapped:
+        """Return ratings in the units of the training; a warm start keeps those of its weights."""
+        if self.warm_start and hasattr(self, "fitted_"):
+            return Mapped.by(self.fitted_.input_map, values, scale)
+        if isinstance(self.regularization, str):
+            return canonical(values, scale)
+        return Mapped.by(AffineMap(), values, scale)
 
     def _baseline_of(self, biases: FittedBiases) -> Baseline | None:
         """Return what is subtracted from the targets."""
@@ -404,7 +428,11 @@ class AutoRec(Recommender):
         if kind == "auto":
             kind = "bias" if ACTIVATIONS[self.output_activation].covers_the_line else None
         if kind == "mean":
-            return FittedMean.of(biases.ratings, biases.ids_are_indices)
+            return FittedMean(
+                ratings=biases.ratings,
+                ids_are_indices=biases.ids_are_indices,
+                mean=biases.biases.mean,
+            )
         return biases if kind == "bias" else None
 
     def _initial_theta(

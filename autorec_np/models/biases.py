@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -13,13 +13,14 @@ from autorec_np._types import CSR, Array
 from autorec_np._validation import check_number
 from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.models.base import Recommender, Record, check_not_empty, of_record
+from autorec_np.training.units import AffineMap
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 REGULARIZATION = 5.0  # of a BiasBaseline where none is given
 MAX_SWEEPS = 200
-SMALLEST_CHANGE = 1e-6  # of a bias in rating units: sweeps end below it
+SMALLEST_CHANGE = 1e-6  # of a bias in standard deviations of the ratings: sweeps end below it
 OVER_RELAXATION = 1.5  # between 1 and 2; with 1 it takes ML-1M two to three times the sweeps
 
 
@@ -62,13 +63,14 @@ def fit_biases(matrix: CSR, regularization: float) -> Biases:
     user_weights = np.maximum(regularization + pattern.sum(axis=1), smallest)
     item_weights = np.maximum(regularization + pattern.sum(axis=0), smallest)
     user, item = np.zeros(len(user_sums)), np.zeros(len(item_sums))
+    smallest_change = SMALLEST_CHANGE * values.std()
     for _ in range(MAX_SWEEPS):
         previous = item
         best_item = (item_sums - pattern.T @ user) / item_weights
         item = item + OVER_RELAXATION * (best_item - item)
         best_user = (user_sums - pattern @ item) / user_weights
         user = user + OVER_RELAXATION * (best_user - user)
-        if np.abs(item - previous).max() < SMALLEST_CHANGE:
+        if np.abs(item - previous).max() <= smallest_change:
             break
     return Biases(mean, best_user, item)
 
@@ -76,7 +78,7 @@ def fit_biases(matrix: CSR, regularization: float) -> Biases:
 def best_biases(rated: CSR, mean: float, others: Array, regularization: float) -> Array:
     """Return the bias of each row, (19), given those of the columns; 0 without ratings."""
     counts = np.diff(rated.indptr)
-    residuals = rated.data - mean - others[rated.indices]
+    residuals = rated.data.astype(np.float64) - mean - others[rated.indices]
     sums = np.bincount(row_of_each(rated), residuals, minlength=len(counts))
     return np.asarray(sums / np.maximum(regularization + counts, regularization or 1.0))
 
@@ -118,16 +120,34 @@ class FittedBiases(Record):
 
     @classmethod
     def of(
-        cls, ratings: Ratings, ids_are_indices: bool, regularization: float = REGULARIZATION
+        cls,
+        ratings: Ratings,
+        ids_are_indices: bool,
+        regularization: float = REGULARIZATION,
+        matrix: CSR | None = None,
     ) -> FittedBiases:
-        """Return the biases of the ratings; ValueError where there are none."""
+        """Return the biases of the ratings, or of a `matrix` that has them in other units.
+
+        Raises
+        ------
+        ValueError
+            There are no ratings.
+        """
         check_not_empty(ratings)
         return cls(
             ratings=ratings,
             ids_are_indices=ids_are_indices,
-            biases=fit_biases(ratings.matrix, regularization),
+            biases=fit_biases(ratings.matrix if matrix is None else matrix, regularization),
             regularization=regularization,
         )
+
+    def unmapped(self, units: AffineMap) -> FittedBiases:
+        """Return the biases in rating units, where `units` maps ratings to those of the biases."""
+        mean, user, item = self.biases
+        biases = Biases(
+            float(units.inverse(np.array(mean))), user / units.factor, item / units.factor
+        )
+        return replace(self, biases=biases)
 
     def score_pairs(self, users: Array, items: Array) -> Array:
         """Return the sums for pairs of positions."""

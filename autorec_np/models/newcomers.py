@@ -181,13 +181,12 @@ def new_rows(fitted: Fitted, rated: CSR, base: Array) -> Array:
 
 def new_columns(fitted: Fitted, rated: CSR, base: Array) -> Array:
     """Return what the network says (m, n_rows) of new columns, fitted to ratings minus `base`."""
-    targets = with_data(rated, rated.data - base[row_of_each(rated), rated.indices])
+    residuals = rated.data - base[row_of_each(rated), rated.indices]
     with single_threaded_blas() if len(base) > 1 else nullcontext():  # it takes 2 ms
         weights, biases = fit_columns(
             fitted.codes,
-            targets,
+            with_data(rated, fitted.output_map(residuals)),
             fitted.decoder_penalty,
-            fitted.output_map,
             fitted.network.output_activation,
         )
         activity = weights.astype(fitted.codes.dtype) @ fitted.codes.T

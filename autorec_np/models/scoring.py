@@ -26,6 +26,7 @@ from autorec_np.engine.threads import Workers, encode
 from autorec_np.models.base import Axes, Record
 from autorec_np.models.biases import FittedBiases, FittedMean
 from autorec_np.training.solvers import run_lbfgs
+from autorec_np.training.units import AffineMap
 
 if TYPE_CHECKING:
     from autorec_np.training.monitor import EpochMonitor
@@ -35,34 +36,6 @@ Baseline: TypeAlias = "FittedBiases | FittedMean"
 MAX_ITER, TOLERANCE = 500, 1e-10  # of a new column without a closed form
 SMALLEST_PENALTY = 1e-12  # of the trace: below it, least squares of least norm
 PAIRS_PER_CHUNK = 16_384  # pairs whose codes are gathered at once
-
-
-class OutputMap(NamedTuple):
-    """The affine map of ratings to the range of a bounded output, (17): y = factor r + offset."""
-
-    factor: float = 1.0
-    offset: float = 0.0
-
-    @classmethod
-    def onto(cls, output_activation: str, scale: tuple[float, float]) -> OutputMap:
-        """Map the rating scale onto (0, 1) or (-1, 1); the identity for an unbounded output.
-
-        Raises
-        ------
-        ValueError
-            The scale is a single point.
-        """
-        f = ACTIVATIONS[output_activation]
-        if not f.bounded:
-            return cls()
-        low, high = scale
-        if low == high:
-            raise ValueError(
-                f"output_activation={output_activation!r} needs a rating scale with two ends, but "
-                f"every rating is {low}; pass rating_scale=(low, high)."
-            )
-        factor = (f.upper - f.lower) / (high - low)
-        return cls(factor, f.lower - factor * low)
 
 
 class Course(NamedTuple):
@@ -95,7 +68,8 @@ class Fitted(Record):
         The hidden code of each row.
     axes : Axes
         What a row is.
-    output_map : OutputMap
+    input_map, output_map : AffineMap
+        Of ratings to what the network reads, and to what it says.
     penalties : mapping of str to float
         lambda of each weight block, in rating units.
     baseline : FittedBiases, FittedMean or None
@@ -109,7 +83,8 @@ class Fitted(Record):
     theta: Array
     codes: Array
     axes: Axes
-    output_map: OutputMap
+    input_map: AffineMap
+    output_map: AffineMap
     penalties: Mapping[str, float]
     baseline: Baseline | None
     cold_baseline: FittedBiases
@@ -138,26 +113,24 @@ class Fitted(Record):
 
     @property
     def decoder_penalty(self) -> float:
-        """lambda of the decoder weight, in rating units; tied weights carry both."""
+        """lambda of the decoder weight, in the units of the output; tied weights carry both."""
         block = self.network.layout.aliases.get("decoder.weight", "decoder.weight")
-        return Objective(self.network, self.penalties).penalties.get(block, 0.0)
+        penalties = scaled(self.penalties, self.output_map.factor)
+        return Objective(self.network, penalties).penalties.get(block, 0.0)
 
     def vectors(self, axis: str) -> Array:
         """Return the code or the decoder weights of each user or item, (n, k)."""
         return self.codes if axis == self.axes.row else self.weights["decoder.weight"]
 
-    def encode(self, inputs: CSR) -> Array:
+    def encode(self, rated: CSR) -> Array:
         """Return the codes (m, k) of rows of ratings."""
-        inputs = with_data(inputs, inputs.data.astype(self.theta.dtype))
+        inputs = inputs_of(rated, self.input_map, self.theta.dtype)
         return self.network.encode(self.theta, inputs)
 
     def to_ratings(self, activity: Array) -> Array:
         """Apply f and undo the output map; float64, as all scores."""
         f = ACTIVATIONS[self.network.output_activation].forward
-        outputs = f(activity).astype(np.float64)
-        outputs -= self.output_map.offset
-        outputs /= self.output_map.factor
-        return outputs
+        return self.output_map.inverse(f(activity))
 
     def score_pairs(self, users: Array, items: Array, cold: str | float = "baseline") -> Array:
         """Return unclipped scores (n,) of pairs of positions; of cold ones as `cold` says.
@@ -232,10 +205,9 @@ def refuse_cold(is_cold: Array) -> None:
 # What the network reads, and what it is to say
 
 
-def inputs_of(ratings: Ratings, axes: Axes, dtype: npt.DTypeLike) -> CSR:
-    """Return ratings as the network reads them: rows x columns, in the dtype of its weights."""
-    oriented = axes.orient(ratings.matrix)
-    return with_data(oriented, oriented.data.astype(dtype))
+def inputs_of(rated: CSR, input_map: AffineMap, dtype: npt.DTypeLike) -> CSR:
+    """Return ratings, rows x columns, as the network reads them, in the dtype of its weights."""
+    return with_data(rated, input_map(rated.data).astype(dtype))
 
 
 def baseline_at(baseline: Baseline | None, users: Array, items: Array) -> Array | float:
@@ -243,18 +215,22 @@ def baseline_at(baseline: Baseline | None, users: Array, items: Array) -> Array 
     return 0.0 if baseline is None else baseline.score_pairs(users, items)
 
 
-def targets_of(inputs: CSR, axes: Axes, baseline: Baseline | None, output_map: OutputMap) -> CSR:
-    """Return what the network learns at each observed rating, in the units of its output."""
-    pairs = axes.users_and_items(row_of_each(inputs), inputs.indices)
-    residuals = inputs.data - baseline_at(baseline, *pairs)
-    mapped = output_map.factor * residuals + output_map.offset
-    return with_data(inputs, mapped.astype(inputs.dtype))
+def targets_of(
+    rated: CSR,
+    axes: Axes,
+    baseline: Baseline | None,
+    output_map: AffineMap,
+    dtype: npt.DTypeLike,
+) -> CSR:
+    """Return what the network learns at each rating, in the units of its output."""
+    pairs = axes.users_and_items(row_of_each(rated), rated.indices)
+    residuals = rated.data.astype(np.float64) - baseline_at(baseline, *pairs)
+    return with_data(rated, output_map(residuals).astype(dtype))
 
 
-def output_penalties(penalties: Mapping[str, float], output_map: OutputMap) -> dict[str, float]:
-    """Return lambda in the units of the output: the map scales (2) by factor^2, (17)."""
-    square = output_map.factor**2
-    return {name: penalty * square for name, penalty in penalties.items()}
+def scaled(penalties: Mapping[str, float], factor: float) -> dict[str, float]:
+    """Return lambda in units in which ratings are multiplied by a factor: (2) is by its square."""
+    return {name: penalty * factor**2 for name, penalty in penalties.items()}
 
 
 @dataclass(frozen=True)
@@ -266,6 +242,10 @@ class TrainingTask:
     network : Network
     penalties : mapping of str to float
         lambda of each weight block, in the units of the output.
+    input_map : AffineMap
+        Of ratings to inputs.
+    loss_unit : float
+        What the objective, in the units of the output, is divided by for the curve.
     theta : ndarray
         Where the training starts.
     inputs, targets : csr_array, (n_rows, n_columns)
@@ -280,6 +260,8 @@ class TrainingTask:
 
     network: Network
     penalties: Mapping[str, float]
+    input_map: AffineMap
+    loss_unit: float
     theta: Array
     inputs: CSR
     targets: CSR
@@ -329,22 +311,21 @@ class TrainingTask:
 
 
 def fit_columns(
-    codes: Array, targets: CSR, penalty: float, output_map: OutputMap, output_activation: str
+    codes: Array, targets: CSR, penalty: float, output_activation: str
 ) -> tuple[Array, Array]:
     """Return decoder weights (m, k) and biases (m,) of columns, each by `fit_column`.
 
     A row of `targets` (m, n_rows) holds what one column is to be, `penalty` is lambda of its
-    decoder weight; both in rating units. A column without targets gets zeros.
+    decoder weight; both in the units of the output. A column without targets gets zeros.
     """
-    factor, offset = output_map
     weights = np.zeros((targets.shape[0], codes.shape[1]))
     biases = np.zeros(len(weights))
     for column, (start, stop) in enumerate(pairwise(targets.indptr)):
         if start < stop:
             weights[column], biases[column] = fit_column(
                 codes[targets.indices[start:stop]],
-                factor * targets.data[start:stop] + offset,
-                factor**2 * penalty,
+                targets.data[start:stop],
+                penalty,
                 output_activation,
             )
     return weights, biases

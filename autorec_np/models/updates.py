@@ -15,12 +15,11 @@ from autorec_np.core.parameters import COLUMN_BLOCKS
 from autorec_np.data.ids import shown, unique_with_positions
 from autorec_np.data.ratings import Ratings, assemble
 from autorec_np.engine.threads import single_threaded_blas
-from autorec_np.models.base import Axes
 from autorec_np.models.biases import Biases, FittedBiases, FittedMean, best_biases
-from autorec_np.models.scoring import Baseline, Fitted, baseline_at, fit_columns
+from autorec_np.models.scoring import Baseline, Fitted, baseline_at, fit_columns, inputs_of
 
 MAX_SWEEPS = 20
-SMALLEST_CHANGE = 1e-4  # of a bias in rating units: sweeps end below it
+SMALLEST_CHANGE = 1e-4  # of a bias in standard deviations of the ratings: sweeps end below it
 
 
 def updated(fitted: Fitted, new: Ratings) -> Fitted:
@@ -53,7 +52,7 @@ def updated(fitted: Fitted, new: Ratings) -> Fitted:
     with single_threaded_blas():
         cold_baseline, baseline = _updated_baselines(fitted, change)
         network, theta, codes = _grown(fitted, change)
-        _update_rows(network, theta, codes, fitted.axes, change)
+        _update_rows(fitted, network, theta, codes, change)
         _update_columns(fitted, network, theta, codes, baseline, change)
     return replace(
         fitted,
@@ -124,12 +123,15 @@ def _grown(fitted: Fitted, change: Change) -> tuple[Network, Array, Array]:
     return network, theta, spread(fitted.codes, rows_at, n_rows)
 
 
-def _update_rows(network: Network, theta: Array, codes: Array, axes: Axes, change: Change) -> None:
+def _update_rows(
+    fitted: Fitted, network: Network, theta: Array, codes: Array, change: Change
+) -> None:
     """Encode, into `codes`, the rows that have new ratings and the new rows without any."""
+    axes = fitted.axes
     known, touched = (axes.rows_and_columns(*pair)[0] for pair in (change.places, change.touched))
     rows = np.union1d(touched, np.setdiff1d(np.arange(len(codes)), known))
-    inputs = take_rows(axes.rows_and_columns(*change.matrices)[0], rows)
-    codes[rows] = network.encode(theta, with_data(inputs, inputs.data.astype(theta.dtype)))
+    rated = take_rows(axes.rows_and_columns(*change.matrices)[0], rows)
+    codes[rows] = network.encode(theta, inputs_of(rated, fitted.input_map, theta.dtype))
 
 
 def _update_columns(
@@ -148,9 +150,8 @@ def _update_columns(
     views = network.layout.views(theta)
     views["decoder.weight"][columns], views["decoder.bias"][columns] = fit_columns(
         codes,
-        with_data(rated, rated.data - np.float64(base)),
+        with_data(rated, fitted.output_map(rated.data - np.float64(base))),
         fitted.decoder_penalty,
-        fitted.output_map,
         network.output_activation,
     )
 
@@ -236,10 +237,11 @@ def refresh_biases(
     users, items = touched
     rated_by, raters_of = (take_rows(*pair) for pair in zip(matrices, touched, strict=True))
     mean, user, item = biases.mean, biases.user.copy(), biases.item.copy()
+    smallest = SMALLEST_CHANGE * matrices[0].data.std(dtype=np.float64)
     for _ in range(MAX_SWEEPS):
         before = item[items]
         user[users] = best_biases(rated_by, mean, item, regularization)
         item[items] = best_biases(raters_of, mean, user, regularization)
-        if np.abs(item[items] - before).max() < SMALLEST_CHANGE:
+        if np.abs(item[items] - before).max() <= smallest:
             break
     return Biases(mean, user, item)

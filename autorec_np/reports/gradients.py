@@ -20,7 +20,7 @@ from autorec_np.gradcheck import GradientReport, check_gradient
 from autorec_np.models.scoring import (
     Fitted,
     inputs_of,
-    output_penalties,
+    scaled,
     targets_of,
 )
 from autorec_np.training.corruption import dropout_masks
@@ -113,8 +113,9 @@ def check_model_gradient(
     (n_rows, n_columns, n_ratings) : tuple of int
         Of the block.
     """
-    inputs = inputs_of(fitted.ratings, fitted.axes, fitted.theta.dtype)
-    targets = targets_of(inputs, fitted.axes, fitted.baseline, fitted.output_map)
+    rated, dtype = fitted.axes.orient(fitted.ratings.matrix), fitted.theta.dtype
+    inputs = inputs_of(rated, fitted.input_map, dtype)
+    targets = targets_of(rated, fitted.axes, fitted.baseline, fitted.output_map, dtype)
     rows = np.sort(np.argsort(-np.diff(inputs.indptr), kind="stable")[:n_rows])
     counts = np.bincount(take_rows(inputs, rows).indices, minlength=inputs.shape[1])
     columns = np.sort(np.argsort(-counts, kind="stable")[:n_columns])
@@ -139,7 +140,7 @@ def check_model_gradient(
     trained = fitted.weights
     for name, view in network.layout.views(theta).items():
         view[...] = trained[name][columns] if name in COLUMN_BLOCKS else trained[name]
-    objective = Objective(network, output_penalties(fitted.penalties, fitted.output_map))
+    objective = Objective(network, scaled(fitted.penalties, fitted.output_map.factor))
     block_inputs, block_targets = cut(inputs), cut(targets)
 
     def fun(point: Array) -> tuple[float, Array]:

@@ -24,7 +24,7 @@ from autorec_np.core.network import Network
 from autorec_np.data.ratings import Ratings
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import check_fitted
-from autorec_np.models.scoring import Fitted, baseline_at
+from autorec_np.models.scoring import Fitted, baseline_at, inputs_of
 
 __all__ = ["Derivatives", "Influence", "explain", "rating_derivatives", "rating_influence"]
 
@@ -75,9 +75,10 @@ def explain(
 
     ``by="items"``: "because you rated", the ratings of the user. ``by="users"``: "because these
     users rated it", the ratings of the item. Where the encoder read them (by "items" in orientation
-    "user", by "users" in "item"), a contribution is rating times derivative: to first order, what
-    the rating adds to the score, as against no rating. Otherwise it is target times weight of
-    :func:`rating_influence`; all of these contributions add up to the score minus its baseline.
+    "user", by "users" in "item"), a contribution is the input times the derivative by it: to first
+    order, what the rating adds to the score, as against no rating. Otherwise it is target times
+    weight of :func:`rating_influence`; all of these contributions add up to the score minus its
+    baseline.
 
     Parameters
     ----------
@@ -112,7 +113,7 @@ def explain(
     fitted = _check_model(model)
     if by == f"{fitted.axes.column}s":
         ids, ratings, derivatives = _derivatives(fitted, user, item)
-        contributions = ratings * derivatives
+        contributions = (ratings + fitted.input_map.offset / fitted.input_map.factor) * derivatives
     else:
         ids, targets, weights, _ = _influence(fitted, user, item)
         contributions = targets * weights
@@ -131,15 +132,15 @@ def rating_derivatives(model: AutoRec, user: Any, item: Any) -> Derivatives:
 def _derivatives(fitted: Fitted, user: Any, item: Any) -> Derivatives:
     row, column = _row_and_column(fitted, user, item)
     others, values = _ratings_of(fitted.ratings, fitted.axes.row, row)
-    inputs = sparse.csr_array(
-        (values.astype(fitted.theta.dtype), others, [0, len(others)]),
-        shape=(1, fitted.network.n_columns),
+    rated = sparse.csr_array(
+        (values, others, [0, len(others)]), shape=(1, fitted.network.n_columns)
     )
+    inputs = inputs_of(rated, fitted.input_map, fitted.theta.dtype)
     derivatives = input_derivatives(fitted.network, fitted.theta, inputs, column)
     return Derivatives(
         fitted.ids(fitted.axes.column)[others].astype(object),
         values,
-        derivatives.astype(np.float64) / fitted.output_map.factor,
+        derivatives * (fitted.input_map.factor / fitted.output_map.factor),
     )
 
 

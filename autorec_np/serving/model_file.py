@@ -31,7 +31,7 @@ from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import Axes, Recommender, Record, check_fitted
 from autorec_np.models.biases import BiasBaseline, Biases, FittedBiases, FittedMean, GlobalMean
 from autorec_np.models.parameters import check_parameters
-from autorec_np.models.scoring import Course, Fitted, OutputMap
+from autorec_np.models.scoring import Course, Fitted
 from autorec_np.serving.archive import (
     AnyPath,
     Members,
@@ -41,6 +41,7 @@ from autorec_np.serving.archive import (
     saying,
     write_archive,
 )
+from autorec_np.training.units import AffineMap
 
 __all__ = ["load_model", "read_metadata", "save_model"]
 
@@ -76,7 +77,7 @@ _STATE = {
     },
 }
 _BIASES = {"mean": float}
-_OUTPUT_MAP = {"factor": float, "offset": float}
+_AFFINE_MAP = {"factor": float, "offset": float}
 _NETWORK = {
     "n_columns": int,
     "hidden_layer_sizes": list,
@@ -88,7 +89,8 @@ _NETWORK = {
 _AUTOREC = {
     "orientation": ("item", "user"),
     "network": _NETWORK,
-    "output_map": _OUTPUT_MAP,
+    "input_map": _AFFINE_MAP,  # files of version 0.1 have none: the identity
+    "output_map": _AFFINE_MAP,
     "regularization": dict,
     "baseline": ("BiasBaseline", "GlobalMean", None),
     "baseline_mean": (float, None),
@@ -308,10 +310,8 @@ def _pack_autorec(fitted: Fitted, arrays: Arrays) -> State:
     return {
         "orientation": fitted.axes.row,
         "network": network,
-        "output_map": {
-            "factor": float(fitted.output_map.factor),
-            "offset": float(fitted.output_map.offset),
-        },
+        "input_map": _pack_map(fitted.input_map),
+        "output_map": _pack_map(fitted.output_map),
         "regularization": {name: float(x) for name, x in fitted.penalties.items()},
         "baseline": None if baseline is None else type(baseline.model()).__name__,
         "baseline_mean": baseline.mean if isinstance(baseline, FittedMean) else None,
@@ -331,9 +331,6 @@ def _unpack_autorec(state: State, ratings: Ratings, by_index: bool, members: Mem
     theta = members.take("theta", "<f4 <f8", network.layout.size)
     n_rows, _ = axes.rows_and_columns(*ratings.shape)
     codes = members.take("codes", f"<f{theta.itemsize}", n_rows, network.hidden_layer_sizes[-1])
-    output_map = OutputMap(**state["output_map"])
-    if output_map.factor == 0:
-        raise ModelFileError("the factor of its output map is 0")
     course = Course(
         tuple(members.take("loss_curve", "<f8", None).tolist()),
         tuple(members.take("validation_curve", "<f8", None).tolist()),
@@ -348,12 +345,23 @@ def _unpack_autorec(state: State, ratings: Ratings, by_index: bool, members: Mem
         theta=theta,
         codes=codes,
         axes=axes,
-        output_map=output_map,
+        input_map=_unpack_map("input map", state["input_map"]),
+        output_map=_unpack_map("output map", state["output_map"]),
         penalties=penalties,
         baseline=baseline,
         cold_baseline=cold_baseline,
         course=course,
     )
+
+
+def _pack_map(affine: AffineMap) -> State:
+    return {name: float(value) for name, value in affine._asdict().items()}
+
+
+def _unpack_map(name: str, state: State) -> AffineMap:
+    if state["factor"] == 0:
+        raise ModelFileError(f"the factor of its {name} is 0")
+    return AffineMap(**state)
 
 
 def _unpack_network(
@@ -559,6 +567,9 @@ def _read_header(members: Members) -> State:
             f"autorec_np"
         )
     _check("header", header, _HEADER)
+    autorec = header["state"].get("autorec")
+    if isinstance(autorec, dict):
+        autorec.setdefault("input_map", _pack_map(AffineMap()))
     _check("state", header["state"], {**_STATE, **_OWN_STATE[header["class"]]})
     return header
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -33,8 +34,9 @@ def export_onnx(model: AutoRec, path: str | os.PathLike[str]) -> None:
     Inputs, for any number of rows at once:
 
     ``ratings``, (n_rows, n_columns)
-        Dense rows, 0 where there is no rating: of users over ``ratings_.item_ids`` (orientation
-        "user"), or of items over ``ratings_.user_ids`` ("item").
+        Dense rows, NaN where there is no rating, or 0 where the rating scale does not hold 0: of
+        users over ``ratings_.item_ids`` (orientation "user"), or of items over
+        ``ratings_.user_ids`` ("item").
     ``row_bias``, (n_rows, 1)
         Only where ``baseline_`` is a `BiasBaseline`: the bias of each row, from
         ``baseline_.biases_.user`` (orientation "user") or ``.item`` ("item"); for a new row by
@@ -78,8 +80,13 @@ def export_onnx(model: AutoRec, path: str | os.PathLike[str]) -> None:
     constants: dict[str, Array] = {
         name: view for name, view in fitted.weights.items() if name not in network.layout.aliases
     }
-    nodes: list[Any] = []
-    value = "ratings"
+    nodes, value = _input_nodes(fitted, helper.make_node), "inputs"
+    input_factor, input_offset = fitted.input_map
+    constants |= {
+        "zero": np.array(0.0),
+        "rating_of_input_0": np.array(-input_offset / input_factor),
+        "input_factor": np.array(input_factor),
+    }
 
     def append(operator: str, *further: str, **attributes: Any) -> None:
         """Append a node that takes the last value and further ones, and gives the next value."""
@@ -130,6 +137,24 @@ def export_onnx(model: AutoRec, path: str | os.PathLike[str]) -> None:
         ),
         os.fspath(path),
     )
+
+
+def _input_nodes(fitted: Fitted, make_node: Callable[..., Any]) -> list[Any]:
+    """Return the nodes that map "ratings" to "inputs", which are 0 where there is no rating."""
+    nodes, unrated = [make_node("IsNaN", ["ratings"], ["missing"])], "missing"
+    low, high = fitted.ratings.scale
+    if not low <= 0 <= high:
+        unrated = "missing_or_0"
+        nodes += [
+            make_node("Equal", ["ratings", "zero"], ["is_0"]),
+            make_node("Or", ["missing", "is_0"], [unrated]),
+        ]
+    return [
+        *nodes,
+        make_node("Sub", ["ratings", "rating_of_input_0"], ["difference"]),
+        make_node("Mul", ["difference", "input_factor"], ["mapped"]),
+        make_node("Where", [unrated, "zero", "mapped"], ["inputs"]),
+    ]
 
 
 def _column_scores(fitted: Fitted) -> Array:

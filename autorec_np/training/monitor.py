@@ -76,7 +76,9 @@ class EpochMonitor:
     validate : callable or None
         theta -> RMSE on the validation ratings.
     early_stopping, tol, n_iter_no_change, callbacks, verbose
-        As in `AutoRec`.
+        As in `AutoRec`; `tol` in rating units.
+    loss_unit : float
+        What an objective in the units of the network is divided by.
 
     Attributes
     ----------
@@ -98,11 +100,12 @@ class EpochMonitor:
         n_iter_no_change: int,
         callbacks: Iterable[EpochCallback],
         verbose: bool,
+        loss_unit: float = 1.0,
     ) -> None:
         self.n_epochs, self.validate = n_epochs, validate
         self.early_stopping, self.tol, self.patience = early_stopping, tol, n_iter_no_change
         self.callbacks = [_as_function(callback) for callback in callbacks]
-        self.verbose = verbose
+        self.verbose, self.loss_unit = verbose, loss_unit
         self.values: list[float] = []
         self.curve: list[float] = []
         self.best_theta: Array | None = None
@@ -127,7 +130,7 @@ class EpochMonitor:
 
     def record(self, iteration: Iteration) -> None:
         """Take note of an epoch, before it is validated."""
-        self.values.append(iteration.value)
+        self.values.append(iteration.value / self.loss_unit)
         self.n_evaluations = iteration.n_evaluations
 
     def __call__(self, iteration: Iteration) -> bool:
@@ -142,7 +145,7 @@ class EpochMonitor:
         state = EpochState(
             iteration.number,
             self.n_epochs,
-            iteration.value,
+            iteration.value / self.loss_unit,
             rmse,
             time.perf_counter() - self._started,
             iteration.learning_rate,

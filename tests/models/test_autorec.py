@@ -53,8 +53,9 @@ def runs(monkeypatch):
 
 
 def oriented(model, ratings, dtype=np.float64):
+    """What the network reads of ratings."""
     matrix = ratings.matrix.T.tocsr() if model.orientation == "item" else ratings.matrix
-    cells = (matrix.data.astype(dtype), matrix.indices, matrix.indptr)
+    cells = (model.input_map_(matrix.data).astype(dtype), matrix.indices, matrix.indptr)
     return sparse.csr_array(cells, shape=matrix.shape)
 
 
@@ -123,7 +124,10 @@ def test_the_automatic_penalty_is_that_of_the_training_ratings(orientation, R, r
     _, objective, _, inputs, _ = runs[0]
     assert inputs.nnz < len(R)
     expected = automatic_penalties(model.network_, inputs, 0.5)
-    assert model.regularization_ == objective.penalties == expected
+    assert objective.penalties == expected
+    factor = model.input_map_.factor
+    in_ratings = {name: pytest.approx(penalty / factor**2) for name, penalty in expected.items()}
+    assert model.regularization_ == in_ratings
     assert list(expected) == ["encoder.weight", "hidden1.weight", "decoder.weight"]
 
 
@@ -139,10 +143,11 @@ def test_the_automatic_penalty_grows_with_the_count_that_a_rating_sees(n_ratings
         unit *= 64
     for orientation in ("item", "user"):
         model = AutoRec(**{**SMALL, "hidden_layer_sizes": (4, 3)}, orientation=orientation).fit(R)
+        in_ratings = unit / model.input_map_.factor**2
         assert model.regularization_ == {
-            "encoder.weight": pytest.approx(ENCODER_FACTOR * 0.5**2 * unit),
-            "hidden1.weight": pytest.approx(DECODER_FACTOR * unit),
-            "decoder.weight": pytest.approx(DECODER_FACTOR * unit),
+            "encoder.weight": pytest.approx(ENCODER_FACTOR * 0.5**2 * in_ratings),
+            "hidden1.weight": pytest.approx(DECODER_FACTOR * in_ratings),
+            "decoder.weight": pytest.approx(DECODER_FACTOR * in_ratings),
         }
 
 
@@ -225,9 +230,11 @@ def test_the_baseline_is_subtracted_from_the_targets_and_never_from_the_inputs(
     for part in (inputs, targets):
         np.testing.assert_array_equal(part.indptr, raw.indptr)
         np.testing.assert_array_equal(part.indices, raw.indices)
-    np.testing.assert_array_equal(inputs.data, raw.data)
-    subtracted = baseline_matrix(model, R, baseline)
-    np.testing.assert_allclose(targets.data, raw.data - subtracted.data, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(inputs.data, raw.data, rtol=1e-13)
+    subtracted = model.input_map_.factor * baseline_matrix(model, R, baseline).data
+    if baseline is not None:
+        subtracted += model.input_map_.offset
+    np.testing.assert_allclose(targets.data, raw.data - subtracted, rtol=1e-12, atol=1e-12)
 
 
 @ORIENTATIONS
@@ -239,6 +246,7 @@ def test_predictions_are_the_reconstruction_plus_the_baseline(orientation, basel
     hidden = 1 / (1 + np.exp(-(raw.toarray() @ views["encoder.weight"] + views["encoder.bias"])))
     table = hidden @ views["decoder.weight"].T + views["decoder.bias"]
     table = table.T if orientation == "item" else table
+    table = (table - model.output_map_.offset) / model.output_map_.factor
     fitted = {"bias": BiasBaseline(), "mean": GlobalMean(), None: None}[baseline]
     users, items = np.divmod(np.arange(40 * 30), 30)
     expected = table[users, items]

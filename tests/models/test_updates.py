@@ -13,7 +13,7 @@ from small_models import SMALL, R, as_triples, axes, fit, newcomers, variants
 
 from autorec_np.data.ratings import Ratings
 from autorec_np.models.autorec import AutoRec
-from autorec_np.models.scoring import baseline_at, fit_column
+from autorec_np.models.scoring import baseline_at, fit_column, inputs_of
 from autorec_np.models.updates import merge
 from autorec_np.serving.model_file import load_model, save_model
 from autorec_np.training.trainer import Trainer
@@ -59,7 +59,8 @@ def check_touched(before, model, users, items):
     """Touched rows have their code, touched columns the ridge solution, and no others change."""
     by_item = model.orientation_ == "item"
     rows, columns = (items, users) if by_item else (users, items)
-    every_code = model.network_.encode(model.theta_, oriented(model).astype(model.theta_.dtype))
+    inputs = inputs_of(oriented(model), model.input_map_, model.theta_.dtype)
+    every_code = model.network_.encode(model.theta_, inputs)
     np.testing.assert_allclose(model.codes_[rows], every_code[rows], rtol=1e-5, atol=1e-6)
     views = model.network_.layout.views(model.theta_)
     by_column = oriented(model).T.tocsr()

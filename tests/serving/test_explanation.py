@@ -107,6 +107,7 @@ def test_derivatives_of_scores_are_in_rating_units(orientation, output_activatio
             matrix = matrix.T.tocsr()
         place = 7 if orientation == "item" else 4
         matrix.data[matrix.indptr[place] : matrix.indptr[place + 1]] = changed
+        matrix.data = model.input_map_(matrix.data)
         codes = model.network_.encode(model.theta_, matrix)
         told = with_record(model, codes=codes).fitted_
         return float(told.score_pairs(np.array([4]), np.array([7]), cold=0.0)[0])
@@ -126,12 +127,13 @@ def test_contributions_of_a_linear_network_are_the_changes_without_each_rating(o
     known = ratings.user_ids if by == "users" else ratings.item_ids
     columns = np.searchsorted(known, ids.astype(known.dtype))
     values = dict(zip(*rating_derivatives(model, user, item)[:2], strict=True))
-    x = np.array([values[one] for one in ids])
+    x = model.input_map_(np.array([values[one] for one in ids]))
     column = 0 if orientation == "item" else 1
 
     def score(x, columns):
         order = np.argsort(columns)
-        return output(model.network_, model.theta_, x[order], columns[order], column)
+        y = output(model.network_, model.theta_, x[order], columns[order], column)
+        return y / model.output_map_.factor
 
     whole = score(x, columns)
     for place in range(len(ids)):

@@ -162,6 +162,7 @@ def test_files_of_format_1_stay_loadable(name, options):
         model.predict_new(rated), expected["predicted_new"], rtol=0, atol=1e-6
     )
     assert read_metadata(path) == {"note": f"format 1, {name}"}
+    assert model.input_map_ == (1.0, 0.0)  # ratings were read as they are
 
 
 # Without the ratings
@@ -306,6 +307,8 @@ HEADER_CASES = {
         "baseline is 'Oracle', not 'BiasBaseline' or 'GlobalMean' or None",
     ),
     "state/autorec/baseline_mean": (3.0, "its baseline is 'BiasBaseline' with the mean 3.0"),
+    "state/autorec/input_map/factor": (0.0, "the factor of its input map is 0"),
+    "state/autorec/input_map/offset": ("0", "its state/autorec/input_map/offset is '0', not float"),
     "state/autorec/output_map/factor": (0.0, "the factor of its output map is 0"),
     "state/autorec/regularization/encoder.weight": (
         -1.0,

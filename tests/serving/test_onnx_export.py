@@ -9,6 +9,7 @@ import pytest
 from scipy import sparse
 
 from autorec_np.core.activations import ACTIVATIONS
+from autorec_np.core.kernels import with_data
 from autorec_np.data.synthetic import make_ratings
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import NotFittedError
@@ -22,6 +23,7 @@ MODELS = {
     "tied": {"hidden_layer_sizes": (6, 4, 6), "tied": True},
     "mean": {"baseline": "mean"},
     "none": {"baseline": None},
+    "explicit": {"regularization": 5.0},
     "sigmoid output": {"output_activation": "sigmoid"},
     "tanh output": {"output_activation": "tanh"},
     "relu": {"activation": "relu", "output_activation": "relu"},
@@ -37,13 +39,15 @@ def path(tmp_path):
     return tmp_path / "model.onnx"
 
 
-def run(path, model, rows):
+def run(path, model, rows, missing=0.0):
     """Return the scores of some rows of the model's own ratings."""
     runtime = pytest.importorskip("onnxruntime", reason="needs the package onnxruntime")
     matrix = model.ratings_.matrix
     by_item = model.orientation_ == "item"
-    dense = (matrix.T if by_item else matrix).toarray()[rows].astype(np.float32)
-    feed = {"ratings": dense}
+    dense = (matrix.T if by_item else matrix).toarray()
+    stored = with_data(matrix, np.ones(matrix.nnz)).toarray() > 0
+    dense[~(stored.T if by_item else stored)] = missing
+    feed = {"ratings": dense[rows].astype(np.float32)}
     if hasattr(model.baseline_, "biases_"):
         biases = model.baseline_.biases_
         row_bias = (biases.item if by_item else biases.user)[rows, np.newaxis]
@@ -71,17 +75,36 @@ def test_onnxruntime_gives_the_scores_of_the_model(name, orientation, path):
     np.testing.assert_allclose(run(path, model, rows[3:4]), expected[3:4], rtol=0, atol=1e-5)
 
 
-def test_stored_zeros_are_inputs_of_0(path):
+@pytest.mark.parametrize("options", [{}, {"regularization": 5.0}], ids=str)
+def test_a_rating_of_0_is_told_from_no_rating_by_nan(options, path):
     pytest.importorskip("onnx", reason="needs the package onnx")
     generator = np.random.default_rng(0)
-    users, items = np.divmod(np.arange(60), 6)
-    matrix = sparse.csr_array((generator.integers(0, 3, 60).astype(float), (users, items)))
-    model = AutoRec("user", hidden_layer_sizes=(3,), **SMALL).fit(matrix)
+    users, items = np.divmod(np.sort(generator.choice(60, 45, replace=False)), 6)
+    matrix = sparse.csr_array((generator.integers(0, 3, 45).astype(float), (users, items)))
+    model = AutoRec("user", hidden_layer_sizes=(3,), activation="identity", **SMALL, **options)
+    model.fit(matrix)
     assert (model.ratings_.matrix.data == 0).any()
     export_onnx(model, path)
     rows = np.arange(10)
     expected = model.fitted_.score_all_items(rows)
-    np.testing.assert_allclose(run(path, model, rows), expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(run(path, model, rows, np.nan), expected, rtol=0, atol=1e-5)
+    if not options:  # an input of its own, which is not that of no rating
+        assert np.abs(run(path, model, rows, 0.0) - expected).max() > 1e-5
+
+
+@pytest.mark.parametrize("unit", [(0.2, 20.0), (1000.0, -4e5)], ids=str)
+def test_ratings_in_other_units_are_read_as_in_training(unit, path):
+    pytest.importorskip("onnx", reason="needs the package onnx")
+    factor, offset = unit
+    users, items, values = make_ratings(30, 20, 300, random_state=4).triples()
+    model = AutoRec("user", **SMALL, hidden_layer_sizes=(6,), activation="tanh")
+    model.fit((users, items, factor * values.astype(float) + offset))
+    export_onnx(model, path)
+    rows = np.arange(30)
+    expected = model.fitted_.score_all_items(rows)
+    for missing in (0.0, np.nan):
+        scores = run(path, model, rows, missing)
+        np.testing.assert_allclose(scores, expected, rtol=1e-6, atol=1e-4 * factor)
 
 
 def test_the_file_is_a_valid_model_with_each_weight_once(path):

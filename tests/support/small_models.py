@@ -23,6 +23,8 @@ VARIANTS = [
     {"orientation": "user", "baseline": "mean"},
     {"orientation": "item", "output_activation": "sigmoid"},
     {"orientation": "user", "hidden_layer_sizes": (5, 3), "dtype": "float64"},
+    {"orientation": "item", "regularization": "auto"},
+    {"orientation": "user", "regularization": "auto", "output_activation": "tanh"},
 ]
 variants = pytest.mark.parametrize(
     "variant", VARIANTS, ids=lambda v: "-".join(map(str, v.values()))

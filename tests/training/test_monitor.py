@@ -61,8 +61,9 @@ def kept_epoch(recorder, validated):
 def assert_fitted_with(model, theta, n_epochs, validated):
     """Weights, codes, curves and predictions all belong to one run of so many epochs."""
     np.testing.assert_array_equal(model.theta_, theta)
-    inputs = inputs_of(TRAIN, model.fitted_.axes, model.dtype)
-    np.testing.assert_array_equal(model.codes_, model.network_.encode(theta, inputs))
+    rated = model.fitted_.axes.orient(TRAIN.matrix)
+    inputs = inputs_of(rated, model.input_map_, model.dtype)
+    np.testing.assert_allclose(model.codes_, model.network_.encode(theta, inputs), rtol=1e-5)
     assert model.n_iter_ == len(model.loss_curve_) == n_epochs
     assert len(model.validation_curve_) == (n_epochs if validated else 0)
     assert model.n_evaluations_ >= n_epochs
