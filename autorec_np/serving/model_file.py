@@ -21,6 +21,7 @@ import scipy
 from scipy import sparse
 
 from autorec_np._entries import row_of_each
+from autorec_np._files import replacing
 from autorec_np._types import Array
 from autorec_np._validation import check_number
 from autorec_np._version import __version__
@@ -37,7 +38,6 @@ from autorec_np.serving.archive import (
     Members,
     ModelFileError,
     reading,
-    replacing,
     saying,
     write_archive,
 )

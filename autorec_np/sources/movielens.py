@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from autorec_np._files import cleaned_up_on_sigterm
 from autorec_np._validation import check_choice
 from autorec_np.sources.archives import extract
 from autorec_np.sources.downloading import DownloadError, download
@@ -293,7 +294,8 @@ def _load(name: str, source: Path) -> MovieLens:
     if source.is_dir():
         return _read(name, source)
     known = _DATA_SETS[name]
-    with tempfile.TemporaryDirectory(prefix="autorec_np-") as temporary:
+    prefix = "autorec_np-"
+    with cleaned_up_on_sigterm(), tempfile.TemporaryDirectory(prefix=prefix) as temporary:
         unpacked = Path(temporary) / "archive"
         members = [f"{_folder(name)}/{file}" for file in _files(known)]
         extract(source, unpacked, members=members, max_bytes=known.max_bytes)
