@@ -1,24 +1,18 @@
-"""The threads of a training run, and BLAS held to one thread beside them.
-
-OpenBLAS starts threads of its own for every product, which wait by spinning: beside our pool, or
-beside a busy neighbor on the machine, they make everything several times slower. NumPy has
-no call that limits them; threadpoolctl (extra `fast`) has, and is used where it is installed.
-"""
+"""The threads of a training run, and what they share: tasks, and blocks of rows."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from autorec_np._types import CSR, Array
 from autorec_np.core.network import Network
+from autorec_np.engine.blas import undisturbed
 
 ENTRIES_PER_BLOCK = 16_384  # stored entries in a block of rows: enough work for one task
 
@@ -84,60 +78,12 @@ def run(tasks: Sequence[Callable[[], object]], workers: Workers | None) -> None:
 @contextmanager
 def workers(n_jobs: int) -> Iterator[Workers | None]:
     """Give threads, or None for one, and hold BLAS to one thread meanwhile."""
-    with single_threaded_blas():
+    with undisturbed():
         if n_jobs == 1:
             yield None
             return
         with Workers(n_jobs) as pool:
             yield pool
-
-
-@contextmanager
-def single_threaded_blas() -> Iterator[None]:
-    """Hold BLAS to one thread; without threadpoolctl nothing is changed.
-
-    The limit is the whole process's: the first to come sets it, the last to leave lifts it. A limit
-    that another thread of the program has set by ``with threadpool_limits(...)`` stays.
-    """
-    try:
-        import threadpoolctl
-    except ImportError:
-        yield
-        return
-    _blas_limit.enter(threadpoolctl)
-    try:
-        yield
-    finally:
-        _blas_limit.leave(threadpoolctl)
-
-
-class _BlasLimit:
-    """Counts those who need BLAS held to one thread."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._n_inside = 0
-        self._limit: Any = None
-
-    def enter(self, threadpoolctl: Any) -> None:
-        with self._lock:
-            if self._n_inside == 0:
-                self._limit = threadpoolctl.threadpool_limits(1, user_api="blas")
-            self._n_inside += 1
-
-    def leave(self, threadpoolctl: Any) -> None:
-        with self._lock:
-            self._n_inside -= 1
-            if self._n_inside == 0:
-                # Since threadpoolctl 3.7 only the thread that set a limit can change it
-                openblas = getattr(threadpoolctl, "OpenBLASController", None)
-                release = getattr(openblas, "clear_controlling_thread", lambda force: None)
-                release(force=True)
-                self._limit.restore_original_limits()
-                release(force=True)
-
-
-_blas_limit = _BlasLimit()
 
 
 # Blocks of rows

@@ -20,6 +20,7 @@ from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
 from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.data.splitting import train_test_split
+from autorec_np.engine.blas import undisturbed
 from autorec_np.engine.threads import workers
 from autorec_np.models import newcomers
 from autorec_np.models.base import Axes, Recommender, check_fitted, check_not_empty, of_record
@@ -490,6 +491,7 @@ class AutoRec(Recommender):
         axis: str = "user",
     ) -> Array: ...
     @knows_habits
+    @undisturbed()
     def predict_new(
         self,
         ratings: Any,
@@ -560,6 +562,7 @@ class AutoRec(Recommender):
         exclude: npt.ArrayLike | None = None,
     ) -> tuple[Array, Array]: ...
     @knows_habits
+    @undisturbed()
     def recommend_new(
         self,
         ratings: Any,

@@ -7,7 +7,6 @@ codes frozen.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +19,6 @@ from autorec_np._validation import check_choice, check_integer
 from autorec_np.core.kernels import with_data
 from autorec_np.data.ids import check_ids
 from autorec_np.data.ratings import Ratings, as_ratings
-from autorec_np.engine.threads import single_threaded_blas
 from autorec_np.models import frames
 from autorec_np.models.base import Axes, chunks, padded
 from autorec_np.models.biases import FittedBiases, best_biases
@@ -181,15 +179,14 @@ def new_rows(fitted: Fitted, rated: CSR, base: Array) -> Array:
 def new_columns(fitted: Fitted, rated: CSR, base: Array) -> Array:
     """Return what the network says (m, n_rows) of new columns, fitted to ratings minus `base`."""
     targets = with_data(rated, rated.data - base[row_of_each(rated), rated.indices])
-    with single_threaded_blas() if len(base) > 1 else nullcontext():  # it takes 2 ms
-        weights, biases = fit_columns(
-            fitted.codes,
-            targets,
-            fitted.decoder_penalty,
-            fitted.output_map,
-            fitted.network.output_activation,
-        )
-        activity = weights.astype(fitted.codes.dtype) @ fitted.codes.T
+    weights, biases = fit_columns(
+        fitted.codes,
+        targets,
+        fitted.decoder_penalty,
+        fitted.output_map,
+        fitted.network.output_activation,
+    )
+    activity = weights.astype(fitted.codes.dtype) @ fitted.codes.T
     return fitted.to_ratings(activity + biases[:, np.newaxis])
 
 

@@ -22,6 +22,7 @@ from autorec_np._validation import check_choice, check_integer
 from autorec_np.core.activations import ACTIVATIONS
 from autorec_np.core.network import Network
 from autorec_np.data.ratings import Ratings
+from autorec_np.engine.blas import undisturbed
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import check_fitted
 from autorec_np.models.scoring import Fitted, baseline_at
@@ -68,6 +69,7 @@ class Influence(NamedTuple):
     changes: Array
 
 
+@undisturbed()
 def explain(
     model: AutoRec, user: Any, item: Any, n: int = 10, by: str = "items"
 ) -> tuple[Array, Array]:
@@ -120,6 +122,7 @@ def explain(
     return ids[best], contributions[best]
 
 
+@undisturbed()
 def rating_derivatives(model: AutoRec, user: Any, item: Any) -> Derivatives:
     """Return the derivatives of a score by each rating that the encoder read, (30) and (31).
 
@@ -173,6 +176,7 @@ def input_derivatives(network: Network, theta: Array, inputs: CSR, column: int) 
     return np.asarray(views["encoder.weight"][inputs.indices] @ d_z)  # (30)
 
 
+@undisturbed()
 def rating_influence(model: AutoRec, user: Any, item: Any) -> Influence:
     """Return what each training rating of the column says about a score, (32) to (34).
 

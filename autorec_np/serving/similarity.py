@@ -12,6 +12,7 @@ import numpy.typing as npt
 from autorec_np._habits import knows_habits
 from autorec_np._types import Array
 from autorec_np._validation import check_integer
+from autorec_np.engine.blas import undisturbed
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import check_fitted, chunks, padded
 from autorec_np.models.scoring import Fitted
@@ -72,6 +73,7 @@ def similar_users(model: AutoRec, users: npt.ArrayLike, n: int = 10) -> tuple[Ar
     return _most_similar(model, "user", users, n)
 
 
+@undisturbed()
 def _most_similar(model: AutoRec, axis: str, wanted: npt.ArrayLike, n: int) -> tuple[Array, Array]:
     if not isinstance(model, AutoRec):
         raise TypeError(

@@ -340,7 +340,9 @@ def without_home() -> Path:
 def test_a_user_without_a_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     monkeypatch.setattr(Path, "home", without_home)
-    monkeypatch.setattr(Path, "expanduser", lambda self: without_home() if "~" in str(self) else self)
+    monkeypatch.setattr(
+        Path, "expanduser", lambda self: without_home() if "~" in str(self) else self
+    )
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     data = tmp_path / "data"
     data.mkdir()
