@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import partial
+from threading import Event
 
 import numpy as np
 from scipy import sparse
@@ -13,6 +15,8 @@ from scipy import sparse
 from autorec_np._types import CSR, Array
 from autorec_np.core.network import Network
 from autorec_np.engine.blas import undisturbed
+
+logger = logging.getLogger(__name__)
 
 ENTRIES_PER_BLOCK = 16_384  # stored entries in a block of rows: enough work for one task
 
@@ -23,12 +27,12 @@ class Workers:
     Parameters
     ----------
     n_threads : int
-        At least 1.
+        At least 1. Where the system refuses to start so many, there are fewer.
     """
 
     def __init__(self, n_threads: int) -> None:
-        self.n_threads = n_threads
-        self._helpers = ThreadPoolExecutor(max(1, n_threads - 1))  # starts a thread at first use
+        self._helpers, n_helpers = _started(n_threads - 1)
+        self.n_threads = 1 + n_helpers
 
     def __enter__(self) -> Workers:
         return self
@@ -64,6 +68,24 @@ class Workers:
             wait(begun)
         for helper in begun:
             helper.result()
+
+
+def _started(n_threads: int) -> tuple[ThreadPoolExecutor, int]:
+    """Return a pool whose threads have all been started, and how many they are."""
+    while True:
+        pool, begin, n_started = ThreadPoolExecutor(max(1, n_threads)), Event(), 0
+        try:
+            for _ in range(n_threads):
+                pool.submit(begin.wait)  # each waits, so that the next needs another thread
+                n_started += 1
+        except RuntimeError:  # the system refuses a thread
+            logger.info("the system refuses thread %d, so there are fewer", n_started + 2)
+            n_threads = n_started
+        else:
+            return pool, n_started
+        finally:
+            begin.set()
+        pool.shutdown(cancel_futures=True)
 
 
 def run(tasks: Sequence[Callable[[], object]], workers: Workers | None) -> None:

@@ -13,7 +13,6 @@ import json
 import logging
 import math
 import os
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
@@ -35,7 +34,7 @@ from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import copy_unfitted
 from autorec_np.training.penalties import automatic_penalties
 from autorec_np.training.solvers import DivergenceError
-from autorec_np.training.trainer import SOLVERS, ConvergenceWarning, corruption_for
+from autorec_np.training.trainer import SOLVERS, corruption_for, short_on_purpose
 
 __all__ = ["LogUniform", "SearchResult", "Trial", "default_space", "search"]
 
@@ -388,13 +387,12 @@ def _run(
     if divisor > 1:
         epochs = tried.max_iter or SOLVERS[tried.solver].max_iter
         tried.set_params(max_iter=-(-epochs // divisor))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # short on purpose
-        try:
+    try:
+        with short_on_purpose():
             result = evaluate(tried, training, validation)
-        except DivergenceError as error:
-            logger.info("candidate %d: %s", candidate, error)
-            return Trial(candidate, params, divisor, math.inf, math.nan)
+    except DivergenceError as error:
+        logger.info("candidate %d: %s", candidate, error)
+        return Trial(candidate, params, divisor, math.inf, math.nan)
     return Trial(candidate, params, divisor, result.rmse, result.fit_seconds)
 
 

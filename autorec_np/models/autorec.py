@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, overload
@@ -41,9 +40,9 @@ from autorec_np.training.penalties import automatic_penalties
 from autorec_np.training.solvers import DivergenceError
 from autorec_np.training.trainer import (
     SOLVERS,
-    InterruptedWarning,
     Trainer,
     corruption_for,
+    warn_of_interrupt,
 )
 
 if TYPE_CHECKING:
@@ -131,9 +130,9 @@ class AutoRec(Recommender):
         Called with a `training.EpochState` after every epoch; training stops where one returns
         something true.
     verbose : bool
-        Whether to log every epoch at level INFO, which ``logging.basicConfig(level="INFO")``
-        shows. Where nobody asked for such lines, a terminal shows a bar instead if tqdm is
-        installed (extra `progress`).
+        Whether to show every epoch: as a line of `logging` at level INFO where a program shows
+        these (``logging.basicConfig(level="INFO")``); else as a bar on a terminal where tqdm is
+        installed (extra `progress`), and as a line on stderr everywhere else.
     random_state : int, Generator or None
         An int makes runs bit-identical.
     engine : {"tiled", "plain"}
@@ -294,11 +293,10 @@ class AutoRec(Recommender):
         if interrupted:
             n, curve = fitted.course.n_iter, fitted.course.validation_curve
             best = int(np.argmin(curve)) + 1 if curve else n
-            warnings.warn(
+            warn_of_interrupt(
                 f"Training interrupted by the user after {n} complete epochs or iterations; the "
                 f"model is fitted with the weights after number {best}"
                 f"{', of the lowest validation RMSE' if curve else ''}.",
-                InterruptedWarning,
                 stacklevel=3,
             )
         return self
