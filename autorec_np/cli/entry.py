@@ -20,9 +20,8 @@ from autorec_np._version import __version__
 from autorec_np.cli import check, data, serve, train
 from autorec_np.cli.console import UsageError, complain, error_message
 from autorec_np.cli.options import Command, Parser, epilog
-from autorec_np.cli.start import INTERRUPTED
 
-BROKEN_PIPE = 141  # 128 + the signal's number, as shells report it
+INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 + the signal's number, as shells report it
 
 # What bad data, files and parameters raise; anything else is a bug, whose traceback is wanted.
 EXPECTED_ERRORS = (ValueError, TypeError, IndexError, ArithmeticError, OSError, MemoryError)

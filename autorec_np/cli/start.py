@@ -8,8 +8,6 @@ import threading
 from collections.abc import Sequence
 from types import FrameType
 
-INTERRUPTED = 130  # 128 + the signal's number, as shells report it
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
@@ -44,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not (interrupts or isinstance(error, KeyboardInterrupt)):
             raise
         print("autorec-np: interrupted", file=sys.stderr, flush=True)
-        return INTERRUPTED
+        return 128 + signal.SIGINT  # as shells report it
     finally:
         if ours:
             signal.signal(signal.SIGINT, signal.default_int_handler)
