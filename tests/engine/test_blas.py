@@ -84,6 +84,41 @@ def test_the_last_to_leave_gives_back_what_the_first_found():
     assert blas_threads() == {2}
 
 
+@pytest.mark.usefixtures("way")
+def test_the_limit_is_lifted_where_the_first_to_come_was_another_thread():
+    entered, leave = Event(), Event()
+
+    def use():
+        with single_threaded_blas():
+            entered.set()
+            leave.wait(timeout=60)
+
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(use)
+        assert entered.wait(timeout=60)
+        with single_threaded_blas():
+            leave.set()
+            other.result(timeout=60)
+            assert blas_threads() == {1}
+        assert blas_threads() == {2}
+
+
+@pytest.mark.usefixtures("way")
+def test_many_fits_at_once_share_the_limit_and_give_it_back():
+    seen = []
+
+    def fit(seed):
+        callback = lambda state: seen.append(blas_threads())  # noqa: E731
+        options = {"hidden_layer_sizes": (3,), "max_iter": 1 + seed, "n_jobs": 1 + seed % 2}
+        return AutoRec(**options, callbacks=[callback], random_state=seed).fit(R).theta_.tobytes()
+
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(fit, range(6)))
+    assert seen == [{1}] * sum(range(1, 7))
+    assert blas_threads() == {2}
+    assert together == [fit(seed) for seed in range(6)]
+
+
 def test_two_fits_at_once_do_not_change_one_anothers_bits():
     alone = AutoRec(**SMALL, n_jobs=1).fit(R).theta_.tobytes()
     first_has_ended, second_has_begun, seen = Event(), Event(), []
