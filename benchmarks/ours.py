@@ -14,9 +14,10 @@ from autorec_np import AutoRec, Ratings
 from autorec_np._types import CSR, Array
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
+from autorec_np.engine.blas import single_threaded_blas
 from autorec_np.engine.engines import TiledEngine
 from autorec_np.engine.order import by_activity, reordered
-from autorec_np.engine.threads import Workers, single_threaded_blas
+from autorec_np.engine.threads import Workers
 from benchmarks.harness import THREADS
 
 PENALTY = 400.0  # of the rows that compare single evaluations and epochs

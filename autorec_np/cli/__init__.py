@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from autorec_np._lazy import hand_on
 
 if TYPE_CHECKING:
-    from autorec_np.cli.entry import main as main
+    from autorec_np.cli.start import main as main
 
 _MODULE_OF = {
-    "main": "entry",
+    "main": "start",
 }
 
 __all__ = [*_MODULE_OF]

@@ -1,8 +1,8 @@
 """The command line ``autorec-np``: its commands, messages and exit codes.
 
-`train`, `serve`, `check` and `data` hold the commands, `options` their arguments, `console` what
-they write. Results go to stdout, everything else to stderr. Exit codes: 0 success, 1 failure, 2
-wrong usage, 130 Ctrl-C, 141 the reader of stdout went away.
+`start` is the way in. `train`, `serve`, `check` and `data` hold the commands, `options` their
+arguments, `console` what they write. Results go to stdout, everything else to stderr. Exit codes:
+0 success, 1 failure, 2 wrong usage, 130 Ctrl-C, 141 the reader of stdout went away.
 """
 
 from __future__ import annotations
@@ -58,18 +58,7 @@ completion in bash and zsh, after pip install 'autorec_np[completion]':
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command.
-
-    Parameters
-    ----------
-    argv : sequence of str, optional
-        The arguments; None: those of the process.
-
-    Returns
-    -------
-    int
-        The exit code.
-    """
+    """Run one command; see `start.main`."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         try:

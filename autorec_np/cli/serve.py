@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autorec_np import evaluation, models, reports, serving
+from autorec_np._files import replacing
 from autorec_np._text import indented, table
 from autorec_np.cli.console import UsageError, emit, say
 from autorec_np.cli.data import check_writable, load_data, parse_id, read_pairs
@@ -183,7 +184,8 @@ def report(args: Namespace) -> int:
         )
     except ImportError as error:
         raise ValueError(str(error)) from error
-    path.write_text(page, encoding="utf-8", newline="\n")
+    with replacing(path.resolve()) as file:
+        file.write(page.encode("utf-8"))
     print(f"wrote   {path}, {len(page) / 1000:,.0f} kB")
     return 0
 

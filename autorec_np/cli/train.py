@@ -6,6 +6,8 @@ import shlex
 import sys
 import time
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -103,8 +105,8 @@ def train(args: Namespace) -> int:
     path = _path_to_save(args)
     ratings, titles, _ = load_data(args)
     model = _model(args)
-    content = _fit_and_test(args, args.data, ratings, model, args.test_size, {})
-    _save(args, path, model, titles)
+    with _saving(args, path, model, titles):
+        content = _fit_and_test(args, args.data, ratings, model, args.test_size, {})
     finish(args, started, **content, saved=args.save)
     return 0
 
@@ -128,7 +130,7 @@ RMSE and MAE on held-out ratings stand beside those of the global mean and of
 the user and item biases. --save stores the model that was measured: trained on
 the training part, with its ratings and, where the data set has them, titles.
 For the model to use, run again with --test-size 0, which trains on all ratings
-and reports no errors.
+and reports no errors. Ctrl-C after the first epoch saves the best so far.
 """,
     examples=(
         "autorec-np train ml-100k",
@@ -179,8 +181,8 @@ def tune(args: Namespace) -> int:
     )
     say(args, "validation RMSE (number 0 is the model without a change)", "")
     say(args, indented(str(result)), "")
-    content = _fit_and_test(args, args.data, ratings, result.model, args.test_size, {})
-    _save(args, path, result.model, titles)
+    with _saving(args, path, result.model, titles):
+        content = _fit_and_test(args, args.data, ratings, result.model, args.test_size, {})
     finish(args, started, **content, saved=args.save, search=result.to_dict())
     return 0
 
@@ -449,6 +451,20 @@ def _path_to_save(args: Namespace) -> Path | None:
     path = Path(args.save)
     check_writable("--save", path)
     return path
+
+
+@contextmanager
+def _saving(
+    args: Namespace, path: Path | None, model: AutoRec, titles: dict[int, str]
+) -> Iterator[None]:
+    """Save a model after it was trained, or at Ctrl-C, with the best that it has learned so far."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if hasattr(model, "fitted_"):
+            _save(args, path, model, titles)
+        raise
+    _save(args, path, model, titles)
 
 
 def _save(args: Namespace, path: Path | None, model: Recommender, titles: dict[int, str]) -> None:

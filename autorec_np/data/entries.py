@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
-from autorec_np._types import Array
+from autorec_np._types import CSR, Array
 from autorec_np.data.ids import Positions, first_repeat, shown
 
 if TYPE_CHECKING:
@@ -218,6 +218,11 @@ def matrix_entries(matrix: Any, duplicates: str) -> tuple[Positions, Positions, 
             f"duplicates='last') (or 'first' or 'mean') keeps one of them."
         )
     return rows.astype(np.int64), columns.astype(np.int64), values
+
+
+def row_of_each(matrix: CSR) -> Array:
+    """Return the row of each stored entry, shape (nnz,)."""
+    return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
 
 
 def _compressed_entries(matrix: Any) -> tuple[Array, Array, Array]:

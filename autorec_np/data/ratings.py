@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
-from autorec_np._entries import row_of_each
 from autorec_np._types import Array
 from autorec_np._validation import check_choice, check_integer
 from autorec_np.data.columns import ROLES, ColumnsRead
@@ -21,6 +20,7 @@ from autorec_np.data.entries import (
     canonical_csr,
     frozen,
     matrix_entries,
+    row_of_each,
     selection_mask,
 )
 from autorec_np.data.ids import (

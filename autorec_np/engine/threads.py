@@ -1,24 +1,22 @@
-"""The threads of a training run, and BLAS held to one thread beside them.
-
-OpenBLAS starts threads of its own for every product, which wait by spinning: beside our pool, or
-beside a busy neighbor on the machine, they make everything several times slower. NumPy has
-no call that limits them; threadpoolctl (extra `fast`) has, and is used where it is installed.
-"""
+"""The threads of a training run, and what they share: tasks, and blocks of rows."""
 
 from __future__ import annotations
 
-import threading
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from threading import Event
 
 import numpy as np
 from scipy import sparse
 
 from autorec_np._types import CSR, Array
 from autorec_np.core.network import Network
+from autorec_np.engine.blas import undisturbed
+
+logger = logging.getLogger(__name__)
 
 ENTRIES_PER_BLOCK = 16_384  # stored entries in a block of rows: enough work for one task
 
@@ -29,12 +27,12 @@ class Workers:
     Parameters
     ----------
     n_threads : int
-        At least 1.
+        At least 1. Where the system refuses to start so many, there are fewer.
     """
 
     def __init__(self, n_threads: int) -> None:
-        self.n_threads = n_threads
-        self._helpers = ThreadPoolExecutor(max(1, n_threads - 1))  # starts a thread at first use
+        self._helpers, n_helpers = _started(n_threads - 1)
+        self.n_threads = 1 + n_helpers
 
     def __enter__(self) -> Workers:
         return self
@@ -72,6 +70,24 @@ class Workers:
             helper.result()
 
 
+def _started(n_threads: int) -> tuple[ThreadPoolExecutor, int]:
+    """Return a pool whose threads have all been started, and how many they are."""
+    while True:
+        pool, begin, n_started = ThreadPoolExecutor(max(1, n_threads)), Event(), 0
+        try:
+            for _ in range(n_threads):
+                pool.submit(begin.wait)  # each waits, so that the next needs another thread
+                n_started += 1
+        except RuntimeError:  # the system refuses a thread
+            logger.info("the system refuses thread %d, so there are fewer", n_started + 2)
+            n_threads = n_started
+        else:
+            return pool, n_started
+        finally:
+            begin.set()
+        pool.shutdown(cancel_futures=True)
+
+
 def run(tasks: Sequence[Callable[[], object]], workers: Workers | None) -> None:
     """Run all tasks, in this thread where there are no workers."""
     if workers is not None:
@@ -84,60 +100,12 @@ def run(tasks: Sequence[Callable[[], object]], workers: Workers | None) -> None:
 @contextmanager
 def workers(n_jobs: int) -> Iterator[Workers | None]:
     """Give threads, or None for one, and hold BLAS to one thread meanwhile."""
-    with single_threaded_blas():
+    with undisturbed():
         if n_jobs == 1:
             yield None
             return
         with Workers(n_jobs) as pool:
             yield pool
-
-
-@contextmanager
-def single_threaded_blas() -> Iterator[None]:
-    """Hold BLAS to one thread; without threadpoolctl nothing is changed.
-
-    The limit is the whole process's: the first to come sets it, the last to leave lifts it. A limit
-    that another thread of the program has set by ``with threadpool_limits(...)`` stays.
-    """
-    try:
-        import threadpoolctl
-    except ImportError:
-        yield
-        return
-    _blas_limit.enter(threadpoolctl)
-    try:
-        yield
-    finally:
-        _blas_limit.leave(threadpoolctl)
-
-
-class _BlasLimit:
-    """Counts those who need BLAS held to one thread."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._n_inside = 0
-        self._limit: Any = None
-
-    def enter(self, threadpoolctl: Any) -> None:
-        with self._lock:
-            if self._n_inside == 0:
-                self._limit = threadpoolctl.threadpool_limits(1, user_api="blas")
-            self._n_inside += 1
-
-    def leave(self, threadpoolctl: Any) -> None:
-        with self._lock:
-            self._n_inside -= 1
-            if self._n_inside == 0:
-                # Since threadpoolctl 3.7 only the thread that set a limit can change it
-                openblas = getattr(threadpoolctl, "OpenBLASController", None)
-                release = getattr(openblas, "clear_controlling_thread", lambda force: None)
-                release(force=True)
-                self._limit.restore_original_limits()
-                release(force=True)
-
-
-_blas_limit = _BlasLimit()
 
 
 # Blocks of rows

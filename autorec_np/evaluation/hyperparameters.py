@@ -13,14 +13,16 @@ import json
 import logging
 import math
 import os
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 
+from autorec_np._files import alone
 from autorec_np._habits import knows_habits
 from autorec_np._text import plain, table
 from autorec_np._validation import check_choice, check_integer
@@ -32,7 +34,7 @@ from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import copy_unfitted
 from autorec_np.training.penalties import automatic_penalties
 from autorec_np.training.solvers import DivergenceError
-from autorec_np.training.trainer import SOLVERS, ConvergenceWarning, corruption_for
+from autorec_np.training.trainer import SOLVERS, corruption_for, short_on_purpose
 
 __all__ = ["LogUniform", "SearchResult", "Trial", "default_space", "search"]
 
@@ -216,7 +218,8 @@ def search(
     resume : path, optional
         A file with one JSON object in each line: the settings, then every trial as it ends. If it
         exists and has the same settings, its trials are not run again, and the result is that
-        of a search without interruption. An incomplete last line is dropped.
+        of a search without interruption. An incomplete last line is dropped. A file beside it
+        with the ending ``.lock`` keeps a second search out meanwhile.
     callback : callable, optional
         Called with each new `Trial`, its number from 1, and the number of trials in all.
 
@@ -228,7 +231,8 @@ def search(
     ------
     ValueError
         An argument out of range, a parameter that the model refuses, a `resume` file that is
-        damaged, foreign or of other settings, or a search in which every training diverged.
+        damaged, foreign, of other settings or in use by another search, or a search in which every
+        training diverged.
     TypeError
         A space that cannot be drawn from, or values that are not JSON-able.
 
@@ -258,29 +262,50 @@ def search(
     candidates = _draw(default_space(model, whole) if space is None else space, n_candidates, seed)
     training, validation = train_test_split(whole, validation_size, seed)
     rungs = _rungs(len(candidates), factor) if strategy == "halving" else [(1, len(candidates))]
-    journal = _Journal(
-        resume,
-        {
-            "format": "autorec_np search 1",
-            "ratings": _digest(whole),
-            "model": type(model).__name__,
-            "parameters": {k: v for k, v in model.get_params().items() if k not in WITHOUT_EFFECT},
-            "candidates": candidates,
-            "strategy": strategy,
-            "factor": factor,
-            "validation_size": validation_size,
-            "random_state": seed,
-        },
+    settings = {
+        "format": "autorec_np search 1",
+        "ratings": _digest(whole),
+        "model": type(model).__name__,
+        "parameters": {k: v for k, v in model.get_params().items() if k not in WITHOUT_EFFECT},
+        "candidates": candidates,
+        "strategy": strategy,
+        "factor": factor,
+        "validation_size": validation_size,
+        "random_state": seed,
+    }
+    with nullcontext() if resume is None else alone(Path(f"{os.fspath(resume)}.lock"), f"{resume}"):
+        run_trial = partial(_run, model, training=training, validation=validation)
+        trials, rung = _run_rungs(
+            rungs, candidates, run_trial, _Journal(resume, settings), callback
+        )
+    best = min(rung, key=_rank)
+    if math.isinf(best.rmse):
+        raise ValueError(
+            "every training diverged; narrow the space, above all that of learning_rate_init."
+        )
+    return SearchResult(
+        model.set_params(**best.params), best, tuple(trials), len(training), len(validation), seed
     )
+
+
+def _run_rungs(
+    rungs: Sequence[tuple[int, int]],
+    candidates: Sequence[Parameters],
+    run_trial: Callable[[int, Parameters, int], Trial],
+    journal: _Journal,
+    callback: Callable[[Trial, int, int], Any] | None,
+) -> tuple[list[Trial], list[Trial]]:
+    """Return all trials, and those of the last rung; what the journal holds is not run again."""
     n_trials = sum(size for _, size in rungs)
     trials: list[Trial] = []
+    rung: list[Trial] = []
     numbers = list(range(len(candidates)))
     for divisor, size in rungs:
-        rung: list[Trial] = []
+        rung = []
         for candidate in numbers[:size]:
             trial = journal.next(candidate, divisor)
             if trial is None:
-                trial = _run(model, candidate, candidates[candidate], divisor, training, validation)
+                trial = run_trial(candidate, candidates[candidate], divisor)
                 journal.append(trial)
                 number = len(trials) + len(rung) + 1
                 logger.info("trial %d of %d: %s", number, n_trials, trial)
@@ -290,14 +315,7 @@ def search(
         trials += rung
         drawn = sorted(rung[1:], key=_rank)
         numbers = [0, *(one.candidate for one in drawn)]
-    best = min(rung, key=_rank)
-    if math.isinf(best.rmse):
-        raise ValueError(
-            "every training diverged; narrow the space, above all that of learning_rate_init."
-        )
-    return SearchResult(
-        model.set_params(**best.params), best, tuple(trials), len(training), len(validation), seed
-    )
+    return trials, rung
 
 
 def _rank(trial: Trial) -> tuple[float, int]:
@@ -369,13 +387,12 @@ def _run(
     if divisor > 1:
         epochs = tried.max_iter or SOLVERS[tried.solver].max_iter
         tried.set_params(max_iter=-(-epochs // divisor))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # short on purpose
-        try:
+    try:
+        with short_on_purpose():
             result = evaluate(tried, training, validation)
-        except DivergenceError as error:
-            logger.info("candidate %d: %s", candidate, error)
-            return Trial(candidate, params, divisor, math.inf, math.nan)
+    except DivergenceError as error:
+        logger.info("candidate %d: %s", candidate, error)
+        return Trial(candidate, params, divisor, math.inf, math.nan)
     return Trial(candidate, params, divisor, result.rmse, result.fit_seconds)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, overload
@@ -21,6 +20,7 @@ from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
 from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.data.splitting import train_test_split
+from autorec_np.engine.blas import undisturbed
 from autorec_np.engine.threads import workers
 from autorec_np.models import newcomers
 from autorec_np.models.base import Axes, Recommender, check_fitted, check_not_empty, of_record
@@ -40,9 +40,9 @@ from autorec_np.training.penalties import automatic_penalties
 from autorec_np.training.solvers import DivergenceError
 from autorec_np.training.trainer import (
     SOLVERS,
-    InterruptedWarning,
     Trainer,
     corruption_for,
+    warn_of_interrupt,
 )
 from autorec_np.training.units import AffineMap, Mapped, canonical, map_onto_outputs
 
@@ -131,9 +131,9 @@ class AutoRec(Recommender):
         Called with a `training.EpochState` after every epoch; training stops where one returns
         something true.
     verbose : bool
-        Whether to log every epoch at level INFO, which ``logging.basicConfig(level="INFO")``
-        shows. Where nobody asked for such lines, a terminal shows a bar instead if tqdm is
-        installed (extra `progress`).
+        Whether to show every epoch: as a line of `logging` at level INFO where a program shows
+        these (``logging.basicConfig(level="INFO")``); else as a bar on a terminal where tqdm is
+        installed (extra `progress`), and as a line on stderr everywhere else.
     random_state : int, Generator or None
         An int makes runs bit-identical.
     engine : {"tiled", "plain"}
@@ -295,11 +295,10 @@ class AutoRec(Recommender):
         if interrupted:
             n, curve = fitted.course.n_iter, fitted.course.validation_curve
             best = int(np.argmin(curve)) + 1 if curve else n
-            warnings.warn(
+            warn_of_interrupt(
                 f"Training interrupted by the user after {n} complete epochs or iterations; the "
                 f"model is fitted with the weights after number {best}"
                 f"{', of the lowest validation RMSE' if curve else ''}.",
-                InterruptedWarning,
                 stacklevel=3,
             )
         return self
@@ -518,6 +517,7 @@ class AutoRec(Recommender):
         axis: str = "user",
     ) -> Array: ...
     @knows_habits
+    @undisturbed()
     def predict_new(
         self,
         ratings: Any,
@@ -588,6 +588,7 @@ class AutoRec(Recommender):
         exclude: npt.ArrayLike | None = None,
     ) -> tuple[Array, Array]: ...
     @knows_habits
+    @undisturbed()
     def recommend_new(
         self,
         ratings: Any,

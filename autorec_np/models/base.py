@@ -18,6 +18,7 @@ from autorec_np._types import CSR, Array
 from autorec_np._validation import check_integer
 from autorec_np.data.metrics import rmse
 from autorec_np.data.ratings import Ratings, as_ratings
+from autorec_np.engine.blas import undisturbed
 from autorec_np.models import frames
 from autorec_np.models.top_n import top_n
 
@@ -329,6 +330,7 @@ class Recommender(ABC):
     def predict(self, users: Ratings) -> Array: ...
     @overload
     def predict(self, users: npt.ArrayLike, items: npt.ArrayLike) -> Array: ...
+    @undisturbed()
     def predict(self, users: Any, items: Any = None) -> Any:
         """Predict the rating of each pair.
 
@@ -423,6 +425,7 @@ class Recommender(ABC):
         exclude: npt.ArrayLike | None = None,
     ) -> tuple[Array, Array]: ...
     @knows_habits
+    @undisturbed()
     def recommend(
         self,
         users: Any,

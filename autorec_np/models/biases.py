@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
-from autorec_np._entries import row_of_each
 from autorec_np._types import CSR, Array
 from autorec_np._validation import check_number
+from autorec_np.data.entries import row_of_each
 from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.models.base import Recommender, Record, check_not_empty, of_record
 from autorec_np.training.units import AffineMap

@@ -7,21 +7,19 @@ codes frozen.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from autorec_np._entries import row_of_each
 from autorec_np._types import CSR, Array
 from autorec_np._validation import check_choice, check_integer
 from autorec_np.core.kernels import with_data
+from autorec_np.data.entries import row_of_each
 from autorec_np.data.ids import check_ids
 from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.data.values import OutsideScaleError
-from autorec_np.engine.threads import single_threaded_blas
 from autorec_np.models import frames
 from autorec_np.models.base import Axes, chunks, padded
 from autorec_np.models.biases import FittedBiases, best_biases
@@ -182,14 +180,13 @@ def new_rows(fitted: Fitted, rated: CSR, base: Array) -> Array:
 def new_columns(fitted: Fitted, rated: CSR, base: Array) -> Array:
     """Return what the network says (m, n_rows) of new columns, fitted to ratings minus `base`."""
     residuals = rated.data - base[row_of_each(rated), rated.indices]
-    with single_threaded_blas() if len(base) > 1 else nullcontext():  # it takes 2 ms
-        weights, biases = fit_columns(
-            fitted.codes,
-            with_data(rated, fitted.output_map(residuals)),
-            fitted.decoder_penalty,
-            fitted.network.output_activation,
-        )
-        activity = weights.astype(fitted.codes.dtype) @ fitted.codes.T
+    weights, biases = fit_columns(
+        fitted.codes,
+        with_data(rated, fitted.output_map(residuals)),
+        fitted.decoder_penalty,
+        fitted.network.output_activation,
+    )
+    activity = weights.astype(fitted.codes.dtype) @ fitted.codes.T
     return fitted.to_ratings(activity + biases[:, np.newaxis])
 
 

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from autorec_np._entries import row_of_each
 from autorec_np._types import CSR, Array
 from autorec_np.core.activations import ACTIVATIONS
 from autorec_np.core.kernels import with_data
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
+from autorec_np.data.entries import row_of_each
 from autorec_np.data.metrics import rmse
 from autorec_np.data.ratings import Ratings
 from autorec_np.engine.threads import Workers, encode

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from autorec_np._entries import row_of_each
 from autorec_np._types import CSR, Array
+from autorec_np.data.entries import row_of_each
 
 
 def top_n(scores: Array, n: int, excluded: CSR | None = None) -> tuple[Array, Array]:

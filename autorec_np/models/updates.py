@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from autorec_np._entries import row_of_each
 from autorec_np._types import CSR, Array
 from autorec_np.core.kernels import take_rows, with_data
 from autorec_np.core.network import Network
 from autorec_np.core.parameters import COLUMN_BLOCKS
+from autorec_np.data.entries import row_of_each
 from autorec_np.data.ids import shown, unique_with_positions
 from autorec_np.data.ratings import Ratings, assemble
-from autorec_np.engine.threads import single_threaded_blas
+from autorec_np.engine.blas import undisturbed
 from autorec_np.models.biases import Biases, FittedBiases, FittedMean, best_biases
 from autorec_np.models.scoring import Baseline, Fitted, baseline_at, fit_columns, inputs_of
 
@@ -49,7 +49,7 @@ def updated(fitted: Fitted, new: Ratings) -> Fitted:
         (np.unique(data.user_positions(new_users)), np.unique(data.item_positions(new_items))),
         (data.matrix, data.matrix.T.tocsr()),
     )
-    with single_threaded_blas():
+    with undisturbed():
         cold_baseline, baseline = _updated_baselines(fitted, change)
         network, theta, codes = _grown(fitted, change)
         _update_rows(fitted, network, theta, codes, change)

@@ -42,6 +42,7 @@ __all__ = [
 
 # of Okabe and Ito, distinct with any kind of color blindness
 BLUE, ORANGE, GREEN, GRAY = "#0072b2", "#d55e00", "#009e73", "#999999"
+LEAST_SPREAD = 1e-9  # of values beside their size, in a histogram that they fill
 PANEL_WIDTH = 4.4  # inches; one column of panels stays readable on a telephone
 
 
@@ -267,7 +268,12 @@ def _bars(panel: Any, places: Any, values: Sequence[MeanInterval], label: str, c
 
 
 def _histogram(panel: Any, values: Array, title: str) -> None:
-    counts, edges = np.histogram(values.astype(np.float64), bins=50)
+    values = values.astype(np.float64)
+    low, high = values.min(), values.max()
+    largest = max(abs(low), abs(high))
+    if high - low < LEAST_SPREAD * largest:  # bins would have no width
+        low, high = low - largest / 100, high + largest / 100
+    counts, edges = np.histogram(values, bins=50, range=(low, high))
     panel.stairs(counts, edges, fill=True, color=BLUE)
     panel.locator_params(axis="x", nbins=6)
     panel.set_title(title, fontsize=9)

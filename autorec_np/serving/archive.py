@@ -7,17 +7,14 @@ memory than its bytes, and its header is compared and not evaluated.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import math
 import mmap
 import os
-import secrets
 import struct
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 from typing import BinaryIO, TypeAlias
 
 import numpy as np
@@ -29,7 +26,6 @@ __all__ = [
     "Members",
     "ModelFileError",
     "reading",
-    "replacing",
     "saying",
     "write_archive",
 ]
@@ -59,25 +55,6 @@ def saying(what: str) -> Iterator[None]:
         yield
     except Exception as error:
         raise ModelFileError(f"{what}: {str(error) or repr(error)}") from error
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file that takes the place of `path` if the block succeeds."""
-    if not path.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, "no such folder; create it first", str(path.parent))
-    # Not tempfile.mkstemp: its files are readable by their owner only, also once renamed.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with open(temporary, "x+b") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
 
 
 def write_archive(file: BinaryIO, arrays: Mapping[str, Array]) -> None:

@@ -22,11 +22,15 @@ from autorec_np._validation import check_choice, check_integer
 from autorec_np.core.activations import ACTIVATIONS
 from autorec_np.core.network import Network
 from autorec_np.data.ratings import Ratings
+from autorec_np.engine.blas import undisturbed
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import check_fitted
 from autorec_np.models.scoring import Fitted, baseline_at, inputs_of
 
 __all__ = ["Derivatives", "Influence", "explain", "rating_derivatives", "rating_influence"]
+
+
+SMALLEST_PENALTY = 1e-6  # of the trace: below it, a linear system loses digits
 
 
 class Derivatives(NamedTuple):
@@ -68,6 +72,7 @@ class Influence(NamedTuple):
     changes: Array
 
 
+@undisturbed()
 def explain(
     model: AutoRec, user: Any, item: Any, n: int = 10, by: str = "items"
 ) -> tuple[Array, Array]:
@@ -115,12 +120,13 @@ def explain(
         ids, ratings, derivatives = _derivatives(fitted, user, item)
         contributions = (ratings + fitted.input_map.offset / fitted.input_map.factor) * derivatives
     else:
-        ids, targets, weights, _ = _influence(fitted, user, item)
-        contributions = targets * weights
+        ids, targets, codes, code = _of_column(fitted, user, item)
+        contributions = targets * column_weights(codes, fitted.decoder_penalty, code)
     best = np.argsort(-np.abs(contributions), kind="stable")[:n]
     return ids[best], contributions[best]
 
 
+@undisturbed()
 def rating_derivatives(model: AutoRec, user: Any, item: Any) -> Derivatives:
     """Return the derivatives of a score by each rating that the encoder read, (30) and (31).
 
@@ -174,6 +180,7 @@ def input_derivatives(network: Network, theta: Array, inputs: CSR, column: int) 
     return np.asarray(views["encoder.weight"][inputs.indices] @ d_z)  # (30)
 
 
+@undisturbed()
 def rating_influence(model: AutoRec, user: Any, item: Any) -> Influence:
     """Return what each training rating of the column says about a score, (32) to (34).
 
@@ -185,6 +192,12 @@ def rating_influence(model: AutoRec, user: Any, item: Any) -> Influence:
 
 
 def _influence(fitted: Fitted, user: Any, item: Any) -> Influence:
+    ids, targets, codes, code = _of_column(fitted, user, item)
+    return Influence(ids, targets, *column_influence(codes, targets, fitted.decoder_penalty, code))
+
+
+def _of_column(fitted: Fitted, user: Any, item: Any) -> tuple[Array, Array, Array, Array]:
+    """Return ids, targets and codes of the rows that the column is rated in, and the row's code."""
     row, column = _row_and_column(fitted, user, item)
     output_activation = fitted.network.output_activation
     if output_activation != "identity":
@@ -199,9 +212,27 @@ def _influence(fitted: Fitted, user: Any, item: Any) -> Influence:
     targets = values - base
     ids = fitted.ids(fitted.axes.row)[others].astype(object)
     codes = fitted.codes[np.append(others, row)].astype(np.float64)
-    return Influence(
-        ids, targets, *column_influence(codes[:-1], targets, fitted.decoder_penalty, codes[-1])
-    )
+    return ids, targets, codes[:-1], codes[-1]
+
+
+def column_weights(codes: Array, penalty: float, code: Array) -> Array:
+    """Return weights (32) alone: of a column's targets in the output of a row.
+
+    As `column_influence`, which decomposes the codes; where the penalty is not too small, one
+    linear system of the smaller of both sizes gives the same.
+    """
+    if len(codes) == 0:
+        return np.empty(0)
+    n, mean_code = len(codes), codes.mean(axis=0)
+    centered, asked = codes - mean_code, code - mean_code
+    is_dual = n <= codes.shape[1]
+    gram = centered @ centered.T if is_dual else centered.T @ centered
+    if penalty / 2 <= SMALLEST_PENALTY * gram.trace():
+        return column_influence(codes, np.zeros(n), penalty, code)[0]
+    gram[np.diag_indices_from(gram)] += penalty / 2
+    if is_dual:
+        return np.asarray(1 / n + np.linalg.solve(gram, centered @ asked))
+    return np.asarray(1 / n + centered @ np.linalg.solve(gram, asked))
 
 
 def column_influence(

@@ -20,12 +20,13 @@ import numpy as np
 import scipy
 from scipy import sparse
 
-from autorec_np._entries import row_of_each
+from autorec_np._files import replacing
 from autorec_np._types import Array
 from autorec_np._validation import check_number
 from autorec_np._version import __version__
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
+from autorec_np.data.entries import row_of_each
 from autorec_np.data.ratings import Ratings
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import Axes, Recommender, Record, check_fitted
@@ -37,7 +38,6 @@ from autorec_np.serving.archive import (
     Members,
     ModelFileError,
     reading,
-    replacing,
     saying,
     write_archive,
 )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from autorec_np._files import replacing
 from autorec_np._types import Array
 from autorec_np._version import __version__
 from autorec_np.models.autorec import AutoRec
@@ -29,7 +31,7 @@ OPERATORS = {
 
 
 def export_onnx(model: AutoRec, path: str | os.PathLike[str]) -> None:
-    """Write the network from input ratings to scores, in float32.
+    """Write the network from input ratings to scores, in float32; the file whole or not at all.
 
     Inputs, for any number of rows at once:
 
@@ -67,7 +69,6 @@ def export_onnx(model: AutoRec, path: str | os.PathLike[str]) -> None:
         The file cannot be written.
     """
     try:
-        import onnx
         from onnx import TensorProto, helper, numpy_helper
     except ImportError as error:
         raise ImportError(
@@ -126,17 +127,16 @@ def export_onnx(model: AutoRec, path: str | os.PathLike[str]) -> None:
             for name, array in constants.items()
         ],
     )
-    onnx.save(
-        helper.make_model(
-            graph,
-            ir_version=IR_VERSION,
-            opset_imports=[helper.make_opsetid("", OPSET)],
-            producer_name="autorec_np",
-            producer_version=__version__,
-            doc_string=f"AutoRec, one row for each {fitted.axes.row}; see export_onnx.",
-        ),
-        os.fspath(path),
+    exported = helper.make_model(
+        graph,
+        ir_version=IR_VERSION,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        producer_name="autorec_np",
+        producer_version=__version__,
+        doc_string=f"AutoRec, one row for each {fitted.axes.row}; see export_onnx.",
     )
+    with replacing(Path(os.path.realpath(path))) as file:
+        file.write(exported.SerializeToString())
 
 
 def _input_nodes(fitted: Fitted, make_node: Callable[..., Any]) -> list[Any]:

@@ -6,18 +6,24 @@ each user is one of the two, by the orientation, so that there is one vector for
 
 from __future__ import annotations
 
+from weakref import WeakKeyDictionary
+
 import numpy as np
 import numpy.typing as npt
 
 from autorec_np._habits import knows_habits
 from autorec_np._types import Array
 from autorec_np._validation import check_integer
+from autorec_np.engine.blas import undisturbed
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import check_fitted, chunks, padded
 from autorec_np.models.scoring import Fitted
 from autorec_np.models.top_n import top_n
 
 __all__ = ["similar_items", "similar_users"]
+
+# A record never changes, so what was worked out of it holds as long as it lives.
+_known: WeakKeyDictionary[Fitted, dict[str, Array]] = WeakKeyDictionary()
 
 DECIMALS = 12  # of a cosine: vectors that are equal up to rounding tie
 
@@ -30,7 +36,8 @@ def similar_items(model: AutoRec, items: npt.ArrayLike, n: int = 10) -> tuple[Ar
     relative to the mean code of the items with training ratings: (1) does not change where a
     constant moves from every code into the output biases, and neither must their similarity. An
     item without training ratings, of which nothing was learned, counts as a zero vector, and the
-    cosine with a zero vector is 0.
+    cosine with a zero vector is 0. The vectors are worked out at the first call and kept, in
+    float64, as long as what the model has learned.
 
     Parameters
     ----------
@@ -72,6 +79,7 @@ def similar_users(model: AutoRec, users: npt.ArrayLike, n: int = 10) -> tuple[Ar
     return _most_similar(model, "user", users, n)
 
 
+@undisturbed()
 def _most_similar(model: AutoRec, axis: str, wanted: npt.ArrayLike, n: int) -> tuple[Array, Array]:
     if not isinstance(model, AutoRec):
         raise TypeError(
@@ -80,7 +88,10 @@ def _most_similar(model: AutoRec, axis: str, wanted: npt.ArrayLike, n: int) -> t
     n = check_integer("n", n, minimum=1)
     fitted = check_fitted(model)
     positions = fitted.look_up(axis, wanted)
-    vectors = _unit_vectors(fitted, axis)
+    known = _known.setdefault(fitted, {})
+    if axis not in known:
+        known[axis] = _unit_vectors(fitted, axis)
+    vectors = known[axis]
     best = np.empty((len(positions), min(n, len(vectors))), np.int64)
     cosines = np.empty(best.shape)
     for part in chunks(len(positions), len(vectors)):

@@ -16,13 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from autorec_np._files import is_at, try_lock
+
 if TYPE_CHECKING:
     import requests
-
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
 
 __all__ = ["DownloadError", "download"]
 
@@ -354,7 +351,7 @@ def _exclusive(request: _Request) -> Iterator[None]:
     while True:
         with open(request.lock, "ab") as file:
             # A locked file that is no longer at its path was removed by its last holder.
-            if _try_lock(file.fileno()) and _is_at(file.fileno(), request.lock):
+            if try_lock(file.fileno()) and is_at(file.fileno(), request.lock):
                 try:
                     yield
                     return
@@ -366,24 +363,6 @@ def _exclusive(request: _Request) -> Iterator[None]:
             logger.info("waiting for another process that downloads %s", request.destination)
             waiting = True
         time.sleep(_LOCK_POLL)
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), os.stat(path))
-    except FileNotFoundError:
-        return False
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        if sys.platform == "win32":
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        else:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
-    return True
 
 
 # --- progress -------------------------------------------------------------------------------

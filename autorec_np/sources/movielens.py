@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from autorec_np._files import cleaned_up_on_sigterm
 from autorec_np._validation import check_choice
 from autorec_np.sources.archives import extract
 from autorec_np.sources.downloading import DownloadError, download
@@ -215,7 +216,8 @@ def fetch_movielens(
     ValueError
         An unknown name; or what was found is damaged or not this data set.
     FileNotFoundError
-        It was not found, and `download_if_missing` is False.
+        It was not found, and `download_if_missing` is False or there is no folder to download it
+        to: a user without a home folder has no cache.
     DownloadError
         It could not be downloaded; an OSError, whose message says which file to place where.
 
@@ -235,17 +237,25 @@ def fetch_movielens(
     """
     check_choice("name", name, MOVIELENS_NAMES)
     stated = os.environ.get("AUTOREC_NP_DATA") if data_home is None else data_home
-    homes = [Path(home).expanduser() for home in (stated, cache_folder()) if home]
+    cache = _cache_folder_if_any()
+    homes = [_expanded(home) for home in (stated, cache) if home]
     folder = _folder(name)
     for source in [home / file for home in homes for file in (f"{name}.zip", folder)]:
         if source.exists():
             logger.info("%s found at %s; its hash is not checked", name, source)
             return _load(name, source)
     url = f"{_base_url}{name}.zip"
+    looked = " or in ".join(map(str, homes)) or "any folder"
     if not download_if_missing:
         raise FileNotFoundError(
-            f"{name} was not found in {' or in '.join(map(str, homes))}. Place {name}.zip (from "
+            f"{name} was not found in {looked}. Place {name}.zip (from "
             f"{url}) or its unpacked folder {folder} there, or pass download_if_missing=True."
+        )
+    target = cache if data_home is None else homes[0]
+    if target is None:
+        raise FileNotFoundError(
+            f"{name} was not found in {looked}, and a user without a home folder has no cache to "
+            f"download it to; pass data_home=..., or set XDG_CACHE_HOME to a folder."
         )
 
     def check_content(archive: Path) -> None:
@@ -257,7 +267,7 @@ def fetch_movielens(
     known = _DATA_SETS[name]
     archive = download(
         url,
-        homes[-1 if data_home is None else 0] / f"{name}.zip",
+        target / f"{name}.zip",
         size=known.size,
         md5=known.md5,
         sha256=known.sha256,
@@ -274,6 +284,11 @@ def cache_folder() -> Path:
 
     ``$XDG_CACHE_HOME/autorec_np`` or ``~/.cache/autorec_np``; on macOS
     ``~/Library/Caches/autorec_np``, on Windows ``%LOCALAPPDATA%\\autorec_np``.
+
+    Raises
+    ------
+    RuntimeError
+        The user has no home folder, and the environment states none.
     """
     variable, default = {
         "win32": ("LOCALAPPDATA", "AppData/Local"),
@@ -282,6 +297,25 @@ def cache_folder() -> Path:
     stated = Path(os.environ.get(variable, ""))
     # XDG wants a relative path to be ignored.
     return (stated if stated.is_absolute() else Path.home() / default) / "autorec_np"
+
+
+def _cache_folder_if_any() -> Path | None:
+    """Return the folder for downloads; None for a user without a home folder."""
+    try:
+        return cache_folder()
+    except RuntimeError:
+        return None
+
+
+def _expanded(folder: str | os.PathLike[str]) -> Path:
+    """Return a folder with the home folder in the place of a tilde."""
+    try:
+        return Path(folder).expanduser()
+    except RuntimeError as error:
+        raise FileNotFoundError(
+            f"{os.fspath(folder)!r} begins with a home folder that is not known here; write the "
+            f"path out."
+        ) from error
 
 
 def _folder(name: str) -> str:
@@ -293,7 +327,8 @@ def _load(name: str, source: Path) -> MovieLens:
     if source.is_dir():
         return _read(name, source)
     known = _DATA_SETS[name]
-    with tempfile.TemporaryDirectory(prefix="autorec_np-") as temporary:
+    prefix = "autorec_np-"
+    with cleaned_up_on_sigterm(), tempfile.TemporaryDirectory(prefix=prefix) as temporary:
         unpacked = Path(temporary) / "archive"
         members = [f"{_folder(name)}/{file}" for file in _files(known)]
         extract(source, unpacked, members=members, max_bytes=known.max_bytes)

@@ -112,8 +112,9 @@ class EpochMonitor:
         self.n_evaluations = 0
         self._best, self._waited = math.inf, 0
         # lines that somebody asked to see would tear the bar
-        shows_bar = verbose and not logger.isEnabledFor(logging.INFO)
-        self._bar = progress_bar(n_epochs) if shows_bar else None
+        nobody_listens = not (logger.isEnabledFor(logging.INFO) and logger.hasHandlers())
+        self._bar = progress_bar(n_epochs) if verbose and nobody_listens else None
+        self._shows_lines = nobody_listens and self._bar is None
         self._started = time.perf_counter()
 
     def __enter__(self) -> EpochMonitor:
@@ -152,7 +153,11 @@ class EpochMonitor:
             iteration.theta,
         )
         if self.verbose:
-            logger.info(epoch_line(state.epoch, state.n_epochs, state.value, rmse, state.seconds))
+            line = epoch_line(state.epoch, state.n_epochs, state.value, rmse, state.seconds)
+            if self._shows_lines:
+                show(line)
+            else:
+                logger.info(line)
         if self._bar is not None:
             shown = {"objective": f"{state.value:.6g}"}
             if rmse is not None:
@@ -161,6 +166,13 @@ class EpochMonitor:
             self._bar.update()
         answers = [bool(callback(state)) for callback in self.callbacks]
         return any(answers) or (self.early_stopping and self._waited >= self.patience)
+
+
+def show(line: str) -> None:
+    """Write a line to stderr as `logging` writes a warning that nobody has arranged to see."""
+    if logging.lastResort is not None and sys.stderr is not None:
+        record = logger.makeRecord(logger.name, logging.INFO, __file__, 0, line, (), None)
+        logging.lastResort.emit(record)
 
 
 def progress_bar(n_epochs: int) -> Any:

@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -54,12 +55,36 @@ def interrupts_end_all() -> Iterator[None]:
     KeyboardInterrupt
         In place of `InterruptedWarning`.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", InterruptedWarning)
-        try:
-            yield
-        except InterruptedWarning:
-            raise KeyboardInterrupt from None
+    with _set(_interrupts_end_all):
+        yield
+
+
+def warn_of_interrupt(message: str, stacklevel: int) -> None:
+    """Issue an `InterruptedWarning`; KeyboardInterrupt instead within `interrupts_end_all`."""
+    if _interrupts_end_all.get():
+        raise KeyboardInterrupt
+    warnings.warn(message, InterruptedWarning, stacklevel + 1)
+
+
+@contextmanager
+def short_on_purpose() -> Iterator[None]:
+    """Issue no `ConvergenceWarning`: for trainings that are cut off to be compared."""
+    with _set(_short_on_purpose):
+        yield
+
+
+# Filters of warnings would be those of all threads, and outlive a block that ends out of turn.
+_interrupts_end_all = ContextVar("interrupts_end_all", default=False)
+_short_on_purpose = ContextVar("short_on_purpose", default=False)
+
+
+@contextmanager
+def _set(switch: ContextVar[bool]) -> Iterator[None]:
+    before = switch.set(True)
+    try:
+        yield
+    finally:
+        switch.reset(before)
 
 
 @dataclass(frozen=True)
@@ -182,7 +207,7 @@ class Trainer:
             error.epoch = monitor.n_complete
             error.args = (f"{error} {self._circumstances(objective, targets)}",)
             raise
-        if full_batch and result.limit_reached:
+        if full_batch and result.limit_reached and not _short_on_purpose.get():
             self._warn_of_limit(result)
         monitor.n_evaluations = result.n_evaluations
         arrangement.restore(result.theta, theta)

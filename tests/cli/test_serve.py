@@ -6,6 +6,8 @@ import json
 import re
 
 import numpy as np
+import pytest
+from full_disk import full_disk
 
 from autorec_np.data.ratings import Ratings
 from autorec_np.models.biases import BiasBaseline
@@ -85,3 +87,15 @@ def test_recommend_without_titles(run, folder):
     assert status == 0
     item = load_model(folder / "words.npz").recommend(["u7"], n=1)[0][0, 0]
     assert re.search(rf"(?m)^ +1 +\S+ +{item}$", out)
+
+
+def test_a_full_disk_leaves_the_page_that_was_there(run, folder, tmp_path):
+    pytest.importorskip("matplotlib", reason="needs the package matplotlib")
+    page = tmp_path / "report.html"
+    page.write_text("before")
+    with full_disk(1000):
+        status, _, error = run("report", folder / "numbers.npz", "-o", page)
+    assert status == 1
+    assert re.fullmatch(r"autorec-np: error: .*File too large\n", error)
+    assert page.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [page]

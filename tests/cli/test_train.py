@@ -10,6 +10,7 @@ import pytest
 from command_line import SMALL, SMALL_PARAMETERS, write_csv, wrong_gradients
 
 from autorec_np import __version__
+from autorec_np.cli.console import Progress
 from autorec_np.data.metrics import mae, rmse
 from autorec_np.data.splitting import train_test_split
 from autorec_np.data.synthetic import make_ratings
@@ -20,6 +21,7 @@ from autorec_np.models.biases import BiasBaseline, GlobalMean
 from autorec_np.serving.model_file import load_model, read_metadata
 from autorec_np.sources.movielens import MOVIELENS_NAMES, fetch_movielens
 from autorec_np.sources.reading import read_ratings
+from autorec_np.training.trainer import Trainer
 
 # demo
 
@@ -286,3 +288,46 @@ def test_train_on_ml_100k(run):
     assert (result["n_train"], result["n_test"]) == (90_000, 10_000)
     assert 0 < result["n_cold"] < 100
     assert result["rmse"] < result["baselines"]["BiasBaseline"]["rmse"] < 0.95
+
+
+# Ctrl-C
+
+
+@pytest.mark.parametrize("n_epochs", [0, 2])
+def test_an_interrupt_saves_the_best_model_so_far(run, folder, tmp_path, monkeypatch, n_epochs):
+    """What Ctrl-C leaves is what a callback leaves that ends the training then."""
+    path = tmp_path / "model.npz"
+    call = Progress.__call__
+
+    def interrupted(self, state):
+        call(self, state)
+        if state.epoch == n_epochs:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Progress, "__call__", interrupted)
+        if n_epochs == 0:
+            patch.setattr(Trainer, "run", lambda *_: interrupted_at_once())
+        command = ["train", folder / "numbers.csv", *SMALL, "--test-size", "0", "--save", path]
+        status, out, err = run(*command)
+    assert status == 130
+    assert err.splitlines()[-1] == "autorec-np: interrupted"
+    assert path.exists() == (n_epochs > 0) == (f"saved   {path}" in out)
+    if n_epochs:
+        assert load_model(path).n_iter_ == n_epochs
+        stop = lambda state: state.epoch == n_epochs  # noqa: E731
+        ended = AutoRec(**SMALL_PARAMETERS, callbacks=[stop], random_state=0)
+        ended.fit(read_ratings(folder / "numbers.csv"))
+        assert load_model(path).theta_.tobytes() == ended.theta_.tobytes()
+
+
+def interrupted_at_once():
+    raise KeyboardInterrupt
+
+
+def test_an_interrupt_without_save_saves_nothing(run, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Progress, "__call__", lambda *_: interrupted_at_once())
+    status, _, err = run("train", folder / "numbers.csv", *SMALL)
+    assert (status, err) == (130, "autorec-np: interrupted\n")
+    assert list(tmp_path.iterdir()) == []

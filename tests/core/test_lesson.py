@@ -103,7 +103,9 @@ def test_the_lesson_runs_without_the_engine():
         "import doctest, autorec_np.core\n"
         "print(doctest.testmod(autorec_np.core))\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == str(doctest.TestResults(0, 13))
 
 

@@ -6,9 +6,11 @@ import re
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import sparse
 
-from autorec_np.data.entries import sort_by_cell
+from autorec_np.data.entries import row_of_each, sort_by_cell
 from autorec_np.data.ratings import Ratings
 
 
@@ -65,3 +67,15 @@ def test_unused_space_at_the_end_of_a_csr_is_ignored():
     matrix = sparse.csr_array((np.ones(2), np.array([0, 1]), np.array([0, 1, 2])), shape=(2, 2))
     matrix.data, matrix.indices = np.array([1.0, 2.0, np.nan]), np.array([0, 1, -7])
     assert Ratings.from_matrix(matrix).triples()[2].tolist() == [1, 2]
+
+
+@given(counts=st.lists(st.integers(0, 4), max_size=8), seed=st.integers(0, 9))
+def test_the_row_of_each_entry_is_that_of_a_loop(counts, seed):
+    indptr = np.cumsum([0, *counts])
+    indices = np.concatenate([np.arange(n) for n in counts] or [[]]).astype(int)
+    data = np.random.default_rng(seed).integers(0, 2, len(indices)).astype(float)
+    matrix = sparse.csr_array((data, indices, indptr), shape=(len(counts), 4))
+    expected = [row for row, n in enumerate(counts) for _ in range(n)]
+    found = row_of_each(matrix)
+    assert found.tolist() == expected
+    assert found.dtype == np.int64

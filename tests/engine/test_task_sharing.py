@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from functools import partial
@@ -118,3 +119,24 @@ def test_several_callers_share_the_workers():
         for caller in callers:
             caller.join(TIMEOUT)
     assert [len(each) for each in done] == [100] * 8
+
+
+@pytest.mark.parametrize("n_granted", [0, 1, 2])
+def test_threads_that_the_system_refuses_are_done_without(n_granted, monkeypatch, caplog):
+    start, started = threading.Thread.start, []
+
+    def refuse(thread):
+        if sum(one.is_alive() for one in started) == n_granted:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+        started.append(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with caplog.at_level(logging.INFO), Workers(4) as pool:
+        assert pool.n_threads == 1 + n_granted
+        done = []
+        for _ in range(3):
+            pool.run([partial(done.append, number) for number in range(50)])
+        assert sorted(done) == sorted([*range(50)] * 3)
+    assert f"the system refuses thread {n_granted + 2}" in caplog.text
+    assert not any(thread.is_alive() for thread in started)

@@ -6,6 +6,10 @@ import dataclasses
 import json
 import logging
 import math
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -564,3 +568,31 @@ def test_the_future_of_movielens_is_mostly_cold(ml_100k):
     assert train.timestamps.max() <= test.timestamps.min()
     result = evaluate(GlobalMean(), train, test)
     assert (result.n_test, result.n_cold) == (10_000, 7_200)
+
+
+class Waiting(Constant):
+    """Its fits end in another order than they began."""
+
+    turns: ClassVar[dict[float, tuple[threading.Event, threading.Event]]] = {}
+
+    def fit(self, ratings):
+        begun, may_end = self.turns[self.value]
+        begun.set()
+        assert may_end.wait(timeout=60)
+        return super().fit(ratings)
+
+
+def test_threads_leave_the_filters_of_warnings_as_they_were():
+    ratings = make_ratings(n_users=20, n_items=15, n_ratings=120, random_state=0)
+    train, test = train_test_split(ratings, 0.2, random_state=0)
+    Waiting.turns = {value: (threading.Event(), threading.Event()) for value in (1.0, 2.0)}
+    filters = list(warnings.filters)
+    with ThreadPoolExecutor(2) as pool:
+        running = {}
+        for value, (begun, _) in Waiting.turns.items():
+            running[value] = pool.submit(evaluate, Waiting(value), train, test)
+            assert begun.wait(timeout=60)
+        for value, (_, may_end) in Waiting.turns.items():  # the first to begin is the first to end
+            may_end.set()
+            running[value].result()
+    assert warnings.filters == filters

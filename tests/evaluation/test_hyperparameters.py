@@ -308,6 +308,22 @@ def test_an_interrupted_search_keeps_what_has_ended(tmp_path, whole):
     assert run(tmp_path / "s") == whole
 
 
+def test_two_searches_do_not_share_a_file(tmp_path, whole):
+    path, refused = tmp_path / "search.jsonl", []
+
+    def search_too(*_):
+        with pytest.raises(ValueError, match=r"search\.jsonl is in use by process \d+ on .+; wait"):
+            run(path)
+        refused.append(path.read_bytes())
+
+    result = run(path, callback=search_too)
+    assert result == whole
+    assert len(refused) == len(whole.trials)
+    assert len(path.read_text().splitlines()) == 1 + len(whole.trials)
+    assert [one.name for one in tmp_path.iterdir()] == ["search.jsonl"]
+    assert run(path) == whole  # it is free again
+
+
 def test_a_training_that_diverged_is_resumed(tmp_path):
     arguments = {
         "model": AutoRec("item", (3,), "identity", solver="sgd", n_jobs=1, random_state=0),

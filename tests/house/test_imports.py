@@ -28,8 +28,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__init__": {"_lazy", "_version"},
     "_text": set(),
     "_habits": {"_text"},
+    "_files": set(),
     "_types": {"numpy"},
-    "_entries": {"numpy", "_types"},
     "_validation": {"numpy"},
     "gradcheck": {"numpy", "matplotlib"},
     "pytest_plugin": {"pytest", "gradcheck"},
@@ -37,21 +37,21 @@ MAY_IMPORT: dict[str, set[str]] = {
     "network": {"core.network"},
     "objective": {"core.objective"},
     "data": {"numpy", "scipy.sparse", "pandas", "pyarrow"}
-    | {"_entries", "_habits", "_lazy", "_types", "_validation"},
+    | {"_habits", "_lazy", "_types", "_validation"},
     "engine": {"numpy", "scipy.sparse", "threadpoolctl", "_lazy", "_types", "core"},
-    "sources": {"numpy", "pandas", "requests", "_habits", "_lazy", "_types", "_validation"}
-    | {"data"},
+    "sources": {"numpy", "pandas", "requests", "_files", "_habits", "_lazy", "_types"}
+    | {"_validation", "data"},
     "training": {"numpy", "scipy.optimize", "tqdm", "_lazy", "_text", "_types", "core", "engine"},
-    "models": {"numpy", "scipy.sparse", "_entries", "_habits", "_lazy", "_types", "_validation"}
-    | {"core", "data", "engine.threads", "training"},
-    "serving": {"numpy", "scipy", "onnx", "sklearn", "_entries", "_lazy", "_types", "_validation"}
-    | {"_habits", "_version", "core", "data", "models"},
+    "models": {"numpy", "scipy.sparse", "_habits", "_lazy", "_types", "_validation"}
+    | {"core", "data", "engine.blas", "engine.threads", "training"},
+    "serving": {"numpy", "scipy", "onnx", "sklearn", "_lazy", "_types", "_validation"}
+    | {"_files", "_habits", "_version", "core", "data", "engine.blas", "models", "training.units"},
     "evaluation": {"numpy", "scipy.special", "_habits", "_lazy", "_text", "_types", "_validation"}
-    | {"core", "data", "models", "training"},
+    | {"_files", "core", "data", "models", "training"},
     "reports": {"numpy", "scipy.sparse", "matplotlib", "_lazy", "_types"}
     | {"core", "data", "evaluation", "gradcheck", "models", "training"},
-    "cli": {"numpy", "argcomplete", "_lazy", "_text", "_version", "core", "data", "evaluation"}
-    | {"gradcheck", "models", "reports", "serving", "sources", "training"},
+    "cli": {"numpy", "argcomplete", "_files", "_lazy", "_text", "_version", "core", "data"}
+    | {"evaluation", "gradcheck", "models", "reports", "serving", "sources", "training"},
     "__main__": {"cli"},
 }
 

@@ -11,6 +11,9 @@ from pages import Page, shown
 
 from autorec_np.cli import entry as cli
 from autorec_np.data.metrics import mae, rmse
+from autorec_np.data.ratings import Ratings
+from autorec_np.data.splitting import train_test_split
+from autorec_np.data.synthetic import make_ratings
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import NotFittedError
 from autorec_np.models.biases import BiasBaseline, GlobalMean
@@ -192,3 +195,15 @@ def test_what_the_command_cannot_do_takes_one_line(run, folder, tmp_path, monkey
     assert (status, err.count("\n")) == (1, 1)
     assert "pip install 'autorec_np[plot]'" in err
     assert not (tmp_path / "page.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("unit", "output_activation"), [(1e18, "identity"), (1e30, "sigmoid"), (1e-18, "identity")]
+)
+def test_ratings_of_any_size_make_a_page(unit, output_activation):
+    users, items, values = make_ratings(60, 40, 900, random_state=0).triples()
+    ratings = Ratings.from_triples(users, items, unit * values)
+    train, test = train_test_split(ratings, 0.2, random_state=0)
+    options = {"hidden_layer_sizes": (4,), "max_iter": 3, "random_state": 0}
+    model = AutoRec(**options, output_activation=output_activation).fit(train)
+    assert Page(html_report(model, test)).faults == []

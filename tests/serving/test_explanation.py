@@ -20,6 +20,7 @@ from autorec_np.models.biases import GlobalMean
 from autorec_np.models.scoring import fit_column
 from autorec_np.serving.explanation import (
     column_influence,
+    column_weights,
     explain,
     input_derivatives,
     rating_derivatives,
@@ -174,6 +175,32 @@ def test_weights_and_changes_are_those_of_refitting(n, k, penalty, seed, rated):
         np.testing.assert_allclose(changes[place], expected, rtol=1e-6, atol=1e-8)
     if not penalty:
         assert determined.all() == (n > k + 1)
+
+
+@given(
+    n=st.integers(0, 12),
+    k=st.integers(1, 6),
+    penalty=st.sampled_from([0.0, 1e-9, 1e-4, 0.5, 40.0]),
+    seed=st.integers(0, 10**6),
+)
+def test_weights_alone_are_the_same(n, k, penalty, seed):
+    generator = np.random.default_rng(seed)
+    codes, code = generator.normal(size=(n, k)), generator.normal(size=k)
+    weights, _ = column_influence(codes, np.zeros(n), penalty, code)
+    np.testing.assert_allclose(column_weights(codes, penalty, code), weights, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("orientation", ["item", "user"])
+def test_an_explanation_decomposes_nothing(orientation, monkeypatch):
+    R = make_ratings(n_users=30, n_items=20, n_ratings=300, random_state=2)
+    model = AutoRec(orientation, hidden_layer_sizes=(4,), max_iter=3, random_state=0).fit(R)
+    influence = rating_influence(model, R.user_ids[3], R.item_ids[5])
+    monkeypatch.setattr(np.linalg, "svd", None)
+    by = f"{model.fitted_.axes.row}s"
+    ids, contributions = explain(model, R.user_ids[3], R.item_ids[5], n=99, by=by)
+    found = dict(zip(ids, contributions, strict=True))
+    expected = dict(zip(influence.ids, influence.targets * influence.weights, strict=True))
+    assert found == pytest.approx(expected, abs=1e-10)
 
 
 def test_weights_do_not_depend_on_the_targets():

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from full_disk import full_disk
 from scipy import sparse
 
 from autorec_np.core.activations import ACTIVATIONS
@@ -134,3 +135,13 @@ def test_refusals(path, monkeypatch):
         export_onnx(GlobalMean().fit(ratings), path)
     with pytest.raises(OSError, match=r".+"):
         export_onnx(AutoRec(**SMALL, hidden_layer_sizes=(3,)).fit(ratings), path / "missing")
+
+
+def test_a_full_disk_leaves_the_file_that_was_there(path):
+    pytest.importorskip("onnx", reason="needs the package onnx")
+    model = AutoRec(hidden_layer_sizes=(4,), **SMALL).fit(make_ratings(9, 8, 30, random_state=0))
+    path.write_text("before")
+    with full_disk(500), pytest.raises(OSError, match="File too large"):
+        export_onnx(model, path)
+    assert path.read_text() == "before"
+    assert list(path.parent.iterdir()) == [path]

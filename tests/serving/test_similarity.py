@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 from changed_records import with_block, with_record
@@ -13,6 +15,7 @@ from autorec_np.models import base
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import NotFittedError
 from autorec_np.models.biases import GlobalMean
+from autorec_np.serving import similarity
 from autorec_np.serving.similarity import similar_items, similar_users
 
 SMALL = {"hidden_layer_sizes": (4,), "max_iter": 3, "random_state": 0}
@@ -180,3 +183,26 @@ def test_refusals():
     indexed = AutoRec(**SMALL).fit(sparse.csr_array(np.eye(3) + 1))
     with pytest.raises(IndexError, match="user index 3 is out of range"):
         similar_users(indexed, [3])
+
+
+def test_vectors_are_worked_out_once_for_what_a_fit_has_learned(monkeypatch):
+    model, calls = fitted("item"), []
+    work_out = similarity._unit_vectors
+    monkeypatch.setattr(similarity, "_unit_vectors", lambda *a: (calls.append(a), work_out(*a))[1])
+    for _ in range(3):
+        for axis, similar in BY_AXIS.items():
+            similar(model, ids_of(model, axis)[:2])
+    assert [axis for _, axis in calls] == ["item", "user"]
+    before = similar_items(model, model.ratings_.item_ids[:1])[1]
+    model.set_params(random_state=1).fit(model.ratings_)
+    assert not np.array_equal(similar_items(model, model.ratings_.item_ids[:1])[1], before)
+    assert len(calls) == 3
+
+
+def test_what_is_kept_ends_with_the_model():
+    model = fitted("item")
+    similar_items(model, model.ratings_.item_ids[:1])
+    n_kept = len(similarity._known)
+    del model
+    gc.collect()
+    assert len(similarity._known) == n_kept - 1

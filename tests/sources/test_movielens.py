@@ -332,6 +332,61 @@ def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert fetch_movielens("ml-1m").source == archive
 
 
+def without_home() -> Path:
+    raise RuntimeError("Could not determine home directory.")  # as Path.home does
+
+
+@pytest.mark.usefixtures("small")
+def test_a_user_without_a_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr(Path, "home", without_home)
+    monkeypatch.setattr(
+        Path, "expanduser", lambda self: without_home() if "~" in str(self) else self
+    )
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    data = tmp_path / "data"
+    data.mkdir()
+    monkeypatch.setenv("AUTOREC_NP_DATA", str(data))
+    for home in (None, data):
+        with pytest.raises(FileNotFoundError, match=r"ml-1m was not found in .*data\. Place ml-1m"):
+            fetch_movielens("ml-1m", home, download_if_missing=False)
+    with pytest.raises(FileNotFoundError, match="has no cache to download it to; pass data_home="):
+        fetch_movielens("ml-1m")
+    monkeypatch.delenv("AUTOREC_NP_DATA")
+    with pytest.raises(FileNotFoundError, match="not found in any folder, and a user without a h"):
+        fetch_movielens("ml-1m")
+    with pytest.raises(FileNotFoundError, match="'~/data' begins with a home folder that is not"):
+        fetch_movielens("ml-1m", "~/data")
+    with pytest.raises(RuntimeError, match="home"):
+        cache_folder()
+
+
+@pytest.mark.skipif(not hasattr(os, "setuid"), reason="needs the users of POSIX")
+def test_a_uid_without_an_entry_is_one_line(tmp_path: Path) -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root can become another user")
+    program = (
+        "import os, sys; from autorec_np.cli import main; import autorec_np.cli.entry, numpy\n"
+        "from autorec_np import fetch_movielens, read_ratings\n"
+        "os.setuid(54321); sys.exit(main(sys.argv[1:]))"
+    )
+    environment = {name: value for name, value in os.environ.items() if name not in NO_HOME}
+    for options in ([], ["--data-home", str(tmp_path)]):
+        ended = subprocess.run(
+            [sys.executable, "-c", program, "fetch", "ml-100k", *options],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=environment,
+            cwd="/",
+        )
+        assert ended.returncode == 1
+        assert re.fullmatch(r"autorec-np: error: .*\n", ended.stderr)
+
+
+NO_HOME = {"HOME", "USERPROFILE", "XDG_CACHE_HOME", "AUTOREC_NP_DATA"}
+
+
 @pytest.mark.parametrize(
     ("platform", "environment", "expected"),
     [

@@ -1,0 +1,124 @@
+"""Files that are written whole or not at all, and locks that say who holds them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import platform
+import secrets
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+BEYOND_TEXT = 1 << 30  # where Windows locks a byte: what is locked there cannot be read
+
+
+class _Terminated(BaseException):
+    """SIGTERM arrived; it unwinds the stack as KeyboardInterrupt does."""
+
+
+@contextmanager
+def cleaned_up_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM unwind the block, so that it removes its temporaries, and then end the process.
+
+    A program that handles SIGTERM itself keeps its handler. Only the main thread can set one: in
+    any other, nothing is changed.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    arrived = False
+
+    def unwind(*_: object) -> None:
+        nonlocal arrived
+        if not arrived:  # a second one must not disturb the cleaning
+            arrived = True
+            raise _Terminated
+
+    signal.signal(signal.SIGTERM, unwind)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if arrived:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file that takes the place of `path` if the block succeeds."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "no such folder; create it first", str(path.parent))
+    # Not tempfile.mkstemp: its files are readable by their owner only, also once renamed.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    with cleaned_up_on_sigterm():
+        try:
+            with open(temporary, "x+b") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+
+
+@contextmanager
+def alone(path: Path, what: str) -> Iterator[None]:
+    """Hold the lock file `path` for a block. The system frees it if the process dies.
+
+    Raises
+    ------
+    ValueError
+        Another block, in this process or in another, holds it; `what` begins the message.
+    """
+    while True:
+        with open(path, "a+b") as file:
+            if not try_lock(file.fileno()):
+                file.seek(0)
+                holder = file.read().decode("utf-8", "replace") or "another process"
+                raise ValueError(f"{what} is in use by {holder}; wait for its end.")
+            # A locked file that is no longer at its path was removed by its last holder.
+            if not is_at(file.fileno(), path):
+                continue
+            try:
+                file.truncate(0)
+                file.write(f"process {os.getpid()} on {platform.node()}".encode())
+                file.flush()
+                yield
+                return
+            finally:
+                with suppress(OSError):  # Windows does not remove an open file: it stays
+                    path.unlink()
+
+
+def is_at(descriptor: int, path: Path) -> bool:
+    """Return whether an open file is the one at a path."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def try_lock(descriptor: int) -> bool:
+    """Lock an open file unless another holds it; return whether that succeeded."""
+    try:
+        if sys.platform == "win32":
+            os.lseek(descriptor, BEYOND_TEXT, os.SEEK_SET)
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True

@@ -1,0 +1,75 @@
+"""The way in: Ctrl-C is one line, whatever is imported when it comes."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from autorec_np.cli import entry
+from autorec_np.cli.start import main
+
+PROGRAM = """
+import os, signal, sys
+class Interrupter:
+    def find_spec(self, name, path=None, target=None):
+        if name == {name!r}:
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), signal.SIGINT)
+from autorec_np.cli import main
+sys.meta_path.insert(0, Interrupter())
+sys.exit(main({arguments!r}))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "argparse",
+        "autorec_np.cli.entry",
+        "autorec_np.models.autorec",
+        "numpy",
+        "datetime",  # NumPy's C code makes an ImportError of the interrupt
+        "numpy.linalg",
+        "scipy.sparse",
+        "scipy.sparse._sparsetools",
+        "concurrent.futures",
+    ],
+)
+def test_ctrl_c_while_something_is_imported_is_one_line(name):
+    ended = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(name=name, arguments=["demo", "--quiet"])],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        # A shell's background jobs inherit that SIGINT is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert (ended.returncode, ended.stderr) == (130, "autorec-np: interrupted\n")
+
+
+@pytest.mark.parametrize("error", [ImportError, SystemError])
+def test_what_is_no_interrupt_is_a_bug_with_its_traceback(error, monkeypatch):
+    def fail(argv):
+        raise error("not interrupted")
+
+    monkeypatch.setattr(entry, "main", fail)
+    with pytest.raises(error, match="not interrupted"):
+        main([])
+
+
+def test_the_handler_of_the_program_stays(capsys):
+    handlers = signal.getsignal(signal.SIGINT)
+    assert main(["--version"]) == 0
+    assert signal.getsignal(signal.SIGINT) is handlers
+    own = lambda number, frame: None  # noqa: E731
+    before = signal.signal(signal.SIGINT, own)
+    try:
+        assert main(["--version"]) == 0
+        assert signal.getsignal(signal.SIGINT) is own
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert capsys.readouterr().err == ""

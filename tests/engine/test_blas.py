@@ -1,0 +1,310 @@
+"""BLAS is held to one thread while we compute, by whoever comes first, and gets its own back."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
+import numpy as np
+import pytest
+import scipy.linalg
+
+from autorec_np import explain, similar_items, similar_users
+from autorec_np.data.synthetic import make_ratings
+from autorec_np.engine import blas
+from autorec_np.engine.blas import VARIABLES, single_threaded_blas, undisturbed
+from autorec_np.engine.threads import workers
+from autorec_np.models.autorec import AutoRec
+from autorec_np.models.base import Record
+
+threadpoolctl = pytest.importorskip("threadpoolctl", reason="needs the extra `fast`")
+R = make_ratings(n_users=40, n_items=30, n_ratings=300, random_state=0)
+SMALL = {"hidden_layer_sizes": (3,), "max_iter": 2, "random_state": 0}
+
+
+def blas_threads():
+    """Return the numbers of threads, by a way that is not ours."""
+    assert scipy.linalg.blas.ddot([1.0], [1.0]) == np.dot([1.0], [1.0])  # so that both are loaded
+    pools = threadpoolctl.ThreadpoolController().select(user_api="blas").info()
+    return {pool["num_threads"] for pool in pools}
+
+
+@pytest.fixture(autouse=True)
+def two_threads(monkeypatch):
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        if blas_threads() != {2}:
+            pytest.skip("BLAS cannot be given two threads here")
+        yield
+        assert blas_threads() == {2}
+
+
+@pytest.fixture(params=["threadpoolctl", "ctypes"])
+def way(request, monkeypatch):
+    """Both ways to limit BLAS."""
+    if request.param == "ctypes":
+        monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+    return request.param
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_blas_has_one_thread_while_workers_work(n_jobs):
+    with workers(n_jobs) as pool:
+        assert blas_threads() == {1}
+        assert (pool is None) == (n_jobs == 1)
+    assert blas_threads() == {2}
+
+
+@pytest.mark.usefixtures("way")
+def test_the_last_to_leave_gives_back_what_the_first_found():
+    entered, leave = Event(), Event()
+
+    def use():
+        with single_threaded_blas():
+            entered.set()
+            leave.wait(timeout=60)
+
+    with ThreadPoolExecutor(1) as pool:
+        with single_threaded_blas():
+            other = pool.submit(use)
+            assert entered.wait(timeout=60)
+            with single_threaded_blas():
+                pass
+            assert blas_threads() == {1}
+        assert blas_threads() == {1}  # the other is still inside
+        leave.set()
+        other.result()
+    assert blas_threads() == {2}
+
+
+@pytest.mark.usefixtures("way")
+def test_the_limit_is_lifted_where_the_first_to_come_was_another_thread():
+    entered, leave = Event(), Event()
+
+    def use():
+        with single_threaded_blas():
+            entered.set()
+            leave.wait(timeout=60)
+
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(use)
+        assert entered.wait(timeout=60)
+        with single_threaded_blas():
+            leave.set()
+            other.result(timeout=60)
+            assert blas_threads() == {1}
+        assert blas_threads() == {2}
+
+
+@pytest.mark.usefixtures("way")
+def test_many_fits_at_once_share_the_limit_and_give_it_back():
+    seen = []
+
+    def fit(seed):
+        callback = lambda state: seen.append(blas_threads())  # noqa: E731
+        options = {"hidden_layer_sizes": (3,), "max_iter": 1 + seed, "n_jobs": 1 + seed % 2}
+        return AutoRec(**options, callbacks=[callback], random_state=seed).fit(R).theta_.tobytes()
+
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(fit, range(6)))
+    assert seen == [{1}] * sum(range(1, 7))
+    assert blas_threads() == {2}
+    assert together == [fit(seed) for seed in range(6)]
+
+
+def test_two_fits_at_once_do_not_change_one_anothers_bits():
+    alone = AutoRec(**SMALL, n_jobs=1).fit(R).theta_.tobytes()
+    first_has_ended, second_has_begun, seen = Event(), Event(), []
+
+    def wait(state):
+        second_has_begun.set()
+        assert first_has_ended.wait(timeout=60)
+        seen.append(blas_threads())
+
+    with ThreadPoolExecutor(1) as pool:
+        began = lambda state: second_has_begun.wait(timeout=60) and False  # noqa: E731
+        slow = AutoRec(**SMALL, n_jobs=1, callbacks=[wait])
+        first = AutoRec(**SMALL, n_jobs=1, callbacks=[began])
+        second = pool.submit(slow.fit, R)
+        assert first.fit(R).theta_.tobytes() == alone
+        first_has_ended.set()
+        assert second.result().theta_.tobytes() == alone
+    assert seen == [{1}, {1}]
+
+
+@pytest.mark.usefixtures("way")
+def test_an_error_restores_the_limit():
+    with pytest.raises(ZeroDivisionError), workers(2):
+        raise ZeroDivisionError
+    assert blas_threads() == {2}
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("name", VARIABLES)
+def test_where_the_environment_says_how_many_nothing_is_changed(name, monkeypatch):
+    monkeypatch.setenv(name, "2")
+    with single_threaded_blas():
+        assert blas_threads() == {2}
+
+
+@pytest.mark.usefixtures("way")
+def test_a_variable_that_comes_or_goes_meanwhile_does_no_harm(monkeypatch):
+    with single_threaded_blas():
+        monkeypatch.setenv(VARIABLES[0], "2")
+    assert blas_threads() == {2}
+    context = single_threaded_blas()
+    with context:
+        monkeypatch.delenv(VARIABLES[0])
+    assert blas_threads() == {2}
+
+
+@pytest.mark.usefixtures("way")
+def test_sixteen_threads_come_and_go():
+    barrier = threading.Barrier(16)
+
+    def use(_):
+        barrier.wait(timeout=60)
+        for _ in range(200):
+            with single_threaded_blas():
+                pass
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(use, range(16)))
+    assert blas_threads() == {2}
+
+
+# Whoever computes
+
+
+@pytest.fixture(scope="module")
+def model():
+    return AutoRec(**SMALL, orientation="user").fit(R)
+
+
+def test_a_fit_holds_blas_to_one_thread(way):
+    seen = []
+    callback = lambda state: seen.append(blas_threads())  # noqa: E731
+    AutoRec(**SMALL, callbacks=[callback]).fit(R)
+    assert seen == [{1}, {1}]
+
+
+USER, ITEM = R.user_ids[0], R.item_ids[0]
+CALLS = {
+    "predict": lambda model: model.predict([USER], [ITEM]),
+    "recommend": lambda model: model.recommend([USER]),
+    "predict_new": lambda model: model.predict_new({ITEM: 4.0}),
+    "recommend_new": lambda model: model.recommend_new({ITEM: 4.0}),
+    "partial_fit": lambda model: AutoRec(**SMALL).fit(R).partial_fit(([USER], [ITEM], [2.0])),
+    "similar_items": lambda model: similar_items(model, [ITEM]),
+    "similar_users": lambda model: similar_users(model, [USER]),
+    "explain": lambda model: explain(model, USER, ITEM),
+}
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("call", CALLS)
+def test_all_that_computes_holds_blas_to_one_thread(call, model, monkeypatch):
+    seen, look_up = [], Record.look_up
+
+    def look(self, *arguments, **options):
+        seen.append(blas_threads())
+        return look_up(self, *arguments, **options)
+
+    if call == "partial_fit":
+        from autorec_np.models import updates
+
+        best = updates.best_biases
+        monkeypatch.setattr(
+            updates, "best_biases", lambda *a: (seen.append(blas_threads()), best(*a))[1]
+        )
+    else:
+        monkeypatch.setattr(Record, "look_up", look)
+    CALLS[call](model)
+    assert seen
+    assert set.union(*seen) == {1}
+
+
+def test_underflow_is_zero_whatever_is_set():
+    with np.errstate(all="raise"):
+        with undisturbed():
+            assert np.float32(1e-30) * np.float32(1e-30) == 0
+            with pytest.raises(FloatingPointError):  # the rest is the caller's
+                np.float32(1) / np.float32(0)
+        with pytest.raises(FloatingPointError):
+            np.float32(1e-30) * np.float32(1e-30)
+
+
+@pytest.mark.parametrize("output_activation", ["identity", "sigmoid", "softplus"])
+def test_answers_are_the_same_where_numpy_raises(output_activation):
+    def answers():
+        model = AutoRec(**SMALL, output_activation=output_activation).fit(R)
+        ids, scores = model.recommend_new({ITEM: 5.0, R.item_ids[1]: 1.0})
+        return [model.theta_, model.predict([USER], [ITEM]), ids, scores]
+
+    expected = answers()
+    with np.errstate(all="raise"):
+        found = answers()
+    assert all(map(np.array_equal, found, expected))
+
+
+# Where nothing can be limited, and where threads have gone
+
+
+def test_without_a_way_one_hint_is_logged(monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+    monkeypatch.setattr(blas, "FUNCTIONS", (("no_such_get", "no_such_set"),))
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(blas, "_limit", type(blas._limit)())
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            with single_threaded_blas():
+                assert blas_threads() == {2}
+    (message,) = caplog.messages
+    assert "pip install 'autorec_np[fast]', or set OPENBLAS_NUM_THREADS=1" in message
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_that_forks_off_meanwhile_has_the_number_back():
+    program = """
+import os, sys, threading
+import numpy as np, threadpoolctl
+from autorec_np.engine.blas import single_threaded_blas
+threadpoolctl.threadpool_limits(2, user_api="blas")
+def count():
+    pools = threadpoolctl.ThreadpoolController().select(user_api="blas").info()
+    return {one["num_threads"] for one in pools}
+entered, leave = threading.Event(), threading.Event()
+def use():
+    with single_threaded_blas():
+        entered.set()
+        leave.wait()
+thread = threading.Thread(target=use)
+thread.start()
+entered.wait()
+assert count() == {1}
+child = os.fork()
+if child == 0:
+    with single_threaded_blas():
+        inside = count()
+    os._exit(0 if (inside, count()) == ({1}, {2}) else 1)
+assert os.waitpid(child, 0)[1] == 0
+with single_threaded_blas():
+    child = os.fork()
+    if child == 0:
+        assert count() == {1}
+if child == 0:
+    os._exit(0 if count() == {2} else 1)
+assert os.waitpid(child, 0)[1] == 0
+leave.set()
+thread.join()
+assert count() == {2}
+"""
+    environment = {name: x for name, x in os.environ.items() if name not in VARIABLES}
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60, env=environment)
