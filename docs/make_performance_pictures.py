@@ -14,8 +14,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from autorec_np import make_ratings
-from autorec_np.core.kernels import CSR
-from autorec_np.engine.tiled import STRIP_COLUMNS, Tiling, by_activity, reordered, split
+from autorec_np._types import CSR
+from autorec_np.engine.order import by_activity, reordered
+from autorec_np.engine.plan import STRIP_COLUMNS, Plan, split
 
 IMAGES = Path(__file__).parent / "images"
 CELL = 32  # rows and columns that make one dot
@@ -34,7 +35,7 @@ def draw() -> Figure:
     """Return the figure."""
     matrix = make_ratings(6040, 3706, 1_000_000, random_state=0).matrix.T.tocsr()
     ordered = reordered(matrix, *by_activity(matrix))
-    plan = Tiling(split(ordered))
+    plan = Plan(split(ordered), STRIP_COLUMNS)
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
     extent = (0, matrix.shape[1], matrix.shape[0], 0)

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     from autorec_np.training.monitor import EpochCallback
 
-# Part of the steps in which "cosine" climbs: chosen on validation ratings of ML-1M (docs/design.md)
+# Part of the steps in which "cosine" climbs, chosen on validation ratings: docs/decisions.md
 WARM_UP = {"item": 0.3, "user": 0.1}
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from autorec_np._types import CSR, Array
 from autorec_np.core.network import Network
 
-# Fitted on validation ratings of three data sets: docs/design.md, "The automatic penalty".
+# Fitted on validation ratings of three data sets: docs/decisions.md, "The automatic penalty".
 ENCODER_FACTOR = 36.0
 DECODER_FACTOR = 12.0
 DETECTABLE, DROWNED_FACTOR = 6.0, 64.0
