@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from .complex_difference import judge_complex
 from .differences import CENTRAL, FORWARD, noise_level
-from .function import Array, Block, Fun, Function, make_blocks, norm, random_direction
-from .probes import Outcome, Probe, ProbeMaker
+from .function import (
+    Array,
+    Block,
+    Fun,
+    Function,
+    OutOfEvaluations,
+    check_direction,
+    make_blocks,
+    norm,
+    one_blas_thread,
+    parts_of,
+    random_direction,
+)
+from .probes import AT_KINK, SETTLED, Demands, Outcome, Probe, ProbeMaker
 from .report import BlockReport, GradientReport, Verdict
 
 # An error of this relative size must be visible, or the verdict is "inconclusive".
 RESOLUTION = {np.dtype(np.float64): 1e-5, np.dtype(np.float32): 1e-3}
 _METHODS = {"central": CENTRAL, "forward": FORWARD, "complex": CENTRAL}
+_EVALUATIONS = {"central": 6, "forward": 3, "complex": 9}  # of one probe, if it needs no sweep
+_OF_AN_ITERATION = 1e-6  # smaller relative errors may come from a solver that stopped early
 
 
 def check_gradient(
@@ -29,7 +44,10 @@ def check_gradient(
     active_rows: Mapping[str, Any] | None = None,
     n_directions: int = 4,
     n_coordinates: int = 12,
+    directions: Any = None,
     resolution: float | None = None,
+    tolerance: float | None = None,
+    max_evaluations: int | None = None,
     full_sweep: bool = False,
     random_state: Any = 0,
 ) -> GradientReport:
@@ -39,11 +57,14 @@ def check_gradient(
     ----------
     fun : callable
         ``fun(theta) -> (value, gradient)``: a real scalar and an array of theta's shape.
-    theta : ndarray of float64 or float32
+    theta : ndarray of float64 or float32, or a list, tuple or dict of such arrays
         The point. For float32 the numeric side calls `fun` with a float64 theta if it accepts one.
-    blocks : mapping of str to slice or int array, or layout, optional
-        Named parts of (flat) theta, or an object with such ``slices`` and with ``shapes``, which
-        make the coordinates readable. Default: one block, "theta".
+        Several arrays are the blocks; `fun` gets them, and returns its gradient, as theta is given.
+    blocks : mapping of str to slice, int array, mask or subscript, or layout, optional
+        Named parts of theta: slices and integers count in flat theta, masks and subscripts such as
+        ``np.s_[:, 0]`` may have its shape. Or an object with such ``slices`` and with ``shapes``,
+        which make the coordinates readable. Default: one block, "theta". Entries that no block
+        names are checked as a block of their own, "others".
     method : {"central", "complex", "forward"}
         Central differences; the complex step (analytic functions only, error near 1e-15); or
         one-sided differences, for a theta at the border of the domain.
@@ -56,10 +77,18 @@ def check_gradient(
         By block: which of its rows are touched by data. Both kinds are sampled.
     n_directions, n_coordinates : int
         Directions and single coordinates per block. A block of at most `n_coordinates` entries is
-        checked entry by entry.
+        checked entry by entry; one of a single entry has one direction.
+    directions : sequence of arrays of theta's shape, optional
+        Check along these alone, as far as they enter each block: a subspace in which theta may
+        move, such as the tangents of a constraint. No coordinates are looked at then.
     resolution : float, optional
         The relative error that must be visible for the verdict "pass". Default 1e-5, for a float32
         gradient 1e-3.
+    tolerance : float, optional
+        Accept errors up to this part of the slopes, and say so: for values that come from a solver.
+        Default: none; an error beyond truncation and rounding fails however small it is.
+    max_evaluations : int, optional
+        Call `fun` and `value` no more often than this. What is left then is inconclusive.
     full_sweep : bool
         Sweep the step over nine decades everywhere (default: only where the nominal step does not
         settle the matter); for pictures of error against step.
@@ -77,33 +106,60 @@ def check_gradient(
         For a theta, blocks or an answer of `fun` that cannot be checked.
     ComplexStepError
         With ``method="complex"`` where `fun` is not complex-safe.
+
+    Notes
+    -----
+    Some 12 evaluations prepare the check. A block costs 6 for each direction and each coordinate (3
+    one-sided, 9 with the complex step), so at most 96 by default, and up to 60 more for each of
+    them that has to be swept; ``report.blocks[name].evaluations`` counts them.
     """
     if method not in _METHODS:
         raise ValueError(f"method must be one of {', '.join(map(repr, _METHODS))}, got {method!r}.")
     _check_count("n_directions", n_directions, 1)
     _check_count("n_coordinates", n_coordinates, 0)
-    function = Function(fun, theta, value)
-    named = make_blocks(blocks, function.shape)
-    rows = _check_active_rows(active_rows or {}, named)
-    if function.differs:
-        note = (
-            f"two evaluations at the same theta differ ({function.differs}): freeze whatever is "
-            f"random (dropout masks, sampling) before checking; nothing else was checked."
-        )
-        undecided = {block.name: BlockReport(Verdict.INCONCLUSIVE) for block in named}
-        return GradientReport(undecided, note, function.evaluations)
-    if resolution is None:
-        coarse = function.gradient_eps > np.finfo(np.float64).eps
-        resolution = RESOLUTION[np.dtype(np.float32 if coarse else np.float64)]
-    rng = np.random.default_rng(random_state)
-    changes = function.gradient_changes(rng)
-    maker = ProbeMaker(function, _METHODS[method], rng, pattern, resolution, changes)
-    checker = BlockChecker(maker, complex_step=method == "complex", full_sweep=full_sweep)
-    reports = {
-        block.name: checker.check(block, n_directions, n_coordinates, rows.get(block.name))
-        for block in named
-    }
-    return GradientReport(reports, _function_note(function), function.evaluations)
+    if max_evaluations is not None:
+        _check_count("max_evaluations", max_evaluations, 1)
+    _check_fraction("resolution", resolution)
+    _check_fraction("tolerance", tolerance)
+    parts = parts_of(theta)
+    if parts is not None:
+        fun, value, pattern = parts.gradient_of(fun), parts.of(value), parts.of(pattern)
+        theta, blocks = parts.flat(), parts if blocks is None else blocks
+        if directions is not None:
+            directions = [parts.join(d, "a direction") for d in directions]
+    with one_blas_thread(np.size(theta)):
+        limit = np.inf if max_evaluations is None else max_evaluations
+        try:
+            function = Function(fun, theta, value, tolerance=tolerance or 0.0, limit=limit)
+            named = make_blocks(blocks, function.shape)
+            rows = _check_active_rows(active_rows or {}, named)
+            given = _check_directions(directions, function)
+            if function.differs:
+                undecided = {block.name: BlockReport(Verdict.INCONCLUSIVE) for block in named}
+                note = f"{function.differs}; nothing else was checked."
+                return GradientReport(undecided, note, function.evaluations)
+            rng = np.random.default_rng(random_state)
+            changes = function.gradient_changes(rng)
+        except OutOfEvaluations:
+            raise ValueError(
+                f"max_evaluations={max_evaluations} does not suffice to prepare the check, which "
+                f"takes some 12; a block takes {_EVALUATIONS[method]} for each direction and "
+                f"coordinate."
+            ) from None
+        if resolution is None:
+            coarse = function.gradient_eps > np.finfo(np.float64).eps
+            resolution = RESOLUTION[np.dtype(np.float32 if coarse else np.float64)]
+        demands = Demands(resolution, tolerance or 0.0)
+        maker = ProbeMaker(function, _METHODS[method], rng, pattern, demands, changes)
+        checker = BlockChecker(maker, method, full_sweep, given)
+        reports = {}
+        for number, block in enumerate(named):
+            if max_evaluations is not None:
+                share = (max_evaluations - function.evaluations) // (len(named) - number)
+                function.limit = function.evaluations + share
+            plan = checker.plan(block, n_directions, n_coordinates, rows.get(block.name))
+            reports[block.name] = checker.check(block, plan)
+    return GradientReport(reports, _function_note(function, named), function.evaluations)
 
 
 class GradientError(AssertionError):
@@ -141,6 +197,25 @@ def _check_count(name: str, value: Any, minimum: int) -> None:
         raise ValueError(f"{name} must be an integer of at least {minimum}, got {value!r}.")
 
 
+def _check_fraction(name: str, value: Any) -> None:
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    if value is not None and not (number and 0 < value < np.inf):
+        raise ValueError(
+            f"{name} must be a relative error above 0, such as 1e-6, or None, got {value!r}."
+        )
+
+
+def _check_directions(directions: Any, function: Function) -> list[Array] | None:
+    """Return the given directions flat; a single one may be given as it is."""
+    if directions is None:
+        return None
+    single = np.shape(directions) == function.shape
+    given = [check_direction(d, function) for d in ([directions] if single else directions)]
+    if not given:
+        raise ValueError("directions must hold at least one direction, got none; pass None.")
+    return given
+
+
 def _check_active_rows(active_rows: Mapping[str, Any], blocks: list[Block]) -> dict[str, Array]:
     checked = {}
     by_name = {block.name: block for block in blocks}
@@ -160,11 +235,16 @@ def _check_active_rows(active_rows: Mapping[str, Any], blocks: list[Block]) -> d
     return checked
 
 
-def _function_note(function: Function) -> str:
+def _function_note(function: Function, blocks: Sequence[Block]) -> str:
     notes = []
     if function.eps > np.finfo(np.float64).eps:
         does = "refuses" if function.dtype == np.float32 else "rounds"
-        notes.append(f"fun {does} a float64 theta: differences were taken in float32")
+        who = "a part of fun" if function.in_part else "fun"
+        notes.append(f"{who} {does} a float64 theta: differences were taken in float32")
+    others = [block for block in blocks if block.others]
+    if others:
+        size, name = others[0].size, others[0].name
+        notes.append(f"no block names {size} of the entries of theta: they are {name!r}")
     if function.warned:
         first = min(text for _, text in function.warned)
         notes.append(f"fun warned at theta itself: {first}")
@@ -174,34 +254,82 @@ def _function_note(function: Function) -> str:
     return "; ".join(notes)
 
 
+@dataclass(frozen=True)
+class Plan:
+    """The probes of a block, and what `max_evaluations` leaves out of them."""
+
+    directions: list[Probe]
+    coordinates: list[Probe]
+    complete: bool  # every entry is looked at by itself
+    left_out: str = ""
+
+
 class BlockChecker:
-    """Judges one block after another."""
+    """Judges one block after another; `given` are the directions that the caller chose."""
 
-    def __init__(self, maker: ProbeMaker, complex_step: bool, full_sweep: bool) -> None:
-        self.maker, self.complex_step, self.full_sweep = maker, complex_step, full_sweep
+    def __init__(
+        self, maker: ProbeMaker, method: str, full_sweep: bool, given: list[Array] | None
+    ) -> None:
+        self.maker, self.method, self.full_sweep, self.given = maker, method, full_sweep, given
 
-    def check(
+    def plan(
         self, block: Block, n_directions: int, n_coordinates: int, active: Array | None
-    ) -> BlockReport:
+    ) -> Plan:
+        """Return the probes of a block, as many as its share of the evaluations allows."""
+        function = self.maker.function
+        if self.given is not None:
+            parts = [(k, d[block.index]) for k, d in enumerate(self.given)]
+            directions = [self.maker.along(block, d, given=k) for k, d in parts if d.any()]
+            n_coordinates = 0
+        else:
+            n = 1 if block.size == 1 else n_directions
+            directions = self.maker.directions(block, n)
+        coordinates = self.maker.coordinates(block, self.maker.choose(block, n_coordinates, active))
+        planned = len(directions), len(coordinates)
+        affordable = (function.limit - function.evaluations) // _EVALUATIONS[self.method]
+        if sum(planned) > affordable:
+            directions = directions[: int(affordable)]
+            coordinates = coordinates[: int(affordable) - len(directions)]
+        kept = len(directions), len(coordinates)
+        left_out = ""
+        if kept != planned:
+            left_out = (
+                f"max_evaluations allowed {kept[0]} of {planned[0]} directions and {kept[1]} of "
+                f"{planned[1]} coordinates"
+            )
+        return Plan(directions, coordinates, len(coordinates) == block.size, left_out)
+
+    def check(self, block: Block, plan: Plan) -> BlockReport:
         """Return the report of one block."""
         function = self.maker.function
         before = function.evaluations
-        directions = self.maker.directions(block, n_directions)
-        chosen = self.maker.choose(block, n_coordinates, active)
-        coordinates = self.maker.coordinates(block, chosen)
+        directions, coordinates = plan.directions, plan.coordinates
+        left_out = plan.left_out
+        try:
+            self._judge_all(block, plan)
+        except OutOfEvaluations:
+            left_out = left_out or "max_evaluations ended the search in this block"
+        probes = [*directions, *coordinates]
+        verdict = _verdict(directions, coordinates, plan.complete)
+        note = _block_note(block, directions, coordinates, self.maker.demands.tolerance)
+        if not directions:
+            left_out = left_out or "no given direction enters this block"
+        return _block_report(
+            block, verdict, probes, function.evaluations - before, _joined(note, left_out)
+        )
+
+    def _judge_all(self, block: Block, plan: Plan) -> None:
+        directions, coordinates = plan.directions, plan.coordinates
         self._judge(directions, sweep_unresolved=True)
-        unsettled = any(p.outcome is not Outcome.RIGHT for p in directions)
-        self._judge(coordinates, sweep_unresolved=unsettled and block.size <= n_coordinates)
-        if self.complex_step:
+        self._look_closer(directions)
+        unsettled = any(p.outcome not in SETTLED for p in directions)
+        self._judge(coordinates, sweep_unresolved=unsettled and plan.complete)
+        if self.method == "complex":
             judge_complex([*directions, *coordinates])
-        if any(p.outcome is Outcome.WRONG for p in directions) and not any(
-            p.outcome is Outcome.WRONG for p in coordinates
-        ):
+        if self.given is not None or any(p.outcome is Outcome.WRONG for p in coordinates):
+            return
+        if any(p.outcome is Outcome.WRONG for p in directions):
             coordinates.append(self._hunt(block))
-        verdict = _verdict(directions, coordinates, complete=block.size <= n_coordinates)
-        evaluations = function.evaluations - before
-        kinks = sum(p.kinks() for p in [*directions, *coordinates])
-        return _block_report(block, verdict, directions, coordinates, evaluations, kinks)
 
     def _judge(self, probes: list[Probe], sweep_unresolved: bool) -> None:
         """Judge at the nominal step; sweep where that finds a fault or decides nothing.
@@ -213,13 +341,18 @@ class BlockChecker:
             probe.judge_base(noise)
         found = False
         for probe in sorted(probes, key=lambda probe: -probe.error):
-            if probe.outcome is Outcome.WRONG and found and not self.full_sweep:
-                probe.suspect()
+            fault = probe.outcome is Outcome.SUSPECT
+            if fault and found and not self.full_sweep:
                 continue
-            undecided = sweep_unresolved and not probe.sharp
-            if self.full_sweep or probe.outcome is Outcome.WRONG or undecided:
+            if self.full_sweep or fault or (sweep_unresolved and not probe.sharp):
                 probe.judge_sweep()
             found = found or probe.outcome is Outcome.WRONG
+
+    def _look_closer(self, directions: list[Probe]) -> None:
+        """Look along one direction for what oscillates faster than the steps."""
+        probe = directions[-1] if directions else None
+        if probe and probe.outcome is Outcome.RIGHT and probe.departs_at_small_steps():
+            probe.judge_sweep()
 
     def _hunt(self, block: Block) -> Probe:
         """Find the coordinate of a fault that only directions have seen, by bisection."""
@@ -241,29 +374,29 @@ class BlockChecker:
         return probe
 
 
-def _verdict(directions: list[Probe], coordinates: list[Probe], *, complete: bool) -> Verdict:
-    """One wrong probe fails a block; it passes if all directions, or all its entries, are right."""
+def _verdict(directions: list[Probe], coordinates: list[Probe], complete: bool) -> Verdict:
+    """One wrong probe fails a block; it passes if all directions, or all its entries, are right.
+
+    Where steps dispute along a direction what a coordinate shows, neither is proven.
+    """
     outcomes = [p.outcome for p in [*directions, *coordinates]]
     if Outcome.WRONG in outcomes:
-        return Verdict.FAIL
-    settled = (Outcome.RIGHT, Outcome.KINK)
-    if all(p.outcome in settled for p in directions) and Outcome.OFF_KINK not in outcomes:
+        disputed = any(p.is_disputed() for p in directions)
+        return Verdict.INCONCLUSIVE if disputed else Verdict.FAIL
+    if Outcome.OFF_KINK in outcomes:
+        return Verdict.INCONCLUSIVE
+    if directions and all(p.outcome in SETTLED for p in directions):
         return Verdict.PASS
-    if complete and coordinates and all(p.outcome in settled for p in coordinates):
+    if complete and all(p.outcome in SETTLED for p in coordinates):
         return Verdict.PASS
     return Verdict.INCONCLUSIVE
 
 
 def _block_report(
-    block: Block,
-    verdict: Verdict,
-    directions: list[Probe],
-    coordinates: list[Probe],
-    evaluations: int,
-    kinks: int,
+    block: Block, verdict: Verdict, probes: list[Probe], evaluations: int, note: str
 ) -> BlockReport:
-    seen = [p for p in [*directions, *coordinates] if p.best is not None]
-    note = _block_note(block, directions, coordinates, kinks)
+    kinks = sum(p.kinks() for p in probes)
+    seen = [p for p in probes if p.best is not None]
     if not seen:
         return BlockReport(verdict, evaluations=evaluations, kinks=kinks, note=note)
     judged = [p for p in seen if p.outcome not in (Outcome.UNRESOLVED, Outcome.SUSPECT)] or seen
@@ -271,11 +404,17 @@ def _block_report(
     of_coordinates = [p for p in wrong or judged if p.coordinate is not None]
     shown = max(of_coordinates or wrong or judged, key=_severity)
     assert shown.best is not None
-    where = None if shown.coordinate is None else block.coordinate(shown.coordinate)
+    if verdict is not Verdict.PASS and _is_of_an_iteration(shown):
+        note = _joined(
+            note,
+            f"the two differ by {shown.relative_error:.1g} of their size: perhaps one comes from "
+            f"an iteration that stops early (a solver, a fixed point, an inner optimizer); "
+            f"tolerance={_OF_AN_ITERATION:g} would accept that",
+        )
     return BlockReport(
         verdict=verdict,
-        relative_error=max(p.relative_error for p in judged),
-        worst_coordinate=where,
+        relative_error=shown.relative_error,
+        worst_coordinate=_place(block, shown),
         analytic=shown.line.analytic,
         numeric=shown.numeric,
         step=shown.best.step,
@@ -288,26 +427,56 @@ def _block_report(
     )
 
 
+def _place(block: Block, probe: Probe) -> str | None:
+    """Return the name of the coordinate, or of the direction that the caller gave."""
+    if probe.coordinate is not None:
+        return block.coordinate(probe.coordinate)
+    return None if probe.given is None else f"directions[{probe.given}]"
+
+
 def _severity(probe: Probe) -> tuple[float, float]:
     assert probe.best is not None
     return (probe.error if probe.outcome is Outcome.WRONG else 0.0, probe.best.excess)
 
 
-def _block_note(block: Block, directions: list[Probe], coordinates: list[Probe], kinks: int) -> str:
+def _is_of_an_iteration(probe: Probe) -> bool:
+    doubted = probe.outcome is Outcome.WRONG or probe.is_disputed()
+    return doubted and 0 < probe.relative_error < _OF_AN_ITERATION
+
+
+def _block_note(
+    block: Block, directions: list[Probe], coordinates: list[Probe], tolerance: float
+) -> str:
+    probes = [*coordinates, *directions]
+    kinks = sum(p.kinks() for p in probes)
     notes = [f"{kinks} steps skipped: across a kink or a sharp bend"] if kinks else []
-    at_kink = [
-        p for p in [*coordinates, *directions] if p.outcome in (Outcome.KINK, Outcome.OFF_KINK)
-    ]
+    accepted = [p.accepted_error for p in probes if p.outcome is Outcome.ACCEPTED]
+    if accepted:
+        worst = f"errors up to {max(accepted):.2g} of the slopes"
+        notes.append(f"accepted within tolerance={tolerance:g}: {worst}")
+    at_kink = [p for p in probes if p.outcome in AT_KINK]
     if at_kink:
         low, high = sorted(at_kink[0].one_sided_slopes)
-        i = at_kink[0].coordinate
+        where = _place(block, at_kink[0]) or "a direction"
         notes.append(
             f"theta lies on a kink or next to it ({len(at_kink)} probes; one-sided slopes "
-            f"{low:.6g} and {high:.6g} along {'a direction' if i is None else block.coordinate(i)}"
-            f"): any value between is accepted"
+            f"{low:.6g} and {high:.6g} along {where}): any value between is accepted"
         )
+    outside = [p for p in at_kink if p.outcome is Outcome.OFF_KINK]
+    if outside:
+        notes.append(
+            f"along {len(outside)} of them the gradient lies outside of the one-sided slopes: it "
+            f"is no subgradient, or kinks of opposite signs meet; move theta by a little"
+        )
+    suspects = [p for p in probes if p.outcome is Outcome.SUSPECT]
+    if suspects and not any(p.outcome is Outcome.WRONG for p in probes):
+        notes.append(f"{len(suspects)} probes look wrong, which was not confirmed")
     lost = [p for p in directions if p.outcome is Outcome.UNRESOLVED]
     if lost:
         why = ", ".join(sorted({p.obstacle() for p in lost}))
         notes.append(f"{len(lost)} of {len(directions)} directions are not resolved ({why})")
     return "; ".join(notes)
+
+
+def _joined(*notes: str) -> str:
+    return "; ".join(filter(None, notes))

@@ -16,10 +16,11 @@ from .function import (
     check_direction,
     check_theta,
     norm,
+    parts_of,
     random_direction,
     rms,
 )
-from .probes import Outcome, Probe, ProbeMaker, line_scale
+from .probes import AT_KINK, Outcome, Probe, ProbeMaker, line_scale
 
 # Its square vanishes beside 1, and with it the truncation error.
 _RELATIVE_STEP = 1e-20
@@ -59,7 +60,7 @@ def judge_complex(probes: Sequence[Probe]) -> None:
 
     Its noise is what one ulp of theta changes, pooled over the probes in units of their length.
     """
-    judged = [probe for probe in probes if probe.outcome not in (Outcome.KINK, Outcome.OFF_KINK)]
+    judged = [probe for probe in probes if probe.outcome not in AT_KINK]
     lines = [probe.line for probe in judged]
     lengths = [norm(line.direction) for line in lines]
     slopes = [complex_slope(line, line.function.theta) for line in lines]
@@ -104,15 +105,15 @@ def complex_step(fun: Fun, theta: Any, direction: Any = None, *, random_state: A
     fun : callable
         ``fun(theta) -> value`` or ``fun(theta) -> (value, gradient)``; it must accept a complex128
         theta. The gradient is not looked at.
-    theta : ndarray of float64
-    direction : ndarray of theta's shape, optional
+    theta : ndarray of float64, or a list, tuple or dict of such arrays
+    direction : as theta, optional
         Return the derivative along it; default: the whole gradient, one evaluation per entry.
     random_state : int, Generator or None
         Draws the direction in which the gradient is confirmed.
 
     Returns
     -------
-    float or ndarray of theta's shape
+    float, or what theta is
         Exact to rounding, near 1e-15 relative.
 
     Raises
@@ -121,6 +122,14 @@ def complex_step(fun: Fun, theta: Any, direction: Any = None, *, random_state: A
         Where `fun` is not complex-safe: it raises, returns a real value, or disagrees with a
         central difference beyond the error budget of that.
     """
+    parts = parts_of(theta)
+    if parts is not None:
+        if direction is not None:
+            direction = parts.join(direction, "direction")
+        found = complex_step(
+            parts.gradient_of(fun), parts.flat(), direction, random_state=random_state
+        )
+        return found if direction is not None else parts.split(found)
     point = check_theta(theta).astype(np.float64)
     function = Function(fun, point, gradient=False)
     if direction is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,10 @@ from .function import Array, Function
 
 RATIO = 4.0
 SAFETY = 8.0
+_CLEAR = 2.0  # a slope is seen clearly above so many budgets
+_BENT = (2.5, 8.0)  # growth of the even part from 4h to 16h: 4 beyond a kink, 16 for a parabola
+_STEEP, _NOT_ROUNDING = 1e-4, 1e3  # see too_steep
+_MOST_DIGITS = 12  # of a value that somebody rounded to decimals
 
 
 @dataclass(frozen=True)
@@ -54,12 +59,19 @@ class Estimate:
     roughness: float
     noise: float
     analytic_noise: float
-    curvature: float = 0.0  # |phi''|, as far as neither noise nor roughness explains it
+    slope: float = 0.0  # the analytic one, or what a parabola gains up to 16h if that is more
+    bent: bool = False  # the even part grows with h, as beyond a kink, not with its square
+    dispute: float = 0.0  # with larger steps that call the gradient right
 
     @property
     def budget(self) -> float:
         """B(h): the error that truncation and rounding can explain."""
-        return self.truncation + self.roughness + self.noise + self.analytic_noise
+        parts = self.truncation + self.roughness + self.noise + self.analytic_noise
+        return parts + self.dispute
+
+    def sees_a_slope(self) -> bool:
+        """Say whether the slope at this step stands clearly above the budget."""
+        return self.slope > _CLEAR * self.budget
 
     @property
     def excess(self) -> float:
@@ -164,103 +176,139 @@ def noise_level(residuals: Sequence[float]) -> float:
 
 
 def value_grid(values: Sequence[float]) -> float:
-    """Return the largest power of two of which all values are multiples; 0 for a single value."""
+    """Return the grid on which all values lie, of powers of two or of ten; 0 for a single value."""
     distinct = set(values) - {0.0}
     if len(distinct) < 2:
         return 0.0
     ratios = (value.as_integer_ratio() for value in distinct)
-    return min(float(p & -p) if q == 1 else 1 / q for p, q in ratios)
+    binary = min(float(p & -p) if q == 1 else 1 / q for p, q in ratios)
+    return max(binary, _decimal_grid(distinct))
+
+
+def _decimal_grid(values: set[float]) -> float:
+    """Return the last decimal place of values that all have few digits; 0 if one has many.
+
+    Shortest representations have 16 or 17 digits unless somebody rounded.
+    """
+    texts = [repr(value) for value in values]
+    if max(map(len, texts)) > _MOST_DIGITS + len("-0.e-00"):
+        return 0.0
+    places = []
+    for text in texts:
+        _, digits, exponent = Decimal(text).normalize().as_tuple()
+        if len(digits) > _MOST_DIGITS:
+            return 0.0
+        places.append(int(exponent))
+    return float(10.0 ** min(places))
 
 
 def rounding_noise(function: Function, samples: Sequence[Sample]) -> float:
     """Return the least noise that values such as those of the samples can have."""
+    floor = function.eps * max(s.size for s in samples)
+    return max(floor, coarseness(function, samples))
+
+
+def coarseness(function: Function, samples: Sequence[Sample]) -> float:
+    """Return by how much values are rounded whatever their size."""
     values = [v for s in samples for v in s.values]
     changes = [abs(v - function.value0) for v in values if v != function.value0]
-    floor = function.eps * max(abs(v) for v in values)
     # Where f does not move at all, its values may be quantized as coarsely as its first change.
     stuck_grid = min(changes) if changes and min(samples, key=lambda s: s.step).stuck else 0.0
-    return max(floor, function.jitter, value_grid(values), stuck_grid)
+    return max(function.jitter, value_grid(values), stuck_grid)
 
 
-def estimate(
-    triple: Sequence[Sample], noise: float, analytic_noise: float, method: Method
-) -> Estimate:
+def estimate(triple: Sequence[Sample], noise: float, analytic_noise: float, line: Line) -> Estimate:
     """Return the error and its budget at the smallest of three steps h, 4h, 16h."""
-    h = triple[0].step
+    h, widest = triple[0].step, triple[2].step
     errors = [s.odd / s.step for s in triple]
-    shrink = RATIO**method.order
+    shrink = RATIO**line.method.order
     truncation = max(abs(errors[0] - errors[1]), abs(errors[1] - errors[2]) / shrink)
-    if method is FORWARD:
-        return Estimate(h, errors[0], truncation, 0.0, 2 * SAFETY * noise / h, analytic_noise)
+    slope = abs(line.analytic)
+    if line.method is FORWARD:
+        noise = 2 * SAFETY * noise / h
+        return Estimate(h, errors[0], truncation, 0.0, noise, analytic_noise, slope)
     even = [s.even for s in triple]
-    roughness = max(
-        abs(even[1] / RATIO**2 - even[0]) / h,
-        abs(even[2] / RATIO**2 - even[1]) / (RATIO * h),
-    )
-    widest = triple[2].step
-    smooth_part = max(0.0, abs(even[2]) - SAFETY * noise - 2 * roughness * widest)
+    near, far = abs(even[1] / RATIO**2 - even[0]), abs(even[2] / RATIO**2 - even[1])
+    parabolic = far <= abs(even[1]) / 2
+    bent = abs(even[1]) > SAFETY * noise and _BENT[0] < even[2] / even[1] < _BENT[1]
     return Estimate(
         step=h,
         error=errors[0],
         truncation=truncation,
-        roughness=roughness,
+        roughness=max(near / h, far / (RATIO * h)),
         noise=SAFETY * noise / h,
         analytic_noise=analytic_noise,
-        curvature=2 * smooth_part / widest**2,
+        slope=max(slope, 2 * abs(even[2]) / widest) if parabolic else slope,
+        bent=bent,
     )
 
 
 def sweep_estimates(
-    function: Function,
-    samples: Sequence[Sample | None],
-    analytic_noise: float,
-    method: Method,
+    line: Line, samples: Sequence[Sample | None], analytic_noise: float
 ) -> list[Estimate]:
     """Return the estimates of all triples of neighboring steps (ascending, None where skipped).
 
     The noise of a step is measured at this and smaller steps: larger ones may show curvature.
     """
+    function = line.function
     found: list[Estimate] = []
     windows: list[list[float]] = []
     level = 0.0
     usable = [s for s in samples if s is not None]
+    first_change = _first_change(function, usable)
     for first, second, third in zip(samples, samples[1:], samples[2:], strict=False):
         if first is None or second is None or third is None:
             continue
         triple = (first, second, third)
-        windows.append(measured_noise(triple, method))
+        windows.append(measured_noise(triple, line.method))
         level = max(level, noise_level([r for window in windows[-4:] for r in window]))
         larger = [s for s in usable if s.step >= first.step]
         noise = max(level, rounding_noise(function, [*triple, *(larger if first.stuck else [])]))
-        found.append(estimate(triple, noise, analytic_noise, method))
+        if usable[0].stuck:
+            noise = max(noise, first_change)
+        found.append(estimate(triple, noise, analytic_noise, line))
     return found
 
 
-def judging(estimates: Sequence[Estimate]) -> Estimate:
-    """Return the estimate with the smallest budget, if the others do not speak against it.
-
-    To call the gradient wrong, no smaller step may contradict it beyond both budgets (at large
-    steps a bounded function looks flat; Lepski's rule). Where a step that calls the gradient right
-    contradicts it, one budget is too small: their disagreement widens it.
+def _first_change(function: Function, samples: Sequence[Sample]) -> float:
+    """Return the first change of the value on the way from theta: where smaller steps leave it as
+    it is, values or parameters are rounded, and by as much.
     """
-    best = min(estimates, key=lambda e: e.budget)
+    for sample in samples:
+        if not sample.stuck:
+            return max(abs(v - function.value0) for v in sample.values)
+    return 0.0
+
+
+def judging(estimates: Sequence[Estimate]) -> Estimate:
+    """Return the estimate with the smallest budget, once each has heard all the others.
+
+    * Truncation falls with the step, so at a step h it is at least what any smaller step departs
+      from it, noise aside: a bounded function looks flat at large steps (Lepski's rule).
+    * Where a larger step sees the slope clearly and calls the gradient right, a smaller one that
+      calls it wrong may be right about f and still be misled: values that are rounded inside have
+      another slope below their grid. Their dispute widens the budget.
+    """
+    best = min((_heard(e, estimates) for e in estimates), key=lambda e: e.budget)
     if best.excess <= 1:
         return best
-    lasting = (e for e in estimates if not _contradicted_below(e, estimates))
-    best = min(lasting, key=lambda e: e.budget)
-    against = [o for o in estimates if o.excess <= 1 and _contradict(o, best)]
-    if best.excess <= 1 or not against:
-        return best
-    disagreement = max(abs(o.error - best.error) for o in against)
-    return replace(best, roughness=best.roughness + disagreement)
+    against = [o for o in estimates if o.step > best.step and o.excess <= 1 and o.sees_a_slope()]
+    disputes = (abs(o.error - best.error) + o.budget for o in against if _contradict(o, best))
+    return replace(best, dispute=max(disputes, default=0.0))
+
+
+def _heard(estimate: Estimate, estimates: Sequence[Estimate]) -> Estimate:
+    """Return the estimate with the truncation that smaller steps show."""
+    smaller = (o for o in estimates if o.step < estimate.step)
+    shown = (
+        abs(o.error - estimate.error) - o.noise - estimate.noise - estimate.analytic_noise
+        for o in smaller
+    )
+    return replace(estimate, truncation=max([estimate.truncation, *shown]))
 
 
 def _contradict(one: Estimate, other: Estimate) -> bool:
     return abs(one.error - other.error) > one.budget + other.budget
-
-
-def _contradicted_below(estimate: Estimate, estimates: Sequence[Estimate]) -> bool:
-    return any(o.step < estimate.step and _contradict(o, estimate) for o in estimates)
 
 
 def in_dead_zone(function: Function, samples: Sequence[Sample], slope: float) -> bool:
@@ -269,17 +317,30 @@ def in_dead_zone(function: Function, samples: Sequence[Sample], slope: float) ->
     return any(s.stuck and abs(slope) * s.step > SAFETY * rounding for s in samples)
 
 
+def too_steep(function: Function, samples: Sequence[Sample]) -> bool:
+    """Say whether f moves at the smallest steps already by a visible part of all that it moves at
+    larger ones, and not by rounding: then it has a slope that no step is small enough to see.
+    """
+    moves = [max(abs(v - function.value0) for v in s.values) for s in samples]
+    least = min(moves[:3])
+    rounded = rounding_noise(function, samples[:3])
+    return least > _STEEP * max(moves) and least > _NOT_ROUNDING * rounded
+
+
 def one_sided(samples: Sequence[Sample], noise: float) -> tuple[Estimate, Estimate] | None:
     """Return the errors of the left and right slope if theta lies on a kink, else None.
 
-    There the gap between the slopes, 2 even(h) / h, keeps its size while h shrinks.
+    There the gap between the slopes, 2 even(h) / h, keeps its size while h shrinks. The slopes are
+    taken at the steps where it does.
     """
     seen = [s for s in samples if abs(s.even) > SAFETY * noise]
     if len(seen) < 5:
         return None
-    gaps = [s.even / s.step for s in seen[1:5]]
-    if not all(0.5 < gap / gaps[-1] < 2.0 for gap in gaps):
+    gaps = [s.even / s.step for s in seen]
+    kept = [0.5 < gap / gaps[4] < 2.0 for gap in gaps]
+    if not all(kept[1:5]):
         return None
+    seen = seen[: kept.index(False, 5) if False in kept[5:] else None]
     sides = []
     for sign in (-1.0, 1.0):
         errors = [(s.odd + sign * s.even) / s.step for s in seen]

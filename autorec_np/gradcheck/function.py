@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,8 +15,12 @@ import numpy.typing as npt
 Array: TypeAlias = npt.NDArray[Any]
 Fun: TypeAlias = Callable[[Any], Any]
 
-# What fun may raise at a perturbed point outside its domain; anything else is a bug and propagates.
-_OUTSIDE_DOMAIN = (ArithmeticError, ValueError, RuntimeError, np.linalg.LinAlgError)
+
+_LARGE = 100_000  # entries of theta
+
+
+class OutOfEvaluations(Exception):
+    """The function may not be called again."""
 
 
 class Word(str, enum.Enum):
@@ -36,7 +41,19 @@ class Word(str, enum.Enum):
 
 def check_theta(theta: Any) -> Array:
     """Return `theta` as a floating array of at least one finite entry, or say what is wrong."""
+    if callable(theta):
+        raise TypeError(
+            "theta must be an array of parameters, got a function; one function returns both "
+            "value and gradient here: check_gradient(lambda x: (func(x), grad(x)), x0)."
+        )
     array = np.asarray(theta)
+    if array.dtype.kind == "c":
+        raise TypeError(
+            f"theta must be real, got {array.dtype}; check its real and imaginary parts: "
+            f"check_gradient(real_fun, np.append(z.real, z.imag)), where real_fun(t) calls "
+            f"value, g = fun(t[:n] + 1j * t[n:]) with n = z.size and returns value, "
+            f"np.append(g.real, g.imag), g being df/d(real) + 1j df/d(imaginary)."
+        )
     if array.dtype not in (np.float64, np.float32):
         raise TypeError(
             f"theta must be a float64 or float32 array, got {type(theta).__name__} of dtype "
@@ -54,6 +71,104 @@ def check_theta(theta: Any) -> Array:
             f"check the gradient at a point where the function is defined."
         )
     return array
+
+
+class Parts:
+    """A theta of several arrays, in a list, a tuple or a dict, as one flat vector and back."""
+
+    def __init__(self, theta: Any) -> None:
+        self.kind = type(theta)
+        named = theta.items() if isinstance(theta, dict) else enumerate(theta)
+        self.arrays = {
+            str(key) if isinstance(theta, dict) else f"theta[{key}]": np.asarray(part)
+            for key, part in named
+        }
+        self._keys = list(theta) if isinstance(theta, dict) else []
+        for name, array in self.arrays.items():
+            if array.dtype not in (np.float64, np.float32):
+                raise TypeError(
+                    f"every part of theta must be a float64 or float32 array, got dtype "
+                    f"{array.dtype} for {name}; pass np.asarray(part, dtype=float)."
+                )
+        ends = np.cumsum([array.size for array in self.arrays.values()])
+        self.shapes = {name: array.shape for name, array in self.arrays.items()}
+        self.slices = {
+            name: slice(int(end) - array.size, int(end))
+            for (name, array), end in zip(self.arrays.items(), ends, strict=True)
+            if array.size
+        }
+
+    def flat(self) -> Array:
+        """Return theta as one vector."""
+        return np.concatenate([array.ravel() for array in self.arrays.values()])
+
+    def split(self, flat: Array) -> Any:
+        """Return a flat vector as theta is: the same kind, keys and shapes."""
+        ends = np.cumsum([array.size for array in self.arrays.values()])[:-1]
+        pieces = np.split(flat, ends)
+        shaped = [p.reshape(s) for p, s in zip(pieces, self.shapes.values(), strict=True)]
+        return dict(zip(self._keys, shaped, strict=True)) if self._keys else self.kind(shaped)
+
+    def join(self, answer: Any, what: str) -> Array:
+        """Return an answer that has the parts of theta as one vector, or say what is missing."""
+        parts: list[Any] = []
+        if isinstance(answer, dict) and {*answer} == {*self._keys}:
+            parts = [answer[key] for key in self._keys]
+        elif isinstance(answer, list | tuple) and not self._keys:
+            parts = list(answer)
+        arrays = [np.asarray(part) for part in parts]
+        if [array.shape for array in arrays] == [*self.shapes.values()]:
+            return np.concatenate([array.ravel() for array in arrays])
+        raise ValueError(
+            f"{what} must have the parts of theta, a {self.kind.__name__} of arrays of shapes "
+            f"{self.shapes}, got {type(answer).__name__}; return one array for each part."
+        )
+
+    def gradient_of(self, fun: Fun) -> Fun:
+        """Return `fun` as a function of flat theta; a value alone stays a value alone."""
+
+        def flat_fun(flat: Array) -> Any:
+            answer = fun(self.split(flat))
+            if isinstance(answer, tuple | list) and len(answer) == 2:
+                return answer[0], self.join(answer[1], "the gradient")
+            return answer
+
+        return flat_fun
+
+    def product_of(self, hvp: Callable[[Any, Any], Any] | None) -> Any:
+        """Return ``hvp(theta, v)`` as a function of flat arguments."""
+        if hvp is None:
+            return None
+        return lambda flat, v: self.join(hvp(self.split(flat), self.split(v)), "hvp's answer")
+
+    def of(self, fun: Fun | None) -> Fun | None:
+        """Return a function of theta, such as its value or pattern, as one of flat theta."""
+        return None if fun is None else lambda flat: fun(self.split(flat))
+
+
+def parts_of(theta: Any) -> Parts | None:
+    """Return the parts of a dict, or of a list or tuple of arrays; None for a single array."""
+    several = isinstance(theta, list | tuple) and any(isinstance(p, np.ndarray) for p in theta)
+    return Parts(theta) if (isinstance(theta, dict) or several) and len(theta) else None
+
+
+@contextlib.contextmanager
+def one_blas_thread(size: int) -> Iterator[None]:
+    """Hold BLAS to one thread while a large theta is checked, where threadpoolctl is installed.
+
+    Sums in threads are rounded in an order of their own, which is noise, and small products of a
+    large theta wait for each other.
+    """
+    limits: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
+    if size >= _LARGE:
+        try:
+            from threadpoolctl import threadpool_limits
+        except ImportError:
+            pass
+        else:
+            limits = threadpool_limits(1, user_api="blas")
+    with limits:
+        yield
 
 
 def check_scalar(value: Any, source: str, theta: Array) -> float:
@@ -94,7 +209,9 @@ class Function:
     dtype : numpy.dtype
         In which the numeric side is called: float64, or float32 where `fun` refuses float64.
     differs : str
-        What differed between two evaluations at theta; empty if `fun` is deterministic.
+        What differed between two evaluations at theta; empty if `fun` depends on theta alone.
+    limit : int
+        How often `fun` and `value` may be called; beyond it OutOfEvaluations is raised.
     jitter : float
         Difference of two values at theta, where it is small enough to be rounding.
     warned : set
@@ -104,7 +221,14 @@ class Function:
     """
 
     def __init__(
-        self, fun: Fun, theta: Any, value: Fun | None = None, *, gradient: bool = True
+        self,
+        fun: Fun,
+        theta: Any,
+        value: Fun | None = None,
+        *,
+        gradient: bool = True,
+        tolerance: float = 0.0,
+        limit: float = np.inf,
     ) -> None:
         for name, function in (("fun", fun), ("value", value)):
             if not callable(function) and not (name == "value" and function is None):
@@ -114,30 +238,43 @@ class Function:
                 )
         original = check_theta(theta)
         self.shape = original.shape
-        self.evaluations = 0
+        self.evaluations, self.limit = 0, limit
         self.skipped: Counter[str] = Counter()
         self._fun, self._value, self._has_gradient = fun, value, gradient
         self.warned: set[tuple[type[Warning], str]] = set()
         self._original = np.array(original).ravel()
         self.theta = self._original.astype(np.float64)
-        self._look_at_theta()
+        self._look_at_theta(tolerance)
 
-    def _look_at_theta(self) -> None:
-        value, gradient = self.value_and_gradient(self._original)
-        again, gradient_again = self.value_and_gradient(self._original)
+    def _look_at_theta(self, tolerance: float) -> None:
+        value, gradient = self.value_and_gradient(self._original, at_theta=True)
         self.gradient = gradient.astype(np.float64)
         dtypes = (self._original.dtype, gradient.dtype)
         self.gradient_eps = max(float(np.finfo(dtype).eps) for dtype in dtypes)
-        self._compare(value, again, gradient, gradient_again)
+        self._look_elsewhere()
+        again, gradient_again = self.value_and_gradient(self._original, at_theta=True)
+        # Rounding (threads) may differ: by eps^(2/3), which over a step of eps^(1/3) leaves a third
+        # of the digits.
+        allowed = max(float(np.finfo(self._original.dtype).eps) ** (2 / 3), tolerance)
+        self.jitter = abs(value - again)
+        self.differs = _difference(value, again, gradient, gradient_again, allowed)
+        self.dtype, self.eps = self._original.dtype, self.gradient_eps
+        self.value0, self.in_part = value, False
+        if self.differs:
+            self.differs = self._explain(allowed)
+            return
         self.dtype = np.dtype(np.float64 if self._accepts_float64() else np.float32)
         self.value0 = self.value(self.theta)
         if not np.isfinite(self.value0):
             raise ValueError(
                 f"the value at theta is {self.value0} on the numeric side "
-                f"({dict(self.skipped) or 'value returned it'}); it must be finite."
+                f"({dict(self.skipped) or 'value returned it'}); it must be finite: call "
+                f"{'fun' if self._value is None else 'value'}(theta) by itself, or choose a theta "
+                f"inside the domain."
             )
         self.eps = float(np.finfo(self.dtype).eps)
-        if self.dtype == np.float64 and self._rounds_to_float32():
+        double = self.dtype == np.float64
+        if double and (self._rounds_to_float32() or self._casts_a_part()):
             self.eps = float(np.finfo(np.float32).eps)
             self.gradient_eps = max(self.gradient_eps, self.eps)
             self.theta = self.rounded(self.theta)
@@ -148,29 +285,47 @@ class Function:
                 f"value must be the same function as the first output of fun."
             )
 
-    def _compare(self, value: float, again: float, gradient: Array, gradient_again: Array) -> None:
-        """Two evaluations may differ by rounding (threads): at most eps^(2/3), which over a step of
-        eps^(1/3) leaves a third of the digits.
-        """
-        allowed = float(np.finfo(self._original.dtype).eps) ** (2 / 3)
-        self.jitter = abs(value - again)
-        self.differs = ""
-        if self.jitter > allowed * max(abs(value), abs(again)):
-            self.differs = f"value {value!r}, then {again!r}"
-        change = float(np.max(np.abs(gradient - gradient_again)))
-        if change > allowed * float(np.max(np.abs(gradient))):
-            self.differs = self.differs or f"gradient changed by up to {change:.3g}"
+    def _look_elsewhere(self) -> None:
+        """Call `fun` beside theta: what it leaves behind would show at theta afterwards."""
+        eps = float(np.finfo(self._original.dtype).eps)
+        size = np.where(self.theta == 0, rms(self.theta) or 1.0, np.abs(self.theta))
+        signs = np.random.default_rng(0).choice(np.array([-1.0, 1.0]), size=size.size)
+        moved = self.theta + eps ** (1 / 3) * size * signs
+        try:
+            self.value_and_gradient(moved.astype(self._original.dtype))
+        except ValueError:
+            return  # outside the domain
+
+    def _explain(self, allowed: float) -> str:
+        """Return what differed and why: `fun` is random, or keeps state from call to call."""
+        one, other = (self.value_and_gradient(self._original) for _ in range(2))
+        if not _difference(one[0], other[0], one[1], other[1], allowed):
+            return (
+                f"{self.differs} after fun was called at another theta, and not when it is called "
+                f"twice in a row: it keeps state from the call before, as a backward pass does "
+                f"that runs before its forward pass; compute value and gradient from theta alone"
+            )
+        return (
+            f"two evaluations at the same theta differ ({self.differs}): freeze whatever is random "
+            f"(dropout masks, sampling) before checking"
+        )
 
     def _accepts_float64(self) -> bool:
         if self._original.dtype == np.float64:
             return True
         try:
+            self._count()
             self._numeric()(self.theta.reshape(self.shape).copy())
+        except OutOfEvaluations:
+            raise
         except Exception:
             return False
-        finally:
-            self.evaluations += 1
         return True
+
+    def _count(self) -> None:
+        if self.evaluations >= self.limit:
+            raise OutOfEvaluations
+        self.evaluations += 1
 
     def _rounds_to_float32(self) -> bool:
         """Say whether `fun` silently computes in float32: blind to the bits that float32 lacks,
@@ -182,12 +337,33 @@ class Function:
         if promised <= 64 * self.eps * abs(self.value0):
             return False
         unseen, seen = (single * (1 + 2.0**-bits * uphill) for bits in (28, 18))
-        return self.value(unseen) == self.value0 != self.value(seen)
+        return self.value(unseen) == self.value0 and self.value(seen) != self.value0
 
-    def value_and_gradient(self, flat: Array) -> tuple[float, Array]:
+    def _casts_a_part(self) -> bool:
+        """Say whether a part of `fun` rounds theta to float32: the value jumps where all entries
+        pass, uphill, from one float32 to the next, by more than it moves beside the jump.
+        """
+        lower = self.theta.astype(np.float32)
+        tiny = np.nextafter(lower, np.float32(np.inf)).astype(np.float64) - lower  # spacing, so far
+        middle = lower + tiny / 2
+        tiny *= self.gradient  # promised changes
+        promised = float(np.sum(np.abs(tiny)))
+        noise = 64 * self.eps * abs(self.value0)
+        if not noise < promised < np.inf:
+            return False
+        tiny = np.sign(self.gradient) * (middle - lower) * 2.0**-19
+        del lower
+        jump = abs(self.value(middle + tiny) - self.value(middle - tiny))
+        if not noise < jump < 4 * promised:
+            return False
+        pairs = ((middle + s * tiny, middle + 3 * s * tiny) for s in (-1, 1))
+        self.in_part = all(100 * abs(self.value(p) - self.value(q)) < jump for p, q in pairs)
+        return self.in_part
+
+    def value_and_gradient(self, flat: Array, *, at_theta: bool = False) -> tuple[float, Array]:
         """Return ``fun`` at `flat` with the flat gradient; every wrong answer is an error."""
         theta = flat.reshape(self.shape).copy()
-        self.evaluations += 1
+        self._count()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
@@ -198,7 +374,8 @@ class Function:
                     f"{theta.dtype}): {error}. It must accept such an array and return "
                     f"(value, gradient); call fun(theta) by itself to see the traceback."
                 ) from error
-        self.warned.update((w.category, str(w.message)) for w in caught)
+        if at_theta:
+            self.warned.update((w.category, str(w.message)) for w in caught)
         if not np.array_equal(theta.ravel(), flat):
             raise ValueError(
                 "fun changed theta in place; it must leave its argument alone: work on a copy "
@@ -238,14 +415,19 @@ class Function:
 
     def value(self, flat: Array) -> float:
         """Return the value at `flat`; NaN where `fun` raises, is not finite or warns anew."""
-        self.evaluations += 1
+        self._count()
         point = flat.astype(self.dtype).reshape(self.shape)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
-                value = float(self._numeric()(point))
-            except _OUTSIDE_DOMAIN as error:
-                self.skipped[f"raised {type(error).__name__}"] += 1
+                answer = self._numeric()(point)
+            except Exception as error:  # whatever it is, fun says that it ends here
+                self.skipped[f"raised {type(error).__name__}{f': {error}' * bool(str(error))}"] += 1
+                return float("nan")
+            try:
+                value = float(answer)
+            except (TypeError, ValueError):
+                self.skipped[f"returned {type(answer).__name__}"] += 1
                 return float("nan")
         if caught:
             seen = {(w.category, str(w.message)) for w in caught} - self.warned
@@ -259,7 +441,7 @@ class Function:
 
     def complex_value(self, flat: Array) -> Any:
         """Return whatever the function answers at a complex point."""
-        self.evaluations += 1
+        self._count()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return self._numeric()(flat.reshape(self.shape))
@@ -282,6 +464,16 @@ class Function:
                 continue  # theta stands at the border of the domain
             changes.append(gradient - self.gradient)
         return changes
+
+
+def _difference(value: float, again: float, one: Array, other: Array, allowed: float) -> str:
+    """Return what differs by more than `allowed`, relative; empty if nothing does."""
+    if abs(value - again) > allowed * max(abs(value), abs(again)):
+        return f"value {value!r}, then {again!r}"
+    change = float(np.max(np.abs(one - other)))
+    if change > allowed * float(np.max(np.abs(one))):
+        return f"gradient changed by up to {change:.3g}"
+    return ""
 
 
 def norm(vector: Array) -> float:
@@ -315,12 +507,20 @@ def check_direction(direction: Any, function: Function) -> Array:
 
 
 class Block:
-    """A named part of flat theta: `index` (a slice or int array), and the shape it stands for."""
+    """A named part of flat theta: `index` (a slice or int array), and the shape it stands for.
+
+    A block of `others` holds the entries that no block names; they keep their places in theta.
+    """
 
     def __init__(
-        self, name: str, index: slice | Array, size: int, shape: tuple[int, ...] | None = None
+        self,
+        name: str,
+        index: slice | Array,
+        size: int,
+        shape: tuple[int, ...] | None = None,
+        others: bool = False,
     ) -> None:
-        self.name, self.index, self.size = name, index, size
+        self.name, self.index, self.size, self.others = name, index, size, others
         self.shape = shape if shape is not None else (size,)
 
     def position(self, i: int) -> int:
@@ -331,12 +531,16 @@ class Block:
 
     def coordinate(self, i: int) -> str:
         """Return the name of the block's i-th entry, such as ``decoder.weight[17, 3]``."""
-        subscripts = np.unravel_index(i, self.shape)
-        return f"{self.name}[{', '.join(str(int(k)) for k in subscripts)}]"
+        name, place = ("theta", self.position(i)) if self.others else (self.name, i)
+        subscripts = np.unravel_index(place, self.shape)
+        return f"{name}[{', '.join(str(int(k)) for k in subscripts)}]"
 
 
 def make_blocks(blocks: Any, theta_shape: tuple[int, ...]) -> list[Block]:
-    """Return the blocks of a mapping name -> indices, of a layout, or one of the whole theta."""
+    """Return the blocks of a mapping name -> indices, of a layout, or one of the whole theta.
+
+    Entries that no block names are a block of their own, the last: nothing is left unchecked.
+    """
     n = int(np.prod(theta_shape))
     if blocks is None:
         return [Block("theta", slice(0, n, 1), n, theta_shape)]
@@ -350,12 +554,19 @@ def make_blocks(blocks: Any, theta_shape: tuple[int, ...]) -> list[Block]:
         )
     if not blocks:
         raise ValueError("blocks must name at least one block, got none; pass None for all.")
-    made = [_make_block(str(name), index, n, shapes.get(name)) for name, index in blocks.items()]
-    _check_overlap(made, n)
+    made = [
+        _make_block(str(name), index, theta_shape, shapes.get(name))
+        for name, index in blocks.items()
+    ]
+    others = _unnamed(made, n)
+    if others.size:
+        name = "others" if "others" not in blocks else "others (no block)"
+        made.append(Block(name, others, others.size, theta_shape, others=True))
     return made
 
 
-def _make_block(name: str, index: Any, n: int, shape: Any) -> Block:
+def _make_block(name: str, index: Any, theta_shape: tuple[int, ...], shape: Any) -> Block:
+    n = int(np.prod(theta_shape))
     if isinstance(index, slice):
         normal = slice(*index.indices(n))
         size = len(range(normal.start, normal.stop, normal.step))
@@ -365,27 +576,11 @@ def _make_block(name: str, index: Any, n: int, shape: Any) -> Block:
             )
         positions: slice | Array = normal
     else:
-        positions = np.atleast_1d(np.asarray(index))
-        if positions.dtype == bool:
-            if positions.shape != (n,):
-                raise IndexError(
-                    f"block {name!r} is a mask of shape {positions.shape}, but theta has {n} "
-                    f"entries; pass a mask of shape ({n},)."
-                )
-            positions = np.flatnonzero(positions)
-        if positions.dtype.kind not in "iu" and positions.size:
-            raise TypeError(
-                f"block {name!r} must be a slice, integer indices or a mask, got "
-                f"{type(index).__name__} of dtype {positions.dtype}."
-            )
-        positions = positions.ravel().astype(np.intp)
+        positions = _positions(name, index, theta_shape)
         size = positions.size
-        if size and (positions.min() < -n or positions.max() >= n):
-            raise IndexError(
-                f"block {name!r} has indices from {positions.min()} to {positions.max()}, but "
-                f"theta has {n} entries; give indices from 0 to {n - 1}."
-            )
-        positions = positions % n
+        if shape is None and positions.ndim > 1:
+            shape = positions.shape
+        positions = positions.ravel()
     if size == 0:
         raise ValueError(
             f"block {name!r} is empty ({index}); leave it out or give it at least one index."
@@ -397,7 +592,35 @@ def _make_block(name: str, index: Any, n: int, shape: Any) -> Block:
     return Block(name, positions, size, None if shape is None else tuple(shape))
 
 
-def _check_overlap(blocks: list[Block], n: int) -> None:
+def _positions(name: str, index: Any, theta_shape: tuple[int, ...]) -> Array:
+    """Return the flat positions that an index array, a mask, or a subscript of theta names."""
+    n = int(np.prod(theta_shape))
+    if isinstance(index, tuple) and any(isinstance(part, slice) for part in index):
+        return np.asarray(np.arange(n).reshape(theta_shape)[index])
+    positions = np.atleast_1d(np.asarray(index))
+    if positions.dtype == bool:
+        if positions.shape not in ((n,), theta_shape):
+            raise IndexError(
+                f"block {name!r} is a mask of shape {positions.shape}, but theta has {n} "
+                f"entries; pass a mask of shape ({n},) or of theta's shape {theta_shape}."
+            )
+        positions = np.flatnonzero(positions)
+    if positions.dtype.kind not in "iu" and positions.size:
+        raise TypeError(
+            f"block {name!r} must be a slice, integer indices, a mask or a subscript such as "
+            f"np.s_[:, 0], got {type(index).__name__} of dtype {positions.dtype}."
+        )
+    positions = positions.astype(np.intp)
+    if positions.size and (positions.min() < -n or positions.max() >= n):
+        raise IndexError(
+            f"block {name!r} has indices from {positions.min()} to {positions.max()}, but "
+            f"theta has {n} entries; give indices from 0 to {n - 1}."
+        )
+    return positions % n
+
+
+def _unnamed(blocks: list[Block], n: int) -> Array:
+    """Return the positions that no block names; ValueError where two blocks name the same."""
     owner = np.full(n, -1, dtype=np.intp)
     for number, block in enumerate(blocks):
         taken = owner[block.index]
@@ -409,3 +632,4 @@ def _check_overlap(blocks: list[Block], n: int) -> None:
         owner[block.index] = number
         if np.count_nonzero(owner == number) != block.size:
             raise ValueError(f"block {block.name!r} names an index twice; give each index once.")
+    return np.flatnonzero(owner < 0)

@@ -24,17 +24,23 @@ from .differences import (
     one_sided,
     rounding_noise,
     sweep_estimates,
+    too_steep,
 )
 from .function import Array, Block, Function, Word, norm, random_direction, rms
 
 _TINY = 1e-150  # below it a scale is no information
 _DOWN, _UP = 7, 8  # powers of RATIO around the nominal step: nine decades in all
+# A budget above a hundredth of the slope is made of kinks or noise whose size is a guess.
+_COARSE, _MARGIN = 0.01, 3.0
+_SHARP = 10.0  # a budget so many times below what must be visible is sharp
+_CLOSER = 5  # powers of RATIO below it, to look for what the steps are too long to see
 
 
 class Outcome(Word):
     """What was found along one direction or coordinate."""
 
     RIGHT = "right"
+    ACCEPTED = "accepted"  # within the tolerance that the caller gave
     WRONG = "wrong"
     UNRESOLVED = "unresolved"  # too wide a budget
     KINK = "kink"  # right: within the one-sided slopes
@@ -42,23 +48,32 @@ class Outcome(Word):
     SUSPECT = "suspect"  # wrong at the nominal step, not confirmed
 
 
+SETTLED = (Outcome.RIGHT, Outcome.ACCEPTED, Outcome.KINK)
+AT_KINK = (Outcome.KINK, Outcome.OFF_KINK)
+
+
+@dataclass(frozen=True)
+class Demands:
+    """What a verdict owes: the relative error that must be visible, and that which is accepted."""
+
+    resolution: float = np.inf
+    tolerance: float = 0.0
+
+
 @dataclass
 class Probe:
-    """One direction or coordinate of a block and what was found along it.
-
-    Only a probe sets its outcome.
-    """
+    """One direction or coordinate of a block and what was found along it."""
 
     line: Line
     analytic_noise: float  # the part A of the budget
-    resolution: float
+    demands: Demands
     slope: float = 0.0  # typical slope of the block along the direction
     coordinate: int | None = None  # position within the block; None for a direction
-    samples: dict[int, Sample | None] = field(default_factory=dict)
+    given: int | None = None  # number of the direction that the caller gave
+    samples: dict[float, Sample | None] = field(default_factory=dict)
     estimates: list[Estimate] = field(default_factory=list)
     best: Estimate | None = None
     outcome: Outcome = Outcome.UNRESOLVED
-    sharp: bool = False  # the budget is well below the resolution
     one_sided_slopes: list[float] = field(default_factory=list)
 
     @property
@@ -67,14 +82,24 @@ class Probe:
         return 0.0 if self.best is None else abs(self.best.error)
 
     @property
-    def relative_error(self) -> float:
-        """The error relative to the slopes of the function here (see `slope_scale`)."""
-        return self.error / max(self.slope_scale(), self.error) if self.error else 0.0
-
-    @property
     def numeric(self) -> float:
         """The numeric slope."""
         return self.line.analytic + self.best.error if self.best is not None else np.nan
+
+    @property
+    def relative_error(self) -> float:
+        """The error relative to the larger of the two slopes."""
+        return self.error / max(abs(self.line.analytic), abs(self.numeric)) if self.error else 0.0
+
+    @property
+    def accepted_error(self) -> float:
+        """The error relative to the slopes, which a tolerance is compared with."""
+        return self.error / self._slopes() if self.error else 0.0
+
+    @property
+    def sharp(self) -> bool:
+        """Whether the budget is well below what must be visible."""
+        return self.best is not None and _SHARP * self.best.budget <= self._visible()
 
     def base(self) -> list[Sample] | None:
         """Return the samples at the nominal step and its two larger neighbors, None if skipped."""
@@ -95,37 +120,40 @@ class Probe:
         triple = self.base()
         if triple is None:
             return
-        function = self.line.function
-        noise = max(block_noise, rounding_noise(function, triple))
-        self._accept([estimate(triple, noise, self.analytic_noise, self.line.method)])
+        noise = max(block_noise, rounding_noise(self.line.function, triple))
+        outcome = self._weigh([estimate(triple, noise, self.analytic_noise, self.line)])
+        dull = outcome is Outcome.RIGHT and self.coordinate is None and not self.sharp
+        if dull or outcome is Outcome.UNRESOLVED:
+            self._reach_out(triple[2], margin=_SHARP if dull else 1.0)
+            outcome = self._finding()
+        self.outcome = Outcome.SUSPECT if outcome is Outcome.WRONG else outcome
 
     def judge_sweep(self) -> None:
         """Judge at the best step of a sweep; a wider sweep follows if that decides nothing."""
-        self._sweep(-_DOWN, _UP)
-        if self.line.crossed and self.outcome is Outcome.UNRESOLVED:
-            self.line.pattern = None  # theta lies on a kink, or too near to stay off it
-            self.samples.clear()
-            self._sweep(-_DOWN, _UP)
-        if self._is_flat():
-            self.outcome = Outcome.RIGHT
-        if self.outcome is not Outcome.RIGHT:
-            self._sweep(*self._widest_range())
-        if self.outcome in (Outcome.UNRESOLVED, Outcome.WRONG) and self.line.method is CENTRAL:
-            self._look_for_kink()
-        if self.outcome is Outcome.WRONG and not self._claims_dependence():
-            dead = in_dead_zone(self.line.function, self._ascending(), self.numeric)
-            self.outcome = Outcome.UNRESOLVED if dead else Outcome.WRONG
+        self.outcome = self._judged_by_sweep()
 
     def settle(self, found: Estimate) -> None:
         """Take an estimate that needs no resolution: that of the complex step."""
         self.best = found
-        self.outcome = Outcome.WRONG if found.excess > 1 else Outcome.RIGHT
+        self.outcome = Outcome.RIGHT if found.excess <= 1 else self._wrong_or_accepted()
 
-    def suspect(self) -> None:
-        """Leave a fault unconfirmed, because the block has a larger one."""
-        self.outcome = Outcome.SUSPECT
+    def departs_at_small_steps(self) -> bool:
+        """Say whether the slope is another one at a step a thousand times below the nominal one.
 
-    def _take(self, k: int) -> Sample | None:
+        There a term shows that oscillates faster than the steps.
+        """
+        sample = self._take(-_CLOSER)
+        if self.best is None or sample is None:
+            return False
+        noise = self.best.noise * self.best.step / sample.step
+        known = (
+            noise
+            + self.best.budget
+            + SAFETY * rounding_noise(self.line.function, [sample]) / sample.step
+        )
+        return abs(sample.odd / sample.step - self.best.error) > known
+
+    def _take(self, k: float) -> Sample | None:
         if k not in self.samples:
             self.samples[k] = self.line.sample(self.line.nominal_step() * RATIO**k)
         return self.samples[k]
@@ -139,33 +167,89 @@ class Probe:
         up = np.log(largest / line.nominal_step()) / np.log(RATIO)
         return min(-_DOWN, int(down)), max(_UP, int(up))
 
-    def _sweep(self, low: int, high: int) -> None:
+    def _judged_by_sweep(self) -> Outcome:
+        outcome = self._sweep(-_DOWN, _UP)
+        if self.line.crossed and outcome is Outcome.UNRESOLVED:
+            self.line.pattern = None  # theta lies on a kink, or too near to stay off it
+            self.samples.clear()
+            outcome = self._sweep(-_DOWN, _UP)
+        if self._is_flat():
+            return Outcome.RIGHT
+        if outcome is not Outcome.RIGHT:
+            outcome = self._sweep(*self._widest_range())
+        if outcome in (Outcome.UNRESOLVED, Outcome.WRONG) and self.line.method is CENTRAL:
+            at_kink = self._at_kink()
+            if at_kink is not None:
+                return at_kink
+        if outcome is Outcome.WRONG:
+            return self._confirmed()
+        return outcome
+
+    def _sweep(self, low: int, high: int) -> Outcome:
         samples = [self._take(k) for k in range(low, high + 1)]
-        line = self.line
-        estimates = sweep_estimates(line.function, samples, self.analytic_noise, line.method)
+        estimates = sweep_estimates(self.line, samples, self.analytic_noise)
         if estimates:
-            self._accept(estimates)
+            return self._weigh(estimates)
+        return self._finding()
 
-    def _accept(self, estimates: list[Estimate]) -> None:
-        self.estimates = estimates
-        self.best = best = judging(estimates)
-        visible = self.resolution * self.slope_scale()
-        self.sharp = best.budget <= visible / 10
-        if best.excess > 1:
-            self.outcome = Outcome.WRONG
-        elif best.budget <= visible:
-            self.outcome = Outcome.RIGHT
-        else:
-            self.outcome = Outcome.UNRESOLVED
+    def _weigh(self, estimates: list[Estimate]) -> Outcome:
+        self.estimates, self.best = estimates, judging(estimates)
+        return self._finding()
 
-    def slope_scale(self) -> float:
-        """Return the slope that an error is measured against: the largest of the analytic, the
-        numeric and the block's typical one, and scale * phi'', which alone is left at a minimum.
-        """
-        scale = max(abs(self.line.analytic), self.slope)
+    def _finding(self) -> Outcome:
         if self.best is None:
-            return scale
-        return max(scale, abs(self.numeric), self.best.curvature * self.line.scale)
+            return Outcome.UNRESOLVED
+        if self.best.excess > 1:
+            return self._wrong_or_accepted()
+        if self.best.budget <= self._visible():
+            return Outcome.RIGHT
+        accepted = self.best.budget <= self.demands.tolerance * self._slopes()
+        return Outcome.ACCEPTED if accepted else Outcome.UNRESOLVED
+
+    def _wrong_or_accepted(self) -> Outcome:
+        assert self.best is not None
+        slopes = self._slopes()
+        if self.error <= self.demands.tolerance * slopes:
+            return Outcome.ACCEPTED
+        coarse = self.best.budget > _COARSE * slopes
+        return Outcome.UNRESOLVED if coarse and self.best.excess < _MARGIN else Outcome.WRONG
+
+    def _slopes(self) -> float:
+        """Return the largest of the analytic, the numeric and the block's typical slope."""
+        numeric = 0.0 if self.best is None else abs(self.numeric)
+        return max(abs(self.line.analytic), numeric, self.slope)
+
+    def _gained(self) -> float:
+        """Return the largest slope that f gains on the way to a larger step, up to the size of
+        theta: it is all that is left at a minimum.
+        """
+        if self.best is None or self.line.method is FORWARD:
+            return 0.0
+        noise = self.best.noise * self.best.step
+        reach = max(self.line.scale, RATIO**2 * self.best.step)
+        seen = (s for s in self._ascending() if self.best.step <= s.step <= reach)
+        return max((2 * abs(s.even) / s.step for s in seen if abs(s.even) > noise), default=0.0)
+
+    def _visible(self) -> float:
+        """Return the error that must be visible.
+
+        No slope is called right whose budget exceeds a hundredth of it, unless it is zero within
+        the budget.
+        """
+        assert self.best is not None
+        slopes = self._slopes()
+        visible = self.demands.resolution * max(slopes, self._gained())
+        return visible if slopes <= self.best.budget else min(visible, slopes / 100)
+
+    def _reach_out(self, widest: Sample, margin: float) -> None:
+        """Sample where f gains the slope beside which the budget is small, if it is a parabola."""
+        assert self.best is not None
+        curvature = 2 * abs(widest.even) / widest.step**2
+        if not curvature > 0:  # zero, or one-sided
+            return
+        wanted = margin * self.best.budget / (self.demands.resolution * curvature)
+        if widest.step < wanted <= self.line.scale:
+            self._take(float(np.ceil(np.log(wanted / self.line.nominal_step()) / np.log(RATIO))))
 
     def _ascending(self) -> list[Sample]:
         kept = [s for s in self.samples.values() if s is not None]
@@ -180,25 +264,73 @@ class Probe:
         samples = self._ascending()
         return bool(samples) and not self._claims_dependence() and all(s.stuck for s in samples)
 
+    def is_constant(self) -> bool:
+        """Say whether f is constant near theta, further than rounding can explain."""
+        samples = self._ascending()
+        slope = max(abs(self.line.analytic), abs(self.numeric))
+        return bool(samples) and in_dead_zone(self.line.function, samples, slope)
+
+    def _is_too_steep(self) -> bool:
+        samples = self._ascending()
+        return len(samples) > 3 and too_steep(self.line.function, samples)
+
+    def _confirmed(self) -> Outcome:
+        """Look once more between the steps that called the gradient wrong.
+
+        There a fault is as large, while kinks and rounding that met at those steps by chance are
+        others.
+        """
+        assert self.best is not None
+        if not self._claims_dependence() and self.is_constant():
+            return Outcome.UNRESOLVED
+        if self._is_too_steep():
+            return Outcome.UNRESOLVED
+        best, line = self.best, self.line
+        middle = round(np.log(best.step / line.nominal_step()) / np.log(RATIO))
+        samples = [self._take(middle + offset) for offset in (-0.5, 0.5, 1.5, 2.5)]
+        between = sweep_estimates(line, samples, self.analytic_noise)
+        if not between:
+            return Outcome.WRONG
+        noise = best.noise * best.step
+        between = [replace(e, noise=max(e.noise, noise / e.step)) for e in between]
+        other = min(between, key=lambda e: e.budget)
+        difference = abs(other.error - best.error)
+        if other.excess > 1 and difference <= other.budget + best.budget:
+            return Outcome.WRONG
+        self.best = replace(best, dispute=max(best.dispute, difference, other.budget))
+        return Outcome.UNRESOLVED
+
+    def is_disputed(self) -> bool:
+        """Say whether other steps call right what the best step calls wrong."""
+        return self.best is not None and self.best.dispute > 0
+
     def kinks(self) -> int:
         """Return how many steps near the nominal one met a kink: the pattern changed, or the two
-        sides disagreed visibly (at much larger steps that may be curvature).
+        sides disagreed visibly, as beyond a kink (at much larger steps that may be curvature).
         """
         if self.best is None or self.slope == 0:
             return self.line.crossed
         low, high = self.best.step, self.line.nominal_step() * RATIO**2
-        rough = [e for e in self.estimates if e.roughness > max(e.noise, 0.01 * self.slope)]
+        least = 0.01 * self.slope
+        rough = (e for e in self.estimates if e.bent and e.roughness > max(e.noise, least))
         return self.line.crossed + sum(low < e.step <= high for e in rough)
 
     def obstacle(self) -> str:
         """Return what makes the budget as wide as it is."""
-        if self.best is None:
-            return "outside the domain"
+        best = self.best
+        if best is None:
+            return "outside the domain" if self.samples else "not looked at"
+        if self.is_constant():
+            return "the function is constant near theta"
+        if self._is_too_steep():
+            return "the function is steeper than any step"
         parts = {
-            "noise": self.best.noise,
-            "curvature": self.best.truncation,
-            "kinks or jumps": self.best.roughness,
-            "noise of the gradient": self.best.analytic_noise,
+            "noise": best.noise,
+            "curvature": best.truncation,
+            "kinks" if best.bent else "jumps or bends": best.roughness,
+            "noise of the gradient": best.analytic_noise,
+            "the slope is another at larger steps: a term that oscillates faster, or values that "
+            "are rounded inside": best.dispute,
         }
         return max(parts, key=lambda name: parts[name])
 
@@ -210,14 +342,17 @@ class Probe:
             "budget": [e.budget for e in self.estimates],
         }
 
-    def _look_for_kink(self) -> None:
+    def _at_kink(self) -> Outcome | None:
+        """Return what the one-sided slopes say if theta lies on a kink, else None."""
         samples = self._ascending()
         if not samples:
-            return
+            return None
         noise = rounding_noise(self.line.function, samples[:3])
+        if self.best is not None:
+            noise = max(noise, self.best.noise * self.best.step / SAFETY)
         sides = one_sided(samples, noise)
         if sides is None:
-            return
+            return None
         left, right = sides
         slopes = [(self.line.analytic + s.error, s.budget) for s in sides]
         self.one_sided_slopes = [s if abs(s) > budget else 0.0 for s, budget in slopes]
@@ -226,11 +361,9 @@ class Probe:
         nearest = float(np.clip(0.0, low, high))
         self.best = replace(left, error=nearest, analytic_noise=self.analytic_noise)
         if low <= 0 <= high:
-            self.outcome = Outcome.KINK
-        elif self.coordinate is not None and self.line.analytic != 0:
-            self.outcome = Outcome.WRONG
-        else:
-            self.outcome = Outcome.OFF_KINK
+            return Outcome.KINK
+        beyond = self.coordinate is not None and self.line.analytic != 0
+        return self._wrong_or_accepted() if beyond else Outcome.OFF_KINK
 
 
 def line_scale(theta: Array, direction: Array) -> float:
@@ -251,11 +384,11 @@ class ProbeMaker:
         method: Method,
         rng: np.random.Generator,
         pattern: Callable[[Any], Any] | None = None,
-        resolution: float = np.inf,
+        demands: Demands | None = None,
         gradient_changes: Sequence[Array] = (),
     ) -> None:
         self.function, self.method, self.rng, self.pattern = function, method, rng, pattern
-        self.resolution, self.gradient_changes = resolution, gradient_changes
+        self.demands, self.gradient_changes = demands or Demands(), gradient_changes
 
     def directions(self, block: Block, n: int) -> list[Probe]:
         """Return up to `n` directions: along the gradient, then random ones, every second of them
@@ -269,14 +402,17 @@ class ProbeMaker:
             drawn.append(anyhow * theta if k % 2 == 1 and theta.any() else anyhow)
         return [self.along(block, d, 2 ** self.rng.uniform(-0.5, 0.5)) for d in drawn[:n]]
 
-    def along(self, block: Block, direction: Array, stretch: float = 1.0) -> Probe:
+    def along(
+        self, block: Block, direction: Array, stretch: float = 1.0, given: int | None = None
+    ) -> Probe:
         """Return a probe along `direction`; `stretch` varies its steps."""
         unit = direction / rms(direction)
         theta = self.function.theta[block.index]
         scale = line_scale(theta, unit) * stretch
         line = Line(self.function, block.index, unit, scale, self.method, self.pattern)
         noise = SAFETY * self._rounding(line)
-        return Probe(line, noise, self.resolution, norm(line.gradient * unit))
+        slope = norm(line.gradient * unit)
+        return Probe(line, noise, self.demands, slope, given=given)
 
     def coordinates(self, block: Block, chosen: Iterable[int]) -> list[Probe]:
         """Return probes of the given entries of the block."""
@@ -293,7 +429,7 @@ class ProbeMaker:
         scale = own if own > _TINY else block_scale
         line = Line(self.function, index, np.ones(1), scale, self.method, self.pattern)
         noise = SAFETY * max(rounding, self._rounding(line))
-        return Probe(line, noise, self.resolution, max(slope, abs(line.analytic)), i)
+        return Probe(line, noise, self.demands, max(slope, abs(line.analytic)), i)
 
     def _rounding(self, line: Line) -> float:
         """Return the rounding of the analytic slope: eps of its terms, or as seen one ulp away."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .differences import RATIO, SAFETY, Line, Sample, measured_noise, noise_level, rounding_noise
+from .differences import RATIO, SAFETY, Line, Sample, coarseness, measured_noise, noise_level
 from .function import (
     Array,
     Block,
@@ -16,6 +16,8 @@ from .function import (
     Function,
     check_direction,
     make_blocks,
+    one_blas_thread,
+    parts_of,
     random_direction,
     rms,
 )
@@ -43,7 +45,8 @@ class TaylorBlock:
     remainders : dict of int to list of float
         By order, aligned with `steps`.
     noise_floor : float
-        Remainders below it are rounding noise and take no part in the fit.
+        Remainders below it are rounding noise and take no part in the fit. It is that of the
+        smallest step: where the values are larger, their rounding is.
     note : str
     evaluations : int
     """
@@ -117,7 +120,7 @@ def taylor_test(
     ----------
     fun, theta, blocks, value
         As for `check_gradient`.
-    direction : ndarray of theta's shape, optional
+    direction : as theta, optional
         Along it, confined to each block; default: random.
     hvp : callable, optional
         ``hvp(theta, v) -> H v``; adds order 2.
@@ -128,13 +131,33 @@ def taylor_test(
     TaylorReport
         ``report.blocks[name].slopes[1]`` is near 2, infinite where the function is linear.
     """
+    parts = parts_of(theta)
+    if parts is not None:
+        fun, value, hvp = parts.gradient_of(fun), parts.of(value), parts.product_of(hvp)
+        theta, blocks = parts.flat(), parts if blocks is None else blocks
+        direction = None if direction is None else parts.join(direction, "direction")
+    with one_blas_thread(np.size(theta)):
+        return _taylor_report(fun, theta, blocks, direction, hvp, value, random_state)
+
+
+def _taylor_report(
+    fun: Fun,
+    theta: Any,
+    blocks: Any,
+    direction: Any,
+    hvp: Callable[[Any, Any], Any] | None,
+    value: Fun | None,
+    random_state: Any,
+) -> TaylorReport:
     function = Function(fun, theta, value)
-    named = make_blocks(blocks, function.shape)
     along = None if direction is None else check_direction(direction, function)
+    named = [
+        block
+        for block in make_blocks(blocks, function.shape)
+        if along is None or not block.others or along[block.index].any()
+    ]
     if function.differs:
-        note = (
-            f"two evaluations at the same theta differ ({function.differs}): freeze what is random"
-        )
+        note = function.differs
         empty = TaylorBlock(Verdict.INCONCLUSIVE, {}, [], {}, np.nan, note)
         return TaylorReport({block.name: empty for block in named}, note)
     rng = np.random.default_rng(random_state)
@@ -163,14 +186,14 @@ def _test_block(
     if len(samples) < 3:
         note = f"fewer than three steps could be evaluated ({dict(function.skipped)})"
         return TaylorBlock(Verdict.INCONCLUSIVE, {}, [], {}, np.nan, note)
-    floor = _noise_floor(function, samples)
+    floors = _noise_floors(function, samples)
     curvature = None if hvp is None else _curvature(hvp, function, block, direction)
     remainders = _remainders(samples, line.analytic, curvature)
     steps = [s.step for s in samples]
-    slopes = {order: fitted_slope(steps, r, floor, order) for order, r in remainders.items()}
-    verdict, note = _taylor_verdict(samples, slopes, floor, remainders)
+    slopes = {order: fitted_slope(steps, r, floors, order) for order, r in remainders.items()}
+    verdict, note = _taylor_verdict(samples, slopes, floors, remainders)
     evaluations = function.evaluations - before
-    return TaylorBlock(verdict, slopes, steps, remainders, floor, note, evaluations)
+    return TaylorBlock(verdict, slopes, steps, remainders, floors[-1], note, evaluations)
 
 
 def _samples(line: Line) -> list[Sample]:
@@ -181,13 +204,17 @@ def _samples(line: Line) -> list[Sample]:
     return [s for s in taken if s is not None]
 
 
-def _noise_floor(function: Function, samples: Sequence[Sample]) -> float:
-    """Return twice the noise of a value, with the safety of the error budget."""
+def _noise_floors(function: Function, samples: Sequence[Sample]) -> list[float]:
+    """Return twice the noise of the values at each step, with the safety of the error budget.
+
+    One huge value at a large step is rounded coarsely, which says nothing of the others.
+    """
     ascending = samples[::-1]
     small = ascending[: len(ascending) // 2 + 2]
     triples = zip(small, small[1:], small[2:], strict=False)
     measured = noise_level([r for t in triples for r in measured_noise(t)])
-    return 2 * SAFETY * max(measured, rounding_noise(function, samples))
+    common = max(measured, coarseness(function, samples))
+    return [2 * SAFETY * max(common, function.eps * s.size) for s in samples]
 
 
 def _curvature(
@@ -219,7 +246,7 @@ def _remainders(
 
 
 def fitted_slope(
-    steps: Sequence[float], remainders: Sequence[float], floor: float, order: int
+    steps: Sequence[float], remainders: Sequence[float], floors: Sequence[float], order: int
 ) -> float:
     """Return the log-log slope at the smallest steps above the floor; infinite if exact there.
 
@@ -227,11 +254,11 @@ def fitted_slope(
     any smooth one could (it leaves a kink behind) is exact as well.
     """
     above = 0
-    while above < len(steps) and remainders[above] > floor:
+    while above < len(steps) and remainders[above] > floors[above]:
         above += 1
     if above < len(steps):
         drop = RATIO ** (order + 3)
-        if above < 2 or remainders[above - 1] > drop * floor:
+        if above < 2 or remainders[above - 1] > drop * floors[above]:
             return float(np.inf)
     first = max(0, above - _FITTED)
     log_steps = np.log(steps[first:above])
@@ -242,17 +269,18 @@ def fitted_slope(
 def _taylor_verdict(
     samples: Sequence[Sample],
     slopes: dict[int, float],
-    floor: float,
+    floors: Sequence[float],
     remainders: dict[int, list[float]],
 ) -> tuple[Verdict, str]:
     if all(s.stuck for s in samples):
-        if max(remainders[1]) <= floor:
+        if max(remainders[1]) <= floors[-1]:
             return Verdict.PASS, "the function does not change along the direction"
         return Verdict.FAIL, "the function does not change, but the gradient says that it does"
-    if max(*remainders[0], *remainders[1]) * _VISIBLE < floor:
+    seen = zip([*remainders[0], *remainders[1]], [*floors, *floors], strict=True)
+    if all(remainder * _VISIBLE < floor for remainder, floor in seen):
         return Verdict.INCONCLUSIVE, "the changes of the function are lost in its rounding noise"
     steps = [s.step for s in samples]
-    if fitted_slope(steps, [abs(s.even) for s in samples], floor, 1) < 1.5:
+    if fitted_slope(steps, [abs(s.even) for s in samples], floors, 1) < 1.5:
         return Verdict.INCONCLUSIVE, "theta lies on a kink; use check_gradient"
     low = [order for order, slope in slopes.items() if slope < order + 1 - _SLACK]
     if low:
