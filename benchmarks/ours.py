@@ -15,9 +15,11 @@ from autorec_np._types import CSR, Array
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
 from autorec_np.engine.blas import single_threaded_blas
-from autorec_np.engine.engines import TiledEngine
+from autorec_np.engine.engines import Batch, TiledEngine
 from autorec_np.engine.order import by_activity, reordered
+from autorec_np.engine.plan import Plan, split
 from autorec_np.engine.threads import Workers
+from autorec_np.engine.tiled import Tiled
 from benchmarks.harness import THREADS
 
 PENALTY = 400.0  # of the rows that compare single evaluations and epochs
@@ -70,10 +72,10 @@ def value_and_gradient(
     matrix: CSR, k: int, threads: int = THREADS, out: Array | None = None
 ) -> Callable[[Array], tuple[float, Array]]:
     """Return equation (2) over all rows as a function of theta; `out` takes every gradient."""
-    engine = TiledEngine(Workers(threads) if threads > 1 else None)
-    objective = Objective(Network(matrix.shape[1], (k,)), PENALTY)
-    arrangement = engine.arrange(objective.network, matrix, n_batches=1)
-    batch = arrangement.batch(matrix, matrix, by_activity(matrix)[0], None)
+    workers = Workers(threads) if threads > 1 else None
+    engine, objective = TiledEngine(workers), Objective(Network(matrix.shape[1], (k,)), PENALTY)
+    tiled = Tiled.of(matrix, Plan(split(matrix), workers=workers))
+    batch = Batch(tiled, tiled, 1.0, None)
 
     def evaluate(theta: Array) -> tuple[float, Array]:
         with single_threaded_blas():  # as `fit` does

@@ -103,10 +103,9 @@ def test_the_lesson_runs_without_the_engine():
         "import doctest, autorec_np.core\n"
         "print(doctest.testmod(autorec_np.core))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == str(doctest.TestResults(0, 13))
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(doctest.TestResults(0, 16))
 
 
 def test_one_adam_step_of_the_example_is_the_formula():
