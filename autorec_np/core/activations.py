@@ -8,12 +8,11 @@ the complex-step derivative works through the whole network.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-Array: TypeAlias = npt.NDArray[Any]
+from autorec_np._types import Array
 
 
 def identity(x: Array) -> Array:
