@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -85,6 +85,8 @@ def as_table(data: Any) -> Table | None:
         return Table(list(data.dtype.names), [data[name] for name in data.dtype.names], "array")
     if isinstance(data, Mapping):
         return _from_mapping(data)
+    if isinstance(data, Iterator):
+        data = list(data)
     if isinstance(data, list) and data:
         return _from_rows(data)
     if hasattr(data, "__dataframe__") or hasattr(data, "__arrow_c_stream__"):
