@@ -242,7 +242,13 @@ def _by_place(
         reason = f"{n_columns} columns, and no name says which is the {' or the '.join(missing)}"
         raise UndecidedColumns(reason, is_table)
     if n_columns < len(wanted):
-        raise UndecidedColumns(f"there is no column for the {' and the '.join(missing)}")
+        # numbers, and names of two levels, are what a pivot makes
+        is_pivot = names is not None and all(
+            isinstance(name, tuple) or str(name).isdecimal() for name in names
+        )
+        raise UndecidedColumns(
+            f"there is no column for the {' and the '.join(missing)}", is_table=is_pivot
+        )
     places = {role: place for place, role in enumerate(ROLES[: min(n_columns, 3)])}
     if names is not None:
         _check_names(names, places, known)

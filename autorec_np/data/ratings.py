@@ -309,7 +309,8 @@ class Ratings:
         """Return which columns were read as what and how many values meant "not rated"."""
         said = [] if self.columns is None else [str(self.columns)]
         if self.n_missing:
-            said.append(f"{self.n_missing:,} values mean 'not rated'")
+            verb = "value means" if self.n_missing == 1 else "values mean"
+            said.append(f"{self.n_missing:,} {verb} 'not rated'")
         return "; ".join(said)
 
     def triples(self) -> tuple[Array, Array, NDArray[np.float32]]:

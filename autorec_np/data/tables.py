@@ -304,6 +304,8 @@ def _message(table: Table, error: UndecidedColumns) -> str:
             f"{table.described()}. Name them: {_HOW_TO_NAME}."
         )
     frame = "data" if table.kind == "frame" else "pandas.DataFrame(data)"
+    if table.kind == "frame" and any(isinstance(name, tuple) for name in table.names or ()):
+        frame = "data.droplevel(0, axis=1)"  # what pivot_table(values=[...]) puts on top
     if table.kind not in ("frame", "dict", "list of dicts", "list of lists", "array"):
         frame = "data.to_pandas()"
     advice = table_advice(table.names, frame, table.index, holds_ids(table.sample(0)))

@@ -83,7 +83,7 @@ def refuse_text(text: str, label: str) -> None:
         raise _refused(
             label, "a web page or XML, perhaps the error page of a server", "fetch the file again"
         )
-    if re.fullmatch(r"\S+(\s+\d+:\S+)+", first):
+    if re.fullmatch(r"[-+.\d]+(\s+\d+:[-+.\deE]+)+", first):
         raise _refused(
             label,
             "in the format of libFM and LIBSVM",

@@ -205,6 +205,20 @@ def test_every_table_of_users_and_items_is_refused_with_advice(form):
     assert R.matrix.toarray().tolist() == rated.to_numpy().tolist()
 
 
+@pytest.mark.parametrize("values", ["stars", ["stars"]])
+@pytest.mark.parametrize("fill", [None, 0])
+@pytest.mark.parametrize("names", [("user", "item"), ("who", "what")])
+def test_what_pivot_table_makes_is_refused_with_advice(values, fill, names):
+    long = pd.DataFrame({names[0]: [1, 1, 2], names[1]: [7, 8, 7], "stars": [5, 3, 4]})
+    table = long.pivot_table(index=names[0], columns=names[1], values=values, fill_value=fill)
+    with pytest.raises(ValueError, match="looks like a table of users x items") as caught:
+        as_ratings(table)
+    R = as_ratings(follow(caught.value, SPARSE, data=table))
+    assert sorted(R.matrix.data.tolist()) == [3, 4, 5]
+    melted = follow(caught.value, MELT, data=table)
+    assert sorted(melted.triples()[2].tolist()) == [3, 4, 5]
+
+
 def test_jesters_matrix_is_refused():
     jester = np.full((5, 101), 99.0)
     jester[:, :4] = [[3, -7.82, 8.79, -9.66]] * 5

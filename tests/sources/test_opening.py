@@ -87,13 +87,9 @@ def test_a_pipe_is_read_as_a_stream(tmp_path):
 
 def test_what_is_no_source_is_an_error_whose_advice_works(tmp_path):
     frame = pd.DataFrame({"user": [1], "item": [2], "rating": [3]})
-    with pytest.raises(
-        TypeError, match=r"got DataFrame; pass data in memory to"
-    ):
+    with pytest.raises(TypeError, match=r"got DataFrame; pass data in memory to"):
         read_ratings(frame)
-    with pytest.raises(
-        ValueError, match=r"is text and no path; pass io.StringIO"
-    ):
+    with pytest.raises(ValueError, match=r"is text and no path; pass io.StringIO"):
         read_ratings(TEXT)
     address = write(tmp_path / "ratings.csv", TEXT).as_uri()
     with pytest.raises(ValueError, match="is an address and no path") as caught:
