@@ -209,8 +209,20 @@ def decide(
                 raise UndecidedColumns(f"{listed} could each be the {role}")
         known = known_roles(names)
         if set(wanted) <= known.keys():
+            _find_times(names, values, known)
             return {role: known[role] for role in (*wanted, "timestamp") if role in known}
     return _by_place(names, n_columns, values, wanted, known)
+
+
+def _find_times(
+    names: Sequence[object], values: Callable[[int], Array], known: dict[str, int]
+) -> None:
+    """Add the timestamp to the known roles where a fourth column holds nothing but times."""
+    rest = [place for place in range(len(names)) if place not in known.values()]
+    if "timestamp" not in known and len(names) == 4 and len(rest) == 1:
+        (place,) = rest
+        if role_of(names[place]) is None and are_times(values(place)[:SAMPLE]):
+            known["timestamp"] = place
 
 
 def _by_place(
@@ -230,7 +242,13 @@ def _by_place(
         reason = f"{n_columns} columns, and no name says which is the {' or the '.join(missing)}"
         raise UndecidedColumns(reason, is_table)
     if n_columns < len(wanted):
-        raise UndecidedColumns(f"there is no column for the {' and the '.join(missing)}")
+        # numbers, and names of two levels, are what a pivot makes
+        is_pivot = names is not None and all(
+            isinstance(name, tuple) or str(name).isdecimal() for name in names
+        )
+        raise UndecidedColumns(
+            f"there is no column for the {' and the '.join(missing)}", is_table=is_pivot
+        )
     places = {role: place for place, role in enumerate(ROLES[: min(n_columns, 3)])}
     if names is not None:
         _check_names(names, places, known)
@@ -320,9 +338,9 @@ def _is_table(
         return bool(
             all(holds_zero[:2]) and (len(pairs) < len(users) or (all(holds_zero) and is_unsorted))
         )
-    if "user" in known:
-        return users is None or len(np.unique(users)) == len(users) > 1
-    return users is not None and _alike(users, ratings)
+    if len(set(map(str, ids[0]))) == len(ids[0]) > 1:
+        return True  # each user has one row
+    return users is not None and "user" not in known and _alike(users, ratings)
 
 
 def _are_whole(numbers: Array) -> bool:

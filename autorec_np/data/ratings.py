@@ -228,6 +228,7 @@ class Ratings:
         item_ids: ArrayLike | None = None,
         scale: tuple[float, float] | None = None,
         duplicates: str = "raise",
+        missing: ArrayLike = (),
     ) -> Ratings:
         """Build from a SciPy sparse matrix or array, users x items; every *stored* entry counts.
 
@@ -240,7 +241,7 @@ class Ratings:
         user_ids, item_ids : array_like, shape (n_users,) and (n_items,), optional
             Ids of the rows and columns, in any order, each once. Default: ``arange``. Rows and
             columns of the result are in ascending order of the ids.
-        scale, duplicates
+        scale, duplicates, missing
             As in `from_triples`; a pair is repeated where an entry is stored twice (SciPy would
             add the two ratings up).
 
@@ -259,6 +260,11 @@ class Ratings:
         users = check_axis_ids(user_ids, n_users, "user_ids", "rows")
         items = check_axis_ids(item_ids, n_items, "item_ids", "columns")
         values = check_ratings(data)
+        rated = is_rating(values, check_missing(missing))
+        n_missing = int(np.count_nonzero(~rated))
+        if n_missing:
+            check_some_left(len(values) - n_missing, n_missing)
+            rows, columns, values = rows[rated], columns[rated], values[rated]
 
         def where(index: int) -> str:
             return f"at (row {rows[index]}, column {columns[index]})"
@@ -266,9 +272,10 @@ class Ratings:
         checked_scale = check_values(values, scale, where)
         row_ids, rows_by_id = relabel(users, rows, n_users)
         column_ids, columns_by_id = relabel(items, columns, n_items)
-        return assemble(
+        R = assemble(
             rows_by_id, columns_by_id, values, None, row_ids, column_ids, checked_scale, duplicates
         )
+        return dataclasses.replace(R, n_missing=n_missing)
 
     @property
     def n_users(self) -> int:
@@ -302,7 +309,8 @@ class Ratings:
         """Return which columns were read as what and how many values meant "not rated"."""
         said = [] if self.columns is None else [str(self.columns)]
         if self.n_missing:
-            said.append(f"{self.n_missing:,} values mean 'not rated'")
+            verb = "value means" if self.n_missing == 1 else "values mean"
+            said.append(f"{self.n_missing:,} {verb} 'not rated'")
         return "; ".join(said)
 
     def triples(self) -> tuple[Array, Array, NDArray[np.float32]]:
@@ -500,8 +508,7 @@ def as_ratings(
     if isinstance(data, np.ndarray) and not data.dtype.names:
         data = matrix_of(data)
     if sparse.issparse(data):
-        whole = Ratings.from_matrix(data, duplicates=duplicates)
-        return _changed(whole, scale, check_missing(missing))
+        return Ratings.from_matrix(data, scale=scale, duplicates=duplicates, missing=missing)
     found, read = None, None
     if isinstance(data, tuple) and len(data) in (3, 4):
         found = list(data)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -85,6 +85,8 @@ def as_table(data: Any) -> Table | None:
         return Table(list(data.dtype.names), [data[name] for name in data.dtype.names], "array")
     if isinstance(data, Mapping):
         return _from_mapping(data)
+    if isinstance(data, Iterator):
+        data = list(data)
     if isinstance(data, list) and data:
         return _from_rows(data)
     if hasattr(data, "__dataframe__") or hasattr(data, "__arrow_c_stream__"):
@@ -302,6 +304,8 @@ def _message(table: Table, error: UndecidedColumns) -> str:
             f"{table.described()}. Name them: {_HOW_TO_NAME}."
         )
     frame = "data" if table.kind == "frame" else "pandas.DataFrame(data)"
+    if table.kind == "frame" and any(isinstance(name, tuple) for name in table.names or ()):
+        frame = "data.droplevel(0, axis=1)"  # what pivot_table(values=[...]) puts on top
     if table.kind not in ("frame", "dict", "list of dicts", "list of lists", "array"):
         frame = "data.to_pandas()"
     advice = table_advice(table.names, frame, table.index, holds_ids(table.sample(0)))

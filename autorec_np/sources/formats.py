@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 _THEN = "and pass its result to autorec_np.data.as_ratings"
 _EXCEL = f"read it with pandas.read_excel {_THEN}"
+_WITHIN = "unpack it and pass the file of ratings"
 _MAGIC = (
+    (b"PK\x03\x04", "an archive within a packed file", _WITHIN),
+    (b"\x1f\x8b\x08", "a packed file within another", _WITHIN),
+    (b"\xfd7zXZ\x00", "a packed file within another", _WITHIN),
+    (b"BZh91AY&SY", "a packed file within another", _WITHIN),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Excel sheet", _EXCEL),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "unpack it with 7z x and pass the file of ratings"),
     (b"Rar!\x1a\x07", "a RAR archive", "unpack it with unrar x and pass the file of ratings"),
@@ -78,7 +83,7 @@ def refuse_text(text: str, label: str) -> None:
         raise _refused(
             label, "a web page or XML, perhaps the error page of a server", "fetch the file again"
         )
-    if re.fullmatch(r"\S+(\s+\d+:\S+)+", first):
+    if re.fullmatch(r"[-+.\d]+(\s+\d+:[-+.\deE]+)+", first):
         raise _refused(
             label,
             "in the format of libFM and LIBSVM",

@@ -60,7 +60,21 @@ def read_source(source: Any, member: str | None, max_bytes: int | None) -> tuple
         label = getattr(source, "name", None)
         label = label if isinstance(label, str) else f"the {type(source).__name__}"
         return _read_stream(source, label, member, bound)
+    if not isinstance(source, (str, bytes, os.PathLike)):
+        raise TypeError(
+            f"read_ratings reads a path or an open file, got {type(source).__name__}; pass data in "
+            f"memory to autorec_np.data.as_ratings."
+        )
     path = os.fsdecode(source)
+    if re.match(r"\w+://", path):
+        raise ValueError(
+            f"{path} is an address and no path; pass urllib.request.urlopen({path!r}), or download "
+            f"the file."
+        )
+    if "\n" in path:
+        raise ValueError(
+            f"{path[:40]!r}... holds line ends, so it is text and no path; pass io.StringIO(text)."
+        )
     if path == STANDARD_INPUT:
         stream = getattr(sys.stdin, "buffer", sys.stdin)
         return _read_stream(stream, "standard input", member, bound)

@@ -180,7 +180,7 @@ def without_mark(text: str, label: str) -> str:
     if nul >= 0:
         raise ValueError(
             f"{label}, line {_line_at(text, nul):,}: a NUL character, so this is not a text file; "
-            f"check the file and its encoding."
+            f"if it is UTF-16 without a byte-order mark, pass encoding='utf-16-le' or 'utf-16-be'."
         )
     return text.removeprefix("\ufeff")
 

@@ -110,6 +110,14 @@ def test_places_decide_where_nothing_contradicts_it(names):
     assert decided(names, dated)["timestamp"] == 3
 
 
+def test_a_fourth_column_is_a_time_where_its_values_say_so():
+    names = ["stars", "zeit", "user", "item"]
+    rows = [(rating, time, user, item) for user, item, rating, time in TIMED]
+    assert decided(names, rows)["timestamp"] == 1
+    assert "timestamp" not in decided(names, [(*row[:1], 7, *row[2:]) for row in rows])
+    assert "timestamp" not in decided(["stars", "title", "user", "item"], rows)
+
+
 def test_a_fourth_column_of_zeros_is_no_time_and_no_obstacle():
     rows = [(*row, 0) for row in TRIPLES]
     assert decided(None, rows) == {"user": 0, "item": 1, "rating": 2}
@@ -165,6 +173,10 @@ TABLE = [(5, 0, 3, 4), (0, 4, 1, 2), (2, 1, 0, 5), (4, 4, 0, 1)]
         (["Harbour", "Lighthouse", "Meadow"], np.array(TABLE, float)[:, :3]),
         (["user", "Harbour", "Lighthouse"], [(k, *row[:2]) for k, row in enumerate(TABLE)]),
         (["user", "Harbour", "Lighthouse"], [(f"u{k}", *row[:2]) for k, row in enumerate(TABLE)]),
+        (
+            ["client number", "Harbour", "Light"],
+            [(f"u{k}", *row[:2]) for k, row in enumerate(TABLE)],
+        ),
         (["user", "Harbour", "Lighthouse", "M"], [(k, *row[:3]) for k, row in enumerate(TABLE)]),
         (["user", "a", "b", "c", "d"], [(k, *row) for k, row in enumerate(TABLE)]),
         (["", "10", "20"], [(k, *row[:2]) for k, row in enumerate(TABLE)]),

@@ -56,6 +56,7 @@ KINDS = {
     "list of tuples": ROWS,
     "list of 4-tuples": [(*row, time) for row, time in zip(ROWS, TIMES, strict=True)],
     "4-tuples without times": [(*row, None) for row in ROWS],
+    "iterator": [*ROWS],
     "named tuples": [Row(*row) for row in ROWS],
     "list of dicts": [{"item": i, "user": u, "rating": r} for u, i, r in ROWS],
     "dict of columns": {"stars": VALUES, "asin": ITEMS, "reviewer": USERS},
@@ -75,7 +76,8 @@ KINDS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_table_gives_the_same_ratings(kind):
-    R = as_ratings(KINDS[kind])
+    data = KINDS[kind]
+    R = as_ratings(iter(data) if kind == "iterator" else data)
     assert [part.tolist() for part in R.triples()] == [USERS, ITEMS, VALUES]
     assert R.matrix.nnz == 3
     if R.timestamps is not None:
@@ -201,6 +203,20 @@ def test_every_table_of_users_and_items_is_refused_with_advice(form):
     R = as_ratings(follow(caught.value, SPARSE, data=table))
     rated = RATED.iloc[:, :3] if R.n_items == 3 else RATED
     assert R.matrix.toarray().tolist() == rated.to_numpy().tolist()
+
+
+@pytest.mark.parametrize("values", ["stars", ["stars"]])
+@pytest.mark.parametrize("fill", [None, 0])
+@pytest.mark.parametrize("names", [("user", "item"), ("who", "what")])
+def test_what_pivot_table_makes_is_refused_with_advice(values, fill, names):
+    long = pd.DataFrame({names[0]: [1, 1, 2], names[1]: [7, 8, 7], "stars": [5, 3, 4]})
+    table = long.pivot_table(index=names[0], columns=names[1], values=values, fill_value=fill)
+    with pytest.raises(ValueError, match="looks like a table of users x items") as caught:
+        as_ratings(table)
+    R = as_ratings(follow(caught.value, SPARSE, data=table))
+    assert sorted(R.matrix.data.tolist()) == [3, 4, 5]
+    melted = follow(caught.value, MELT, data=table)
+    assert sorted(melted.triples()[2].tolist()) == [3, 4, 5]
 
 
 def test_jesters_matrix_is_refused():
@@ -329,6 +345,11 @@ def test_missing_values_are_left_out_and_counted_in_every_form():
     holes = frame.assign(rating=[np.nan, 4, np.nan, 5])
     assert as_ratings(holes, missing=(np.nan,)).n_missing == 2
     assert as_ratings(holes.astype({"rating": "Float64"}), missing=np.nan).n_missing == 2
+    dense = sparse.csr_array(np.array([[np.nan, 4], [5, np.nan]]))
+    with pytest.raises(ValueError, match="if NaN means 'not rated', pass missing=float") as caught:
+        as_ratings(dense)
+    assert "missing=float('nan') to autorec_np.data.as_ratings" in str(caught.value)
+    assert as_ratings(dense, missing=float("nan")).n_missing == 2
     with pytest.raises(TypeError, match="missing must be the numbers that mean 'not rated', got"):
         as_ratings(frame, missing=("-1",))
 

@@ -221,6 +221,11 @@ def test_other_kinds_are_named(tmp_path, start, what):
     refused(write(tmp_path / "r", start + b"\n\0rest" * 9 if start[:1] != b"<" else start), what)
 
 
+def test_times_of_day_are_no_libfm():
+    R = read_ratings(io.StringIO("1,2,3,2004-02-01 00:00:00\n1,3,4,2004-02-01 00:00:07\n"))
+    assert R.timestamps.tolist() == [1075593600, 1075593607]
+
+
 @pytest.mark.parametrize("text", ["ORC,5,3\n", "FEA1,5,3\n", "BZh,5,3\n", "{x},5,3\n", "[1,5,3\n"])
 def test_text_that_only_begins_like_another_kind_is_read(text):
     assert len(read_ratings(io.BytesIO(text.encode()))) == 1

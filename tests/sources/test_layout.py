@@ -77,7 +77,7 @@ def test_a_file_and_its_frame_are_read_alike():
         ("1,5,1200000000\n1,6,1200000060\n", "column 2 in the place of the rating holds times"),
         ("a,b,c\n1,5,1999\n1,6,2004\n", "column 'c' in the place of the rating holds years"),
         ("1,5,2,5\n1,6,3,0\n2,5,4,5\n", "column 3 holds no times and no name says what it is"),
-        ("a,b,c,d\nx,5,2,5\ny,6,3,0\n", "column 'd' holds no times and no name says what it is"),
+        ("a,b,c,d\nx,50,2,5\ny,60,3,0\n", "column 'd' holds no times and no name says what it is"),
         (",a,b,c\n0,17,203,4\n1,17,204,2\n", "'' in the place of the user means something else"),
         ("x,y,z,user,item\n1,2,3,4,5\n", "5 columns, and no name says which is the rating"),
         ("who,what,much,how\na,b,3,x\n", "'how' holds no times"),

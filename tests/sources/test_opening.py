@@ -10,8 +10,10 @@ import os
 import subprocess
 import sys
 import tracemalloc
+import urllib.request
 import zipfile
 
+import pandas as pd
 import pytest
 from advice import expression
 from rating_files import assert_triples, write
@@ -81,6 +83,20 @@ def test_a_pipe_is_read_as_a_stream(tmp_path):
     writer = subprocess.Popen([sys.executable, "-c", f"open({str(pipe)!r}, 'w').write({TEXT!r})"])
     assert_triples(read_ratings(pipe), *WANTED)
     assert writer.wait(10) == 0
+
+
+def test_what_is_no_source_is_an_error_whose_advice_works(tmp_path):
+    frame = pd.DataFrame({"user": [1], "item": [2], "rating": [3]})
+    with pytest.raises(TypeError, match=r"got DataFrame; pass data in memory to"):
+        read_ratings(frame)
+    with pytest.raises(ValueError, match=r"is text and no path; pass io.StringIO"):
+        read_ratings(TEXT)
+    address = write(tmp_path / "ratings.csv", TEXT).as_uri()
+    with pytest.raises(ValueError, match="is an address and no path") as caught:
+        read_ratings(address)
+    advice = expression(str(caught.value), "urllib.request.urlopen(")
+    with eval(advice, {"urllib": urllib}) as response:
+        assert_triples(read_ratings(response), *WANTED)
 
 
 # Archives
@@ -200,3 +216,14 @@ def test_a_bound_is_at_least_one(bound):
 
 def test_the_advice_helper_finds_the_whole_call():
     assert expression("pass f(a, (b)) or g(c)", "f(") == "f(a, (b))"
+
+
+@pytest.mark.parametrize("inner", ["gz", "xz", "bz2", "zip"])
+@pytest.mark.parametrize("outer", ["gz", "zip"])
+def test_packed_files_within_packed_files_are_named(inner, outer):
+    content = TEXT.encode()
+    packed = zipped({"r.csv": content}) if inner == "zip" else PACKERS[inner](content)
+    whole = zipped({"r": packed}) if outer == "zip" else PACKERS[outer](packed)
+    with pytest.raises(ValueError, match=r"within .* unpack it and pass the file of ratings"):
+        read_ratings(io.BytesIO(whole))
+    assert_triples(read_ratings(io.BytesIO(packed)), *WANTED)

@@ -73,6 +73,13 @@ def test_a_byte_order_mark_says_the_encoding(tmp_path, encoding):
     assert_triples(read_ratings(path), ["é"], ["5"], [2.5])
 
 
+def test_utf_16_without_its_mark(tmp_path):
+    path = write(tmp_path / "r.csv", "1,5,2.5\n".encode("utf-16-le"))
+    with pytest.raises(ValueError, match="pass encoding='utf-16-le' or 'utf-16-be'"):
+        read_ratings(path)
+    assert_triples(read_ratings(path, encoding="utf-16-le"), ["1"], ["5"], [2.5])
+
+
 def test_advice_on_the_encoding_works(tmp_path):
     path = write(tmp_path / "r.csv", "é,5,2.5\n".encode("latin-1"))
     with pytest.raises(ValueError, match="pass the encoding of the file, encoding='latin-1'"):
