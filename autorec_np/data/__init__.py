@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from autorec_np.data.ratings import as_ratings as as_ratings
     from autorec_np.data.splitting import train_test_split as train_test_split
     from autorec_np.data.synthetic import make_ratings as make_ratings
+    from autorec_np.data.values import UnsuitableRatingsWarning as UnsuitableRatingsWarning
 
 _MODULE_OF = {
     "Ratings": "ratings",
+    "UnsuitableRatingsWarning": "values",
     "as_ratings": "ratings",
     "known_roles": "columns",
     "mae": "metrics",
