@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from autorec_np.data.splitting import train_test_split as train_test_split
     from autorec_np.data.synthetic import make_ratings as make_ratings
     from autorec_np.data.values import OutsideScaleError as OutsideScaleError
+    from autorec_np.data.values import UnsuitableRatingsWarning as UnsuitableRatingsWarning
 
 _MODULE_OF = {
     "ColumnsRead": "columns",
     "DuplicateRatingError": "entries",
     "OutsideScaleError": "values",
     "Ratings": "ratings",
+    "UnsuitableRatingsWarning": "values",
     "as_ratings": "ratings",
     "cold_row_split": "splitting",
     "holdout_per_user": "splitting",

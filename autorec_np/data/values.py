@@ -1,10 +1,11 @@
-"""Ratings, timestamps and scales: what numbers they must be."""
+"""Ratings, timestamps and scales: what numbers they must be, and what ratings look like."""
 
 from __future__ import annotations
 
 import decimal
 import numbers
 import re
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -235,3 +236,56 @@ def check_scale(scale: tuple[float, float] | None) -> tuple[float, float]:
             f"scale must be two finite numbers (low, high) with low < high, got {scale!r}."
         )
     return low, high
+
+
+# What ratings look like
+
+LONGEST_TAIL = 20  # times the median of the positive ratings that the greatest may be
+
+
+class UnsuitableRatingsWarning(UserWarning):
+    """Ratings that can be predicted and yet rank nothing: equal ones, 0 and 1, or counts."""
+
+
+def unsuitable(ratings: Array) -> str | None:
+    """Return what is wrong with ratings as something to predict, and what to do; or None.
+
+    Parameters
+    ----------
+    ratings : ndarray, (n,)
+    """
+    low, high = float(ratings.min()), float(ratings.max())
+    if low == high:
+        return (
+            f"every rating is {low:g}. Every prediction will be {low:g} too: an RMSE of 0 on such "
+            f"ratings says nothing, and predicting them ranks no items. If a rating says that "
+            f"somebody chose an item, pass how often or how long instead"
+        )
+    if (low, high) == (0, 1) and bool(np.isin(ratings, (0, 1)).all()):
+        return (
+            f"every rating is 0 or 1, and {np.mean(ratings == 1):.0%} are 1. If 0 says that "
+            f"somebody has not chosen an item, rather than disliked it, a low RMSE says nothing, "
+            f"and predicting such ratings does not rank items. Judge the lists by "
+            f"autorec_np.evaluate_ranking(model, test)"
+        )
+    positive = ratings[ratings > 0]
+    if low >= 0 and high > LONGEST_TAIL * float(np.median(positive)):
+        return (
+            f"the ratings look like counts with a long tail: half of those above 0 are at most "
+            f"{np.median(positive):g}, and the greatest is {high:g}. A squared error follows the "
+            f"few great ones, and predicting counts does not rank items. Pass their logarithm, "
+            f"numpy.log1p(ratings)"
+        )
+    return None
+
+
+def warn_of_unsuitable(ratings: Array, stacklevel: int) -> None:
+    """Warn where :func:`unsuitable` has something to say, `stacklevel` calls above this one."""
+    reason = unsuitable(ratings)
+    if reason is not None:
+        warnings.warn(
+            f"{reason}; or, where this is what you want, call warnings.simplefilter('ignore', "
+            f"autorec_np.data.UnsuitableRatingsWarning).",
+            UnsuitableRatingsWarning,
+            stacklevel=stacklevel + 1,
+        )

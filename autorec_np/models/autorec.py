@@ -20,6 +20,7 @@ from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
 from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.data.splitting import train_test_split
+from autorec_np.data.values import warn_of_unsuitable
 from autorec_np.engine.blas import undisturbed
 from autorec_np.engine.threads import workers
 from autorec_np.models import newcomers
@@ -73,9 +74,11 @@ class AutoRec(Recommender):
         g and f: "identity", "sigmoid", "tanh", "relu", "elu" or "softplus". For a sigmoid or tanh
         output, ratings are mapped from the rating scale to its range and back.
     regularization : "auto", float, or mapping of str to float
-        lambda of (2) in rating units: one for every weight block, or by name ("encoder.weight",
-        "hidden1.weight", ..., "decoder.weight"). "auto": from the numbers of ratings of users
-        and items, and from the corruption, by `regularization.automatic_penalties`.
+        lambda of (2) in the ratings as given: one for every weight block, or by name
+        ("encoder.weight", "hidden1.weight", ..., "decoder.weight"). "auto": from the numbers of
+        ratings of users and items, and from the corruption, by `training.automatic_penalties`, in
+        canonical units, see `training.units`: what is learned does not depend on the unit of
+        the ratings.
     tied : bool
         Whether the decoder weight is the encoder weight (W = V).
     dropout : float in [0, 1)
@@ -112,8 +115,8 @@ class AutoRec(Recommender):
         Epochs, or iterations of a full-batch solver. None: 20 for "adam", 60 for "sgd", 200 for
         "rprop", 150 for L-BFGS.
     tol : float
-        Early stopping: least improvement of the validation RMSE. Full-batch solvers: least
-        relative fall of the objective.
+        Early stopping: least improvement of the validation RMSE (with regularization="auto" in
+        canonical units). Full-batch solvers: least relative fall of the objective.
     early_stopping : bool
         Whether to stop when the validation RMSE stops improving, and restore the best weights.
     validation_fraction : float in (0, 1)
@@ -150,7 +153,9 @@ class AutoRec(Recommender):
     orientation_ : str
         The fitted orientation, whatever the parameter is set to later.
     regularization_ : dict of str to float
-        lambda of each weight block, in rating units.
+        lambda of each weight block, in rating units: with `theta_`, the penalty in `loss_curve_`.
+    input_map_, output_map_ : AffineMap
+        Of ratings to what the network reads, and to what it says.
     baseline_ : BiasBaseline, GlobalMean or None
     cold_baseline_ : BiasBaseline
     loss_curve_, validation_curve_ : list of float
@@ -289,6 +294,8 @@ class AutoRec(Recommender):
             A full-batch solver ended at `max_iter`.
         InterruptedWarning
             See above.
+        UnsuitableRatingsWarning
+            All ratings are equal, or 0 and 1, or counts with a long tail.
         """
         fitted, interrupted = self._train(ratings, validation)
         self.fitted_ = fitted
@@ -350,6 +357,7 @@ class AutoRec(Recommender):
     ) -> TrainingTask:
         """Check the ratings, and make of them what a training needs."""
         data = as_ratings(ratings, scale=self.rating_scale)
+        check_not_empty(data)
         training, held_out = data, None
         if validation is not None:
             held_out = as_ratings(validation)
@@ -385,6 +393,7 @@ class AutoRec(Recommender):
         if held_out is not None:
             user_ids, item_ids, truth = held_out.triples()
             validated = (*cold_baseline.positions(user_ids, item_ids), truth)
+        warn_of_unsuitable(data.matrix.data, stacklevel=5)  # where `fit` was called
         return TrainingTask(
             network=network,
             penalties=scaled(penalties, outputs.factor),

@@ -14,7 +14,7 @@ DETECTABLE, DROWNED_FACTOR = 6.0, 64.0
 
 
 def automatic_penalties(network: Network, matrix: CSR, corruption: float = 0.0) -> dict[str, float]:
-    """Return lambda of (2) for each weight block, in rating units.
+    """Return lambda of (2) for each weight block, in canonical units (`units.canonical`).
 
     lambda = factor * (n_row n_column)^(1/4), with factor 36 (1 - corruption)^2 for the encoder
     weight and 12 for every other; n_row and n_column are :func:`typical_count` of the rows and of

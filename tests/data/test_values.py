@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import decimal
 import re
+import warnings
 
 import numpy as np
 import pytest
 from advice import follow
 
 from autorec_np.data.ratings import Ratings, as_ratings
-from autorec_np.data.values import as_numbers, check_ratings, is_rating
+from autorec_np.data.values import (
+    UnsuitableRatingsWarning,
+    as_numbers,
+    check_ratings,
+    is_rating,
+    unsuitable,
+    warn_of_unsuitable,
+)
 
 
 @pytest.mark.parametrize("scale", [(5, 1), (1, 1), (0, np.inf), (np.nan, 5)])
@@ -91,3 +99,62 @@ def test_missing_values_are_compared_as_the_ratings_are_stored():
     assert is_rating(values, np.array([0.1])).tolist() == [False, True, True]
     assert is_rating(values, np.array([np.nan])).tolist() == [True, True, False]
     assert is_rating(values, np.array([])).all()
+
+
+# What ratings look like
+
+USUAL = {
+    "stars": np.repeat([1, 2, 3, 4, 5], [6, 11, 26, 35, 22]),
+    "half stars": np.arange(1, 11) / 2,
+    "mostly the best": np.repeat([1, 5], [1, 999]),
+    "mostly the worst": np.repeat([1, 5], [999, 1]),
+    "thumbs": np.repeat([-1, 1], 20),
+    "percent": np.arange(101),
+    "Jester": np.linspace(-10, 10, 200),
+    "0 to 5": np.repeat(np.arange(6), [90, 1, 2, 3, 4, 5]),
+    "parts of 1": np.linspace(0, 1, 11),
+}
+COUNTS = np.exp(np.random.default_rng(0).normal(1.0, 1.5, 2000)).astype(int) + 1.0
+UNSUITABLE = {
+    "equal": (np.full(30, 4.0), "every rating is 4.* RMSE of 0 .* ranks no items"),
+    "one": (np.array([0.0]), "every rating is 0"),
+    "choices": (np.repeat([0, 1], [30, 10]), "every rating is 0 or 1, and 25% are 1.* not rank"),
+    "counts": (
+        COUNTS,
+        "counts with a long tail: half .* at most 3, and the greatest is .*not rank",
+    ),
+    "counts and none": (np.append(COUNTS, np.zeros(5000)), "above 0 are at most 3"),
+}
+
+
+@pytest.mark.parametrize("name", USUAL)
+def test_usual_ratings_are_suitable(name):
+    assert unsuitable(USUAL[name].astype(np.float32)) is None
+
+
+@pytest.mark.parametrize("name", UNSUITABLE)
+def test_ratings_that_rank_nothing_are_told(name):
+    ratings, message = UNSUITABLE[name]
+    reason = unsuitable(ratings.astype(np.float32))
+    assert re.search(message, reason)
+    with pytest.warns(UnsuitableRatingsWarning, match=re.escape(reason)) as caught:
+        warn_of_unsuitable(ratings, stacklevel=1)
+    assert caught[0].filename == __file__
+
+
+def test_advice_for_counts_is_their_logarithm():
+    reason = unsuitable(COUNTS)
+    assert unsuitable(follow(reason, "numpy.log1p(", ratings=COUNTS)) is None
+
+
+def test_advice_for_equal_ratings_is_how_often():
+    assert "pass how often or how long instead" in unsuitable(np.ones(5))
+    assert unsuitable(np.array([1.0, 4, 2, 1, 7])) is None
+
+
+def test_who_wants_such_ratings_can_say_so():
+    with pytest.warns(UnsuitableRatingsWarning) as caught:
+        warn_of_unsuitable(np.ones(5), stacklevel=1)
+    with warnings.catch_warnings():
+        follow(caught[0].message, "warnings.simplefilter(", warnings=warnings)
+        warn_of_unsuitable(np.ones(5), stacklevel=1)  # a warning would be an error

@@ -8,6 +8,7 @@ import logging
 
 import numpy as np
 import pytest
+from advice import follow
 from changed_records import with_record, without_limits
 from scipy import sparse
 
@@ -15,6 +16,7 @@ from autorec_np.core.activations import ACTIVATIONS
 from autorec_np.data.ratings import Ratings
 from autorec_np.data.splitting import train_test_split
 from autorec_np.data.synthetic import make_ratings
+from autorec_np.data.values import UnsuitableRatingsWarning
 from autorec_np.models import autorec
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import NotFittedError
@@ -212,7 +214,9 @@ def test_a_bounded_output_needs_a_scale_with_two_ends(R):
     same = (users, items, np.full(len(R), 3.0))
     with pytest.raises(ValueError, match=r"every rating is 3.*pass rating_scale=\(low, high\)"):
         AutoRec(**SMALL, output_activation="sigmoid").fit(same)
-    model = AutoRec(**SMALL, output_activation="sigmoid", rating_scale=(1, 5)).fit(same)
+    model = AutoRec(**SMALL, output_activation="sigmoid", rating_scale=(1, 5))
+    with pytest.warns(UnsuitableRatingsWarning, match="every rating is 3"):
+        model.fit(same)
     assert model.predict([0], [0]) == pytest.approx(3.0, abs=0.5)
 
 
@@ -510,7 +514,9 @@ def test_the_items_asked_for_a_new_user_are_checked(R):
 @ORIENTATIONS
 def test_a_new_user_may_come_to_ratings_that_are_all_equal(orientation, R):
     users, items, _ = R.triples()
-    model = AutoRec(**SMALL, orientation=orientation).fit((users, items, np.full(len(R), 3.0)))
+    model = AutoRec(**SMALL, orientation=orientation)
+    with pytest.warns(UnsuitableRatingsWarning, match="every rating is 3"):
+        model.fit((users, items, np.full(len(R), 3.0)))
     np.testing.assert_allclose(model.predict_new({1: 3.0}), 3.0)
 
 
@@ -740,3 +746,46 @@ def test_progress_is_logged_on_request_and_never_printed(R, caplog, capsys):
     assert caplog.messages[0].startswith("epoch 1 of 4: objective ")
     assert "validation RMSE 0." in caplog.messages[0]
     assert capsys.readouterr() == ("", "")
+
+
+# Ratings that rank nothing
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.full(600, 4.0), "every rating is 4"),
+        (np.arange(600) % 3 == 0, "every rating is 0 or 1, and 33% are 1"),
+        (np.exp(np.random.default_rng(0).normal(1, 1.6, 600)) // 1 + 1, "counts with a long tail"),
+    ],
+    ids=["equal", "choices", "counts"],
+)
+def test_ratings_that_rank_nothing_are_said_where_fit_is_called(values, message, R):
+    users, items, _ = R.triples()
+    values = values[: len(users)].astype(float)
+    for fit in (AutoRec(**SMALL).fit, AutoRec(**SMALL).partial_fit):
+        with pytest.warns(UnsuitableRatingsWarning, match=message):
+            model = fit((users, items, values))
+        assert np.isfinite(model.predict(users, items)).all()
+    with pytest.warns(UnsuitableRatingsWarning) as caught:
+        AutoRec(**SMALL).fit((users, items, values))
+    assert caught[0].filename == __file__
+
+
+def test_lists_of_choices_can_be_judged_as_the_warning_says(R):
+    users, items, _ = R.triples()
+    liked = (np.arange(len(users)) % 3 == 0).astype(float)
+    train, test = train_test_split(Ratings.from_triples(users, items, liked), 0.3, 0)
+    with pytest.warns(UnsuitableRatingsWarning) as caught:
+        model = AutoRec(**SMALL).fit(train)
+    call = "autorec_np.evaluate_ranking("
+    assert 0 <= follow(caught[0].message, call, model=model, test=test).ndcg <= 1
+
+
+def test_equal_ratings_are_predicted_in_every_unit():
+    users, items = np.divmod(np.arange(30), 6)
+    for value in (3.0, 1e5, -0.001):
+        for scale in (None, (value - 1, value + 1)):
+            with pytest.warns(UnsuitableRatingsWarning, match="every rating is"):
+                model = AutoRec(**SMALL, rating_scale=scale).fit((users, items, np.full(30, value)))
+            np.testing.assert_allclose(model.predict(users, items), value, rtol=1e-6, atol=0.02)
