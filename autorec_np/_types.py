@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 
 Array: TypeAlias = npt.NDArray[Any]
 CSR: TypeAlias = "sparse.csr_array[Any, tuple[int, int]]"
+
+# Words that arguments take, for editors and type checkers
+Axis: TypeAlias = Literal["item", "user"]
+Solver: TypeAlias = Literal["adam", "sgd", "rprop", "lbfgs", "scipy-lbfgs"]
+UnknownIds: TypeAlias = Literal["raise", "ignore"]
 
 
 class Matrix(Protocol):

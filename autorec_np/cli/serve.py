@@ -159,7 +159,8 @@ def report(args: Namespace) -> int:
     """Write a page on a saved model."""
     path = Path(args.output)
     check_writable("--output", path)
-    model, metadata = serving.load_model(args.model), serving.read_metadata(args.model)
+    model = serving.load_model(args.model, models.AutoRec)
+    metadata = serving.read_metadata(args.model)
     titles, test = metadata.get("titles") or {}, None
     if args.data is not None:
         ratings, known, _ = load_data(args)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from autorec_np._habits import NETWORK_ATTRIBUTES_ELSEWHERE, knows_habits
-from autorec_np._types import CSR, Array
+from autorec_np._types import CSR, Array, Axis, Solver, UnknownIds
 from autorec_np._validation import RandomState, check_n_jobs, check_random_state
 from autorec_np.core.activations import ACTIVATIONS
 from autorec_np.core.kernels import with_data
@@ -199,7 +199,7 @@ class AutoRec(Recommender):
     @knows_habits
     def __init__(
         self,
-        orientation: str = "item",
+        orientation: Axis = "item",
         hidden_layer_sizes: Sequence[int] = (500,),
         activation: str = "sigmoid",
         output_activation: str = "identity",
@@ -210,7 +210,7 @@ class AutoRec(Recommender):
         baseline: str | None = "auto",
         cold: str | float = "baseline",
         rating_scale: tuple[float, float] | None = None,
-        solver: str = "adam",
+        solver: Solver = "adam",
         learning_rate: str = "cosine",
         learning_rate_init: float | None = None,
         warm_up: float | None = None,
@@ -514,7 +514,8 @@ class AutoRec(Recommender):
         items: npt.ArrayLike | None = None,
         *,
         users: npt.ArrayLike | None = None,
-        axis: str = "user",
+        axis: Axis = "user",
+        unknown: UnknownIds = "raise",
     ) -> DataFrame: ...
     @overload
     def predict_new(
@@ -523,7 +524,8 @@ class AutoRec(Recommender):
         items: npt.ArrayLike | None = None,
         *,
         users: npt.ArrayLike | None = None,
-        axis: str = "user",
+        axis: Axis = "user",
+        unknown: UnknownIds = "raise",
     ) -> Array: ...
     @knows_habits
     @undisturbed()
@@ -533,7 +535,8 @@ class AutoRec(Recommender):
         items: npt.ArrayLike | None = None,
         *,
         users: npt.ArrayLike | None = None,
-        axis: str = "user",
+        axis: Axis = "user",
+        unknown: UnknownIds = "raise",
     ) -> Any:
         """Predict for users (or items) who were not in training, from their ratings.
 
@@ -546,8 +549,8 @@ class AutoRec(Recommender):
         Parameters
         ----------
         ratings : mapping of id to rating, or (ids, ratings)
-            Of one new user: at least one rating, of known items. For ``axis="item"``, of one new
-            item by known users.
+            Of one new user, of known items; of a visitor who has not rated anything, ``{}``, the
+            biases alone tell. For ``axis="item"``, of one new item by known users.
             Or of many: Ratings, a sparse matrix (users x items), a DataFrame or (users, items,
             ratings). Their ids on `axis` only tell them apart: a known one is not looked up.
         items : array_like, (n,), optional
@@ -557,6 +560,8 @@ class AutoRec(Recommender):
             Known users to predict for, ``axis="item"``. None: all.
         axis : {"user", "item"}
             What is new.
+        unknown : {"raise", "ignore"}
+            What to do with a rating of an item (or by a user) that the model does not know.
 
         Returns
         -------
@@ -568,10 +573,17 @@ class AutoRec(Recommender):
         Raises
         ------
         ValueError
-            No ratings, an unknown or repeated id, a rating not finite or outside the scale.
+            An unknown id where `unknown` is "raise"; a repeated id, a rating not finite or outside
+            the scale; many of whom there are no ratings at all.
         """
         return newcomers.predict_new(
-            check_fitted(self), ratings, items=items, users=users, axis=axis, cold=self.cold
+            check_fitted(self),
+            ratings,
+            items=items,
+            users=users,
+            axis=axis,
+            unknown=unknown,
+            cold=self.cold,
         )
 
     @overload
@@ -581,7 +593,8 @@ class AutoRec(Recommender):
         n: int = 10,
         exclude_seen: bool = True,
         *,
-        axis: str = "user",
+        axis: Axis = "user",
+        unknown: UnknownIds = "raise",
         candidates: npt.ArrayLike | None = None,
         exclude: npt.ArrayLike | None = None,
     ) -> DataFrame: ...
@@ -592,10 +605,11 @@ class AutoRec(Recommender):
         n: int = 10,
         exclude_seen: bool = True,
         *,
-        axis: str = "user",
+        axis: Axis = "user",
+        unknown: UnknownIds = "raise",
         candidates: npt.ArrayLike | None = None,
         exclude: npt.ArrayLike | None = None,
-    ) -> tuple[Array, Array]: ...
+    ) -> newcomers.NewRecommendations: ...
     @knows_habits
     @undisturbed()
     def recommend_new(
@@ -604,21 +618,30 @@ class AutoRec(Recommender):
         n: int = 10,
         exclude_seen: bool = True,
         *,
-        axis: str = "user",
+        axis: Axis = "user",
+        unknown: UnknownIds = "raise",
         candidates: npt.ArrayLike | None = None,
         exclude: npt.ArrayLike | None = None,
     ) -> Any:
         """Recommend to users who were not in training, from their ratings.
 
-        For ``axis="item"``: the users who will rate a new item highest. `ratings` and `axis` as in
-        :meth:`predict_new`, the rest as in :meth:`recommend`.
+        For ``axis="item"``: the users who will rate a new item highest. `ratings`, `axis` and
+        `unknown` as in :meth:`predict_new`, the rest as in :meth:`recommend`.
+
+        Who has no rating, or none of a known item, is answered with the items that have the most
+        training ratings, and the scores are these numbers (`cold` ``"raise"`` refuses).
 
         Returns
         -------
         ids : ndarray of object, (n,) for one, (m, n) for many
         scores : ndarray of float64, of the same shape
-            The m rows are in ascending order of the new ids. For a DataFrame a DataFrame as in
-            :meth:`recommend` (for ``axis="item"`` with item before user).
+            The m rows are in ascending order of the new ids. The pair also has the attributes
+            `n_unknown`, the number of ratings that were left out, and `popular`, whether the
+            answer (of many, which of them) is the most popular: see
+            `newcomers.NewRecommendations`.
+            For a DataFrame a DataFrame as in :meth:`recommend` (for ``axis="item"`` with item
+            before user); its ``attrs`` hold `n_unknown`, and as `popular` the ids that were so
+            answered.
         """
         return newcomers.recommend_new(
             check_fitted(self),
@@ -626,6 +649,7 @@ class AutoRec(Recommender):
             n,
             exclude_seen,
             axis=axis,
+            unknown=unknown,
             candidates=candidates,
             exclude=exclude,
             cold=self.cold,
@@ -650,7 +674,7 @@ class AutoRec(Recommender):
         Parameters
         ----------
         ratings : Ratings, sparse matrix (users x items), DataFrame or (users, items, ratings)
-            The new ratings only, at least one, within `rating_scale_`.
+            The new ratings only, within `rating_scale_`. Where there are none, nothing is done.
 
         Raises
         ------
@@ -661,6 +685,8 @@ class AutoRec(Recommender):
         """
         if not hasattr(self, "fitted_"):
             return self.fit(ratings)
+        if newcomers.is_empty(ratings):
+            return self
         fitted = self.fitted_
         self.fitted_ = updated(fitted, newcomers.within_scale(fitted, ratings))
         return self

@@ -134,6 +134,12 @@ class Record(ABC):
         """Return the ids of all users or items."""
         return Axes(axis).rows_and_columns(self.ratings.user_ids, self.ratings.item_ids)[0]
 
+    def find(self, axis: str, ids: npt.ArrayLike) -> Array:
+        """Translate ids, or indices, into positions, -1 for one that is unknown."""
+        ratings = self.ratings
+        find, _ = Axes(axis).rows_and_columns(ratings.user_positions, ratings.item_positions)
+        return find(ids)
+
     def look_up(self, axis: str, ids: npt.ArrayLike, known: bool = True) -> Array:
         """Translate ids into positions.
 
@@ -146,9 +152,7 @@ class Record(ABC):
         TypeError
             Strings where the training ratings' ids are integers, or vice versa.
         """
-        ratings = self.ratings
-        find, _ = Axes(axis).rows_and_columns(ratings.user_positions, ratings.item_positions)
-        positions = find(ids)
+        positions = self.find(axis, ids)
         unknown = np.flatnonzero(positions < 0)
         if len(unknown) and (known or self.ids_are_indices):
             example = np.asarray(ids, dtype=object)[unknown[0]]

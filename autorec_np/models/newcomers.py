@@ -7,7 +7,7 @@ codes frozen.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,45 @@ from autorec_np.models.biases import FittedBiases, best_biases
 from autorec_np.models.scoring import Fitted, fit_columns, refuse_cold
 from autorec_np.models.top_n import top_n
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class NewRecommendations(tuple[Array, Array]):
+    """The pair (ids, scores) that `AutoRec.recommend_new` returns, and what it came from.
+
+    Attributes
+    ----------
+    ids, scores : ndarray
+        The pair.
+    n_unknown : int
+        Ratings that were left out because the model does not know what they are of.
+    popular : bool, or ndarray of bool, (m,)
+        Whether the answer is what has the most ratings, because no rating was left to go by; then
+        `scores` are numbers of training ratings.
+    """
+
+    n_unknown: int
+    popular: bool | Array
+
+    def __new__(
+        cls, ids: Array, scores: Array, n_unknown: int = 0, popular: bool | Array = False
+    ) -> Self:
+        self = super().__new__(cls, (ids, scores))
+        self.n_unknown, self.popular = n_unknown, popular
+        return self
+
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        return (*self, self.n_unknown, self.popular)
+
+    @property
+    def ids(self) -> Array:
+        return self[0]
+
+    @property
+    def scores(self) -> Array:
+        return self[1]
+
 
 class NewRatings(NamedTuple):
     """Ratings of new users (or items): one row for each.
@@ -39,12 +78,15 @@ class NewRatings(NamedTuple):
         What the ratings are of: known items (or users).
     rated : csr_array of float64, (m, n)
         Its columns are all n known items (or users).
+    n_unknown : int
+        Ratings of others, which were left out.
     """
 
     single: bool
     ids: Array
     other: str
     rated: CSR
+    n_unknown: int
 
 
 def predict_new(
@@ -54,10 +96,11 @@ def predict_new(
     items: npt.ArrayLike | None,
     users: npt.ArrayLike | None,
     axis: str,
+    unknown: str,
     cold: str | float,
 ) -> Any:
     """Predict for new users or items; see `AutoRec.predict_new`."""
-    new = read_new(fitted, ratings, axis)
+    new = read_new(fitted, ratings, axis, unknown)
     wrong, asked = Axes(axis).rows_and_columns(users, items)
     if wrong is not None:
         raise ValueError(
@@ -86,11 +129,14 @@ def recommend_new(
     axis: str,
     candidates: npt.ArrayLike | None,
     exclude: npt.ArrayLike | None,
+    unknown: str,
     cold: str | float,
 ) -> Any:
     """Recommend to new users, or users for new items; see `AutoRec.recommend_new`."""
     n = check_integer("n", n, minimum=1)
-    new = read_new(fitted, ratings, axis)
+    new = read_new(fitted, ratings, axis, unknown)
+    unrated = np.diff(new.rated.indptr) == 0
+    counts = fitted.counts[new.other][:-1]
     left_out = fitted.left_out(new.other, candidates, exclude)
     known = fitted.ids(new.other)
     best = np.empty((new.rated.shape[0], min(n, len(known))), np.int64)
@@ -98,18 +144,26 @@ def recommend_new(
     for part in chunks(*new.rated.shape):
         rated = new.rated[part]
         scores = score_new(fitted, rated, axis, cold)
+        scores[unrated[part]] = counts  # the most popular
         scores[:, left_out] = -np.inf
         best[part], best_scores[part] = top_n(scores, n, rated if exclude_seen else None)
     if frames.is_frame(ratings):
-        is_cold = np.diff(new.rated.indptr) == 0, fitted.counts[new.other][:-1] == 0
-        return frames.recommendations((axis, new.other), new.ids, known, best, best_scores, is_cold)
+        cold_ones = unrated, counts == 0
+        frame = frames.recommendations(
+            (axis, new.other), new.ids, known, best, best_scores, cold_ones
+        )
+        frame.attrs.update(n_unknown=new.n_unknown, popular=new.ids[unrated].tolist())
+        return frame
     ids, best_scores = padded(best, best_scores, known, n)
-    return (ids[0], best_scores[0]) if new.single else (ids, best_scores)
+    if new.single:
+        return NewRecommendations(ids[0], best_scores[0], new.n_unknown, bool(unrated[0]))
+    return NewRecommendations(ids, best_scores, new.n_unknown, unrated)
 
 
-def read_new(fitted: Fitted, ratings: Any, axis: str) -> NewRatings:
+def read_new(fitted: Fitted, ratings: Any, axis: str, unknown: str) -> NewRatings:
     """Check the ratings of new users or items, and find the known ones that they are of."""
     check_choice("axis", axis, ("user", "item"))
+    check_choice("unknown", unknown, ("raise", "ignore"))
     axes = Axes(axis)
     other = axes.column
     single = isinstance(ratings, Mapping) or (isinstance(ratings, tuple) and len(ratings) == 2)
@@ -117,6 +171,9 @@ def read_new(fitted: Fitted, ratings: Any, axis: str) -> NewRatings:
         told = ratings
         if isinstance(ratings, Mapping):
             told = list(ratings.keys()), list(ratings.values())
+        if is_empty(tuple(told)):
+            nothing: CSR = sparse.csr_array((1, len(fitted.ids(other))))
+            return NewRatings(True, np.zeros(1, np.int64), other, nothing, 0)
         ids = check_ids(told[0], f"{other} ids")
         ratings = (*axes.users_and_items(np.zeros(len(ids), np.int64), ids), told[1])
     elif not (
@@ -134,13 +191,17 @@ def read_new(fitted: Fitted, ratings: Any, axis: str) -> NewRatings:
     matrix = axes.orient(new.matrix)
     labels, others = axes.rows_and_columns(new.user_ids, new.item_ids)
     used = np.unique(matrix.indices)
+    find = fitted.find if unknown == "ignore" else fitted.look_up
     places = np.full(len(others), -1)
-    places[used] = fitted.look_up(other, others[used])  # both ascending: the order stays
+    places[used] = find(other, others[used])  # both ascending: the order stays
+    columns = places[matrix.indices]
+    is_known = columns >= 0
+    ends = np.cumsum(np.concatenate(([0], is_known)))[matrix.indptr]
     rated: CSR = sparse.csr_array(
-        (matrix.data.astype(np.float64), places[matrix.indices], matrix.indptr),
+        (matrix.data[is_known].astype(np.float64), columns[is_known], ends),
         shape=(len(labels), len(fitted.ids(other))),
     )
-    return NewRatings(single, labels, other, rated)
+    return NewRatings(single, labels, other, rated, int(np.count_nonzero(~is_known)))
 
 
 def score_new(fitted: Fitted, rated: CSR, axis: str, cold: str | float) -> Array:
@@ -188,6 +249,15 @@ def new_columns(fitted: Fitted, rated: CSR, base: Array) -> Array:
     )
     activity = weights.astype(fitted.codes.dtype) @ fitted.codes.T
     return fitted.to_ratings(activity + biases[:, np.newaxis])
+
+
+def is_empty(ratings: Any) -> bool:
+    """Return whether ratings, in any of the forms of `as_ratings`, are none."""
+    if isinstance(ratings, tuple):
+        return all(hasattr(part, "__len__") and len(part) == 0 for part in ratings[:3])
+    if isinstance(ratings, Ratings) or frames.is_frame(ratings):
+        return len(ratings) == 0
+    return sparse.issparse(ratings) and getattr(ratings, "nnz", 1) == 0
 
 
 def within_scale(fitted: Fitted, ratings: Any) -> Ratings:

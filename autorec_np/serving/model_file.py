@@ -14,7 +14,7 @@ import platform
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn, TypeAlias, TypeVar, overload
 
 import numpy as np
 import scipy
@@ -47,6 +47,7 @@ __all__ = ["load_model", "read_metadata", "save_model"]
 
 State: TypeAlias = dict[str, Any]
 Arrays: TypeAlias = dict[str, Array]
+AnyModel = TypeVar("AnyModel", bound=Recommender)
 
 FORMAT = "autorec_np model"
 FORMAT_VERSION = 1
@@ -195,7 +196,29 @@ def save_model(
         write_archive(file, {"header": np.frombuffer(text, np.uint8), **arrays})
 
 
-def load_model(path: AnyPath, *, memory_map: bool = False, verify: bool | None = None) -> Any:
+@overload
+def load_model(
+    path: AnyPath,
+    expected: type[AnyModel],
+    *,
+    memory_map: bool = False,
+    verify: bool | None = None,
+) -> AnyModel: ...
+@overload
+def load_model(
+    path: AnyPath,
+    expected: None = None,
+    *,
+    memory_map: bool = False,
+    verify: bool | None = None,
+) -> Recommender: ...
+def load_model(
+    path: AnyPath,
+    expected: type[AnyModel] | None = None,
+    *,
+    memory_map: bool = False,
+    verify: bool | None = None,
+) -> AnyModel | Recommender:
     """Load a model that `save_model` wrote.
 
     Loading never executes code from the file.
@@ -203,10 +226,15 @@ def load_model(path: AnyPath, *, memory_map: bool = False, verify: bool | None =
     Parameters
     ----------
     path : str or path-like
+    expected : class, optional
+        `AutoRec`, `BiasBaseline` or `GlobalMean`: what the file must hold. Then editors and type
+        checkers know what they have.
     memory_map : bool
         Whether the arrays stay in the file and are read as they are used, so that a large model
-        opens at once and processes share its memory. Replace such a file (`save_model` does),
-        never write into it while a model is open.
+        opens at once and processes share its memory. Replace such a file by another, as
+        `save_model` and ``os.replace`` do. Never copy or write into it while a model is open: what
+        is mapped changes with it, and a file that becomes shorter kills the process with SIGBUS
+        (docs/service.md has the recipe).
     verify : bool, optional
         Whether to read the whole file first and compare its hash. None: unless it is mapped.
         Everything else is checked in any case.
@@ -220,8 +248,8 @@ def load_model(path: AnyPath, *, memory_map: bool = False, verify: bool | None =
     Raises
     ------
     ModelFileError
-        The file is damaged, cut off, not a model, or of a format that this version cannot read.
-        It is a ValueError.
+        The file is damaged, cut off, not a model, not the `expected` one, or of a format that this
+        version cannot read. It is a ValueError.
     OSError
         The file cannot be opened.
     """
@@ -229,6 +257,10 @@ def load_model(path: AnyPath, *, memory_map: bool = False, verify: bool | None =
         model = _unpack_model(_read_header(members), members)
         if members.unread:
             raise ModelFileError(f"it holds unknown arrays: {sorted(members.unread)!r:.100}")
+        if expected is not None and not isinstance(model, expected):
+            raise ModelFileError(
+                f"it holds a {type(model).__name__} where {expected.__name__} is expected"
+            )
         return model
 
 

@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -139,6 +139,10 @@ _DATA_SETS = {
     ),
 }
 
+MovieLensName: TypeAlias = Literal[
+    "ml-latest-small", "ml-100k", "ml-1m", "ml-10m", "ml-20m", "ml-25m", "ml-32m"
+]
+
 MOVIELENS_NAMES = tuple(_DATA_SETS)
 """The names that `fetch_movielens` knows."""
 
@@ -181,7 +185,7 @@ class MovieLens:
 
 
 def fetch_movielens(
-    name: str,
+    name: MovieLensName,
     data_home: str | os.PathLike[str] | None = None,
     download_if_missing: bool = True,
     *,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -296,6 +297,43 @@ def test_a_row_runs_without_peers_and_renders(name, split, monkeypatch, no_peers
     if name in ("fits", "growth", "roofline"):
         assert (tmp_path / f"{name}.svg").stat().st_size > 1000
         assert f"]({name}.svg)" in text
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the example service needs fork")
+def test_the_service_is_put_under_load(split, monkeypatch, tmp_path):
+    from benchmarks.rows import service
+
+    monkeypatch.setattr(service, "split_for", lambda quick: split)
+    monkeypatch.setattr(service, "QUICK_SECONDS", 0.5)
+    monkeypatch.setattr(service, "N_RATED", 3)
+    path = tmp_path / "results.json"
+    harness.run_rows({"service": service.run}, ["service"], ONCE, path, lambda line: None)
+    results = harness.load(path)
+    assert f"## {TITLES['service']}" in report.write(results, tmp_path).read_text()
+    for measurement in results["service"]["measurements"]:
+        figures = measurement["figures"]
+        assert figures["requests answered"] > 0
+        assert figures["time-outs"] == figures["failures"] == 0
+        assert 0 < figures["p50, ms"] <= figures["p99, ms"]
+
+
+def test_the_service_is_started_in_three_environments(monkeypatch, tmp_path):
+    from benchmarks.rows import service
+
+    for name in service.VARIABLES:
+        monkeypatch.setenv(name, "3")
+    found = {}
+    for label in (service.INSTALLED, service.PLAIN, service.ONE_THREAD):
+        variables = service.environment(label, tmp_path)
+        set_here = {name: variables[name] for name in service.VARIABLES if name in variables}
+        program = "import threadpoolctl"
+        ended = subprocess.run([sys.executable, "-c", program], env=variables, capture_output=True)
+        found[label] = set_here, b"ImportError: hidden" in ended.stderr
+    assert found == {
+        service.INSTALLED: ({}, False),
+        service.PLAIN: ({}, True),
+        service.ONE_THREAD: ({"OPENBLAS_NUM_THREADS": "1"}, False),
+    }
 
 
 def test_the_kernels_run():

@@ -479,8 +479,6 @@ def test_a_new_user_changes_nothing(orientation, R):
 @pytest.mark.parametrize(
     ("told", "error", "message"),
     [
-        ({}, ValueError, "no ratings"),
-        (([], []), ValueError, "no ratings"),
         ({1000: 4.0}, ValueError, "1 of 1 item ids are not in the training .* example 1000"),
         ({"1": 4.0}, TypeError, "item ids of these ratings are integers"),
         (([1, 2, 1], [4.0, 3.0, 2.0]), ValueError, "index 0 and index 2"),

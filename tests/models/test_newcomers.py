@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
-from small_models import R, as_triples, axes, fit, newcomers, variants
+from small_models import COUNTS, SMALL, R, as_triples, axes, fit, newcomers, variants
 
 from autorec_np.data.ratings import Ratings
 from autorec_np.models import base
@@ -168,3 +172,109 @@ def test_advice_on_a_rating_outside_the_scale():
         model.recommend_new({1: 0.5, 2: 3})
     wider = AutoRec(hidden_layer_sizes=(2,), max_iter=1, random_state=0, rating_scale=(0.5, 5))
     assert len(wider.fit(data).recommend_new({1: 0.5, 2: 3}, n=1)[0]) == 1
+
+
+# Who is not known, and what is not known
+
+
+def known_and_unknown(axis):
+    """Ratings of one newcomer: four of known items (or users), three of unknown ones."""
+    known = (R.item_ids if axis == "user" else R.user_ids)[[3, 0, 4, 8]].tolist()
+    return dict(zip(known, [5.0, 1.0, 4.0, 2.0], strict=True)), dict.fromkeys((-7, 800, 900), 3.0)
+
+
+@axes
+def test_ratings_of_what_is_unknown_are_left_out_and_counted(axis):
+    model, (known, unknown) = fit(), known_and_unknown(axis)
+    everything = {**unknown, **known}
+    for call in (model.recommend_new, model.predict_new):
+        with pytest.raises(ValueError, match="3 of 7 "):
+            call(everything, axis=axis)
+        with pytest.raises(ValueError, match="unknown must be one of 'raise', 'ignore'"):
+            call(known, axis=axis, unknown="drop")
+    expected = model.recommend_new(known, axis=axis)
+    found = model.recommend_new(everything, axis=axis, unknown="ignore")
+    assert [one.tolist() for one in found] == [one.tolist() for one in expected]
+    assert (found.n_unknown, expected.n_unknown) == (3, 0)
+    assert not found.popular
+    assert not expected.popular
+    np.testing.assert_array_equal(
+        model.predict_new(everything, axis=axis, unknown="ignore"),
+        model.predict_new(known, axis=axis),
+    )
+
+
+def test_indices_out_of_range_are_unknown_too():
+    model = AutoRec(**SMALL).fit(R.matrix)
+    with pytest.raises(IndexError, match="out of range"):
+        model.recommend_new({0: 5.0, 99: 1.0})
+    found = model.recommend_new({0: 5.0, 99: 1.0}, unknown="ignore")
+    assert found.n_unknown == 1
+    assert found.ids.tolist() == model.recommend_new({0: 5.0}).ids.tolist()
+
+
+@axes
+@pytest.mark.parametrize("visitor", [{}, ([], []), {-7: 5.0}])
+@pytest.mark.parametrize("cold", ["baseline", 3.0])
+def test_a_visitor_without_ratings_gets_the_most_popular_marked_so(axis, visitor, cold):
+    model, counts = fit(cold=cold), COUNTS[axis == "user"]
+    found = model.recommend_new(visitor, n=5, axis=axis, unknown="ignore")
+    ids, scores = found
+    order = np.argsort(-counts, kind="stable")[:5]
+    assert ids.tolist() == (R.item_ids if axis == "user" else R.user_ids)[order].tolist()
+    assert scores.tolist() == counts[order].tolist()
+    assert found.popular is True
+    assert found.n_unknown == len(visitor if isinstance(visitor, dict) else ())
+    some = ids[1:3].tolist()
+    again = model.recommend_new({}, axis=axis, candidates=ids.tolist(), exclude=some)
+    assert [one for one in again.ids if one is not None] == [ids[0], *ids[3:]]
+
+
+def test_a_visitor_without_ratings_is_predicted_by_the_biases():
+    model = fit()
+    biases = model.cold_baseline_.biases_
+    expected = np.clip(biases.mean + biases.item, *R.scale)
+    np.testing.assert_allclose(model.predict_new({}), expected, rtol=1e-12)
+    assert model.predict_new({}, R.item_ids[:3]).shape == (3,)
+    for call in (model.set_params(cold="raise").predict_new, model.recommend_new):
+        with pytest.raises(ValueError, match="cold='raise'"):
+            call({})
+
+
+@pytest.mark.parametrize("as_frame", [False, True])
+def test_of_many_each_answer_says_whether_it_is_the_most_popular(as_frame):
+    model = fit()
+    batch = ([1, 1, 2, 3], [R.item_ids[0], -9, -9, R.item_ids[2]], [4.0, 5.0, 1.0, 2.0])
+    with pytest.raises(ValueError, match="1 of 3 item ids"):
+        model.recommend_new(batch)
+    if not as_frame:
+        found = model.recommend_new(batch, n=4, unknown="ignore")
+        assert found.popular.tolist() == [False, True, False]
+        assert found.n_unknown == 2
+        visitor, scores = found.ids[1].tolist(), found.scores[1].tolist()
+    else:
+        columns = dict(zip(("user", "item", "rating"), batch, strict=True))
+        frame = model.recommend_new(pd.DataFrame(columns), n=4, unknown="ignore")
+        assert frame.attrs == {"n_unknown": 2, "popular": [2]}
+        assert frame.groupby("user").cold.all().tolist() == [False, True, False]
+        of_visitor = frame[frame.user == 2]
+        visitor, scores = of_visitor.item.tolist(), of_visitor.score.tolist()
+    popular = model.recommend_new({}, n=4)
+    assert [visitor, scores] == [one.tolist() for one in popular]
+
+
+def test_the_pair_can_be_pickled_and_copied():
+    found = fit().recommend_new({-7: 5.0}, unknown="ignore")
+    for one in (pickle.loads(pickle.dumps(found)), copy.copy(found)):
+        assert [part.tolist() for part in one] == [part.tolist() for part in found]
+        assert (one.n_unknown, one.popular) == (1, True)
+
+
+def test_who_has_rated_all_has_no_items_and_json_no_infinity():
+    """The documented way: an id of None ends the list."""
+    model = fit()
+    ids, scores = model.recommend_new(dict.fromkeys(R.item_ids.tolist(), 3.0), n=3)
+    assert (ids.tolist(), scores.tolist()) == ([None] * 3, [-np.inf] * 3)
+    pairs = zip(ids, scores, strict=True)
+    answer = [{"item": item, "score": score} for item, score in pairs if item is not None]
+    assert json.dumps(answer, allow_nan=False) == "[]"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -219,3 +220,25 @@ def test_a_grown_model_can_be_saved(changes, tmp_path):
     assert loaded.partial_fit(NEW).recommend([901])[0].tolist() == (
         model.partial_fit(NEW).recommend([901])[0].tolist()
     )
+
+
+@pytest.mark.parametrize(
+    "nothing",
+    [
+        ([], [], []),
+        ([], [], [], []),
+        sparse.csr_array(R.shape),
+        R.select(np.zeros(len(R), bool)),
+        R.to_frame().iloc[:0],
+        pd.DataFrame({"user": [], "item": [], "rating": []}),
+        pd.DataFrame(),
+    ],
+    ids=["arrays", "times", "matrix", "Ratings", "frame", "untyped", "bare"],
+)
+def test_a_night_without_ratings_is_no_error_and_changes_nothing(nothing):
+    model = fit()
+    before = model.fitted_
+    assert model.partial_fit(nothing) is model
+    assert model.fitted_ is before
+    with pytest.raises(ValueError, match=r"no ratings|holds no|not certain|not rated"):
+        AutoRec(**SMALL).partial_fit(nothing)

@@ -493,3 +493,11 @@ def test_changed_headers_give_a_working_model_or_a_model_file_error(saved, path)
             assert np.isfinite(model.predict(["007", "7"], ["item 1", "item 2"])).all()
     assert outcomes["refused"] > 150
     assert outcomes["loaded"] > 20
+
+
+def test_a_file_of_another_class_than_expected_is_refused(path):
+    save_model(GlobalMean().fit(strange_ratings()), path)
+    assert type(load_model(path, GlobalMean)) is GlobalMean
+    assert type(load_model(path)) is GlobalMean
+    with pytest.raises(ModelFileError, match=r"it holds a GlobalMean where AutoRec is expected"):
+        load_model(path, AutoRec)
