@@ -23,7 +23,7 @@ from autorec_np.models.scoring import (
     scaled,
     targets_of,
 )
-from autorec_np.training.corruption import dropout_masks
+from autorec_np.training.corruption import Draws, dropout_masks
 
 TERMS = ("objective", "data", "penalty")
 POINTS = ("initial", "trained", "saturated")
@@ -71,7 +71,9 @@ def check_case(case: Case, seed: int = 0, **effort: Any) -> GradientReport:
     objective = Objective(network, 0.0 if case.term == "data" else 0.7)
     masks = None
     if case.dropout:
-        masks = dropout_masks(9, case.hidden_layer_sizes, case.dropout, rng, np.float64)
+        draws = Draws(seed, 0)
+        rows = np.arange(9)
+        masks = dropout_masks(rows, case.hidden_layer_sizes, case.dropout, draws, np.float64)
 
     def fun(theta: Any) -> tuple[float, Any]:
         return objective.value_and_gradient(theta, targets, targets, 1.0, masks)

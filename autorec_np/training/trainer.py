@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from autorec_np.core.objective import Objective
 from autorec_np.engine.engines import Arrangement, Batch, Engine, PlainEngine, TiledEngine
 from autorec_np.engine.order import by_activity
 from autorec_np.engine.threads import Workers, row_blocks, run
-from autorec_np.training.corruption import corrupt, dropout_masks
+from autorec_np.training.corruption import Draws, corrupt, dropout_masks
 from autorec_np.training.monitor import EpochMonitor
 from autorec_np.training.solvers import (
     Callback,
@@ -201,7 +202,7 @@ class Trainer:
                 result = self._run_full_batch(engine, objective, working, batches, report)
             else:
                 widths = objective.network.hidden_layer_sizes
-                drawn = self._batches(arrangement, widths, inputs, targets, random_state)
+                drawn = self.batches(arrangement, widths, inputs, targets, random_state)
                 result = self._run_minibatches(engine, objective, working, drawn, n_batches, report)
         except DivergenceError as error:
             error.epoch = monitor.n_complete
@@ -282,7 +283,7 @@ class Trainer:
             callback=callback,
         )
 
-    def _batches(
+    def batches(
         self,
         arrangement: Arrangement,
         widths: Sequence[int],
@@ -293,24 +294,25 @@ class Trainer:
         """Yield batches without end, each epoch's drawn anew.
 
         Rows are in order of activity; each run of as many rows as there are batches is dealt out
-        at random, one row to a batch. So all batches are of like activity.
+        at random, one row to a batch. So all batches are of like activity. What is corrupted or
+        dropped in an epoch does not depend on them.
         """
         n_rows = targets.shape[0]
         n_batches = self._n_batches(n_rows)
         n_runs = -(-n_rows // n_batches)
         in_order, _ = by_activity(targets)
+        seed = int(random_state.integers(2**63))
         corrupted, masks = inputs, None
-        while True:
+        for epoch in itertools.count():
             dealt = np.tile(np.arange(n_batches), (n_runs, 1))
             batch_of = random_state.permuted(dealt, axis=1).reshape(-1)[:n_rows]
+            draws = Draws(seed, epoch)  # each row comes once in an epoch
             if self.corruption:
-                corrupted = corrupt(inputs, self.corruption, random_state)
+                corrupted = corrupt(inputs, self.corruption, draws)
             for number in range(n_batches):
                 rows = in_order[batch_of == number]
                 if self.dropout:
-                    masks = dropout_masks(
-                        len(rows), widths, self.dropout, random_state, inputs.dtype
-                    )
+                    masks = dropout_masks(rows, widths, self.dropout, draws, inputs.dtype)
                 yield arrangement.batch(corrupted, targets, rows, masks)
 
     def _n_batches(self, n_rows: int) -> int:
