@@ -13,7 +13,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
-from autorec_np import data, sources
+from autorec_np import sources
 from autorec_np._text import did_you_mean, indented
 from autorec_np.cli.console import UsageError
 from autorec_np.cli.options import Command, Parser, add_data_home, add_output
@@ -110,22 +110,22 @@ def _lines(path: str) -> contextlib.AbstractContextManager[TextIO]:
 
 def read_pairs(path: str) -> list[tuple[str, str, str]]:
     """Return (place, user, item) for every line of a CSV file; errors begin with the place."""
-    pairs: list[tuple[str, str, str]] = []
-    user, item = 0, 1
     with _lines(path) as stream:
         lines = csv.reader(stream)
         try:
-            for fields in filter(None, lines):
-                roles = {} if pairs else data.known_roles(fields)
-                place = f"{path}, line {lines.line_num}: "
-                if {"user", "item"} <= roles.keys():
-                    user, item = roles["user"], roles["item"]
-                elif len(fields) <= max(user, item):
-                    raise ValueError(f"{place}needs a user and an item, got {fields}")
-                else:
-                    pairs.append((place, fields[user], fields[item]))
+            records = [(lines.line_num, fields) for fields in lines if fields]
         except (UnicodeDecodeError, csv.Error) as error:
             raise ValueError(f"{path} is not UTF-8 text in CSV form ({error})") from None
+    try:
+        has_header, user, item = sources.find_pairs([fields for _, fields in records])
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    pairs = []
+    for line, fields in records[has_header:]:
+        place = f"{path}, line {line}: "
+        if len(fields) <= max(user, item):
+            raise ValueError(f"{place}needs a user and an item, got {fields}")
+        pairs.append((place, fields[user], fields[item]))
     if not pairs:
         raise ValueError(f"{path} holds no pairs; write a user id and an item id in each line")
     return pairs

@@ -8,7 +8,6 @@ from autorec_np._lazy import hand_on
 
 if TYPE_CHECKING:
     from autorec_np.data.columns import ColumnsRead as ColumnsRead
-    from autorec_np.data.columns import known_roles as known_roles
     from autorec_np.data.entries import DuplicateRatingError as DuplicateRatingError
     from autorec_np.data.metrics import mae as mae
     from autorec_np.data.metrics import rmse as rmse
@@ -33,7 +32,6 @@ _MODULE_OF = {
     "cold_row_split": "splitting",
     "holdout_per_user": "splitting",
     "k_fold": "splitting",
-    "known_roles": "columns",
     "mae": "metrics",
     "make_ratings": "synthetic",
     "rmse": "metrics",

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from autorec_np._types import Array
-from autorec_np.data.times import are_times
+from autorec_np.data.times import EARLIEST_LIKELY, are_times
 from autorec_np.data.values import as_numbers
 
 ROLES = ("user", "item", "rating", "timestamp")
@@ -50,9 +50,10 @@ _OTHERS = (
 )
 _INDEX_NAMES = ("", "index", "unnamed0", "level0")
 
-LATEST_YEAR, EARLIEST_YEAR = 2100, 1900
+EARLIEST_YEAR, LATEST_YEAR = 1900, 2100
 LARGEST_PLAIN_RATING = 1000  # above it, values that differ look like ids
 SAMPLE = 100_000  # values of a column that are looked at
+SAMPLE_OF_MANY = 100  # the same where there are so many columns that only kinds matter
 
 
 class UndecidedColumns(ValueError):
@@ -233,7 +234,8 @@ def _by_place(
     known: dict[str, int],
 ) -> dict[str, int]:
     """Take the columns by their place, or raise because something contradicts it."""
-    numbers = [as_numbers(values(place)[:SAMPLE]) for place in range(n_columns)]
+    sample = SAMPLE if n_columns <= 4 else SAMPLE_OF_MANY
+    numbers = [as_numbers(values(place)[:sample]) for place in range(n_columns)]
     missing = [role for role in wanted if role not in known]
     if n_columns > 4:
         untitled = [place for place in range(n_columns) if place not in known.values()]
@@ -304,7 +306,7 @@ def _why_no_rating(numbers: Array | None) -> str | None:
     low, high = float(numbers.min()), float(numbers.max())
     if high >= 2.0**63:
         return None  # no id either: the error of the value itself says more
-    if low >= 1e8:
+    if low >= EARLIEST_LIKELY:
         return f"times ({low:.0f} for example)"
     if low >= EARLIEST_YEAR and high <= LATEST_YEAR:
         return f"years ({low:.0f} for example)"

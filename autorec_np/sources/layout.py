@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autorec_np._types import Array
-from autorec_np.data.columns import ROLES, UndecidedColumns, decide, role_of
+from autorec_np.data.columns import ROLES, UndecidedColumns, decide, known_roles, role_of
 from autorec_np.data.tables import holds_ids, table_advice
+from autorec_np.data.values import as_numbers
 from autorec_np.sources.fields import Layout, check_length
 from autorec_np.sources.text import Document, Record, cut
 
@@ -158,3 +159,50 @@ def _names_columns(document: Document, sample: list[Record]) -> bool:
 
 def _looks_like_header(document: Document, fields: list[str], rating_place: int) -> bool:
     return fields[rating_place] != "" and not any(map(document.is_number, fields))
+
+
+def find_pairs(rows: Sequence[Sequence[str]]) -> tuple[bool, int, int]:
+    """Find the columns of users and items in rows of text.
+
+    Parameters
+    ----------
+    rows : sequence of sequences of str
+        The first may name the columns.
+
+    Returns
+    -------
+    has_header : bool
+        Whether it does.
+    user, item : int
+        Places of the columns.
+
+    Raises
+    ------
+    ValueError
+        Names and values do not tell which column is which.
+    """
+    if not rows:
+        return False, 0, 1
+    first = rows[0]
+    alike = [row for row in rows[1 : SAMPLE_RECORDS + 1] if len(row) == len(first)]
+    numbers = [as_numbers(np.array(column, dtype=object)) for column in zip(*alike, strict=True)]
+    names_numbers = bool(alike) and any(
+        column is not None and as_numbers(np.array([name], dtype=object)) is None
+        for name, column in zip(first, numbers, strict=True)
+    )
+    has_header = {"user", "item"} <= known_roles(first).keys() or names_numbers
+    if len(first) < 2:
+        return has_header, 0, 1
+    rows_of_ids = alike if has_header else [first, *alike]
+
+    def values(place: int) -> Array:
+        return np.array([row[place] for row in rows_of_ids], dtype=object)
+
+    try:
+        found = decide(first if has_header else None, len(first), values, ("user", "item"))
+    except UndecidedColumns as error:
+        raise ValueError(
+            f"the first line, {cut(list(first))}, does not tell the columns of user and item: "
+            f"{error}; name them user and item there."
+        ) from None
+    return has_header, found["user"], found["item"]

@@ -323,6 +323,9 @@ def _check_ratings(
     elif document.decimal == "." and re.fullmatch(r"[+-]?\d*,\d+", token):
         need = "that has a decimal comma"
         act = "Pass decimal=','"
+        if re.search(r",\d{3}$", token):
+            need += ", or a comma between thousands"
+            act += " in the first case, and take the commas out in the second"
     else:
         need = "a rating must be a finite number such as 3 or 4.5, with nothing around it"
         act = "Correct or drop these lines"

@@ -221,7 +221,8 @@ def open_document(label: str, text: str, dialect: Dialect) -> Document:
         raise ValueError(
             f"{label}, line {_line_at(text, sample[0].start()):,}: no separator makes three fields "
             f"of {cut(sample[0].group())}; each line must hold a user, an item and a rating. Pass "
-            f"sep=... if the separator is none of {', '.join(map(repr, SEPARATORS))}."
+            f"sep=... if the separator is none of {', '.join(map(repr, SEPARATORS))}, and "
+            f"skip_lines=... or comment='#' if the first lines are no ratings."
         )
     document = make_document(label, text, separator, dialect)
     return _without_spaces(document) if separator != WHITESPACE else document

@@ -25,6 +25,8 @@ PAIR_FILES = {
     "plain": "1,3\n2,4\n",
     "header": "item,user\n3,1\n4,2\n",
     "ratings": "user,item,rating\n1,3,5\n\n2,4,1\n",
+    "other names": "rank,asin,reviewerID\n9,3,1\n8,4,2\n",
+    "unknown names": "who,what\n1,3\n2,4\n",
     "mark": "\ufeff1,3\r\n2,4",
 }
 
@@ -45,6 +47,7 @@ BAD_PAIRS = {
     "1,3\n2,x\n": r"line 2: the item ids of this model are integers, got 'x'",
     "\n\nu,3\n": r"line 3: the user ids of this model are integers, got 'u'",
     "1,3\n\xff": "is not UTF-8 text",
+    "movie,x\n3,1\n": "does not tell the columns of user and item.* name them user and item there",
 }
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from rating_files import assert_triples, write
 
 from autorec_np.data.ratings import as_ratings
+from autorec_np.sources.layout import find_pairs
 from autorec_np.sources.reading import read_ratings
 
 
@@ -175,3 +176,30 @@ def test_what_was_read_is_said():
     assert str(doubled.columns) == "user = column 0, item = column 2, rating = column 4"
     assert repr(read("1,2,3\n", columns=(1, 0, 2))).endswith("item = column 0, rating = column 2)")
     assert_triples(read("1,2,3\n", columns=(1, 0, 2)), ["2"], ["1"], [3])
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("1,2\n3,4", (False, 0, 1)),
+        ("ann,heat\nbob,heat", (False, 0, 1)),
+        ("item,user\n1,2", (True, 1, 0)),
+        ("who,what\n1,2", (True, 0, 1)),
+        ("who,what\n1,heat", (True, 0, 1)),
+        ("product,x,customer\n1,2,3", (True, 2, 0)),
+        ("1,2,4.5\n1,3,5", (False, 0, 1)),
+        ("user,item\n", (True, 0, 1)),
+        ("1\n", (False, 0, 1)),
+        ("", (False, 0, 1)),
+    ],
+)
+def test_pairs_are_found(text, found):
+    assert find_pairs([line.split(",") for line in text.split("\n") if line]) == found
+
+
+@pytest.mark.parametrize(
+    "text", ["movie,x\n1,2", "rank,a,b\n1,2,3", "x,rating\n1,2", "1,2,3,4,5\n1,2,3,4,5"]
+)
+def test_pairs_that_are_not_known_for_sure(text):
+    with pytest.raises(ValueError, match="does not tell the columns of user and item"):
+        find_pairs([line.split(",") for line in text.split("\n")])

@@ -454,3 +454,80 @@ def test_movielens(archive, member, shape, n_ratings, scale):
     for k in (0, 1, 777, n_ratings - 1):
         assert re.split("::|,|\t", lines[k])[:2] == [str(users[k]), str(items[k])]
         assert float(re.split("::|,|\t", lines[k])[2]) == values[k]
+
+
+# Values that mean "not rated"
+
+WATCHED = "user_id,anime_id,rating\n1,20,-1\n1,24,8\n2,20,10\n2,30,7\n3,24,-1\n"
+
+
+def test_missing_values_are_left_out_counted_and_said():
+    R = read_ratings(io.StringIO(WATCHED), missing=(-1,))
+    assert [part.tolist() for part in R.triples()] == [[1, 2, 2], [24, 20, 30], [8, 10, 7]]
+    assert (R.scale, R.n_missing, R.n_users) == ((7, 10), 2, 2)
+    assert repr(R).endswith("rating = 'rating'; 2 values mean 'not rated')")
+    assert read_ratings(io.StringIO(WATCHED)).scale == (-1, 10)
+    with pytest.raises(ValueError, match="line 2: the rating is '-1'") as caught:
+        read_ratings(io.StringIO(WATCHED), scale=(1, 10))
+    assert "pass missing=(-1,)" in str(caught.value)
+    assert len(read_ratings(io.StringIO(WATCHED), scale=(1, 10), missing=(-1,))) == 3
+    with pytest.raises(ValueError, match="all of the 5 values mean 'not rated'"):
+        read_ratings(io.StringIO(WATCHED), missing=(-1, 7, 8, 10))
+
+
+def test_zero_may_mean_not_rated():
+    text = "user_id,book_id,is_read,rating,reviewed\n0,48,1,5,0\n0,47,1,0,0\n1,48,0,0,0\n1,45,1,4,1"
+    assert len(read_ratings(io.StringIO(text))) == 4
+    R = read_ratings(io.StringIO(text), missing=0)
+    assert [part.tolist() for part in R.triples()] == [[0, 1], [48, 45], [5, 4]]
+
+
+def test_lines_in_errors_count_those_without_a_rating():
+    text = "user,item,rating\n1,1,-1\n1,2,3\n\n1,3,-1\n1,2,4\n"
+    with pytest.raises(ValueError, match=r"line 6: user 1 rates item 2 again, first .* line 3"):
+        read_ratings(io.StringIO(text), missing=-1)
+    assert read_ratings(io.StringIO(text), missing=-1, duplicates="last").matrix.data.tolist() == [
+        4
+    ]
+    with pytest.raises(ValueError, match="line 6: the rating is 'x'"):
+        read_ratings(io.StringIO(text.replace("1,2,4", "1,2,x")), missing=-1)
+
+
+@pytest.mark.parametrize("token", ["", "NA", "nan", "NaN", "null", "None", "N/A"])
+def test_an_empty_rating_is_an_error_whose_advice_works(token):
+    text = f"user,item,rating\n1,1,{token}\n1,2,3\n"
+    with pytest.raises(ValueError, match=f"line 2: the rating is '{token}'") as caught:
+        read_ratings(io.StringIO(text))
+    assert "pass missing=(float('nan'),)" in str(caught.value)
+    assert read_ratings(io.StringIO(text), missing=(float("nan"),)).n_missing == 1
+    with pytest.raises(ValueError, match="line 3: the rating is 'x'"):
+        read_ratings(io.StringIO(text.replace("1,2,3", "1,2,x")), missing=(float("nan"),))
+
+
+def test_numbers_with_separators_of_thousands_are_strings_or_errors():
+    R = read_ratings(io.StringIO('userId,movieId,rating\n"1,001",5,2.5\n"1,002",6,3.0\n'))
+    assert R.user_ids.tolist() == ["1,001", "1,002"]
+    message = r"line 2: the rating is '1,001', .* a comma between thousands.* take the commas out"
+    with pytest.raises(ValueError, match=message):
+        read_ratings(io.StringIO('userId,movieId,rating\n1,5,"1,001"\n2,6,3\n'))
+
+
+def test_truth_is_a_rating():
+    R = read_ratings(io.StringIO("user,item,liked\n1,2,True\n1,3,False\n2,2,true\n"))
+    assert R.matrix.data.tolist() == [1, 0, 1]
+
+
+@given(rows(st.sampled_from(["1", "2", "31", "x", "007"])), st.floats(-9, 9, width=16))
+def test_missing_values_and_their_absence_give_the_same(table, missing):
+    kept = [row for row in table if float(row[2]) != missing]
+    text = "\n".join(",".join(row) for row in [("user", "item", "rating"), *table])
+    if not kept:
+        with pytest.raises(ValueError, match="mean 'not rated'"):
+            read_ratings(io.StringIO(text), missing=missing)
+        return
+    R = read_ratings(io.StringIO(text), missing=missing)
+    assert R.n_missing == len(table) - len(kept)
+    users, items, values = zip(*kept, strict=True)
+    assert [str(one) for one in R.triples()[0]] == list(users)
+    assert [str(one) for one in R.triples()[1]] == list(items)
+    assert R.triples()[2].tolist() == [float(np.float32(value)) for value in values]

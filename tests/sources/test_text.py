@@ -115,6 +115,14 @@ def test_a_decimal_comma_is_read_where_it_is_stated(text):
     assert_triples(read(text, decimal=","), *WANTED)
 
 
+def test_advice_on_first_lines_that_are_no_ratings():
+    text = "#ratings\n1,5,2.5\n1,6,3.0\n2,5,4.0\n"
+    with pytest.raises(ValueError, match=r"skip_lines=\.\.\. or comment='#' if the first"):
+        read(text)
+    assert_triples(read(text, comment="#"), *WANTED)
+    assert_triples(read(text, skip_lines=1), *WANTED)
+
+
 def test_a_point_is_no_decimal_comma():
     with pytest.raises(ValueError, match=r"line 2: the rating is '1\.500,5'"):
         read("1;5;2,5\n1;6;1.500,5\n", decimal=",")
