@@ -145,6 +145,12 @@ def test_a_planted_link_is_found():
     assert pages.anchors(page) == {"one--two", "one", "one-1"}
 
 
+def test_the_readme_leads_to_every_page():
+    linked = {link.partition("#")[0] for link in pages.links(read(ROOT / "README.md"))}
+    names = {name_of(page) for page in PAGES} - {"README.md", "docs/package.md"}
+    assert names - linked == set()
+
+
 @every_page
 def test_files_that_are_named_exist(page):
     below = [ROOT, page.parent, ROOT / "autorec_np", ROOT / "tests"]
