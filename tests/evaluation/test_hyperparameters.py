@@ -175,9 +175,14 @@ def test_every_candidate_of_the_default_space_can_be_trained(changes, names):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         automatic = model.fit(R).regularization_
-    assert space["regularization"] == {
-        name: LogUniform(penalty / 8, 8 * penalty) for name, penalty in automatic.items()
-    }
+    square = model.input_map_.factor ** 2  # the automatic penalties are those of mapped ratings
+    assert space["regularization"].keys() == automatic.keys()
+    for name, penalty in automatic.items():
+        low, high = penalty * square / 8, 8 * penalty * square
+        assert (space["regularization"][name].low, space["regularization"][name].high) == (
+            pytest.approx(low),
+            pytest.approx(high),
+        )
     small = {**space, **({"hidden_layer_sizes": [(3,)]} if "hidden_layer_sizes" in names else {})}
     result = run(model=model, space=small, n_candidates=4, strategy="random")
     assert len(result.trials) == 4
