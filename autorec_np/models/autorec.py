@@ -300,14 +300,7 @@ class AutoRec(Recommender):
         fitted, interrupted = self._train(ratings, validation)
         self.fitted_ = fitted
         if interrupted:
-            n, curve = fitted.course.n_iter, fitted.course.validation_curve
-            best = int(np.argmin(curve)) + 1 if curve else n
-            warn_of_interrupt(
-                f"Training interrupted by the user after {n} complete epochs or iterations; the "
-                f"model is fitted with the weights after number {best}"
-                f"{', of the lowest validation RMSE' if curve else ''}.",
-                stacklevel=3,
-            )
+            warn_of_interrupt(fitted.course.n_iter, fitted.course.validation_curve, stacklevel=3)
         return self
 
     def _train(self, ratings: Any, validation: Any) -> tuple[Fitted, bool]:
@@ -635,13 +628,10 @@ class AutoRec(Recommender):
         -------
         ids : ndarray of object, (n,) for one, (m, n) for many
         scores : ndarray of float64, of the same shape
-            The m rows are in ascending order of the new ids. The pair also has the attributes
-            `n_unknown`, the number of ratings that were left out, and `popular`, whether the
-            answer (of many, which of them) is the most popular: see
-            `newcomers.NewRecommendations`.
-            For a DataFrame a DataFrame as in :meth:`recommend` (for ``axis="item"`` with item
-            before user); its ``attrs`` hold `n_unknown`, and as `popular` the ids that were so
-            answered.
+            The m rows are in ascending order of the new ids. The pair's attribute `n_unknown` is
+            the number of ratings left out; `popular` says whether (of many, where) the answer is
+            the most popular. For a DataFrame a DataFrame as in :meth:`recommend` (for
+            ``axis="item"`` with item before user), whose ``attrs`` hold both, `popular` as ids.
         """
         return newcomers.recommend_new(
             check_fitted(self),
