@@ -134,9 +134,8 @@ class AutoRec(Recommender):
         Called with a `training.EpochState` after every epoch; training stops where one returns
         something true.
     verbose : bool
-        Whether to show every epoch: as a line of `logging` at level INFO where a program shows
-        these (``logging.basicConfig(level="INFO")``); else as a bar on a terminal where tqdm is
-        installed (extra `progress`), and as a line on stderr everywhere else.
+        Whether to show every epoch: in the log where a program shows level INFO; else as a bar on
+        a terminal where tqdm is installed (extra `progress`), elsewhere as lines on stderr.
     random_state : int, Generator or None
         An int makes runs bit-identical.
     engine : {"tiled", "plain"}
@@ -566,17 +565,11 @@ class AutoRec(Recommender):
         Raises
         ------
         ValueError
-            An unknown id where `unknown` is "raise"; a repeated id, a rating not finite or outside
-            the scale; many of whom there are no ratings at all.
+            An unknown id where `unknown` is "raise", a repeated one, a rating that cannot be used.
         """
+        known = check_fitted(self)
         return newcomers.predict_new(
-            check_fitted(self),
-            ratings,
-            items=items,
-            users=users,
-            axis=axis,
-            unknown=unknown,
-            cold=self.cold,
+            known, ratings, items=items, users=users, axis=axis, unknown=unknown, cold=self.cold
         )
 
     @overload
