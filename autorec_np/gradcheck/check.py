@@ -33,6 +33,7 @@ _EVALUATIONS = {"central": 6, "forward": 3, "complex": 9}  # of one probe, if it
 _OF_AN_ITERATION = 1e-6  # smaller relative errors may come from a solver that stopped early
 
 
+@np.errstate(under="ignore")  # what underflows is 0
 def check_gradient(
     fun: Fun,
     theta: Any,

@@ -97,6 +97,7 @@ def _not_analytic(numeric: float, probe: Probe) -> ComplexStepError:
     )
 
 
+@np.errstate(under="ignore")  # what underflows is 0
 def complex_step(fun: Fun, theta: Any, direction: Any = None, *, random_state: Any = 0) -> Any:
     """Return derivatives of an analytic function by the complex step.
 

@@ -66,6 +66,7 @@ class AdjointReport:
         )
 
 
+@np.errstate(under="ignore")  # what underflows is 0
 def adjoint_test(
     A: Callable[[Any], Any],
     At: Callable[[Any], Any],
@@ -185,6 +186,7 @@ def _inner(a: Array, b: Array) -> float:
     return float(np.sum(a.astype(np.float64) * b))
 
 
+@np.errstate(under="ignore")  # what underflows is 0
 def check_hessian_vector(
     fun: Fun,
     hvp: Callable[[Any, Any], Any],

@@ -93,6 +93,7 @@ class TaylorReport(Report):
         return self.with_notes(header, rows, left=2)
 
 
+@np.errstate(under="ignore")  # what underflows is 0
 def taylor_test(
     fun: Fun,
     theta: Any,

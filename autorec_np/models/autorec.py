@@ -134,9 +134,8 @@ class AutoRec(Recommender):
         Called with a `training.EpochState` after every epoch; training stops where one returns
         something true.
     verbose : bool
-        Whether to show every epoch: as a line of `logging` at level INFO where a program shows
-        these (``logging.basicConfig(level="INFO")``); else as a bar on a terminal where tqdm is
-        installed (extra `progress`), and as a line on stderr everywhere else.
+        Whether to show every epoch: in the log where a program shows level INFO; else as a bar on
+        a terminal where tqdm is installed (extra `progress`), elsewhere as lines on stderr.
     random_state : int, Generator or None
         An int makes runs bit-identical.
     engine : {"tiled", "plain"}
@@ -300,14 +299,7 @@ class AutoRec(Recommender):
         fitted, interrupted = self._train(ratings, validation)
         self.fitted_ = fitted
         if interrupted:
-            n, curve = fitted.course.n_iter, fitted.course.validation_curve
-            best = int(np.argmin(curve)) + 1 if curve else n
-            warn_of_interrupt(
-                f"Training interrupted by the user after {n} complete epochs or iterations; the "
-                f"model is fitted with the weights after number {best}"
-                f"{', of the lowest validation RMSE' if curve else ''}.",
-                stacklevel=3,
-            )
+            warn_of_interrupt(fitted.course.n_iter, fitted.course.validation_curve, stacklevel=3)
         return self
 
     def _train(self, ratings: Any, validation: Any) -> tuple[Fitted, bool]:
@@ -573,17 +565,11 @@ class AutoRec(Recommender):
         Raises
         ------
         ValueError
-            An unknown id where `unknown` is "raise"; a repeated id, a rating not finite or outside
-            the scale; many of whom there are no ratings at all.
+            An unknown id where `unknown` is "raise", a repeated one, a rating that cannot be used.
         """
+        known = check_fitted(self)
         return newcomers.predict_new(
-            check_fitted(self),
-            ratings,
-            items=items,
-            users=users,
-            axis=axis,
-            unknown=unknown,
-            cold=self.cold,
+            known, ratings, items=items, users=users, axis=axis, unknown=unknown, cold=self.cold
         )
 
     @overload
@@ -635,13 +621,10 @@ class AutoRec(Recommender):
         -------
         ids : ndarray of object, (n,) for one, (m, n) for many
         scores : ndarray of float64, of the same shape
-            The m rows are in ascending order of the new ids. The pair also has the attributes
-            `n_unknown`, the number of ratings that were left out, and `popular`, whether the
-            answer (of many, which of them) is the most popular: see
-            `newcomers.NewRecommendations`.
-            For a DataFrame a DataFrame as in :meth:`recommend` (for ``axis="item"`` with item
-            before user); its ``attrs`` hold `n_unknown`, and as `popular` the ids that were so
-            answered.
+            The m rows are in ascending order of the new ids. The pair's attribute `n_unknown` is
+            the number of ratings left out; `popular` says whether (of many, where) the answer is
+            the most popular. For a DataFrame a DataFrame as in :meth:`recommend` (for
+            ``axis="item"`` with item before user), whose ``attrs`` hold both, `popular` as ids.
         """
         return newcomers.recommend_new(
             check_fitted(self),

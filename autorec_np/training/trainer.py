@@ -60,11 +60,18 @@ def interrupts_end_all() -> Iterator[None]:
         yield
 
 
-def warn_of_interrupt(message: str, stacklevel: int) -> None:
+def warn_of_interrupt(n_iter: int, validation_curve: Sequence[float], stacklevel: int) -> None:
     """Issue an `InterruptedWarning`; KeyboardInterrupt instead within `interrupts_end_all`."""
     if _interrupts_end_all.get():
         raise KeyboardInterrupt
-    warnings.warn(message, InterruptedWarning, stacklevel + 1)
+    best = int(np.argmin(validation_curve)) + 1 if validation_curve else n_iter
+    warnings.warn(
+        f"Training interrupted by the user after {n_iter} complete epochs or iterations; the "
+        f"model is fitted with the weights after number {best}"
+        f"{', of the lowest validation RMSE' if validation_curve else ''}.",
+        InterruptedWarning,
+        stacklevel + 1,
+    )
 
 
 @contextmanager

@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 from gradcheck_cases import BLOCKS, POINT, rosenbrock, verdicts, with_fault
 
-from autorec_np.gradcheck import GradientError, assert_gradient, check_gradient
+from autorec_np.gradcheck import (
+    GradientError,
+    assert_gradient,
+    check_gradient,
+    complex_step,
+    taylor_test,
+)
 
 
 def test_a_right_gradient_passes_in_every_block():
@@ -113,3 +119,21 @@ def test_a_large_block_costs_few_evaluations_and_few_copies_of_theta():
     # for each block four probes of six evaluations and two closer looks, and the preparation
     assert report.evaluations <= 2 * (4 * 6 + 4) + 12
     assert peak < 12 * theta.nbytes
+
+
+@pytest.mark.parametrize("theta", [np.zeros(5), np.full(5, 1e-170), np.full(5, 30.0)], ids=str)
+def test_a_program_in_which_numpy_raises_gets_its_answer(theta):
+    """What underflows is 0 in the checker and in what it calls; the rest raises as ever."""
+
+    def bell(theta):
+        value = np.exp(-(theta**2))
+        return float(value.sum()), -2 * theta * value
+
+    with np.errstate(all="raise"):
+        assert check_gradient(bell, theta).passed
+        taylor_test(bell, theta)
+        assert complex_step(lambda theta: np.exp(-(theta**2)).sum(), theta).shape == (5,)
+        with pytest.raises(FloatingPointError):
+            np.float64(1e-200) * 1e-200
+        with pytest.raises(ValueError, match="overflow"):
+            check_gradient(lambda theta: (float(np.exp(theta + 1e4).sum()), theta), theta)

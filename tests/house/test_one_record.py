@@ -250,7 +250,7 @@ def test_threads_see_the_old_model_or_the_new_while_it_is_fitted():
             model.fit(SECOND)
             model.fit(FIRST)
 
-    seen, errors = seen_by_threads(model, change)
+    seen, errors = seen_by_threads(model, change, n_threads=16)
     assert errors == []
     for found, allowed_here in zip(seen, allowed, strict=True):
         assert found <= allowed_here

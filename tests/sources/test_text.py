@@ -7,11 +7,13 @@ import csv
 import io
 import re
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rating_files import assert_triples, write
 
+from autorec_np.sources import text as text_room
 from autorec_np.sources.reading import read_ratings
 
 
@@ -216,3 +218,31 @@ def test_quoting_off_keeps_quotes():
 def test_odd_lines_are_named(text, line):
     with pytest.raises(ValueError, match=re.escape(line)):
         read(text)
+
+
+QUOTED_LINES = [
+    '"user","item","rating"\n1,2,3\n4,5,4.5\n',
+    'user,item,rating\n1,2,3\n"4","5","4.5"\n7,8,1\n',
+    '\r\n"user","item","rating"\r\n1,2,3\r\n',
+    '"a,b",c,3\nd,e,4\n',
+    '"a""b",c,3\nd,e,4\n',
+    '"a\nb",c,3\nd,e,4\n',
+    '"user", "item", "rating"\n1, 2, 3\n',
+]
+
+
+@pytest.mark.parametrize("text", QUOTED_LINES, ids=repr)
+def test_quotes_of_one_line_are_read_as_those_of_all(text, tmp_path, monkeypatch):
+    path = write(tmp_path / "r.csv", text)
+    found = read_ratings(path)
+    monkeypatch.setattr(text_room, "_with_plain_header", lambda text, separator: text)
+    expected = read_ratings(path)
+    assert repr(found) == repr(expected)
+    assert all(map(np.array_equal, found.triples(), expected.triples()))
+
+
+def test_a_header_in_quotes_costs_no_time(tmp_path, monkeypatch):
+    """Only records without quotes are cut into blocks, which is faster."""
+    path = write(tmp_path / "r.csv", '"user","item","rating"\n1,2,3\n4,5,4.5\n')
+    monkeypatch.setattr(text_room.Document, "_quoted", None)
+    assert_triples(read_ratings(path, sep=","), ["1", "4"], ["2", "5"], [3, 4.5])
