@@ -396,7 +396,7 @@ def _verdict(directions: list[Probe], coordinates: list[Probe], complete: bool) 
 def _block_report(
     block: Block, verdict: Verdict, probes: list[Probe], evaluations: int, note: str
 ) -> BlockReport:
-    kinks = sum(p.kinks() for p in probes)
+    kinks = _kinks(probes)
     seen = [p for p in probes if p.best is not None]
     if not seen:
         return BlockReport(verdict, evaluations=evaluations, kinks=kinks, note=note)
@@ -428,6 +428,15 @@ def _block_report(
     )
 
 
+def _kinks(probes: Sequence[Probe]) -> int:
+    """Return how many steps met a kink; values that are rounded inside look like some, and are
+    disputed.
+    """
+    if any(p.is_disputed() for p in probes):
+        return sum(p.line.crossed for p in probes)
+    return sum(p.kinks() for p in probes)
+
+
 def _place(block: Block, probe: Probe) -> str | None:
     """Return the name of the coordinate, or of the direction that the caller gave."""
     if probe.coordinate is not None:
@@ -449,7 +458,7 @@ def _block_note(
     block: Block, directions: list[Probe], coordinates: list[Probe], tolerance: float
 ) -> str:
     probes = [*coordinates, *directions]
-    kinks = sum(p.kinks() for p in probes)
+    kinks = _kinks(probes)
     notes = [f"{kinks} steps skipped: across a kink or a sharp bend"] if kinks else []
     accepted = [p.accepted_error for p in probes if p.outcome is Outcome.ACCEPTED]
     if accepted:

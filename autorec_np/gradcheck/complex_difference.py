@@ -13,6 +13,7 @@ from .function import (
     Block,
     Fun,
     Function,
+    OutOfEvaluations,
     check_direction,
     check_theta,
     norm,
@@ -37,6 +38,8 @@ def complex_slope(line: Line, theta: Array) -> float:
     point[line.index] += 1j * h * line.direction
     try:
         answer = np.asarray(line.function.complex_value(point))
+    except OutOfEvaluations:
+        raise
     except Exception as error:
         raise ComplexStepError(
             f"the function raised {type(error).__name__} at a complex theta: {error}. The complex "

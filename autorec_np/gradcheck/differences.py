@@ -2,6 +2,7 @@ r"""Directional derivatives by differences, and how far they can be off."""
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from .function import Array, Function
 RATIO = 4.0
 SAFETY = 8.0
 _CLEAR = 2.0  # a slope is seen clearly above so many budgets
-_BENT = (2.5, 8.0)  # growth of the even part from 4h to 16h: 4 beyond a kink, 16 for a parabola
+_BENT = (3.0, 8.0)  # growth of the even part from 4h to 16h: 4 beyond a kink, 16 for a parabola
 _STEEP, _NOT_ROUNDING = 1e-4, 1e3  # see too_steep
 _MOST_DIGITS = 12  # of a value that somebody rounded to decimals
 
@@ -230,7 +231,9 @@ def estimate(triple: Sequence[Sample], noise: float, analytic_noise: float, line
     even = [s.even for s in triple]
     near, far = abs(even[1] / RATIO**2 - even[0]), abs(even[2] / RATIO**2 - even[1])
     parabolic = far <= abs(even[1]) / 2
-    bent = abs(even[1]) > SAFETY * noise and _BENT[0] < even[2] / even[1] < _BENT[1]
+    seen = [value for value in even if abs(value) > SAFETY * noise]
+    growth = [after / before for before, after in itertools.pairwise(seen)]
+    bent = bool(growth) and all(_BENT[0] < ratio < _BENT[1] for ratio in growth)
     return Estimate(
         step=h,
         error=errors[0],

@@ -32,6 +32,7 @@ _TINY = 1e-150  # below it a scale is no information
 _DOWN, _UP = 7, 8  # powers of RATIO around the nominal step: nine decades in all
 # A budget above a hundredth of the slope is made of kinks or noise whose size is a guess.
 _COARSE, _MARGIN = 0.01, 3.0
+_FEW = 3.0  # slopes that f may gain for an error to be measured against them
 _SHARP = 10.0  # a budget so many times below what must be visible is sharp
 _CLOSER = 5  # powers of RATIO below it, to look for what the steps are too long to see
 
@@ -233,13 +234,15 @@ class Probe:
     def _visible(self) -> float:
         """Return the error that must be visible.
 
-        No slope is called right whose budget exceeds a hundredth of it, unless it is zero within
-        the budget.
+        What f gains far from theta counts where the slopes are zero within the budget, at a
+        minimum; else no more than a few of the slopes themselves, and no slope is called right
+        whose budget exceeds a hundredth of it.
         """
         assert self.best is not None
-        slopes = self._slopes()
-        visible = self.demands.resolution * max(slopes, self._gained())
-        return visible if slopes <= self.best.budget else min(visible, slopes / 100)
+        slopes, gained, resolution = self._slopes(), self._gained(), self.demands.resolution
+        if slopes <= self.best.budget:
+            return resolution * max(slopes, gained)
+        return min(resolution * max(slopes, min(gained, _FEW * slopes)), slopes / 100)
 
     def _reach_out(self, widest: Sample, margin: float) -> None:
         """Sample where f gains the slope beside which the budget is small, if it is a parabola."""

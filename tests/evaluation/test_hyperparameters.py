@@ -175,7 +175,7 @@ def test_every_candidate_of_the_default_space_can_be_trained(changes, names):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         automatic = model.fit(R).regularization_
-    square = model.input_map_.factor ** 2  # the automatic penalties are those of mapped ratings
+    square = model.input_map_.factor**2  # the automatic penalties are those of mapped ratings
     assert space["regularization"].keys() == automatic.keys()
     for name, penalty in automatic.items():
         low, high = penalty * square / 8, 8 * penalty * square

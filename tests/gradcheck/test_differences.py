@@ -5,6 +5,7 @@ import pytest
 from gradcheck_cases import BLOCKS, POINT, rosenbrock, verdicts, with_fault
 
 from autorec_np.gradcheck import check_gradient
+from autorec_np.gradcheck.differences import value_grid
 
 
 def test_rosenbrock_passes_at_its_minimum_where_value_and_gradient_are_zero():
@@ -134,3 +135,216 @@ def test_a_step_function_is_inconclusive():
             lambda x, slope=slope: (float(np.floor(1e3 * x).sum()), np.full_like(x, slope)), theta
         )
         assert verdicts(report) == {"theta": "inconclusive"}
+
+
+# ---------------------------------------------------------------- a location far from zero
+
+
+def location(family, data, factor):
+    """The location of a likelihood, its gradient off by a factor."""
+
+    def student(t):
+        z = data - t[0]
+        return np.sum(2.5 * np.log1p(z * z / 4)), -np.sum(5 * z / 4 / (1 + z * z / 4))
+
+    def logistic(t):
+        z = data - t[0]
+        return np.sum(np.logaddexp(0, z) - (z > 0) * z), -np.sum(1 / (1 + np.exp(-z)) - (z > 0))
+
+    def bounded(t):
+        z = data - t[0]
+        return np.sum(1 - np.exp(-z * z / 2)), -np.sum(z * np.exp(-z * z / 2))
+
+    fun = {"student": student, "logistic": logistic, "bounded": bounded}[family]
+    return lambda t: (fun(t)[0], factor * np.array([fun(t)[1]]))
+
+
+@pytest.mark.parametrize("family", ["student", "logistic", "bounded"])
+@pytest.mark.parametrize("offset", [1e3, 1e4, 2.4e6, 1e8, 1.7e9])
+def test_a_location_far_from_zero_in_units_of_its_scale(family, offset):
+    data = offset + 3 * np.random.default_rng(0).normal(size=200)
+    theta = np.array([offset + 0.7])
+    right = check_gradient(location(family, data, 1.0), theta).blocks["theta"]
+    assert right.verdict != "fail"
+    for factor in (0.0, 0.5, 1.1, 1.01, 1.001):
+        block = check_gradient(location(family, data, factor), theta).blocks["theta"]
+        assert block.verdict != "pass"
+        assert factor in (1.01, 1.001) or block.verdict == "fail"
+
+
+def test_no_pass_stands_with_a_budget_above_a_hundredth_of_the_slopes():
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        offset = 10 ** rng.uniform(0, 10)
+        data = offset + 3 * rng.normal(size=200)
+        fun = location("student", data, 1 + 10 ** rng.uniform(-5, 0))
+        block = check_gradient(fun, np.array([offset + 0.7]), resolution=1.0).blocks["theta"]
+        if block.verdict == "pass":
+            assert block.budget <= max(abs(block.analytic), abs(block.numeric)) / 100
+
+
+# ---------------------------------------------------------------- faster than the steps
+
+
+def rippled(x):
+    return float(x @ x + 1e-3 * np.sum(np.sin(1e6 * x))), 2 * x + 1e3 * np.cos(1e6 * x)
+
+
+def test_a_term_that_oscillates_faster_than_the_steps_is_not_forgotten():
+    for seed in range(10):
+        x = np.random.default_rng(seed).normal(size=2) + 2.5
+        right = check_gradient(rippled, x, random_state=seed).blocks["theta"]
+        assert right.verdict == "pass"
+        forgotten = check_gradient(lambda x: (rippled(x)[0], 2 * x), x, random_state=seed)
+        assert not forgotten.passed
+
+
+def test_a_small_ripple_shows_when_one_direction_is_looked_at_closely():
+    def fun(x, factor=1.0):  # its slope is 1e-3, its height 1e-9: below the budget of the steps
+        ripple = 1e-9 * np.sum(np.sin(1e6 * x))
+        return float(np.sum(x**2) + ripple), 2 * x + factor * 1e-3 * np.cos(1e6 * x)
+
+    assert check_gradient(fun, POINT).passed
+    assert not check_gradient(lambda x: fun(x, 0.0), POINT).passed
+
+
+def test_the_frequency_of_an_oscillation():
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        p = np.array([rng.uniform(0.005, 0.05), rng.uniform(0.3, 1.5)])
+        t = np.sort(rng.uniform(0, 10 ** rng.uniform(4, 7), 200))
+        y = np.sin(0.013 * t)
+
+        def fit(p, t=t, y=y):
+            residual, angle = p[1] * np.sin(p[0] * t) - y, p[0] * t
+            d_frequency = 2e-3 * np.mean(residual * p[1] * np.cos(angle) * t) + p[0]
+            gradient = np.array([d_frequency, 2e-3 * np.mean(residual * np.sin(angle)) + p[1]])
+            return 1e-3 * np.mean(residual**2) + p @ p / 2, gradient
+
+        def forgotten(p, fit=fit):
+            value, gradient = fit(p)
+            return value, np.array([p[0], gradient[1]])
+
+        blocks = {"frequency": slice(0, 1), "amplitude": slice(1, 2)}
+        assert "fail" not in verdicts(check_gradient(fit, p, blocks)).values()
+        true = fit(p)[1][0]
+        if abs(true - p[0]) > 0.1 * max(abs(true), p[0]):
+            report = check_gradient(forgotten, p, blocks)
+            assert report.blocks["frequency"].verdict != "pass"
+
+
+# ---------------------------------------------------------------- rounded on the way
+
+
+def logistic_loss(rng):
+    X, y = rng.normal(size=(40, 6)), rng.integers(0, 2, 40)
+
+    def fun(t):
+        z = X @ t
+        gradient = X.T @ (1 / (1 + np.exp(-z)) - y) + 0.1 * t
+        return float(np.sum(np.logaddexp(0, z) - y * z) + 0.05 * t @ t), gradient
+
+    return fun, rng.normal(size=6)
+
+
+ROUNDINGS = {
+    "three places": lambda v: round(v, 3),
+    "six places": lambda v: round(v, 6),
+    "three digits": lambda v: float(f"{v:.3g}"),
+    "four digits": lambda v: float(f"{v:.4g}"),
+    "a grid of 0.0007": lambda v: 0.0007 * round(v / 0.0007),
+    "float16": lambda v: float(np.float16(v)),
+    "four digits of the logarithm": lambda v: 10 ** round(np.log10(v), 4),
+}
+
+
+@pytest.mark.parametrize("rounding", ROUNDINGS.values(), ids=ROUNDINGS)
+def test_values_that_are_rounded_are_no_false_alarm(rounding):
+    for seed in range(12):
+        fun, t = logistic_loss(np.random.default_rng(seed))
+        report = check_gradient(lambda x, f=fun: (rounding(f(x)[0]), f(x)[1]), t, random_state=seed)
+        assert "fail" not in verdicts(report).values(), f"seed {seed}\n{report}"
+        wrong = with_fault(fun, 1, 3.0)
+        report = check_gradient(lambda x, f=wrong: (rounding(f(x)[0]), f(x)[1]), t)
+        assert not report.passed
+
+
+@pytest.mark.parametrize("digits", [3, 4, 8])
+def test_parameters_that_pass_through_text_are_no_false_alarm(digits):
+    for seed in range(12):
+        fun, t = logistic_loss(np.random.default_rng(seed))
+
+        def through_text(x, fun=fun):
+            return fun(np.array([float(f"{v:.{digits}g}") for v in x]))
+
+        report = check_gradient(through_text, t, random_state=seed)
+        assert "fail" not in verdicts(report).values(), f"seed {seed}\n{report}"
+        assert not check_gradient(with_fault(through_text, 1, 3.0), t).passed
+
+
+def test_scores_that_are_cast_to_float32_are_no_false_alarm():
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        X, y = rng.normal(size=(60, 5)), rng.integers(0, 2, 60)
+        penalty = 10.0 ** rng.integers(-4, 1)
+
+        def fun(w, X=X, y=y, penalty=penalty):
+            z = (X @ w).astype(np.float32)
+            gradient = X.T @ (1 / (1 + np.exp(-z)) - y) / len(y)
+            loss = float(np.mean(np.logaddexp(0, z) - y * z))
+            return loss + penalty / 2 * (w @ w), gradient + penalty * w
+
+        w = rng.normal(size=5)
+        report = check_gradient(fun, w, random_state=seed)
+        assert "fail" not in verdicts(report).values(), f"seed {seed}\n{report}"
+        assert report.blocks["theta"].kinks == 0
+        assert not check_gradient(with_fault(fun, 1, 1.5), w, random_state=seed).passed
+
+
+@pytest.mark.parametrize(
+    ("values", "grid"),
+    [
+        ([1.25, 3.5], 0.25),
+        ([0.123, 0.456, 12.0], 1e-3),
+        ([1200.0, 3400.0], 100.0),
+        ([1.0 / 3.0, 0.123], 2.0**-54),
+        ([1e-7, 3e-7], 1e-7),
+        ([5.0], 0.0),
+        ([5.0, 0.0, 5.0], 0.0),
+    ],
+)
+def test_the_grid_of_values(values, grid):
+    assert value_grid(values) == pytest.approx(grid, rel=1e-12)
+
+
+# ---------------------------------------------------------------- steeper than any step
+
+
+@pytest.mark.parametrize("condition", [1e8, 1e12, 1e13, 1e14])
+def test_the_determinant_of_a_singular_matrix_is_no_false_alarm(condition):
+    for seed in range(8):
+        U, _, V = np.linalg.svd(np.random.default_rng(seed).normal(size=(6, 6)))
+        A = U * 10.0 ** np.linspace(0, -np.log10(condition), 6) @ V
+
+        def fun(B, factor=1.0):
+            return np.linalg.slogdet(B)[1], factor * np.linalg.inv(B).T
+
+        assert "fail" not in verdicts(check_gradient(fun, A, random_state=seed)).values()
+        assert not check_gradient(lambda B, f=fun: f(B, 1.1), A, random_state=seed).passed
+
+
+@pytest.mark.parametrize("width", [1e-6, 1e-9, 1e-11, 1e-13, 1e-15])
+def test_a_resonance_narrower_than_any_step_is_no_false_alarm(width):
+    center = np.array([0.7, -1.3, 2.1])
+    theta = center * (1 + width * np.array([0.5, 1.2, -0.8]))
+
+    def fun(x, factor=1.0):
+        z = (x - center) / width
+        return float(np.sum(1 / (1 + z**2))), factor * -2 * z / width / (1 + z**2) ** 2
+
+    report = check_gradient(fun, theta)
+    assert "fail" not in verdicts(report).values()
+    assert report.passed == (width > 1e-10)
+    if width < 1e-12:
+        assert "steeper than any step" in str(report)
+    assert not check_gradient(lambda x: fun(x, 1.1), theta).passed

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from gradcheck_cases import BLOCKS, POINT, rosenbrock, verdicts, with_fault
 
-from autorec_np.gradcheck import check_gradient
+from autorec_np.gradcheck import check_gradient, check_hessian_vector, complex_step, taylor_test
 
 
 def test_the_number_of_evaluations_is_honest():
@@ -255,3 +255,276 @@ def test_fun_keeps_its_arguments_and_its_gradient_buffer():
 def test_the_cheap_value_may_come_with_a_gradient_that_nobody_reads():
     report = check_gradient(rosenbrock, POINT, value=lambda x: (rosenbrock(x)[0], None))
     assert report.passed
+
+
+# ---------------------------------------------------------------- state, state everywhere
+
+
+class Layer:
+    """A squared loss whose backward pass may run before its forward pass."""
+
+    def __init__(self, backward_first):
+        rng = np.random.default_rng(0)
+        self.X, self.y, self.h = rng.normal(size=(20, 4)), rng.normal(size=20), None
+        self.backward_first = backward_first
+
+    def forward(self, w):
+        self.h = np.tanh(self.X @ w)
+        return float(np.sum((self.h - self.y) ** 2))
+
+    def backward(self):
+        return self.X.T @ (2 * (self.h - self.y) * (1 - self.h**2))
+
+    def __call__(self, w):
+        if self.backward_first and self.h is not None:
+            gradient = self.backward()
+            return self.forward(w), gradient
+        return self.forward(w), self.backward()
+
+
+@pytest.mark.parametrize("test", [check_gradient, taylor_test])
+def test_the_gradient_of_the_call_before_does_not_pass(test):
+    assert test(Layer(backward_first=False), POINT).passed
+    report = test(Layer(backward_first=True), POINT)
+    assert not report.passed
+    assert "keeps state from the call before" in report.note
+    assert "from theta alone" in report.note
+
+
+def test_a_solver_that_starts_where_it_ended_is_no_random_function():
+    start = Counter()
+
+    def fun(x):  # an inner variable that comes nearer to its limit with every call
+        start["calls"] += 1
+        return float(x @ x) + 1e-7 / start["calls"], 2 * x
+
+    assert not check_gradient(fun, POINT).passed
+    assert check_gradient(lambda x: (float(x @ x), 2 * x), POINT).passed
+
+
+# ---------------------------------------------------------------- entries that no block names
+
+
+def test_entries_that_no_block_names_are_checked_and_said():
+    def forgotten(x):
+        return float(x @ x), np.append(2 * x[:3], 99.0)
+
+    report = check_gradient(forgotten, POINT, {"a": [0, 1]})
+    assert verdicts(report) == {"a": "pass", "others": "fail"}
+    assert report.blocks["others"].worst_coordinate == "theta[3]"
+    assert report.note == "no block names 2 of the entries of theta: they are 'others'"
+    assert check_gradient(rosenbrock, POINT, {"a": [0, 1]}).passed
+    assert "others" not in check_gradient(rosenbrock, POINT, BLOCKS).blocks
+    taken = check_gradient(forgotten, POINT, {"others": [0, 1]})
+    assert verdicts(taken) == {"others": "pass", "others (no block)": "fail"}
+
+
+def test_blocks_may_have_two_dimensions():
+    theta = np.arange(1.0, 13.0).reshape(4, 3)
+    wrong = np.ones((4, 3))
+    wrong[2, 1] = 1.01
+
+    def fun(x):
+        return float(np.sum(x**3)), 3 * x**2 * wrong
+
+    grid = np.arange(12).reshape(4, 3)
+    for blocks, name in (
+        ({"first": np.s_[:, 0], "rest": np.s_[:, 1:]}, "rest[2, 0]"),
+        ({"top": grid[:2], "bottom": grid[2:]}, "bottom[0, 1]"),
+        ({"even": grid % 2 == 0, "odd": grid % 2 == 1}, "odd[3]"),
+        ({"top": slice(0, 6), "bottom": slice(6, 12)}, "bottom[1]"),
+    ):
+        report = check_gradient(fun, theta, blocks)
+        failed = [block for block in report.blocks.values() if block.verdict == "fail"]
+        assert [block.worst_coordinate for block in failed] == [name]
+
+
+# ---------------------------------------------------------------- thetas of other kinds
+
+W, B = np.arange(1.0, 7.0).reshape(2, 3), np.array([0.5, -1.0, 2.0])
+
+
+def of_parts(W, b, factor=1.0):
+    value = np.sum(W**3) + np.sum(np.exp(b)) + b @ W.sum(axis=0)
+    return value, 3 * W**2 + b, factor * (np.exp(b) + W.sum(axis=0))
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.001])
+def test_dicts_lists_and_tuples_of_arrays(factor):
+    def of_dict(p):
+        value, d_W, d_b = of_parts(p["W"], p["b"], factor)
+        return value, {"b": d_b, "W": d_W}
+
+    def of_list(p):
+        value, *gradients = of_parts(*p, factor)
+        return value, gradients
+
+    verdict = "pass" if factor == 1 else "fail"
+    report = check_gradient(of_dict, {"W": W, "b": B})
+    assert verdicts(report) == {"W": "pass", "b": verdict}
+    assert report.blocks["W"].worst_coordinate.startswith("W[")
+    for kind in (list, tuple):
+        report = check_gradient(of_list, kind([W, B]), value=lambda p: of_parts(*p)[0])
+        assert verdicts(report) == {"theta[0]": "pass", "theta[1]": verdict}
+    assert taylor_test(of_dict, {"W": W, "b": B}).passed == (factor == 1)
+    whole = check_gradient(of_dict, {"W": W, "b": B}, {"all": slice(0, 9)})
+    assert verdicts(whole) == {"all": verdict}
+
+
+def test_the_other_tests_take_several_arrays_too():
+    def hvp(p, v):
+        return [6 * p[0] * v[0] + v[1], np.exp(p[1]) * v[1] + v[0].sum(axis=0)]
+
+    def fun(p):
+        value, *gradients = of_parts(*p)
+        return value, gradients
+
+    assert check_hessian_vector(fun, hvp, [W, B]).passed
+    assert taylor_test(fun, [W, B], hvp=hvp, direction=[W, 0 * B]).blocks["theta[0]"].slopes[2] > 2
+    gradient = complex_step(lambda p: of_parts(*p)[0], [W, B])
+    for found, right in zip(gradient, of_parts(W, B)[1:], strict=True):
+        np.testing.assert_allclose(found, right, rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda p: {"W": p["W"]}, "the gradient must have the parts of theta"),
+        (lambda p: {"W": p["W"], "b": p["W"]}, r"'b': \(3,\)"),
+        (lambda p: p["W"], "got ndarray"),
+    ],
+)
+def test_a_gradient_of_other_parts_is_an_error(answer, message):
+    with pytest.raises(ValueError, match=message):
+        check_gradient(lambda p: (0.0, answer(p)), {"W": W, "b": B})
+    with pytest.raises(TypeError, match="dtype int64 for n"):
+        check_gradient(lambda p: (0.0, p), {"W": W, "n": np.array([1])})
+
+
+def test_the_advice_for_a_function_and_its_gradient_works():
+    func, grad, x0 = (lambda x: float(x @ x)), (lambda x: 2 * x), np.ones(4)
+    with pytest.raises(
+        TypeError, match=r"check_gradient\(lambda x: \(func\(x\), grad\(x\)\), x0\)"
+    ):
+        check_gradient(func, grad, x0)
+    assert check_gradient(lambda x: (func(x), grad(x)), x0).passed
+
+
+def test_the_advice_for_a_complex_theta_works():
+    z = np.array([1.0 + 2j, -0.5 + 0.3j])
+
+    def fun(z):  # |z|^4, whose gradient by the parts is 4 |z|^2 z
+        return float(np.sum(np.abs(z) ** 4)), 4 * np.abs(z) ** 2 * z
+
+    with pytest.raises(TypeError, match=r"np.append\(z.real, z.imag\)"):
+        check_gradient(fun, z)
+    n = z.size
+
+    def real_fun(t):
+        value, g = fun(t[:n] + 1j * t[n:])
+        return value, np.append(g.real, g.imag)
+
+    assert check_gradient(real_fun, np.append(z.real, z.imag)).passed
+
+
+# ---------------------------------------------------------------- outside the domain
+
+
+class DomainError(Exception):
+    pass
+
+
+def raising(error):
+    def action():
+        raise error("outside the domain")
+
+    return action
+
+
+@pytest.mark.parametrize(
+    ("action", "reason"),
+    [
+        *((raising(e), f"raised {e.__name__}: outside the domain") for e in (
+            ValueError, DomainError, AssertionError, TypeError, np.linalg.LinAlgError
+        )),
+        (raising(KeyError), "raised KeyError: 'outside the domain'"),
+        (lambda: None, "returned NoneType"),
+        (lambda: (None, None), "returned NoneType"),
+        (lambda: (np.nan, None), "not finite"),
+        (lambda: (1 + 2j, None), "returned complex"),
+    ],
+)  # fmt: skip
+def test_whatever_happens_outside_of_the_domain_is_a_skipped_point(action, reason):
+    def fun(x):
+        if (x < 1 - 1e-7).any():
+            return action()
+        return float(np.sum(np.log(x))), 1 / x
+
+    inside = check_gradient(fun, np.array([1.5, 2.0]))
+    assert inside.passed
+    border = check_gradient(fun, np.array([1.0, 2.0]))
+    assert "fail" not in verdicts(border).values()
+    assert reason in border.note
+    assert not check_gradient(with_fault(fun, 1, 1.001), np.array([1.5, 2.0])).passed
+    with pytest.raises(ValueError, match=r"call fun\(theta\) by itself|must return|value nan"):
+        check_gradient(fun, np.array([0.5, 2.0]))
+
+
+# ---------------------------------------------------------------- float32 in a part
+
+
+def mixed_precision(seed, factor=1.0):
+    """A loss that casts its parameters to the type of its data, beside a penalty that does not."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(60, 5)).astype(np.float32)
+    y, penalty = rng.integers(0, 2, 60).astype(np.float32), 10.0 ** rng.integers(-4, 1)
+
+    def fun(w):
+        z = X @ w.astype(X.dtype)
+        value = float(np.mean(np.logaddexp(0, z) - y * z)) + penalty / 2 * float(w @ w)
+        gradient = X.T @ (1 / (1 + np.exp(-z)) - y) / len(y)
+        return value, (gradient.astype(w.dtype) + penalty * w) * np.where(w == w[1], factor, 1)
+
+    return fun, rng.normal(size=5)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_part_in_float32_is_recognized_and_judged_so(dtype):
+    recognized = 0
+    for seed in range(12):
+        fun, w = mixed_precision(seed)
+        report = check_gradient(fun, w.astype(dtype), random_state=seed)
+        assert report.blocks["theta"].verdict != "fail"
+        assert report.blocks["theta"].kinks == 0
+        recognized += report.note.startswith("a part of fun rounds a float64 theta")
+        wrong, w = mixed_precision(seed, 1.2)
+        assert not check_gradient(wrong, w.astype(dtype), random_state=seed).passed
+    assert recognized >= 5  # elsewhere the jump of the loss rounds to nothing: inconclusive
+
+
+def test_a_function_in_float64_has_no_part_in_float32():
+    for noise in (0.0, 1e3, 1e8):  # added and subtracted: another rounding than that of theta
+
+        def fun(x, noise=noise):
+            value, gradient = rosenbrock(x)
+            return (value + noise) - noise, gradient
+
+        assert "float32" not in check_gradient(fun, POINT).note
+
+
+def test_large_thetas_hold_blas_to_one_thread():
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+
+    def threads():
+        found = threadpoolctl.threadpool_info()
+        return {pool["num_threads"] for pool in found if pool["user_api"] == "blas"}
+
+    before, seen = threads(), set()
+
+    def fun(x):
+        seen.update(threads())
+        return float(np.sum(x * x)), 2 * x
+
+    check_gradient(fun, np.ones(100_000), n_directions=1, n_coordinates=1)
+    assert seen <= {1}
+    assert threads() == before

@@ -121,3 +121,47 @@ def test_a_symmetric_fault_is_found_too():
     assert verdicts(report)["symmetry"] == "pass"
     assert verdicts(report)["front x front"] == verdicts(report)["back x back"] == "fail"
     assert verdicts(report)["front x back"] == verdicts(report)["back x front"] == "pass"
+
+
+def test_a_map_that_computes_in_float32_is_judged_so():
+    A32 = MATRIX.astype(np.float32)
+
+    def forward(x):
+        return (A32 @ x.astype(np.float32)).astype(np.float64)
+
+    def backward(y, factor=1.0):
+        return factor * (A32.T @ y.astype(np.float32)).astype(np.float64)
+
+    assert adjoint_test(forward, backward, 7).passed
+    assert adjoint_test(forward, lambda y: backward(y, 1.001), 7).verdict == "fail"
+
+
+def test_an_adjoint_that_cannot_be_judged_is_inconclusive():
+    def rough(x):
+        return MATRIX @ x + 1e-9 * np.sin(1e9 * (MATRIX @ x))
+
+    report = adjoint_test(rough, lambda y: MATRIX.T @ y, 7)
+    assert report.verdict == "inconclusive"
+    assert not report.passed
+    assert "linear only to" in str(report)
+    assert report.to_dict()["verdict"] == "inconclusive"
+    assert adjoint_test(rough, lambda y: 1.01 * (MATRIX.T @ y), 7).verdict == "fail"
+
+    rng = np.random.default_rng(0)
+
+    def dropout(x):
+        return MATRIX @ (x * (rng.random(7) < 0.5))
+
+    report = adjoint_test(dropout, lambda y: MATRIX.T @ y, 7)
+    assert report.verdict == "inconclusive"
+    assert "freeze" in report.note
+
+
+def test_a_tolerance_holds_for_products_and_for_their_symmetry():
+    def nearly(x, v):
+        product = rosenbrock_hvp(x, v)
+        product[2] *= 1 + 1e-8
+        return product
+
+    assert not check_hessian_vector(rosenbrock, nearly, POINT).passed
+    assert check_hessian_vector(rosenbrock, nearly, POINT, tolerance=1e-6).passed

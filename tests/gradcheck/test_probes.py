@@ -126,3 +126,98 @@ def test_many_small_kinks():
 
     assert check_gradient(fun, theta).passed
     assert not check_gradient(with_fault(fun, 41, 1.001), theta).passed
+
+
+def test_a_vector_between_the_slopes_of_each_coordinate_may_be_no_subgradient():
+    def length(gradient):
+        return lambda x: (float(np.linalg.norm(x)), gradient.copy())
+
+    report = check_gradient(length(np.ones(3)), np.zeros(3))
+    assert verdicts(report) == {"theta": "inconclusive"}
+    assert "it is no subgradient, or kinks of opposite signs meet" in str(report)
+    for right in (np.zeros(3), np.full(3, 0.5), np.array([0.0, -1.0, 0.0])):
+        assert check_gradient(length(right), np.zeros(3)).passed
+
+
+def relu_network(dtype):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(32, 5)), rng.integers(0, 3, 32)
+
+    def fun(theta, factor=1.0):
+        t, A = theta.astype(dtype), X.astype(dtype)
+        W, b, V, c = t[:40].reshape(5, 8), t[40:48], t[48:72].reshape(8, 3), t[72:75]
+        Z = A @ W + b
+        H = np.maximum(Z, 0)
+        out = H @ V + c
+        p = np.exp(out - out.max(axis=1, keepdims=True))
+        p /= p.sum(axis=1, keepdims=True)
+        value = -np.mean(np.log(p[np.arange(32), y]))
+        p[np.arange(32), y] -= 1
+        d = p / dtype(32)
+        dZ = (d @ V.T) * (Z > 0)
+        parts = [
+            dtype(factor) * (A.T @ dZ).ravel(),
+            dZ.sum(axis=0),
+            (H.T @ d).ravel(),
+            d.sum(axis=0),
+        ]
+        return value, np.concatenate(parts)
+
+    return fun
+
+
+def test_a_relu_network_in_float32_is_no_false_alarm():
+    blocks = {"W": slice(0, 40), "b": slice(40, 48), "V": slice(48, 72), "c": slice(72, 75)}
+    fun = relu_network(np.float32)
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        theta = (rng.normal(size=75) * rng.choice([0.1, 0.5, 1.0])).astype(np.float32)
+        report = check_gradient(fun, theta, blocks, random_state=seed)
+        assert "fail" not in verdicts(report).values(), f"seed {seed}\n{report}"
+        wrong = check_gradient(lambda t: fun(t, 1.5), theta, blocks, random_state=seed)
+        assert wrong.blocks["W"].verdict != "pass"
+
+
+LOSSES = {
+    "hinge": (lambda z, y: np.maximum(0, 1 - y * z), lambda z, y: -y * (y * z < 1)),
+    "absolute": (lambda z, y: np.abs(z - y), lambda z, y: np.sign(z - y)),
+    "quantile": (
+        lambda z, y: np.where(z > y, 0.3 * (z - y), 0.7 * (y - z)),
+        lambda z, y: np.where(z > y, 0.3, -0.7),
+    ),
+    "insensitive": (
+        lambda z, y: np.maximum(0, np.abs(z - y) - 0.2),
+        lambda z, y: np.sign(z - y) * (np.abs(z - y) > 0.2),
+    ),
+}
+
+
+@pytest.mark.parametrize(("loss", "slope"), LOSSES.values(), ids=LOSSES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_losses_with_kinks_are_no_false_alarm(loss, slope, dtype):
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        m = int(rng.choice([20, 100, 400]))
+        X = rng.normal(size=(m, 6)).astype(dtype)
+        y = np.sign(rng.normal(size=m)).astype(dtype)
+
+        def fun(w, factor=1.0, X=X, y=y):
+            w = w.astype(dtype)
+            z = X @ w
+            gradient = X.T @ slope(z, y).astype(dtype) / dtype(len(y)) + dtype(0.1) * w
+            return loss(z, y).astype(dtype).mean() + dtype(0.05) * (w @ w), gradient * dtype(factor)
+
+        w = rng.normal(size=6).astype(dtype)
+        report = check_gradient(fun, w, random_state=seed)
+        assert "fail" not in verdicts(report).values(), f"seed {seed}\n{report}"
+        assert dtype == np.float32 or report.passed
+        assert not check_gradient(lambda w, f=fun: f(w, 1.1), w, random_state=seed).passed
+
+
+def test_what_is_said_to_be_in_the_way_is_there():
+    theta = np.array([1.2345, 2.3456])
+    flat = check_gradient(lambda x: (float(np.floor(1e3 * x).sum()), np.full_like(x, 1e3)), theta)
+    assert "the function is constant near theta" in str(flat)
+    assert "noise" not in flat.blocks["theta"].note
+    noisy = check_gradient(lambda x: (float((1e15 + x @ x) - 1e15), 2 * x), theta)
+    assert "kink" not in str(noisy)

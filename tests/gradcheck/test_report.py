@@ -3,6 +3,7 @@
 import json
 import pickle
 
+import numpy as np
 import pytest
 from gradcheck_cases import BLOCKS, POINT, rosenbrock, with_fault
 
@@ -40,3 +41,13 @@ def test_dictionaries_hold_plain_strings():
     report = check_gradient(rosenbrock, POINT, BLOCKS)
     found = [report.to_dict(), taylor_test(rosenbrock, POINT, BLOCKS).to_dict()]
     assert {type(block["verdict"]) for r in found for block in r["blocks"].values()} == {str}
+
+
+def test_the_relative_error_is_that_of_the_two_numbers_beside_it():
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        theta, factor = rng.normal(size=4), 1 + 10 ** rng.uniform(-9, 0) * rng.integers(0, 2)
+        block = check_gradient(with_fault(rosenbrock, 2, factor), theta).blocks["theta"]
+        larger = max(abs(block.analytic), abs(block.numeric))
+        difference = abs(block.analytic - block.numeric)
+        assert block.relative_error == pytest.approx(difference / larger, rel=1e-6, abs=1e-15)

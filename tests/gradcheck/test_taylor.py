@@ -157,3 +157,16 @@ def test_bad_directions(direction, message):
 def test_bad_hvp():
     with pytest.raises(ValueError, match=r"hvp must return a finite array"):
         taylor_test(exponential, POINT, hvp=lambda x, v: v[:2])
+
+
+def test_one_huge_value_at_a_large_step_hides_nothing():
+    def link(p):  # the Cauchy link; its pole at 1 is clipped
+        p = np.clip(p, 2.2e-16, 1 - 2.2e-16)
+        return np.sum(np.tan(np.pi * (p - 0.5))), np.pi / np.cos(np.pi * (p - 0.5)) ** 2
+
+    p = np.array([0.02, 0.3, 0.5, 0.77, 0.99])
+    report = taylor_test(link, p)
+    assert report.passed
+    assert report.blocks["theta"].noise_floor < 1e-10
+    wrong = taylor_test(lambda p: (link(p)[0], 1.01 * link(p)[1]), p)
+    assert wrong.blocks["theta"].verdict == "fail"

@@ -67,3 +67,21 @@ def test_the_fixture_explains_itself(run):
 def test_loading_the_plugin_loads_no_numpy():
     code = "import sys, autorec_np.pytest_plugin; assert 'numpy' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_fixture_takes_a_tolerance(pytester, run):
+    pytester.makepyfile(
+        """
+        import numpy as np
+
+        def nearly(x):
+            return float(x @ x), np.array([2.0, 2.0002]) * x
+
+        def test_strict(gradcheck):
+            gradcheck(nearly, np.ones(2))
+
+        def test_tolerant(gradcheck):
+            gradcheck(nearly, np.ones(2), tolerance=1e-3)
+        """
+    )
+    run().assert_outcomes(passed=1, failed=1)
