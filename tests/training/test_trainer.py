@@ -132,7 +132,7 @@ def test_batches_have_the_corner_of_the_whole_matrix():
     assert widths[0] > widths[-1]
     trainer = make_trainer(batch_size=400 // n_batches)
     arrangement = engines.TiledEngine().arrange(Network(500, (3,)), matrix, n_batches)
-    batches = trainer._batches(arrangement, (3,), matrix, matrix, np.random.default_rng(0))
+    batches = trainer.batches(arrangement, (3,), matrix, matrix, np.random.default_rng(0))
     counts = np.diff(matrix.indptr)
     for batch in (next(batches), next(batches)):
         plan = batch.targets.plan
