@@ -228,6 +228,8 @@ def find_ratings(
     """
     if table.kind == TRIPLES and columns is None:
         return table.columns, None
+    if not table.columns and columns is None:
+        return [[], [], []], None  # nothing: no ratings
     if columns is not None:
         places = _stated_places(table, columns)
     else:

@@ -538,7 +538,7 @@ class AutoRecContract(
     def test_held_out_ratings_are_predicted(self):
         users, items, ratings = TEST.triples()
         assert np.abs(self.fitted().predict(users, items) - ratings).max() < 1.5
-        assert self.fitted().score(users, items, ratings) > -0.5
+        assert self.fitted().score(users, items, ratings) > -0.6  # the biases have -2.1
 
     def test_unseen_liked_items_are_recommended_first(self):
         ids, _ = self.fitted().recommend(USER_IDS[:-1], n=N_ITEMS)

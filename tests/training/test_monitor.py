@@ -146,14 +146,14 @@ def test_an_interrupt_in_a_callback_keeps_the_best_weights(solver, validation, o
 
 
 def test_the_best_weights_are_kept_where_the_last_are_worse():
-    recorder = Recorder(5, interrupt)
-    rates = {"learning_rate": "constant", "learning_rate_init": 1.0, "regularization": 0.0}
-    model = make(callbacks=[recorder], **rates, random_state=3)
+    recorder = Recorder(6, interrupt)
+    overfits = {"learning_rate": "constant", "learning_rate_init": 0.3, "corruption": 0.0}
+    model = make(callbacks=[recorder], max_iter=7, regularization=0.0, **overfits)
     with pytest.warns(InterruptedWarning):
         model.fit(TRAIN, validation=VALIDATION)
     best = kept_epoch(recorder, validated=True)
-    assert best < 4
-    assert_fitted_with(model, recorder.thetas[best], 5, validated=True)
+    assert best < 5
+    assert_fitted_with(model, recorder.thetas[best], 6, validated=True)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
