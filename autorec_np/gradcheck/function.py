@@ -17,6 +17,7 @@ Fun: TypeAlias = Callable[[Any], Any]
 
 
 _LARGE = 100_000  # entries of theta
+_MOST_DIGITS = 12  # of a value that somebody rounded to decimals
 
 
 class OutOfEvaluations(Exception):
@@ -337,7 +338,10 @@ class Function:
         if promised <= 64 * self.eps * abs(self.value0):
             return False
         unseen, seen = (single * (1 + 2.0**-bits * uphill) for bits in (28, 18))
-        return self.value(unseen) == self.value0 and self.value(seen) != self.value0
+        if self.value(unseen) != self.value0:
+            return False
+        other = self.value(seen)
+        return other != self.value0 and not (_is_decimal(other) and _is_decimal(self.value0))
 
     def _casts_a_part(self) -> bool:
         """Say whether a part of `fun` rounds theta to float32: the value jumps where all entries
@@ -464,6 +468,12 @@ class Function:
                 continue  # theta stands at the border of the domain
             changes.append(gradient - self.gradient)
         return changes
+
+
+def _is_decimal(value: float) -> bool:
+    """Say whether a value has few decimal digits and is none of float32: somebody rounded it."""
+    digits = repr(abs(value)).partition("e")[0].replace(".", "").lstrip("0")
+    return len(digits) <= _MOST_DIGITS and float(np.float32(value)) != value
 
 
 def _difference(value: float, again: float, one: Array, other: Array, allowed: float) -> str:

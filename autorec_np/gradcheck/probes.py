@@ -21,6 +21,7 @@ from .differences import (
     in_dead_zone,
     judging,
     measured_noise,
+    noise_level,
     one_sided,
     rounding_noise,
     sweep_estimates,
@@ -350,10 +351,10 @@ class Probe:
         samples = self._ascending()
         if not samples:
             return None
-        noise = rounding_noise(self.line.function, samples[:3])
-        if self.best is not None:
-            noise = max(noise, self.best.noise * self.best.step / SAFETY)
-        sides = one_sided(samples, noise)
+        # A kink at theta leaves the odd part as it is.
+        triples = zip(samples[:8], samples[1:8], samples[2:8], strict=False)
+        odd = noise_level([measured_noise(triple)[0] for triple in triples])
+        sides = one_sided(samples, max(odd, rounding_noise(self.line.function, samples[:3])))
         if sides is None:
             return None
         left, right = sides
