@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_files": set(),
     "_types": {"numpy"},
     "_validation": {"numpy"},
-    "gradcheck": {"numpy", "matplotlib"},
+    "gradcheck": {"numpy", "matplotlib", "threadpoolctl"},
     "pytest_plugin": {"pytest", "gradcheck"},
     "core": {"numpy", "scipy.sparse", "_lazy", "_types"},
     "network": {"core.network"},

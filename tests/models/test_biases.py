@@ -136,3 +136,14 @@ def test_biases_beat_the_mean_on_planted_biases(seed):
 def test_a_wrong_penalty_is_refused(regularization, error, message):
     with pytest.raises(error, match=message):
         BiasBaseline(regularization).fit(make_ratings(5, 5, 10, random_state=0))
+
+
+@pytest.mark.parametrize(("a", "b"), [(1e-6, 0.0), (0.05, 20.0), (1000.0, -4e5)])
+def test_biases_follow_the_unit_of_the_ratings(a, b):
+    """Sweeps that end below a change in rating units would end too early in the first of them."""
+    R = make_ratings(n_users=80, n_items=60, n_ratings=1500, random_state=0)
+    users, items, values = R.triples()
+    expected = BiasBaseline().fit(R).predict(users, items)
+    mapped = a * values.astype(np.float64) + b
+    predicted = BiasBaseline().fit((users, items, mapped)).predict(users, items)
+    np.testing.assert_allclose((predicted - b) / a, expected, rtol=0, atol=5e-5)

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from scipy import sparse
 from small_models import SMALL, R, as_triples, axes, fit, newcomers, variants
 
+from autorec_np.core.kernels import with_data
 from autorec_np.data.ratings import Ratings
 from autorec_np.models.autorec import AutoRec
+from autorec_np.models.biases import Biases, fit_biases
 from autorec_np.models.scoring import baseline_at, fit_column, inputs_of
-from autorec_np.models.updates import merge
+from autorec_np.models.updates import merge, refresh_biases
 from autorec_np.serving.model_file import load_model, save_model
 from autorec_np.training.trainer import Trainer
 
@@ -242,3 +244,17 @@ def test_a_night_without_ratings_is_no_error_and_changes_nothing(nothing):
     assert model.fitted_ is before
     with pytest.raises(ValueError, match=r"no ratings|holds no|not certain|not rated"):
         AutoRec(**SMALL).partial_fit(nothing)
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1e4])
+def test_refreshed_biases_follow_the_unit_of_the_ratings(factor):
+    matrix = R.matrix.astype(np.float64)
+    biases = fit_biases(matrix, 5.0)
+    touched = np.arange(10), np.arange(12)
+    start = biases._replace(item=biases.item + 1.0)
+    expected = refresh_biases(start, (matrix, matrix.T.tocsr()), touched, 5.0)
+    mapped = with_data(matrix, factor * matrix.data)
+    start = Biases(*(factor * part for part in start))
+    got = refresh_biases(start, (mapped, mapped.T.tocsr()), touched, 5.0)
+    np.testing.assert_allclose(got.user / factor, expected.user, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(got.item / factor, expected.item, rtol=0, atol=1e-9)
