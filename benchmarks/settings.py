@@ -17,9 +17,14 @@ from benchmarks.ours import CURVE
 Settings = dict[str, Any]
 
 # PyTorch: Adam, cosine with warm-up, batches of 512, as ours. Validation RMSE of equation (2) alone
-# after 33 epochs: .8326 with a penalty of 200, .8340 with 300, .8368 with 400, .8430 with 550. 50
-# epochs overfit (.8346 with 200); batches of 256 are no faster for the same RMSE, and fewer hidden
-# units are worse (76 settings of 80 to 300 units: .8431 in the time of 10 epochs at k = 500).
+# after 33 epochs, by the penalty:
+#
+#     200     300     400     550
+#     0.8326  0.8340  0.8368  0.8430
+#
+# 50 epochs overfit: 0.8346 with a penalty of 200. Batches of 256 are no faster for the same RMSE.
+# Fewer hidden units are worse: the best of 76 settings with 80 to 300 of them has 0.8431 in the time
+# of 10 epochs at k = 500.
 _PLAIN = [
     {"penalties": (200.0, 200.0), "epochs": epochs, "rate": rate, "batch_size": 512}
     for epochs, rate in ((10, 6e-3), (15, 4e-3), (20, 3e-3), (33, 3e-3))
@@ -39,7 +44,7 @@ _CENTERED = [
     for k, epochs, batch_size, rate, penalty, part, corruption, warm_up in CURVE
 ]
 
-# LIBMF: validation RMSE .8434, .8391 and .8379; .8380 after 25 iterations with a rate of .03.
+# LIBMF: validation RMSE 0.8434, 0.8391 and 0.8379; 0.8380 after 25 iterations at a rate of 0.03.
 _LIBMF = [
     {"k": 128, "nr_iters": epochs, "lambda_p2": penalty, "lambda_q2": penalty, "eta": 0.05}
     for epochs, penalty in ((7, 0.03), (10, 0.04), (15, 0.05))
@@ -50,7 +55,7 @@ PEERS: dict[str, list[Settings]] = {
     "PyTorch sparse": _PLAIN,
     "PyTorch sparse, centered": _CENTERED,
     "LIBMF": _LIBMF,
-    # Cornac: validation RMSE .8428 with 100 factors; more epochs or a higher rate overfit.
+    # Cornac: validation RMSE 0.8428 with 100 factors; more epochs or a higher rate overfit.
     "Cornac MF": [
         {"k": k, "max_iter": epochs, "learning_rate": 0.01, "lambda_reg": 0.05}
         for k, epochs in ((100, 30), (200, 40))

@@ -2,8 +2,8 @@
 
 The encoder is a CSR product, the decoder `torch.sparse.sampled_addmm`; both have their derivative
 written by hand in an autograd function, because PyTorch's own for CSR matrices forms them in other
-layouts (an epoch of ML-1M takes .7 s so, .4 s like this). The transposed pattern of a batch is made
-once and serves both derivatives. Indices are int32: MKL's products need no conversion then.
+layouts: an epoch of ML-1M takes 0.7 s so, and 0.4 s like this. The transposed pattern of a batch is
+made once and serves both derivatives. Indices are int32: MKL's products need no conversion then.
 """
 
 from __future__ import annotations

@@ -52,5 +52,5 @@ def run(setting: Setting) -> Result:
                 gaps = Gaps(fun)
                 minimize(gaps, theta)
                 measurements[label].seconds.extend(gaps.seconds[full:])
-    note = f"k = {K}, {theta.size:,} parameters, memory {MEMORY}; the bar is .06 s."
+    note = f"k = {K}, {theta.size:,} parameters, memory {MEMORY}; the bar is 0.06 s."
     return Result(list(measurements.values()), notes=[note])

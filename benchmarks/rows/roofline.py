@@ -53,8 +53,8 @@ def run(setting: Setting) -> Result:
         fill_in(measurement, operations.get(measurement.label))
     notes = [
         "Five sparse products are counted for a value and gradient. A sparse product of k columns "
-        "reads a row of 4 k bytes for 2 k operations: .5 operations a byte where no row is found "
-        "in a cache. Copy counts bytes read and written."
+        "reads a row of 4 k bytes for 2 k operations: 0.5 operations a byte where no row is "
+        "found in a cache. Copy counts bytes read and written."
     ]
     return Result(measurements, absent, notes)
 

@@ -36,7 +36,7 @@ def test_the_interval_covers_the_true_mean_as_often_as_it_says():
     rng = np.random.default_rng(0)
     intervals = [mean_and_interval(rng.normal(3.0, 2.0, size=5), 0.8) for _ in range(2000)]
     covered = np.mean([one.low <= 3.0 <= one.high for one in intervals])
-    # Three standard errors of a share of 2000; a normal quantile instead of t would give .73.
+    # Three standard errors of a share of 2000; a normal quantile instead of t would give 0.73.
     assert covered == pytest.approx(0.8, abs=0.027)
 
 

@@ -698,7 +698,7 @@ def test_weights_that_explode_in_the_last_step_are_an_error(validation, R):
 
 @pytest.fixture(scope="module")
 def planted():
-    """Ratings with little noise: the best attainable RMSE is .488."""
+    """Ratings with little noise: the best attainable RMSE is 0.488."""
     ratings = make_ratings(
         200, 300, 20_000, popularity=0.3, activity=0.3, noise=0.4, random_state=0
     )
