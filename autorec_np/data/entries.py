@@ -222,7 +222,11 @@ def matrix_entries(matrix: Any, duplicates: str) -> tuple[Positions, Positions, 
 
 def row_of_each(matrix: CSR) -> Array:
     """Return the row of each stored entry, shape (nnz,)."""
-    return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    return _row_of_each(matrix.indptr)
+
+
+def _row_of_each(indptr: Array) -> Array:
+    return np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
 
 
 def _compressed_entries(matrix: Any) -> tuple[Array, Array, Array]:
@@ -247,7 +251,7 @@ def _compressed_entries(matrix: Any) -> tuple[Array, Array, Array]:
             f"{len(data):,} values. Build the matrix anew, for example from triples."
         )
     _check_indices(indices[:n_stored], n_minor, minor)
-    along = np.repeat(np.arange(n_major), np.diff(indptr))
+    along = _row_of_each(indptr)
     across = indices[:n_stored]
     rows, columns = (along, across) if is_csr else (across, along)
     return rows, columns, data[:n_stored]
