@@ -113,10 +113,7 @@ class StepRule(ABC):
 
 
 class SGD(StepRule):
-    """Gradient descent with momentum (Polyak) or Nesterov's momentum.
-
-    v <- m v - rate g;  theta <- theta + v, or for Nesterov theta + m v - rate g (Sutskever et al.,
-    2013, in the form that needs the gradient at theta only).
+    """`core.optimizers.SGD`, in place.
 
     Parameters
     ----------
@@ -149,7 +146,7 @@ class SGD(StepRule):
 
 
 class Adam(StepRule):
-    """Adam with bias-corrected moments (Kingma and Ba, 2015, algorithm 1).
+    """`core.optimizers.Adam`, in place.
 
     The moments are kept divided by (1 - beta), which saves two passes over them:
     m <- beta1 m + g;  v <- beta2 v + g^2;  theta <- theta - rate c m / (sqrt(v) + epsilon'), with
@@ -195,11 +192,7 @@ class Adam(StepRule):
 
 
 class RProp(StepRule):
-    """Resilient propagation, full batch: iRprop- (Igel and Huesken, 2003).
-
-    Each parameter has its own step length, times 1.2 while its derivative keeps its sign and
-    times 0.5 where it changes (the derivative is then taken as 0 once). Only signs of derivatives
-    are used, so the objective's scale does not matter.
+    """`core.optimizers.RProp`, in place.
 
     Parameters
     ----------
