@@ -52,15 +52,14 @@ def hessian_vector_product(
     # R of the forward pass
     r_z: list[Array] = []
     r_dropped: list[Array] = []
-    for depth, hidden in enumerate(passed.hidden):
-        name = f"hidden{depth}" if depth else "encoder"
+    for depth, layer in enumerate(network.layer_names):
         if depth:
-            z = r_dropped[-1] @ weights[f"{name}.weight"]  # (21)
-            z += passed.dropped[depth - 1] @ r_weights[f"{name}.weight"]
+            z = r_dropped[-1] @ weights[f"{layer}.weight"]  # (21)
+            z += passed.dropped[depth - 1] @ r_weights[f"{layer}.weight"]
         else:
             z = spmm(inputs, r_weights["encoder.weight"])  # (20)
-        r_z.append(z + r_weights[f"{name}.bias"])
-        r_hidden = g.derivative(hidden) * r_z[-1]  # (22)
+        r_z.append(z + r_weights[f"{layer}.bias"])
+        r_hidden = g.derivative(passed.hidden[depth]) * r_z[-1]  # (22)
         r_dropped.append(r_hidden if masks is None else r_hidden * masks[depth])
     r_activity = sddmm(targets, r_dropped[-1], weights["decoder.weight"])  # (23)
     r_activity += sddmm(targets, passed.dropped[-1], r_weights["decoder.weight"])
@@ -80,23 +79,23 @@ def hessian_vector_product(
     d_hidden = spmm(d_activity, weights["decoder.weight"])
     r_d_hidden = spmm(r_d_activity, weights["decoder.weight"])  # (26)
     r_d_hidden += spmm(d_activity, r_weights["decoder.weight"])
-    for depth in reversed(range(len(passed.hidden))):
-        name = f"hidden{depth}" if depth else "encoder"
+    for depth, layer in reversed([*enumerate(network.layer_names)]):
         hidden = passed.hidden[depth]
         if masks is not None:
             d_hidden, r_d_hidden = d_hidden * masks[depth], r_d_hidden * masks[depth]
         d_z = d_hidden * g.derivative(hidden)
         r_d_z = r_d_hidden * g.derivative(hidden)  # (27)
         r_d_z += d_hidden * g.second_derivative(hidden) * r_z[depth]
-        d_views[f"{name}.bias"] += r_d_z.sum(axis=0, dtype=np.result_type(r_d_z, np.float64))
+        d_views[f"{layer}.bias"] += column_sums(r_d_z)
         if depth:
-            d_views[f"{name}.weight"] += passed.dropped[depth - 1].T @ r_d_z  # (28)
-            d_views[f"{name}.weight"] += r_dropped[depth - 1].T @ d_z
-            r_d_hidden = r_d_z @ weights[f"{name}.weight"].T
-            r_d_hidden += d_z @ r_weights[f"{name}.weight"].T
-            d_hidden = d_z @ weights[f"{name}.weight"].T
+            d_views[f"{layer}.weight"] += passed.dropped[depth - 1].T @ r_d_z  # (28)
+            d_views[f"{layer}.weight"] += r_dropped[depth - 1].T @ d_z
+            r_d_hidden = r_d_z @ weights[f"{layer}.weight"].T
+            r_d_hidden += d_z @ r_weights[f"{layer}.weight"].T
+            d_hidden = d_z @ weights[f"{layer}.weight"].T
         else:
             d_views["encoder.weight"] += spmm_transpose(inputs, r_d_z)
-    for name, penalty in objective.penalties.items():
-        product[layout.slices[name]] += fraction * penalty * direction[layout.slices[name]]  # (29)
+    for block, penalty in objective.penalties.items():
+        where = layout.slices[block]
+        product[where] += fraction * penalty * direction[where]  # (29)
     return product
