@@ -23,8 +23,8 @@ Settings = dict[str, Any]
 #     0.8326  0.8340  0.8368  0.8430
 #
 # 50 epochs overfit: 0.8346 with a penalty of 200. Batches of 256 are no faster for the same RMSE.
-# Fewer hidden units are worse: the best of 76 settings with 80 to 300 of them has 0.8431 in the time
-# of 10 epochs at k = 500.
+# Fewer hidden units are worse: the best of 76 settings with 80 to 300 of them has 0.8431, in the
+# time of 10 epochs at k = 500.
 _PLAIN = [
     {"penalties": (200.0, 200.0), "epochs": epochs, "rate": rate, "batch_size": 512}
     for epochs, rate in ((10, 6e-3), (15, 4e-3), (20, 3e-3), (33, 3e-3))

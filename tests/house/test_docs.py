@@ -351,6 +351,31 @@ def test_the_design_draws_every_room():
     assert drawn == rooms
 
 
+def gaps(decision):
+    """Return what is missing below the heading of a decision."""
+    heading, _, text = decision.partition("\n")
+    parts = {part: f"* **{part}:** " in text for part in ("Choice", "Command", "Date")}
+    parts["figures or why"] = bool(re.search(r"^\* \*\*(Figures|Why):\*\* |^\|", text, re.M))
+    parts["question"] = heading.endswith("?")
+    return [part for part, is_there in parts.items() if not is_there]
+
+
+def test_every_decision_has_its_parts():
+    _, *decisions = re.split(r"^#{2,3} (?=.*\?$)", read(ROOT / "docs" / "decisions.md"), flags=re.M)
+    assert len(decisions) == read(ROOT / "docs" / "decisions.md").count("\n### ")
+    assert {one.partition("\n")[0]: gaps(one) for one in decisions if gaps(one)} == {}
+
+
+def test_a_decision_without_its_parts_is_found():
+    whole = "Why?\n\n* **Choice:** so.\n* **Why:** it is.\n* **Command:** none\n* **Date:** today\n"
+    assert gaps(whole) == []
+    assert gaps(whole.replace("* **Why:** it is.", "| a | b |")) == []
+    for part in ("Choice", "Command", "Date"):
+        assert gaps(whole.replace(f"* **{part}:** ", "")) == [part]
+    assert gaps(whole.replace("* **Why:**", "")) == ["figures or why"]
+    assert gaps(whole.replace("?", "")) == ["question"]
+
+
 def test_every_default_has_its_reason():
     """Where a default differs, docs/defaults.md needs its new value, and the new reason."""
     parameters = inspect.signature(AutoRec).parameters.values()

@@ -1,13 +1,17 @@
-"""Documented parameters are those of the signature, of everything that is public."""
+"""Documented parameters are those of the signature, and decimals in comments have their zero."""
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
+import io
 import pkgutil
 import re
 import textwrap
+import tokenize
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -135,3 +139,50 @@ def test_the_tester():
         "documents 'second' twice",
         "leaves out 'third'",
     ]
+
+
+# Decimals
+
+ROOT = Path(autorec_np.__file__).parents[1]
+WRITTEN = sorted(
+    path for name in ("autorec_np", "benchmarks") for path in (ROOT / name).rglob("*.py")
+)
+
+
+def words(source: str) -> Iterator[str]:
+    """Yield the comments, the docstrings and the messages of a module."""
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.string
+    todo: list[ast.AST] = [ast.parse(source)]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield re.sub(r"\{[^{}]*\}", "{}", node.value)  # of str.format
+        if isinstance(node, ast.FormattedValue):
+            node.format_spec = None
+        todo += ast.iter_child_nodes(node)
+
+
+def bare_decimals(source: str) -> list[str]:
+    """Return the lines in words with a decimal that lacks its zero."""
+    lines = [line for text in words(source) for line in text.splitlines()]
+    return [line for line in lines if re.search(r"(?<![\w.)\]}*/%])\.\d", line)]
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_decimals_have_their_zero(path):
+    assert bare_decimals(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["x = 1  # about .5", '"""Falls\n\nby .006."""', 'f"got {x:.3g}, not .5"', "y = 'at .5'"],
+)
+def test_a_decimal_without_its_zero_is_found(source):
+    assert len(bare_decimals(source)) == 1
+
+
+def test_formats_and_code_are_no_decimals():
+    source = 'x = .5  # 0.5, 1.5\nprint(f"{x:.3f} s", "%.3g" % x, "{:.2f}", a.b[.5])\n'
+    assert bare_decimals(source) == []
