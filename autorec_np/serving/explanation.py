@@ -19,7 +19,6 @@ from scipy import sparse
 
 from autorec_np._types import CSR, Array
 from autorec_np._validation import check_choice, check_integer
-from autorec_np.core.activations import ACTIVATIONS
 from autorec_np.core.network import Network
 from autorec_np.data.ratings import Ratings
 from autorec_np.engine.blas import undisturbed
@@ -165,19 +164,13 @@ def input_derivatives(network: Network, theta: Array, inputs: CSR, column: int) 
     ndarray, (nnz,)
         In the order of ``inputs.data``.
     """
-    views = network.layout.views(theta)
-    g_derivative = ACTIVATIONS[network.activation].derivative
-    f_derivative = ACTIVATIONS[network.output_activation].derivative
     pattern = sparse.csr_array(
         (np.ones(1, theta.dtype), [column], [0, 1]), shape=(1, network.n_columns)
     )
     passed = network.forward(theta, inputs, pattern)
-    hidden = [layer[0] for layer in passed.hidden]
-    d_activity = f_derivative(passed.outputs)
-    d_z = d_activity * views["decoder.weight"][column] * g_derivative(hidden[-1])
-    for depth in reversed(range(1, len(hidden))):
-        d_z = (views[f"hidden{depth}.weight"] @ d_z) * g_derivative(hidden[depth - 1])
-    return np.asarray(views["encoder.weight"][inputs.indices] @ d_z)  # (30)
+    [d_z] = network.backward(theta, pattern, passed, np.ones_like(passed.outputs)).d_z[0]
+    weight = network.layout.views(theta)["encoder.weight"]
+    return np.asarray(weight[inputs.indices] @ d_z)  # (30)
 
 
 @undisturbed()
