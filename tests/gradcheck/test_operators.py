@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from gradcheck_cases import rosenbrock
 
 from autorec_np.gradcheck import adjoint_test, check_hessian_vector
 
@@ -71,14 +72,6 @@ def test_a_wrong_shape_is_an_error():
 
 
 # ---------------------------------------------------------------- Hessian-vector products
-
-
-def rosenbrock(x):
-    a, b = x[1:] - x[:-1] ** 2, 1 - x[:-1]
-    gradient = np.zeros_like(x)
-    gradient[:-1] = -400 * x[:-1] * a - 2 * b
-    gradient[1:] += 200 * a
-    return float(np.sum(100 * a**2 + b**2)), gradient
 
 
 def rosenbrock_hvp(x, v):
