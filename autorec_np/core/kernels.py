@@ -9,9 +9,9 @@ Three products do all the work (2 nnz k operations each), and each is the adjoin
 The observed set is the stored pattern, never ``value != 0``: a stored zero is a rating. Nothing
 here forms an n_rows x n_columns array, and in the lesson only this file reads `indptr`.
 
-Each function is written for CSR arrays. It looks at the type of its first argument
+Each of the five is written for CSR arrays. It looks at the type of its first argument
 (`functools.singledispatch`), so that another kind of matrix can bring products of its own. One
-such kind is here: what a layer reads may be dense, a hidden layer.
+such kind is here: an inner layer reads a hidden layer, which is dense.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def _(matrix: np.ndarray) -> Array:
 
 
 def take_rows(matrix: CSR, rows: Array) -> CSR:
-    """Return the rows `rows` of `matrix` as a CSR array; stored zeros stay stored."""
+    """Return some rows of a CSR array, a minibatch, as another; stored zeros stay stored."""
     block: CSR = matrix[rows]
     return block
 

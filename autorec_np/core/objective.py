@@ -86,7 +86,7 @@ class Objective:
         """Return J alone; see :meth:`value_and_gradient`."""
         self.check(theta, inputs, targets, masks)
         outputs = self.network.forward(theta, inputs, targets, masks).outputs
-        residuals = outputs - targets.data.astype(theta.dtype, copy=False)
+        residuals = outputs - targets.data.astype(theta.dtype, copy=False)  # (3)
         return sum_of_squares(residuals) + self.penalty_term(theta, fraction)
 
     def value_and_gradient(
@@ -125,7 +125,7 @@ class Objective:
         """
         passed, signals, squared_error = self.passes(theta, inputs, targets, masks)
         gradient = self.network.gradient(inputs, passed, signals)
-        for block, penalty in self.penalties.items():
+        for block, penalty in self.penalties.items():  # of lambda/2 ||W||^2: lambda W
             where = self.network.layout.slices[block]
             gradient[where] += theta.dtype.type(fraction * penalty) * theta[where]
         return squared_error + self.penalty_term(theta, fraction), gradient
