@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from autorec_np import gradcheck, reports
 from autorec_np._text import indented, table
 from autorec_np.cli.console import UsageError, finish, say
-from autorec_np.cli.options import BLOCK, Command, Parser, add_output, add_seed, default_of
+from autorec_np.cli.options import BLOCK, PART, Command, Parser, add_output, add_seed, default_of
 
 if TYPE_CHECKING:
     from autorec_np._types import Array
@@ -33,6 +33,7 @@ def check(args: Namespace) -> int:
         _load_theta(args.theta),
         dict(args.block) if args.block else None,
         method=args.method,
+        tolerance=args.tolerance,
         random_state=args.seed,
     )
     say(args, str(report), "")
@@ -60,6 +61,13 @@ def _add_gradcheck(command: Parser) -> None:
         help="differences or the complex step (default %(default)s)",
         choices=["central", "complex", "forward"],
         default=default_of(gradcheck.check_gradient, "method"),
+    )
+    command.add_argument(
+        "--tolerance",
+        help="accept errors up to this part of the slopes, as a solver leaves them (default none)",
+        type=PART,
+        default=default_of(gradcheck.check_gradient, "tolerance"),
+        metavar="PART",
     )
     add_seed(command)
     add_output(command)

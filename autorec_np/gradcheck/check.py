@@ -124,7 +124,11 @@ def check_gradient(
     _check_fraction("tolerance", tolerance)
     parts = parts_of(theta)
     if parts is not None:
-        fun, value, pattern = parts.gradient_of(fun), parts.of(value), parts.of(pattern)
+        fun, value, pattern = (
+            parts.gradient_of(fun),
+            value and parts.of(value),
+            pattern and parts.of(pattern),
+        )
         theta, blocks = parts.flat(), parts if blocks is None else blocks
         if directions is not None:
             directions = [parts.join(d, "a direction") for d in directions]
@@ -136,9 +140,7 @@ def check_gradient(
             rows = _check_active_rows(active_rows or {}, named)
             given = _check_directions(directions, function)
             if function.differs:
-                undecided = {block.name: BlockReport(Verdict.INCONCLUSIVE) for block in named}
-                note = f"{function.differs}; nothing else was checked."
-                return GradientReport(undecided, note, function.evaluations)
+                return _undecided(function, named)
             rng = np.random.default_rng(random_state)
             changes = function.gradient_changes(rng)
         except OutOfEvaluations:
@@ -153,13 +155,7 @@ def check_gradient(
         demands = Demands(resolution, tolerance or 0.0)
         maker = ProbeMaker(function, _METHODS[method], rng, pattern, demands, changes)
         checker = BlockChecker(maker, method, full_sweep, given)
-        reports = {}
-        for number, block in enumerate(named):
-            if max_evaluations is not None:
-                share = (max_evaluations - function.evaluations) // (len(named) - number)
-                function.limit = function.evaluations + share
-            plan = checker.plan(block, n_directions, n_coordinates, rows.get(block.name))
-            reports[block.name] = checker.check(block, plan)
+        reports = checker.check_all(named, n_directions, n_coordinates, rows)
     return GradientReport(reports, _function_note(function, named), function.evaluations)
 
 
@@ -236,6 +232,13 @@ def _check_active_rows(active_rows: Mapping[str, Any], blocks: list[Block]) -> d
     return checked
 
 
+def _undecided(function: Function, blocks: Sequence[Block]) -> GradientReport:
+    """Return the report on a function that does not depend on theta alone."""
+    undecided = {block.name: BlockReport(Verdict.INCONCLUSIVE) for block in blocks}
+    note = f"{function.differs}; nothing else was checked."
+    return GradientReport(undecided, note, function.evaluations)
+
+
 def _function_note(function: Function, blocks: Sequence[Block]) -> str:
     notes = []
     if function.eps > np.finfo(np.float64).eps:
@@ -273,6 +276,20 @@ class BlockChecker:
     ) -> None:
         self.maker, self.method, self.full_sweep, self.given = maker, method, full_sweep, given
 
+    def check_all(
+        self, blocks: list[Block], n_directions: int, n_coordinates: int, rows: Mapping[str, Array]
+    ) -> dict[str, BlockReport]:
+        """Return the reports of all blocks, which share the evaluations that are left evenly."""
+        function = self.maker.function
+        limit = function.limit
+        reports = {}
+        for number, block in enumerate(blocks):
+            share = (limit - function.evaluations) // (len(blocks) - number)
+            function.limit = function.evaluations + share
+            plan = self.plan(block, n_directions, n_coordinates, rows.get(block.name))
+            reports[block.name] = self.check(block, plan)
+        return reports
+
     def plan(
         self, block: Block, n_directions: int, n_coordinates: int, active: Array | None
     ) -> Plan:
@@ -287,7 +304,7 @@ class BlockChecker:
             directions = self.maker.directions(block, n)
         coordinates = self.maker.coordinates(block, self.maker.choose(block, n_coordinates, active))
         planned = len(directions), len(coordinates)
-        affordable = (function.limit - function.evaluations) // _EVALUATIONS[self.method]
+        affordable = (function.limit - function.evaluations) / _EVALUATIONS[self.method]
         if sum(planned) > affordable:
             directions = directions[: int(affordable)]
             coordinates = coordinates[: int(affordable) - len(directions)]

@@ -130,9 +130,7 @@ def complex_step(fun: Fun, theta: Any, direction: Any = None, *, random_state: A
     if parts is not None:
         if direction is not None:
             direction = parts.join(direction, "direction")
-        found = complex_step(
-            parts.gradient_of(fun), parts.flat(), direction, random_state=random_state
-        )
+        found = complex_step(parts.of(fun), parts.flat(), direction, random_state=random_state)
         return found if direction is not None else parts.split(found)
     point = check_theta(theta).astype(np.float64)
     function = Function(fun, point, gradient=False)

@@ -108,7 +108,9 @@ class Parts:
         ends = np.cumsum([array.size for array in self.arrays.values()])[:-1]
         pieces = np.split(flat, ends)
         shaped = [p.reshape(s) for p, s in zip(pieces, self.shapes.values(), strict=True)]
-        return dict(zip(self._keys, shaped, strict=True)) if self._keys else self.kind(shaped)
+        if self._keys:
+            return dict(zip(self._keys, shaped, strict=True))
+        return self.kind(*shaped) if hasattr(self.kind, "_fields") else self.kind(shaped)
 
     def join(self, answer: Any, what: str) -> Array:
         """Return an answer that has the parts of theta as one vector, or say what is missing."""
@@ -136,15 +138,13 @@ class Parts:
 
         return flat_fun
 
-    def product_of(self, hvp: Callable[[Any, Any], Any] | None) -> Any:
+    def product_of(self, hvp: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         """Return ``hvp(theta, v)`` as a function of flat arguments."""
-        if hvp is None:
-            return None
         return lambda flat, v: self.join(hvp(self.split(flat), self.split(v)), "hvp's answer")
 
-    def of(self, fun: Fun | None) -> Fun | None:
+    def of(self, fun: Fun) -> Fun:
         """Return a function of theta, such as its value or pattern, as one of flat theta."""
-        return None if fun is None else lambda flat: fun(self.split(flat))
+        return lambda flat: fun(self.split(flat))
 
 
 def parts_of(theta: Any) -> Parts | None:
@@ -211,7 +211,7 @@ class Function:
         In which the numeric side is called: float64, or float32 where `fun` refuses float64.
     differs : str
         What differed between two evaluations at theta; empty if `fun` depends on theta alone.
-    limit : int
+    limit : float
         How often `fun` and `value` may be called; beyond it OutOfEvaluations is raised.
     jitter : float
         Difference of two values at theta, where it is small enough to be rounding.
@@ -531,7 +531,7 @@ class Block:
         others: bool = False,
     ) -> None:
         self.name, self.index, self.size, self.others = name, index, size, others
-        self.shape = shape if shape is not None else (size,)
+        self.shape = shape or (size,)
 
     def position(self, i: int) -> int:
         """Return the flat position in theta of the block's i-th entry."""

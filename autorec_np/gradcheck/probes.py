@@ -31,8 +31,9 @@ from .function import Array, Block, Function, Word, norm, random_direction, rms
 
 _TINY = 1e-150  # below it a scale is no information
 _DOWN, _UP = 7, 8  # powers of RATIO around the nominal step: nine decades in all
-# A budget above a hundredth of the slope is made of kinks or noise whose size is a guess.
-_COARSE, _MARGIN = 0.01, 3.0
+# A budget above a hundredth of the slope is made of kinks or noise whose size is a guess, and that
+# of a gradient noisier than its rounding is a guess from two changes.
+_COARSE, _NOISY, _MARGIN = 0.01, 1e-6, 3.0
 _FEW = 3.0  # slopes that f may gain for an error to be measured against them
 _SHARP = 10.0  # a budget so many times below what must be visible is sharp
 _CLOSER = 5  # powers of RATIO below it, to look for what the steps are too long to see
@@ -213,8 +214,9 @@ class Probe:
         slopes = self._slopes()
         if self.error <= self.demands.tolerance * slopes:
             return Outcome.ACCEPTED
-        coarse = self.best.budget > _COARSE * slopes
-        return Outcome.UNRESOLVED if coarse and self.best.excess < _MARGIN else Outcome.WRONG
+        budget, noise = self.best.budget, self.best.analytic_noise
+        guessed = budget > _COARSE * slopes or noise > max(budget / 4, _NOISY * slopes)
+        return Outcome.UNRESOLVED if guessed and self.best.excess < _MARGIN else Outcome.WRONG
 
     def _slopes(self) -> float:
         """Return the largest of the analytic, the numeric and the block's typical slope."""

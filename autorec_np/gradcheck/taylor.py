@@ -134,7 +134,11 @@ def taylor_test(
     """
     parts = parts_of(theta)
     if parts is not None:
-        fun, value, hvp = parts.gradient_of(fun), parts.of(value), parts.product_of(hvp)
+        fun, value, hvp = (
+            parts.gradient_of(fun),
+            value and parts.of(value),
+            hvp and parts.product_of(hvp),
+        )
         theta, blocks = parts.flat(), parts if blocks is None else blocks
         direction = None if direction is None else parts.join(direction, "direction")
     with one_blas_thread(np.size(theta)):

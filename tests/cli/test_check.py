@@ -117,6 +117,21 @@ def test_gradcheck_checks_a_function_of_the_user(run, user_file):
     }
 
 
+def test_a_tolerance_accepts_what_a_solver_leaves(run, user_file):
+    user_file(factor=1 + 1e-7)
+    command = ("gradcheck", "loss.py:loss", "--theta", "theta.npy")
+    status, out, _ = run(*command)
+    assert status == 1
+    assert "tolerance=1e-06 would accept that" in out
+    status, out, err = run(*command, "--tolerance", "1e-6")
+    assert (status, err) == (0, "")
+    assert "accepted within tolerance=1e-06" in out
+    assert run(*command, "--tolerance", "1e-9")[0] == 1
+    status, _, err = run(*command, "--tolerance", "0")
+    assert status == 2
+    assert "a number between 0 and 1" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

@@ -60,6 +60,7 @@ IN_WORDS = {
     "$AUTOREC_NP_DATA, then the per-user cache": lambda name: (
         default(fetch_movielens, name) is None
     ),
+    "none": lambda name: default(check_gradient, name) is None,
     "report.html": lambda name: parser_of("report").get_default(name) == "report.html",
 }
 

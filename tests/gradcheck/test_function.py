@@ -3,6 +3,7 @@
 import warnings
 from collections import Counter
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -369,6 +370,25 @@ def test_dicts_lists_and_tuples_of_arrays(factor):
     assert taylor_test(of_dict, {"W": W, "b": B}).passed == (factor == 1)
     whole = check_gradient(of_dict, {"W": W, "b": B}, {"all": slice(0, 9)})
     assert verdicts(whole) == {"all": verdict}
+
+
+def test_named_tuples_and_single_numbers_among_the_parts():
+    class Model(NamedTuple):
+        W: np.ndarray
+        scale: np.ndarray
+
+    def fun(p, factor=1.0):
+        assert isinstance(p, Model)
+        value = float(p.scale * np.sum(p.W**2))
+        return value, (2 * p.scale * p.W, factor * np.sum(p.W**2))
+
+    theta = Model(W, np.asarray(0.7))
+    assert check_gradient(fun, theta).passed
+    report = check_gradient(lambda p: fun(p, 1.01), theta)
+    assert report.blocks["theta[1]"].worst_coordinate == "theta[1][0]"
+    assert verdicts(report) == {"theta[0]": "pass", "theta[1]": "fail"}
+    gradient = complex_step(lambda p: (p[1][0] * np.sum(p[0] ** 2), None), [W, np.array([0.7])])
+    np.testing.assert_allclose(gradient[1], [np.sum(W**2)], rtol=1e-14)
 
 
 def test_the_other_tests_take_several_arrays_too():
