@@ -185,6 +185,18 @@ def add_seed(command: Parser) -> None:
     )
 
 
+def add_jobs(command: Parser) -> None:
+    """Add the number of processes."""
+    command.add_argument(
+        "--jobs",
+        help="trainings at a time, each in a process of its own with one thread, unless --n-jobs "
+        "gives it more (default: one)",
+        type=COUNT,
+        default=1,
+        metavar="N",
+    )
+
+
 def add_data_home(command: Parser) -> None:
     """Add the folder of the data sets."""
     command.add_argument(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import shlex
+import signal
 import sys
 import time
 from argparse import Namespace
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -22,6 +25,7 @@ from autorec_np.cli.options import (
     Parser,
     add_data,
     add_data_home,
+    add_jobs,
     add_model,
     add_output,
     add_reading,
@@ -36,6 +40,7 @@ from autorec_np.reports.words import describe_model, describe_ratings
 if TYPE_CHECKING:
     from autorec_np.data import Ratings
     from autorec_np.evaluation import Trial
+    from autorec_np.evaluation.cross_validation import Evaluation
     from autorec_np.models import AutoRec, Recommender
 
 Errors: TypeAlias = "dict[str, dict[str, float]]"
@@ -168,17 +173,19 @@ def tune(args: Namespace) -> int:
         f"        over {', '.join(space)}",
         "",
     )
-    result = evaluation.search(
-        model,
-        part,
-        space,
-        args.candidates,
-        strategy=args.strategy,
-        validation_size=args.validation_size,
-        random_state=args.seed,
-        resume=args.resume,
-        callback=None if args.quiet else _show_trial,
-    )
+    with _processes(args.jobs) as executor:
+        result = evaluation.search(
+            model,
+            part,
+            space,
+            args.candidates,
+            strategy=args.strategy,
+            validation_size=args.validation_size,
+            random_state=args.seed,
+            resume=args.resume,
+            callback=None if args.quiet else _show_trial,
+            executor=executor,
+        )
     say(args, "validation RMSE (number 0 is the model without a change)", "")
     say(args, indented(str(result)), "")
     with _saving(args, path, result.model, titles):
@@ -219,6 +226,7 @@ def _add_tune(command: Parser) -> None:
     command.add_argument(
         "--resume", help="keep the trials in FILE, and go on from those in it", metavar="FILE"
     )
+    add_jobs(command)
     add_test_size(command)
     add_seed(command)
     add_data_home(command)
@@ -260,18 +268,28 @@ def evaluate(args: Namespace) -> int:
     cv, n_runs, protocol = _protocol(args, published)
     _say_setting(args, args.data, ratings, model)
     say(args, f"splits  {protocol}", "")
-    with progress(args, n_runs) as callbacks:
-        model.set_params(callbacks=callbacks)
+    side_by_side = args.jobs > 1  # no epochs are shown: they are those of other processes
+    callback = _show_evaluation if side_by_side and not args.quiet else None
+    with progress(args, n_runs) as callbacks, _processes(args.jobs) as executor:
+        model.set_params(callbacks=() if side_by_side else callbacks)
         compared: dict[str, Recommender] = {
             "GlobalMean": models.GlobalMean(),
             "BiasBaseline": models.BiasBaseline(),
             MODEL: model,
         }
         if cv:
-            results = evaluation.cross_validate(compared, ratings, cv, args.seed)
+            results = evaluation.cross_validate(
+                compared, ratings, cv, args.seed, executor=executor, callback=callback
+            )
         else:
             results = evaluation.evaluate_repeats(
-                compared, ratings, n_runs, args.test_size, args.seed
+                compared,
+                ratings,
+                n_runs,
+                args.test_size,
+                args.seed,
+                executor=executor,
+                callback=callback,
             )
     difference = results.difference(MODEL, "BiasBaseline")
     say(args, indented(str(results)), "", f"RMSE, AutoRec - BiasBaseline: {difference}")
@@ -289,6 +307,25 @@ def evaluate(args: Namespace) -> int:
         parameters=parameters,
     )
     return 0
+
+
+def _show_evaluation(split: str, name: str, result: Evaluation) -> None:
+    print(f"{split}, {name}: RMSE {result.rmse:.4f}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _processes(n: int) -> Iterator[ProcessPoolExecutor | None]:
+    """Give a pool of processes, or None for one."""
+    if n == 1:
+        yield None
+        return
+    with ProcessPoolExecutor(
+        n,
+        multiprocessing.get_context("spawn"),  # the one way that every system has
+        initializer=signal.signal,  # Ctrl-C ends them without a word
+        initargs=(signal.SIGINT, signal.SIG_DFL),
+    ) as pool:
+        yield pool
 
 
 def _protocol(args: Namespace, published: dict[str, Any]) -> tuple[Any, int, str]:
@@ -320,6 +357,7 @@ def _add_evaluate(command: Parser) -> None:
     protocol.add_argument(
         "--folds", help="the published folds u1 to u5 instead (ml-100k)", action="store_true"
     )
+    add_jobs(command)
     add_test_size(command)
     add_seed(command)
     add_data_home(command)
@@ -337,7 +375,7 @@ confidence intervals. By default as in the AutoRec paper: five random splits of
 the ratings into 90 % for training and 10 % for testing.
 """,
     examples=(
-        "autorec-np evaluate ml-1m --repeats 5",
+        "autorec-np evaluate ml-1m --repeats 5 --jobs 2",
         "autorec-np evaluate ml-100k --folds",
         "autorec-np evaluate ratings.csv --cv 5 --epochs 20",
     ),

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import numbers
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, TypeAlias, overload
 
@@ -27,6 +27,7 @@ from autorec_np.data.overlap import check_apart
 from autorec_np.data.ratings import as_ratings
 from autorec_np.data.splitting import k_fold, train_test_split
 from autorec_np.evaluation.intervals import MeanInterval, mean_and_interval
+from autorec_np.evaluation.tasks import Executor, Task, for_task, run_tasks
 from autorec_np.models.base import check_not_empty, copy_unfitted
 from autorec_np.training.trainer import interrupts_end_all
 
@@ -55,6 +56,7 @@ class Model(Protocol):
 Models: TypeAlias = Mapping[str, Model]
 Split: TypeAlias = tuple[Any, Any]
 Folds: TypeAlias = int | Mapping[str, Split] | Iterable[Split]
+Callback: TypeAlias = "Callable[[str, str, Evaluation], Any]"
 
 
 @dataclass(frozen=True)
@@ -207,6 +209,12 @@ def evaluate(model: Model, train: Any, test: Any) -> Evaluation:
     TypeError
         If `model` cannot be copied, or its ids in `train` and `test` are of different kinds.
     """
+    result = _measure(model, train, test)
+    logger.info("%s: %s", type(model).__name__, result)
+    return result
+
+
+def _measure(model: Model, train: Any, test: Any) -> Evaluation:
     training, test = as_ratings(train), as_ratings(test)
     check_not_empty(training, "train")
     check_not_empty(test, "test")
@@ -233,7 +241,7 @@ def evaluate(model: Model, train: Any, test: Any) -> Evaluation:
             f"{type(model).__name__}.predict returned shape {predicted.shape} for {len(ratings)} "
             f"test pairs; it must predict every pair, cold ones too."
         )
-    result = Evaluation(
+    return Evaluation(
         rmse=rmse(ratings, predicted),
         mae=mae(ratings, predicted),
         n_train=len(training),
@@ -242,8 +250,6 @@ def evaluate(model: Model, train: Any, test: Any) -> Evaluation:
         fit_seconds=fitted - start,
         predict_seconds=end - fitted,
     )
-    logger.info("%s: %s", type(model).__name__, result)
-    return result
 
 
 @overload
@@ -252,6 +258,9 @@ def cross_validate(
     ratings: Any = ...,
     cv: Folds = ...,
     random_state: RandomState = ...,
+    *,
+    executor: Executor | None = ...,
+    callback: Callback | None = ...,
 ) -> Comparison: ...
 @overload
 def cross_validate(
@@ -259,6 +268,9 @@ def cross_validate(
     ratings: Any = ...,
     cv: Folds = ...,
     random_state: RandomState = ...,
+    *,
+    executor: Executor | None = ...,
+    callback: Callback | None = ...,
 ) -> CrossValidation: ...
 @knows_habits
 def cross_validate(
@@ -266,6 +278,9 @@ def cross_validate(
     ratings: Any = None,
     cv: Folds = 5,
     random_state: RandomState = None,
+    *,
+    executor: Executor | None = None,
+    callback: Callback | None = None,
 ) -> CrossValidation | Comparison:
     """Evaluate a model, or several on the same splits, on each fold of a cross-validation.
 
@@ -280,6 +295,13 @@ def cross_validate(
         holds predefined folds by name, e.g. ``fetch_movielens("ml-100k").folds``.
     random_state : None, int or numpy.random.Generator
         Seed of the folds where `cv` is an int. The models keep their own seeds.
+    executor : Executor, optional
+        Trains on several splits, and several models, at a time: a pool of `concurrent.futures`, a
+        Dask client's ``get_executor()``, or what else has ``submit``. Results are the same to the
+        last bit, in the same order. ``n_jobs=None`` of a model then means one thread.
+    callback : callable, optional
+        Called here with the name of the split, that of the model ("" where there is one) and the
+        `Evaluation`, in the order of the splits.
 
     Returns
     -------
@@ -289,7 +311,7 @@ def cross_validate(
     Raises
     ------
     ValueError
-        If there is no split or no model, and as :func:`evaluate`.
+        If there is no split or no model, and as :func:`evaluate`; the message names the split.
     TypeError
         If `cv` is none of the above, or `ratings` is missing where they are needed.
     """
@@ -302,7 +324,8 @@ def cross_validate(
             f"cv must be an int, a mapping of names to (train, test), or an iterable of (train, "
             f"test), got {type(cv).__name__}."
         )
-    return _evaluate_all(model, cv.items() if isinstance(cv, Mapping) else enumerate(cv, 1))
+    splits = cv.items() if isinstance(cv, Mapping) else enumerate(cv, 1)
+    return _evaluate_all(model, splits, executor, callback)
 
 
 @overload
@@ -312,6 +335,9 @@ def evaluate_repeats(
     repeats: int = ...,
     test_size: float = ...,
     random_state: RandomState = ...,
+    *,
+    executor: Executor | None = ...,
+    callback: Callback | None = ...,
 ) -> Comparison: ...
 @overload
 def evaluate_repeats(
@@ -320,6 +346,9 @@ def evaluate_repeats(
     repeats: int = ...,
     test_size: float = ...,
     random_state: RandomState = ...,
+    *,
+    executor: Executor | None = ...,
+    callback: Callback | None = ...,
 ) -> CrossValidation: ...
 @knows_habits
 def evaluate_repeats(
@@ -328,6 +357,9 @@ def evaluate_repeats(
     repeats: int = 5,
     test_size: float = 0.1,
     random_state: RandomState = 0,
+    *,
+    executor: Executor | None = None,
+    callback: Callback | None = None,
 ) -> CrossValidation | Comparison:
     """Evaluate a model, or several on the same splits, on repeated random splits.
 
@@ -346,6 +378,10 @@ def evaluate_repeats(
         As in :func:`autorec_np.data.splitting.train_test_split`.
     random_state : None, int or numpy.random.Generator
         Seed of the first split; drawn from None or a Generator. The models keep their own seeds.
+    executor : Executor, optional
+        As for :func:`cross_validate`.
+    callback : callable, optional
+        As for :func:`cross_validate`.
 
     Returns
     -------
@@ -364,29 +400,45 @@ def evaluate_repeats(
     if not isinstance(random_state, numbers.Integral):
         random_state = int(generator.integers(2**32))
     seeds = range(int(random_state), int(random_state) + repeats)
-    return _evaluate_all(
-        model, ((f"seed {seed}", train_test_split(whole, test_size, seed)) for seed in seeds)
-    )
+    splits = ((f"seed {seed}", train_test_split(whole, test_size, seed)) for seed in seeds)
+    return _evaluate_all(model, splits, executor, callback)
 
 
 def _evaluate_all(
-    model: Model | Models, splits: Iterable[tuple[object, Split]]
+    model: Model | Models,
+    splits: Iterable[tuple[object, Split]],
+    executor: Executor | None,
+    callback: Callback | None,
 ) -> CrossValidation | Comparison:
     """Evaluate one model or several on each split; the splits are made, and dropped, one by one."""
     models: Models = model if isinstance(model, Mapping) else {"": model}
     if not models:
         raise ValueError("no model to evaluate: the mapping of names to models is empty.")
+    if executor is not None:
+        models = {name: for_task(one) for name, one in models.items()}
     names: list[str] = []
     results: dict[str, list[Evaluation]] = {name: [] for name in models}
-    for split_name, split in splits:
-        if not isinstance(split, tuple | list) or len(split) != 2:
-            raise TypeError(
-                f"cv: split {split_name} must be a pair (train, test), got {split!r:.60}."
-            )
-        names.append(str(split_name))
-        for model_name, one in models.items():
-            logger.info("split %s, %s", split_name, model_name or type(one).__name__)
-            results[model_name].append(evaluate(one, *split))
+
+    def tasks() -> Iterator[Task]:
+        for split_name, split in splits:
+            if not isinstance(split, tuple | list) or len(split) != 2:
+                raise TypeError(
+                    f"cv: split {split_name} must be a pair (train, test), got {split!r:.60}."
+                )
+            names.append(str(split_name))
+            for model_name, one in models.items():
+                name = f"split {split_name}, {model_name or type(one).__name__}"
+                logger.info("%s", name)
+                yield Task(name, _measure, (one, *split))
+
+    for number, result in enumerate(run_tasks(tasks(), executor)):
+        split_number, model_number = divmod(number, len(models))
+        split_name, model_name = names[split_number], [*models][model_number]
+        results[model_name].append(result)
+        shown_name = model_name or type(model).__name__
+        logger.info("split %s, %s: %s", split_name, shown_name, result)
+        if callback is not None:
+            callback(split_name, model_name, result)
     if not names:
         raise ValueError("no split to evaluate on: cv is empty; pass at least one (train, test).")
     validated = {name: CrossValidation(tuple(names), tuple(results[name])) for name in models}

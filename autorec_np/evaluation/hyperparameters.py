@@ -30,6 +30,7 @@ from autorec_np.core.network import Network
 from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.data.splitting import train_test_split
 from autorec_np.evaluation.cross_validation import evaluate
+from autorec_np.evaluation.tasks import Executor, Task, for_task, run_tasks
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import copy_unfitted
 from autorec_np.training.penalties import automatic_penalties
@@ -186,6 +187,7 @@ def search(
     random_state: int = 0,
     resume: str | os.PathLike[str] | None = None,
     callback: Callable[[Trial, int, int], Any] | None = None,
+    executor: Executor | None = None,
 ) -> SearchResult:
     """Search for the parameters with the lowest RMSE on held-out validation ratings.
 
@@ -222,6 +224,9 @@ def search(
         with the ending ``.lock`` keeps a second search out meanwhile.
     callback : callable, optional
         Called with each new `Trial`, its number from 1, and the number of trials in all.
+    executor : Executor, optional
+        Runs the trials of a rung at the same time, as for :func:`cross_validate`; the result and
+        the order of the trials are the same.
 
     Returns
     -------
@@ -274,10 +279,10 @@ def search(
         "random_state": seed,
     }
     with nullcontext() if resume is None else alone(Path(f"{os.fspath(resume)}.lock"), f"{resume}"):
-        run_trial = partial(_run, model, training=training, validation=validation)
-        trials, rung = _run_rungs(
-            rungs, candidates, run_trial, _Journal(resume, settings), callback
-        )
+        tried = model if executor is None else for_task(model)
+        run_trial = partial(_run, tried, training=training, validation=validation)
+        journal = _Journal(resume, settings)
+        trials, rung = _run_rungs(rungs, candidates, run_trial, journal, callback, executor)
     best = min(rung, key=_rank)
     if math.isinf(best.rmse):
         raise ValueError(
@@ -294,6 +299,7 @@ def _run_rungs(
     run_trial: Callable[[int, Parameters, int], Trial],
     journal: _Journal,
     callback: Callable[[Trial, int, int], Any] | None,
+    executor: Executor | None,
 ) -> tuple[list[Trial], list[Trial]]:
     """Return all trials, and those of the last rung; what the journal holds is not run again."""
     n_trials = sum(size for _, size in rungs)
@@ -303,15 +309,21 @@ def _run_rungs(
     for divisor, size in rungs:
         rung = []
         for candidate in numbers[:size]:
-            trial = journal.next(candidate, divisor)
-            if trial is None:
-                trial = run_trial(candidate, candidates[candidate], divisor)
-                journal.append(trial)
-                number = len(trials) + len(rung) + 1
-                logger.info("trial %d of %d: %s", number, n_trials, trial)
-                if callback is not None:
-                    callback(trial, number, n_trials)
+            recorded = journal.next(candidate, divisor)
+            if recorded is None:
+                break
+            rung.append(recorded)
+        tasks = [
+            Task(f"candidate {number}", run_trial, (number, candidates[number], divisor))
+            for number in numbers[len(rung) : size]
+        ]
+        for trial in run_tasks(tasks, executor):
+            journal.append(trial)
             rung.append(trial)
+            number = len(trials) + len(rung)
+            logger.info("trial %d of %d: %s", number, n_trials, trial)
+            if callback is not None:
+                callback(trial, number, n_trials)
         trials += rung
         drawn = sorted(rung[1:], key=_rank)
         numbers = [0, *(one.candidate for one in drawn)]

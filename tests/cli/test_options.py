@@ -56,6 +56,7 @@ IN_WORDS = {
         default(AutoRec, name) is None and WARM_UP["item"] != WARM_UP["user"]
     ),
     "all cores": lambda name: default(AutoRec, name) is None,
+    "one": lambda name: all(parser_of(c).get_default(name) == 1 for c in ("evaluate", "tune")),
     "raise an error": lambda name: default(read_ratings, name) == "raise",
     "$AUTOREC_NP_DATA, then the per-user cache": lambda name: (
         default(fetch_movielens, name) is None

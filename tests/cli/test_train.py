@@ -191,6 +191,21 @@ def test_tune_without_test_ratings(run, folder):
     assert {trial["divisor"] for trial in result["search"]["trials"]} == {1}
 
 
+def test_tune_side_by_side_finds_the_same(run, folder):
+    arguments = ["tune", folder / "numbers.csv", *TUNE, "--json"]
+    (one, out, err), (other, out_2, err_2) = run(*arguments), run(*arguments, "--jobs", 2)
+    assert (one, other) == (0, 0)
+    results = [json.loads(text) for text in (out, out_2)]
+    for result in results:
+        for trial in (result["search"]["best"], *result["search"]["trials"]):
+            del trial["seconds"]
+    assert results[0]["search"] == results[1]["search"]
+    assert results[0]["rmse"] == results[1]["rmse"]
+    assert [line.split(",")[0] for line in err.splitlines() if line.startswith("trial")] == [
+        line.split(",")[0] for line in err_2.splitlines() if line.startswith("trial")
+    ]
+
+
 # evaluate
 
 
@@ -243,6 +258,30 @@ def test_evaluate_says_it_in_words(run, folder):
     assert err.startswith("run 1 of 2, epoch 1 of 3: ")
     assert "run 2 of 2, epoch 3 of 3: " in err
     assert max(map(len, out.replace(str(folder), "").split("\n"))) < 80
+
+
+def test_evaluate_side_by_side_measures_the_same(run, folder):
+    arguments = ["evaluate", folder / "numbers.csv", *SMALL, "--repeats", 2, "--json"]
+    (one, out, _), (other, out_2, err) = run(*arguments), run(*arguments, "--jobs", 2)
+    assert (one, other) == (0, 0)
+    first, second = json.loads(out), json.loads(out_2)
+    assert errors_of(first["models"]) == errors_of(second["models"])
+    assert first["parameters"] == second["parameters"]
+    expected = [
+        f"seed {seed}, {name}: RMSE {first['models'][name]['splits'][seed]['rmse']:.4f}"
+        for seed in (0, 1)
+        for name in first["models"]
+    ]
+    assert err.splitlines() == expected
+    assert run(*arguments, "--jobs", 2, "--quiet")[2] == ""
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_evaluate_names_the_split_that_failed(run, folder, jobs):
+    wild = [*SMALL, "--solver", "sgd", "--learning-rate", "1e30", "--jobs", jobs]
+    status, _, err = run("evaluate", folder / "numbers.csv", *wild, "--repeats", 2)
+    assert status == 1
+    assert "error: split seed 0, AutoRec: " in err
 
 
 def test_evaluate_with_one_repeat_has_no_interval(run, folder):

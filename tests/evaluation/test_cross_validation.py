@@ -6,14 +6,16 @@ import dataclasses
 import json
 import logging
 import math
+import multiprocessing
 import threading
 import warnings
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from typing import ClassVar
 
 import numpy as np
 import pytest
 from scipy import sparse
+from small_tasks import Backwards, OddWarning, Picky, Threads, Warner
 
 from autorec_np.data.metrics import rmse
 from autorec_np.data.ratings import Ratings
@@ -27,6 +29,7 @@ from autorec_np.evaluation.cross_validation import (
     evaluate,
     evaluate_repeats,
 )
+from autorec_np.models.autorec import AutoRec
 from autorec_np.models.biases import BiasBaseline, GlobalMean
 from autorec_np.sources.movielens import fetch_movielens
 
@@ -538,6 +541,110 @@ def test_progress_is_logged_and_not_printed(R, caplog, capsys):
     assert "split 2, constant" in caplog.text
     assert "RMSE" in caplog.text
     assert capsys.readouterr() == ("", "")
+
+
+# Side by side
+
+
+@pytest.fixture(scope="module")
+def processes():
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        yield pool
+
+
+@pytest.fixture(params=["threads", "processes", "backwards"])
+def executor(request):
+    if request.param == "threads":
+        with ThreadPoolExecutor(3) as pool:
+            yield pool
+    else:
+        elsewhere = request.param == "processes"
+        yield request.getfixturevalue("processes") if elsewhere else Backwards()
+
+
+def without_seconds(result):
+    if isinstance(result, Comparison):
+        return {name: without_seconds(one) for name, one in result.items()}
+    evaluations = result.evaluations
+    numbers = [dataclasses.replace(x, fit_seconds=0, predict_seconds=0) for x in evaluations]
+    return result.splits, numbers
+
+
+def small_models():
+    small = {"hidden_layer_sizes": (4,), "max_iter": 3, "batch_size": 16, "dropout": 0.2}
+    return {
+        "biases": BiasBaseline(),
+        "seeded": AutoRec(**small, random_state=0),
+        "generator": AutoRec(**small, random_state=np.random.default_rng(5), dtype="float64"),
+    }
+
+
+@pytest.mark.parametrize("function", [cross_validate, evaluate_repeats])
+def test_an_executor_has_the_serial_results_to_the_last_bit(function, R, executor):
+    serial = function(small_models(), R, 3, random_state=4)
+    together = function(small_models(), R, 3, random_state=4, executor=executor)
+    assert list(together) == list(serial)
+    assert without_seconds(together) == without_seconds(serial)
+    alone = function(small_models()["seeded"], R, 3, random_state=4, executor=executor)
+    assert without_seconds(alone) == without_seconds(serial["seeded"])
+
+
+def test_folds_of_any_kind_are_evaluated_by_an_executor(R, executor):
+    folds = dict(zip("ab", k_fold(R, 2, 0), strict=True))
+    serial, together = (
+        cross_validate(BiasBaseline(), cv=folds, executor=one) for one in (None, executor)
+    )
+    assert without_seconds(together) == without_seconds(serial)
+    assert together.splits == ("a", "b")
+
+
+def test_splits_and_models_are_called_back_in_order(R, executor):
+    calls = []
+    models = {"mean": GlobalMean(), "biases": BiasBaseline()}
+    results = cross_validate(
+        models, R, 2, 0, executor=executor, callback=lambda *call: calls.append(call)
+    )
+    expected = [(f"{n + 1}", name, results[name].evaluations[n]) for n in (0, 1) for name in models]
+    assert calls == expected
+    calls.clear()
+    cross_validate(models, R, 2, 0, callback=lambda *call: calls.append(call))
+    assert [call[:2] for call in calls] == [call[:2] for call in expected]
+
+
+def test_a_model_has_one_thread_in_a_task_unless_it_asks_for_more(R, executor):
+    users, items, values = R.triples()
+    zero = Ratings.from_triples(users, items, 0 * values, scale=(0, 9))  # MAE is the prediction
+    models = {"none": Threads(), "three": Threads(3)}
+    results = cross_validate(models, zero, 2, 0, executor=executor)
+    assert {name: result.mae.mean for name, result in results.items()} == {"none": 1, "three": 3}
+    assert models["none"].n_jobs is None
+    assert cross_validate(Threads(), zero, 2, 0).mae.mean == 0
+
+
+def test_a_failing_split_and_model_are_named(R, executor):
+    folds = list(k_fold(R, 3, 0))
+    models = {"fine": GlobalMean(), "picky": Picky([len(folds[1][0])])}
+    folds[0] = train_test_split(R, 0.5, 0)
+    for one in (None, executor):
+        with pytest.raises(ValueError, match=r"^split 2, picky: I do not like these ratings\.$"):
+            cross_validate(models, cv=[folds[0], folds[1]], executor=one)
+    with pytest.raises(ValueError, match=r"^split odd, GlobalMean: "):
+        cross_validate(GlobalMean(), cv={"odd": (R, R)}, executor=executor)
+
+
+def test_warnings_of_models_reach_the_caller(R, executor):
+    with pytest.warns(OddWarning) as caught:
+        cross_validate(Warner(), R, 3, 0, executor=executor)
+    n = {len(train) for train, _ in k_fold(R, 3, 0)}
+    assert {str(one.message) for one in caught} == {f"{one} ratings" for one in n}
+
+
+def test_progress_is_logged_here_whoever_evaluates(R, executor, caplog):
+    with caplog.at_level(logging.INFO, logger="autorec_np.evaluation.cross_validation"):
+        cross_validate({"mean": GlobalMean()}, R, 2, 0, executor=executor)
+    lines = [one.message for one in caplog.records if one.threadName == "MainThread"]
+    for split in ("split 1, mean", "split 2, mean"):
+        assert any(line.startswith(f"{split}: RMSE") for line in lines)
 
 
 # Real ratings

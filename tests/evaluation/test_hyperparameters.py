@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import multiprocessing
 import warnings
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -14,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from small_tasks import Backwards, Given
 
 from autorec_np.data.splitting import train_test_split
 from autorec_np.data.synthetic import make_ratings
@@ -445,3 +448,69 @@ def test_the_result_is_json(whole):
 def test_wrong_arguments_are_refused(changes, kind, message):
     with pytest.raises(kind, match=message):
         run(**changes)
+
+
+# Side by side
+
+
+@pytest.fixture(scope="module")
+def processes():
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        yield pool
+
+
+@pytest.mark.parametrize("kind", ["threads", "processes", "backwards"])
+def test_an_executor_finds_what_the_serial_search_does(kind, whole, tmp_path, request):
+    model = AutoRec(**{**MODEL.get_params(), "n_jobs": None})
+    path, calls = tmp_path / "search.jsonl", []
+    threads = ThreadPoolExecutor(3)
+    with threads:
+        if kind == "processes":
+            executor = request.getfixturevalue("processes")
+        else:
+            executor = threads if kind == "threads" else Backwards()
+        result = run(
+            path, model=model, executor=executor, callback=lambda *call: calls.append(call)
+        )
+        again = run(path, model=model, executor=executor)
+    assert result == again == whole
+    assert result.model.n_jobs is None
+    n = len(whole.trials)
+    assert calls == [(trial, k, n) for k, trial in enumerate(whole.trials, 1)]
+    recorded = [json.loads(line) for line in path.read_text().splitlines()[1:]]
+    assert [line["rmse"] for line in recorded] == [trial.rmse for trial in whole.trials]
+
+
+@pytest.mark.parametrize("n_lines", [1, 3, 10, 12])
+def test_a_search_goes_on_with_another_executor(n_lines, journal, whole, tmp_path):
+    path = tmp_path / "search.jsonl"
+    path.write_bytes(b"".join(journal.splitlines(keepends=True)[:n_lines]))
+    calls = []
+    result = run(path, executor=Backwards(), callback=lambda *call: calls.append(call[1]))
+    assert result == whole
+    assert calls == [*range(n_lines, len(whole.trials) + 1)]
+
+
+def test_a_training_that_diverges_elsewhere_loses(processes):
+    space = {"learning_rate_init": [1e25]}
+    result = run(space=space, executor=processes, strategy="random", n_candidates=2)
+    assert [math.isinf(trial.rmse) for trial in result.trials] == [False, True]
+
+
+@pytest.mark.parametrize("kind", ["serial", "processes"])
+def test_a_failing_candidate_is_named(kind, request):
+    executor = None if kind == "serial" else request.getfixturevalue("processes")
+    space = {"hidden_layer_sizes": [(0,)]}
+    with pytest.raises(ValueError, match=r"^candidate 1: a width of hidden_layer_sizes"):
+        run(space=space, executor=executor, strategy="random", n_candidates=2)
+
+
+def test_an_interrupted_search_keeps_what_ended_before_and_cancels_the_rest(tmp_path, whole):
+    path = tmp_path / "search.jsonl"
+    first = whole.trials[0]
+    executor = Given(result=(first, []), error=KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        run(path, executor=executor)
+    assert [one.cancelled() for one in executor.futures] == [False, False] + [True] * 7
+    assert len(path.read_text().splitlines()) == 2
+    assert run(path) == whole
