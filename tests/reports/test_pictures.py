@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+from changed_records import with_block
 
 from autorec_np.data.splitting import train_test_split
 from autorec_np.data.synthetic import make_ratings
@@ -184,3 +185,13 @@ def test_every_picture_has_labels_on_its_axes(model, split, name):
     figure = plot(model, split[1]) if "test" in plot.__annotations__ else plot(model)
     assert all(panel.get_ylabel() for panel in figure.axes)
     assert figure.axes[-1].get_xlabel() or figure.axes[-1].get_title()
+
+
+@pytest.mark.parametrize("value", [0.0, 5.0, -1e17, 3e38])
+@pytest.mark.parametrize("spread", [0.0, 1e-7])
+def test_a_block_of_almost_equal_weights_has_a_histogram(model, value, spread):
+    n = model.network_.n_columns
+    block = np.float32(value) * (1 - np.float32(spread) * (np.arange(n) % 2))
+    figure = plot_weights(with_block(model, "decoder.bias", block))
+    (patch,) = figure.axes[-1].patches
+    assert patch.get_data().values.sum() == n

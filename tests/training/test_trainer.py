@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -22,11 +23,12 @@ from autorec_np.engine import engines
 from autorec_np.engine.order import by_activity, reordered
 from autorec_np.engine.plan import TILE_ROWS, corner_widths
 from autorec_np.engine.threads import Workers
+from autorec_np.models.autorec import AutoRec
 from autorec_np.training import monitor as monitoring
 from autorec_np.training import trainer as training
 from autorec_np.training.monitor import EpochMonitor
 from autorec_np.training.solvers import DivergenceError, Iteration
-from autorec_np.training.trainer import SOLVERS, ConvergenceWarning, Trainer
+from autorec_np.training.trainer import SOLVERS, ConvergenceWarning, Trainer, short_on_purpose
 
 N_ROWS, N_COLUMNS = 30, 12
 MINIBATCH = [name for name, defaults in SOLVERS.items() if not defaults.full_batch]
@@ -497,3 +499,16 @@ def test_a_verbose_monitor_logs_each_epoch(caplog):
     assert len(caplog.messages) == 3
     assert caplog.messages[1].startswith("epoch 2 of 12: objective 50, validation RMSE 0.9877, ")
     assert "validation RMSE" not in caplog.messages[2]
+
+
+def test_a_training_that_is_short_on_purpose_warns_of_nothing_and_others_do():
+    """Also where both run at once: the switch is that of a thread."""
+    ratings = make_ratings(n_users=20, n_items=15, n_ratings=120, random_state=0)
+    model = AutoRec(hidden_layer_sizes=(2,), solver="lbfgs", max_iter=1, random_state=0)
+    with short_on_purpose():
+        model.fit(ratings)
+        with ThreadPoolExecutor(1) as pool:
+            other = pool.submit(model.fit, ratings)
+            assert isinstance(other.exception(timeout=60), ConvergenceWarning)
+    with pytest.warns(ConvergenceWarning):
+        model.fit(ratings)
