@@ -45,6 +45,11 @@ def rows_of(page: Path, first: str) -> list[list[str]]:
 # Code
 
 
+# The last digits of a training are another's where sums are taken in another order; the pages show
+# what the present major version of NumPy prints.
+PRINTED_HERE = int(np.__version__.split(".")[0]) >= 2
+
+
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if pages.snippets(read(page))], ids=name_of
 )
@@ -57,7 +62,9 @@ def test_snippets_run_and_print_what_the_page_shows(page, tmp_path, monkeypatch)
         with contextlib.redirect_stdout(printed):
             # blank lines before the code make line numbers in a traceback those of the page
             exec(compile("\n" * block.line + block.code, str(page), "exec"), namespace)
-        if shown is not None and (found := pages.difference(shown.code, printed.getvalue())):
+        if not PRINTED_HERE or shown is None:
+            continue
+        if found := pages.difference(shown.code, printed.getvalue()):
             stale.append(f"{name_of(page)}, line {shown.line + 1}:\n{found}")
     assert not stale, "\n\n".join(stale)
 

@@ -10,6 +10,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 from sklearn.base import clone, is_regressor
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import r2_score
@@ -112,6 +113,11 @@ def first_two_columns(X):
     return X.iloc[:, :2] if hasattr(X, "iloc") else X[:, :2]
 
 
+# It subtracts a fraction from the integers that ids of a category are.
+BROKEN_BEFORE_1_8 = "check_positive_only_tag_during_fit"
+IS_OLD = tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 8)
+
+
 def checks(kind, expected):
     """The checks of a regressor by AutoRec and of one by biases; resampled rows are their mean."""
     with warnings.catch_warnings():
@@ -123,7 +129,9 @@ def checks(kind, expected):
                 known = check.func.__name__
                 details = "".join(f"-{value}" for value in check.keywords.values())
                 marks = []
-                if known in expected:
+                if IS_OLD and known == BROKEN_BEFORE_1_8:
+                    marks = [pytest.mark.skip(reason="this check of scikit-learn < 1.8 is broken")]
+                elif known in expected:
                     marks = [
                         pytest.mark.xfail(
                             reason=expected[known], raises=(ValueError, AssertionError)
