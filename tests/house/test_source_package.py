@@ -14,7 +14,9 @@ from markdown_pages import ROOT
 pytest.importorskip("setuptools", reason="setuptools builds the packages")
 
 # what building leaves behind; the rest of what is no part of the repository, git knows
-IGNORED = shutil.ignore_patterns("build", "dist", "__pycache__", ".*_cache", "*.egg-info", "*.pyc")
+IGNORED = shutil.ignore_patterns(
+    *("build", "dist", "__pycache__", ".*_cache", ".hypothesis", "*.egg-info", "*.pyc")
+)
 
 
 @pytest.fixture(scope="module")
