@@ -401,7 +401,7 @@ def _verdict(directions: list[Probe], coordinates: list[Probe], complete: bool) 
     if Outcome.WRONG in outcomes:
         disputed = any(p.is_disputed() for p in directions)
         return Verdict.INCONCLUSIVE if disputed else Verdict.FAIL
-    if Outcome.OFF_KINK in outcomes:
+    if Outcome.OFF_KINK in outcomes or any(p.is_doubted() for p in [*directions, *coordinates]):
         return Verdict.INCONCLUSIVE
     if directions and all(p.outcome in SETTLED for p in directions):
         return Verdict.PASS
@@ -498,7 +498,7 @@ def _block_note(
     suspects = [p for p in probes if p.outcome is Outcome.SUSPECT]
     if suspects and not any(p.outcome is Outcome.WRONG for p in probes):
         notes.append(f"{len(suspects)} probes look wrong, which was not confirmed")
-    lost = [p for p in directions if p.outcome is Outcome.UNRESOLVED]
+    lost = [p for p in directions if p.outcome not in (*SETTLED, *AT_KINK, Outcome.WRONG)]
     if lost:
         why = ", ".join(sorted({p.obstacle() for p in lost}))
         notes.append(f"{len(lost)} of {len(directions)} directions are not resolved ({why})")

@@ -48,7 +48,7 @@ class Outcome(Word):
     UNRESOLVED = "unresolved"  # too wide a budget
     KINK = "kink"  # right: within the one-sided slopes
     OFF_KINK = "off-kink"  # outside them: no proof of a fault
-    SUSPECT = "suspect"  # wrong at the nominal step, not confirmed
+    SUSPECT = "suspect"  # looks wrong, not confirmed
 
 
 SETTLED = (Outcome.RIGHT, Outcome.ACCEPTED, Outcome.KINK)
@@ -180,7 +180,7 @@ class Probe:
             return Outcome.RIGHT
         if outcome is not Outcome.RIGHT:
             outcome = self._sweep(*self._widest_range())
-        if outcome in (Outcome.UNRESOLVED, Outcome.WRONG) and self.line.method is CENTRAL:
+        if outcome not in SETTLED and self.line.method is CENTRAL:
             at_kink = self._at_kink()
             if at_kink is not None:
                 return at_kink
@@ -216,7 +216,7 @@ class Probe:
             return Outcome.ACCEPTED
         budget, noise = self.best.budget, self.best.analytic_noise
         guessed = budget > _COARSE * slopes or noise > max(budget / 4, _NOISY * slopes)
-        return Outcome.UNRESOLVED if guessed and self.best.excess < _MARGIN else Outcome.WRONG
+        return Outcome.SUSPECT if guessed and self.best.excess < _MARGIN else Outcome.WRONG
 
     def _slopes(self) -> float:
         """Return the largest of the analytic, the numeric and the block's typical slope."""
@@ -304,11 +304,17 @@ class Probe:
         if other.excess > 1 and difference <= other.budget + best.budget:
             return Outcome.WRONG
         self.best = replace(best, dispute=max(best.dispute, difference, other.budget))
-        return Outcome.UNRESOLVED
+        return Outcome.SUSPECT
 
     def is_disputed(self) -> bool:
         """Say whether other steps call right what the best step calls wrong."""
         return self.best is not None and self.best.dispute > 0
+
+    def is_doubted(self) -> bool:
+        """Say whether it looks wrong at some steps, without a proof."""
+        return self.outcome is Outcome.SUSPECT or (
+            self.outcome is Outcome.UNRESOLVED and self.is_disputed()
+        )
 
     def kinks(self) -> int:
         """Return how many steps near the nominal one met a kink: the pattern changed, or the two

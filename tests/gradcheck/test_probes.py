@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from gradcheck_cases import POINT, absolute, rosenbrock, verdicts, with_fault
+from gradcheck_cases import POINT, absolute, random_case, rosenbrock, verdicts, with_fault
 
 from autorec_np.gradcheck import check_gradient
 
@@ -221,3 +221,20 @@ def test_what_is_said_to_be_in_the_way_is_there():
     assert "noise" not in flat.blocks["theta"].note
     noisy = check_gradient(lambda x: (float((1e15 + x @ x) - 1e15), 2 * x), theta)
     assert "kink" not in str(noisy)
+
+
+@pytest.mark.parametrize(("seed", "size"), [(102252, 1.9e-5)])
+def test_what_looks_wrong_without_a_proof_does_not_pass(seed, size):
+    case = random_case(seed)  # in float32 throughout, where only errors of 1e-3 are owed
+    right = check_gradient(case.fun, case.theta, case.blocks, random_state=seed)
+    assert right.blocks["weight"].verdict == "pass"
+
+    def faulty(theta):
+        value, gradient = case.fun(theta)
+        weight = gradient[case.blocks["weight"]]
+        weight[np.argmax(np.abs(weight))] *= np.float32(1 + size)
+        return value, gradient
+
+    report = check_gradient(faulty, case.theta, case.blocks, random_state=seed)
+    assert report.blocks["weight"].verdict == "inconclusive"
+    assert "1 probes look wrong, which was not confirmed" in report.blocks["weight"].note
