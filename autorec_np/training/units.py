@@ -114,20 +114,20 @@ def step_of(levels: Array) -> float:
         return 1.0
     rounding = float(np.finfo(np.float32).eps * np.abs(levels).max())
     distances = (levels[1:] - levels[0]).tolist()
-    step, rest = float(np.diff(levels).min()), 0.0
+    step, doubt = float(np.diff(levels).min()), 2 * rounding
     while step > 8 * rounding:
-        longest, told = 1, step
+        told, told_doubt = step, doubt
         for distance in distances:
             count = round(distance / told)
-            rest, error = abs(distance - count * told), 2 * rounding * (1 + count / longest)
+            rest, error = abs(distance - count * told), 2 * rounding + count * told_doubt
             if error > step / 4:
                 return 1.0
             if rest > error:
                 break
-            longest, told = count, distance / count
+            told, told_doubt = distance / count, 2 * rounding / count
         else:
             return told
-        step = rest
+        step, doubt = rest, error
     return 1.0
 
 

@@ -69,7 +69,7 @@ class TestTanhOutputByUser(AutoRecContract, output_activation="tanh", orientatio
     pass
 
 
-class TestReluHidden(AutoRecContract, activation="relu"):
+class TestReluHidden(AutoRecContract, activation="relu", max_iter=200):
     pass
 
 

@@ -538,7 +538,7 @@ class AutoRecContract(
     def test_held_out_ratings_are_predicted(self):
         users, items, ratings = TEST.triples()
         assert np.abs(self.fitted().predict(users, items) - ratings).max() < 1.5
-        assert self.fitted().score(users, items, ratings) > -0.6  # the biases have -2.1
+        assert self.fitted().score(users, items, ratings) > -0.5
 
     def test_unseen_liked_items_are_recommended_first(self):
         ids, _ = self.fitted().recommend(USER_IDS[:-1], n=N_ITEMS)
@@ -846,9 +846,9 @@ class AutoRecContract(
         predicted = model.predict(np.full(N_ITEMS - 1, newcomer), ITEM_IDS[:-1])
         assert predicted[::2].min() > predicted[1::2].max()
         users, items, ratings = TEST.triples()
-        assert model.score(users, items, ratings) > -0.6
+        assert model.score(users, items, ratings) > -0.5
         model.partial_fit(TEST)
-        assert model.score(users, items, ratings) > -0.6
+        assert model.score(users, items, ratings) > -0.5
         assert not model.cold_pairs(users, items).any()
 
 
