@@ -496,9 +496,12 @@ def _block_note(
             f"is no subgradient, or kinks of opposite signs meet; move theta by a little"
         )
     suspects = [p for p in probes if p.outcome is Outcome.SUSPECT]
-    if suspects and not any(p.outcome is Outcome.WRONG for p in probes):
-        notes.append(f"{len(suspects)} probes look wrong, which was not confirmed")
-    lost = [p for p in directions if p.outcome not in (*SETTLED, *AT_KINK, Outcome.WRONG)]
+    if any(p.outcome is Outcome.WRONG for p in probes):
+        suspects = []  # one proof is enough
+    if suspects:
+        notes.append(f"{len(suspects)} of {len(probes)} probes look wrong, without a proof")
+    unproven = (Outcome.UNRESOLVED, Outcome.SUSPECT if suspects else Outcome.UNRESOLVED)
+    lost = [p for p in directions if p.outcome in unproven]
     if lost:
         why = ", ".join(sorted({p.obstacle() for p in lost}))
         notes.append(f"{len(lost)} of {len(directions)} directions are not resolved ({why})")
