@@ -141,7 +141,7 @@ def role_of(name: object) -> tuple[str, int] | None:
 
 
 def _words(name: object) -> list[str]:
-    """Return the words of a name in lower case: user_id:token, User-ID, userId give user, id."""
+    """user_id:token, User-ID and userId give user, id."""
     text = re.sub(r":[a-z_]+$", "", str(name).strip())
     text = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", text)
     return re.findall(r"[^\W_]+", text.lower())
@@ -159,7 +159,6 @@ for _role in ("user", "item"):
 
 
 def is_index_name(name: object) -> bool:
-    """Whether a column's name is that of an index which pandas saved beside the data."""
     return isinstance(name, str) and "".join(_words(name)) in _INDEX_NAMES
 
 
@@ -169,7 +168,6 @@ def known_roles(names: Sequence[object]) -> dict[str, int]:
 
 
 def _candidates(names: Sequence[object]) -> dict[str, list[int]]:
-    """Return, for each role, the places whose names say it most clearly."""
     found: dict[str, dict[int, list[int]]] = {role: {} for role in ROLES}
     for place, name in enumerate(names):
         said = role_of(name)
@@ -184,17 +182,9 @@ def decide(
     values: Callable[[int], Array],
     wanted: Sequence[str] = ("user", "item", "rating"),
 ) -> dict[str, int]:
-    """Return ``{role: position}`` of the wanted roles and, where there is one, the timestamp.
+    """Return ``{role: position}`` of the `wanted` roles and, where there is one, the timestamp.
 
-    Parameters
-    ----------
-    names : sequence or None
-        Of the columns; None where they have no names.
-    n_columns : int
-    values : callable
-        From a position to the first values of that column, an array of numbers, strings or dates.
-    wanted : sequence of str
-        The first one, two or three of user, item and rating.
+    `names` is None where the columns have none; `values` returns the first values of a column.
 
     Raises
     ------
@@ -218,7 +208,6 @@ def decide(
 def _find_times(
     names: Sequence[object], values: Callable[[int], Array], known: dict[str, int]
 ) -> None:
-    """Add the timestamp to the known roles where a fourth column holds nothing but times."""
     rest = [place for place in range(len(names)) if place not in known.values()]
     if "timestamp" not in known and len(names) == 4 and len(rest) == 1:
         (place,) = rest
@@ -233,7 +222,6 @@ def _by_place(
     wanted: Sequence[str],
     known: dict[str, int],
 ) -> dict[str, int]:
-    """Take the columns by their place, or raise because something contradicts it."""
     sample = SAMPLE if n_columns <= 4 else SAMPLE_OF_MANY
     numbers = [as_numbers(values(place)[:sample]) for place in range(n_columns)]
     missing = [role for role in wanted if role not in known]
@@ -282,7 +270,6 @@ def _title(names: Sequence[object] | None, place: int) -> str:
 
 
 def _check_names(names: Sequence[object], places: dict[str, int], known: dict[str, int]) -> None:
-    """Raise where a name contradicts the place of its column."""
     for role, place in places.items():
         said = role_of(names[place])
         if said is not None and said[0] != role:
@@ -297,7 +284,6 @@ def _check_names(names: Sequence[object], places: dict[str, int], known: dict[st
 
 
 def _why_no_rating(numbers: Array | None) -> str | None:
-    """Return what the values in the place of the rating are; None where they can be ratings."""
     if numbers is None:
         return None
     numbers = numbers[~np.isnan(numbers)]
@@ -322,10 +308,7 @@ def _is_table(
     known: dict[str, int],
     ids: Sequence[Array],
 ) -> bool:
-    """Whether three columns taken by their place may be those of a table of users x items.
-
-    Then the would-be ids are ratings too: they have the same kind and range as the third column.
-    """
+    """Whether the would-be ids are ratings too, of the kind and range of the third column."""
     users, items, ratings = numbers[:3]
     if any(one.dtype.kind == "f" and not _are_whole(one) for one in ids):
         return True
@@ -350,7 +333,6 @@ def _are_whole(numbers: Array) -> bool:
 
 
 def _alike(ids: Array, ratings: Array) -> bool:
-    """Whether would-be ids have the kind and the range of the ratings, or are no ids at all."""
     if not _are_whole(ids):
         return True
     if ids.dtype != ratings.dtype or np.isnan(ratings).all():

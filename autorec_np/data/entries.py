@@ -49,7 +49,6 @@ class DuplicateRatingError(ValueError):
         return type(self), (self.pair, self.first, self.second, self.n_repeats, self.n_ratings)
 
     def renumbered(self, indices: Array) -> DuplicateRatingError:
-        """Return the same error about a longer array, of which `indices` were looked at."""
         first, second = int(indices[self.first]), int(indices[self.second])
         return DuplicateRatingError(self.pair, first, second, self.n_repeats, self.n_ratings)
 
@@ -64,22 +63,9 @@ def arrange(
 ) -> tuple[sparse.csr_array[np.float32], Positions | None, Positions]:
     """Sort checked entries, given in file order, into a canonical CSR; resolve duplicates.
 
-    Parameters
-    ----------
-    rows, columns, values, timestamps : ndarray, (n,)
-        One entry per rating; the positions refer to `ids`.
-    ids : pair of ndarray
-        User and item ids, for messages and for the shape.
-    duplicates : {"raise", "first", "last", "mean"}
-        As in `Ratings.from_triples`.
-
-    Returns
-    -------
-    matrix : csr_array of float32
-    timestamps : ndarray of int64 or None
-        Aligned with ``matrix.data``.
-    order : ndarray of int64
-        Position in ``matrix.data`` of each kept entry, in file order.
+    The positions refer to `ids`, those of users and items. Returns the matrix, the timestamps
+    (aligned
+    with its data), and the position in its data of each kept entry, in file order.
 
     Raises
     ------
@@ -121,7 +107,6 @@ def arrange(
 
 
 def sort_by_cell(rows: Array, columns: Array, shape: tuple[int, int]) -> Array:
-    """Return the stable permutation that sorts entries by row, then column."""
     if shape[0] * shape[1] < 2**63:
         cells: Array = rows.astype(np.int64) * shape[1] + columns
         return cells.argsort(kind="stable")
@@ -131,7 +116,7 @@ def sort_by_cell(rows: Array, columns: Array, shape: tuple[int, int]) -> Array:
 def canonical_csr(
     data: NDArray[np.float32], indices: Array, indptr: Array, shape: tuple[int, int]
 ) -> sparse.csr_array[np.float32]:
-    """Wrap arrays that are known to be canonical; read-only views, so no caller's flag changes."""
+    """Wrap canonical arrays in read-only views, so that no caller's flag changes."""
     # SciPy would keep int64, twice the memory and slower, where int32 suffices.
     index = np.int32 if max(*shape, len(data)) < 2**31 else np.int64
     indices, indptr = indices.astype(index, copy=False), indptr.astype(index, copy=False)
@@ -150,7 +135,6 @@ def frozen(array: Array) -> Array:
 
 
 def dense_message(array: Array) -> str:
-    """Return what to do with a dense array that does not say what it is."""
     table = "scipy.sparse.csr_array(array) if 0 means 'not rated'"
     if array.ndim == 2 and array.shape[1] in (3, 4):
         ids = "" if array.dtype.kind in "iuOUT" else ".astype('int64')"
@@ -230,11 +214,7 @@ def _row_of_each(indptr: Array) -> Array:
 
 
 def _compressed_entries(matrix: Any) -> tuple[Array, Array, Array]:
-    """Return rows, columns and values of a CSR or CSC whose structure is checked here.
-
-    SciPy does not look at the index arrays of a matrix made by hand; its conversions would read
-    outside them.
-    """
+    """Check what SciPy does not: its conversions would read outside the index arrays."""
     is_csr = matrix.format == "csr"
     n_major, n_minor = matrix.shape if is_csr else matrix.shape[::-1]
     major, minor = ("row", "column") if is_csr else ("column", "row")

@@ -94,7 +94,6 @@ def _check_object_ids(array: Array, name: str) -> Array:
 
 
 def _remedy(array: Array, value: object) -> str:
-    """Return what makes ids of values of which one is neither an integer nor a string."""
     if isinstance(value, (bool, np.bool_)):
         return "of a mask, pass the ids that it selects: ids[mask]"
     if isinstance(value, bytes):
@@ -105,7 +104,7 @@ def _remedy(array: Array, value: object) -> str:
 
 
 def shown(value: object) -> str:
-    """Return an id as a message shows it: ``'a'`` or ``7``, not ``np.int64(7)``."""
+    """Return ``'a'`` or ``7``, not ``np.int64(7)``."""
     return repr(value.item() if isinstance(value, np.generic) else value)
 
 
@@ -177,7 +176,6 @@ def sort_codes(distinct: Array, codes: Positions) -> tuple[Array, Positions]:
 
 
 def relabel(ids: Array | None, positions: Array, length: int) -> tuple[Array, Array]:
-    """Return the ids in ascending order and the positions that fit them."""
     if ids is None:
         return np.arange(length, dtype=np.int64), positions
     unique, new_position = unique_with_positions(ids)

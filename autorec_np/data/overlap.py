@@ -35,7 +35,6 @@ def shared_pairs(training: Ratings, test: Ratings) -> Array:
 
 
 def check_apart(training: Ratings, test: Ratings, advice: str) -> None:
-    """Raise ValueError where a pair is in both parts; `advice` ends the sentence."""
     n_shared = np.count_nonzero(shared_pairs(training, test))
     if n_shared:
         raise ValueError(

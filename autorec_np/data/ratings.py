@@ -530,7 +530,6 @@ _FOR_A_FILE = "for a file use autorec_np.read_ratings(path)"
 
 
 def _changed(ratings: Ratings, scale: tuple[float, float] | None, missing: Array) -> Ratings:
-    """Return ratings on another scale and without the values that mean 'not rated'."""
     if np.isnan(ratings.matrix.data[:1]).any():
         raise ValueError(
             "these ratings say who rated what but not how (their model was saved with "
@@ -556,7 +555,6 @@ def assemble(
     scale: tuple[float, float],
     duplicates: str,
 ) -> Ratings:
-    """Return `Ratings` of checked entries, given in file order; see `entries.arrange`."""
     matrix, times, order = arrange(
         rows, columns, values, timestamps, (user_ids, item_ids), duplicates
     )

@@ -234,7 +234,7 @@ def cold_row_split(
 
 
 def _wanted(name: str, size: object, n: Any) -> Any:
-    """Return how many of `n` (a number or an array) to hold out: an int, or a share rounded up."""
+    """An int counts; a share is rounded up."""
     if isinstance(size, numbers.Integral):
         return check_integer(name, size, minimum=1)
     share = check_number(name, size, minimum=0.0, maximum=1.0, inclusive=(False, False))
@@ -252,7 +252,6 @@ def _count_held_out(test_size: object, n: int, what: str) -> int:
 
 
 def _divide(whole: Ratings, held_out: NDArray[np.integer]) -> Parts:
-    """Return (train, test); `held_out` holds positions in file order."""
     is_test = np.zeros(len(whole), dtype=bool)
     is_test[held_out] = True
     return whole.select(~is_test), whole.select(is_test)

@@ -255,7 +255,6 @@ def _draw_truth(
 def _draw_degrees(
     weights: Floats, n_ratings: int, n_items: int, rng: np.random.Generator
 ) -> Integers:
-    """Return the number of ratings of each user: n_ratings in all, each at most n_items."""
     n_users = len(weights)
     degrees = np.full(n_users, n_ratings >= n_users, dtype=np.int64)
     # What is missing after a round fell to users who became full in it: the loop ends.
@@ -267,7 +266,6 @@ def _draw_degrees(
 
 
 def _draw_items(indptr: Integers, weights: Floats, rng: np.random.Generator) -> Integers:
-    """Return the items of each user, different and sorted: the ``indices`` of a CSR matrix."""
     indices = np.empty(indptr[-1], dtype=np.int32)
     start = 0
     while start < len(indptr) - 1:
@@ -316,7 +314,6 @@ def _draw_block(degrees: Integers, weights: Floats, rng: np.random.Generator) ->
 def _cover_items(
     indptr: Integers, indices: Integers, users: Integers, n_items: int, rng: np.random.Generator
 ) -> None:
-    """Give each item without a rating a random one of an item that has more, in place."""
     unrated = np.delete(np.arange(n_items), indices)
     if len(unrated) == 0:
         return

@@ -38,18 +38,7 @@ _HOW_TO_NAME = "autorec_np.data.as_ratings(data, columns=(user, item, rating))"
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Columns of equal length, with or without names.
-
-    Attributes
-    ----------
-    names : list or None
-        Of the columns; None where they have none.
-    columns : list of array-like
-    kind : str
-        How messages call it.
-    index : str or None
-        Name of a frame's index.
-    """
+    """Columns of equal length; named or not; `index` names that of a frame."""
 
     names: list[Any] | None
     columns: list[Any]
@@ -57,16 +46,13 @@ class Table:
     index: Any = None
 
     def sample(self, place: int) -> Array:
-        """Return the first values of a column."""
         column = self.columns[place]
         return np.asarray(column[:SAMPLE] if hasattr(column, "__getitem__") else column)
 
     def title(self, place: int) -> Any:
-        """Return the name of a column, or its place where it has none."""
         return place if self.names is None else self.names[place]
 
     def described(self) -> str:
-        """Return what messages say of its columns."""
         if self.names is None:
             return f"its {len(self.columns)} columns have no names"
         names = [str(name) if isinstance(name, np.generic) else name for name in self.names]
@@ -75,7 +61,7 @@ class Table:
 
 
 def as_table(data: Any) -> Table | None:
-    """Return the columns of a table of any kind, or None where `data` is none."""
+    """None where `data` is no table."""
     pandas = sys.modules.get("pandas")
     if pandas is not None and isinstance(data, pandas.DataFrame):
         return _from_frame(data)
@@ -95,7 +81,7 @@ def as_table(data: Any) -> Table | None:
 
 
 def _from_frame(frame: DataFrame, kind: str = "frame") -> Table:
-    """Return a frame's columns, with the levels of its index that are named as a role is."""
+    """Include the levels of the index that are named as a role is."""
     names: list[Any] = list(frame.columns)
     columns: list[Any] = [frame.iloc[:, place] for place in range(len(names))]
     if names == list(range(len(names))) and len(names) > 0:
@@ -112,7 +98,6 @@ def _from_frame(frame: DataFrame, kind: str = "frame") -> Table:
 
 
 def _from_series(series: Any) -> Table | None:
-    """Return the levels of a Series' index and its values: ratings by (user, item)."""
     if series.index.nlevels != 2:
         return None
     names = [*series.index.names, series.name]
@@ -121,7 +106,6 @@ def _from_series(series: Any) -> Table | None:
 
 
 def _from_other_library(data: Any) -> Table:
-    """Return the columns of a polars or pyarrow table, or of one that speaks a common protocol."""
     kind = type(data).__name__
     names = getattr(data, "column_names", None) or getattr(data, "columns", None)
     if isinstance(names, list) and all(isinstance(name, str) for name in names):
@@ -164,7 +148,6 @@ def _from_mapping(data: Mapping[Any, Any]) -> Table | None:
 
 
 def _from_rows(rows: list[Any]) -> Table | None:
-    """Return the columns of a list of dicts or of rows."""
     if all(isinstance(row, Mapping) for row in rows):
         names = list(rows[0])
         for index, row in enumerate(rows):
@@ -246,7 +229,6 @@ def find_ratings(
 
 
 def columns_read(places: Mapping[str, int], titles: Sequence[Any]) -> ColumnsRead:
-    """Return which columns were read as what, and which were left out."""
     left_out = [title for place, title in enumerate(titles) if place not in places.values()]
     return ColumnsRead({role: titles[place] for role, place in places.items()}, tuple(left_out))
 
@@ -318,7 +300,6 @@ def _message(table: Table, error: UndecidedColumns) -> str:
 
 
 def holds_ids(values: Array) -> bool:
-    """Whether the first column of a table of users x items holds ids: texts, or ascending."""
     numbers = as_numbers(values)
     if numbers is None:
         return True
@@ -328,19 +309,7 @@ def holds_ids(values: Array) -> bool:
 def table_advice(
     names: Sequence[Any] | None, frame: str, index: Any = None, first_holds_ids: bool = False
 ) -> str:
-    """Return how to melt a table of users x items, or to make it sparse.
-
-    Parameters
-    ----------
-    names : sequence or None
-        Of its columns.
-    frame : str
-        The expression of the DataFrame.
-    index : str or None
-        The name of its index.
-    first_holds_ids : bool
-        Whether a first column without a known name looks like one of ids.
-    """
+    """Return how to melt the table that the expression `frame` gives, or to make it sparse."""
     known = {} if names is None else known_roles(names)
     axis = "item" if "item" in known and "user" not in known else "user"
     other = "user" if axis == "item" else "item"

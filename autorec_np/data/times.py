@@ -75,14 +75,13 @@ def check_timestamps(values: Any) -> Positions:
 
 
 def is_date(text: str) -> bool:
-    """Whether a text is an ISO date, perhaps with a time."""
     return _date(text) is not None
 
 
 def seconds_of_texts(texts: Iterable[str], are_dates: bool) -> tuple[Positions, int | None]:
-    """Return the seconds that texts write, and the index of the first that is no time, if any.
+    """Return the seconds, and the index of the first text that is no time, if any.
 
-    Of dates or of numbers: a column that mixes both is no column of times.
+    A column that mixes dates and numbers is no column of times.
     """
     read = _date if are_dates else _number
     found: list[int] = []
@@ -102,7 +101,6 @@ def _example(array: Array) -> str:
 
 
 def _seconds(value: object) -> int | None:
-    """Return whole seconds since 1970, or None where a value is no time."""
     if isinstance(value, str):
         seconds = _number(value)
         return _date(value) if seconds is None else seconds
@@ -117,7 +115,6 @@ def _seconds(value: object) -> int | None:
 
 
 def _number(text: str) -> int | None:
-    """Return the whole part of a number of seconds, or None where the text is no number."""
     if not _NUMBER.fullmatch(text):
         return None
     return _whole(int(text) if text.lstrip("+-").isdigit() else float(text))
@@ -132,7 +129,6 @@ def _whole(number: Any) -> int | None:
 
 @functools.lru_cache(maxsize=2**16)
 def _date(text: str) -> int | None:
-    """Return the seconds of a date in ISO form, or None."""
     found = _DATE.fullmatch(text)
     if found is None:
         return None

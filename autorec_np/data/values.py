@@ -116,7 +116,6 @@ _NUMBER = re.compile(
 
 
 def check_missing(missing: Any) -> Array:
-    """Return the values that mean 'not rated' as float64; TypeError where they are no numbers."""
     values = np.atleast_1d(np.asarray(missing if missing is not None else ()))
     if len(values) and values.dtype.kind not in "iuf":
         raise TypeError(
@@ -127,7 +126,6 @@ def check_missing(missing: Any) -> Array:
 
 
 def is_rating(values: Array, missing: Array) -> Array:
-    """Return which values are ratings: those that are none of the `missing`, NaN among them."""
     rated = ~np.isin(values, missing.astype(values.dtype))
     if np.isnan(missing).any():
         rated &= ~np.isnan(values)
@@ -135,7 +133,6 @@ def is_rating(values: Array, missing: Array) -> Array:
 
 
 def check_lengths(**arrays: Array | None) -> None:
-    """Raise ValueError unless there are ratings, and as many of everything else."""
     lengths = {name: len(array) for name, array in arrays.items() if array is not None}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{name} {length:,}" for name, length in lengths.items())
@@ -147,12 +144,10 @@ def check_lengths(**arrays: Array | None) -> None:
 
 
 def at_index(index: int) -> str:
-    """Return how messages say where a rating of an array is."""
     return f"at index {index}"
 
 
 def check_some_left(n_ratings: int, n_missing: int) -> None:
-    """Raise ValueError where all values mean 'not rated'."""
     if n_ratings == 0:
         raise ValueError(
             f"all of the {n_missing:,} values mean 'not rated'; pass fewer values as missing=."
@@ -165,7 +160,6 @@ def check_values(
     where: Callable[[int], str],
     order: Array | None = None,
 ) -> tuple[float, float]:
-    """Raise on the first rating that is not finite or outside the scale; return the scale."""
     low, high = check_scale(scale)
     if order is not None:
         values = values[order]
@@ -200,7 +194,6 @@ def check_values(
 
 
 def remedy(outside: Array, scale: tuple[float, float]) -> str:
-    """Return what to do about ratings outside a stated scale."""
     low, high = min(scale[0], outside.min()), max(scale[1], outside.max())
     advice = (
         f"correct them, or state a wider scale: scale=({low:g}, {high:g}), of a model "
@@ -248,12 +241,7 @@ class UnsuitableRatingsWarning(UserWarning):
 
 
 def unsuitable(ratings: Array) -> str | None:
-    """Return what is wrong with ratings as something to predict, and what to do; or None.
-
-    Parameters
-    ----------
-    ratings : ndarray, (n,)
-    """
+    """Return what is wrong with ratings as something to predict, and what to do; or None."""
     low, high = float(ratings.min()), float(ratings.max())
     if low == high:
         return (
@@ -280,7 +268,6 @@ def unsuitable(ratings: Array) -> str | None:
 
 
 def warn_of_unsuitable(ratings: Array, stacklevel: int) -> None:
-    """Warn where :func:`unsuitable` has something to say, `stacklevel` calls above this one."""
     reason = unsuitable(ratings)
     if reason is not None:
         warnings.warn(

@@ -32,16 +32,10 @@ def extract(
 ) -> Path:
     """Unpack a zip archive into the new folder `folder`, which appears only when it is complete.
 
-    The whole archive is refused if any of its members has an absolute path, a drive letter, a
-    backslash, a control character or a ".." in its name, or is a symbolic link or another special
-    file.
-
     Parameters
     ----------
-    archive : path
-        A zip file with stored or deflated members.
-    folder : path
-        Must not exist; its parent must.
+    archive, folder : path
+        The parent of the folder must exist.
     members : collection of str, optional
         The names of the members to unpack; all by default.
     max_bytes : int
@@ -82,7 +76,6 @@ def extract(
 
 @contextmanager
 def _refusing(archive: Path) -> Iterator[None]:
-    """Make an ArchiveError that names the archive of whatever is wrong with it."""
     try:
         yield
     except (
@@ -109,7 +102,6 @@ def _refusing(archive: Path) -> Iterator[None]:
 def _chosen(
     infos: list[zipfile.ZipInfo], members: Collection[str] | None, max_bytes: int
 ) -> list[zipfile.ZipInfo]:
-    """Return the files to unpack; ArchiveError if the archive is not safe, or not the right one."""
     for info in infos:
         name = info.orig_filename  # `filename` is already cut at a NUL
         parts = name.removesuffix("/").split("/")

@@ -41,8 +41,6 @@ class _Broken(Exception):
 
 @dataclass(frozen=True)
 class _Request:
-    """One file to fetch: where from, where to, what is known of it, and until when to try."""
-
     url: str
     destination: Path
     size: int | None
@@ -52,7 +50,6 @@ class _Request:
 
     @property
     def pinned(self) -> bool:
-        """Whether a hash will tell any other content apart, whoever delivers it."""
         return bool(self.hashes)
 
     @property
@@ -70,7 +67,6 @@ class _Request:
         )
 
     def left(self, reason: str = "the time limit for the whole transfer has passed") -> float:
-        """Return the seconds before the deadline; DownloadError with this reason after it."""
         left = self.deadline - time.monotonic()
         if left <= 0:
             raise self.error(reason)
@@ -102,27 +98,25 @@ def download(
     Parameters
     ----------
     url : str
-        An http or https address. At most five redirects are followed, from https to http only if
-        the file is pinned.
+        An http or https address; redirects from https to http only if the file is pinned.
     destination : path
-        The file to write; missing folders are made. If it exists it is returned as it is.
+        Missing folders are made. If the file exists it is returned as it is.
     size : int, optional
         The exact number of bytes.
     md5, sha256 : str, optional
-        Hexadecimal hashes of the content. Either pins the file: only then may a failure of TLS
-        lead to plain http, with a warning.
+        Hexadecimal hashes. Either pins the file: only then may a failure of TLS lead to plain
+        http, with a warning.
     max_bytes : int, optional
-        The largest acceptable number of bytes, for a file of unknown size.
+        Bound on a file of unknown size.
     check : callable, optional
         Called with the path before the rename; on a ValueError or DownloadError the partial file
         is deleted and the error passed on.
     retries : int
-        Attempts after one that failed; counted anew whenever the partial file has grown.
+        Counted anew whenever the partial file has grown.
     backoff : float
         Seconds before the first retry; doubled for each further one.
     connect_timeout, read_timeout, total_timeout : float
-        Seconds to wait for a connection, for the next bytes, and for everything together
-        (waiting for another process included).
+        Seconds, for a connection, for the next bytes, and for everything together.
     progress : bool
         Show a line of progress on stderr, if that is a terminal.
 
@@ -135,11 +129,6 @@ def download(
     ------
     DownloadError
         The file could not be fetched, verified or written; nothing is at `destination`.
-
-    Warns
-    -----
-    RuntimeWarning
-        TLS failed and a pinned file was fetched over plain http.
     """
     destination = Path(destination)
     if destination.is_file():
@@ -180,7 +169,6 @@ def _fetch(
     timeouts: tuple[float, float],
     line: _ProgressLine,
 ) -> None:
-    """Fill the partial file: attempts, back-off, and the one fallback from TLS."""
     import requests
 
     logger.info("downloading %s to %s", request.url, request.destination)
@@ -230,7 +218,7 @@ def _fetch(
 
 
 def _close_redirect(response: requests.Response, **_: object) -> None:
-    """Leave the body of a redirect unread: requests reads it whole, however long it is."""
+    """requests would read the body of a redirect whole, however long it is."""
     if response.is_redirect:
         response.close()
 
@@ -238,7 +226,6 @@ def _close_redirect(response: requests.Response, **_: object) -> None:
 def _receive(
     request: _Request, response: requests.Response, offset: int, line: _ProgressLine
 ) -> None:
-    """Write the body to the partial file from `offset` on and check that it is whole."""
     downgraded = any(one.url.startswith("http:") for one in (*response.history, response))
     if request.url.startswith("https:") and downgraded and not request.pinned:
         raise request.error(
@@ -287,7 +274,6 @@ def _check_bound(request: _Request, count: int) -> None:
 
 
 def _without_tls(request: _Request, url: str, error: Exception) -> str:
-    """The plain-http address to use after a TLS failure; DownloadError where that is not safe."""
     reason = f"TLS failed ({_reason(error)})"
     parts = urlsplit(url)
     if parts.scheme != "https":
@@ -306,7 +292,6 @@ def _without_tls(request: _Request, url: str, error: Exception) -> str:
 
 
 def _verify(request: _Request, check: Callable[[Path], None] | None) -> None:
-    """Compare the hashes and call `check`; delete the partial file where it is another one."""
     digests = {name: hashlib.new(name, usedforsecurity=False) for name in request.hashes}
     with open(request.part, "rb") as file:
         while chunk := file.read(1 << 20):
@@ -331,7 +316,7 @@ def _length(path: Path) -> int:
 
 
 def _reason(error: BaseException) -> str:
-    """The innermost message: requests wraps urllib3's, which wraps that of the system."""
+    """The innermost message: requests wraps urllib3's, which wraps the system's."""
     while isinstance(
         inner := getattr(error, "reason", None) or next(iter(error.args), None), BaseException
     ):
@@ -346,7 +331,7 @@ def _reason(error: BaseException) -> str:
 
 @contextmanager
 def _exclusive(request: _Request) -> Iterator[None]:
-    """Hold the lock of a destination. The system frees it if the process dies, however it dies."""
+    """The system frees the lock if the process dies, however it dies."""
     waiting = False
     while True:
         with open(request.lock, "ab") as file:
@@ -369,8 +354,6 @@ def _exclusive(request: _Request) -> Iterator[None]:
 
 
 class _ProgressLine:
-    """One line of text, rewritten in place, where it is wanted and stderr is a terminal."""
-
     def __init__(self, name: str, wanted: bool) -> None:
         terminal = wanted and sys.stderr is not None and sys.stderr.isatty()
         self.stream = sys.stderr if terminal else None

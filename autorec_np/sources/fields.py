@@ -57,7 +57,7 @@ class IdColumn:
         self._parts: list[Positions] = []
 
     def extend(self, ids: Column) -> None:
-        """Add ids: strings, or an int64 array, which stands for canonical decimals."""
+        """An int64 array stands for canonical decimals."""
         if isinstance(ids, np.ndarray):
             unique, positions = unique_with_positions(ids)
             self._parts.append(self._codes(list(map(str, unique.tolist())))[positions])
@@ -68,13 +68,11 @@ class IdColumn:
         return np.fromiter(map(self._table.__getitem__, ids), dtype=np.int64, count=len(ids))
 
     def first_empty(self) -> int | None:
-        """Return the index of the first empty id, if any."""
         if "" not in self._table:
             return None
         return int(np.argmax(np.concatenate(self._parts) == self._table[""]))
 
     def finish(self) -> tuple[Array, Positions]:
-        """Return the unique ids, ascending and read-only, and the position of each id there."""
         if all(map(_is_canonical_integer, self._table)):
             distinct: Array = np.fromiter(map(int, self._table), np.int64, len(self._table))
         else:
@@ -137,7 +135,6 @@ def read_columns(
 
 
 def _column_blocks(document: Document, layout: Layout) -> Iterator[list[Column]]:
-    """Yield the wanted columns, block after block, without the header."""
     if document.quoted:
         records = itertools.islice(document.records(), int(layout.header), None)
         yield from _columns_of_records(records, document, layout)
@@ -153,7 +150,6 @@ def _column_blocks(document: Document, layout: Layout) -> Iterator[list[Column]]
 
 
 def _blocks(document: Document, layout: Layout) -> Iterator[tuple[int, str]]:
-    """Yield ``(line number, whole lines)``, without the header."""
     text, start, line = document.text, 0, 1
     while layout.header and line <= layout.first_line:
         start = (text.find("\n", start) + 1) or len(text)
@@ -205,7 +201,7 @@ def split_numbers(block: str, separator: str, layout: Layout) -> list[Column] | 
 
 
 def split_strings(block: str, separator: str, layout: Layout) -> list[Column] | None:
-    """Return the wanted columns; None if a line has another number of fields (or is blank)."""
+    """None if a line has another number of fields (or is blank)."""
     # NUL does not occur in the text, so replacing cannot join a separator from two fields' ends.
     block = block.replace(separator, "\0")
     if set(map(methodcaller("count", "\0"), block.split("\n"))) != {layout.n_fields - 1}:
@@ -224,7 +220,6 @@ def _columns_of_records(
 
 
 def check_length(record: Record, document: Document, layout: Layout) -> list[str]:
-    """Return the fields of a record; ValueError where there are more or fewer than there must."""
     line, fields = record
     if len(fields) != layout.n_fields:
         raise document.error(
@@ -245,10 +240,6 @@ def _is_canonical_integer(token: str) -> bool:
 
 
 def _times(column: Column, are_dates: bool) -> tuple[Positions, int | None]:
-    """Return a column of whole seconds, and the index of the first field that is no time, if any.
-
-    All must be numbers, or all dates.
-    """
     if isinstance(column, np.ndarray):
         return column, 0 if are_dates else None
     digits = "".join(column).replace("-", "")
@@ -259,7 +250,7 @@ def _times(column: Column, are_dates: bool) -> tuple[Positions, int | None]:
 
 
 def _numbers(column: Column, document: Document) -> Array:
-    """Return a column of ratings: NaN where there is none, infinity where a field is no number."""
+    """NaN where there is no rating, infinity where a field is no number."""
     if isinstance(column, np.ndarray):
         return column
     if document.decimal != ".":
@@ -271,7 +262,6 @@ def _numbers(column: Column, document: Document) -> Array:
 
 
 def _number(token: str) -> float:
-    """Return the number that the token writes in plain ASCII."""
     if token in NO_RATING:
         return float("nan")
     if token in TRUTH:

@@ -20,7 +20,7 @@ SAMPLE_RECORDS = 200  # by which columns without known names are judged
 
 
 class Found(NamedTuple):
-    """The layout of a document, and the titles of its columns as messages and results say them."""
+    """`titles` name the columns in messages and results."""
 
     layout: Layout
     titles: list[Any]
@@ -32,7 +32,6 @@ def find_layout(
     columns: Sequence[str] | Sequence[int] | None,
     comment: str | None,
 ) -> Found:
-    """Find the header and which column is which."""
     line, fields = document.first_record()
     if columns is None:
         return _default_layout(document, header, comment)
@@ -63,7 +62,6 @@ def _place(document: Document, column: str | int) -> int:
 
 
 def _default_layout(document: Document, header: bool | None, comment: str | None) -> Found:
-    """Find the columns by the names in the header, else by their place."""
     sample = list(itertools.islice(document.records(), SAMPLE_RECORDS + 1))
     line, fields = document.first_record()
     if len(fields) < 3:
@@ -104,7 +102,6 @@ def _default_layout(document: Document, header: bool | None, comment: str | None
 def _undecided(
     document: Document, names: list[str] | None, rows: list[list[str]], error: UndecidedColumns
 ) -> str:
-    """Return what a message says where names and values do not tell which column is which."""
     name_them = "pass columns=(user, item, rating), by name or by position from 0"
     if error.is_table:
         options = "" if document.separator == "," else f", sep={document.separator!r}"
@@ -127,7 +124,6 @@ def _undecided(
 
 
 def _check_no_comment(document: Document, sample: list[Record]) -> None:
-    """Raise where the first line begins as comments do and is no record."""
     line, fields = sample[0]
     mark = fields[0].lstrip()[:1]
     others = [record for _, record in sample[1:]]
@@ -143,7 +139,6 @@ def _check_no_comment(document: Document, sample: list[Record]) -> None:
 
 
 def _names_columns(document: Document, sample: list[Record]) -> bool:
-    """Whether the first record is a header."""
     _, fields = sample[0]
     said = [role_of(name) if len(name) > 1 else None for name in fields]
     n_known = sum(one is not None and one[0] in ROLES for one in said)

@@ -37,8 +37,6 @@ _TIME_LIMIT = 6 * 3600.0  # seconds, for 262 MB from a server that is slow at ti
 
 
 class _Layout(NamedTuple):
-    """How the files of a data set are named and written."""
-
     ratings: str
     separator: str
     titles: str
@@ -54,11 +52,7 @@ _CSV = _Layout("ratings.csv", ",", "movies.csv", ",", "utf-8", (0.5, 5.0))
 
 @dataclasses.dataclass(frozen=True)
 class _DataSet:
-    """What is known of a data set: its layout, its size, and what pins its archive.
-
-    The counts (of users and items: with a rating) are (lowest, highest) accepted. `max_bytes`
-    bounds what is unpacked of the archive, and so the archive.
-    """
+    """The counts (of users and items: with a rating) are (lowest, highest) accepted."""
 
     layout: _Layout
     n_ratings: tuple[int, int]
@@ -304,7 +298,6 @@ def cache_folder() -> Path:
 
 
 def _cache_folder_if_any() -> Path | None:
-    """Return the folder for downloads; None for a user without a home folder."""
     try:
         return cache_folder()
     except RuntimeError:
@@ -312,7 +305,6 @@ def _cache_folder_if_any() -> Path | None:
 
 
 def _expanded(folder: str | os.PathLike[str]) -> Path:
-    """Return a folder with the home folder in the place of a tilde."""
     try:
         return Path(folder).expanduser()
     except RuntimeError as error:
@@ -327,7 +319,6 @@ def _folder(name: str) -> str:
 
 
 def _load(name: str, source: Path) -> MovieLens:
-    """Read a data set from its folder or its archive."""
     if source.is_dir():
         return _read(name, source)
     known = _DATA_SETS[name]
@@ -389,7 +380,6 @@ def _read_ratings(path: Path, layout: _Layout) -> Ratings:
 
 
 def _read_titles(path: Path, layout: _Layout) -> dict[int, str]:
-    """Item id to title; further fields of a line are not read."""
     separator = layout.titles_separator
     titles: dict[int, str] = {}
     with open(path, encoding=layout.encoding) as file:
@@ -409,7 +399,7 @@ def _read_titles(path: Path, layout: _Layout) -> dict[int, str]:
 
 
 def _read_fold(name: str, path: Path, ratings: Ratings) -> tuple[Ratings, Ratings]:
-    """Split `ratings`; the published training files hold exactly what the test file does not."""
+    """The published training files hold exactly what the test file does not."""
     layout = _DATA_SETS[name].layout
     index, listed = (
         part.to_frame().set_index(["user", "item", "rating"]).index

@@ -37,14 +37,7 @@ _LEFT_BY_SYSTEMS = {".DS_Store", "Thumbs.db", "desktop.ini"}
 def read_source(source: Any, member: str | None, max_bytes: int | None) -> tuple[str, str | bytes]:
     """Return the name by which messages call a source, and its unpacked content.
 
-    Parameters
-    ----------
-    source : str, path-like, or an open file of bytes or text
-        ``"-"`` is standard input.
-    member : str or None
-        The file to read in a zip archive.
-    max_bytes : int or None
-        The most bytes that may be unpacked, or read from anything but a plain file; None: no bound.
+    At most `max_bytes` may be unpacked, or read from anything but a plain file.
 
     Raises
     ------
@@ -87,7 +80,6 @@ def read_source(source: Any, member: str | None, max_bytes: int | None) -> tuple
 def _read_stream(
     stream: Any, label: str, member: str | None, bound: int
 ) -> tuple[str, str | bytes]:
-    """Read an open file whole, within the bound; unpack it where it is packed."""
     content = _read_within(stream, label, bound)
     if isinstance(content, str):
         if member is not None:
@@ -97,7 +89,6 @@ def _read_stream(
 
 
 def _read_file(file: IO[bytes], label: str, member: str | None, bound: int) -> tuple[str, bytes]:
-    """Return the unpacked content of a file that can be read twice."""
     start = file.read(10)
     file.seek(0)
     if start.startswith(_ZIP):
@@ -115,10 +106,9 @@ def _no_archive(label: str, member: str) -> ValueError:
 
 
 def _unpack(opener: Any, file: IO[bytes], name: str, label: str, bound: int) -> bytes:
-    """Return what a packed file holds; ValueError where it is damaged or holds too much.
+    """Count only what unpacks to suspiciously much, and read it again if it ends within the bound.
 
-    What unpacks to suspiciously much is only counted, and read again if it ends within the bound,
-    so that no bomb fills the memory first.
+    So no bomb fills the memory first.
     """
     chunks: list[bytes] = []
     size, is_kept = 0, True
@@ -144,7 +134,6 @@ def _unpack(opener: Any, file: IO[bytes], name: str, label: str, bound: int) -> 
 
 
 def _read_member(file: IO[bytes], label: str, member: str | None, bound: int) -> tuple[str, bytes]:
-    """Return the label and the content of one file in a zip archive."""
     try:
         with zipfile.ZipFile(file) as archive:
             names = [name for name in archive.namelist() if not name.endswith("/")]
@@ -171,13 +160,11 @@ def _read_member(file: IO[bytes], label: str, member: str | None, bound: int) ->
 
 
 def _is_left_by_a_system(name: str) -> bool:
-    """Whether a member is what macOS or Windows add to an archive."""
     parts = name.split("/")
     return "__MACOSX" in parts or parts[-1] in _LEFT_BY_SYSTEMS or parts[-1].startswith("._")
 
 
 def _read_within(stream: Any, label: str, bound: int) -> str | bytes:
-    """Read a stream to its end; ValueError beyond the bound."""
     chunks: list[Any] = []
     size = 0
     while chunk := stream.read(_CHUNK):

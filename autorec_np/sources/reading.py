@@ -184,7 +184,6 @@ def _read(
     duplicates: str,
     missing: Array,
 ) -> Ratings:
-    """Read the records of a document whose layout is known."""
     layout, titles = found
     (user_ids, users), (item_ids, items), ratings, timestamps = read_columns(document, layout)
     if lines is not None and lines.n_ratings not in (None, len(ratings)):
@@ -228,7 +227,6 @@ def _read(
 
 
 def _labels(ids: Array, codes: Array) -> Array:
-    """Return the ids of those that still have a rating, read-only."""
     if len(codes) == len(ids):
         return ids
     left = ids[codes]
@@ -253,7 +251,6 @@ def _from_frame(
 
 
 def _document_of_lines(lines: Lines, label: str) -> tuple[Document, Found]:
-    """Return the document of a format whose columns are known."""
     document = make_document(label, lines.text, lines.separator, Dialect(quoting=False))
     line, fields = document.first_record()
     layout = Layout(False, line, len(fields), lines.columns, timestamp_required=False)
@@ -305,7 +302,6 @@ def _check_ratings(
     bounds: tuple[float, float],
     missing: Array,
 ) -> None:
-    """Raise on the first rating that `Ratings` would refuse, as it stands in the file."""
     low, high = bounds
     with np.errstate(over="ignore"):
         stored = ratings.astype(np.float32)
