@@ -64,8 +64,7 @@ def arrange(
     """Sort checked entries, given in file order, into a canonical CSR; resolve duplicates.
 
     The positions refer to `ids`, those of users and items. Returns the matrix, the timestamps
-    (aligned
-    with its data), and the position in its data of each kept entry, in file order.
+    (aligned with its data), and the place in its data of each kept entry, in file order.
 
     Raises
     ------
@@ -166,7 +165,7 @@ def _check_is_sparse(matrix: object) -> None:
 def matrix_entries(matrix: Any, duplicates: str) -> tuple[Positions, Positions, Array]:
     """Return rows, columns and values of the stored entries, row-major.
 
-    Each cell once, where `duplicates` is "raise"; else those of a cell in the order of storage.
+    Those of a cell stay in the order of storage.
     """
     _check_is_sparse(matrix)
     if matrix.ndim != 2:

@@ -24,15 +24,14 @@ Positions: TypeAlias = npt.NDArray[np.int64]
 def check_ids(values: Any, name: str) -> Array:
     """Return ids as a 1-d array: int64, or object with nothing but exact ``str``.
 
-    Accepts every integer dtype (within int64) and every kind of string: NumPy ``<U`` and object
-    arrays, pandas string and categorical columns, plain sequences. UUIDs become strings.
+    Accepts every integer dtype and every kind of string; UUIDs become strings.
 
     Raises
     ------
     TypeError
         Ids that are neither integers nor strings, or both at once.
     ValueError
-        A missing id (None, NaN), an integer beyond int64, an array that is not 1-d.
+        A missing id, an integer beyond int64, an array that is not 1-d.
     """
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         raise TypeError(
@@ -151,7 +150,6 @@ def first_repeat(positions: Array) -> int:
 
 
 def unique_with_positions(ids: Array) -> tuple[Array, Positions]:
-    """Return the unique ids, ascending, and the position of each id among them."""
     if ids.dtype.kind == "O":
         # Not pandas.factorize: before pandas 3 it takes "a\0b" and "a\0c" for the same string.
         table: defaultdict[str, int] = defaultdict(itertools.count().__next__)
@@ -168,7 +166,7 @@ def unique_with_positions(ids: Array) -> tuple[Array, Positions]:
 
 
 def sort_codes(distinct: Array, codes: Positions) -> tuple[Array, Positions]:
-    """Return distinct ids in ascending order, and the codes (positions in `distinct`) to fit."""
+    """Return the ids ascending, and the codes (positions in `distinct`) to fit."""
     by_value = np.argsort(distinct, kind="stable")
     rank = np.empty(len(distinct), dtype=np.int64)
     rank[by_value] = np.arange(len(distinct))

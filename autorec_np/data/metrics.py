@@ -41,24 +41,12 @@ def rmse(true: ArrayLike, predicted: ArrayLike) -> float:
 
 
 def mae(true: ArrayLike, predicted: ArrayLike) -> float:
-    """Mean absolute error, pooled over all pairs, computed in float64.
+    """Mean absolute error, never larger than :func:`rmse`.
 
     Parameters
     ----------
     true, predicted : array-like of shape (n,)
-        The ratings of n pairs and their predictions, in the same order.
-
-    Returns
-    -------
-    float
-        In rating units; 0.0 is perfect. Never larger than :func:`rmse`.
-
-    Raises
-    ------
-    ValueError
-        If the arrays are empty, not 1-d, of different lengths, or hold NaN or infinity.
-    TypeError
-        If they do not hold real numbers.
+        Here and of the result and errors, all is as in :func:`rmse`.
     """
     return float(np.mean(np.abs(_errors(true, predicted))))
 
@@ -81,13 +69,7 @@ def _errors(true: ArrayLike, predicted: ArrayLike) -> NDArray[np.float64]:
 
 
 def finite_vector(name: str, values: ArrayLike) -> NDArray[np.float64]:
-    """Return `values` as a non-empty 1-d float64 array of finite numbers.
-
-    Raises
-    ------
-    ValueError, TypeError
-        They are none, or hold something else; the message calls them `name`.
-    """
+    """Return `values` as a non-empty 1-d float64 array of finite numbers; messages say `name`."""
     array = np.asarray(values)
     if array.dtype.kind not in "iufb":
         raise TypeError(

@@ -12,11 +12,6 @@ from autorec_np.data.ratings import Ratings
 def shared_pairs(training: Ratings, test: Ratings) -> Array:
     """Return which pairs (user, item) of `test` are rated in `training` too.
 
-    Parameters
-    ----------
-    training, test : Ratings
-        Only the pairs are read, not the ratings.
-
     Returns
     -------
     ndarray of bool, (n_test,)

@@ -189,17 +189,16 @@ class Ratings:
         user, item, rating : str
             Names of the columns.
         timestamp : str, optional
-            Name of the column of timestamps; by default timestamps are not read.
+            Name of the column of timestamps; by default these are not read.
         scale, duplicates, missing
             As in `from_triples`.
 
         Raises
         ------
         ValueError
-            A column that the frame lacks or holds twice; otherwise as `from_triples`. "Index" in a
-            message means the row's position, not its label.
-        TypeError
-            As `from_triples`.
+            A column that the frame lacks or holds twice.
+        TypeError, ValueError
+            As `from_triples`; "index" in a message means the row's position, not its label.
         """
         names = [name for name in (user, item, rating, timestamp) if name is not None]
         for name in names:
@@ -233,24 +232,26 @@ class Ratings:
         """Build from a SciPy sparse matrix or array, users x items; every *stored* entry counts.
 
         Empty rows and columns are kept. The order of the ratings is row-major. The matrix is
-        copied and never changed; its indices need not be sorted.
+        copied;
+        its indices need not be sorted.
 
         Parameters
         ----------
         matrix : csr_matrix or csr_array; also CSC, COO, LIL or DOK
         user_ids, item_ids : array_like, shape (n_users,) and (n_items,), optional
-            Ids of the rows and columns, in any order, each once. Default: ``arange``. Rows and
-            columns of the result are in ascending order of the ids.
+            Ids of the rows and columns, in any order, each once; the result is in ascending
+            order of
+            these. Default: ``arange``.
         scale, duplicates, missing
-            As in `from_triples`; a pair is repeated where an entry is stored twice (SciPy would
-            add the two ratings up).
+            As in `from_triples`; a pair is repeated where an entry is stored twice (SciPy would add
+            the two ratings up).
 
         Raises
         ------
         ValueError
-            No stored entries, an entry stored twice under ``duplicates="raise"``, NaN or
-            infinite ratings or ratings outside `scale`, a broken index structure (negative or too
-            large indices, a decreasing ``indptr``), ids that repeat or do not fit the shape.
+            As `from_triples`; no stored entries, a broken index structure, ids that repeat or
+            do not
+            fit the shape.
         TypeError
             A dense array, or a sparse format that pads with zeros (BSR, DIA).
         """
@@ -335,13 +336,7 @@ class Ratings:
         return look_up(ids, self.user_ids, self._user_table, "user")
 
     def item_positions(self, ids: ArrayLike) -> Positions:
-        """Return the column of each item id, int64 of shape (n,); -1 where the id is unknown.
-
-        Raises
-        ------
-        TypeError
-            The ids asked for are integers where those here are strings, or vice versa.
-        """
+        """Return the column of each item id; all else is as in `user_positions`."""
         return look_up(ids, self.item_ids, self._item_table, "item")
 
     @cached_property
@@ -353,13 +348,14 @@ class Ratings:
         return string_table(self.item_ids)
 
     def select(self, selection: ArrayLike) -> Ratings:
-        """Return some of the ratings, with the same ids, shape and scale.
+        """Return some of the ratings, with the same ids, shape and scale, in the file's order.
 
         Parameters
         ----------
         selection : array_like
             A boolean mask of shape (n_ratings,), or the positions (integers, each once) of the
-            ratings to keep, in *file order*. The result keeps the file's order in both cases.
+            ratings
+            to keep, in *file order*.
 
         Raises
         ------
@@ -390,14 +386,13 @@ class Ratings:
     def filter(self, min_user: int = 0, min_item: int = 0) -> Ratings:
         """Drop users with few ratings and items with few ratings until none is left.
 
-        Dropping a user takes ratings from items, so the rule is applied until both minima hold
-        (the result is the largest part of the data for which they do). Users and items without
-        ratings are dropped too, their ids with them; the scale stays.
+        The result is the largest part of the data for which both minima hold. Users and items
+        without ratings are dropped too, with their ids; the scale stays.
 
         Parameters
         ----------
         min_user, min_item : int
-            The number of ratings that each remaining user, and each remaining item, has at least.
+            The least number of ratings of each remaining user and item.
 
         Raises
         ------
@@ -482,13 +477,11 @@ def as_ratings(
         first three of three or four columns are user, item and rating. All else is an error.
     scale : (low, high), optional
         The rating scale. Default: that of the `Ratings`, or the range of the ratings.
-    duplicates : {"raise", "first", "last", "mean"}
+    duplicates, missing
         As in `Ratings.from_triples`.
     columns : sequence of three or four, optional
         The columns of user, item, rating and perhaps timestamp in a table, by name or by position
         from 0.
-    missing : number or sequence of numbers
-        Values that mean "not rated"; see `Ratings.from_triples`.
 
     Raises
     ------

@@ -73,17 +73,14 @@ def k_fold(R: Any, n_splits: int = 5, random_state: RandomState = None) -> Itera
 
     Parameters
     ----------
-    R : Ratings, sparse matrix, DataFrame or (users, items, ratings)
-        n ratings.
+    R, random_state
+        As in `train_test_split`.
     n_splits : int
         Number of parts, from 2 to n.
-    random_state : None, int or numpy.random.Generator
-        An int makes the folds repeatable.
 
     Returns
     -------
     iterator of (train, test)
-        With the ids and the shape of `R`.
 
     Raises
     ------
@@ -109,26 +106,22 @@ def holdout_per_user(
     """Hold out some random ratings of each user (``n=1``: leave one out per user).
 
     A user with m ratings gives ``min(n, m - min_train)`` of them to the test part, or with a float
-    `n`, ``min(ceil(n * m), m - min_train)``; none if that is not positive. So every user keeps at
-    least `min_train` training ratings (or all), and no user is cold. The ratings, in the order of
-    the file, are permuted with ``Generator.permutation``; each user's first ones are the test
-    ratings.
+    `n`, ``min(ceil(n * m), m - min_train)``; none if that is not positive. So no user is cold. Each
+    user's first ratings in a permutation as in `train_test_split` are the test ratings.
 
     Parameters
     ----------
-    R : Ratings, sparse matrix, DataFrame or (users, items, ratings)
+    R, random_state
+        As in `train_test_split`.
     n : int or float
         An int is the number of ratings to hold out per user, at least 1; a float is the share,
         strictly between 0 and 1.
-    random_state : None, int or numpy.random.Generator
-        An int makes the split repeatable.
     min_train : int
         Ratings that every user keeps, at least 1.
 
     Returns
     -------
     train, test : Ratings
-        With the ids and the shape of `R`.
 
     Raises
     ------
@@ -162,15 +155,12 @@ def temporal_split(R: Any, test_size: float = 0.1) -> Parts:
     Parameters
     ----------
     R : Ratings or DataFrame with timestamps
-        n ratings.
     test_size : float or int
-        A float is the share of the ratings, strictly between 0 and 1 (``ceil(test_size * n)`` are
-        held out); an int is their number, from 1 to n - 1.
+        As in `train_test_split`.
 
     Returns
     -------
     train, test : Ratings
-        With the ids and the shape of `R`.
 
     Raises
     ------
@@ -204,20 +194,16 @@ def cold_row_split(
 
     Parameters
     ----------
-    R : Ratings, sparse matrix, DataFrame or (users, items, ratings)
-        With m users (items) that have a rating.
+    R, random_state
+        As in `train_test_split`.
     test_size : float or int
-        A float is the share of those users (items), strictly between 0 and 1
-        (``ceil(test_size * m)`` are held out); an int is their number, from 1 to m - 1.
+        As there, of the users (items) that have a rating.
     axis : {"user", "item"}
         What is held out whole.
-    random_state : None, int or numpy.random.Generator
-        An int makes the split repeatable.
 
     Returns
     -------
     train, test : Ratings
-        With the ids and the shape of `R`.
 
     Raises
     ------

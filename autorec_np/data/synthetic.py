@@ -67,7 +67,8 @@ class Truth:
         """Return the noiseless rating of each pair, clipped to the scale but not rounded.
 
         Its RMSE is the yardstick of a model: sqrt(noise^2 + step^2 / 12), or a little less where
-        the ends of the scale cut off noise.
+        the
+        ends of the scale cut off noise.
 
         Parameters
         ----------
@@ -80,7 +81,7 @@ class Truth:
         Raises
         ------
         IndexError
-            If an id is outside 0 ... n_users - 1, or 0 ... n_items - 1.
+            If an id is unknown.
         """
         pairs = np.asarray(user_ids), np.asarray(item_ids)
         for what, ids, known in zip(
@@ -148,7 +149,7 @@ def make_ratings(
     """Make ratings from user and item biases, low-rank factors and noise, with long tails.
 
     The module's docstring states the generative model. Time grows with n_ratings, not with
-    n_users * n_items (unless most cells are filled); no array of that size is ever formed.
+    n_users * n_items (unless most cells are filled).
 
     Parameters
     ----------
@@ -156,8 +157,7 @@ def make_ratings(
         The ids are 0 ... n_users - 1 and 0 ... n_items - 1; popularity is independent of the id.
     n_ratings : int
         Number of different (user, item) pairs, at most n_users * n_items. With at least n_users
-        every user has one, with at least n_items every item; with fewer, some rows or columns are
-        empty.
+        every user has one, with at least n_items every item.
     rank : int
         Length of the factors; 0 for biases only.
     noise : float
@@ -178,14 +178,12 @@ def make_ratings(
     Returns
     -------
     Ratings, or (Ratings, Truth)
-        In random order, as in a shuffled file, without timestamps.
+        In random order, without timestamps.
 
     Raises
     ------
-    ValueError
-        If more ratings than pairs are asked for, or an argument is out of range.
-    TypeError
-        If an argument is of the wrong type.
+    ValueError, TypeError
+        If more ratings than pairs are asked for, or an argument is out of range or of a wrong type.
     """
     n_users = check_integer("n_users", n_users, minimum=1)
     n_items = check_integer("n_items", n_items, minimum=1)
@@ -281,10 +279,10 @@ def _draw_items(indptr: Integers, weights: Floats, rng: np.random.Generator) -> 
 def _draw_block(degrees: Integers, weights: Floats, rng: np.random.Generator) -> Integers:
     """Return the sorted codes, user * n_items + item, of different items for each user.
 
-    To draw among the items that are left is to draw with replacement and to ignore repeats, so each
-    round draws as many items as are missing. Users whom that leaves incomplete, or whose many items
-    would take long, are completed by a race: item i arrives after an exponential time with rate
-    weights[i], and the first to arrive are distributed as items drawn one by one.
+    To draw among the items that are left is to draw with replacement and to ignore repeats. Users
+    whom that leaves incomplete, or whose many items would take long, are completed by a race: item
+    i arrives after an exponential time with rate weights[i]; the first are distributed as items
+    drawn one by one.
     """
     n_items = len(weights)
     cumulative = np.cumsum(weights)

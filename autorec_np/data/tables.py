@@ -131,7 +131,7 @@ def _from_other_library(data: Any) -> Table:
 
 
 def _from_mapping(data: Mapping[Any, Any]) -> Table | None:
-    """Return a dict of columns; {user: {item: rating}} and {(user, item): rating} too."""
+    """A dict of columns; {user: {item: rating}} and {(user, item): rating} too."""
     values = list(data.values())
     if not values:
         return None
@@ -183,10 +183,7 @@ def _from_rows(rows: list[Any]) -> Table | None:
 def matrix_of(array: Array) -> sparse.coo_array:
     """Return the ratings of a dense table, users x items: all that is not NaN.
 
-    Raises
-    ------
-    TypeError
-        An array without NaN, or of three or four columns, which may be something else.
+    TypeError where there is no NaN, or not more than four columns: it may be something else.
     """
     if isinstance(array, np.ma.MaskedArray):
         array = np.where(np.ma.getmaskarray(array), np.nan, array.data.astype(np.float64))
@@ -202,7 +199,7 @@ def find_ratings(
 ) -> tuple[list[Any], ColumnsRead | None]:
     """Return users, items, ratings and perhaps timestamps, and which columns these are.
 
-    Of the columns None is returned where their order is stated by the kind of the table.
+    Of the columns None is returned where the kind of the table states their order.
 
     Raises
     ------
@@ -234,13 +231,7 @@ def columns_read(places: Mapping[str, int], titles: Sequence[Any]) -> ColumnsRea
 
 
 def find_ids(table: Table, roles: Sequence[str], advice: str) -> list[Any]:
-    """Return the columns of the roles "user" and "item" that are asked for.
-
-    Raises
-    ------
-    ValueError
-        Names and values do not tell which column is which; the message ends with `advice`.
-    """
+    """Return the columns of the roles "user" and "item" that are asked for."""
     try:
         places = decide(table.names, len(table.columns), table.sample, roles)
     except UndecidedColumns as error:

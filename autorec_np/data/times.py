@@ -45,8 +45,7 @@ def are_times(values: Array) -> bool:
 def check_timestamps(values: Any) -> Positions:
     """Return times as whole seconds since 1970, int64 of shape (n,).
 
-    Integers stay as they are, whatever their unit. Of seconds in floats the fraction is dropped.
-    Dates without a time zone are in UTC.
+    Integers stay as they are, whatever their unit; dates without a time zone are in UTC.
 
     Raises
     ------

@@ -76,7 +76,7 @@ def _as_float(value: object, index: int) -> float:
 
 
 def as_numbers(values: Array) -> Array | None:
-    """Return what columns of any kind hold as int64 or float64 (NaN: missing), or None: no numbers.
+    """Return int64 or float64 (NaN: missing), or None where values are no numbers.
 
     Texts count where all of them write numbers without leading zeros; an empty one is missing.
     """

@@ -124,9 +124,7 @@ def frame_of_parquet(raw: bytes, label: str) -> DataFrame | None:
 class Lines:
     """Another format turned into text, line by line, so that line numbers stay.
 
-    `columns` are the places of user, item, rating and perhaps timestamp; `n_ratings` is what the
-    file
-    says.
+    `columns` are the places of user, item, rating and perhaps timestamp.
     """
 
     text: str

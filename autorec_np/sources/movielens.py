@@ -190,9 +190,8 @@ def fetch_movielens(
 
     The archive ``<name>.zip`` or the unpacked folder (``<name>/``; ``ml-10M100K/`` for ml-10m) is
     looked for in `data_home`, or where that is None in ``$AUTOREC_NP_DATA``; then in the per-user
-    cache (`cache_folder`). A download goes to `data_home`, or where that is None to the cache, and
-    is checked by size and hash; of what was found, only structure and counts are. An archive is
-    unpacked to a temporary folder for the time of the reading.
+    cache (`cache_folder`). A download goes to `data_home` or the cache, and is checked by size and
+    hash; of what was found, only structure and counts are.
 
     Parameters
     ----------
@@ -214,10 +213,9 @@ def fetch_movielens(
     ValueError
         An unknown name; or what was found is damaged or not this data set.
     FileNotFoundError
-        It was not found, and `download_if_missing` is False or there is no folder to download it
-        to: a user without a home folder has no cache.
+        It was not found, and `download_if_missing` is False or there is no folder to download to.
     DownloadError
-        It could not be downloaded; an OSError, whose message says which file to place where.
+        It could not be downloaded; an OSError that says which file to place where.
 
     Notes
     -----
@@ -281,12 +279,8 @@ def cache_folder() -> Path:
     """The per-user folder for downloads; it need not exist.
 
     ``$XDG_CACHE_HOME/autorec_np`` or ``~/.cache/autorec_np``; on macOS
-    ``~/Library/Caches/autorec_np``, on Windows ``%LOCALAPPDATA%\\autorec_np``.
-
-    Raises
-    ------
-    RuntimeError
-        The user has no home folder, and the environment states none.
+    ``~/Library/Caches/autorec_np``, on Windows ``%LOCALAPPDATA%\\autorec_np``. RuntimeError where
+    neither the environment nor the user's home says it.
     """
     variable, default = {
         "win32": ("LOCALAPPDATA", "AppData/Local"),
