@@ -1,9 +1,7 @@
 """Which column of a table is which: the one place that decides it.
 
 Names decide where they say who is who. Columns are taken by their place only where nothing
-contradicts it: no name means another role, and the values can be what the place says. Everything
-else is an error that says what to state, because a wrong guess would give plausible figures for
-the wrong data.
+contradicts it. Everything else is an error, because a wrong guess would give plausible figures.
 """
 
 from __future__ import annotations
@@ -52,18 +50,12 @@ _INDEX_NAMES = ("", "index", "unnamed0", "level0")
 
 EARLIEST_YEAR, LATEST_YEAR = 1900, 2100
 LARGEST_PLAIN_RATING = 1000  # above it, values that differ look like ids
-SAMPLE = 100_000  # values of a column that are looked at
-SAMPLE_OF_MANY = 100  # the same where there are so many columns that only kinds matter
+SAMPLE = 100_000
+SAMPLE_OF_MANY = 100
 
 
 class UndecidedColumns(ValueError):
-    """Names and values do not tell which column is which.
-
-    Attributes
-    ----------
-    is_table : bool
-        Whether the columns look like those of a table of users x items.
-    """
+    """Names and values do not tell which column is which; perhaps of users x items."""
 
     def __init__(self, reason: str, is_table: bool = False) -> None:
         super().__init__(reason)
@@ -103,10 +95,7 @@ def _shown(name: object) -> str:
 
 
 def role_of(name: object) -> tuple[str, int] | None:
-    """Return what a column's name says: its role and how clearly, 0 the clearest; None: nothing.
-
-    The role is one of `ROLES`, or "other" for a name that has nothing to do with them.
-    """
+    """Return the role (or "other") that a name says, and how clearly: 0 the clearest."""
     words = _words(name)
     joined = "".join(words)
     if joined in _SHORT:
@@ -163,7 +152,7 @@ def is_index_name(name: object) -> bool:
 
 
 def known_roles(names: Sequence[object]) -> dict[str, int]:
-    """Return ``{role: position}`` of the roles that the column names give to exactly one column."""
+    """Return ``{role: position}`` of the roles that names give to exactly one column."""
     return {role: places[0] for role, places in _candidates(names).items() if len(places) == 1}
 
 
@@ -184,12 +173,7 @@ def decide(
 ) -> dict[str, int]:
     """Return ``{role: position}`` of the `wanted` roles and, where there is one, the timestamp.
 
-    `names` is None where the columns have none; `values` returns the first values of a column.
-
-    Raises
-    ------
-    UndecidedColumns
-        Neither names nor places tell which column is which.
+    `values` returns the first values of a column; UndecidedColumns where nothing tells.
     """
     known: dict[str, int] = {}
     if names is not None:
@@ -232,7 +216,6 @@ def _by_place(
         reason = f"{n_columns} columns, and no name says which is the {' or the '.join(missing)}"
         raise UndecidedColumns(reason, is_table)
     if n_columns < len(wanted):
-        # numbers, and names of two levels, are what a pivot makes
         is_pivot = names is not None and all(
             isinstance(name, tuple) or str(name).isdecimal() for name in names
         )
@@ -261,7 +244,7 @@ def _by_place(
 
 
 def _says_nothing(numbers: Array | None) -> bool:
-    """Whether a column holds zeros only: the times of a copy that has lost them."""
+    """Zeros only are the times of a copy that has lost them."""
     return numbers is not None and len(numbers) > 1 and not numbers.any()
 
 
@@ -308,7 +291,7 @@ def _is_table(
     known: dict[str, int],
     ids: Sequence[Array],
 ) -> bool:
-    """Whether the would-be ids are ratings too, of the kind and range of the third column."""
+    """Whether the would-be ids are ratings too."""
     users, items, ratings = numbers[:3]
     if any(one.dtype.kind == "f" and not _are_whole(one) for one in ids):
         return True
@@ -324,7 +307,7 @@ def _is_table(
             all(holds_zero[:2]) and (len(pairs) < len(users) or (all(holds_zero) and is_unsorted))
         )
     if len(set(map(str, ids[0]))) == len(ids[0]) > 1:
-        return True  # each user has one row
+        return True
     return users is not None and "user" not in known and _alike(users, ratings)
 
 

@@ -1,8 +1,7 @@
 """The stored entries of a ratings matrix: sorted, each cell once, in canonical CSR.
 
-The set of observed ratings is the *stored pattern* of the matrix, never ``value != 0``, so a stored
-0.0 is a rating. Sparse arithmetic may drop stored zeros; this module therefore moves entries only
-by indexing ``data``, ``indices`` and ``indptr``.
+The *stored pattern* is the set of ratings, 0.0 among them. Sparse arithmetic may drop stored
+zeros, so this module moves entries only by indexing ``data``, ``indices`` and ``indptr``.
 """
 
 from __future__ import annotations
@@ -65,11 +64,6 @@ def arrange(
 
     The positions refer to `ids`, those of users and items. Returns the matrix, the timestamps
     (aligned with its data), and the place in its data of each kept entry, in file order.
-
-    Raises
-    ------
-    DuplicateRatingError
-        A pair is rated twice and `duplicates` is "raise".
     """
     user_ids, item_ids = ids
     shape = len(user_ids), len(item_ids)
@@ -163,10 +157,6 @@ def _check_is_sparse(matrix: object) -> None:
 
 
 def matrix_entries(matrix: Any, duplicates: str) -> tuple[Positions, Positions, Array]:
-    """Return rows, columns and values of the stored entries, row-major.
-
-    Those of a cell stay in the order of storage.
-    """
     _check_is_sparse(matrix)
     if matrix.ndim != 2:
         raise ValueError(f"the matrix must be users x items, got a {matrix.ndim}-d sparse array.")
@@ -204,7 +194,6 @@ def matrix_entries(matrix: Any, duplicates: str) -> tuple[Positions, Positions, 
 
 
 def row_of_each(matrix: CSR) -> Array:
-    """Return the row of each stored entry, shape (nnz,)."""
     return _row_of_each(matrix.indptr)
 
 

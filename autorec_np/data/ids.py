@@ -1,8 +1,4 @@
-"""Ids of users and items: of one exact kind, distinct, ascending, looked up.
-
-Ids live only at the two ends of the way of the data: everything between works on positions. An id
-is an integer within int64 or an exact string.
-"""
+"""Ids of users and items, integers within int64 or exact strings: checked, sorted, looked up."""
 
 from __future__ import annotations
 
@@ -157,7 +153,6 @@ def unique_with_positions(ids: Array) -> tuple[Array, Positions]:
         return sort_codes(np.fromiter(table, dtype=object, count=len(table)), codes)
     low, span = int(ids.min()), int(ids.max()) - int(ids.min()) + 1
     if span <= 4 * len(ids) + 1024:
-        # Dense ids: one table look-up per id instead of a sort.
         present = np.zeros(span, dtype=bool)
         present[ids - low] = True
         return np.flatnonzero(present) + low, (np.cumsum(present) - 1)[ids - low]
@@ -166,7 +161,6 @@ def unique_with_positions(ids: Array) -> tuple[Array, Positions]:
 
 
 def sort_codes(distinct: Array, codes: Positions) -> tuple[Array, Positions]:
-    """Return the ids ascending, and the codes (positions in `distinct`) to fit."""
     by_value = np.argsort(distinct, kind="stable")
     rank = np.empty(len(distinct), dtype=np.int64)
     rank[by_value] = np.arange(len(distinct))

@@ -4,8 +4,7 @@ With pairs (u, i) of a test set T, true ratings r and predictions p, *pooled* ov
 
     RMSE = sqrt( (1/|T|) sum_T (r - p)^2 ),     MAE = (1/|T|) sum_T |r - p|.
 
-Every test pair weighs the same. A mean of per-user RMSEs is another number (smaller users weigh
-more) and is not comparable with published RMSEs.
+A mean of per-user RMSEs is not comparable with published RMSEs.
 """
 
 from __future__ import annotations
@@ -69,7 +68,6 @@ def _errors(true: ArrayLike, predicted: ArrayLike) -> NDArray[np.float64]:
 
 
 def finite_vector(name: str, values: ArrayLike) -> NDArray[np.float64]:
-    """Return `values` as a non-empty 1-d float64 array of finite numbers; messages say `name`."""
     array = np.asarray(values)
     if array.dtype.kind not in "iufb":
         raise TypeError(

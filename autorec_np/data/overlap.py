@@ -1,4 +1,4 @@
-"""The one check that test ratings are no training ratings: a pair in both would flatter a model."""
+"""Whether test ratings are training ratings too, which would flatter a model."""
 
 from __future__ import annotations
 

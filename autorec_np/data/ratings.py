@@ -54,26 +54,24 @@ class Ratings:
     """Ratings of users for items: a sparse matrix, the ids of its rows and columns, a scale.
 
     Build one with `from_triples`, `from_frame`, `from_matrix`, `as_ratings` or `read_ratings`,
-    which check everything; the constructor itself trusts its arguments. A `Ratings` is immutable:
-    every method returns a new one, and its arrays are read-only.
+    which check everything; the constructor itself trusts its arguments. A `Ratings` is immutable,
+    and its arrays are read-only.
 
     Attributes
     ----------
     matrix : scipy.sparse.csr_array of float32, shape (n_users, n_items)
-        Canonical: indices sorted, no duplicates; index arrays are int32 where that suffices.
-        Every stored entry is a rating, 0.0 too.
+        Canonical: indices sorted, no duplicates. Every stored entry is a rating, 0.0 too.
     user_ids, item_ids : ndarray, shape (n_users,) and (n_items,)
         Ids of the rows and columns, unique and ascending: int64, or str in an object array.
     timestamps : ndarray of int64, shape (n_ratings,), or None
         Aligned with ``matrix.data``.
     scale : tuple of float
-        ``(low, high)``: the stated rating scale; where none was stated, the smallest and the
-        largest rating.
+        ``(low, high)``: the stated rating scale, or else the range of the ratings.
     order : ndarray of int64, shape (n_ratings,)
         ``order[k]`` is the position in ``matrix.data`` of the k-th rating of the file (or of the
         arrays) that the ratings came from. A matrix counts as a file in row-major order.
     columns : ColumnsRead or None
-        Which columns of a file or a frame were read as what; None where there were none.
+        Which columns of a file or a frame were read as what.
     n_missing : int
         Values that were left out because they mean "not rated" (see `from_triples`).
 
@@ -115,8 +113,7 @@ class Ratings:
         Parameters
         ----------
         users, items : array_like, shape (n_ratings,)
-            Ids: all integers (within int64) or all strings, separately for users and items. UUIDs
-            become strings.
+            Ids: all integers (within int64) or all strings. UUIDs become strings.
         ratings : array_like of numbers, shape (n_ratings,)
             Finite; stored as float32. True is 1 and False is 0.
         timestamps : array_like, shape (n_ratings,), optional
@@ -125,9 +122,9 @@ class Ratings:
         scale : (low, high), optional
             The rating scale. A rating outside it is an error. Default: the ratings' range.
         duplicates : {"raise", "first", "last", "mean"}
-            What to do where a (user, item) pair occurs more than once: raise; keep the first or
-            the last entry; or take the mean (in float64) at the first entry's place in the order,
-            with the last entry's timestamp.
+            What to do where a (user, item) pair occurs more than once: raise; keep the first or the
+            last entry; or take the mean (in float64) at the first entry's place in the order, with
+            the last entry's timestamp.
         missing : number or sequence of numbers
             Values that mean "not rated", (-1, 99) for example; NaN may be one. They are left out
             and counted in `n_missing`.
@@ -139,12 +136,12 @@ class Ratings:
         Raises
         ------
         ValueError
-            No ratings, arrays of different lengths, a missing id, a NaN or infinite rating or one
+            No ratings, arrays of different lengths, a missing id, a rating that is not finite or
             outside `scale`, a repeated pair under ``duplicates="raise"``. The message names the
             index of the first offender and how many there are.
         TypeError
             Ids that are neither integers nor strings (or both at once), ratings that are not
-            numbers, timestamps that are not integers.
+            numbers, timestamps that are no times.
         """
         check_choice("duplicates", duplicates, DUPLICATE_RULES)
         values = check_ratings(ratings)

@@ -1,10 +1,8 @@
 """Splits of ratings into a training and a test part.
 
-Every splitter takes whatever :func:`~autorec_np.data.as_ratings` takes and returns pairs
-``(train, test)`` of :class:`~autorec_np.Ratings`. Together the two parts hold every rating
-exactly once. Both keep the ids and the shape of the whole, also where that leaves a user or an item
-without ratings, and the order of the file. Nothing is stratified: a random split may leave test
-pairs whose user or item has no training rating (*cold* pairs), as with real use.
+Every splitter takes whatever :func:`~autorec_np.data.as_ratings` takes. Together the two parts
+hold every rating exactly once. Both keep the ids, the shape and the order of the whole. Nothing is
+stratified: test pairs may be *cold*, without a training rating of their user or item.
 """
 
 from __future__ import annotations
@@ -220,7 +218,6 @@ def cold_row_split(
 
 
 def _wanted(name: str, size: object, n: Any) -> Any:
-    """An int counts; a share is rounded up."""
     if isinstance(size, numbers.Integral):
         return check_integer(name, size, minimum=1)
     share = check_number(name, size, minimum=0.0, maximum=1.0, inclusive=(False, False))

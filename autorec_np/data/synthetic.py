@@ -37,7 +37,7 @@ from autorec_np.data.values import check_scale
 __all__ = ["Truth", "make_ratings"]
 
 BLOCK_SIZE = 2**20  # ratings drawn at a time
-MAX_ROUNDS = 20  # of drawing with replacement, before whoever lacks items is completed exactly
+MAX_ROUNDS = 20  # of drawing with replacement
 
 Floats: TypeAlias = NDArray[np.float64]
 Integers: TypeAlias = NDArray[np.integer]
@@ -267,7 +267,6 @@ def _draw_items(indptr: Integers, weights: Floats, rng: np.random.Generator) -> 
     indices = np.empty(indptr[-1], dtype=np.int32)
     start = 0
     while start < len(indptr) - 1:
-        # as many users as fit, at least one
         fitting = int(np.searchsorted(indptr, indptr[start] + BLOCK_SIZE, side="right")) - 1
         stop = max(fitting, start + 1)
         codes = _draw_block(np.diff(indptr[start : stop + 1]), weights, rng)
@@ -315,7 +314,7 @@ def _cover_items(
     unrated = np.delete(np.arange(n_items), indices)
     if len(unrated) == 0:
         return
-    kept = np.full(n_items, -1)  # one rating of each rated item; the others can be given away
+    kept = np.full(n_items, -1)  # one rating of each item
     kept[indices] = np.arange(len(indices))
     spare = np.delete(np.arange(len(indices)), kept[kept >= 0])
     n_moved = min(len(unrated), len(spare))

@@ -1,8 +1,4 @@
-"""Tables of every kind that hold ratings: frames, dicts, lists of rows, dense arrays.
-
-Each becomes names and columns, and `columns.decide` says which column is which. pandas is imported
-only to read the tables of other libraries.
-"""
+"""Tables of every kind that hold ratings: frames, dicts, lists of rows, dense arrays."""
 
 from __future__ import annotations
 
@@ -32,13 +28,13 @@ from autorec_np.data.values import as_numbers
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-TRIPLES = "list of ratings"  # a kind whose columns are user, item, rating[, timestamp]
+TRIPLES = "list of ratings"
 _HOW_TO_NAME = "autorec_np.data.as_ratings(data, columns=(user, item, rating))"
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Columns of equal length; named or not; `index` names that of a frame."""
+    """Columns of equal length, with names or without; `kind` is for messages."""
 
     names: list[Any] | None
     columns: list[Any]
@@ -61,7 +57,6 @@ class Table:
 
 
 def as_table(data: Any) -> Table | None:
-    """None where `data` is no table."""
     pandas = sys.modules.get("pandas")
     if pandas is not None and isinstance(data, pandas.DataFrame):
         return _from_frame(data)
@@ -131,7 +126,6 @@ def _from_other_library(data: Any) -> Table:
 
 
 def _from_mapping(data: Mapping[Any, Any]) -> Table | None:
-    """A dict of columns; {user: {item: rating}} and {(user, item): rating} too."""
     values = list(data.values())
     if not values:
         return None
@@ -181,10 +175,7 @@ def _from_rows(rows: list[Any]) -> Table | None:
 
 
 def matrix_of(array: Array) -> sparse.coo_array:
-    """Return the ratings of a dense table, users x items: all that is not NaN.
-
-    TypeError where there is no NaN, or not more than four columns: it may be something else.
-    """
+    """Return the ratings of a dense table, users x items: all that is not NaN."""
     if isinstance(array, np.ma.MaskedArray):
         array = np.where(np.ma.getmaskarray(array), np.nan, array.data.astype(np.float64))
     is_table = array.ndim == 2 and array.shape[1] > 4 and array.dtype.kind == "f"
@@ -197,19 +188,11 @@ def matrix_of(array: Array) -> sparse.coo_array:
 def find_ratings(
     table: Table, columns: Sequence[Any] | None
 ) -> tuple[list[Any], ColumnsRead | None]:
-    """Return users, items, ratings and perhaps timestamps, and which columns these are.
-
-    Of the columns None is returned where the kind of the table states their order.
-
-    Raises
-    ------
-    ValueError
-        Names and values do not tell which column is which.
-    """
+    """Return the columns of ratings, and which these are: None where the kind states it."""
     if table.kind == TRIPLES and columns is None:
         return table.columns, None
     if not table.columns and columns is None:
-        return [[], [], []], None  # nothing: no ratings
+        return [[], [], []], None
     if columns is not None:
         places = _stated_places(table, columns)
     else:
@@ -231,7 +214,6 @@ def columns_read(places: Mapping[str, int], titles: Sequence[Any]) -> ColumnsRea
 
 
 def find_ids(table: Table, roles: Sequence[str], advice: str) -> list[Any]:
-    """Return the columns of the roles "user" and "item" that are asked for."""
     try:
         places = decide(table.names, len(table.columns), table.sample, roles)
     except UndecidedColumns as error:

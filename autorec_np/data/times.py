@@ -16,7 +16,7 @@ from autorec_np._types import Array
 from autorec_np.data.ids import Positions
 from autorec_np.data.values import as_numbers
 
-EARLIEST_LIKELY = 1e8  # seconds: 1973; smaller numbers are no times unless a name says so
+EARLIEST_LIKELY = 1e8  # 1973
 
 _DATE = re.compile(
     r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})"
@@ -28,7 +28,6 @@ _NUMBER = re.compile(r"[+-]?\d{1,40}(?:\.\d*)?(?:[eE][+-]?\d{1,3})?", re.ASCII)
 
 
 def are_times(values: Array) -> bool:
-    """Whether values can only be times: dates, or numbers as large as seconds since 1970."""
     if len(values) == 0:
         return False
     if values.dtype.kind == "M":
@@ -78,10 +77,7 @@ def is_date(text: str) -> bool:
 
 
 def seconds_of_texts(texts: Iterable[str], are_dates: bool) -> tuple[Positions, int | None]:
-    """Return the seconds, and the index of the first text that is no time, if any.
-
-    A column that mixes dates and numbers is no column of times.
-    """
+    """Return the seconds, and the index of the first text that is no time, if any."""
     read = _date if are_dates else _number
     found: list[int] = []
     for text in texts:

@@ -163,8 +163,7 @@ def check_values(
     low, high = check_scale(scale)
     if order is not None:
         values = values[order]
-    # Ratings are stored as float32: rounding is monotone, so a rating within the scale stays
-    # within the scale rounded in the same way, and 1e300 becomes infinite.
+    # Rounding is monotone: a rating within the scale stays within the rounded scale.
     with np.errstate(over="ignore"):
         stored = values.astype(np.float32, copy=False)
     bad = ~np.isfinite(stored)
@@ -215,7 +214,7 @@ _FOR_NAN = (
 
 
 def check_scale(scale: tuple[float, float] | None) -> tuple[float, float]:
-    """Return a stated scale as two floats, low < high; an unstated one as (-inf, inf)."""
+    """An unstated scale is (-inf, inf)."""
     if scale is None:
         return -np.inf, np.inf
     try:
@@ -231,8 +230,6 @@ def check_scale(scale: tuple[float, float] | None) -> tuple[float, float]:
     return low, high
 
 
-# What ratings look like
-
 LONGEST_TAIL = 20  # times the median of the positive ratings that the greatest may be
 
 
@@ -241,7 +238,7 @@ class UnsuitableRatingsWarning(UserWarning):
 
 
 def unsuitable(ratings: Array) -> str | None:
-    """Return what is wrong with ratings as something to predict, and what to do; or None."""
+    """Return what is wrong with ratings as something to predict; or None."""
     low, high = float(ratings.min()), float(ratings.max())
     if low == high:
         return (

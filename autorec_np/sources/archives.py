@@ -37,22 +37,16 @@ def extract(
     archive, folder : path
         The parent of the folder must exist.
     members : collection of str, optional
-        The names of the members to unpack; all by default.
+        What to unpack; all by default.
     max_bytes : int
-        Bound on the bytes of the unpacked members together.
-
-    Returns
-    -------
-    pathlib.Path
-        `folder`.
+        Bound on the bytes of these together.
 
     Raises
     ------
     ArchiveError
-        The archive is damaged, unsafe, encrypted, too large, lacks one of `members` or has it
-        twice.
+        The archive is damaged, unsafe, too large, or another one.
     OSError
-        The archive cannot be read, or the folder exists or cannot be written.
+        A file cannot be read or written, or the folder exists.
     """
     archive, folder = Path(archive), Path(folder)
     if folder.exists():

@@ -36,7 +36,7 @@ class DownloadError(OSError):
 
 
 class _Broken(Exception):
-    """One attempt failed in a way that another attempt may mend."""
+    """Another attempt may mend this."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class _Request:
     size: int | None
     hashes: dict[str, str]
     max_bytes: int | None
-    deadline: float  # in seconds of `time.monotonic`
+    deadline: float
 
     @property
     def pinned(self) -> bool:
@@ -140,7 +140,6 @@ def download(
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
         with _exclusive(request), closing(_ProgressLine(destination.name, progress)) as line:
-            # Another process may have finished the file while this one waited for the lock.
             if destination.is_file():
                 return destination
             try:
@@ -148,7 +147,7 @@ def download(
                 _verify(request, check)
                 os.replace(request.part, destination)
             finally:
-                # Without a hash nothing could tell whether a later call may go on from these bytes.
+                # A later call goes on from these bytes only where a hash can tell.
                 if not request.pinned:
                     request.part.unlink(missing_ok=True)
             logger.info("%s is complete", destination)
@@ -177,7 +176,6 @@ def _fetch(
         session.max_redirects = _MAX_REDIRECTS
         session.hooks["response"].append(_close_redirect)
         while True:
-            # Without a hash to tell, none of the partial file may be kept.
             offset = _length(request.part) if request.pinned else 0
             if request.size is not None and offset > request.size:
                 offset = 0
@@ -235,7 +233,7 @@ def _receive(
     status = response.status_code
     answer = f"the server answered HTTP {status} {response.reason}"
     if status == 200:
-        offset = 0  # the whole file, be it that no range was asked for or that it was refused
+        offset = 0
     elif status in (206, 416):
         if not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
             request.part.unlink(missing_ok=True)
@@ -244,7 +242,7 @@ def _receive(
         raise _Broken(answer)
     else:
         raise request.error(answer, "Check the address")
-    rest = response.raw.length_remaining  # None where the server does not say
+    rest = response.raw.length_remaining
     total = request.size if rest is None else offset + rest
     if request.size not in (None, total):
         raise request.error(
@@ -316,17 +314,12 @@ def _length(path: Path) -> int:
 
 
 def _reason(error: BaseException) -> str:
-    """The innermost message: requests wraps urllib3's, which wraps the system's."""
     while isinstance(
         inner := getattr(error, "reason", None) or next(iter(error.args), None), BaseException
     ):
         error = inner
-    # urllib3 begins some messages with the representation of its connection.
     text = re.sub(r"^(<[^>]*>|HTTPS?Connection\w*\([^)]*\)): ", "", str(error))
     return text.rstrip(".") or type(error).__name__
-
-
-# --- one process at a time ------------------------------------------------------------------
 
 
 @contextmanager
@@ -348,9 +341,6 @@ def _exclusive(request: _Request) -> Iterator[None]:
             logger.info("waiting for another process that downloads %s", request.destination)
             waiting = True
         time.sleep(_LOCK_POLL)
-
-
-# --- progress -------------------------------------------------------------------------------
 
 
 class _ProgressLine:

@@ -1,11 +1,7 @@
 """The columns of a text of ratings, as arrays.
 
-The text is cut into blocks of whole lines, and each block goes the fastest way that fits it, all
-three with the same result: `split_numbers` where all fields are plain numbers, `split_strings`
-where every line has the same number of fields, and `Document.records`, one record at a time, for
-the rest: blank lines, quoted fields and errors, which need a line number. Ids are collected in a
-table of distinct strings, so whether a column holds integers is decided by looking at each distinct
-id once, exactly as it is written.
+Each block of whole lines goes the fastest way that fits it, all three with the same result:
+`split_numbers`, `split_strings`, or `Document.records` for blank lines, quotes and errors.
 """
 
 from __future__ import annotations
@@ -40,7 +36,7 @@ TRUTH = {"True": 1.0, "False": 0.0, "true": 1.0, "false": 0.0}
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """Where the columns are. ``columns`` holds user, item, rating and perhaps timestamp."""
+    """``columns`` are the places of user, item, rating and perhaps timestamp."""
 
     header: bool
     first_line: int
@@ -50,7 +46,7 @@ class Layout:
 
 
 class IdColumn:
-    """A column of ids: codes into the table of its distinct strings, in order of arrival."""
+    """Codes into the table of a column's distinct strings, in order of arrival."""
 
     def __init__(self) -> None:
         self._table: defaultdict[str, int] = defaultdict(itertools.count().__next__)
@@ -85,10 +81,7 @@ class IdColumn:
 def read_columns(
     document: Document, layout: Layout
 ) -> tuple[tuple[Array, Positions], tuple[Array, Positions], Array, Positions | None]:
-    """Return users and items, ratings (NaN where not a number) and timestamps, in file order.
-
-    Users and items each are unique ids, ascending, and positions among these.
-    """
+    """Return users and items (unique ids and positions), ratings and timestamps."""
     ids = {"user": IdColumn(), "item": IdColumn()}
     ratings: list[Array] = []
     timestamps: list[Positions] | None = [] if len(layout.columns) == 4 else None
@@ -165,8 +158,8 @@ def _blocks(document: Document, layout: Layout) -> Iterator[tuple[int, str]]:
 def split_numbers(block: str, separator: str, layout: Layout) -> list[Column] | None:
     """Return the wanted columns as numbers; None if a field is not a plain number.
 
-    Plain are canonical non-negative integers, and decimal fractions in the ratings' column, of at
-    most 15 characters: float64 holds these exactly, or correctly rounded as ``float`` does.
+    Plain are canonical integers, and decimal fractions in the ratings' column, of at most 15
+    characters: float64 holds these exactly, or correctly rounded as ``float`` does.
     """
     if not block.isascii() or (separator != " " and " " in block):
         return None
@@ -201,7 +194,6 @@ def split_numbers(block: str, separator: str, layout: Layout) -> list[Column] | 
 
 
 def split_strings(block: str, separator: str, layout: Layout) -> list[Column] | None:
-    """None if a line has another number of fields (or is blank)."""
     # NUL does not occur in the text, so replacing cannot join a separator from two fields' ends.
     block = block.replace(separator, "\0")
     if set(map(methodcaller("count", "\0"), block.split("\n"))) != {layout.n_fields - 1}:
@@ -214,7 +206,6 @@ def _columns_of_records(
     records: Iterator[Record], document: Document, layout: Layout
 ) -> Iterator[list[Column]]:
     checked = (check_length(record, document, layout) for record in records)
-    # Chained at once, so that no list of records lives long enough to burden the collector.
     while flat := list(itertools.chain.from_iterable(itertools.islice(checked, CHUNK_RECORDS))):
         yield [flat[place :: layout.n_fields] for place in layout.columns]
 
@@ -250,7 +241,6 @@ def _times(column: Column, are_dates: bool) -> tuple[Positions, int | None]:
 
 
 def _numbers(column: Column, document: Document) -> Array:
-    """NaN where there is no rating, infinity where a field is no number."""
     if isinstance(column, np.ndarray):
         return column
     if document.decimal != ".":

@@ -1,7 +1,4 @@
-"""Files that are no lines of ratings, known by their content: read, turned into lines, or refused.
-
-What is refused is named, with what reads or unpacks it.
-"""
+"""Files that are no lines of ratings: read, turned into lines, or refused with advice."""
 
 from __future__ import annotations
 
@@ -102,7 +99,6 @@ def _refused(label: str, what: str, advice: str) -> ValueError:
 
 
 def frame_of_parquet(raw: bytes, label: str) -> DataFrame | None:
-    """None where `raw` is no Parquet file."""
     if not (raw.startswith(_PARQUET) and raw.endswith(_PARQUET)):
         return None
     import pandas
@@ -134,7 +130,6 @@ class Lines:
 
 
 def lines_of(text: str, label: str) -> Lines | None:
-    """Return the lines of a Matrix Market file or of Netflix's blocks, else None."""
     if text.startswith("%%MatrixMarket"):
         return _lines_of_matrix_market(text, label)
     first = re.match(r"\s*\d+:[ \t]*[\r\n]+", text)

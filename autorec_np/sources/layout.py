@@ -16,7 +16,7 @@ from autorec_np.data.values import as_numbers
 from autorec_np.sources.fields import Layout, check_length
 from autorec_np.sources.text import Document, Record, cut
 
-SAMPLE_RECORDS = 200  # by which columns without known names are judged
+SAMPLE_RECORDS = 200
 
 
 class Found(NamedTuple):
@@ -35,7 +35,6 @@ def find_layout(
     line, fields = document.first_record()
     if columns is None:
         return _default_layout(document, header, comment)
-    # Asked for by name or position: each must be there, and timestamps must be times.
     by_name = isinstance(columns[0], str)
     places = [_place(document, column) for column in columns]
     if header is None:
@@ -107,7 +106,6 @@ def _undecided(
         options = "" if document.separator == "," else f", sep={document.separator!r}"
         options += ", header=None" if names is None else ""
         frame = f"pandas.read_csv({document.label!r}{options})"
-        # as pandas names them
         read = None if names is None else [name or f"Unnamed: {k}" for k, name in enumerate(names)]
         first = np.array([row[0] for row in rows], dtype=object)
         return (

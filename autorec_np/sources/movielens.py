@@ -148,15 +148,13 @@ class MovieLens:
     Attributes
     ----------
     name : str
-        The name it was asked for by, such as ``"ml-1m"``.
+        Such as ``"ml-1m"``.
     ratings : Ratings
-        All ratings, with timestamps (seconds since 1970, UTC); the scale is 1 to 5 (ml-100k,
-        ml-1m) or 0.5 to 5 (the others).
+        With timestamps (seconds since 1970, UTC); the scale is 1 to 5 (ml-100k, ml-1m) or 0.5 to 5.
     titles : dict of int to str
         Item id to title, of the items without a rating too.
     folds : dict of str to (Ratings, Ratings)
-        The published splits as (training, test), both with the ids and the shape of `ratings`:
-        ``"u1"`` to ``"u5"``, ``"ua"`` and ``"ub"`` of ml-100k; empty for the others.
+        The published splits (training, test) of ml-100k: ``"u1"`` to ``"u5"``, ``"ua"``, ``"ub"``.
     source : pathlib.Path
         The archive or the folder that it was read from.
     citation : str
@@ -324,7 +322,6 @@ def _load(name: str, source: Path) -> MovieLens:
         try:
             data = _read(name, unpacked / _folder(name))
         except ValueError as error:
-            # Name the user's file, not the temporary one.
             raise ValueError(str(error).replace(str(unpacked), str(source))) from error
     return dataclasses.replace(data, source=source)
 
@@ -370,7 +367,7 @@ def _read_ratings(path: Path, layout: _Layout) -> Ratings:
         columns=None if has_names else (0, 1, 2, 3),
         scale=layout.scale,
     )
-    return dataclasses.replace(ratings, columns=None)  # those of every MovieLens file
+    return dataclasses.replace(ratings, columns=None)
 
 
 def _read_titles(path: Path, layout: _Layout) -> dict[int, str]:
@@ -381,7 +378,7 @@ def _read_titles(path: Path, layout: _Layout) -> dict[int, str]:
         rows = csv.reader(file) if is_csv else (line.strip().split(separator) for line in file)
         try:
             if is_csv:
-                next(rows, None)  # the header
+                next(rows, None)
             for row in filter(any, rows):
                 titles[int(row[0])] = row[1]
         except (ValueError, IndexError, csv.Error) as error:

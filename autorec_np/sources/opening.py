@@ -1,7 +1,4 @@
-"""Open a source of ratings: a path, standard input or an open file, unpacked within a bound.
-
-What packs a file is known by its first bytes, whatever its name says.
-"""
+"""Open a source of ratings, unpacked within a bound; its first bytes say what packs it."""
 
 from __future__ import annotations
 
@@ -35,17 +32,7 @@ _LEFT_BY_SYSTEMS = {".DS_Store", "Thumbs.db", "desktop.ini"}
 
 
 def read_source(source: Any, member: str | None, max_bytes: int | None) -> tuple[str, str | bytes]:
-    """Return the name by which messages call a source, and its unpacked content.
-
-    At most `max_bytes` may be unpacked, or read from anything but a plain file.
-
-    Raises
-    ------
-    ValueError
-        More bytes than that; a damaged archive; an archive of several files without `member`.
-    OSError
-        The file cannot be opened.
-    """
+    """Return the name by which messages call a source, and its unpacked content."""
     if max_bytes is not None:
         check_integer("max_bytes", max_bytes, minimum=1)
     bound = sys.maxsize - 1 if max_bytes is None else max_bytes

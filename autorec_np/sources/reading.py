@@ -205,7 +205,7 @@ def _read(
     places = dict(zip(ROLES, layout.columns, strict=False))
     if timestamps is None:
         places.pop("timestamp", None)
-    # The ids of R are positions, ascending as the ids themselves are: only the labels are missing.
+    # The ids of R are positions: only the labels are missing.
     read = columns_read(places, titles)
     left_out = tuple(title for title in read.left_out if title is not None)
     return dataclasses.replace(

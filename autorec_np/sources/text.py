@@ -38,17 +38,8 @@ class Dialect:
 class Document:
     """The text of a file, with what is needed to split it into records.
 
-    Attributes
-    ----------
-    label : str
-        By which messages call the file.
-    text, separator, decimal : str
-    quoted : bool
-        Whether fields may be quoted as in CSV.
-    trusts_quotes : bool
-        Whether a quoted field may run over lines that look like records.
-    skips_spaces : bool
-        Whether spaces after a separator are no part of a quoted document's fields.
+    `label` names it in messages. Where `quoted`, fields may be quoted as in CSV, after spaces if it
+    `skips_spaces`, and run over lines that look like records if it `trusts_quotes`.
     """
 
     label: str
@@ -63,10 +54,7 @@ class Document:
         return ValueError(f"{self.label}, line {line:,}: {message}")
 
     def records(self, block: str | None = None, line: int = 1) -> Iterator[Record]:
-        """Yield ``(line number, fields)`` of every record that is not blank: slow, but exact.
-
-        `block`, if any, starts on the given line.
-        """
+        """Yield line numbers and fields of all records that are not blank: slow, but exact."""
         text = self.text if block is None else block
         for number, fields in self._quoted(text) if self.quoted else self._plain(text, line):
             if len(fields) > 1 or "".join(fields).strip(" \t"):
@@ -138,7 +126,6 @@ class Document:
 
 
 def decode(raw: bytes, encoding: str, label: str) -> str:
-    """Return the text without its byte-order mark; that of UTF-16 and UTF-32 decides."""
     if codecs_name(encoding, label) == "utf-8":
         encoding = next((name for mark, name in _MARKS if raw.startswith(mark)), encoding)
     try:
@@ -191,7 +178,6 @@ def no_ratings(label: str) -> ValueError:
 
 
 def open_document(label: str, text: str, dialect: Dialect) -> Document:
-    """Blank out the lines that are no records, and find the separator."""
     text, separator = _without_other_lines(text, dialect)
     separator = dialect.separator or separator
     lines = (match for match in re.finditer(r"[^\r\n]+", text) if match.group().strip(" \t"))
@@ -212,7 +198,6 @@ def open_document(label: str, text: str, dialect: Dialect) -> Document:
 
 
 def _without_other_lines(text: str, dialect: Dialect) -> tuple[str, str | None]:
-    """Line numbers stay. A stated separator is returned too."""
     if dialect.skip_lines:
         ends = re.finditer(r"\r\n|\r|\n", text)
         last = next(itertools.islice(ends, dialect.skip_lines - 1, None), None)
@@ -230,7 +215,7 @@ def _sniff_separator(text: str, head: str, dialect: Dialect) -> str | None:
     """Quoted fields may hold line ends: records with quotes are read from all of the text."""
     candidates: dict[str, list[list[str]]] = {}
     malformed = set()
-    if dialect.quoting is None:  # a stray quote is reported by the reading that follows
+    if dialect.quoting is None:
         dialect = dataclasses.replace(dialect, quoting=True)
     # a comma within numbers is the last to separate them, where numbers are quoted
     for separator in sorted(SEPARATORS, key=dialect.decimal.__eq__):
@@ -240,7 +225,7 @@ def _sniff_separator(text: str, head: str, dialect: Dialect) -> str | None:
         try:
             for _, fields in itertools.islice(document.records(), _SAMPLE_SIZE):
                 records.append(fields)
-        except ValueError:  # a malformed quoted field ends the sample
+        except ValueError:
             malformed.add(separator)
         if records and len(records[0]) >= 3:
             candidates[separator] = records
