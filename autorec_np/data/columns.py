@@ -177,8 +177,7 @@ def decide(
     """
     known: dict[str, int] = {}
     if names is not None:
-        candidates = _candidates(names)
-        for role, places in candidates.items():
+        for role, places in _candidates(names).items():
             if len(places) > 1 and role in wanted:
                 listed = " and ".join(repr(names[place]) for place in places[:3])
                 raise UndecidedColumns(f"{listed} could each be the {role}")
@@ -249,7 +248,7 @@ def _says_nothing(numbers: Array | None) -> bool:
 
 
 def _title(names: Sequence[object] | None, place: int) -> str:
-    return f"column {place}" if names is None else f"column {names[place]!r}"
+    return f"column {place if names is None else repr(names[place])}"
 
 
 def _check_names(names: Sequence[object], places: dict[str, int], known: dict[str, int]) -> None:

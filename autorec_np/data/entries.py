@@ -84,17 +84,15 @@ def arrange(
     if duplicates == "mean":
         sums = np.add.reduceat(values[by_cell].astype(np.float64), starts)
         data = sums / np.diff(np.append(starts, len(by_cell)))
-        times_from = last
     else:
-        data = values[kept]
-        times_from = kept
+        data, last = values[kept], kept
     indptr = np.zeros(shape[0] + 1, dtype=np.int64)
     np.cumsum(np.bincount(rows[kept], minlength=shape[0]), out=indptr[1:])
     position = np.full(len(rows), -1, dtype=np.int64)
     position[kept] = np.arange(len(kept))
     return (
         canonical_csr(data.astype(np.float32), columns[kept], indptr, shape),
-        None if timestamps is None else frozen(timestamps[times_from]),
+        None if timestamps is None else frozen(timestamps[last]),
         frozen(position[position >= 0]),
     )
 
@@ -115,9 +113,8 @@ def canonical_csr(
     indices, indptr = indices.astype(index, copy=False), indptr.astype(index, copy=False)
     matrix = sparse.csr_array((data, indices, indptr), shape=shape)
     matrix.has_canonical_format = True
-    matrix.data = frozen(matrix.data)
-    matrix.indices = frozen(matrix.indices)
-    matrix.indptr = frozen(matrix.indptr)
+    for name in ("data", "indices", "indptr"):
+        setattr(matrix, name, frozen(getattr(matrix, name)))
     return matrix
 
 
@@ -194,11 +191,7 @@ def matrix_entries(matrix: Any, duplicates: str) -> tuple[Positions, Positions, 
 
 
 def row_of_each(matrix: CSR) -> Array:
-    return _row_of_each(matrix.indptr)
-
-
-def _row_of_each(indptr: Array) -> Array:
-    return np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+    return np.repeat(np.arange(len(matrix.indptr) - 1), np.diff(matrix.indptr))
 
 
 def _compressed_entries(matrix: Any) -> tuple[Array, Array, Array]:
@@ -219,10 +212,8 @@ def _compressed_entries(matrix: Any) -> tuple[Array, Array, Array]:
             f"{len(data):,} values. Build the matrix anew, for example from triples."
         )
     _check_indices(indices[:n_stored], n_minor, minor)
-    along = _row_of_each(indptr)
-    across = indices[:n_stored]
-    rows, columns = (along, across) if is_csr else (across, along)
-    return rows, columns, data[:n_stored]
+    along, across = row_of_each(matrix), indices[:n_stored]
+    return (*((along, across) if is_csr else (across, along)), data[:n_stored])
 
 
 def _check_indices(indices: Array, length: int, axis: str) -> None:

@@ -39,9 +39,8 @@ from autorec_np.data.values import (
     check_lengths,
     check_missing,
     check_ratings,
-    check_some_left,
     check_values,
-    is_rating,
+    split_missing,
 )
 
 if TYPE_CHECKING:
@@ -148,10 +147,9 @@ class Ratings:
         user_array, item_array = check_ids(users, "users"), check_ids(items, "items")
         times = None if timestamps is None else check_timestamps(timestamps)
         check_lengths(users=user_array, items=item_array, ratings=values, timestamps=times)
-        rated = np.flatnonzero(is_rating(values, check_missing(missing)))
-        n_missing = len(values) - len(rated)
+        is_rated, n_missing = split_missing(values, check_missing(missing))
+        rated = np.flatnonzero(is_rated)
         if n_missing:
-            check_some_left(len(rated), n_missing)
             user_array, item_array, values = user_array[rated], item_array[rated], values[rated]
             times = None if times is None else times[rated]
         checked_scale = check_values(values, scale, lambda index: at_index(rated[index]))
@@ -258,10 +256,8 @@ class Ratings:
         users = check_axis_ids(user_ids, n_users, "user_ids", "rows")
         items = check_axis_ids(item_ids, n_items, "item_ids", "columns")
         values = check_ratings(data)
-        rated = is_rating(values, check_missing(missing))
-        n_missing = int(np.count_nonzero(~rated))
+        rated, n_missing = split_missing(values, check_missing(missing))
         if n_missing:
-            check_some_left(len(values) - n_missing, n_missing)
             rows, columns, values = rows[rated], columns[rated], values[rated]
 
         def where(index: int) -> str:
@@ -505,18 +501,18 @@ def as_ratings(
     elif (table := as_table(data)) is not None:
         found, read = find_ratings(table, columns)
     if found is None:
+        advice = "for a file use autorec_np.read_ratings(path)"
+        if hasattr(data, "collect"):
+            advice = "call its collect()"
         of_length = f" of length {len(data)}" if isinstance(data, (tuple, list)) else ""
         raise TypeError(
             f"ratings must be a Ratings, a SciPy sparse matrix (users x items), a table such as a "
             f"DataFrame (columns user, item, rating), a list of tuples (user, item, rating) or a "
             f"tuple (users, items, ratings), got {type(data).__name__}{of_length}; "
-            f"{'call its collect()' if hasattr(data, 'collect') else _FOR_A_FILE}."
+            f"{advice}."
         )
     R = Ratings.from_triples(*found, scale=scale, duplicates=duplicates, missing=missing)
     return dataclasses.replace(R, columns=read)
-
-
-_FOR_A_FILE = "for a file use autorec_np.read_ratings(path)"
 
 
 def _changed(ratings: Ratings, scale: tuple[float, float] | None, missing: Array) -> Ratings:
@@ -525,11 +521,11 @@ def _changed(ratings: Ratings, scale: tuple[float, float] | None, missing: Array
             "these ratings say who rated what but not how (their model was saved with "
             "include_ratings=False); pass the ratings themselves."
         )
-    rated = is_rating(ratings.matrix.data[ratings.order], missing)
-    n_missing = int(np.count_nonzero(~rated))
+    if scale is None and not len(ratings):
+        return ratings
+    rated, n_missing = split_missing(ratings.matrix.data[ratings.order], missing)
     if scale is None and n_missing == 0:
         return ratings
-    check_some_left(len(ratings) - n_missing, n_missing)
     part = ratings.select(rated) if n_missing else ratings
     checked = check_values(part.matrix.data, scale, at_index, part.order)
     return dataclasses.replace(part, scale=checked, n_missing=ratings.n_missing + n_missing)

@@ -28,9 +28,9 @@ from typing import Literal, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import sparse
 
 from autorec_np._validation import RandomState, check_integer, check_number, check_random_state
+from autorec_np.data.entries import canonical_csr, frozen
 from autorec_np.data.ratings import Ratings
 from autorec_np.data.values import check_scale
 
@@ -224,12 +224,9 @@ def make_ratings(
         if step is not None:
             scores = low + step * np.rint((scores - low) / step)
         data[block] = np.clip(scores, low, high)
-    matrix = sparse.csr_array((data, indices, indptr), shape=(n_users, n_items))
-    matrix.has_canonical_format = True
-    users, items = (np.arange(n, dtype=np.int64) for n in matrix.shape)
-    order = rng.permutation(n_ratings)
-    for array in (matrix.data, matrix.indices, matrix.indptr, users, items, order):
-        array.flags.writeable = False
+    matrix = canonical_csr(data, indices, indptr, (n_users, n_items))
+    users, items = (frozen(np.arange(n, dtype=np.int64)) for n in matrix.shape)
+    order = frozen(rng.permutation(n_ratings))
     ratings = Ratings(matrix, users, items, None, truth.scale, order)
     return (ratings, truth) if return_truth else ratings
 

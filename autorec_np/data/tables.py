@@ -197,7 +197,10 @@ def find_ratings(
         places = _stated_places(table, columns)
     else:
         try:
-            if table.index is not None and not _are_all_named(table.names):
+            if (
+                table.index is not None
+                and not {*ROLES[:3]} <= known_roles(table.names or ()).keys()
+            ):
                 raise UndecidedColumns(f"{table.index!r} is the name of an axis", is_table=True)
             places = decide(table.names, len(table.columns), table.sample)
         except UndecidedColumns as error:
@@ -222,10 +225,6 @@ def find_ids(table: Table, roles: Sequence[str], advice: str) -> list[Any]:
             f"in this order ({error}); {table.described()}. {advice}"
         ) from None
     return [table.columns[places[role]] for role in roles]
-
-
-def _are_all_named(names: Sequence[Any] | None) -> bool:
-    return names is not None and {"user", "item", "rating"} <= known_roles(names).keys()
 
 
 def _are_timestamps(column: Any) -> bool:
@@ -283,16 +282,12 @@ def table_advice(
     names: Sequence[Any] | None, frame: str, index: Any = None, first_holds_ids: bool = False
 ) -> str:
     """Return how to melt the table that the expression `frame` gives, or to make it sparse."""
-    known = {} if names is None else known_roles(names)
+    known = known_roles(names or ())
     axis = "item" if "item" in known and "user" not in known else "user"
-    other = "user" if axis == "item" else "item"
-    turned = ".T" if axis == "item" else ""
+    other, turned = ("user", ".T") if axis == "item" else ("item", "")
     if axis in known and names is not None and names[known[axis]] != index:
-        ids, long, wide = (
-            repr(names[known[axis]]),
-            frame,
-            f"{frame}.set_index({names[known[axis]]!r})",
-        )
+        ids, long = repr(names[known[axis]]), frame
+        wide = f"{frame}.set_index({ids})"
     elif names is not None and index is None and first_holds_ids:
         wide = f"{frame}.set_index({names[0]!r})"
         ids, long = f"{axis!r}", f"{wide}.reset_index(names={axis!r})"

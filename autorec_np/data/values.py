@@ -147,11 +147,15 @@ def at_index(index: int) -> str:
     return f"at index {index}"
 
 
-def check_some_left(n_ratings: int, n_missing: int) -> None:
-    if n_ratings == 0:
+def split_missing(values: Array, missing: Array) -> tuple[Array, int]:
+    """Return which values are ratings, and how many are none; ValueError where all are."""
+    rated = is_rating(values, missing)
+    n_missing = int(np.count_nonzero(~rated))
+    if n_missing == len(values):
         raise ValueError(
             f"all of the {n_missing:,} values mean 'not rated'; pass fewer values as missing=."
         )
+    return rated, n_missing
 
 
 def check_values(
@@ -169,9 +173,7 @@ def check_values(
     bad = ~np.isfinite(stored)
     if bad.any():
         index = int(np.argmax(bad))
-        reason = "is not finite"
-        if np.isfinite(values[index]):
-            reason = "is too large for float32"
+        reason = "is too large for float32" if np.isfinite(values[index]) else "is not finite"
         raise ValueError(
             f"the rating {where(index)} is {values[index]}, which {reason}, and so are "
             f"{int(bad.sum()):,} of {len(values):,} ratings; drop or correct them"

@@ -73,9 +73,7 @@ class IdColumn:
             distinct: Array = np.fromiter(map(int, self._table), np.int64, len(self._table))
         else:
             distinct = np.fromiter(self._table, object, len(self._table))
-        unique, positions = sort_codes(distinct, np.concatenate(self._parts))
-        unique.flags.writeable = False
-        return unique, positions
+        return sort_codes(distinct, np.concatenate(self._parts))
 
 
 def read_columns(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import logging
@@ -231,7 +232,9 @@ def fetch_movielens(
     """
     check_choice("name", name, MOVIELENS_NAMES)
     stated = os.environ.get("AUTOREC_NP_DATA") if data_home is None else data_home
-    cache = _cache_folder_if_any()
+    cache = None
+    with contextlib.suppress(RuntimeError):  # a user without a home folder
+        cache = cache_folder()
     homes = [_expanded(home) for home in (stated, cache) if home]
     folder = _folder(name)
     for source in [home / file for home in homes for file in (f"{name}.zip", folder)]:
@@ -287,13 +290,6 @@ def cache_folder() -> Path:
     stated = Path(os.environ.get(variable, ""))
     # XDG wants a relative path to be ignored.
     return (stated if stated.is_absolute() else Path.home() / default) / "autorec_np"
-
-
-def _cache_folder_if_any() -> Path | None:
-    try:
-        return cache_folder()
-    except RuntimeError:
-        return None
 
 
 def _expanded(folder: str | os.PathLike[str]) -> Path:

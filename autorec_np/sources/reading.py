@@ -15,7 +15,7 @@ from autorec_np._habits import knows_habits
 from autorec_np._types import Array
 from autorec_np._validation import check_choice, check_integer
 from autorec_np.data.columns import ROLES
-from autorec_np.data.entries import DUPLICATE_RULES, DuplicateRatingError
+from autorec_np.data.entries import DUPLICATE_RULES, DuplicateRatingError, frozen
 from autorec_np.data.ids import shown
 from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.data.tables import columns_read
@@ -137,7 +137,8 @@ def read_ratings(
     check_choice("duplicates", duplicates, DUPLICATE_RULES)
     check_choice("decimal", decimal, (".", ","))
     check_choice("quoting", quoting, (None, True, False))
-    bounds, not_rated = check_scale(scale), check_missing(missing)
+    check_scale(scale)
+    not_rated = check_missing(missing)
     _check_separator(sep)
     _check_columns(columns, header)
     skip_lines = check_integer("skip_lines", skip_lines, minimum=0)
@@ -163,14 +164,14 @@ def read_ratings(
     else:
         document, found = _document_of_lines(lines, label)
     del text
-    return _read(document, found, lines, (scale, bounds), duplicates, not_rated)
+    return _read(document, found, lines, scale, duplicates, not_rated)
 
 
 def _read(
     document: Document,
     found: Found,
     lines: Lines | None,
-    scale: tuple[tuple[float, float] | None, tuple[float, float]],
+    scale: tuple[float, float] | None,
     duplicates: str,
     missing: Array,
 ) -> Ratings:
@@ -181,14 +182,14 @@ def _read(
             f"{document.label}: the header counts {lines.n_ratings:,} entries, but there are "
             f"{len(ratings):,}; fetch the file again."
         )
-    _check_ratings(ratings, document, layout, scale[1], missing)
+    _check_ratings(ratings, document, layout, scale, missing)
     try:
         R = Ratings.from_triples(
             users,
             items,
             ratings,
             timestamps,
-            scale=scale[0],
+            scale=scale,
             duplicates=duplicates,
             missing=missing,
         )
@@ -210,18 +211,10 @@ def _read(
     left_out = tuple(title for title in read.left_out if title is not None)
     return dataclasses.replace(
         R,
-        user_ids=_labels(user_ids, R.user_ids),
-        item_ids=_labels(item_ids, R.item_ids),
+        user_ids=frozen(user_ids[R.user_ids]),
+        item_ids=frozen(item_ids[R.item_ids]),
         columns=dataclasses.replace(read, left_out=left_out),
     )
-
-
-def _labels(ids: Array, codes: Array) -> Array:
-    if len(codes) == len(ids):
-        return ids
-    left = ids[codes]
-    left.flags.writeable = False
-    return left
 
 
 def _from_frame(
@@ -289,10 +282,10 @@ def _check_ratings(
     ratings: Array,
     document: Document,
     layout: Layout,
-    bounds: tuple[float, float],
+    scale: tuple[float, float] | None,
     missing: Array,
 ) -> None:
-    low, high = bounds
+    low, high = bounds = check_scale(scale)
     with np.errstate(over="ignore"):
         stored = ratings.astype(np.float32)
     not_finite = ~np.isfinite(stored)
