@@ -69,8 +69,7 @@ class ColumnsRead:
     Attributes
     ----------
     names : dict of str to (str or int)
-        By role ("user", "item", "rating", "timestamp"), the name of its column, or its position
-        from 0 where the columns have no names.
+        By role ("user", "item", "rating", "timestamp"), the name or the position of its column.
     left_out : tuple of (str or int)
         The columns that were not read.
     """
@@ -95,7 +94,6 @@ def _shown(name: object) -> str:
 
 
 def role_of(name: object) -> tuple[str, int] | None:
-    """Return the role (or "other") that a name says, and how clearly: 0 the clearest."""
     words = _words(name)
     joined = "".join(words)
     if joined in _SHORT:
@@ -130,7 +128,6 @@ def role_of(name: object) -> tuple[str, int] | None:
 
 
 def _words(name: object) -> list[str]:
-    """user_id:token, User-ID and userId give user, id."""
     text = re.sub(r":[a-z_]+$", "", str(name).strip())
     text = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", text)
     return re.findall(r"[^\W_]+", text.lower())
@@ -152,7 +149,6 @@ def is_index_name(name: object) -> bool:
 
 
 def known_roles(names: Sequence[object]) -> dict[str, int]:
-    """Return ``{role: position}`` of the roles that names give to exactly one column."""
     return {role: places[0] for role, places in _candidates(names).items() if len(places) == 1}
 
 

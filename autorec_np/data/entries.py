@@ -26,8 +26,7 @@ class DuplicateRatingError(ValueError):
     Attributes
     ----------
     first, second : int
-        Index, in the order given, of the first rating that repeats a pair (`second`) and of the
-        first rating of that pair (`first`).
+        Index of the first rating that repeats a pair (`second`), and of that pair's first rating.
     n_repeats : int
         How many ratings repeat an earlier pair, of `n_ratings`.
     pair : str
@@ -62,8 +61,8 @@ def arrange(
 ) -> tuple[sparse.csr_array[np.float32], Positions | None, Positions]:
     """Sort checked entries, given in file order, into a canonical CSR; resolve duplicates.
 
-    The positions refer to `ids`, those of users and items. Returns the matrix, the timestamps
-    (aligned with its data), and the place in its data of each kept entry, in file order.
+    The positions refer to `ids`. Returns the matrix, the timestamps (aligned with its data), and
+    the place in its data of each kept entry, in file order.
     """
     user_ids, item_ids = ids
     shape = len(user_ids), len(item_ids)
@@ -195,7 +194,7 @@ def row_of_each(matrix: CSR) -> Array:
 
 
 def _compressed_entries(matrix: Any) -> tuple[Array, Array, Array]:
-    """Check what SciPy does not: its conversions would read outside the index arrays."""
+    """Check what SciPy does not: it would read outside the index arrays."""
     is_csr = matrix.format == "csr"
     n_major, n_minor = matrix.shape if is_csr else matrix.shape[::-1]
     major, minor = ("row", "column") if is_csr else ("column", "row")

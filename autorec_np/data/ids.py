@@ -18,16 +18,10 @@ Positions: TypeAlias = npt.NDArray[np.int64]
 
 
 def check_ids(values: Any, name: str) -> Array:
-    """Return ids as a 1-d array: int64, or object with nothing but exact ``str``.
+    """Return ids as a 1-d array: int64, or object with nothing but exact ``str`` (also of UUIDs).
 
-    Accepts every integer dtype and every kind of string; UUIDs become strings.
-
-    Raises
-    ------
-    TypeError
-        Ids that are neither integers nor strings, or both at once.
-    ValueError
-        A missing id, an integer beyond int64, an array that is not 1-d.
+    TypeError where they are neither integers nor strings, or both; ValueError where one is missing
+    or beyond int64, or the array is not 1-d.
     """
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         raise TypeError(
@@ -99,7 +93,6 @@ def _remedy(array: Array, value: object) -> str:
 
 
 def shown(value: object) -> str:
-    """Return ``'a'`` or ``7``, not ``np.int64(7)``."""
     return repr(value.item() if isinstance(value, np.generic) else value)
 
 

@@ -12,8 +12,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["finite_vector", "mae", "rmse"]
-
 
 def rmse(true: ArrayLike, predicted: ArrayLike) -> float:
     """Root mean squared error, pooled over all pairs, computed in float64.

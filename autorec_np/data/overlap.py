@@ -10,17 +10,9 @@ from autorec_np.data.ratings import Ratings
 
 
 def shared_pairs(training: Ratings, test: Ratings) -> Array:
-    """Return which pairs (user, item) of `test` are rated in `training` too.
+    """Return which pairs of `test`, in file order, are rated in `training` too: bool, (n_test,).
 
-    Returns
-    -------
-    ndarray of bool, (n_test,)
-        In file order.
-
-    Raises
-    ------
-    TypeError
-        Ids of another kind than those of `training`.
+    TypeError where the ids are of another kind.
     """
     users, items, _ = test.triples()
     rows, columns = training.user_positions(users), training.item_positions(items)

@@ -24,8 +24,6 @@ from autorec_np._validation import (
 )
 from autorec_np.data.ratings import Ratings, as_ratings
 
-__all__ = ["cold_row_split", "holdout_per_user", "k_fold", "temporal_split", "train_test_split"]
-
 Parts: TypeAlias = tuple[Ratings, Ratings]
 
 
@@ -147,8 +145,7 @@ def holdout_per_user(
 def temporal_split(R: Any, test_size: float = 0.1) -> Parts:
     """Hold out the latest ratings of all: learn from the past, predict the future.
 
-    One moment divides the ratings of all users. Among equal timestamps, what stands later in the
-    file counts as later. Users and items that appear only after that moment are cold.
+    One moment divides the ratings of all users; among equal timestamps the file's order decides.
 
     Parameters
     ----------

@@ -7,18 +7,15 @@ The generative model, for user u and item i, with w = high - low the width of th
     m    = (low + high) / 2 + w / 8                        people like what they choose: 3.5 of 1-5
     b_u  ~ N(0, (w / 10)^2),   c_i ~ N(0, (w / 8)^2)       user and item biases
     p_u  ~ N(0, I / sqrt(rank)),   q_i ~ N(0, I (w / 8)^2 / sqrt(rank))
-                                                           <p_u, q_i> has standard deviation w / 8
     e_ui ~ N(0, noise^2)                                   in rating units
 
-On the scale 1-5 these sizes resemble MovieLens, where a bias model explains about a third of the
-variance and a good factor model a tenth more.
+On the scale 1-5 these sizes resemble MovieLens.
 
 *Which* pairs are rated has a long tail on both sides and does not depend on the ratings. Item i has
-the popularity exp(popularity * z_i) and user u the activity exp(activity * z_u), with z ~ N(0, 1):
-lognormal weights. Each user gets one rating; a multinomial draw by activity divides the others, and
-what exceeds n_items for a user is divided anew among the rest. A user with d ratings draws d
-different items, one after the other, by popularity among those left. Last, an item that nobody drew
-takes over a random rating of an item that has more than one.
+the popularity exp(popularity * z_i) and user u the activity exp(activity * z_u), with z ~ N(0, 1).
+Each user gets one rating; a multinomial draw by activity divides the others. A user with d ratings
+draws d different items, one after the other, by popularity. Last, an item that nobody drew takes
+over a random rating of an item that has more than one.
 """
 
 from __future__ import annotations
@@ -34,8 +31,6 @@ from autorec_np.data.entries import canonical_csr, frozen
 from autorec_np.data.ratings import Ratings
 from autorec_np.data.values import check_scale
 
-__all__ = ["Truth", "make_ratings"]
-
 BLOCK_SIZE = 2**20  # ratings drawn at a time
 MAX_ROUNDS = 20  # of drawing with replacement
 
@@ -45,7 +40,7 @@ Integers: TypeAlias = NDArray[np.integer]
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """The parameters that planted ratings come from (see the module's generative model).
+    """The parameters of planted ratings (see the module's generative model).
 
     Attributes
     ----------
@@ -53,7 +48,6 @@ class Truth:
     user_bias, item_bias : ndarray of float64, shape (n_users,) and (n_items,)
     user_factors, item_factors : ndarray of float64, shape (n_users, rank) and (n_items, rank)
     scale : tuple of float
-        ``(low, high)``.
     """
 
     mean: float
@@ -77,11 +71,6 @@ class Truth:
         Returns
         -------
         ndarray of float64, shape (n,)
-
-        Raises
-        ------
-        IndexError
-            If an id is unknown.
         """
         pairs = np.asarray(user_ids), np.asarray(item_ids)
         for what, ids, known in zip(
@@ -148,13 +137,12 @@ def make_ratings(
 ) -> Ratings | tuple[Ratings, Truth]:
     """Make ratings from user and item biases, low-rank factors and noise, with long tails.
 
-    The module's docstring states the generative model. Time grows with n_ratings, not with
-    n_users * n_items (unless most cells are filled).
+    The module's docstring states the generative model.
 
     Parameters
     ----------
     n_users, n_items : int
-        The ids are 0 ... n_users - 1 and 0 ... n_items - 1; popularity is independent of the id.
+        The ids are 0 ... n_users - 1 and 0 ... n_items - 1.
     n_ratings : int
         Number of different (user, item) pairs, at most n_users * n_items. With at least n_users
         every user has one, with at least n_items every item.
@@ -183,7 +171,7 @@ def make_ratings(
     Raises
     ------
     ValueError, TypeError
-        If more ratings than pairs are asked for, or an argument is out of range or of a wrong type.
+        If an argument is out of range or of a wrong type.
     """
     n_users = check_integer("n_users", n_users, minimum=1)
     n_items = check_integer("n_items", n_items, minimum=1)
@@ -275,10 +263,8 @@ def _draw_items(indptr: Integers, weights: Floats, rng: np.random.Generator) -> 
 def _draw_block(degrees: Integers, weights: Floats, rng: np.random.Generator) -> Integers:
     """Return the sorted codes, user * n_items + item, of different items for each user.
 
-    To draw among the items that are left is to draw with replacement and to ignore repeats. Users
-    whom that leaves incomplete, or whose many items would take long, are completed by a race: item
-    i arrives after an exponential time with rate weights[i]; the first are distributed as items
-    drawn one by one.
+    To draw among the items that are left is to draw with replacement and to ignore repeats. Other
+    users are completed by a race: item i arrives after an exponential time with rate weights[i].
     """
     n_items = len(weights)
     cumulative = np.cumsum(weights)

@@ -44,12 +44,8 @@ def are_times(values: Array) -> bool:
 def check_timestamps(values: Any) -> Positions:
     """Return times as whole seconds since 1970, int64 of shape (n,).
 
-    Integers stay as they are, whatever their unit; dates without a time zone are in UTC.
-
-    Raises
-    ------
-    TypeError
-        Neither integers, floats, dates nor ISO texts of dates; a missing time.
+    Integers stay as they are, whatever their unit; dates without a time zone are in UTC. TypeError
+    where anything else stands, or nothing.
     """
     array = np.asarray(values)
     if array.ndim == 1 and array.dtype.kind in "iu":

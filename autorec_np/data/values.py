@@ -23,7 +23,6 @@ class OutsideScaleError(ValueError):
     rating : float
         The first of them.
     scale : tuple of float
-        The stated scale.
     """
 
     def __init__(self, message: str, rating: float, scale: tuple[float, float]) -> None:

@@ -14,8 +14,6 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["ArchiveError", "extract"]
-
 _ARCHIVE_ERRNOS = (errno.EINVAL, errno.EEXIST, errno.ENOTDIR)
 
 
@@ -32,14 +30,7 @@ def extract(
 ) -> Path:
     """Unpack a zip archive into the new folder `folder`, which appears only when it is complete.
 
-    Parameters
-    ----------
-    archive, folder : path
-        The parent of the folder must exist.
-    members : collection of str, optional
-        What to unpack; all by default.
-    max_bytes : int
-        Bound on the bytes of these together.
+    Only `members` (all by default) are unpacked, to at most `max_bytes` together.
 
     Raises
     ------

@@ -21,8 +21,6 @@ from autorec_np._files import is_at, try_lock
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["DownloadError", "download"]
-
 logger = logging.getLogger(__name__)
 
 _CHUNK = 8192  # bytes; also how often the time limit is looked at, so not larger
@@ -91,39 +89,15 @@ def download(
 ) -> Path:
     """Fetch `url` to the file `destination`, which appears only when it is whole and verified.
 
-    The bytes go to ``<destination>.part``, are checked there and then renamed. A transfer of a
-    pinned file that broke off, now or in an earlier call, is resumed; any other begins anew. Of
-    several processes that ask for a file at once one fetches it, the others wait and find it.
+    The bytes go to ``<destination>.part``, are checked there and then renamed. A file that exists
+    is returned as it is. Of several processes that ask for a file one fetches it, the others wait.
 
-    Parameters
-    ----------
-    url : str
-        An http or https address; redirects from https to http only if the file is pinned.
-    destination : path
-        Missing folders are made. If the file exists it is returned as it is.
-    size : int, optional
-        The exact number of bytes.
-    md5, sha256 : str, optional
-        Hexadecimal hashes. Either pins the file: only then may a failure of TLS lead to plain
-        http, with a warning.
-    max_bytes : int, optional
-        Bound on a file of unknown size.
-    check : callable, optional
-        Called with the path before the rename; on a ValueError or DownloadError the partial file
-        is deleted and the error passed on.
-    retries : int
-        Counted anew whenever the partial file has grown.
-    backoff : float
-        Seconds before the first retry; doubled for each further one.
-    connect_timeout, read_timeout, total_timeout : float
-        Seconds, for a connection, for the next bytes, and for everything together.
-    progress : bool
-        Show a line of progress on stderr, if that is a terminal.
+    A hash, `md5` or `sha256`, pins the file. Only then a transfer that broke off is resumed, may a
+    redirect lead from https to http, and may a failure of TLS lead to plain http, with a warning.
 
-    Returns
-    -------
-    pathlib.Path
-        `destination`.
+    `size` and `max_bytes` bound the file. `check` is called with the path before the rename; on a
+    ValueError or DownloadError the partial file is deleted and the error passed on. `retries`
+    count anew whenever the partial file has grown; `backoff`, in seconds, doubles for each.
 
     Raises
     ------
@@ -182,8 +156,7 @@ def _fetch(
             if offset and offset == request.size:
                 return
             headers = {"Accept-Encoding": "identity"}
-            if offset:
-                headers["Range"] = f"bytes={offset}-"
+            headers |= {"Range": f"bytes={offset}-"} if offset else {}
             connect, read = (min(seconds, request.left()) for seconds in timeouts)
             try:
                 try:
@@ -345,8 +318,8 @@ def _exclusive(request: _Request) -> Iterator[None]:
 
 class _ProgressLine:
     def __init__(self, name: str, wanted: bool) -> None:
-        terminal = wanted and sys.stderr is not None and sys.stderr.isatty()
-        self.stream = sys.stderr if terminal else None
+        stream = sys.stderr
+        self.stream = stream if wanted and stream is not None and stream.isatty() else None
         self.name, self.shown = name, ""
 
     def update(self, count: int, total: int | None) -> None:

@@ -156,8 +156,7 @@ def _blocks(document: Document, layout: Layout) -> Iterator[tuple[int, str]]:
 def split_numbers(block: str, separator: str, layout: Layout) -> list[Column] | None:
     """Return the wanted columns as numbers; None if a field is not a plain number.
 
-    Plain are canonical integers, and decimal fractions in the ratings' column, of at most 15
-    characters: float64 holds these exactly, or correctly rounded as ``float`` does.
+    float64 holds decimals of 15 characters exactly, or correctly rounded as ``float`` does.
     """
     if not block.isascii() or (separator != " " and " " in block):
         return None

@@ -118,10 +118,7 @@ def frame_of_parquet(raw: bytes, label: str) -> DataFrame | None:
 
 @dataclasses.dataclass(frozen=True)
 class Lines:
-    """Another format turned into text, line by line, so that line numbers stay.
-
-    `columns` are the places of user, item, rating and perhaps timestamp.
-    """
+    """Another format turned into text, line by line, so that line numbers stay."""
 
     text: str
     separator: str

@@ -165,7 +165,6 @@ def find_pairs(rows: Sequence[Sequence[str]]) -> tuple[bool, int, int]:
     Returns
     -------
     has_header : bool
-        Whether it does.
     user, item : int
         Places of the columns.
 

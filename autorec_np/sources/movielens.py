@@ -23,8 +23,6 @@ from autorec_np.sources.reading import read_ratings
 if TYPE_CHECKING:
     from autorec_np.data.ratings import Ratings
 
-__all__ = ["CITATION", "MOVIELENS_NAMES", "MovieLens", "cache_folder", "fetch_movielens"]
-
 logger = logging.getLogger(__name__)
 
 CITATION = (
@@ -149,11 +147,10 @@ class MovieLens:
     Attributes
     ----------
     name : str
-        Such as ``"ml-1m"``.
     ratings : Ratings
         With timestamps (seconds since 1970, UTC); the scale is 1 to 5 (ml-100k, ml-1m) or 0.5 to 5.
     titles : dict of int to str
-        Item id to title, of the items without a rating too.
+        By item id, of the items without a rating too.
     folds : dict of str to (Ratings, Ratings)
         The published splits (training, test) of ml-100k: ``"u1"`` to ``"u5"``, ``"ua"``, ``"ub"``.
     source : pathlib.Path
@@ -199,7 +196,7 @@ def fetch_movielens(
     data_home : path, optional
         The folder to look in first and to download to.
     download_if_missing : bool
-        False: raise FileNotFoundError instead of downloading.
+        False: raise FileNotFoundError instead.
     progress : bool
         Show the progress of a download on stderr, if that is a terminal.
 
@@ -212,14 +209,14 @@ def fetch_movielens(
     ValueError
         An unknown name; or what was found is damaged or not this data set.
     FileNotFoundError
-        It was not found, and `download_if_missing` is False or there is no folder to download to.
+        It is not here, and there is no leave or no folder to download it.
     DownloadError
         It could not be downloaded; an OSError that says which file to place where.
 
     Notes
     -----
-    The data belong to GroupLens Research, University of Minnesota. Their terms (each archive's
-    README) allow research use, ask for a citation (`CITATION`) and mostly forbid redistribution.
+    GroupLens Research, University of Minnesota, allow research use, ask for a citation
+    (`CITATION`) and mostly forbid redistribution: see each archive's README.
 
     Examples
     --------
@@ -281,7 +278,7 @@ def cache_folder() -> Path:
 
     ``$XDG_CACHE_HOME/autorec_np`` or ``~/.cache/autorec_np``; on macOS
     ``~/Library/Caches/autorec_np``, on Windows ``%LOCALAPPDATA%\\autorec_np``. RuntimeError where
-    neither the environment nor the user's home says it.
+    there is no home folder.
     """
     variable, default = {
         "win32": ("LOCALAPPDATA", "AppData/Local"),

@@ -93,10 +93,7 @@ def _no_archive(label: str, member: str) -> ValueError:
 
 
 def _unpack(opener: Any, file: IO[bytes], name: str, label: str, bound: int) -> bytes:
-    """Count only what unpacks to suspiciously much, and read it again if it ends within the bound.
-
-    So no bomb fills the memory first.
-    """
+    """Only count what unpacks to suspiciously much, and read it again if it keeps the bound."""
     chunks: list[bytes] = []
     size, is_kept = 0, True
     try:

@@ -70,25 +70,24 @@ def read_ratings(
     path : str, path-like, or an open file of bytes or text
         ``"-"`` is standard input. What is packed by gzip, bzip2, xz or zip is unpacked, whatever
         its name. Matrix Market files (ids are the rows and columns, from 1), the blocks of the
-        Netflix prize and Parquet files (where pandas has an engine for them) are read too.
+        Netflix prize and Parquet files are read too.
     sep : str, optional
         What separates the fields: any string, or ``"whitespace"`` for runs of spaces and tabs.
         By default what a first line ``sep=;`` says; else the first of ``::``, tab, comma,
         semicolon, ``|`` and whitespace which splits each of the first 20 lines into the same number
         of fields, at least three, with a number in the last line; else the first that splits the
-        first line into three or more. With a separator of one character, fields may be quoted as
-        in CSV. Spaces after the separator are dropped where all of the first lines have them.
+        first line into three or more. Spaces after the separator are dropped where all of the first
+        lines have them.
     header : bool, optional
         Whether the first line names the columns. By default it does if `columns` are names, if it
-        holds well-known names, or if none of its fields is a number and the one in the place of
-        the rating is not empty.
+        holds well-known names, or if none of its fields is a number and that of the rating is not
+        empty.
     columns : sequence of three or four str or int, optional
         The columns of user, item, rating and timestamp, by name or by position from 0. By default
         they are found as in `as_ratings`, and a timestamp is read if a name says that it is one, or
         if a fourth column holds nothing but times. ``Ratings.columns`` says what was read.
     scale, duplicates, missing
-        As in `Ratings.from_triples`. A `missing` NaN also stands for an empty rating, NA, nan and
-        null.
+        As in `Ratings.from_triples`. A `missing` NaN also stands for an empty rating, NA and null.
     decimal : {".", ","}
         What separates the fraction of a rating.
     comment : str, optional
@@ -97,11 +96,11 @@ def read_ratings(
         Lines to leave out at the start.
     quoting : bool, optional
         False: quotes are plain characters. True: a quoted field may hold anything. By default
-        fields may be quoted, but one that runs over lines which look like ratings is an error.
+        fields may be quoted as in CSV, but not run over lines which look like ratings.
     encoding : str
         Of the text. A byte-order mark is skipped; that of UTF-16 and UTF-32 decides.
     member : str, optional
-        The file to read in a zip archive of several; what macOS adds does not count.
+        The file to read in a zip archive of several.
     max_bytes : int or None
         The most bytes that are unpacked, or read from a stream: 4 GiB. None: no bound.
 
@@ -111,16 +110,14 @@ def read_ratings(
         In the order of the file. A column of ids that are *all* canonical decimal integers (no
         leading zeros or plus sign, within int64) becomes int64; any other column stays strings,
         exactly as they are in the file: "007", "NA" and " x " are ids. An explicit 0 is a rating.
-        Timestamps in integers stay; floats and ISO dates become whole seconds since 1970.
 
     Raises
     ------
     ValueError
-        The file is empty, binary, of a kind that is not read, not in the stated encoding, damaged
-        or too large; its columns are not known for sure; a line has too few or too many fields, an
-        empty id, or a rating that is no finite number or outside the scale; or a pair is rated
-        twice. The message names the file and the line (from 1; blank lines count) and says what to
-        do.
+        The file is empty, binary, not in the stated encoding, damaged or too large; its columns are
+        not known for sure; a line has too few or too many fields, an empty id, or a rating that is
+        no finite number or outside the scale; or a pair is rated twice. The message names the file
+        and the line (from 1; blank lines count) and says what to do.
     OSError
         The file cannot be opened.
 
