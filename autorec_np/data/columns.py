@@ -54,6 +54,14 @@ SAMPLE = 100_000
 SAMPLE_OF_MANY = 100
 
 
+def check_three_or_four(columns: Sequence[Any], shown: object) -> None:
+    if len(columns) not in (3, 4) or len(set(columns)) < len(columns):
+        raise ValueError(
+            f"columns must be three or four different columns (user, item, rating and perhaps "
+            f"timestamp), got {shown}."
+        )
+
+
 class UndecidedColumns(ValueError):
     """Names and values do not tell which column is which; perhaps of users x items."""
 
@@ -167,10 +175,7 @@ def decide(
     values: Callable[[int], Array],
     wanted: Sequence[str] = ("user", "item", "rating"),
 ) -> dict[str, int]:
-    """Return ``{role: position}`` of the `wanted` roles and, where there is one, the timestamp.
-
-    `values` returns the first values of a column; UndecidedColumns where nothing tells.
-    """
+    """Return ``{role: position}`` of the `wanted` roles and, where there is one, the timestamp."""
     known: dict[str, int] = {}
     if names is not None:
         for role, places in _candidates(names).items():

@@ -54,7 +54,7 @@ def _check_object_ids(array: Array, name: str) -> Array:
     if kinds == {uuid.UUID}:
         return np.fromiter(map(str, array), dtype=object, count=len(array))
     if all(issubclass(kind, str) for kind in kinds):
-        # A subclass such as np.str_ may override str(), so the base method makes the exact copy.
+        # A subclass such as np.str_ may override str().
         return np.fromiter(map(str.__str__, array), dtype=object, count=len(array))
     if all(is_integer_type(kind) for kind in kinds):
         try:

@@ -52,7 +52,6 @@ _REMEDIES = {
     "U": "pass numpy.asarray(values, dtype='float64') if all of them write numbers",
     "c": "pass numpy.real(values) if the imaginary parts mean nothing",
 }
-"""What makes real numbers of values, by the kind of their dtype."""
 
 
 def _errors(true: ArrayLike, predicted: ArrayLike) -> NDArray[np.float64]:

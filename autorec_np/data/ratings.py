@@ -227,8 +227,7 @@ class Ratings:
         """Build from a SciPy sparse matrix or array, users x items; every *stored* entry counts.
 
         Empty rows and columns are kept. The order of the ratings is row-major. The matrix is
-        copied;
-        its indices need not be sorted.
+        copied.
 
         Parameters
         ----------
@@ -238,8 +237,7 @@ class Ratings:
             order of
             these. Default: ``arange``.
         scale, duplicates, missing
-            As in `from_triples`; a pair is repeated where an entry is stored twice (SciPy would add
-            the two ratings up).
+            As in `from_triples`; an entry stored twice repeats a pair (SciPy would add the two up).
 
         Raises
         ------
@@ -321,10 +319,7 @@ class Ratings:
     def user_positions(self, ids: ArrayLike) -> Positions:
         """Return the row of each user id, int64 of shape (n,); -1 where the id is unknown.
 
-        Raises
-        ------
-        TypeError
-            The ids asked for are integers where those here are strings, or vice versa.
+        TypeError where integers are asked for and the ids here are strings, or vice versa.
         """
         return look_up(ids, self.user_ids, self._user_table, "user")
 
@@ -379,8 +374,7 @@ class Ratings:
     def filter(self, min_user: int = 0, min_item: int = 0) -> Ratings:
         """Drop users with few ratings and items with few ratings until none is left.
 
-        The result is the largest part of the data for which both minima hold. Users and items
-        without ratings are dropped too, with their ids; the scale stays.
+        Users and items without ratings go too, with their ids; the scale stays.
 
         Parameters
         ----------
@@ -459,15 +453,14 @@ def as_ratings(
     data : Ratings, sparse matrix, tuple of arrays, or table of any kind
         A sparse matrix is users x items, its indices become the ids (`Ratings.from_matrix`); so is
         a dense floating array of more than four columns with NaN where there is no rating. A tuple
-        is ``(users, items, ratings)`` or ``(users, items, ratings, timestamps)``
-        (`Ratings.from_triples`).
+        is ``(users, items, ratings[, timestamps])`` (`Ratings.from_triples`).
 
         A table is a pandas, polars or pyarrow table, anything with ``__dataframe__`` or
         ``__arrow_c_stream__``, a dict of columns, a list of dicts, or a list of tuples (user,
         item, rating[, timestamp]); ``{user: {item: rating}}`` and ``{(user, item): rating}`` too.
         Its columns are known by name (user, userId, reviewer; item, movie_id, asin; rating, stars;
         timestamp, date; and the like). Where names say nothing and nothing contradicts it, the
-        first three of three or four columns are user, item and rating. All else is an error.
+        first three of three or four columns are user, item and rating.
     scale : (low, high), optional
         The rating scale. Default: that of the `Ratings`, or the range of the ratings.
     duplicates, missing
@@ -481,8 +474,7 @@ def as_ratings(
     TypeError
         Anything else; a dense array that can be read in two ways.
     ValueError
-        A table whose columns are not known for sure, a table of users x items, or data that the
-        constructors of `Ratings` refuse.
+        A table whose columns are not known for sure, or data that `Ratings` refuse.
     """
     if columns is not None and (isinstance(data, (Ratings, tuple)) or sparse.issparse(data)):
         raise ValueError(
@@ -527,7 +519,7 @@ def _changed(ratings: Ratings, scale: tuple[float, float] | None, missing: Array
     if scale is None and n_missing == 0:
         return ratings
     part = ratings.select(rated) if n_missing else ratings
-    checked = check_values(part.matrix.data, scale, at_index, part.order)
+    checked = check_values(part.matrix.data[part.order], scale, at_index)
     return dataclasses.replace(part, scale=checked, n_missing=ratings.n_missing + n_missing)
 
 

@@ -62,10 +62,9 @@ def train_test_split(R: Any, test_size: float = 0.1, random_state: RandomState =
 
 
 def k_fold(R: Any, n_splits: int = 5, random_state: RandomState = None) -> Iterator[Parts]:
-    """Hold out each of `n_splits` random parts of the ratings in turn.
+    """Hold out each of `n_splits` random parts of the ratings in turn, made one at a time.
 
     The parts are consecutive pieces of one random permutation; their sizes differ by at most one.
-    The pairs are made one at a time.
 
     Parameters
     ----------
@@ -102,16 +101,16 @@ def holdout_per_user(
     """Hold out some random ratings of each user (``n=1``: leave one out per user).
 
     A user with m ratings gives ``min(n, m - min_train)`` of them to the test part, or with a float
-    `n`, ``min(ceil(n * m), m - min_train)``; none if that is not positive. So no user is cold. Each
-    user's first ratings in a permutation as in `train_test_split` are the test ratings.
+    `n`, ``min(ceil(n * m), m - min_train)``; none if that is not positive. So no user is cold. They
+    are the user's first in a permutation as in `train_test_split`.
 
     Parameters
     ----------
     R, random_state
         As in `train_test_split`.
     n : int or float
-        An int is the number of ratings to hold out per user, at least 1; a float is the share,
-        strictly between 0 and 1.
+        An int is the number of ratings to hold out per user; a float is the share, strictly
+        between 0 and 1.
     min_train : int
         Ratings that every user keeps, at least 1.
 

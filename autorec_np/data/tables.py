@@ -17,6 +17,7 @@ from autorec_np.data.columns import (
     SAMPLE,
     ColumnsRead,
     UndecidedColumns,
+    check_three_or_four,
     decide,
     known_roles,
     role_of,
@@ -236,11 +237,7 @@ def _are_timestamps(column: Any) -> bool:
 
 
 def _stated_places(table: Table, columns: Sequence[Any]) -> dict[str, int]:
-    if isinstance(columns, str) or len(columns) not in (3, 4) or len(set(columns)) < len(columns):
-        raise ValueError(
-            f"columns must be three or four different columns (user, item, rating and perhaps "
-            f"timestamp), got {columns!r}."
-        )
+    check_three_or_four("" if isinstance(columns, str) else columns, repr(columns))
     titles = [table.title(place) for place in range(len(table.columns))]
     if not set(columns) <= set(titles) and all(isinstance(one, int) for one in columns):
         titles = list(range(len(table.columns)))

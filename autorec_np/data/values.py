@@ -59,7 +59,6 @@ _REMEDIES = {
     "U": "; if all of them write numbers, pass numpy.asarray(ratings, dtype='float64')",
     "c": "; pass numpy.real(ratings) if the imaginary parts mean nothing",
 }
-"""What makes numbers of ratings, by the kind of their dtype."""
 
 
 def _as_float(value: object, index: int) -> float:
@@ -161,11 +160,8 @@ def check_values(
     values: Array,
     scale: tuple[float, float] | None,
     where: Callable[[int], str],
-    order: Array | None = None,
 ) -> tuple[float, float]:
     low, high = check_scale(scale)
-    if order is not None:
-        values = values[order]
     # Rounding is monotone: a rating within the scale stays within the rounded scale.
     with np.errstate(over="ignore"):
         stored = values.astype(np.float32, copy=False)

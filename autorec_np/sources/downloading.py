@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_CHUNK = 8192  # bytes; also how often the time limit is looked at, so not larger
+_CHUNK = 8192  # bytes, after which the time limit is looked at
 _MAX_REDIRECTS = 5
 _LOCK_POLL = 0.05  # seconds
 _PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -301,7 +301,7 @@ def _exclusive(request: _Request) -> Iterator[None]:
     waiting = False
     while True:
         with open(request.lock, "ab") as file:
-            # A locked file that is no longer at its path was removed by its last holder.
+            # The last holder may have removed it.
             if try_lock(file.fileno()) and is_at(file.fileno(), request.lock):
                 try:
                     yield

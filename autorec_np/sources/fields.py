@@ -191,7 +191,7 @@ def split_numbers(block: str, separator: str, layout: Layout) -> list[Column] | 
 
 
 def split_strings(block: str, separator: str, layout: Layout) -> list[Column] | None:
-    # NUL does not occur in the text, so replacing cannot join a separator from two fields' ends.
+    # NUL does not occur in the text: no separator arises from two fields' ends.
     block = block.replace(separator, "\0")
     if set(map(methodcaller("count", "\0"), block.split("\n"))) != {layout.n_fields - 1}:
         return None

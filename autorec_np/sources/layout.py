@@ -77,7 +77,7 @@ def _default_layout(document: Document, header: bool | None, comment: str | None
     rows = [check_length(record, document, layout) for record in sample[1:]]
     if not header:
         rows.insert(0, fields)
-    # A separator at the end of every line, or doubled ones, make columns that hold nothing.
+    # Separators at the ends of lines, or doubled ones, make empty columns.
     kept = [
         place
         for place, name in enumerate(fields)
@@ -144,7 +144,7 @@ def _names_columns(document: Document, sample: list[Record]) -> bool:
         return True
     if _looks_like_header(document, fields, 2):
         return True
-    # the header of a table: nothing or a role, and then the items, which may be numbers
+    # the header of a table: nothing or a role, and then items
     rows = [row for _, row in sample[1:] if len(row) == len(fields)]
     is_odd = fields[0] == "" or (n_known == 1 and said[0] is not None)
     return is_odd and bool(rows) and all(document.is_number(row[0]) for row in rows)

@@ -68,9 +68,9 @@ def _exactly(count: int) -> tuple[int, int]:
     return count, count
 
 
-# Sizes and md5 as published; counts from the READMEs or, of rated users and items, the literature.
+# Sizes and md5 as published; counts from the READMEs or the literature.
 _DATA_SETS = {
-    # Made anew now and then, so without a pin; about 100,000 ratings.
+    # Made anew now and then, so without a pin.
     "ml-latest-small": _DataSet(
         _CSV, (50_000, 500_000), (100, 10_000), (1_000, 100_000), max_bytes=100_000_000
     ),
@@ -126,7 +126,7 @@ _DATA_SETS = {
         _CSV,
         _exactly(32_000_204),
         _exactly(200_948),
-        (80_000, 87_585),  # 87,585 movies, some without a rating
+        (80_000, 87_585),
         size=238_950_008,
         md5="d472be332d4daa821edc399621853b57",
     ),

@@ -14,7 +14,7 @@ import numpy as np
 from autorec_np._habits import knows_habits
 from autorec_np._types import Array
 from autorec_np._validation import check_choice, check_integer
-from autorec_np.data.columns import ROLES
+from autorec_np.data.columns import ROLES, check_three_or_four
 from autorec_np.data.entries import DUPLICATE_RULES, DuplicateRatingError, frozen
 from autorec_np.data.ids import shown
 from autorec_np.data.ratings import Ratings, as_ratings
@@ -259,11 +259,7 @@ def _check_columns(columns: Sequence[str] | Sequence[int] | None, header: bool |
         return
     if isinstance(columns, str) or not isinstance(columns, Sequence):
         raise TypeError(f"columns must be a sequence of names or positions, got {columns!r}.")
-    if len(columns) not in (3, 4) or len(set(columns)) < len(columns):
-        raise ValueError(
-            f"columns must be three or four different columns (user, item, rating and perhaps "
-            f"timestamp), got {list(columns)}."
-        )
+    check_three_or_four(columns, list(columns))
     if all(isinstance(column, str) for column in columns):
         if header is False:
             raise ValueError(

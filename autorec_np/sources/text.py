@@ -38,8 +38,7 @@ class Dialect:
 class Document:
     """The text of a file, with what is needed to split it into records.
 
-    `label` names it in messages. Where `quoted`, fields may be quoted as in CSV, after spaces if it
-    `skips_spaces`, and run over lines that look like records if it `trusts_quotes`.
+    Quoted fields may run over lines that look like records if it `trusts_quotes`.
     """
 
     label: str
