@@ -49,7 +49,7 @@ _OTHERS = (
 _INDEX_NAMES = ("", "index", "unnamed0", "level0")
 
 EARLIEST_YEAR, LATEST_YEAR = 1900, 2100
-LARGEST_PLAIN_RATING = 1000  # above it, values that differ look like ids
+LARGEST_PLAIN_RATING = 1000  # ids are larger
 SAMPLE = 100_000
 SAMPLE_OF_MANY = 100
 
@@ -63,7 +63,7 @@ def check_three_or_four(columns: Sequence[Any], shown: object) -> None:
 
 
 class UndecidedColumns(ValueError):
-    """Names and values do not tell which column is which; perhaps of users x items."""
+    """Nothing tells which column is which; `is_table`: it may be of users x items."""
 
     def __init__(self, reason: str, is_table: bool = False) -> None:
         super().__init__(reason)
@@ -274,7 +274,7 @@ def _why_no_rating(numbers: Array | None) -> str | None:
         return None
     low, high = float(numbers.min()), float(numbers.max())
     if high >= 2.0**63:
-        return None  # no id either: the error of the value itself says more
+        return None
     if low >= EARLIEST_LIKELY:
         return f"times ({low:.0f} for example)"
     if low >= EARLIEST_YEAR and high <= LATEST_YEAR:

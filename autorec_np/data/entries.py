@@ -107,7 +107,7 @@ def canonical_csr(
     data: NDArray[np.float32], indices: Array, indptr: Array, shape: tuple[int, int]
 ) -> sparse.csr_array[np.float32]:
     """Wrap canonical arrays in read-only views, so that no caller's flag changes."""
-    # SciPy would keep int64, twice the memory and slower, where int32 suffices.
+    # SciPy would keep int64 where int32 suffices.
     index = np.int32 if max(*shape, len(data)) < 2**31 else np.int64
     indices, indptr = indices.astype(index, copy=False), indptr.astype(index, copy=False)
     matrix = sparse.csr_array((data, indices, indptr), shape=shape)

@@ -116,14 +116,13 @@ class Ratings:
         ratings : array_like of numbers, shape (n_ratings,)
             Finite; stored as float32. True is 1 and False is 0.
         timestamps : array_like, shape (n_ratings,), optional
-            Integers, which stay as they are; or floats, dates or ISO texts of dates, which become
-            whole seconds since 1970.
+            Integers, which stay; or floats, dates or ISO texts of dates, which become whole seconds
+            since 1970.
         scale : (low, high), optional
             The rating scale. A rating outside it is an error. Default: the ratings' range.
         duplicates : {"raise", "first", "last", "mean"}
-            What to do where a (user, item) pair occurs more than once: raise; keep the first or the
-            last entry; or take the mean (in float64) at the first entry's place in the order, with
-            the last entry's timestamp.
+            Of the ratings of a pair: keep the first or the last; or take the mean (in float64), in
+            the place of the first and with the timestamp of the last.
         missing : number or sequence of numbers
             Values that mean "not rated", (-1, 99) for example; NaN may be one. They are left out
             and counted in `n_missing`.
@@ -137,7 +136,7 @@ class Ratings:
         ValueError
             No ratings, arrays of different lengths, a missing id, a rating that is not finite or
             outside `scale`, a repeated pair under ``duplicates="raise"``. The message names the
-            index of the first offender and how many there are.
+            index of the first and how many there are.
         TypeError
             Ids that are neither integers nor strings (or both at once), ratings that are not
             numbers, timestamps that are no times.
@@ -341,9 +340,7 @@ class Ratings:
         Parameters
         ----------
         selection : array_like
-            A boolean mask of shape (n_ratings,), or the positions (integers, each once) of the
-            ratings
-            to keep, in *file order*.
+            A boolean mask of shape (n_ratings,), or different positions, in *file order*.
 
         Raises
         ------

@@ -32,7 +32,7 @@ from autorec_np.data.ratings import Ratings
 from autorec_np.data.values import check_scale
 
 BLOCK_SIZE = 2**20  # ratings drawn at a time
-MAX_ROUNDS = 20  # of drawing with replacement
+MAX_ROUNDS = 20  # with replacement
 
 Floats: TypeAlias = NDArray[np.float64]
 Integers: TypeAlias = NDArray[np.integer]
@@ -85,7 +85,6 @@ class Truth:
         return np.clip(self.score(*pairs), *self.scale)
 
     def score(self, users: Integers, items: Integers) -> Floats:
-        """Return the noiseless ratings (n,) of pairs of positions, not clipped to the scale."""
         interaction = np.einsum("nk,nk->n", self.user_factors[users], self.item_factors[items])
         scores: Floats = self.mean + self.user_bias[users] + self.item_bias[items] + interaction
         return scores
@@ -240,7 +239,7 @@ def _draw_degrees(
 ) -> Integers:
     n_users = len(weights)
     degrees = np.full(n_users, n_ratings >= n_users, dtype=np.int64)
-    # What is missing after a round fell to users who became full in it: the loop ends.
+    # Each round fills users up, or is the last.
     while missing := n_ratings - int(degrees.sum()):
         is_open = degrees < n_items
         degrees[is_open] += rng.multinomial(missing, weights[is_open] / weights[is_open].sum())
@@ -270,7 +269,7 @@ def _draw_block(degrees: Integers, weights: Floats, rng: np.random.Generator) ->
     cumulative = np.cumsum(weights)
     codes = np.empty(0, dtype=np.int64)
     missing = degrees.copy()
-    is_sparse = degrees <= n_items // 8  # the others only race
+    is_sparse = degrees <= n_items // 8
     for _ in range(MAX_ROUNDS):
         users = np.repeat(np.arange(len(degrees)), missing * is_sparse)
         if len(users) == 0:
@@ -297,7 +296,7 @@ def _cover_items(
     unrated = np.delete(np.arange(n_items), indices)
     if len(unrated) == 0:
         return
-    kept = np.full(n_items, -1)  # one rating of each item
+    kept = np.full(n_items, -1)
     kept[indices] = np.arange(len(indices))
     spare = np.delete(np.arange(len(indices)), kept[kept >= 0])
     n_moved = min(len(unrated), len(spare))

@@ -122,7 +122,7 @@ def _from_other_library(data: Any) -> Table:
     import pandas
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pandas will give this protocol up
+        warnings.simplefilter("ignore")  # deprecated by pandas
         return _from_frame(pandas.api.interchange.from_dataframe(data), kind)
 
 
@@ -258,7 +258,7 @@ def _message(table: Table, error: UndecidedColumns) -> str:
         )
     frame = "data" if table.kind == "frame" else "pandas.DataFrame(data)"
     if table.kind == "frame" and any(isinstance(name, tuple) for name in table.names or ()):
-        frame = "data.droplevel(0, axis=1)"  # what pivot_table(values=[...]) puts on top
+        frame = "data.droplevel(0, axis=1)"  # of pivot_table
     if table.kind not in ("frame", "dict", "list of dicts", "list of lists", "array"):
         frame = "data.to_pandas()"
     advice = table_advice(table.names, frame, table.index, holds_ids(table.sample(0)))

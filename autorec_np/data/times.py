@@ -73,7 +73,6 @@ def is_date(text: str) -> bool:
 
 
 def seconds_of_texts(texts: Iterable[str], are_dates: bool) -> tuple[Positions, int | None]:
-    """Return the seconds, and the index of the first text that is no time, if any."""
     read = _date if are_dates else _number
     found: list[int] = []
     for text in texts:

@@ -227,7 +227,7 @@ def check_scale(scale: tuple[float, float] | None) -> tuple[float, float]:
     return low, high
 
 
-LONGEST_TAIL = 20  # times the median of the positive ratings that the greatest may be
+LONGEST_TAIL = 20  # of the greatest rating, in medians
 
 
 class UnsuitableRatingsWarning(UserWarning):

@@ -72,7 +72,6 @@ def _refusing(archive: Path) -> Iterator[None]:
         ValueError,
         OSError,
     ) as error:
-        # Seeking before the start, and a file in the place of another or of a folder.
         if isinstance(error, OSError) and error.errno not in _ARCHIVE_ERRNOS:
             raise
         reason = str(error)
@@ -92,7 +91,7 @@ def _chosen(
         parts = name.removesuffix("/").split("/")
         plain = not re.search(r"[\\:\x00-\x1f]", name) and {"", ".", ".."}.isdisjoint(parts)
         kind = stat.S_IFMT(info.external_attr >> 16)
-        # Other compressions are undone without a bound on memory.
+        # Others take memory without a bound.
         for fits, needed in (
             (plain, "a relative path without '..', drive letter, backslash or control character"),
             (kind in (0, stat.S_IFREG, stat.S_IFDIR), "a regular file or a folder"),

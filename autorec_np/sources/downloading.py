@@ -121,7 +121,7 @@ def download(
                 _verify(request, check)
                 os.replace(request.part, destination)
             finally:
-                # A later call goes on from these bytes only where a hash can tell.
+                # Only a hash lets a later call go on.
                 if not request.pinned:
                     request.part.unlink(missing_ok=True)
             logger.info("%s is complete", destination)
@@ -307,7 +307,7 @@ def _exclusive(request: _Request) -> Iterator[None]:
                     yield
                     return
                 finally:
-                    with suppress(OSError):  # Windows does not remove an open file: it stays
+                    with suppress(OSError):  # Windows keeps it open
                         request.lock.unlink()
         request.left(f"another process has held {request.lock} for too long")
         if not waiting:

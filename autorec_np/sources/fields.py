@@ -46,8 +46,6 @@ class Layout:
 
 
 class IdColumn:
-    """Codes into the table of a column's distinct strings, in order of arrival."""
-
     def __init__(self) -> None:
         self._table: defaultdict[str, int] = defaultdict(itertools.count().__next__)
         self._parts: list[Positions] = []

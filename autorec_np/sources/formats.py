@@ -110,7 +110,7 @@ def frame_of_parquet(raw: bytes, label: str) -> DataFrame | None:
             f"{label}: this is a Parquet file, which pandas reads with pyarrow or fastparquet; "
             f"install one of them."
         ) from None
-    except Exception as error:  # each engine has errors of its own
+    except Exception as error:
         raise ValueError(
             f"{label}: the Parquet file cannot be read ({error}); fetch it again."
         ) from None

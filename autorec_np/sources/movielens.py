@@ -32,7 +32,7 @@ CITATION = (
 )
 
 _BASE_URL = "https://files.grouplens.org/datasets/movielens/"
-_TIME_LIMIT = 6 * 3600.0  # seconds, for 262 MB from a server that is slow at times
+_TIME_LIMIT = 6 * 3600.0  # seconds
 
 
 class _Layout(NamedTuple):
@@ -51,7 +51,7 @@ _CSV = _Layout("ratings.csv", ",", "movies.csv", ",", "utf-8", (0.5, 5.0))
 
 @dataclasses.dataclass(frozen=True)
 class _DataSet:
-    """The counts (of users and items: with a rating) are (lowest, highest) accepted."""
+    """The counts are (lowest, highest) accepted."""
 
     layout: _Layout
     n_ratings: tuple[int, int]
@@ -70,7 +70,7 @@ def _exactly(count: int) -> tuple[int, int]:
 
 # Sizes and md5 as published; counts from the READMEs or the literature.
 _DATA_SETS = {
-    # Made anew now and then, so without a pin.
+    # Made anew now and then.
     "ml-latest-small": _DataSet(
         _CSV, (50_000, 500_000), (100, 10_000), (1_000, 100_000), max_bytes=100_000_000
     ),
@@ -285,7 +285,7 @@ def cache_folder() -> Path:
         "darwin": ("", "Library/Caches"),
     }.get(sys.platform, ("XDG_CACHE_HOME", ".cache"))
     stated = Path(os.environ.get(variable, ""))
-    # XDG wants a relative path to be ignored.
+    # XDG: ignore a relative path.
     return (stated if stated.is_absolute() else Path.home() / default) / "autorec_np"
 
 

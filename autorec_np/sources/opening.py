@@ -21,7 +21,7 @@ DEFAULT_MAX_BYTES = 4 << 30
 
 _CHUNK = 1 << 20
 _SUSPICIOUS_BYTES = 64 << 20
-_SUSPICIOUS_RATIO = 100  # text of ratings packs to a fifth or a tenth
+_SUSPICIOUS_RATIO = 100
 _PACKERS = (
     (re.compile(rb"\x1f\x8b"), "gzip", gzip.open),
     (re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)"), "bzip2", bz2.open),
@@ -130,9 +130,9 @@ def _read_member(file: IO[bytes], label: str, member: str | None, bound: int) ->
                 return f"{label} ({member})", archive.read(member)
     except (ValueError, MemoryError):
         raise
-    except RuntimeError as error:  # an encrypted member
+    except RuntimeError as error:  # encrypted
         raise ValueError(f"{label}: {error}; unpack it and pass the file.") from None
-    except Exception as error:  # zipfile reports damage in a dozen ways
+    except Exception as error:
         raise ValueError(
             f"{label}: the zip archive cannot be read ({error}); fetch it again."
         ) from None

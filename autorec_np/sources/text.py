@@ -204,19 +204,18 @@ def _without_other_lines(text: str, dialect: Dialect) -> tuple[str, str | None]:
         text = re.sub(r"[^\r\n]+", "", text[:stop]) + text[stop:]
     if dialect.comment:
         text = re.sub(rf"(?:\A|(?<=[\r\n]))[ \t]*{re.escape(dialect.comment)}[^\r\n]*", "", text)
-    stated = re.match(r"(?i)\s*sep=([^\r\n])[ \t]*(?=[\r\n])", text)  # as spreadsheets write it
+    stated = re.match(r"(?i)\s*sep=([^\r\n])[ \t]*(?=[\r\n])", text)
     if stated is None:
         return text, None
     return text[: stated.start(1) - 4] + text[stated.end() :], stated.group(1)
 
 
 def _sniff_separator(text: str, head: str, dialect: Dialect) -> str | None:
-    """Quoted fields may hold line ends: records with quotes are read from all of the text."""
     candidates: dict[str, list[list[str]]] = {}
     malformed = set()
     if dialect.quoting is None:
         dialect = dataclasses.replace(dialect, quoting=True)
-    # a comma within numbers is the last to separate them, where numbers are quoted
+    # a decimal comma comes last
     for separator in sorted(SEPARATORS, key=dialect.decimal.__eq__):
         quoted = '"' in head and len(separator) == 1
         document = make_document("", text if quoted else head, separator, dialect)
@@ -250,7 +249,7 @@ def make_document(label: str, text: str, separator: str, dialect: Dialect) -> Do
 
 
 def _with_plain_header(text: str, separator: str) -> str:
-    """Take the quotes off a line if no other has any: reading is faster without."""
+    """Reading is faster without quotes."""
     first, last = text.find('"'), text.rfind('"')
     start = max(text.rfind("\n", 0, first), text.rfind("\r", 0, first)) + 1
     found = re.compile(r"[^\r\n]*").match(text, start)
@@ -275,7 +274,7 @@ def _collapse(text: str) -> str:
 
 def _without_spaces(document: Document) -> Document:
     sample: list[list[str]] = []
-    with contextlib.suppress(ValueError):  # the reading that follows reports it
+    with contextlib.suppress(ValueError):  # reported later
         sample = [fields for _, fields in itertools.islice(document.records(), _SAMPLE_SIZE)]
     later = [field for fields in sample for field in fields[1:]]
     if not later or not all(field.startswith((" ", "\t")) for field in later):
