@@ -1,9 +1,7 @@
 """Which column of a table is which: the one place that decides it.
 
 Names decide where they say who is who. Columns are taken by their place only where nothing
-contradicts it: no name means another role, and the values can be what the place says. Everything
-else is an error that says what to state, because a wrong guess would give plausible figures for
-the wrong data.
+contradicts it. Everything else is an error, because a wrong guess would give plausible figures.
 """
 
 from __future__ import annotations
@@ -51,19 +49,21 @@ _OTHERS = (
 _INDEX_NAMES = ("", "index", "unnamed0", "level0")
 
 EARLIEST_YEAR, LATEST_YEAR = 1900, 2100
-LARGEST_PLAIN_RATING = 1000  # above it, values that differ look like ids
-SAMPLE = 100_000  # values of a column that are looked at
-SAMPLE_OF_MANY = 100  # the same where there are so many columns that only kinds matter
+LARGEST_PLAIN_RATING = 1000  # ids are larger
+SAMPLE = 100_000
+SAMPLE_OF_MANY = 100
+
+
+def check_three_or_four(columns: Sequence[Any], shown: object) -> None:
+    if len(columns) not in (3, 4) or len(set(columns)) < len(columns):
+        raise ValueError(
+            f"columns must be three or four different columns (user, item, rating and perhaps "
+            f"timestamp), got {shown}."
+        )
 
 
 class UndecidedColumns(ValueError):
-    """Names and values do not tell which column is which.
-
-    Attributes
-    ----------
-    is_table : bool
-        Whether the columns look like those of a table of users x items.
-    """
+    """Nothing tells which column is which; `is_table`: it may be of users x items."""
 
     def __init__(self, reason: str, is_table: bool = False) -> None:
         super().__init__(reason)
@@ -77,8 +77,7 @@ class ColumnsRead:
     Attributes
     ----------
     names : dict of str to (str or int)
-        By role ("user", "item", "rating", "timestamp"), the name of its column, or its position
-        from 0 where the columns have no names.
+        By role ("user", "item", "rating", "timestamp"), the name or the position of its column.
     left_out : tuple of (str or int)
         The columns that were not read.
     """
@@ -103,10 +102,6 @@ def _shown(name: object) -> str:
 
 
 def role_of(name: object) -> tuple[str, int] | None:
-    """Return what a column's name says: its role and how clearly, 0 the clearest; None: nothing.
-
-    The role is one of `ROLES`, or "other" for a name that has nothing to do with them.
-    """
     words = _words(name)
     joined = "".join(words)
     if joined in _SHORT:
@@ -141,7 +136,6 @@ def role_of(name: object) -> tuple[str, int] | None:
 
 
 def _words(name: object) -> list[str]:
-    """Return the words of a name in lower case: user_id:token, User-ID, userId give user, id."""
     text = re.sub(r":[a-z_]+$", "", str(name).strip())
     text = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", text)
     return re.findall(r"[^\W_]+", text.lower())
@@ -159,17 +153,14 @@ for _role in ("user", "item"):
 
 
 def is_index_name(name: object) -> bool:
-    """Whether a column's name is that of an index which pandas saved beside the data."""
     return isinstance(name, str) and "".join(_words(name)) in _INDEX_NAMES
 
 
 def known_roles(names: Sequence[object]) -> dict[str, int]:
-    """Return ``{role: position}`` of the roles that the column names give to exactly one column."""
     return {role: places[0] for role, places in _candidates(names).items() if len(places) == 1}
 
 
 def _candidates(names: Sequence[object]) -> dict[str, list[int]]:
-    """Return, for each role, the places whose names say it most clearly."""
     found: dict[str, dict[int, list[int]]] = {role: {} for role in ROLES}
     for place, name in enumerate(names):
         said = role_of(name)
@@ -184,27 +175,10 @@ def decide(
     values: Callable[[int], Array],
     wanted: Sequence[str] = ("user", "item", "rating"),
 ) -> dict[str, int]:
-    """Return ``{role: position}`` of the wanted roles and, where there is one, the timestamp.
-
-    Parameters
-    ----------
-    names : sequence or None
-        Of the columns; None where they have no names.
-    n_columns : int
-    values : callable
-        From a position to the first values of that column, an array of numbers, strings or dates.
-    wanted : sequence of str
-        The first one, two or three of user, item and rating.
-
-    Raises
-    ------
-    UndecidedColumns
-        Neither names nor places tell which column is which.
-    """
+    """Return ``{role: position}`` of the `wanted` roles and, where there is one, the timestamp."""
     known: dict[str, int] = {}
     if names is not None:
-        candidates = _candidates(names)
-        for role, places in candidates.items():
+        for role, places in _candidates(names).items():
             if len(places) > 1 and role in wanted:
                 listed = " and ".join(repr(names[place]) for place in places[:3])
                 raise UndecidedColumns(f"{listed} could each be the {role}")
@@ -218,7 +192,6 @@ def decide(
 def _find_times(
     names: Sequence[object], values: Callable[[int], Array], known: dict[str, int]
 ) -> None:
-    """Add the timestamp to the known roles where a fourth column holds nothing but times."""
     rest = [place for place in range(len(names)) if place not in known.values()]
     if "timestamp" not in known and len(names) == 4 and len(rest) == 1:
         (place,) = rest
@@ -233,7 +206,6 @@ def _by_place(
     wanted: Sequence[str],
     known: dict[str, int],
 ) -> dict[str, int]:
-    """Take the columns by their place, or raise because something contradicts it."""
     sample = SAMPLE if n_columns <= 4 else SAMPLE_OF_MANY
     numbers = [as_numbers(values(place)[:sample]) for place in range(n_columns)]
     missing = [role for role in wanted if role not in known]
@@ -244,7 +216,6 @@ def _by_place(
         reason = f"{n_columns} columns, and no name says which is the {' or the '.join(missing)}"
         raise UndecidedColumns(reason, is_table)
     if n_columns < len(wanted):
-        # numbers, and names of two levels, are what a pivot makes
         is_pivot = names is not None and all(
             isinstance(name, tuple) or str(name).isdecimal() for name in names
         )
@@ -273,16 +244,15 @@ def _by_place(
 
 
 def _says_nothing(numbers: Array | None) -> bool:
-    """Whether a column holds zeros only: the times of a copy that has lost them."""
+    """Zeros only are the times of a copy that has lost them."""
     return numbers is not None and len(numbers) > 1 and not numbers.any()
 
 
 def _title(names: Sequence[object] | None, place: int) -> str:
-    return f"column {place}" if names is None else f"column {names[place]!r}"
+    return f"column {place if names is None else repr(names[place])}"
 
 
 def _check_names(names: Sequence[object], places: dict[str, int], known: dict[str, int]) -> None:
-    """Raise where a name contradicts the place of its column."""
     for role, place in places.items():
         said = role_of(names[place])
         if said is not None and said[0] != role:
@@ -297,7 +267,6 @@ def _check_names(names: Sequence[object], places: dict[str, int], known: dict[st
 
 
 def _why_no_rating(numbers: Array | None) -> str | None:
-    """Return what the values in the place of the rating are; None where they can be ratings."""
     if numbers is None:
         return None
     numbers = numbers[~np.isnan(numbers)]
@@ -305,7 +274,7 @@ def _why_no_rating(numbers: Array | None) -> str | None:
         return None
     low, high = float(numbers.min()), float(numbers.max())
     if high >= 2.0**63:
-        return None  # no id either: the error of the value itself says more
+        return None
     if low >= EARLIEST_LIKELY:
         return f"times ({low:.0f} for example)"
     if low >= EARLIEST_YEAR and high <= LATEST_YEAR:
@@ -322,10 +291,7 @@ def _is_table(
     known: dict[str, int],
     ids: Sequence[Array],
 ) -> bool:
-    """Whether three columns taken by their place may be those of a table of users x items.
-
-    Then the would-be ids are ratings too: they have the same kind and range as the third column.
-    """
+    """Whether the would-be ids are ratings too."""
     users, items, ratings = numbers[:3]
     if any(one.dtype.kind == "f" and not _are_whole(one) for one in ids):
         return True
@@ -341,7 +307,7 @@ def _is_table(
             all(holds_zero[:2]) and (len(pairs) < len(users) or (all(holds_zero) and is_unsorted))
         )
     if len(set(map(str, ids[0]))) == len(ids[0]) > 1:
-        return True  # each user has one row
+        return True
     return users is not None and "user" not in known and _alike(users, ratings)
 
 
@@ -350,7 +316,6 @@ def _are_whole(numbers: Array) -> bool:
 
 
 def _alike(ids: Array, ratings: Array) -> bool:
-    """Whether would-be ids have the kind and the range of the ratings, or are no ids at all."""
     if not _are_whole(ids):
         return True
     if ids.dtype != ratings.dtype or np.isnan(ratings).all():

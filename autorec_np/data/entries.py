@@ -1,8 +1,7 @@
 """The stored entries of a ratings matrix: sorted, each cell once, in canonical CSR.
 
-The set of observed ratings is the *stored pattern* of the matrix, never ``value != 0``, so a stored
-0.0 is a rating. Sparse arithmetic may drop stored zeros; this module therefore moves entries only
-by indexing ``data``, ``indices`` and ``indptr``.
+The *stored pattern* is the set of ratings, 0.0 among them. Sparse arithmetic may drop stored
+zeros, so this module moves entries only by indexing ``data``, ``indices`` and ``indptr``.
 """
 
 from __future__ import annotations
@@ -27,8 +26,7 @@ class DuplicateRatingError(ValueError):
     Attributes
     ----------
     first, second : int
-        Index, in the order given, of the first rating that repeats a pair (`second`) and of the
-        first rating of that pair (`first`).
+        Index of the first rating that repeats a pair (`second`), and of that pair's first rating.
     n_repeats : int
         How many ratings repeat an earlier pair, of `n_ratings`.
     pair : str
@@ -49,7 +47,6 @@ class DuplicateRatingError(ValueError):
         return type(self), (self.pair, self.first, self.second, self.n_repeats, self.n_ratings)
 
     def renumbered(self, indices: Array) -> DuplicateRatingError:
-        """Return the same error about a longer array, of which `indices` were looked at."""
         first, second = int(indices[self.first]), int(indices[self.second])
         return DuplicateRatingError(self.pair, first, second, self.n_repeats, self.n_ratings)
 
@@ -64,27 +61,8 @@ def arrange(
 ) -> tuple[sparse.csr_array[np.float32], Positions | None, Positions]:
     """Sort checked entries, given in file order, into a canonical CSR; resolve duplicates.
 
-    Parameters
-    ----------
-    rows, columns, values, timestamps : ndarray, (n,)
-        One entry per rating; the positions refer to `ids`.
-    ids : pair of ndarray
-        User and item ids, for messages and for the shape.
-    duplicates : {"raise", "first", "last", "mean"}
-        As in `Ratings.from_triples`.
-
-    Returns
-    -------
-    matrix : csr_array of float32
-    timestamps : ndarray of int64 or None
-        Aligned with ``matrix.data``.
-    order : ndarray of int64
-        Position in ``matrix.data`` of each kept entry, in file order.
-
-    Raises
-    ------
-    DuplicateRatingError
-        A pair is rated twice and `duplicates` is "raise".
+    The positions refer to `ids`. Returns the matrix, the timestamps (aligned with its data), and
+    the place in its data of each kept entry, in file order.
     """
     user_ids, item_ids = ids
     shape = len(user_ids), len(item_ids)
@@ -105,23 +83,20 @@ def arrange(
     if duplicates == "mean":
         sums = np.add.reduceat(values[by_cell].astype(np.float64), starts)
         data = sums / np.diff(np.append(starts, len(by_cell)))
-        times_from = last
     else:
-        data = values[kept]
-        times_from = kept
+        data, last = values[kept], kept
     indptr = np.zeros(shape[0] + 1, dtype=np.int64)
     np.cumsum(np.bincount(rows[kept], minlength=shape[0]), out=indptr[1:])
     position = np.full(len(rows), -1, dtype=np.int64)
     position[kept] = np.arange(len(kept))
     return (
         canonical_csr(data.astype(np.float32), columns[kept], indptr, shape),
-        None if timestamps is None else frozen(timestamps[times_from]),
+        None if timestamps is None else frozen(timestamps[last]),
         frozen(position[position >= 0]),
     )
 
 
 def sort_by_cell(rows: Array, columns: Array, shape: tuple[int, int]) -> Array:
-    """Return the stable permutation that sorts entries by row, then column."""
     if shape[0] * shape[1] < 2**63:
         cells: Array = rows.astype(np.int64) * shape[1] + columns
         return cells.argsort(kind="stable")
@@ -131,15 +106,14 @@ def sort_by_cell(rows: Array, columns: Array, shape: tuple[int, int]) -> Array:
 def canonical_csr(
     data: NDArray[np.float32], indices: Array, indptr: Array, shape: tuple[int, int]
 ) -> sparse.csr_array[np.float32]:
-    """Wrap arrays that are known to be canonical; read-only views, so no caller's flag changes."""
-    # SciPy would keep int64, twice the memory and slower, where int32 suffices.
+    """Wrap canonical arrays in read-only views, so that no caller's flag changes."""
+    # SciPy would keep int64 where int32 suffices.
     index = np.int32 if max(*shape, len(data)) < 2**31 else np.int64
     indices, indptr = indices.astype(index, copy=False), indptr.astype(index, copy=False)
     matrix = sparse.csr_array((data, indices, indptr), shape=shape)
     matrix.has_canonical_format = True
-    matrix.data = frozen(matrix.data)
-    matrix.indices = frozen(matrix.indices)
-    matrix.indptr = frozen(matrix.indptr)
+    for name in ("data", "indices", "indptr"):
+        setattr(matrix, name, frozen(getattr(matrix, name)))
     return matrix
 
 
@@ -150,7 +124,6 @@ def frozen(array: Array) -> Array:
 
 
 def dense_message(array: Array) -> str:
-    """Return what to do with a dense array that does not say what it is."""
     table = "scipy.sparse.csr_array(array) if 0 means 'not rated'"
     if array.ndim == 2 and array.shape[1] in (3, 4):
         ids = "" if array.dtype.kind in "iuOUT" else ".astype('int64')"
@@ -180,10 +153,6 @@ def _check_is_sparse(matrix: object) -> None:
 
 
 def matrix_entries(matrix: Any, duplicates: str) -> tuple[Positions, Positions, Array]:
-    """Return rows, columns and values of the stored entries, row-major.
-
-    Each cell once, where `duplicates` is "raise"; else those of a cell in the order of storage.
-    """
     _check_is_sparse(matrix)
     if matrix.ndim != 2:
         raise ValueError(f"the matrix must be users x items, got a {matrix.ndim}-d sparse array.")
@@ -221,20 +190,11 @@ def matrix_entries(matrix: Any, duplicates: str) -> tuple[Positions, Positions, 
 
 
 def row_of_each(matrix: CSR) -> Array:
-    """Return the row of each stored entry, shape (nnz,)."""
-    return _row_of_each(matrix.indptr)
-
-
-def _row_of_each(indptr: Array) -> Array:
-    return np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+    return np.repeat(np.arange(len(matrix.indptr) - 1), np.diff(matrix.indptr))
 
 
 def _compressed_entries(matrix: Any) -> tuple[Array, Array, Array]:
-    """Return rows, columns and values of a CSR or CSC whose structure is checked here.
-
-    SciPy does not look at the index arrays of a matrix made by hand; its conversions would read
-    outside them.
-    """
+    """Check what SciPy does not: it would read outside the index arrays."""
     is_csr = matrix.format == "csr"
     n_major, n_minor = matrix.shape if is_csr else matrix.shape[::-1]
     major, minor = ("row", "column") if is_csr else ("column", "row")
@@ -251,10 +211,8 @@ def _compressed_entries(matrix: Any) -> tuple[Array, Array, Array]:
             f"{len(data):,} values. Build the matrix anew, for example from triples."
         )
     _check_indices(indices[:n_stored], n_minor, minor)
-    along = _row_of_each(indptr)
-    across = indices[:n_stored]
-    rows, columns = (along, across) if is_csr else (across, along)
-    return rows, columns, data[:n_stored]
+    along, across = row_of_each(matrix), indices[:n_stored]
+    return (*((along, across) if is_csr else (across, along)), data[:n_stored])
 
 
 def _check_indices(indices: Array, length: int, axis: str) -> None:

@@ -1,8 +1,4 @@
-"""Ids of users and items: of one exact kind, distinct, ascending, looked up.
-
-Ids live only at the two ends of the way of the data: everything between works on positions. An id
-is an integer within int64 or an exact string.
-"""
+"""Ids of users and items, integers within int64 or exact strings: checked, sorted, looked up."""
 
 from __future__ import annotations
 
@@ -22,17 +18,10 @@ Positions: TypeAlias = npt.NDArray[np.int64]
 
 
 def check_ids(values: Any, name: str) -> Array:
-    """Return ids as a 1-d array: int64, or object with nothing but exact ``str``.
+    """Return ids as a 1-d array: int64, or object with nothing but exact ``str`` (also of UUIDs).
 
-    Accepts every integer dtype (within int64) and every kind of string: NumPy ``<U`` and object
-    arrays, pandas string and categorical columns, plain sequences. UUIDs become strings.
-
-    Raises
-    ------
-    TypeError
-        Ids that are neither integers nor strings, or both at once.
-    ValueError
-        A missing id (None, NaN), an integer beyond int64, an array that is not 1-d.
+    TypeError where they are neither integers nor strings, or both; ValueError where one is missing
+    or beyond int64, or the array is not 1-d.
     """
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         raise TypeError(
@@ -65,7 +54,7 @@ def _check_object_ids(array: Array, name: str) -> Array:
     if kinds == {uuid.UUID}:
         return np.fromiter(map(str, array), dtype=object, count=len(array))
     if all(issubclass(kind, str) for kind in kinds):
-        # A subclass such as np.str_ may override str(), so the base method makes the exact copy.
+        # A subclass such as np.str_ may override str().
         return np.fromiter(map(str.__str__, array), dtype=object, count=len(array))
     if all(is_integer_type(kind) for kind in kinds):
         try:
@@ -94,7 +83,6 @@ def _check_object_ids(array: Array, name: str) -> Array:
 
 
 def _remedy(array: Array, value: object) -> str:
-    """Return what makes ids of values of which one is neither an integer nor a string."""
     if isinstance(value, (bool, np.bool_)):
         return "of a mask, pass the ids that it selects: ids[mask]"
     if isinstance(value, bytes):
@@ -105,7 +93,6 @@ def _remedy(array: Array, value: object) -> str:
 
 
 def shown(value: object) -> str:
-    """Return an id as a message shows it: ``'a'`` or ``7``, not ``np.int64(7)``."""
     return repr(value.item() if isinstance(value, np.generic) else value)
 
 
@@ -152,7 +139,6 @@ def first_repeat(positions: Array) -> int:
 
 
 def unique_with_positions(ids: Array) -> tuple[Array, Positions]:
-    """Return the unique ids, ascending, and the position of each id among them."""
     if ids.dtype.kind == "O":
         # Not pandas.factorize: before pandas 3 it takes "a\0b" and "a\0c" for the same string.
         table: defaultdict[str, int] = defaultdict(itertools.count().__next__)
@@ -160,7 +146,6 @@ def unique_with_positions(ids: Array) -> tuple[Array, Positions]:
         return sort_codes(np.fromiter(table, dtype=object, count=len(table)), codes)
     low, span = int(ids.min()), int(ids.max()) - int(ids.min()) + 1
     if span <= 4 * len(ids) + 1024:
-        # Dense ids: one table look-up per id instead of a sort.
         present = np.zeros(span, dtype=bool)
         present[ids - low] = True
         return np.flatnonzero(present) + low, (np.cumsum(present) - 1)[ids - low]
@@ -169,7 +154,6 @@ def unique_with_positions(ids: Array) -> tuple[Array, Positions]:
 
 
 def sort_codes(distinct: Array, codes: Positions) -> tuple[Array, Positions]:
-    """Return distinct ids in ascending order, and the codes (positions in `distinct`) to fit."""
     by_value = np.argsort(distinct, kind="stable")
     rank = np.empty(len(distinct), dtype=np.int64)
     rank[by_value] = np.arange(len(distinct))
@@ -177,7 +161,6 @@ def sort_codes(distinct: Array, codes: Positions) -> tuple[Array, Positions]:
 
 
 def relabel(ids: Array | None, positions: Array, length: int) -> tuple[Array, Array]:
-    """Return the ids in ascending order and the positions that fit them."""
     if ids is None:
         return np.arange(length, dtype=np.int64), positions
     unique, new_position = unique_with_positions(ids)

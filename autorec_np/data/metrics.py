@@ -4,16 +4,13 @@ With pairs (u, i) of a test set T, true ratings r and predictions p, *pooled* ov
 
     RMSE = sqrt( (1/|T|) sum_T (r - p)^2 ),     MAE = (1/|T|) sum_T |r - p|.
 
-Every test pair weighs the same. A mean of per-user RMSEs is another number (smaller users weigh
-more) and is not comparable with published RMSEs.
+A mean of per-user RMSEs is not comparable with published RMSEs.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-
-__all__ = ["finite_vector", "mae", "rmse"]
 
 
 def rmse(true: ArrayLike, predicted: ArrayLike) -> float:
@@ -41,24 +38,12 @@ def rmse(true: ArrayLike, predicted: ArrayLike) -> float:
 
 
 def mae(true: ArrayLike, predicted: ArrayLike) -> float:
-    """Mean absolute error, pooled over all pairs, computed in float64.
+    """Mean absolute error, never larger than :func:`rmse`.
 
     Parameters
     ----------
     true, predicted : array-like of shape (n,)
-        The ratings of n pairs and their predictions, in the same order.
-
-    Returns
-    -------
-    float
-        In rating units; 0.0 is perfect. Never larger than :func:`rmse`.
-
-    Raises
-    ------
-    ValueError
-        If the arrays are empty, not 1-d, of different lengths, or hold NaN or infinity.
-    TypeError
-        If they do not hold real numbers.
+        Here and of the result and errors, all is as in :func:`rmse`.
     """
     return float(np.mean(np.abs(_errors(true, predicted))))
 
@@ -67,7 +52,6 @@ _REMEDIES = {
     "U": "pass numpy.asarray(values, dtype='float64') if all of them write numbers",
     "c": "pass numpy.real(values) if the imaginary parts mean nothing",
 }
-"""What makes real numbers of values, by the kind of their dtype."""
 
 
 def _errors(true: ArrayLike, predicted: ArrayLike) -> NDArray[np.float64]:
@@ -81,13 +65,6 @@ def _errors(true: ArrayLike, predicted: ArrayLike) -> NDArray[np.float64]:
 
 
 def finite_vector(name: str, values: ArrayLike) -> NDArray[np.float64]:
-    """Return `values` as a non-empty 1-d float64 array of finite numbers.
-
-    Raises
-    ------
-    ValueError, TypeError
-        They are none, or hold something else; the message calls them `name`.
-    """
     array = np.asarray(values)
     if array.dtype.kind not in "iufb":
         raise TypeError(

@@ -1,4 +1,4 @@
-"""The one check that test ratings are no training ratings: a pair in both would flatter a model."""
+"""Whether test ratings are training ratings too, which would flatter a model."""
 
 from __future__ import annotations
 
@@ -10,22 +10,9 @@ from autorec_np.data.ratings import Ratings
 
 
 def shared_pairs(training: Ratings, test: Ratings) -> Array:
-    """Return which pairs (user, item) of `test` are rated in `training` too.
+    """Return which pairs of `test`, in file order, are rated in `training` too: bool, (n_test,).
 
-    Parameters
-    ----------
-    training, test : Ratings
-        Only the pairs are read, not the ratings.
-
-    Returns
-    -------
-    ndarray of bool, (n_test,)
-        In file order.
-
-    Raises
-    ------
-    TypeError
-        Ids of another kind than those of `training`.
+    TypeError where the ids are of another kind.
     """
     users, items, _ = test.triples()
     rows, columns = training.user_positions(users), training.item_positions(items)
@@ -35,7 +22,6 @@ def shared_pairs(training: Ratings, test: Ratings) -> Array:
 
 
 def check_apart(training: Ratings, test: Ratings, advice: str) -> None:
-    """Raise ValueError where a pair is in both parts; `advice` ends the sentence."""
     n_shared = np.count_nonzero(shared_pairs(training, test))
     if n_shared:
         raise ValueError(

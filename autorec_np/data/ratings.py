@@ -39,9 +39,8 @@ from autorec_np.data.values import (
     check_lengths,
     check_missing,
     check_ratings,
-    check_some_left,
     check_values,
-    is_rating,
+    split_missing,
 )
 
 if TYPE_CHECKING:
@@ -54,26 +53,24 @@ class Ratings:
     """Ratings of users for items: a sparse matrix, the ids of its rows and columns, a scale.
 
     Build one with `from_triples`, `from_frame`, `from_matrix`, `as_ratings` or `read_ratings`,
-    which check everything; the constructor itself trusts its arguments. A `Ratings` is immutable:
-    every method returns a new one, and its arrays are read-only.
+    which check everything; the constructor itself trusts its arguments. A `Ratings` is immutable,
+    and its arrays are read-only.
 
     Attributes
     ----------
     matrix : scipy.sparse.csr_array of float32, shape (n_users, n_items)
-        Canonical: indices sorted, no duplicates; index arrays are int32 where that suffices.
-        Every stored entry is a rating, 0.0 too.
+        Canonical: indices sorted, no duplicates. Every stored entry is a rating, 0.0 too.
     user_ids, item_ids : ndarray, shape (n_users,) and (n_items,)
         Ids of the rows and columns, unique and ascending: int64, or str in an object array.
     timestamps : ndarray of int64, shape (n_ratings,), or None
         Aligned with ``matrix.data``.
     scale : tuple of float
-        ``(low, high)``: the stated rating scale; where none was stated, the smallest and the
-        largest rating.
+        ``(low, high)``: the stated rating scale, or else the range of the ratings.
     order : ndarray of int64, shape (n_ratings,)
         ``order[k]`` is the position in ``matrix.data`` of the k-th rating of the file (or of the
         arrays) that the ratings came from. A matrix counts as a file in row-major order.
     columns : ColumnsRead or None
-        Which columns of a file or a frame were read as what; None where there were none.
+        Which columns of a file or a frame were read as what.
     n_missing : int
         Values that were left out because they mean "not rated" (see `from_triples`).
 
@@ -115,19 +112,17 @@ class Ratings:
         Parameters
         ----------
         users, items : array_like, shape (n_ratings,)
-            Ids: all integers (within int64) or all strings, separately for users and items. UUIDs
-            become strings.
+            Ids: all integers (within int64) or all strings. UUIDs become strings.
         ratings : array_like of numbers, shape (n_ratings,)
             Finite; stored as float32. True is 1 and False is 0.
         timestamps : array_like, shape (n_ratings,), optional
-            Integers, which stay as they are; or floats, dates or ISO texts of dates, which become
-            whole seconds since 1970.
+            Integers, which stay; or floats, dates or ISO texts of dates, which become whole seconds
+            since 1970.
         scale : (low, high), optional
             The rating scale. A rating outside it is an error. Default: the ratings' range.
         duplicates : {"raise", "first", "last", "mean"}
-            What to do where a (user, item) pair occurs more than once: raise; keep the first or
-            the last entry; or take the mean (in float64) at the first entry's place in the order,
-            with the last entry's timestamp.
+            Of the ratings of a pair: keep the first or the last; or take the mean (in float64), in
+            the place of the first and with the timestamp of the last.
         missing : number or sequence of numbers
             Values that mean "not rated", (-1, 99) for example; NaN may be one. They are left out
             and counted in `n_missing`.
@@ -139,22 +134,21 @@ class Ratings:
         Raises
         ------
         ValueError
-            No ratings, arrays of different lengths, a missing id, a NaN or infinite rating or one
+            No ratings, arrays of different lengths, a missing id, a rating that is not finite or
             outside `scale`, a repeated pair under ``duplicates="raise"``. The message names the
-            index of the first offender and how many there are.
+            index of the first and how many there are.
         TypeError
             Ids that are neither integers nor strings (or both at once), ratings that are not
-            numbers, timestamps that are not integers.
+            numbers, timestamps that are no times.
         """
         check_choice("duplicates", duplicates, DUPLICATE_RULES)
         values = check_ratings(ratings)
         user_array, item_array = check_ids(users, "users"), check_ids(items, "items")
         times = None if timestamps is None else check_timestamps(timestamps)
         check_lengths(users=user_array, items=item_array, ratings=values, timestamps=times)
-        rated = np.flatnonzero(is_rating(values, check_missing(missing)))
-        n_missing = len(values) - len(rated)
+        is_rated, n_missing = split_missing(values, check_missing(missing))
+        rated = np.flatnonzero(is_rated)
         if n_missing:
-            check_some_left(len(rated), n_missing)
             user_array, item_array, values = user_array[rated], item_array[rated], values[rated]
             times = None if times is None else times[rated]
         checked_scale = check_values(values, scale, lambda index: at_index(rated[index]))
@@ -189,17 +183,16 @@ class Ratings:
         user, item, rating : str
             Names of the columns.
         timestamp : str, optional
-            Name of the column of timestamps; by default timestamps are not read.
+            Name of the column of timestamps; by default these are not read.
         scale, duplicates, missing
             As in `from_triples`.
 
         Raises
         ------
         ValueError
-            A column that the frame lacks or holds twice; otherwise as `from_triples`. "Index" in a
-            message means the row's position, not its label.
-        TypeError
-            As `from_triples`.
+            A column that the frame lacks or holds twice.
+        TypeError, ValueError
+            As `from_triples`; "index" in a message means the row's position, not its label.
         """
         names = [name for name in (user, item, rating, timestamp) if name is not None]
         for name in names:
@@ -233,24 +226,24 @@ class Ratings:
         """Build from a SciPy sparse matrix or array, users x items; every *stored* entry counts.
 
         Empty rows and columns are kept. The order of the ratings is row-major. The matrix is
-        copied and never changed; its indices need not be sorted.
+        copied.
 
         Parameters
         ----------
         matrix : csr_matrix or csr_array; also CSC, COO, LIL or DOK
         user_ids, item_ids : array_like, shape (n_users,) and (n_items,), optional
-            Ids of the rows and columns, in any order, each once. Default: ``arange``. Rows and
-            columns of the result are in ascending order of the ids.
+            Ids of the rows and columns, in any order, each once; the result is in ascending
+            order of
+            these. Default: ``arange``.
         scale, duplicates, missing
-            As in `from_triples`; a pair is repeated where an entry is stored twice (SciPy would
-            add the two ratings up).
+            As in `from_triples`; an entry stored twice repeats a pair (SciPy would add the two up).
 
         Raises
         ------
         ValueError
-            No stored entries, an entry stored twice under ``duplicates="raise"``, NaN or
-            infinite ratings or ratings outside `scale`, a broken index structure (negative or too
-            large indices, a decreasing ``indptr``), ids that repeat or do not fit the shape.
+            As `from_triples`; no stored entries, a broken index structure, ids that repeat or
+            do not
+            fit the shape.
         TypeError
             A dense array, or a sparse format that pads with zeros (BSR, DIA).
         """
@@ -260,10 +253,8 @@ class Ratings:
         users = check_axis_ids(user_ids, n_users, "user_ids", "rows")
         items = check_axis_ids(item_ids, n_items, "item_ids", "columns")
         values = check_ratings(data)
-        rated = is_rating(values, check_missing(missing))
-        n_missing = int(np.count_nonzero(~rated))
+        rated, n_missing = split_missing(values, check_missing(missing))
         if n_missing:
-            check_some_left(len(values) - n_missing, n_missing)
             rows, columns, values = rows[rated], columns[rated], values[rated]
 
         def where(index: int) -> str:
@@ -327,21 +318,12 @@ class Ratings:
     def user_positions(self, ids: ArrayLike) -> Positions:
         """Return the row of each user id, int64 of shape (n,); -1 where the id is unknown.
 
-        Raises
-        ------
-        TypeError
-            The ids asked for are integers where those here are strings, or vice versa.
+        TypeError where integers are asked for and the ids here are strings, or vice versa.
         """
         return look_up(ids, self.user_ids, self._user_table, "user")
 
     def item_positions(self, ids: ArrayLike) -> Positions:
-        """Return the column of each item id, int64 of shape (n,); -1 where the id is unknown.
-
-        Raises
-        ------
-        TypeError
-            The ids asked for are integers where those here are strings, or vice versa.
-        """
+        """Return the column of each item id; all else is as in `user_positions`."""
         return look_up(ids, self.item_ids, self._item_table, "item")
 
     @cached_property
@@ -353,13 +335,12 @@ class Ratings:
         return string_table(self.item_ids)
 
     def select(self, selection: ArrayLike) -> Ratings:
-        """Return some of the ratings, with the same ids, shape and scale.
+        """Return some of the ratings, with the same ids, shape and scale, in the file's order.
 
         Parameters
         ----------
         selection : array_like
-            A boolean mask of shape (n_ratings,), or the positions (integers, each once) of the
-            ratings to keep, in *file order*. The result keeps the file's order in both cases.
+            A boolean mask of shape (n_ratings,), or different positions, in *file order*.
 
         Raises
         ------
@@ -390,14 +371,12 @@ class Ratings:
     def filter(self, min_user: int = 0, min_item: int = 0) -> Ratings:
         """Drop users with few ratings and items with few ratings until none is left.
 
-        Dropping a user takes ratings from items, so the rule is applied until both minima hold
-        (the result is the largest part of the data for which they do). Users and items without
-        ratings are dropped too, their ids with them; the scale stays.
+        Users and items without ratings go too, with their ids; the scale stays.
 
         Parameters
         ----------
         min_user, min_item : int
-            The number of ratings that each remaining user, and each remaining item, has at least.
+            The least number of ratings of each remaining user and item.
 
         Raises
         ------
@@ -471,32 +450,28 @@ def as_ratings(
     data : Ratings, sparse matrix, tuple of arrays, or table of any kind
         A sparse matrix is users x items, its indices become the ids (`Ratings.from_matrix`); so is
         a dense floating array of more than four columns with NaN where there is no rating. A tuple
-        is ``(users, items, ratings)`` or ``(users, items, ratings, timestamps)``
-        (`Ratings.from_triples`).
+        is ``(users, items, ratings[, timestamps])`` (`Ratings.from_triples`).
 
         A table is a pandas, polars or pyarrow table, anything with ``__dataframe__`` or
         ``__arrow_c_stream__``, a dict of columns, a list of dicts, or a list of tuples (user,
         item, rating[, timestamp]); ``{user: {item: rating}}`` and ``{(user, item): rating}`` too.
         Its columns are known by name (user, userId, reviewer; item, movie_id, asin; rating, stars;
         timestamp, date; and the like). Where names say nothing and nothing contradicts it, the
-        first three of three or four columns are user, item and rating. All else is an error.
+        first three of three or four columns are user, item and rating.
     scale : (low, high), optional
         The rating scale. Default: that of the `Ratings`, or the range of the ratings.
-    duplicates : {"raise", "first", "last", "mean"}
+    duplicates, missing
         As in `Ratings.from_triples`.
     columns : sequence of three or four, optional
         The columns of user, item, rating and perhaps timestamp in a table, by name or by position
         from 0.
-    missing : number or sequence of numbers
-        Values that mean "not rated"; see `Ratings.from_triples`.
 
     Raises
     ------
     TypeError
         Anything else; a dense array that can be read in two ways.
     ValueError
-        A table whose columns are not known for sure, a table of users x items, or data that the
-        constructors of `Ratings` refuse.
+        A table whose columns are not known for sure, or data that `Ratings` refuse.
     """
     if columns is not None and (isinstance(data, (Ratings, tuple)) or sparse.issparse(data)):
         raise ValueError(
@@ -515,34 +490,33 @@ def as_ratings(
     elif (table := as_table(data)) is not None:
         found, read = find_ratings(table, columns)
     if found is None:
+        advice = "for a file use autorec_np.read_ratings(path)"
+        if hasattr(data, "collect"):
+            advice = "call its collect()"
         of_length = f" of length {len(data)}" if isinstance(data, (tuple, list)) else ""
         raise TypeError(
             f"ratings must be a Ratings, a SciPy sparse matrix (users x items), a table such as a "
             f"DataFrame (columns user, item, rating), a list of tuples (user, item, rating) or a "
             f"tuple (users, items, ratings), got {type(data).__name__}{of_length}; "
-            f"{'call its collect()' if hasattr(data, 'collect') else _FOR_A_FILE}."
+            f"{advice}."
         )
     R = Ratings.from_triples(*found, scale=scale, duplicates=duplicates, missing=missing)
     return dataclasses.replace(R, columns=read)
 
 
-_FOR_A_FILE = "for a file use autorec_np.read_ratings(path)"
-
-
 def _changed(ratings: Ratings, scale: tuple[float, float] | None, missing: Array) -> Ratings:
-    """Return ratings on another scale and without the values that mean 'not rated'."""
     if np.isnan(ratings.matrix.data[:1]).any():
         raise ValueError(
             "these ratings say who rated what but not how (their model was saved with "
             "include_ratings=False); pass the ratings themselves."
         )
-    rated = is_rating(ratings.matrix.data[ratings.order], missing)
-    n_missing = int(np.count_nonzero(~rated))
+    if scale is None and not len(ratings):
+        return ratings
+    rated, n_missing = split_missing(ratings.matrix.data[ratings.order], missing)
     if scale is None and n_missing == 0:
         return ratings
-    check_some_left(len(ratings) - n_missing, n_missing)
     part = ratings.select(rated) if n_missing else ratings
-    checked = check_values(part.matrix.data, scale, at_index, part.order)
+    checked = check_values(part.matrix.data[part.order], scale, at_index)
     return dataclasses.replace(part, scale=checked, n_missing=ratings.n_missing + n_missing)
 
 
@@ -556,7 +530,6 @@ def assemble(
     scale: tuple[float, float],
     duplicates: str,
 ) -> Ratings:
-    """Return `Ratings` of checked entries, given in file order; see `entries.arrange`."""
     matrix, times, order = arrange(
         rows, columns, values, timestamps, (user_ids, item_ids), duplicates
     )

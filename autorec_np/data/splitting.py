@@ -1,10 +1,8 @@
 """Splits of ratings into a training and a test part.
 
-Every splitter takes whatever :func:`~autorec_np.data.as_ratings` takes and returns pairs
-``(train, test)`` of :class:`~autorec_np.Ratings`. Together the two parts hold every rating
-exactly once. Both keep the ids and the shape of the whole, also where that leaves a user or an item
-without ratings, and the order of the file. Nothing is stratified: a random split may leave test
-pairs whose user or item has no training rating (*cold* pairs), as with real use.
+Every splitter takes whatever :func:`~autorec_np.data.as_ratings` takes. Together the two parts
+hold every rating exactly once. Both keep the ids, the shape and the order of the whole. Nothing is
+stratified: test pairs may be *cold*, without a training rating of their user or item.
 """
 
 from __future__ import annotations
@@ -25,8 +23,6 @@ from autorec_np._validation import (
     check_random_state,
 )
 from autorec_np.data.ratings import Ratings, as_ratings
-
-__all__ = ["cold_row_split", "holdout_per_user", "k_fold", "temporal_split", "train_test_split"]
 
 Parts: TypeAlias = tuple[Ratings, Ratings]
 
@@ -66,24 +62,20 @@ def train_test_split(R: Any, test_size: float = 0.1, random_state: RandomState =
 
 
 def k_fold(R: Any, n_splits: int = 5, random_state: RandomState = None) -> Iterator[Parts]:
-    """Hold out each of `n_splits` random parts of the ratings in turn.
+    """Hold out each of `n_splits` random parts of the ratings in turn, made one at a time.
 
     The parts are consecutive pieces of one random permutation; their sizes differ by at most one.
-    The pairs are made one at a time.
 
     Parameters
     ----------
-    R : Ratings, sparse matrix, DataFrame or (users, items, ratings)
-        n ratings.
+    R, random_state
+        As in `train_test_split`.
     n_splits : int
         Number of parts, from 2 to n.
-    random_state : None, int or numpy.random.Generator
-        An int makes the folds repeatable.
 
     Returns
     -------
     iterator of (train, test)
-        With the ids and the shape of `R`.
 
     Raises
     ------
@@ -109,26 +101,22 @@ def holdout_per_user(
     """Hold out some random ratings of each user (``n=1``: leave one out per user).
 
     A user with m ratings gives ``min(n, m - min_train)`` of them to the test part, or with a float
-    `n`, ``min(ceil(n * m), m - min_train)``; none if that is not positive. So every user keeps at
-    least `min_train` training ratings (or all), and no user is cold. The ratings, in the order of
-    the file, are permuted with ``Generator.permutation``; each user's first ones are the test
-    ratings.
+    `n`, ``min(ceil(n * m), m - min_train)``; none if that is not positive. So no user is cold. They
+    are the user's first in a permutation as in `train_test_split`.
 
     Parameters
     ----------
-    R : Ratings, sparse matrix, DataFrame or (users, items, ratings)
+    R, random_state
+        As in `train_test_split`.
     n : int or float
-        An int is the number of ratings to hold out per user, at least 1; a float is the share,
-        strictly between 0 and 1.
-    random_state : None, int or numpy.random.Generator
-        An int makes the split repeatable.
+        An int is the number of ratings to hold out per user; a float is the share, strictly
+        between 0 and 1.
     min_train : int
         Ratings that every user keeps, at least 1.
 
     Returns
     -------
     train, test : Ratings
-        With the ids and the shape of `R`.
 
     Raises
     ------
@@ -156,21 +144,17 @@ def holdout_per_user(
 def temporal_split(R: Any, test_size: float = 0.1) -> Parts:
     """Hold out the latest ratings of all: learn from the past, predict the future.
 
-    One moment divides the ratings of all users. Among equal timestamps, what stands later in the
-    file counts as later. Users and items that appear only after that moment are cold.
+    One moment divides the ratings of all users; among equal timestamps the file's order decides.
 
     Parameters
     ----------
     R : Ratings or DataFrame with timestamps
-        n ratings.
     test_size : float or int
-        A float is the share of the ratings, strictly between 0 and 1 (``ceil(test_size * n)`` are
-        held out); an int is their number, from 1 to n - 1.
+        As in `train_test_split`.
 
     Returns
     -------
     train, test : Ratings
-        With the ids and the shape of `R`.
 
     Raises
     ------
@@ -204,20 +188,16 @@ def cold_row_split(
 
     Parameters
     ----------
-    R : Ratings, sparse matrix, DataFrame or (users, items, ratings)
-        With m users (items) that have a rating.
+    R, random_state
+        As in `train_test_split`.
     test_size : float or int
-        A float is the share of those users (items), strictly between 0 and 1
-        (``ceil(test_size * m)`` are held out); an int is their number, from 1 to m - 1.
+        As there, of the users (items) that have a rating.
     axis : {"user", "item"}
         What is held out whole.
-    random_state : None, int or numpy.random.Generator
-        An int makes the split repeatable.
 
     Returns
     -------
     train, test : Ratings
-        With the ids and the shape of `R`.
 
     Raises
     ------
@@ -234,7 +214,6 @@ def cold_row_split(
 
 
 def _wanted(name: str, size: object, n: Any) -> Any:
-    """Return how many of `n` (a number or an array) to hold out: an int, or a share rounded up."""
     if isinstance(size, numbers.Integral):
         return check_integer(name, size, minimum=1)
     share = check_number(name, size, minimum=0.0, maximum=1.0, inclusive=(False, False))
@@ -252,7 +231,6 @@ def _count_held_out(test_size: object, n: int, what: str) -> int:
 
 
 def _divide(whole: Ratings, held_out: NDArray[np.integer]) -> Parts:
-    """Return (train, test); `held_out` holds positions in file order."""
     is_test = np.zeros(len(whole), dtype=bool)
     is_test[held_out] = True
     return whole.select(~is_test), whole.select(is_test)

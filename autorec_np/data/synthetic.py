@@ -7,18 +7,15 @@ The generative model, for user u and item i, with w = high - low the width of th
     m    = (low + high) / 2 + w / 8                        people like what they choose: 3.5 of 1-5
     b_u  ~ N(0, (w / 10)^2),   c_i ~ N(0, (w / 8)^2)       user and item biases
     p_u  ~ N(0, I / sqrt(rank)),   q_i ~ N(0, I (w / 8)^2 / sqrt(rank))
-                                                           <p_u, q_i> has standard deviation w / 8
     e_ui ~ N(0, noise^2)                                   in rating units
 
-On the scale 1-5 these sizes resemble MovieLens, where a bias model explains about a third of the
-variance and a good factor model a tenth more.
+On the scale 1-5 these sizes resemble MovieLens.
 
 *Which* pairs are rated has a long tail on both sides and does not depend on the ratings. Item i has
-the popularity exp(popularity * z_i) and user u the activity exp(activity * z_u), with z ~ N(0, 1):
-lognormal weights. Each user gets one rating; a multinomial draw by activity divides the others, and
-what exceeds n_items for a user is divided anew among the rest. A user with d ratings draws d
-different items, one after the other, by popularity among those left. Last, an item that nobody drew
-takes over a random rating of an item that has more than one.
+the popularity exp(popularity * z_i) and user u the activity exp(activity * z_u), with z ~ N(0, 1).
+Each user gets one rating; a multinomial draw by activity divides the others. A user with d ratings
+draws d different items, one after the other, by popularity. Last, an item that nobody drew takes
+over a random rating of an item that has more than one.
 """
 
 from __future__ import annotations
@@ -28,16 +25,14 @@ from typing import Literal, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import sparse
 
 from autorec_np._validation import RandomState, check_integer, check_number, check_random_state
+from autorec_np.data.entries import canonical_csr, frozen
 from autorec_np.data.ratings import Ratings
 from autorec_np.data.values import check_scale
 
-__all__ = ["Truth", "make_ratings"]
-
 BLOCK_SIZE = 2**20  # ratings drawn at a time
-MAX_ROUNDS = 20  # of drawing with replacement, before whoever lacks items is completed exactly
+MAX_ROUNDS = 20  # with replacement
 
 Floats: TypeAlias = NDArray[np.float64]
 Integers: TypeAlias = NDArray[np.integer]
@@ -45,7 +40,7 @@ Integers: TypeAlias = NDArray[np.integer]
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """The parameters that planted ratings come from (see the module's generative model).
+    """The parameters of planted ratings (see the module's generative model).
 
     Attributes
     ----------
@@ -53,7 +48,6 @@ class Truth:
     user_bias, item_bias : ndarray of float64, shape (n_users,) and (n_items,)
     user_factors, item_factors : ndarray of float64, shape (n_users, rank) and (n_items, rank)
     scale : tuple of float
-        ``(low, high)``.
     """
 
     mean: float
@@ -67,7 +61,8 @@ class Truth:
         """Return the noiseless rating of each pair, clipped to the scale but not rounded.
 
         Its RMSE is the yardstick of a model: sqrt(noise^2 + step^2 / 12), or a little less where
-        the ends of the scale cut off noise.
+        the
+        ends of the scale cut off noise.
 
         Parameters
         ----------
@@ -76,11 +71,6 @@ class Truth:
         Returns
         -------
         ndarray of float64, shape (n,)
-
-        Raises
-        ------
-        IndexError
-            If an id is outside 0 ... n_users - 1, or 0 ... n_items - 1.
         """
         pairs = np.asarray(user_ids), np.asarray(item_ids)
         for what, ids, known in zip(
@@ -95,7 +85,6 @@ class Truth:
         return np.clip(self.score(*pairs), *self.scale)
 
     def score(self, users: Integers, items: Integers) -> Floats:
-        """Return the noiseless ratings (n,) of pairs of positions, not clipped to the scale."""
         interaction = np.einsum("nk,nk->n", self.user_factors[users], self.item_factors[items])
         scores: Floats = self.mean + self.user_bias[users] + self.item_bias[items] + interaction
         return scores
@@ -147,17 +136,15 @@ def make_ratings(
 ) -> Ratings | tuple[Ratings, Truth]:
     """Make ratings from user and item biases, low-rank factors and noise, with long tails.
 
-    The module's docstring states the generative model. Time grows with n_ratings, not with
-    n_users * n_items (unless most cells are filled); no array of that size is ever formed.
+    The module's docstring states the generative model.
 
     Parameters
     ----------
     n_users, n_items : int
-        The ids are 0 ... n_users - 1 and 0 ... n_items - 1; popularity is independent of the id.
+        The ids are 0 ... n_users - 1 and 0 ... n_items - 1.
     n_ratings : int
         Number of different (user, item) pairs, at most n_users * n_items. With at least n_users
-        every user has one, with at least n_items every item; with fewer, some rows or columns are
-        empty.
+        every user has one, with at least n_items every item.
     rank : int
         Length of the factors; 0 for biases only.
     noise : float
@@ -178,14 +165,12 @@ def make_ratings(
     Returns
     -------
     Ratings, or (Ratings, Truth)
-        In random order, as in a shuffled file, without timestamps.
+        In random order, without timestamps.
 
     Raises
     ------
-    ValueError
-        If more ratings than pairs are asked for, or an argument is out of range.
-    TypeError
-        If an argument is of the wrong type.
+    ValueError, TypeError
+        If an argument is out of range or of a wrong type.
     """
     n_users = check_integer("n_users", n_users, minimum=1)
     n_items = check_integer("n_items", n_items, minimum=1)
@@ -226,12 +211,9 @@ def make_ratings(
         if step is not None:
             scores = low + step * np.rint((scores - low) / step)
         data[block] = np.clip(scores, low, high)
-    matrix = sparse.csr_array((data, indices, indptr), shape=(n_users, n_items))
-    matrix.has_canonical_format = True
-    users, items = (np.arange(n, dtype=np.int64) for n in matrix.shape)
-    order = rng.permutation(n_ratings)
-    for array in (matrix.data, matrix.indices, matrix.indptr, users, items, order):
-        array.flags.writeable = False
+    matrix = canonical_csr(data, indices, indptr, (n_users, n_items))
+    users, items = (frozen(np.arange(n, dtype=np.int64)) for n in matrix.shape)
+    order = frozen(rng.permutation(n_ratings))
     ratings = Ratings(matrix, users, items, None, truth.scale, order)
     return (ratings, truth) if return_truth else ratings
 
@@ -255,10 +237,9 @@ def _draw_truth(
 def _draw_degrees(
     weights: Floats, n_ratings: int, n_items: int, rng: np.random.Generator
 ) -> Integers:
-    """Return the number of ratings of each user: n_ratings in all, each at most n_items."""
     n_users = len(weights)
     degrees = np.full(n_users, n_ratings >= n_users, dtype=np.int64)
-    # What is missing after a round fell to users who became full in it: the loop ends.
+    # Each round fills users up, or is the last.
     while missing := n_ratings - int(degrees.sum()):
         is_open = degrees < n_items
         degrees[is_open] += rng.multinomial(missing, weights[is_open] / weights[is_open].sum())
@@ -267,11 +248,9 @@ def _draw_degrees(
 
 
 def _draw_items(indptr: Integers, weights: Floats, rng: np.random.Generator) -> Integers:
-    """Return the items of each user, different and sorted: the ``indices`` of a CSR matrix."""
     indices = np.empty(indptr[-1], dtype=np.int32)
     start = 0
     while start < len(indptr) - 1:
-        # as many users as fit, at least one
         fitting = int(np.searchsorted(indptr, indptr[start] + BLOCK_SIZE, side="right")) - 1
         stop = max(fitting, start + 1)
         codes = _draw_block(np.diff(indptr[start : stop + 1]), weights, rng)
@@ -283,16 +262,14 @@ def _draw_items(indptr: Integers, weights: Floats, rng: np.random.Generator) -> 
 def _draw_block(degrees: Integers, weights: Floats, rng: np.random.Generator) -> Integers:
     """Return the sorted codes, user * n_items + item, of different items for each user.
 
-    To draw among the items that are left is to draw with replacement and to ignore repeats, so each
-    round draws as many items as are missing. Users whom that leaves incomplete, or whose many items
-    would take long, are completed by a race: item i arrives after an exponential time with rate
-    weights[i], and the first to arrive are distributed as items drawn one by one.
+    To draw among the items that are left is to draw with replacement and to ignore repeats. Other
+    users are completed by a race: item i arrives after an exponential time with rate weights[i].
     """
     n_items = len(weights)
     cumulative = np.cumsum(weights)
     codes = np.empty(0, dtype=np.int64)
     missing = degrees.copy()
-    is_sparse = degrees <= n_items // 8  # the others only race
+    is_sparse = degrees <= n_items // 8
     for _ in range(MAX_ROUNDS):
         users = np.repeat(np.arange(len(degrees)), missing * is_sparse)
         if len(users) == 0:
@@ -316,11 +293,10 @@ def _draw_block(degrees: Integers, weights: Floats, rng: np.random.Generator) ->
 def _cover_items(
     indptr: Integers, indices: Integers, users: Integers, n_items: int, rng: np.random.Generator
 ) -> None:
-    """Give each item without a rating a random one of an item that has more, in place."""
     unrated = np.delete(np.arange(n_items), indices)
     if len(unrated) == 0:
         return
-    kept = np.full(n_items, -1)  # one rating of each rated item; the others can be given away
+    kept = np.full(n_items, -1)
     kept[indices] = np.arange(len(indices))
     spare = np.delete(np.arange(len(indices)), kept[kept >= 0])
     n_moved = min(len(unrated), len(spare))

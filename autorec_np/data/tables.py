@@ -1,8 +1,4 @@
-"""Tables of every kind that hold ratings: frames, dicts, lists of rows, dense arrays.
-
-Each becomes names and columns, and `columns.decide` says which column is which. pandas is imported
-only to read the tables of other libraries.
-"""
+"""Tables of every kind that hold ratings: frames, dicts, lists of rows, dense arrays."""
 
 from __future__ import annotations
 
@@ -21,6 +17,7 @@ from autorec_np.data.columns import (
     SAMPLE,
     ColumnsRead,
     UndecidedColumns,
+    check_three_or_four,
     decide,
     known_roles,
     role_of,
@@ -32,24 +29,13 @@ from autorec_np.data.values import as_numbers
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-TRIPLES = "list of ratings"  # a kind whose columns are user, item, rating[, timestamp]
+TRIPLES = "list of ratings"
 _HOW_TO_NAME = "autorec_np.data.as_ratings(data, columns=(user, item, rating))"
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Columns of equal length, with or without names.
-
-    Attributes
-    ----------
-    names : list or None
-        Of the columns; None where they have none.
-    columns : list of array-like
-    kind : str
-        How messages call it.
-    index : str or None
-        Name of a frame's index.
-    """
+    """Columns of equal length, with names or without; `kind` is for messages."""
 
     names: list[Any] | None
     columns: list[Any]
@@ -57,16 +43,13 @@ class Table:
     index: Any = None
 
     def sample(self, place: int) -> Array:
-        """Return the first values of a column."""
         column = self.columns[place]
         return np.asarray(column[:SAMPLE] if hasattr(column, "__getitem__") else column)
 
     def title(self, place: int) -> Any:
-        """Return the name of a column, or its place where it has none."""
         return place if self.names is None else self.names[place]
 
     def described(self) -> str:
-        """Return what messages say of its columns."""
         if self.names is None:
             return f"its {len(self.columns)} columns have no names"
         names = [str(name) if isinstance(name, np.generic) else name for name in self.names]
@@ -75,7 +58,6 @@ class Table:
 
 
 def as_table(data: Any) -> Table | None:
-    """Return the columns of a table of any kind, or None where `data` is none."""
     pandas = sys.modules.get("pandas")
     if pandas is not None and isinstance(data, pandas.DataFrame):
         return _from_frame(data)
@@ -95,7 +77,7 @@ def as_table(data: Any) -> Table | None:
 
 
 def _from_frame(frame: DataFrame, kind: str = "frame") -> Table:
-    """Return a frame's columns, with the levels of its index that are named as a role is."""
+    """Include the levels of the index that are named as a role is."""
     names: list[Any] = list(frame.columns)
     columns: list[Any] = [frame.iloc[:, place] for place in range(len(names))]
     if names == list(range(len(names))) and len(names) > 0:
@@ -112,7 +94,6 @@ def _from_frame(frame: DataFrame, kind: str = "frame") -> Table:
 
 
 def _from_series(series: Any) -> Table | None:
-    """Return the levels of a Series' index and its values: ratings by (user, item)."""
     if series.index.nlevels != 2:
         return None
     names = [*series.index.names, series.name]
@@ -121,7 +102,6 @@ def _from_series(series: Any) -> Table | None:
 
 
 def _from_other_library(data: Any) -> Table:
-    """Return the columns of a polars or pyarrow table, or of one that speaks a common protocol."""
     kind = type(data).__name__
     names = getattr(data, "column_names", None) or getattr(data, "columns", None)
     if isinstance(names, list) and all(isinstance(name, str) for name in names):
@@ -142,12 +122,11 @@ def _from_other_library(data: Any) -> Table:
     import pandas
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pandas will give this protocol up
+        warnings.simplefilter("ignore")  # deprecated by pandas
         return _from_frame(pandas.api.interchange.from_dataframe(data), kind)
 
 
 def _from_mapping(data: Mapping[Any, Any]) -> Table | None:
-    """Return a dict of columns; {user: {item: rating}} and {(user, item): rating} too."""
     values = list(data.values())
     if not values:
         return None
@@ -164,7 +143,6 @@ def _from_mapping(data: Mapping[Any, Any]) -> Table | None:
 
 
 def _from_rows(rows: list[Any]) -> Table | None:
-    """Return the columns of a list of dicts or of rows."""
     if all(isinstance(row, Mapping) for row in rows):
         names = list(rows[0])
         for index, row in enumerate(rows):
@@ -198,13 +176,7 @@ def _from_rows(rows: list[Any]) -> Table | None:
 
 
 def matrix_of(array: Array) -> sparse.coo_array:
-    """Return the ratings of a dense table, users x items: all that is not NaN.
-
-    Raises
-    ------
-    TypeError
-        An array without NaN, or of three or four columns, which may be something else.
-    """
+    """Return the ratings of a dense table, users x items: all that is not NaN."""
     if isinstance(array, np.ma.MaskedArray):
         array = np.where(np.ma.getmaskarray(array), np.nan, array.data.astype(np.float64))
     is_table = array.ndim == 2 and array.shape[1] > 4 and array.dtype.kind == "f"
@@ -217,24 +189,19 @@ def matrix_of(array: Array) -> sparse.coo_array:
 def find_ratings(
     table: Table, columns: Sequence[Any] | None
 ) -> tuple[list[Any], ColumnsRead | None]:
-    """Return users, items, ratings and perhaps timestamps, and which columns these are.
-
-    Of the columns None is returned where their order is stated by the kind of the table.
-
-    Raises
-    ------
-    ValueError
-        Names and values do not tell which column is which.
-    """
+    """Return the columns of ratings, and which these are: None where the kind states it."""
     if table.kind == TRIPLES and columns is None:
         return table.columns, None
     if not table.columns and columns is None:
-        return [[], [], []], None  # nothing: no ratings
+        return [[], [], []], None
     if columns is not None:
         places = _stated_places(table, columns)
     else:
         try:
-            if table.index is not None and not _are_all_named(table.names):
+            if (
+                table.index is not None
+                and not {*ROLES[:3]} <= known_roles(table.names or ()).keys()
+            ):
                 raise UndecidedColumns(f"{table.index!r} is the name of an axis", is_table=True)
             places = decide(table.names, len(table.columns), table.sample)
         except UndecidedColumns as error:
@@ -246,19 +213,11 @@ def find_ratings(
 
 
 def columns_read(places: Mapping[str, int], titles: Sequence[Any]) -> ColumnsRead:
-    """Return which columns were read as what, and which were left out."""
     left_out = [title for place, title in enumerate(titles) if place not in places.values()]
     return ColumnsRead({role: titles[place] for role, place in places.items()}, tuple(left_out))
 
 
 def find_ids(table: Table, roles: Sequence[str], advice: str) -> list[Any]:
-    """Return the columns of the roles "user" and "item" that are asked for.
-
-    Raises
-    ------
-    ValueError
-        Names and values do not tell which column is which; the message ends with `advice`.
-    """
     try:
         places = decide(table.names, len(table.columns), table.sample, roles)
     except UndecidedColumns as error:
@@ -267,10 +226,6 @@ def find_ids(table: Table, roles: Sequence[str], advice: str) -> list[Any]:
             f"in this order ({error}); {table.described()}. {advice}"
         ) from None
     return [table.columns[places[role]] for role in roles]
-
-
-def _are_all_named(names: Sequence[Any] | None) -> bool:
-    return names is not None and {"user", "item", "rating"} <= known_roles(names).keys()
 
 
 def _are_timestamps(column: Any) -> bool:
@@ -282,11 +237,7 @@ def _are_timestamps(column: Any) -> bool:
 
 
 def _stated_places(table: Table, columns: Sequence[Any]) -> dict[str, int]:
-    if isinstance(columns, str) or len(columns) not in (3, 4) or len(set(columns)) < len(columns):
-        raise ValueError(
-            f"columns must be three or four different columns (user, item, rating and perhaps "
-            f"timestamp), got {columns!r}."
-        )
+    check_three_or_four("" if isinstance(columns, str) else columns, repr(columns))
     titles = [table.title(place) for place in range(len(table.columns))]
     if not set(columns) <= set(titles) and all(isinstance(one, int) for one in columns):
         titles = list(range(len(table.columns)))
@@ -307,7 +258,7 @@ def _message(table: Table, error: UndecidedColumns) -> str:
         )
     frame = "data" if table.kind == "frame" else "pandas.DataFrame(data)"
     if table.kind == "frame" and any(isinstance(name, tuple) for name in table.names or ()):
-        frame = "data.droplevel(0, axis=1)"  # what pivot_table(values=[...]) puts on top
+        frame = "data.droplevel(0, axis=1)"  # of pivot_table
     if table.kind not in ("frame", "dict", "list of dicts", "list of lists", "array"):
         frame = "data.to_pandas()"
     advice = table_advice(table.names, frame, table.index, holds_ids(table.sample(0)))
@@ -318,7 +269,6 @@ def _message(table: Table, error: UndecidedColumns) -> str:
 
 
 def holds_ids(values: Array) -> bool:
-    """Whether the first column of a table of users x items holds ids: texts, or ascending."""
     numbers = as_numbers(values)
     if numbers is None:
         return True
@@ -328,29 +278,13 @@ def holds_ids(values: Array) -> bool:
 def table_advice(
     names: Sequence[Any] | None, frame: str, index: Any = None, first_holds_ids: bool = False
 ) -> str:
-    """Return how to melt a table of users x items, or to make it sparse.
-
-    Parameters
-    ----------
-    names : sequence or None
-        Of its columns.
-    frame : str
-        The expression of the DataFrame.
-    index : str or None
-        The name of its index.
-    first_holds_ids : bool
-        Whether a first column without a known name looks like one of ids.
-    """
-    known = {} if names is None else known_roles(names)
+    """Return how to melt the table that the expression `frame` gives, or to make it sparse."""
+    known = known_roles(names or ())
     axis = "item" if "item" in known and "user" not in known else "user"
-    other = "user" if axis == "item" else "item"
-    turned = ".T" if axis == "item" else ""
+    other, turned = ("user", ".T") if axis == "item" else ("item", "")
     if axis in known and names is not None and names[known[axis]] != index:
-        ids, long, wide = (
-            repr(names[known[axis]]),
-            frame,
-            f"{frame}.set_index({names[known[axis]]!r})",
-        )
+        ids, long = repr(names[known[axis]]), frame
+        wide = f"{frame}.set_index({ids})"
     elif names is not None and index is None and first_holds_ids:
         wide = f"{frame}.set_index({names[0]!r})"
         ids, long = f"{axis!r}", f"{wide}.reset_index(names={axis!r})"

@@ -16,7 +16,7 @@ from autorec_np._types import Array
 from autorec_np.data.ids import Positions
 from autorec_np.data.values import as_numbers
 
-EARLIEST_LIKELY = 1e8  # seconds: 1973; smaller numbers are no times unless a name says so
+EARLIEST_LIKELY = 1e8  # 1973
 
 _DATE = re.compile(
     r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})"
@@ -28,7 +28,6 @@ _NUMBER = re.compile(r"[+-]?\d{1,40}(?:\.\d*)?(?:[eE][+-]?\d{1,3})?", re.ASCII)
 
 
 def are_times(values: Array) -> bool:
-    """Whether values can only be times: dates, or numbers as large as seconds since 1970."""
     if len(values) == 0:
         return False
     if values.dtype.kind == "M":
@@ -45,13 +44,8 @@ def are_times(values: Array) -> bool:
 def check_timestamps(values: Any) -> Positions:
     """Return times as whole seconds since 1970, int64 of shape (n,).
 
-    Integers stay as they are, whatever their unit. Of seconds in floats the fraction is dropped.
-    Dates without a time zone are in UTC.
-
-    Raises
-    ------
-    TypeError
-        Neither integers, floats, dates nor ISO texts of dates; a missing time.
+    Integers stay as they are, whatever their unit; dates without a time zone are in UTC. TypeError
+    where anything else stands, or nothing.
     """
     array = np.asarray(values)
     if array.ndim == 1 and array.dtype.kind in "iu":
@@ -75,15 +69,10 @@ def check_timestamps(values: Any) -> Positions:
 
 
 def is_date(text: str) -> bool:
-    """Whether a text is an ISO date, perhaps with a time."""
     return _date(text) is not None
 
 
 def seconds_of_texts(texts: Iterable[str], are_dates: bool) -> tuple[Positions, int | None]:
-    """Return the seconds that texts write, and the index of the first that is no time, if any.
-
-    Of dates or of numbers: a column that mixes both is no column of times.
-    """
     read = _date if are_dates else _number
     found: list[int] = []
     for text in texts:
@@ -102,7 +91,6 @@ def _example(array: Array) -> str:
 
 
 def _seconds(value: object) -> int | None:
-    """Return whole seconds since 1970, or None where a value is no time."""
     if isinstance(value, str):
         seconds = _number(value)
         return _date(value) if seconds is None else seconds
@@ -117,7 +105,6 @@ def _seconds(value: object) -> int | None:
 
 
 def _number(text: str) -> int | None:
-    """Return the whole part of a number of seconds, or None where the text is no number."""
     if not _NUMBER.fullmatch(text):
         return None
     return _whole(int(text) if text.lstrip("+-").isdigit() else float(text))
@@ -132,7 +119,6 @@ def _whole(number: Any) -> int | None:
 
 @functools.lru_cache(maxsize=2**16)
 def _date(text: str) -> int | None:
-    """Return the seconds of a date in ISO form, or None."""
     found = _DATE.fullmatch(text)
     if found is None:
         return None

@@ -23,7 +23,6 @@ class OutsideScaleError(ValueError):
     rating : float
         The first of them.
     scale : tuple of float
-        The stated scale.
     """
 
     def __init__(self, message: str, rating: float, scale: tuple[float, float]) -> None:
@@ -60,7 +59,6 @@ _REMEDIES = {
     "U": "; if all of them write numbers, pass numpy.asarray(ratings, dtype='float64')",
     "c": "; pass numpy.real(ratings) if the imaginary parts mean nothing",
 }
-"""What makes numbers of ratings, by the kind of their dtype."""
 
 
 def _as_float(value: object, index: int) -> float:
@@ -76,7 +74,7 @@ def _as_float(value: object, index: int) -> float:
 
 
 def as_numbers(values: Array) -> Array | None:
-    """Return what columns of any kind hold as int64 or float64 (NaN: missing), or None: no numbers.
+    """Return int64 or float64 (NaN: missing), or None where values are no numbers.
 
     Texts count where all of them write numbers without leading zeros; an empty one is missing.
     """
@@ -116,7 +114,6 @@ _NUMBER = re.compile(
 
 
 def check_missing(missing: Any) -> Array:
-    """Return the values that mean 'not rated' as float64; TypeError where they are no numbers."""
     values = np.atleast_1d(np.asarray(missing if missing is not None else ()))
     if len(values) and values.dtype.kind not in "iuf":
         raise TypeError(
@@ -127,7 +124,6 @@ def check_missing(missing: Any) -> Array:
 
 
 def is_rating(values: Array, missing: Array) -> Array:
-    """Return which values are ratings: those that are none of the `missing`, NaN among them."""
     rated = ~np.isin(values, missing.astype(values.dtype))
     if np.isnan(missing).any():
         rated &= ~np.isnan(values)
@@ -135,7 +131,6 @@ def is_rating(values: Array, missing: Array) -> Array:
 
 
 def check_lengths(**arrays: Array | None) -> None:
-    """Raise ValueError unless there are ratings, and as many of everything else."""
     lengths = {name: len(array) for name, array in arrays.items() if array is not None}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{name} {length:,}" for name, length in lengths.items())
@@ -147,38 +142,33 @@ def check_lengths(**arrays: Array | None) -> None:
 
 
 def at_index(index: int) -> str:
-    """Return how messages say where a rating of an array is."""
     return f"at index {index}"
 
 
-def check_some_left(n_ratings: int, n_missing: int) -> None:
-    """Raise ValueError where all values mean 'not rated'."""
-    if n_ratings == 0:
+def split_missing(values: Array, missing: Array) -> tuple[Array, int]:
+    """Return which values are ratings, and how many are none; ValueError where all are."""
+    rated = is_rating(values, missing)
+    n_missing = int(np.count_nonzero(~rated))
+    if n_missing == len(values):
         raise ValueError(
             f"all of the {n_missing:,} values mean 'not rated'; pass fewer values as missing=."
         )
+    return rated, n_missing
 
 
 def check_values(
     values: Array,
     scale: tuple[float, float] | None,
     where: Callable[[int], str],
-    order: Array | None = None,
 ) -> tuple[float, float]:
-    """Raise on the first rating that is not finite or outside the scale; return the scale."""
     low, high = check_scale(scale)
-    if order is not None:
-        values = values[order]
-    # Ratings are stored as float32: rounding is monotone, so a rating within the scale stays
-    # within the scale rounded in the same way, and 1e300 becomes infinite.
+    # Rounding is monotone: a rating within the scale stays within the rounded scale.
     with np.errstate(over="ignore"):
         stored = values.astype(np.float32, copy=False)
     bad = ~np.isfinite(stored)
     if bad.any():
         index = int(np.argmax(bad))
-        reason = "is not finite"
-        if np.isfinite(values[index]):
-            reason = "is too large for float32"
+        reason = "is too large for float32" if np.isfinite(values[index]) else "is not finite"
         raise ValueError(
             f"the rating {where(index)} is {values[index]}, which {reason}, and so are "
             f"{int(bad.sum()):,} of {len(values):,} ratings; drop or correct them"
@@ -200,7 +190,6 @@ def check_values(
 
 
 def remedy(outside: Array, scale: tuple[float, float]) -> str:
-    """Return what to do about ratings outside a stated scale."""
     low, high = min(scale[0], outside.min()), max(scale[1], outside.max())
     advice = (
         f"correct them, or state a wider scale: scale=({low:g}, {high:g}), of a model "
@@ -222,7 +211,7 @@ _FOR_NAN = (
 
 
 def check_scale(scale: tuple[float, float] | None) -> tuple[float, float]:
-    """Return a stated scale as two floats, low < high; an unstated one as (-inf, inf)."""
+    """An unstated scale is (-inf, inf)."""
     if scale is None:
         return -np.inf, np.inf
     try:
@@ -238,9 +227,7 @@ def check_scale(scale: tuple[float, float] | None) -> tuple[float, float]:
     return low, high
 
 
-# What ratings look like
-
-LONGEST_TAIL = 20  # times the median of the positive ratings that the greatest may be
+LONGEST_TAIL = 20  # of the greatest rating, in medians
 
 
 class UnsuitableRatingsWarning(UserWarning):
@@ -248,12 +235,7 @@ class UnsuitableRatingsWarning(UserWarning):
 
 
 def unsuitable(ratings: Array) -> str | None:
-    """Return what is wrong with ratings as something to predict, and what to do; or None.
-
-    Parameters
-    ----------
-    ratings : ndarray, (n,)
-    """
+    """Return what is wrong with ratings as something to predict; or None."""
     low, high = float(ratings.min()), float(ratings.max())
     if low == high:
         return (
@@ -280,7 +262,6 @@ def unsuitable(ratings: Array) -> str | None:
 
 
 def warn_of_unsuitable(ratings: Array, stacklevel: int) -> None:
-    """Warn where :func:`unsuitable` has something to say, `stacklevel` calls above this one."""
     reason = unsuitable(ratings)
     if reason is not None:
         warnings.warn(

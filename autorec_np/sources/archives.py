@@ -14,8 +14,6 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["ArchiveError", "extract"]
-
 _ARCHIVE_ERRNOS = (errno.EINVAL, errno.EEXIST, errno.ENOTDIR)
 
 
@@ -32,33 +30,14 @@ def extract(
 ) -> Path:
     """Unpack a zip archive into the new folder `folder`, which appears only when it is complete.
 
-    The whole archive is refused if any of its members has an absolute path, a drive letter, a
-    backslash, a control character or a ".." in its name, or is a symbolic link or another special
-    file.
-
-    Parameters
-    ----------
-    archive : path
-        A zip file with stored or deflated members.
-    folder : path
-        Must not exist; its parent must.
-    members : collection of str, optional
-        The names of the members to unpack; all by default.
-    max_bytes : int
-        Bound on the bytes of the unpacked members together.
-
-    Returns
-    -------
-    pathlib.Path
-        `folder`.
+    Only `members` (all by default) are unpacked, to at most `max_bytes` together.
 
     Raises
     ------
     ArchiveError
-        The archive is damaged, unsafe, encrypted, too large, lacks one of `members` or has it
-        twice.
+        The archive is damaged, unsafe, too large, or another one.
     OSError
-        The archive cannot be read, or the folder exists or cannot be written.
+        A file cannot be read or written, or the folder exists.
     """
     archive, folder = Path(archive), Path(folder)
     if folder.exists():
@@ -82,7 +61,6 @@ def extract(
 
 @contextmanager
 def _refusing(archive: Path) -> Iterator[None]:
-    """Make an ArchiveError that names the archive of whatever is wrong with it."""
     try:
         yield
     except (
@@ -94,7 +72,6 @@ def _refusing(archive: Path) -> Iterator[None]:
         ValueError,
         OSError,
     ) as error:
-        # Seeking before the start, and a file in the place of another or of a folder.
         if isinstance(error, OSError) and error.errno not in _ARCHIVE_ERRNOS:
             raise
         reason = str(error)
@@ -109,13 +86,12 @@ def _refusing(archive: Path) -> Iterator[None]:
 def _chosen(
     infos: list[zipfile.ZipInfo], members: Collection[str] | None, max_bytes: int
 ) -> list[zipfile.ZipInfo]:
-    """Return the files to unpack; ArchiveError if the archive is not safe, or not the right one."""
     for info in infos:
         name = info.orig_filename  # `filename` is already cut at a NUL
         parts = name.removesuffix("/").split("/")
         plain = not re.search(r"[\\:\x00-\x1f]", name) and {"", ".", ".."}.isdisjoint(parts)
         kind = stat.S_IFMT(info.external_attr >> 16)
-        # Other compressions are undone without a bound on memory.
+        # Others take memory without a bound.
         for fits, needed in (
             (plain, "a relative path without '..', drive letter, backslash or control character"),
             (kind in (0, stat.S_IFREG, stat.S_IFDIR), "a regular file or a folder"),

@@ -21,11 +21,9 @@ from autorec_np._files import is_at, try_lock
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["DownloadError", "download"]
-
 logger = logging.getLogger(__name__)
 
-_CHUNK = 8192  # bytes; also how often the time limit is looked at, so not larger
+_CHUNK = 8192  # bytes, after which the time limit is looked at
 _MAX_REDIRECTS = 5
 _LOCK_POLL = 0.05  # seconds
 _PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -36,23 +34,20 @@ class DownloadError(OSError):
 
 
 class _Broken(Exception):
-    """One attempt failed in a way that another attempt may mend."""
+    """Another attempt may mend this."""
 
 
 @dataclass(frozen=True)
 class _Request:
-    """One file to fetch: where from, where to, what is known of it, and until when to try."""
-
     url: str
     destination: Path
     size: int | None
     hashes: dict[str, str]
     max_bytes: int | None
-    deadline: float  # in seconds of `time.monotonic`
+    deadline: float
 
     @property
     def pinned(self) -> bool:
-        """Whether a hash will tell any other content apart, whoever delivers it."""
         return bool(self.hashes)
 
     @property
@@ -70,7 +65,6 @@ class _Request:
         )
 
     def left(self, reason: str = "the time limit for the whole transfer has passed") -> float:
-        """Return the seconds before the deadline; DownloadError with this reason after it."""
         left = self.deadline - time.monotonic()
         if left <= 0:
             raise self.error(reason)
@@ -95,51 +89,20 @@ def download(
 ) -> Path:
     """Fetch `url` to the file `destination`, which appears only when it is whole and verified.
 
-    The bytes go to ``<destination>.part``, are checked there and then renamed. A transfer of a
-    pinned file that broke off, now or in an earlier call, is resumed; any other begins anew. Of
-    several processes that ask for a file at once one fetches it, the others wait and find it.
+    The bytes go to ``<destination>.part``, are checked there and then renamed. A file that exists
+    is returned as it is. Of several processes that ask for a file one fetches it, the others wait.
 
-    Parameters
-    ----------
-    url : str
-        An http or https address. At most five redirects are followed, from https to http only if
-        the file is pinned.
-    destination : path
-        The file to write; missing folders are made. If it exists it is returned as it is.
-    size : int, optional
-        The exact number of bytes.
-    md5, sha256 : str, optional
-        Hexadecimal hashes of the content. Either pins the file: only then may a failure of TLS
-        lead to plain http, with a warning.
-    max_bytes : int, optional
-        The largest acceptable number of bytes, for a file of unknown size.
-    check : callable, optional
-        Called with the path before the rename; on a ValueError or DownloadError the partial file
-        is deleted and the error passed on.
-    retries : int
-        Attempts after one that failed; counted anew whenever the partial file has grown.
-    backoff : float
-        Seconds before the first retry; doubled for each further one.
-    connect_timeout, read_timeout, total_timeout : float
-        Seconds to wait for a connection, for the next bytes, and for everything together
-        (waiting for another process included).
-    progress : bool
-        Show a line of progress on stderr, if that is a terminal.
+    A hash, `md5` or `sha256`, pins the file. Only then a transfer that broke off is resumed, may a
+    redirect lead from https to http, and may a failure of TLS lead to plain http, with a warning.
 
-    Returns
-    -------
-    pathlib.Path
-        `destination`.
+    `size` and `max_bytes` bound the file. `check` is called with the path before the rename; on a
+    ValueError or DownloadError the partial file is deleted and the error passed on. `retries`
+    count anew whenever the partial file has grown; `backoff`, in seconds, doubles for each.
 
     Raises
     ------
     DownloadError
         The file could not be fetched, verified or written; nothing is at `destination`.
-
-    Warns
-    -----
-    RuntimeWarning
-        TLS failed and a pinned file was fetched over plain http.
     """
     destination = Path(destination)
     if destination.is_file():
@@ -151,7 +114,6 @@ def download(
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
         with _exclusive(request), closing(_ProgressLine(destination.name, progress)) as line:
-            # Another process may have finished the file while this one waited for the lock.
             if destination.is_file():
                 return destination
             try:
@@ -159,7 +121,7 @@ def download(
                 _verify(request, check)
                 os.replace(request.part, destination)
             finally:
-                # Without a hash nothing could tell whether a later call may go on from these bytes.
+                # Only a hash lets a later call go on.
                 if not request.pinned:
                     request.part.unlink(missing_ok=True)
             logger.info("%s is complete", destination)
@@ -180,7 +142,6 @@ def _fetch(
     timeouts: tuple[float, float],
     line: _ProgressLine,
 ) -> None:
-    """Fill the partial file: attempts, back-off, and the one fallback from TLS."""
     import requests
 
     logger.info("downloading %s to %s", request.url, request.destination)
@@ -189,15 +150,13 @@ def _fetch(
         session.max_redirects = _MAX_REDIRECTS
         session.hooks["response"].append(_close_redirect)
         while True:
-            # Without a hash to tell, none of the partial file may be kept.
             offset = _length(request.part) if request.pinned else 0
             if request.size is not None and offset > request.size:
                 offset = 0
             if offset and offset == request.size:
                 return
             headers = {"Accept-Encoding": "identity"}
-            if offset:
-                headers["Range"] = f"bytes={offset}-"
+            headers |= {"Range": f"bytes={offset}-"} if offset else {}
             connect, read = (min(seconds, request.left()) for seconds in timeouts)
             try:
                 try:
@@ -230,7 +189,7 @@ def _fetch(
 
 
 def _close_redirect(response: requests.Response, **_: object) -> None:
-    """Leave the body of a redirect unread: requests reads it whole, however long it is."""
+    """requests would read the body of a redirect whole, however long it is."""
     if response.is_redirect:
         response.close()
 
@@ -238,7 +197,6 @@ def _close_redirect(response: requests.Response, **_: object) -> None:
 def _receive(
     request: _Request, response: requests.Response, offset: int, line: _ProgressLine
 ) -> None:
-    """Write the body to the partial file from `offset` on and check that it is whole."""
     downgraded = any(one.url.startswith("http:") for one in (*response.history, response))
     if request.url.startswith("https:") and downgraded and not request.pinned:
         raise request.error(
@@ -248,7 +206,7 @@ def _receive(
     status = response.status_code
     answer = f"the server answered HTTP {status} {response.reason}"
     if status == 200:
-        offset = 0  # the whole file, be it that no range was asked for or that it was refused
+        offset = 0
     elif status in (206, 416):
         if not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
             request.part.unlink(missing_ok=True)
@@ -257,7 +215,7 @@ def _receive(
         raise _Broken(answer)
     else:
         raise request.error(answer, "Check the address")
-    rest = response.raw.length_remaining  # None where the server does not say
+    rest = response.raw.length_remaining
     total = request.size if rest is None else offset + rest
     if request.size not in (None, total):
         raise request.error(
@@ -287,7 +245,6 @@ def _check_bound(request: _Request, count: int) -> None:
 
 
 def _without_tls(request: _Request, url: str, error: Exception) -> str:
-    """The plain-http address to use after a TLS failure; DownloadError where that is not safe."""
     reason = f"TLS failed ({_reason(error)})"
     parts = urlsplit(url)
     if parts.scheme != "https":
@@ -306,7 +263,6 @@ def _without_tls(request: _Request, url: str, error: Exception) -> str:
 
 
 def _verify(request: _Request, check: Callable[[Path], None] | None) -> None:
-    """Compare the hashes and call `check`; delete the partial file where it is another one."""
     digests = {name: hashlib.new(name, usedforsecurity=False) for name in request.hashes}
     with open(request.part, "rb") as file:
         while chunk := file.read(1 << 20):
@@ -331,32 +287,27 @@ def _length(path: Path) -> int:
 
 
 def _reason(error: BaseException) -> str:
-    """The innermost message: requests wraps urllib3's, which wraps that of the system."""
     while isinstance(
         inner := getattr(error, "reason", None) or next(iter(error.args), None), BaseException
     ):
         error = inner
-    # urllib3 begins some messages with the representation of its connection.
     text = re.sub(r"^(<[^>]*>|HTTPS?Connection\w*\([^)]*\)): ", "", str(error))
     return text.rstrip(".") or type(error).__name__
 
 
-# --- one process at a time ------------------------------------------------------------------
-
-
 @contextmanager
 def _exclusive(request: _Request) -> Iterator[None]:
-    """Hold the lock of a destination. The system frees it if the process dies, however it dies."""
+    """The system frees the lock if the process dies, however it dies."""
     waiting = False
     while True:
         with open(request.lock, "ab") as file:
-            # A locked file that is no longer at its path was removed by its last holder.
+            # The last holder may have removed it.
             if try_lock(file.fileno()) and is_at(file.fileno(), request.lock):
                 try:
                     yield
                     return
                 finally:
-                    with suppress(OSError):  # Windows does not remove an open file: it stays
+                    with suppress(OSError):  # Windows keeps it open
                         request.lock.unlink()
         request.left(f"another process has held {request.lock} for too long")
         if not waiting:
@@ -365,15 +316,10 @@ def _exclusive(request: _Request) -> Iterator[None]:
         time.sleep(_LOCK_POLL)
 
 
-# --- progress -------------------------------------------------------------------------------
-
-
 class _ProgressLine:
-    """One line of text, rewritten in place, where it is wanted and stderr is a terminal."""
-
     def __init__(self, name: str, wanted: bool) -> None:
-        terminal = wanted and sys.stderr is not None and sys.stderr.isatty()
-        self.stream = sys.stderr if terminal else None
+        stream = sys.stderr
+        self.stream = stream if wanted and stream is not None and stream.isatty() else None
         self.name, self.shown = name, ""
 
     def update(self, count: int, total: int | None) -> None:

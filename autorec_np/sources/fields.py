@@ -1,11 +1,7 @@
 """The columns of a text of ratings, as arrays.
 
-The text is cut into blocks of whole lines, and each block goes the fastest way that fits it, all
-three with the same result: `split_numbers` where all fields are plain numbers, `split_strings`
-where every line has the same number of fields, and `Document.records`, one record at a time, for
-the rest: blank lines, quoted fields and errors, which need a line number. Ids are collected in a
-table of distinct strings, so whether a column holds integers is decided by looking at each distinct
-id once, exactly as it is written.
+Each block of whole lines goes the fastest way that fits it, all three with the same result:
+`split_numbers`, `split_strings`, or `Document.records` for blank lines, quotes and errors.
 """
 
 from __future__ import annotations
@@ -40,7 +36,7 @@ TRUTH = {"True": 1.0, "False": 0.0, "true": 1.0, "false": 0.0}
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """Where the columns are. ``columns`` holds user, item, rating and perhaps timestamp."""
+    """``columns`` are the places of user, item, rating and perhaps timestamp."""
 
     header: bool
     first_line: int
@@ -50,14 +46,12 @@ class Layout:
 
 
 class IdColumn:
-    """A column of ids: codes into the table of its distinct strings, in order of arrival."""
-
     def __init__(self) -> None:
         self._table: defaultdict[str, int] = defaultdict(itertools.count().__next__)
         self._parts: list[Positions] = []
 
     def extend(self, ids: Column) -> None:
-        """Add ids: strings, or an int64 array, which stands for canonical decimals."""
+        """An int64 array stands for canonical decimals."""
         if isinstance(ids, np.ndarray):
             unique, positions = unique_with_positions(ids)
             self._parts.append(self._codes(list(map(str, unique.tolist())))[positions])
@@ -68,29 +62,22 @@ class IdColumn:
         return np.fromiter(map(self._table.__getitem__, ids), dtype=np.int64, count=len(ids))
 
     def first_empty(self) -> int | None:
-        """Return the index of the first empty id, if any."""
         if "" not in self._table:
             return None
         return int(np.argmax(np.concatenate(self._parts) == self._table[""]))
 
     def finish(self) -> tuple[Array, Positions]:
-        """Return the unique ids, ascending and read-only, and the position of each id there."""
         if all(map(_is_canonical_integer, self._table)):
             distinct: Array = np.fromiter(map(int, self._table), np.int64, len(self._table))
         else:
             distinct = np.fromiter(self._table, object, len(self._table))
-        unique, positions = sort_codes(distinct, np.concatenate(self._parts))
-        unique.flags.writeable = False
-        return unique, positions
+        return sort_codes(distinct, np.concatenate(self._parts))
 
 
 def read_columns(
     document: Document, layout: Layout
 ) -> tuple[tuple[Array, Positions], tuple[Array, Positions], Array, Positions | None]:
-    """Return users and items, ratings (NaN where not a number) and timestamps, in file order.
-
-    Users and items each are unique ids, ascending, and positions among these.
-    """
+    """Return users and items (unique ids and positions), ratings and timestamps."""
     ids = {"user": IdColumn(), "item": IdColumn()}
     ratings: list[Array] = []
     timestamps: list[Positions] | None = [] if len(layout.columns) == 4 else None
@@ -137,7 +124,6 @@ def read_columns(
 
 
 def _column_blocks(document: Document, layout: Layout) -> Iterator[list[Column]]:
-    """Yield the wanted columns, block after block, without the header."""
     if document.quoted:
         records = itertools.islice(document.records(), int(layout.header), None)
         yield from _columns_of_records(records, document, layout)
@@ -153,7 +139,6 @@ def _column_blocks(document: Document, layout: Layout) -> Iterator[list[Column]]
 
 
 def _blocks(document: Document, layout: Layout) -> Iterator[tuple[int, str]]:
-    """Yield ``(line number, whole lines)``, without the header."""
     text, start, line = document.text, 0, 1
     while layout.header and line <= layout.first_line:
         start = (text.find("\n", start) + 1) or len(text)
@@ -169,8 +154,7 @@ def _blocks(document: Document, layout: Layout) -> Iterator[tuple[int, str]]:
 def split_numbers(block: str, separator: str, layout: Layout) -> list[Column] | None:
     """Return the wanted columns as numbers; None if a field is not a plain number.
 
-    Plain are canonical non-negative integers, and decimal fractions in the ratings' column, of at
-    most 15 characters: float64 holds these exactly, or correctly rounded as ``float`` does.
+    float64 holds decimals of 15 characters exactly, or correctly rounded as ``float`` does.
     """
     if not block.isascii() or (separator != " " and " " in block):
         return None
@@ -205,8 +189,7 @@ def split_numbers(block: str, separator: str, layout: Layout) -> list[Column] | 
 
 
 def split_strings(block: str, separator: str, layout: Layout) -> list[Column] | None:
-    """Return the wanted columns; None if a line has another number of fields (or is blank)."""
-    # NUL does not occur in the text, so replacing cannot join a separator from two fields' ends.
+    # NUL does not occur in the text: no separator arises from two fields' ends.
     block = block.replace(separator, "\0")
     if set(map(methodcaller("count", "\0"), block.split("\n"))) != {layout.n_fields - 1}:
         return None
@@ -218,13 +201,11 @@ def _columns_of_records(
     records: Iterator[Record], document: Document, layout: Layout
 ) -> Iterator[list[Column]]:
     checked = (check_length(record, document, layout) for record in records)
-    # Chained at once, so that no list of records lives long enough to burden the collector.
     while flat := list(itertools.chain.from_iterable(itertools.islice(checked, CHUNK_RECORDS))):
         yield [flat[place :: layout.n_fields] for place in layout.columns]
 
 
 def check_length(record: Record, document: Document, layout: Layout) -> list[str]:
-    """Return the fields of a record; ValueError where there are more or fewer than there must."""
     line, fields = record
     if len(fields) != layout.n_fields:
         raise document.error(
@@ -245,10 +226,6 @@ def _is_canonical_integer(token: str) -> bool:
 
 
 def _times(column: Column, are_dates: bool) -> tuple[Positions, int | None]:
-    """Return a column of whole seconds, and the index of the first field that is no time, if any.
-
-    All must be numbers, or all dates.
-    """
     if isinstance(column, np.ndarray):
         return column, 0 if are_dates else None
     digits = "".join(column).replace("-", "")
@@ -259,7 +236,6 @@ def _times(column: Column, are_dates: bool) -> tuple[Positions, int | None]:
 
 
 def _numbers(column: Column, document: Document) -> Array:
-    """Return a column of ratings: NaN where there is none, infinity where a field is no number."""
     if isinstance(column, np.ndarray):
         return column
     if document.decimal != ".":
@@ -271,7 +247,6 @@ def _numbers(column: Column, document: Document) -> Array:
 
 
 def _number(token: str) -> float:
-    """Return the number that the token writes in plain ASCII."""
     if token in NO_RATING:
         return float("nan")
     if token in TRUTH:

@@ -1,7 +1,4 @@
-"""Files that are no lines of ratings, known by their content: read, turned into lines, or refused.
-
-What is refused is named, with what reads or unpacks it.
-"""
+"""Files that are no lines of ratings: read, turned into lines, or refused with advice."""
 
 from __future__ import annotations
 
@@ -41,7 +38,6 @@ _TAR_AT = slice(257, 262)
 
 
 def refuse_archive(names: Sequence[str], label: str) -> None:
-    """Raise ValueError where the members of a zip archive show that it is another kind of file."""
     members = set(names)
     if "[Content_Types].xml" in members or {"mimetype", "content.xml"} <= members:
         raise _refused(label, "a spreadsheet", _EXCEL)
@@ -53,7 +49,6 @@ def refuse_archive(names: Sequence[str], label: str) -> None:
 
 
 def refuse_binary(raw: bytes, label: str) -> None:
-    """Raise ValueError where the first bytes show a kind of file that is not read here."""
     for magic, what, advice in _MAGIC:
         if raw.startswith(magic) and (not magic.isalnum() or b"\0" in raw[:4096]):
             raise _refused(label, what, advice)
@@ -70,7 +65,6 @@ def refuse_binary(raw: bytes, label: str) -> None:
 
 
 def refuse_text(text: str, label: str) -> None:
-    """Raise ValueError where the first lines show text that is no list of ratings."""
     first = next((line for line in text[:100_000].splitlines() if line.strip()), "").strip()
     if first[:1] in ("{", "["):
         if _is_json(first) and len(first) < len(text.strip()):
@@ -105,13 +99,6 @@ def _refused(label: str, what: str, advice: str) -> ValueError:
 
 
 def frame_of_parquet(raw: bytes, label: str) -> DataFrame | None:
-    """Return the table of a Parquet file; None where `raw` is none.
-
-    Raises
-    ------
-    ValueError
-        No engine is installed, or it cannot read the file.
-    """
     if not (raw.startswith(_PARQUET) and raw.endswith(_PARQUET)):
         return None
     import pandas
@@ -123,7 +110,7 @@ def frame_of_parquet(raw: bytes, label: str) -> DataFrame | None:
             f"{label}: this is a Parquet file, which pandas reads with pyarrow or fastparquet; "
             f"install one of them."
         ) from None
-    except Exception as error:  # each engine has errors of its own
+    except Exception as error:
         raise ValueError(
             f"{label}: the Parquet file cannot be read ({error}); fetch it again."
         ) from None
@@ -131,17 +118,7 @@ def frame_of_parquet(raw: bytes, label: str) -> DataFrame | None:
 
 @dataclasses.dataclass(frozen=True)
 class Lines:
-    """A text that another format was turned into, line by line, so that line numbers stay.
-
-    Attributes
-    ----------
-    text : str
-    separator : str
-    columns : tuple of int
-        Places of user, item, rating and perhaps timestamp.
-    n_ratings : int or None
-        How many there must be, where the file says it.
-    """
+    """Another format turned into text, line by line, so that line numbers stay."""
 
     text: str
     separator: str
@@ -150,13 +127,6 @@ class Lines:
 
 
 def lines_of(text: str, label: str) -> Lines | None:
-    """Return the lines of ratings of a Matrix Market file or of Netflix's blocks, else None.
-
-    Raises
-    ------
-    ValueError
-        A Matrix Market file of another kind than a general matrix of numbers by coordinates.
-    """
     if text.startswith("%%MatrixMarket"):
         return _lines_of_matrix_market(text, label)
     first = re.match(r"\s*\d+:[ \t]*[\r\n]+", text)
@@ -164,7 +134,6 @@ def lines_of(text: str, label: str) -> Lines | None:
 
 
 def _lines_of_matrix_market(text: str, label: str) -> Lines:
-    """Blank out the header, the comments and the sizes of a coordinate file."""
     lines = text.splitlines()
     kind = lines[0].lower().split()[1:]
     if kind[:2] != ["matrix", "coordinate"] or kind[2:] not in (
@@ -193,7 +162,7 @@ def _lines_of_matrix_market(text: str, label: str) -> Lines:
 
 
 def _lines_of_blocks(text: str) -> Lines:
-    """Put the item before each line of its block: ``1:`` and ``101,3,date`` give 1,101,3,date."""
+    """``1:`` and ``101,3,date`` give 1,101,3,date."""
     item = ""
     lines = text.splitlines()
     for place, line in enumerate(lines):

@@ -16,11 +16,11 @@ from autorec_np.data.values import as_numbers
 from autorec_np.sources.fields import Layout, check_length
 from autorec_np.sources.text import Document, Record, cut
 
-SAMPLE_RECORDS = 200  # by which columns without known names are judged
+SAMPLE_RECORDS = 200
 
 
 class Found(NamedTuple):
-    """The layout of a document, and the titles of its columns as messages and results say them."""
+    """`titles` name the columns in messages and results."""
 
     layout: Layout
     titles: list[Any]
@@ -32,11 +32,9 @@ def find_layout(
     columns: Sequence[str] | Sequence[int] | None,
     comment: str | None,
 ) -> Found:
-    """Find the header and which column is which."""
     line, fields = document.first_record()
     if columns is None:
         return _default_layout(document, header, comment)
-    # Asked for by name or position: each must be there, and timestamps must be times.
     by_name = isinstance(columns[0], str)
     places = [_place(document, column) for column in columns]
     if header is None:
@@ -63,7 +61,6 @@ def _place(document: Document, column: str | int) -> int:
 
 
 def _default_layout(document: Document, header: bool | None, comment: str | None) -> Found:
-    """Find the columns by the names in the header, else by their place."""
     sample = list(itertools.islice(document.records(), SAMPLE_RECORDS + 1))
     line, fields = document.first_record()
     if len(fields) < 3:
@@ -80,7 +77,7 @@ def _default_layout(document: Document, header: bool | None, comment: str | None
     rows = [check_length(record, document, layout) for record in sample[1:]]
     if not header:
         rows.insert(0, fields)
-    # A separator at the end of every line, or doubled ones, make columns that hold nothing.
+    # Separators at the ends of lines, or doubled ones, make empty columns.
     kept = [
         place
         for place, name in enumerate(fields)
@@ -104,13 +101,11 @@ def _default_layout(document: Document, header: bool | None, comment: str | None
 def _undecided(
     document: Document, names: list[str] | None, rows: list[list[str]], error: UndecidedColumns
 ) -> str:
-    """Return what a message says where names and values do not tell which column is which."""
     name_them = "pass columns=(user, item, rating), by name or by position from 0"
     if error.is_table:
         options = "" if document.separator == "," else f", sep={document.separator!r}"
         options += ", header=None" if names is None else ""
         frame = f"pandas.read_csv({document.label!r}{options})"
-        # as pandas names them
         read = None if names is None else [name or f"Unnamed: {k}" for k, name in enumerate(names)]
         first = np.array([row[0] for row in rows], dtype=object)
         return (
@@ -127,7 +122,6 @@ def _undecided(
 
 
 def _check_no_comment(document: Document, sample: list[Record]) -> None:
-    """Raise where the first line begins as comments do and is no record."""
     line, fields = sample[0]
     mark = fields[0].lstrip()[:1]
     others = [record for _, record in sample[1:]]
@@ -143,7 +137,6 @@ def _check_no_comment(document: Document, sample: list[Record]) -> None:
 
 
 def _names_columns(document: Document, sample: list[Record]) -> bool:
-    """Whether the first record is a header."""
     _, fields = sample[0]
     said = [role_of(name) if len(name) > 1 else None for name in fields]
     n_known = sum(one is not None and one[0] in ROLES for one in said)
@@ -151,7 +144,7 @@ def _names_columns(document: Document, sample: list[Record]) -> bool:
         return True
     if _looks_like_header(document, fields, 2):
         return True
-    # the header of a table: nothing or a role, and then the items, which may be numbers
+    # the header of a table: nothing or a role, and then items
     rows = [row for _, row in sample[1:] if len(row) == len(fields)]
     is_odd = fields[0] == "" or (n_known == 1 and said[0] is not None)
     return is_odd and bool(rows) and all(document.is_number(row[0]) for row in rows)
@@ -172,7 +165,6 @@ def find_pairs(rows: Sequence[Sequence[str]]) -> tuple[bool, int, int]:
     Returns
     -------
     has_header : bool
-        Whether it does.
     user, item : int
         Places of the columns.
 

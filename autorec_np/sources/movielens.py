@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import logging
@@ -22,8 +23,6 @@ from autorec_np.sources.reading import read_ratings
 if TYPE_CHECKING:
     from autorec_np.data.ratings import Ratings
 
-__all__ = ["CITATION", "MOVIELENS_NAMES", "MovieLens", "cache_folder", "fetch_movielens"]
-
 logger = logging.getLogger(__name__)
 
 CITATION = (
@@ -33,12 +32,10 @@ CITATION = (
 )
 
 _BASE_URL = "https://files.grouplens.org/datasets/movielens/"
-_TIME_LIMIT = 6 * 3600.0  # seconds, for 262 MB from a server that is slow at times
+_TIME_LIMIT = 6 * 3600.0  # seconds
 
 
 class _Layout(NamedTuple):
-    """How the files of a data set are named and written."""
-
     ratings: str
     separator: str
     titles: str
@@ -54,11 +51,7 @@ _CSV = _Layout("ratings.csv", ",", "movies.csv", ",", "utf-8", (0.5, 5.0))
 
 @dataclasses.dataclass(frozen=True)
 class _DataSet:
-    """What is known of a data set: its layout, its size, and what pins its archive.
-
-    The counts (of users and items: with a rating) are (lowest, highest) accepted. `max_bytes`
-    bounds what is unpacked of the archive, and so the archive.
-    """
+    """The counts are (lowest, highest) accepted."""
 
     layout: _Layout
     n_ratings: tuple[int, int]
@@ -75,9 +68,9 @@ def _exactly(count: int) -> tuple[int, int]:
     return count, count
 
 
-# Sizes and md5 as published; counts from the READMEs or, of rated users and items, the literature.
+# Sizes and md5 as published; counts from the READMEs or the literature.
 _DATA_SETS = {
-    # Made anew now and then, so without a pin; about 100,000 ratings.
+    # Made anew now and then.
     "ml-latest-small": _DataSet(
         _CSV, (50_000, 500_000), (100, 10_000), (1_000, 100_000), max_bytes=100_000_000
     ),
@@ -133,7 +126,7 @@ _DATA_SETS = {
         _CSV,
         _exactly(32_000_204),
         _exactly(200_948),
-        (80_000, 87_585),  # 87,585 movies, some without a rating
+        (80_000, 87_585),
         size=238_950_008,
         md5="d472be332d4daa821edc399621853b57",
     ),
@@ -154,15 +147,12 @@ class MovieLens:
     Attributes
     ----------
     name : str
-        The name it was asked for by, such as ``"ml-1m"``.
     ratings : Ratings
-        All ratings, with timestamps (seconds since 1970, UTC); the scale is 1 to 5 (ml-100k,
-        ml-1m) or 0.5 to 5 (the others).
+        With timestamps (seconds since 1970, UTC); the scale is 1 to 5 (ml-100k, ml-1m) or 0.5 to 5.
     titles : dict of int to str
-        Item id to title, of the items without a rating too.
+        By item id, of the items without a rating too.
     folds : dict of str to (Ratings, Ratings)
-        The published splits as (training, test), both with the ids and the shape of `ratings`:
-        ``"u1"`` to ``"u5"``, ``"ua"`` and ``"ub"`` of ml-100k; empty for the others.
+        The published splits (training, test) of ml-100k: ``"u1"`` to ``"u5"``, ``"ua"``, ``"ub"``.
     source : pathlib.Path
         The archive or the folder that it was read from.
     citation : str
@@ -196,9 +186,8 @@ def fetch_movielens(
 
     The archive ``<name>.zip`` or the unpacked folder (``<name>/``; ``ml-10M100K/`` for ml-10m) is
     looked for in `data_home`, or where that is None in ``$AUTOREC_NP_DATA``; then in the per-user
-    cache (`cache_folder`). A download goes to `data_home`, or where that is None to the cache, and
-    is checked by size and hash; of what was found, only structure and counts are. An archive is
-    unpacked to a temporary folder for the time of the reading.
+    cache (`cache_folder`). A download goes to `data_home` or the cache, and is checked by size and
+    hash; of what was found, only structure and counts are.
 
     Parameters
     ----------
@@ -207,7 +196,7 @@ def fetch_movielens(
     data_home : path, optional
         The folder to look in first and to download to.
     download_if_missing : bool
-        False: raise FileNotFoundError instead of downloading.
+        False: raise FileNotFoundError instead.
     progress : bool
         Show the progress of a download on stderr, if that is a terminal.
 
@@ -220,15 +209,14 @@ def fetch_movielens(
     ValueError
         An unknown name; or what was found is damaged or not this data set.
     FileNotFoundError
-        It was not found, and `download_if_missing` is False or there is no folder to download it
-        to: a user without a home folder has no cache.
+        It is not here, and there is no leave or no folder to download it.
     DownloadError
-        It could not be downloaded; an OSError, whose message says which file to place where.
+        It could not be downloaded; an OSError that says which file to place where.
 
     Notes
     -----
-    The data belong to GroupLens Research, University of Minnesota. Their terms (each archive's
-    README) allow research use, ask for a citation (`CITATION`) and mostly forbid redistribution.
+    GroupLens Research, University of Minnesota, allow research use, ask for a citation
+    (`CITATION`) and mostly forbid redistribution: see each archive's README.
 
     Examples
     --------
@@ -241,7 +229,9 @@ def fetch_movielens(
     """
     check_choice("name", name, MOVIELENS_NAMES)
     stated = os.environ.get("AUTOREC_NP_DATA") if data_home is None else data_home
-    cache = _cache_folder_if_any()
+    cache = None
+    with contextlib.suppress(RuntimeError):  # a user without a home folder
+        cache = cache_folder()
     homes = [_expanded(home) for home in (stated, cache) if home]
     folder = _folder(name)
     for source in [home / file for home in homes for file in (f"{name}.zip", folder)]:
@@ -287,32 +277,19 @@ def cache_folder() -> Path:
     """The per-user folder for downloads; it need not exist.
 
     ``$XDG_CACHE_HOME/autorec_np`` or ``~/.cache/autorec_np``; on macOS
-    ``~/Library/Caches/autorec_np``, on Windows ``%LOCALAPPDATA%\\autorec_np``.
-
-    Raises
-    ------
-    RuntimeError
-        The user has no home folder, and the environment states none.
+    ``~/Library/Caches/autorec_np``, on Windows ``%LOCALAPPDATA%\\autorec_np``. RuntimeError where
+    there is no home folder.
     """
     variable, default = {
         "win32": ("LOCALAPPDATA", "AppData/Local"),
         "darwin": ("", "Library/Caches"),
     }.get(sys.platform, ("XDG_CACHE_HOME", ".cache"))
     stated = Path(os.environ.get(variable, ""))
-    # XDG wants a relative path to be ignored.
+    # XDG: ignore a relative path.
     return (stated if stated.is_absolute() else Path.home() / default) / "autorec_np"
 
 
-def _cache_folder_if_any() -> Path | None:
-    """Return the folder for downloads; None for a user without a home folder."""
-    try:
-        return cache_folder()
-    except RuntimeError:
-        return None
-
-
 def _expanded(folder: str | os.PathLike[str]) -> Path:
-    """Return a folder with the home folder in the place of a tilde."""
     try:
         return Path(folder).expanduser()
     except RuntimeError as error:
@@ -327,7 +304,6 @@ def _folder(name: str) -> str:
 
 
 def _load(name: str, source: Path) -> MovieLens:
-    """Read a data set from its folder or its archive."""
     if source.is_dir():
         return _read(name, source)
     known = _DATA_SETS[name]
@@ -339,7 +315,6 @@ def _load(name: str, source: Path) -> MovieLens:
         try:
             data = _read(name, unpacked / _folder(name))
         except ValueError as error:
-            # Name the user's file, not the temporary one.
             raise ValueError(str(error).replace(str(unpacked), str(source))) from error
     return dataclasses.replace(data, source=source)
 
@@ -385,11 +360,10 @@ def _read_ratings(path: Path, layout: _Layout) -> Ratings:
         columns=None if has_names else (0, 1, 2, 3),
         scale=layout.scale,
     )
-    return dataclasses.replace(ratings, columns=None)  # those of every MovieLens file
+    return dataclasses.replace(ratings, columns=None)
 
 
 def _read_titles(path: Path, layout: _Layout) -> dict[int, str]:
-    """Item id to title; further fields of a line are not read."""
     separator = layout.titles_separator
     titles: dict[int, str] = {}
     with open(path, encoding=layout.encoding) as file:
@@ -397,7 +371,7 @@ def _read_titles(path: Path, layout: _Layout) -> dict[int, str]:
         rows = csv.reader(file) if is_csv else (line.strip().split(separator) for line in file)
         try:
             if is_csv:
-                next(rows, None)  # the header
+                next(rows, None)
             for row in filter(any, rows):
                 titles[int(row[0])] = row[1]
         except (ValueError, IndexError, csv.Error) as error:
@@ -409,7 +383,7 @@ def _read_titles(path: Path, layout: _Layout) -> dict[int, str]:
 
 
 def _read_fold(name: str, path: Path, ratings: Ratings) -> tuple[Ratings, Ratings]:
-    """Split `ratings`; the published training files hold exactly what the test file does not."""
+    """The published training files hold exactly what the test file does not."""
     layout = _DATA_SETS[name].layout
     index, listed = (
         part.to_frame().set_index(["user", "item", "rating"]).index

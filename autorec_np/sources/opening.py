@@ -1,7 +1,4 @@
-"""Open a source of ratings: a path, standard input or an open file, unpacked within a bound.
-
-What packs a file is known by its first bytes, whatever its name says.
-"""
+"""Open a source of ratings, unpacked within a bound; its first bytes say what packs it."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ DEFAULT_MAX_BYTES = 4 << 30
 
 _CHUNK = 1 << 20
 _SUSPICIOUS_BYTES = 64 << 20
-_SUSPICIOUS_RATIO = 100  # text of ratings packs to a fifth or a tenth
+_SUSPICIOUS_RATIO = 100
 _PACKERS = (
     (re.compile(rb"\x1f\x8b"), "gzip", gzip.open),
     (re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)"), "bzip2", bz2.open),
@@ -35,24 +32,7 @@ _LEFT_BY_SYSTEMS = {".DS_Store", "Thumbs.db", "desktop.ini"}
 
 
 def read_source(source: Any, member: str | None, max_bytes: int | None) -> tuple[str, str | bytes]:
-    """Return the name by which messages call a source, and its unpacked content.
-
-    Parameters
-    ----------
-    source : str, path-like, or an open file of bytes or text
-        ``"-"`` is standard input.
-    member : str or None
-        The file to read in a zip archive.
-    max_bytes : int or None
-        The most bytes that may be unpacked, or read from anything but a plain file; None: no bound.
-
-    Raises
-    ------
-    ValueError
-        More bytes than that; a damaged archive; an archive of several files without `member`.
-    OSError
-        The file cannot be opened.
-    """
+    """Return the name by which messages call a source, and its unpacked content."""
     if max_bytes is not None:
         check_integer("max_bytes", max_bytes, minimum=1)
     bound = sys.maxsize - 1 if max_bytes is None else max_bytes
@@ -87,7 +67,6 @@ def read_source(source: Any, member: str | None, max_bytes: int | None) -> tuple
 def _read_stream(
     stream: Any, label: str, member: str | None, bound: int
 ) -> tuple[str, str | bytes]:
-    """Read an open file whole, within the bound; unpack it where it is packed."""
     content = _read_within(stream, label, bound)
     if isinstance(content, str):
         if member is not None:
@@ -97,7 +76,6 @@ def _read_stream(
 
 
 def _read_file(file: IO[bytes], label: str, member: str | None, bound: int) -> tuple[str, bytes]:
-    """Return the unpacked content of a file that can be read twice."""
     start = file.read(10)
     file.seek(0)
     if start.startswith(_ZIP):
@@ -115,11 +93,7 @@ def _no_archive(label: str, member: str) -> ValueError:
 
 
 def _unpack(opener: Any, file: IO[bytes], name: str, label: str, bound: int) -> bytes:
-    """Return what a packed file holds; ValueError where it is damaged or holds too much.
-
-    What unpacks to suspiciously much is only counted, and read again if it ends within the bound,
-    so that no bomb fills the memory first.
-    """
+    """Only count what unpacks to suspiciously much, and read it again if it keeps the bound."""
     chunks: list[bytes] = []
     size, is_kept = 0, True
     try:
@@ -144,7 +118,6 @@ def _unpack(opener: Any, file: IO[bytes], name: str, label: str, bound: int) -> 
 
 
 def _read_member(file: IO[bytes], label: str, member: str | None, bound: int) -> tuple[str, bytes]:
-    """Return the label and the content of one file in a zip archive."""
     try:
         with zipfile.ZipFile(file) as archive:
             names = [name for name in archive.namelist() if not name.endswith("/")]
@@ -157,9 +130,9 @@ def _read_member(file: IO[bytes], label: str, member: str | None, bound: int) ->
                 return f"{label} ({member})", archive.read(member)
     except (ValueError, MemoryError):
         raise
-    except RuntimeError as error:  # an encrypted member
+    except RuntimeError as error:  # encrypted
         raise ValueError(f"{label}: {error}; unpack it and pass the file.") from None
-    except Exception as error:  # zipfile reports damage in a dozen ways
+    except Exception as error:
         raise ValueError(
             f"{label}: the zip archive cannot be read ({error}); fetch it again."
         ) from None
@@ -171,13 +144,11 @@ def _read_member(file: IO[bytes], label: str, member: str | None, bound: int) ->
 
 
 def _is_left_by_a_system(name: str) -> bool:
-    """Whether a member is what macOS or Windows add to an archive."""
     parts = name.split("/")
     return "__MACOSX" in parts or parts[-1] in _LEFT_BY_SYSTEMS or parts[-1].startswith("._")
 
 
 def _read_within(stream: Any, label: str, bound: int) -> str | bytes:
-    """Read a stream to its end; ValueError beyond the bound."""
     chunks: list[Any] = []
     size = 0
     while chunk := stream.read(_CHUNK):

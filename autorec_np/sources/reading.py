@@ -14,8 +14,8 @@ import numpy as np
 from autorec_np._habits import knows_habits
 from autorec_np._types import Array
 from autorec_np._validation import check_choice, check_integer
-from autorec_np.data.columns import ROLES
-from autorec_np.data.entries import DUPLICATE_RULES, DuplicateRatingError
+from autorec_np.data.columns import ROLES, check_three_or_four
+from autorec_np.data.entries import DUPLICATE_RULES, DuplicateRatingError, frozen
 from autorec_np.data.ids import shown
 from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.data.tables import columns_read
@@ -70,34 +70,24 @@ def read_ratings(
     path : str, path-like, or an open file of bytes or text
         ``"-"`` is standard input. What is packed by gzip, bzip2, xz or zip is unpacked, whatever
         its name. Matrix Market files (ids are the rows and columns, from 1), the blocks of the
-        Netflix prize (``1:`` and then ``user,rating,date``) and Parquet files (where pandas has an
-        engine for them) are read too.
+        Netflix prize and Parquet files are read too.
     sep : str, optional
         What separates the fields: any string, or ``"whitespace"`` for runs of spaces and tabs.
         By default what a first line ``sep=;`` says; else the first of ``::``, tab, comma,
         semicolon, ``|`` and whitespace which splits each of the first 20 lines into the same number
-        of fields, at least three, one of them a number in the last of these lines; where none does,
-        the first that splits the first line into three or more.
-        With a separator of one character, fields may be quoted as in CSV (``"a ""b"", c"``).
-        Spaces after the separator are no part of a field where all of the first lines have them.
+        of fields, at least three, with a number in the last line; else the first that splits the
+        first line into three or more. Spaces after the separator are dropped where all of the first
+        lines have them.
     header : bool, optional
         Whether the first line names the columns. By default it does if `columns` are names, if it
-        holds well-known names (see `columns`), or if none of its fields is a number and the one in
-        the place of the rating is not empty.
+        holds well-known names, or if none of its fields is a number and that of the rating is not
+        empty.
     columns : sequence of three or four str or int, optional
         The columns of user, item, rating and timestamp, by name or by position from 0. By default
-        the header's well-known names decide (user, userId, reviewer; item, movie_id, asin; rating,
-        stars; timestamp, date; and the like, in any letter case). Where names say nothing and
-        nothing contradicts it, the first three of three or four columns are user, item and rating.
-        All else is an error. A timestamp is read if a name says that it is one, or if a fourth
-        column holds nothing but times. ``Ratings.columns`` says what was read.
-    scale : (low, high), optional
-        The rating scale. A rating outside it is an error. Default: the ratings' range.
-    duplicates : {"raise", "first", "last", "mean"}
-        What to do where a (user, item) pair occurs more than once; see `Ratings.from_triples`.
-    missing : number or sequence of numbers
-        Values that mean "not rated", (-1, 99) for example: they are left out, and counted in
-        ``Ratings.n_missing``. NaN stands for an empty rating, too, and for NA, nan and null.
+        they are found as in `as_ratings`, and a timestamp is read if a name says that it is one, or
+        if a fourth column holds nothing but times. ``Ratings.columns`` says what was read.
+    scale, duplicates, missing
+        As in `Ratings.from_triples`. A `missing` NaN also stands for an empty rating, NA and null.
     decimal : {".", ","}
         What separates the fraction of a rating.
     comment : str, optional
@@ -106,11 +96,11 @@ def read_ratings(
         Lines to leave out at the start.
     quoting : bool, optional
         False: quotes are plain characters. True: a quoted field may hold anything. By default
-        fields may be quoted, but one that runs over lines which look like ratings is an error.
+        fields may be quoted as in CSV, but not run over lines which look like ratings.
     encoding : str
         Of the text. A byte-order mark is skipped; that of UTF-16 and UTF-32 decides.
     member : str, optional
-        The file to read in a zip archive that holds more than one; what macOS adds does not count.
+        The file to read in a zip archive of several.
     max_bytes : int or None
         The most bytes that are unpacked, or read from a stream: 4 GiB. None: no bound.
 
@@ -120,17 +110,14 @@ def read_ratings(
         In the order of the file. A column of ids that are *all* canonical decimal integers (no
         leading zeros or plus sign, within int64) becomes int64; any other column stays strings,
         exactly as they are in the file: "007", "NA" and " x " are ids. An explicit 0 is a rating.
-        Timestamps are integers as they are in the file; floats and ISO dates become whole seconds
-        since 1970.
 
     Raises
     ------
     ValueError
-        The file is empty, binary, not in the stated encoding, a damaged archive or larger than
-        `max_bytes`; it is of a kind that is not read (the message names what reads it); its columns
-        are not known for sure; a line has too few or too many fields, an empty id, a rating that is
-        not a finite number or is outside the scale; or a pair is rated twice. The message names the
-        file and the line (from 1; blank lines, which are skipped, count) and says what to do.
+        The file is empty, binary, not in the stated encoding, damaged or too large; its columns are
+        not known for sure; a line has too few or too many fields, an empty id, or a rating that is
+        no finite number or outside the scale; or a pair is rated twice. The message names the file
+        and the line (from 1; blank lines count) and says what to do.
     OSError
         The file cannot be opened.
 
@@ -147,7 +134,8 @@ def read_ratings(
     check_choice("duplicates", duplicates, DUPLICATE_RULES)
     check_choice("decimal", decimal, (".", ","))
     check_choice("quoting", quoting, (None, True, False))
-    bounds, not_rated = check_scale(scale), check_missing(missing)
+    check_scale(scale)
+    not_rated = check_missing(missing)
     _check_separator(sep)
     _check_columns(columns, header)
     skip_lines = check_integer("skip_lines", skip_lines, minimum=0)
@@ -173,18 +161,17 @@ def read_ratings(
     else:
         document, found = _document_of_lines(lines, label)
     del text
-    return _read(document, found, lines, (scale, bounds), duplicates, not_rated)
+    return _read(document, found, lines, scale, duplicates, not_rated)
 
 
 def _read(
     document: Document,
     found: Found,
     lines: Lines | None,
-    scale: tuple[tuple[float, float] | None, tuple[float, float]],
+    scale: tuple[float, float] | None,
     duplicates: str,
     missing: Array,
 ) -> Ratings:
-    """Read the records of a document whose layout is known."""
     layout, titles = found
     (user_ids, users), (item_ids, items), ratings, timestamps = read_columns(document, layout)
     if lines is not None and lines.n_ratings not in (None, len(ratings)):
@@ -192,14 +179,14 @@ def _read(
             f"{document.label}: the header counts {lines.n_ratings:,} entries, but there are "
             f"{len(ratings):,}; fetch the file again."
         )
-    _check_ratings(ratings, document, layout, scale[1], missing)
+    _check_ratings(ratings, document, layout, scale, missing)
     try:
         R = Ratings.from_triples(
             users,
             items,
             ratings,
             timestamps,
-            scale=scale[0],
+            scale=scale,
             duplicates=duplicates,
             missing=missing,
         )
@@ -216,24 +203,15 @@ def _read(
     places = dict(zip(ROLES, layout.columns, strict=False))
     if timestamps is None:
         places.pop("timestamp", None)
-    # The ids of R are positions, ascending as the ids themselves are: only the labels are missing.
+    # The ids of R are positions: only the labels are missing.
     read = columns_read(places, titles)
     left_out = tuple(title for title in read.left_out if title is not None)
     return dataclasses.replace(
         R,
-        user_ids=_labels(user_ids, R.user_ids),
-        item_ids=_labels(item_ids, R.item_ids),
+        user_ids=frozen(user_ids[R.user_ids]),
+        item_ids=frozen(item_ids[R.item_ids]),
         columns=dataclasses.replace(read, left_out=left_out),
     )
-
-
-def _labels(ids: Array, codes: Array) -> Array:
-    """Return the ids of those that still have a rating, read-only."""
-    if len(codes) == len(ids):
-        return ids
-    left = ids[codes]
-    left.flags.writeable = False
-    return left
 
 
 def _from_frame(
@@ -253,7 +231,6 @@ def _from_frame(
 
 
 def _document_of_lines(lines: Lines, label: str) -> tuple[Document, Found]:
-    """Return the document of a format whose columns are known."""
     document = make_document(label, lines.text, lines.separator, Dialect(quoting=False))
     line, fields = document.first_record()
     layout = Layout(False, line, len(fields), lines.columns, timestamp_required=False)
@@ -282,11 +259,7 @@ def _check_columns(columns: Sequence[str] | Sequence[int] | None, header: bool |
         return
     if isinstance(columns, str) or not isinstance(columns, Sequence):
         raise TypeError(f"columns must be a sequence of names or positions, got {columns!r}.")
-    if len(columns) not in (3, 4) or len(set(columns)) < len(columns):
-        raise ValueError(
-            f"columns must be three or four different columns (user, item, rating and perhaps "
-            f"timestamp), got {list(columns)}."
-        )
+    check_three_or_four(columns, list(columns))
     if all(isinstance(column, str) for column in columns):
         if header is False:
             raise ValueError(
@@ -302,11 +275,10 @@ def _check_ratings(
     ratings: Array,
     document: Document,
     layout: Layout,
-    bounds: tuple[float, float],
+    scale: tuple[float, float] | None,
     missing: Array,
 ) -> None:
-    """Raise on the first rating that `Ratings` would refuse, as it stands in the file."""
-    low, high = bounds
+    low, high = bounds = check_scale(scale)
     with np.errstate(over="ignore"):
         stored = ratings.astype(np.float32)
     not_finite = ~np.isfinite(stored)

@@ -27,8 +27,6 @@ _CONTROL = bytes({*range(32)} - {*b"\t\n\r\f\x1a"})
 
 @dataclasses.dataclass(frozen=True)
 class Dialect:
-    """How the text is written; None is found out."""
-
     separator: str | None = None
     decimal: str = "."
     quoting: bool | None = None
@@ -40,19 +38,7 @@ class Dialect:
 class Document:
     """The text of a file, with what is needed to split it into records.
 
-    Attributes
-    ----------
-    label : str
-        By which messages call the file.
-    text, separator : str
-    quoted : bool
-        Whether fields may be quoted as in CSV.
-    decimal : str
-        The decimal point, or a comma.
-    trusts_quotes : bool
-        Whether a quoted field may run over lines that look like records.
-    skips_spaces : bool
-        Whether spaces after a separator are no part of a quoted document's fields.
+    Quoted fields may run over lines that look like records if it `trusts_quotes`.
     """
 
     label: str
@@ -64,14 +50,10 @@ class Document:
     skips_spaces: bool = False
 
     def error(self, line: int, message: str) -> ValueError:
-        """Return the error to raise about a line."""
         return ValueError(f"{self.label}, line {line:,}: {message}")
 
     def records(self, block: str | None = None, line: int = 1) -> Iterator[Record]:
-        """Yield ``(line number, fields)`` of every record that is not blank: slow, but exact.
-
-        Of the whole text, or of a block of it that starts on the given line.
-        """
+        """Yield line numbers and fields of all records that are not blank: slow, but exact."""
         text = self.text if block is None else block
         for number, fields in self._quoted(text) if self.quoted else self._plain(text, line):
             if len(fields) > 1 or "".join(fields).strip(" \t"):
@@ -109,7 +91,6 @@ class Document:
             yield line, fields
 
     def _check_runs_on(self, fields: list[str], n_fields: int, line: int, last: int) -> None:
-        """Raise where a quoted field swallows lines that look like records: a stray quote."""
         for field in fields:
             for part in re.split(r"\r\n|\r|\n", field)[1:]:
                 if n_fields and part.count(self.separator) >= n_fields - 1:
@@ -121,7 +102,6 @@ class Document:
                     )
 
     def is_number(self, token: str) -> bool:
-        """Whether a field writes a number."""
         try:
             float(self.with_point(token))
         except ValueError:
@@ -129,24 +109,22 @@ class Document:
         return True
 
     def with_point(self, token: str) -> str:
-        """Return a field with a decimal point where the text writes a decimal comma."""
+        """What has a point already is no number with a decimal comma."""
         if self.decimal == ".":
             return token
         return "x" if "." in token else token.replace(self.decimal, ".")
 
     def first_record(self) -> Record:
-        """Return the first record; ValueError where there is none."""
         for record in self.records():
             return record
         raise no_ratings(self.label)
 
     def record(self, index: int) -> Record:
-        """Return the record of that index; a header has index 0."""
+        """A header has index 0."""
         return next(itertools.islice(self.records(), index, None))
 
 
 def decode(raw: bytes, encoding: str, label: str) -> str:
-    """Return the text without its byte-order mark; UTF-16 and UTF-32 are known by theirs."""
     if codecs_name(encoding, label) == "utf-8":
         encoding = next((name for mark, name in _MARKS if raw.startswith(mark)), encoding)
     try:
@@ -165,7 +143,6 @@ def decode(raw: bytes, encoding: str, label: str) -> str:
 
 
 def codecs_name(encoding: str, label: str) -> str:
-    """Return the normal name of an encoding; ValueError for an unknown one."""
     try:
         return codecs.lookup(encoding).name
     except LookupError:
@@ -175,7 +152,6 @@ def codecs_name(encoding: str, label: str) -> str:
 
 
 def without_mark(text: str, label: str) -> str:
-    """Return a text without its byte-order mark; ValueError where it holds a NUL."""
     nul = text.find("\0")
     if nul >= 0:
         raise ValueError(
@@ -195,20 +171,12 @@ def _line_at(text: str, position: int) -> int:
 
 
 def no_ratings(label: str) -> ValueError:
-    """Return the error about a file without ratings."""
     return ValueError(
         f"{label}: the file holds no ratings; each line must hold a user, an item and a rating."
     )
 
 
 def open_document(label: str, text: str, dialect: Dialect) -> Document:
-    """Return the document of a text: lines that are no records blank, the separator found.
-
-    Raises
-    ------
-    ValueError
-        No line holds anything, or no separator makes three fields of the first.
-    """
     text, separator = _without_other_lines(text, dialect)
     separator = dialect.separator or separator
     lines = (match for match in re.finditer(r"[^\r\n]+", text) if match.group().strip(" \t"))
@@ -229,7 +197,6 @@ def open_document(label: str, text: str, dialect: Dialect) -> Document:
 
 
 def _without_other_lines(text: str, dialect: Dialect) -> tuple[str, str | None]:
-    """Blank out what is no record, so that line numbers stay; return a stated separator too."""
     if dialect.skip_lines:
         ends = re.finditer(r"\r\n|\r|\n", text)
         last = next(itertools.islice(ends, dialect.skip_lines - 1, None), None)
@@ -237,22 +204,18 @@ def _without_other_lines(text: str, dialect: Dialect) -> tuple[str, str | None]:
         text = re.sub(r"[^\r\n]+", "", text[:stop]) + text[stop:]
     if dialect.comment:
         text = re.sub(rf"(?:\A|(?<=[\r\n]))[ \t]*{re.escape(dialect.comment)}[^\r\n]*", "", text)
-    stated = re.match(r"(?i)\s*sep=([^\r\n])[ \t]*(?=[\r\n])", text)  # as spreadsheets write it
+    stated = re.match(r"(?i)\s*sep=([^\r\n])[ \t]*(?=[\r\n])", text)
     if stated is None:
         return text, None
     return text[: stated.start(1) - 4] + text[stated.end() :], stated.group(1)
 
 
 def _sniff_separator(text: str, head: str, dialect: Dialect) -> str | None:
-    """Return the separator that suits the first records; the head of the text holds these.
-
-    Quoted fields may hold line ends, so that records with quotes are read from the whole text.
-    """
     candidates: dict[str, list[list[str]]] = {}
     malformed = set()
-    if dialect.quoting is None:  # a stray quote is reported by the reading that follows
+    if dialect.quoting is None:
         dialect = dataclasses.replace(dialect, quoting=True)
-    # a comma within numbers is the last to separate them, where numbers are quoted
+    # a decimal comma comes last
     for separator in sorted(SEPARATORS, key=dialect.decimal.__eq__):
         quoted = '"' in head and len(separator) == 1
         document = make_document("", text if quoted else head, separator, dialect)
@@ -260,7 +223,7 @@ def _sniff_separator(text: str, head: str, dialect: Dialect) -> str | None:
         try:
             for _, fields in itertools.islice(document.records(), _SAMPLE_SIZE):
                 records.append(fields)
-        except ValueError:  # a malformed quoted field ends the sample
+        except ValueError:
             malformed.add(separator)
         if records and len(records[0]) >= 3:
             candidates[separator] = records
@@ -272,7 +235,6 @@ def _sniff_separator(text: str, head: str, dialect: Dialect) -> str | None:
 
 
 def make_document(label: str, text: str, separator: str, dialect: Dialect) -> Document:
-    """Return the document of a text whose separator is known."""
     quoted = '"' in text and len(separator) == 1 and dialect.quoting is not False
     if quoted:
         text = _with_plain_header(text, separator)
@@ -287,7 +249,7 @@ def make_document(label: str, text: str, separator: str, dialect: Dialect) -> Do
 
 
 def _with_plain_header(text: str, separator: str) -> str:
-    """Take the quotes off a line if no other has any: without quotes, reading is faster."""
+    """Reading is faster without quotes."""
     first, last = text.find('"'), text.rfind('"')
     start = max(text.rfind("\n", 0, first), text.rfind("\r", 0, first)) + 1
     found = re.compile(r"[^\r\n]*").match(text, start)
@@ -304,7 +266,6 @@ def _with_plain_header(text: str, separator: str) -> str:
 
 
 def _collapse(text: str) -> str:
-    """Make every run of spaces and tabs one space, and take it off the ends of lines."""
     text = text.replace("\t", " ")
     if "  " in text:
         text = re.sub(" +", " ", text)
@@ -312,9 +273,8 @@ def _collapse(text: str) -> str:
 
 
 def _without_spaces(document: Document) -> Document:
-    """Take spaces off after the separators where all of the first records have them there."""
     sample: list[list[str]] = []
-    with contextlib.suppress(ValueError):  # the reading that follows reports it
+    with contextlib.suppress(ValueError):  # reported later
         sample = [fields for _, fields in itertools.islice(document.records(), _SAMPLE_SIZE)]
     later = [field for fields in sample for field in fields[1:]]
     if not later or not all(field.startswith((" ", "\t")) for field in later):
@@ -326,6 +286,5 @@ def _without_spaces(document: Document) -> Document:
 
 
 def cut(value: object, length: int = 80) -> str:
-    """Return the representation of a value, as much of it as a message holds."""
     text = repr(value)
     return text if len(text) <= length else text[:length] + "..."
