@@ -69,11 +69,11 @@ def load_data(args: Namespace) -> tuple[Ratings, Titles, Folds]:
     """Return ratings, titles and folds of the data set or the file that ``args.data`` names."""
     name, names = args.data, sources.MOVIELENS_NAMES
     parameters = inspect.signature(sources.read_ratings).parameters
-    reading = {key: getattr(args, key) for key in parameters if hasattr(args, key)}
-    reading = {key: value for key, value in reading.items() if value is not None}
+    given = vars(args).items()
+    reading = {key: value for key, value in given if key in parameters and value is not None}
     if name in names:
         if reading:
-            option = next(iter(reading)).replace("_", "-")
+            option = next(key for key in parameters if key in reading).replace("_", "-")
             raise UsageError(f"{name} is a data set: --{option} is for files")
         found = sources.fetch_movielens(name, args.data_home, progress=not args.quiet)
         return found.ratings, found.titles, found.folds
@@ -85,11 +85,7 @@ def load_data(args: Namespace) -> tuple[Ratings, Titles, Folds]:
     return sources.read_ratings(name, **reading), {}, {}
 
 
-# Ids and pairs
-
-
 def parse_id(text: str, known: Array, what: str) -> Any:
-    """Return an id of the kind that the model has."""
     if known.dtype.kind == "O":
         return text
     try:
@@ -99,7 +95,6 @@ def parse_id(text: str, known: Array, what: str) -> Any:
 
 
 def _lines(path: str) -> contextlib.AbstractContextManager[TextIO]:
-    """Open a file of UTF-8 text, or standard input."""
     if path != STANDARD_INPUT:
         return open(path, encoding="utf-8-sig", newline="")
     buffer = getattr(sys.stdin, "buffer", None)
@@ -129,9 +124,6 @@ def read_pairs(path: str) -> list[tuple[str, str, str]]:
     if not pairs:
         raise ValueError(f"{path} holds no pairs; write a user id and an item id in each line")
     return pairs
-
-
-# Results in files
 
 
 def check_writable(option: str, path: Path) -> None:

@@ -24,14 +24,11 @@ from autorec_np.cli.options import (
     Command,
     Parser,
     add_data,
-    add_data_home,
+    add_fit_options,
     add_jobs,
-    add_model,
     add_output,
-    add_reading,
     add_save,
     add_seed,
-    add_test_size,
     default_of,
 )
 from autorec_np.cli.serve import list_best
@@ -119,12 +116,7 @@ def train(args: Namespace) -> int:
 def _add_train(command: Parser) -> None:
     add_data(command)
     add_save(command)
-    add_test_size(command)
-    add_seed(command)
-    add_data_home(command)
-    add_output(command)
-    add_reading(command)
-    add_model(command)
+    add_fit_options(command)
 
 
 TRAIN = Command(
@@ -227,12 +219,7 @@ def _add_tune(command: Parser) -> None:
         "--resume", help="keep the trials in FILE, and go on from those in it", metavar="FILE"
     )
     add_jobs(command)
-    add_test_size(command)
-    add_seed(command)
-    add_data_home(command)
-    add_output(command)
-    add_reading(command)
-    add_model(command)
+    add_fit_options(command)
 
 
 TUNE = Command(
@@ -268,7 +255,7 @@ def evaluate(args: Namespace) -> int:
     cv, n_runs, protocol = _protocol(args, published)
     _say_setting(args, args.data, ratings, model)
     say(args, f"splits  {protocol}", "")
-    side_by_side = args.jobs > 1  # no epochs are shown: they are those of other processes
+    side_by_side = args.jobs > 1  # epochs of other processes are not shown
     callback = _show_evaluation if side_by_side and not args.quiet else None
     with progress(args, n_runs) as callbacks, _processes(args.jobs) as executor:
         model.set_params(callbacks=() if side_by_side else callbacks)
@@ -277,19 +264,13 @@ def evaluate(args: Namespace) -> int:
             "BiasBaseline": models.BiasBaseline(),
             MODEL: model,
         }
+        options: dict[str, Any] = {"executor": executor, "callback": callback}
+        options["random_state"] = args.seed
         if cv:
-            results = evaluation.cross_validate(
-                compared, ratings, cv, args.seed, executor=executor, callback=callback
-            )
+            results = evaluation.cross_validate(compared, ratings, cv, **options)
         else:
             results = evaluation.evaluate_repeats(
-                compared,
-                ratings,
-                n_runs,
-                args.test_size,
-                args.seed,
-                executor=executor,
-                callback=callback,
+                compared, ratings, n_runs, args.test_size, **options
             )
     difference = results.difference(MODEL, "BiasBaseline")
     say(args, indented(str(results)), "", f"RMSE, AutoRec - BiasBaseline: {difference}")
@@ -315,7 +296,6 @@ def _show_evaluation(split: str, name: str, result: Evaluation) -> None:
 
 @contextmanager
 def _processes(n: int) -> Iterator[ProcessPoolExecutor | None]:
-    """Give a pool of processes, or None for one."""
     if n == 1:
         yield None
         return
@@ -329,7 +309,7 @@ def _processes(n: int) -> Iterator[ProcessPoolExecutor | None]:
 
 
 def _protocol(args: Namespace, published: dict[str, Any]) -> tuple[Any, int, str]:
-    """Return folds for `cross_validate` (None: random splits), their number, and both in words."""
+    """Return folds (None: random splits), their number, and both in words."""
     if not args.test_size:
         raise UsageError("evaluate needs test ratings: --test-size must be above 0")
     if args.folds:
@@ -358,12 +338,7 @@ def _add_evaluate(command: Parser) -> None:
         "--folds", help="the published folds u1 to u5 instead (ml-100k)", action="store_true"
     )
     add_jobs(command)
-    add_test_size(command)
-    add_seed(command)
-    add_data_home(command)
-    add_output(command)
-    add_reading(command)
-    add_model(command)
+    add_fit_options(command)
 
 
 EVALUATE = Command(
@@ -384,18 +359,13 @@ the ratings into 90 % for training and 10 % for testing.
 )
 
 
-# A model, its errors, its file
-
-
 def _model(args: Namespace) -> AutoRec:
-    """Return the model that the options describe; what they leave out keeps its default."""
     model = models.AutoRec(random_state=args.seed)
     given = {name: None if value == "none" else value for name, value in vars(args).items()}
     return model.set_params(**{name: given[name] for name in model.get_params() if name in given})
 
 
 def _split(args: Namespace, ratings: Ratings, test_size: float) -> tuple[Ratings, Ratings | None]:
-    """Return the training and the test ratings; without a test size all are training ratings."""
     return data.train_test_split(ratings, test_size, args.seed) if test_size else (ratings, None)
 
 
@@ -407,7 +377,7 @@ def _fit_and_test(
     test_size: float,
     others: dict[str, Any],
 ) -> dict[str, Any]:
-    """Fit the model, compare its errors on held-out ratings; return what --json tells of it."""
+    """Fit the model, compare its errors; return what --json tells of it."""
     _say_setting(args, label, ratings, model)
     parameters = model.get_params()
     part, test = _split(args, ratings, test_size)
@@ -431,10 +401,7 @@ def _fit_and_test(
         users, items, values = test.triples()
         for name, one in compared.items():
             predicted = one.predict(users, items)
-            errors[name] = {
-                "rmse": data.rmse(values, predicted),
-                "mae": data.mae(values, predicted),
-            }
+            errors[name] = {key: getattr(data, key)(values, predicted) for key in ("rmse", "mae")}
         n_cold = int(baseline.cold_pairs(users, items).sum())
         _say_errors(args, errors, len(test), n_cold)
     return {
@@ -467,7 +434,6 @@ def _say_errors(args: Namespace, errors: Errors, n_test: int, n_cold: int) -> No
 
 
 def _scores(errors: Errors, n_cold: int | None) -> dict[str, Any]:
-    """Return the keys that every JSON report of errors has."""
     own = errors.get(MODEL, {"rmse": None, "mae": None})
     baselines = {name: one for name, one in errors.items() if name != MODEL}
     return {**own, "n_cold": n_cold, "baselines": baselines}
@@ -483,7 +449,6 @@ def _say_setting(args: Namespace, label: str, ratings: Ratings, model: AutoRec) 
 
 
 def _path_to_save(args: Namespace) -> Path | None:
-    """Return where the model goes, if anywhere, once a file can be written there."""
     if args.save is None:
         return None
     path = Path(args.save)
@@ -495,7 +460,7 @@ def _path_to_save(args: Namespace) -> Path | None:
 def _saving(
     args: Namespace, path: Path | None, model: AutoRec, titles: dict[int, str]
 ) -> Iterator[None]:
-    """Save a model after it was trained, or at Ctrl-C, with the best that it has learned so far."""
+    """Save a model after it was trained, or as far as it was at Ctrl-C."""
     try:
         yield
     except KeyboardInterrupt:
@@ -506,7 +471,6 @@ def _saving(
 
 
 def _save(args: Namespace, path: Path | None, model: Recommender, titles: dict[int, str]) -> None:
-    """Save a model with the titles of its items, and say how to go on."""
     if path is None:
         return
     ids = model.ratings_.item_ids.tolist()

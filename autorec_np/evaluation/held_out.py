@@ -1,8 +1,7 @@
 """Held-out pairs and what a fitted model predicts for them: errors with intervals, in groups.
 
-Intervals treat the model as fixed and the held-out pairs as a sample of users and of items; see
-`intervals`. The influence of a pair is |e| - MAE for the MAE, and (e^2 - RMSE^2) / (2 RMSE) for the
-RMSE (the delta method).
+Intervals treat the model as fixed and the pairs as a sample; see `intervals`. A pair's influence is
+|e| - MAE for the MAE, and (e^2 - RMSE^2) / (2 RMSE) for the RMSE (the delta method).
 """
 
 from __future__ import annotations
@@ -44,10 +43,10 @@ class Predictions:
     Attributes
     ----------
     users, items : ndarray of int
-        Who and what, as positions in the held-out ratings.
+        Positions in the held-out ratings.
     truth, predicted : ndarray of float64
     user_counts, item_counts : ndarray of int
-        Training ratings of the pair's user and item; a pair with a 0 is cold.
+        Training ratings of the user and the item; a pair with a 0 is cold.
     """
 
     users: Array
@@ -61,12 +60,10 @@ class Predictions:
         return len(self.truth)
 
     def where(self, mask: Array) -> Predictions:
-        """Return some of the pairs."""
         return Predictions(*(getattr(self, name)[mask] for name in self.__dataclass_fields__))
 
     @property
     def n_cold(self) -> int:
-        """Number of cold pairs."""
         return int(np.count_nonzero((self.user_counts == 0) | (self.item_counts == 0)))
 
     @property
@@ -76,13 +73,13 @@ class Predictions:
 
     @property
     def mae(self) -> MeanInterval:
-        """MAE with its 95 % interval, likewise."""
+        """MAE, likewise."""
         errors = np.abs(self.truth - self.predicted)
         return self.interval(mae(self.truth, self.predicted), errors - errors.mean())
 
     @property
     def mean_rating(self) -> MeanInterval:
-        """Mean of the true ratings with its 95 % interval, likewise."""
+        """Mean of the true ratings, likewise."""
         mean = self.truth.mean()
         return self.interval(float(mean), self.truth - mean)
 
@@ -119,12 +116,11 @@ def predict_held_out(model: Recommender, test: Any) -> Predictions:
     model : Recommender
         Fitted.
     test : Ratings, sparse matrix, DataFrame or (users, items, ratings)
-        Ids as in the training ratings.
 
     Raises
     ------
     ValueError
-        No ratings, or a pair that the model was trained on: its error would be too small.
+        No ratings, or a pair that the model was trained on.
     TypeError
         Ids of another kind than the model's.
     """
@@ -151,9 +147,6 @@ def predict_held_out(model: Recommender, test: Any) -> Predictions:
     )
 
 
-# Groups of pairs
-
-
 class Group(NamedTuple):
     """Held-out pairs that have something in common."""
 
@@ -172,10 +165,12 @@ def errors_by_rating(pairs: Predictions) -> list[Group]:
 
 def errors_by_activity(pairs: Predictions, axis: str) -> list[Group]:
     """Group pairs by the number of training ratings of their user or item (`axis`)."""
-    counts = {"user": pairs.user_counts, "item": pairs.item_counts}[axis]
-    ends = [f"–{high - 1:,}" if high - 1 > low else "" for low, high in pairwise(ACTIVITY_EDGES)]
-    starts = [f"{low:,}" for low in ACTIVITY_EDGES]
-    labels = ["0", *(a + b for a, b in zip(starts, [*ends, " or more"], strict=True))]
+    counts = getattr(pairs, f"{axis}_counts")
+    inner = [
+        f"{low:,}" + (f"–{high - 1:,}" if high - 1 > low else "")
+        for low, high in pairwise(ACTIVITY_EDGES)
+    ]
+    labels = ["0", *inner, f"{ACTIVITY_EDGES[-1]:,} or more"]
     return _groups(pairs, np.digitize(counts, ACTIVITY_EDGES), labels)
 
 
@@ -186,7 +181,6 @@ def calibration(pairs: Predictions, n_groups: int = 10) -> list[Group]:
 
 
 def _classes(pairs: Predictions, values: Array, edges: Array) -> list[Group]:
-    """Group pairs by the class between two edges that holds their value; the last is closed."""
     if len(edges) == 1:
         return _groups(pairs, np.zeros(len(pairs), np.int64), [f"{edges[0]:.2f}"])
     keys = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(edges) - 2)

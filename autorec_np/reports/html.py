@@ -59,7 +59,7 @@ th, td { padding: 0.2rem 0.75rem 0.2rem 0; text-align: left; vertical-align: top
 
 
 def page(heading: str, sections: Mapping[str, str]) -> str:
-    """Return a page with its sections, by their headings, and links to them."""
+    """Return a page with its sections, by heading, and links to them."""
     names = {title: title.lower().replace(" ", "-") for title in sections}
     links = "".join(f'<li><a href="#{key}">{title}</a></li>\n' for title, key in names.items())
     body = "\n".join(
@@ -78,12 +78,10 @@ def page(heading: str, sections: Mapping[str, str]) -> str:
 
 
 def text(value: Any) -> str:
-    """Return any value as text of one line, escaped."""
     return escape(plotting.printable(str(value)))
 
 
 def grid(parts: Iterable[str]) -> str:
-    """Return parts side by side, as many as the width holds."""
     return '<div class="grid">\n' + "\n".join(parts) + "\n</div>"
 
 
@@ -110,13 +108,13 @@ def table(
 
 
 def picture(svg: str, caption: str, numbers: str = "") -> str:
-    """Return a picture with its caption, and with the tables of its numbers to unfold."""
+    """Return a picture with its caption, and tables of its numbers to unfold."""
     details = f"<details>\n<summary>Numbers</summary>\n{numbers}</details>\n" if numbers else ""
     return f"<figure>\n{svg}\n<figcaption>{caption}</figcaption>\n{details}</figure>"
 
 
 def svg(figure: Figure, key: str, alt: str) -> str:
-    """Return a picture as inline SVG; its text is text, its colors are the page's."""
+    """Return a picture as inline SVG with the colors of the page."""
     rc = plotting.import_matplotlib().rcParams
     rc.update({"svg.fonttype": "none", "svg.hashsalt": key})
     stream = io.StringIO()
@@ -129,8 +127,7 @@ def svg(figure: Figure, key: str, alt: str) -> str:
     svg = re.sub(
         r"<metadata>.*?</metadata>|<!--.*?-->|<style[^>]*>.*?</style>", "", svg, flags=re.S
     )
-    used = set(re.findall(r"url\(#([^)]+)\)|href=\"#([^\"]+)\"", svg))
-    names = {name for pair in used for name in pair}
+    names = {*re.findall(r"(?:url\(|href=\")#([^)\"]+)", svg)}
 
     def restyle(match: re.Match[str]) -> str:
         tag = re.sub(

@@ -1,4 +1,4 @@
-"""The items of a fitted model on a map: near are those that its codes cannot tell apart."""
+"""The items of a fitted model on a map."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class ItemMap(NamedTuple):
     Attributes
     ----------
     positions : ndarray of int, (m,)
-        Of the items in ``model.ratings_.item_ids``; most rated first.
+        In ``model.ratings_.item_ids``; most rated first.
     coordinates : ndarray of float64, (m, 2)
     shares : tuple of float
-        Of the variance of the codes, by direction.
+        Of the variance of the codes.
     """
 
     positions: Array
@@ -41,7 +41,7 @@ def map_items(fitted: Fitted, n_items: int = 300) -> ItemMap:
     centered -= centered.mean(axis=0)
     left, strengths, _ = np.linalg.svd(centered, full_matrices=False)
     left = np.pad(left * strengths, ((0, 0), (0, max(0, 2 - len(strengths)))))[:, :2]
-    # an SVD leaves the signs open: the entry farthest out is made positive
+    # an SVD leaves the signs open
     farthest = left[np.abs(left).argmax(axis=0), [0, 1]]
     left = left * np.where(farthest < 0, -1.0, 1.0)
     total = float(strengths @ strengths) or 1.0
