@@ -22,24 +22,23 @@ CLEAR = f"\r{' ' * LINE_WIDTH}\r"
 
 
 class UsageError(Exception):
-    """Arguments that do not fit together; the message takes one line."""
+    """Arguments that do not fit together."""
 
 
 def say(args: Namespace, *lines: str) -> None:
-    """Print lines for people: nothing with --json."""
+    """Print lines, unless --json."""
     if not args.json:
         print(*lines, sep="\n", flush=True)
 
 
 def emit(args: Namespace, **content: Any) -> None:
-    """Print one object for machines: only with --json."""
+    """Print one object, if --json."""
     if args.json:
         first = {"command": args.command, "version": __version__}
         print(json.dumps(plain({**first, **content}), allow_nan=False))
 
 
 def finish(args: Namespace, started: float, **content: Any) -> None:
-    """Print the time since `started`, for machines with the rest."""
     seconds = time.perf_counter() - started
     say(args, f"Everything in {duration(seconds)}.")
     emit(args, **content, seconds=seconds)
@@ -86,7 +85,7 @@ class Progress:
 
 @contextmanager
 def progress(args: Namespace, n_runs: int = 1) -> Iterator[tuple[Progress, ...]]:
-    """Yield the callbacks that show progress: none with --quiet."""
+    """Yield callbacks: none with --quiet."""
     with Progress(sys.stderr, n_runs, as_lines=not sys.stderr.isatty()) as shown:
         yield () if args.quiet else (shown,)
 
@@ -99,7 +98,6 @@ def complain(message: str) -> None:
 
 
 def error_message(error: BaseException) -> str:
-    """Return what an exception says to a user."""
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"
     return str(error) or type(error).__name__

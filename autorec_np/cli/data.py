@@ -1,4 +1,4 @@
-"""Where a command's ratings, ids and pairs come from, and the command that finds data sets."""
+"""Where ratings, ids and pairs come from, and the command fetch."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ is in none of them, and says what the data set holds.
 
 
 def load_data(args: Namespace) -> tuple[Ratings, Titles, Folds]:
-    """Return ratings, titles and folds of the data set or the file that ``args.data`` names."""
+    """Return ratings, titles and folds of the data set or the file."""
     name, names = args.data, sources.MOVIELENS_NAMES
     parameters = inspect.signature(sources.read_ratings).parameters
     given = vars(args).items()
@@ -104,7 +104,7 @@ def _lines(path: str) -> contextlib.AbstractContextManager[TextIO]:
 
 
 def read_pairs(path: str) -> list[tuple[str, str, str]]:
-    """Return (place, user, item) for every line of a CSV file; errors begin with the place."""
+    """Return (place, user, item) for every line of a CSV file."""
     with _lines(path) as stream:
         lines = csv.reader(stream)
         try:
@@ -127,6 +127,6 @@ def read_pairs(path: str) -> list[tuple[str, str, str]]:
 
 
 def check_writable(option: str, path: Path) -> None:
-    """Raise ValueError before the work whose result could not be written."""
+    """Raise ValueError before the work is lost."""
     if path.is_dir() or not os.access(path.resolve().parent, os.W_OK):
         raise ValueError(f"{option} {path}: name a file in a folder that exists and is writable")

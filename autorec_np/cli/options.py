@@ -44,7 +44,7 @@ class Parser(argparse.ArgumentParser):
         return {action.dest: action for action in self._actions if action.option_strings}
 
     def in_options(self, message: str) -> str:
-        """Return a message of the library with the options of the parameters that it names."""
+        """Return a message with the options of the parameters that it names."""
         named = dict.fromkeys(re.findall(r"\b([a-z]\w*)=|\b([a-z]+(?:_[a-z]+)+)\b", message))
         by_parameter = self._by_parameter()
         actions = [by_parameter[one] for one in map("".join, named) if one in by_parameter]
@@ -163,7 +163,6 @@ def add_jobs(command: Parser) -> None:
 
 
 def add_fit_options(command: Parser) -> None:
-    """Add what all commands share that train."""
     add_test_size(command)
     add_seed(command)
     add_data_home(command)
@@ -190,7 +189,6 @@ def add_output(command: Parser, as_json: bool = True) -> None:
 
 
 def add_reading(command: Parser) -> None:
-    """Add the parameters of `read_ratings`."""
     add = command.add_argument_group(
         "reading", "What a ratings file holds is found out; these options say it instead."
     ).add_argument
@@ -250,7 +248,6 @@ def add_reading(command: Parser) -> None:
 
 
 def add_model(command: Parser) -> None:
-    """Add the parameters of AutoRec."""
     group = command.add_argument_group(
         "model",
         "The parameters of autorec_np.AutoRec, whose documentation says more.",

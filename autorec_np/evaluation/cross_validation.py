@@ -30,15 +30,6 @@ from autorec_np.evaluation.tasks import Executor, Task, for_task, run_tasks
 from autorec_np.models.base import check_not_empty, copy_unfitted
 from autorec_np.training.trainer import interrupts_end_all
 
-__all__ = [
-    "Comparison",
-    "CrossValidation",
-    "Evaluation",
-    "cross_validate",
-    "evaluate",
-    "evaluate_repeats",
-]
-
 logger = logging.getLogger(__name__)
 
 

@@ -36,15 +36,13 @@ from autorec_np.training.penalties import automatic_penalties
 from autorec_np.training.solvers import DivergenceError
 from autorec_np.training.trainer import SOLVERS, corruption_for, short_on_purpose
 
-__all__ = ["LogUniform", "SearchResult", "Trial", "default_space", "search"]
-
 Space: TypeAlias = Mapping[str, Any]
 Parameters: TypeAlias = dict[str, Any]
 
 logger = logging.getLogger(__name__)
 
-LARGEST_DIVISOR = 10  # halving never trains for less than a tenth of the epochs
-DRAWS_PER_CANDIDATE = 100  # until a small space counts as exhausted
+LARGEST_DIVISOR = 10  # of the epochs, in halving
+DRAWS_PER_CANDIDATE = 100  # until a space is exhausted
 WITHOUT_EFFECT = ("callbacks", "n_jobs", "verbose")  # on the result of a fit
 HEADINGS = {"hidden_layer_sizes": "hidden", "learning_rate_init": "rate"}
 
@@ -151,7 +149,7 @@ class SearchResult:
         }
 
     def __str__(self) -> str:
-        """The best ten of the candidates trained in full, then of the others."""
+        """The best ten, those trained in full first."""
         last = {trial.candidate: trial for trial in self.trials}
         ranked = sorted(last.values(), key=lambda one: (one.divisor, one.rmse, one.candidate))
         flat = {trial.candidate: _flat(trial.params) for trial in self.trials}
@@ -230,15 +228,6 @@ def search(
         of other settings or in use, or only trainings that diverged.
     TypeError
         A space that cannot be drawn from, or values that are not JSON-able.
-
-    Examples
-    --------
-    >>> from autorec_np import BiasBaseline, make_ratings
-    >>> space = {"regularization": [1.0, 3.0, 10.0, 30.0]}
-    >>> ratings = make_ratings(random_state=0)
-    >>> result = search(BiasBaseline(), ratings, space, strategy="random")
-    >>> len(result.trials)
-    5
     """
     check_choice("strategy", strategy, ("halving", "random"))
     n_candidates = check_integer("n_candidates", n_candidates, minimum=1)
@@ -392,7 +381,7 @@ def _run(
 
 
 def _digest(ratings: Ratings) -> str:
-    """Return the SHA-256 of everything on which the split and a fit depend."""
+    """Return the SHA-256 of all that a fit depends on."""
     digest = hashlib.sha256()
     for array in (*ratings.positions(), ratings.user_ids, ratings.item_ids, ratings.scale):
         is_text = np.asarray(array).dtype.kind == "O"

@@ -22,14 +22,12 @@ from autorec_np._types import Array
 from autorec_np._validation import check_number
 from autorec_np.data.metrics import finite_vector
 
-__all__ = ["MeanInterval", "clustered_interval", "mean_and_interval"]
-
 CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
 class MeanInterval:
-    """A mean over repeats with its two-sided confidence interval.
+    """A mean with its two-sided confidence interval.
 
     Attributes
     ----------
@@ -105,20 +103,9 @@ def mean_and_interval(values: Iterable[float], confidence: float = 0.95) -> Mean
 def clustered_interval(
     estimate: float, influence: Array, users: Array, items: Array
 ) -> MeanInterval:
-    """Return estimate ± t sqrt(V), with V as above.
+    """Return estimate ± t sqrt(V); NaN ends where all pairs are of one user or one item.
 
-    Parameters
-    ----------
-    estimate : float
-    influence : ndarray of float64, (n,)
-        By how much each pair moves the estimate, times n; they sum to 0.
-    users, items : ndarray, (n,)
-        Whose pairs they are.
-
-    Returns
-    -------
-    MeanInterval
-        With NaN ends where all pairs are of one user or one item.
+    `influence`, (n,), sums to 0; `users` and `items`, (n,), say whose pairs they are.
     """
     n, variances, n_groups = len(influence), [], []
     for labels in (users, items):
@@ -129,7 +116,7 @@ def clustered_interval(
     half_width = float("nan")
     if min(n_groups) > 1:
         both = sum(variances) - float(influence @ influence)
-        # by chance the sum can be below its parts, even below 0
+        # by chance the sum can be below its parts
         quantile = float(stdtrit(min(n_groups) - 1, (1 + CONFIDENCE) / 2))
         half_width = quantile * max(both, *variances) ** 0.5 / n
     return MeanInterval(estimate, estimate - half_width, estimate + half_width, n, CONFIDENCE)

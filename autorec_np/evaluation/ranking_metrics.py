@@ -37,21 +37,6 @@ from autorec_np.data.overlap import check_apart
 from autorec_np.data.ratings import as_ratings
 from autorec_np.models.base import NotFittedError, check_not_empty
 
-__all__ = [
-    "RankingEvaluation",
-    "coverage_at_k",
-    "evaluate_ranking",
-    "hit_rate_at_k",
-    "map_at_k",
-    "mrr_at_k",
-    "ndcg_at_k",
-    "novelty_at_k",
-    "precision_at_k",
-    "recall_at_k",
-    "relevant_items",
-    "scores_per_user",
-]
-
 Lists: TypeAlias = "Array | Sequence[Sequence[Any]]"
 Relevant: TypeAlias = Sequence[Collection[Any]]
 
@@ -273,14 +258,6 @@ def evaluate_ranking(
     ------
     ValueError
         A test pair is also a training pair, or no held-out rating reaches the threshold.
-
-    Examples
-    --------
-    >>> from autorec_np import BiasBaseline, make_ratings, train_test_split
-    >>> train, test = train_test_split(make_ratings(random_state=0), random_state=0)
-    >>> result = evaluate_ranking(BiasBaseline().fit(train), test, k=5)
-    >>> 0 < result.ndcg < 1
-    True
     """
     k = check_integer("k", k, minimum=1)
     held_out = as_ratings(test)

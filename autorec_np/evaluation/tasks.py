@@ -41,18 +41,9 @@ class Task(NamedTuple):
 def run_tasks(tasks: Iterable[Task], executor: Executor | None) -> Iterator[Any]:
     """Yield what the tasks return, in their order.
 
-    Parameters
-    ----------
-    tasks : iterable of Task
-        Taken one by one; with an executor, all before the first result.
-    executor : Executor or None
-        None: each task runs here, when its result is asked for.
-
-    Raises
-    ------
-    Exception
-        What the first failing task raised, its name put before the message. What has not begun
-        when the iterator ends is cancelled.
+    An executor is given all tasks before the first result; without one, each runs when its result
+    is asked for. What the first failing task raises gets its name. What has not begun when the
+    iterator ends is cancelled.
     """
     if executor is None:
         for task in tasks:
@@ -108,9 +99,9 @@ def _run(caller: Place, function: Callable[..., Any], *arguments: Any) -> tuple[
 
 
 class _Recorder:
-    """Keeps the warnings of the tasks that run in a process, each thread's for itself.
+    """Keeps the warnings of each thread.
 
-    Filters of warnings are those of all threads: the first task sets them, the last restores them.
+    Filters are those of all threads: the first task sets them, the last restores them.
     """
 
     def __init__(self) -> None:

@@ -42,7 +42,6 @@ class Case(NamedTuple):
 
 
 def all_cases() -> Iterator[Case]:
-    """Yield every network at a random point, then every term at every other point."""
     sizes = (4,), (4, 3, 4)
     networks = itertools.product(sizes, ACTIVATIONS, ACTIVATIONS, [False, True], [0.0, 0.3])
     yield from itertools.starmap(Case, networks)
@@ -75,7 +74,7 @@ def check_case(case: Case, seed: int = 0, **effort: Any) -> GradientReport:
     else:
         theta = network.layout.initialize(rng)
         if case.point == "trained":
-            theta += rng.normal(0.0, 0.1, theta.size)  # a bias at 0 would hold dead units on kinks
+            theta += rng.normal(0.0, 0.1, theta.size)  # off the kinks of relu
             for _ in range(20):
                 theta = theta - 0.002 * fun(theta)[1]
     return check_gradient(fun, theta, network.layout, random_state=rng, **effort)
@@ -96,15 +95,10 @@ def is_right(case: Case, report: GradientReport) -> bool:
 def check_model_gradient(
     fitted: Fitted, n_rows: int = 20, n_columns: int = 40
 ) -> tuple[GradientReport, tuple[int, int, int]]:
-    """Check the gradient of a fitted model's objective, in float64, where its training ended.
+    """Check the gradient of a fitted model where its training ended, in float64, on a block.
 
-    On the rows with the most ratings and the columns with the most ratings there.
-
-    Returns
-    -------
-    GradientReport
-    (n_rows, n_columns, n_ratings) : tuple of int
-        Of the block.
+    It holds the rows, and of these the columns, with the most ratings. Return the report and the
+    numbers of rows, columns and ratings of the block.
     """
     rated, dtype = fitted.axes.orient(fitted.ratings.matrix), fitted.theta.dtype
     inputs = inputs_of(rated, fitted.input_map, dtype)

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
     from autorec_np.evaluation.intervals import MeanInterval
 
-__all__ = ["html_report"]
-
 Titles = Mapping[Any, str]
 
 
@@ -245,7 +243,7 @@ def _gradient_section(model: AutoRec) -> str:
 
 
 def _recommendation_section(model: AutoRec, titles: Titles, n: int) -> str:
-    """Show the users with the most, the median and the fewest training ratings."""
+    """Show the users with the most, the median and the fewest ratings."""
     counts, ratings = model.user_counts_, model.ratings_
     order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
     positions = list(dict.fromkeys(order[[0, len(order) // 2, -1]].tolist()))

@@ -1,6 +1,6 @@
 """Pictures of fitted models, with matplotlib (extra "plot"): new Figures, without a window.
 
-`evaluation.held_out` says what the intervals are.
+`evaluation.intervals` says what the intervals are.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ PANEL_WIDTH = 4.4  # inches; readable on a telephone
 def plot_learning_curves(model: AutoRec) -> Figure:
     """Plot the objective after each epoch and, where there is one, the validation RMSE.
 
-    A minibatch solver's objective is the sum over the epoch's batches, corrupted as in training.
+    A minibatch solver's objective is the sum over the epoch's batches.
 
     Parameters
     ----------
@@ -104,8 +104,8 @@ def plot_error_by_rating(model: Recommender, test: Any) -> Figure:
     ------
     ValueError
         A test pair is also a training pair, or there is none.
-    ImportError
-        matplotlib is not installed.
+    NotFittedError, ImportError
+        As :func:`plot_learning_curves`.
     """
     groups = errors_by_rating(predict_held_out(model, test))
     figure, (panel,) = _stack([3.0])
@@ -240,7 +240,6 @@ def _error_bars(panel: Any, groups: Sequence[Group]) -> Array:
 
 
 def _bars(panel: Any, places: Any, values: Sequence[MeanInterval], label: str) -> None:
-    """Draw values with their intervals, where there are any."""
     means = [value.mean for value in values]
     half_widths = np.nan_to_num([value.half_width for value in values])
     panel.errorbar(places, means, half_widths, fmt="o", ms=4, capsize=2, color=BLUE, label=label)
@@ -266,7 +265,6 @@ def _place_labels(panel: Any, x: Any, y: Any, labels: list[str], n_most: int = 1
         text = printable(label)
         text = text if len(text) <= 24 else f"{text[:23].rstrip(' (-:,')}…"
         half = letter * len(text) / 2
-        # moved inwards at the border
         center = min(max(horizontal, left + half), right - half)
         free = all(
             abs(center - other) > half + other_half or abs(vertical - level) > height
@@ -288,7 +286,6 @@ def printable(text: str) -> str:
 
 
 def import_matplotlib() -> Any:
-    """Return matplotlib, or raise an ImportError that says what to install."""
     try:
         import matplotlib
     except ImportError as error:
