@@ -126,7 +126,10 @@ def read_pairs(path: str) -> list[tuple[str, str, str]]:
     return pairs
 
 
-def check_writable(option: str, path: Path) -> None:
-    """Raise ValueError before the work is lost."""
+def check_writable(option: str, name: str | None) -> None:
+    """Raise ValueError before the work whose result could not be written."""
+    if name is None:
+        return
+    path = Path(name)
     if path.is_dir() or not os.access(path.resolve().parent, os.W_OK):
         raise ValueError(f"{option} {path}: name a file in a folder that exists and is writable")

@@ -158,7 +158,7 @@ not clipped to the rating scale, so they can exceed it.
 def report(args: Namespace) -> int:
     """Write a page on a saved model."""
     path = Path(args.output)
-    check_writable("--output", path)
+    check_writable("--output", args.output)
     model = serving.load_model(args.model, models.AutoRec)
     metadata = serving.read_metadata(args.model)
     titles, test = metadata.get("titles") or {}, None

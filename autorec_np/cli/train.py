@@ -70,8 +70,13 @@ def demo(args: Namespace) -> int:
         [name, block.verdict, f"{block.relative_error:.1e}"]
         for name, block in report.blocks.items()
     ]
-    say(args, "gradient of the objective, derived by hand, against central differences", "")
-    say(args, indented(table(["block", "verdict", "relative error"], rows, left=(0, 1))), "")
+    say(
+        args,
+        "gradient of the objective, derived by hand, against central differences",
+        "",
+        indented(table(["block", "verdict", "relative error"], rows, left=(0, 1))),
+        "",
+    )
 
     content["recommendations"] = list_best(args, model, [ratings.user_ids[0]], 5)
     say(args, "", "Next: autorec-np train ml-100k")
@@ -104,10 +109,10 @@ model can reach. Needs no network and ends in seconds.
 def train(args: Namespace) -> int:
     """Train on one split, report errors, save the model."""
     started = time.perf_counter()
-    path = _path_to_save(args)
+    check_writable("--save", args.save)
     ratings, titles, _ = load_data(args)
     model = _model(args)
-    with _saving(args, path, model, titles):
+    with _saving(args, model, titles):
         content = _fit_and_test(args, args.data, ratings, model, args.test_size, {})
     finish(args, started, **content, saved=args.save)
     return 0
@@ -147,7 +152,7 @@ and reports no errors. Ctrl-C after the first epoch saves the best so far.
 def tune(args: Namespace) -> int:
     """Search on validation ratings, train the best anew, read the test ratings once."""
     started = time.perf_counter()
-    path = _path_to_save(args)
+    check_writable("--save", args.save)
     ratings, titles, _ = load_data(args)
     model = _model(args)
     part, _ = _split(args, ratings, args.test_size)
@@ -180,7 +185,7 @@ def tune(args: Namespace) -> int:
         )
     say(args, "validation RMSE (number 0 is the model without a change)", "")
     say(args, indented(str(result)), "")
-    with _saving(args, path, result.model, titles):
+    with _saving(args, result.model, titles):
         content = _fit_and_test(args, args.data, ratings, result.model, args.test_size, {})
     finish(args, started, **content, saved=args.save, search=result.to_dict())
     return 0
@@ -259,11 +264,7 @@ def evaluate(args: Namespace) -> int:
     callback = _show_evaluation if side_by_side and not args.quiet else None
     with progress(args, n_runs) as callbacks, _processes(args.jobs) as executor:
         model.set_params(callbacks=() if side_by_side else callbacks)
-        compared: dict[str, Recommender] = {
-            "GlobalMean": models.GlobalMean(),
-            "BiasBaseline": models.BiasBaseline(),
-            MODEL: model,
-        }
+        compared = {**_baselines(), MODEL: model}
         options: dict[str, Any] = {"executor": executor, "callback": callback}
         options["random_state"] = args.seed
         if cv:
@@ -365,6 +366,10 @@ def _model(args: Namespace) -> AutoRec:
     return model.set_params(**{name: given[name] for name in model.get_params() if name in given})
 
 
+def _baselines() -> dict[str, Recommender]:
+    return {"GlobalMean": models.GlobalMean(), "BiasBaseline": models.BiasBaseline()}
+
+
 def _split(args: Namespace, ratings: Ratings, test_size: float) -> tuple[Ratings, Ratings | None]:
     return data.train_test_split(ratings, test_size, args.seed) if test_size else (ratings, None)
 
@@ -391,18 +396,12 @@ def _fit_and_test(
     if test is None:
         say(args, "test    none: all ratings are trained on (--test-size 0)", "")
     else:
-        baseline = models.BiasBaseline().fit(part)
-        compared = {
-            "GlobalMean": models.GlobalMean().fit(part),
-            "BiasBaseline": baseline,
-            MODEL: model,
-            **others,
-        }
+        compared = {name: one.fit(part) for name, one in _baselines().items()}
         users, items, values = test.triples()
-        for name, one in compared.items():
+        for name, one in {**compared, MODEL: model, **others}.items():
             predicted = one.predict(users, items)
             errors[name] = {key: getattr(data, key)(values, predicted) for key in ("rmse", "mae")}
-        n_cold = int(baseline.cold_pairs(users, items).sum())
+        n_cold = int(compared["BiasBaseline"].cold_pairs(users, items).sum())
         _say_errors(args, errors, len(test), n_cold)
     return {
         **_scores(errors, n_cold),
@@ -448,31 +447,22 @@ def _say_setting(args: Namespace, label: str, ratings: Ratings, model: AutoRec) 
     say(args, f"model   {describe_model(model)}")
 
 
-def _path_to_save(args: Namespace) -> Path | None:
-    if args.save is None:
-        return None
-    path = Path(args.save)
-    check_writable("--save", path)
-    return path
-
-
 @contextmanager
-def _saving(
-    args: Namespace, path: Path | None, model: AutoRec, titles: dict[int, str]
-) -> Iterator[None]:
+def _saving(args: Namespace, model: AutoRec, titles: dict[int, str]) -> Iterator[None]:
     """Save a model after it was trained, or as far as it was at Ctrl-C."""
     try:
         yield
     except KeyboardInterrupt:
         if hasattr(model, "fitted_"):
-            _save(args, path, model, titles)
+            _save(args, model, titles)
         raise
-    _save(args, path, model, titles)
+    _save(args, model, titles)
 
 
-def _save(args: Namespace, path: Path | None, model: Recommender, titles: dict[int, str]) -> None:
-    if path is None:
+def _save(args: Namespace, model: AutoRec, titles: dict[int, str]) -> None:
+    if args.save is None:
         return
+    path = Path(args.save)
     ids = model.ratings_.item_ids.tolist()
     known = {str(item): titles[item] for item in ids if item in titles}
     serving.save_model(model, path, metadata={"dataset": args.data, "titles": known})

@@ -34,8 +34,6 @@ logger = logging.getLogger(__name__)
 
 
 class Model(Protocol):
-    """What an evaluated model must have; AutoRec and the baselines do."""
-
     def fit(self, R: Any, /) -> Any: ...
 
     def predict(self, user_ids: Any, item_ids: Any, /) -> Any: ...
@@ -56,9 +54,8 @@ class Evaluation:
     Attributes
     ----------
     rmse, mae : float
-        Pooled over all test pairs, in rating units.
+        Over all test pairs.
     n_train, n_test : int
-        Numbers of ratings.
     n_cold : int
         Test pairs whose user or item has no training rating.
     fit_seconds, predict_seconds : float
@@ -137,7 +134,7 @@ class CrossValidation:
 
 
 class Comparison(dict[str, CrossValidation]):
-    """The results of several models on the same splits: a dict name -> CrossValidation."""
+    """The results of several models on the same splits, by name."""
 
     def difference(self, first: str, second: str) -> MeanInterval:
         """Mean over the splits of RMSE(first) - RMSE(second), with its 95 % confidence interval.
@@ -175,8 +172,8 @@ def evaluate(model: Model, train: Any, test: Any) -> Evaluation:
     Parameters
     ----------
     model : estimator
-        With ``fit``, ``predict`` and ``get_params``. A copy,
-        ``type(model)(**model.get_params(deep=False))``, is fitted; so is a Generator copied.
+        With ``fit``, ``predict`` and ``get_params``; a copy is fitted, with a copy of a
+        Generator among its parameters.
     train, test : Ratings, sparse matrix, DataFrame or (users, items, ratings)
         Without a common pair.
 
@@ -187,10 +184,10 @@ def evaluate(model: Model, train: Any, test: Any) -> Evaluation:
     Raises
     ------
     ValueError
-        If a part is empty, a test pair is also in `train`, or ``predict`` does not return one
-        finite number for each test pair.
+        If a part is empty, a test pair is also in `train`, or ``predict`` does not return a finite
+        number for each test pair.
     TypeError
-        If `model` cannot be copied, or its ids in `train` and `test` are of different kinds.
+        If `model` cannot be copied, or ids are of two kinds.
     """
     result = _measure(model, train, test)
     logger.info("%s: %s", type(model).__name__, result)
@@ -270,18 +267,18 @@ def cross_validate(
     Parameters
     ----------
     model : estimator, or mapping of str to estimators
-        As for :func:`evaluate`; of a mapping, all are evaluated on the same splits.
+        As for :func:`evaluate`.
     ratings : Ratings, sparse matrix, DataFrame or (users, items, ratings)
-        The ratings to divide; not used where `cv` brings the splits.
+        Not used where `cv` brings the splits.
     cv : int, mapping of str to (train, test), or iterable of (train, test)
         So many random folds (:func:`autorec_np.data.splitting.k_fold`), or predefined ones, e.g.
         ``fetch_movielens("ml-100k").folds``.
     random_state : None, int or numpy.random.Generator
         Seed of random folds. The models keep their own seeds.
     executor : Executor, optional
-        Trains on several splits, and several models, at a time: a pool of `concurrent.futures`, a
-        Dask client's ``get_executor()``, or what else has ``submit``. Results are the same to the
-        last bit, in the same order. ``n_jobs=None`` of a model then means one thread.
+        Trains at a time: a pool of `concurrent.futures`, a Dask client's ``get_executor()``, or
+        what else has ``submit``. Results are the same to the last bit. ``n_jobs=None`` of a model
+        then means one thread.
     callback : callable, optional
         Called with the names of the split and the model ("" of a single one) and the `Evaluation`.
 
@@ -295,7 +292,7 @@ def cross_validate(
     ValueError
         If there is no split or no model, and as :func:`evaluate`.
     TypeError
-        If `cv` is none of the above, or `ratings` is missing where they are needed.
+        If `cv` is none of the above, or `ratings` is missing.
     """
     if isinstance(cv, numbers.Integral):
         if ratings is None:

@@ -49,7 +49,7 @@ HEADINGS = {"hidden_layer_sizes": "hidden", "learning_rate_init": "rate"}
 
 @dataclass(frozen=True)
 class LogUniform:
-    """Positive numbers whose logarithm is uniform, rounded to three significant digits."""
+    """Positive numbers whose logarithm is uniform, to three digits."""
 
     low: float
     high: float
@@ -182,7 +182,7 @@ def search(
     callback: Callable[[Trial, int, int], Any] | None = None,
     executor: Executor | None = None,
 ) -> SearchResult:
-    """Search for the parameters with the lowest RMSE on held-out validation ratings.
+    """Search for the parameters with the lowest RMSE on validation ratings.
 
     Parameters
     ----------
@@ -199,9 +199,9 @@ def search(
     n_candidates : int
         Different ones, with the model itself; fewer where the space holds fewer.
     strategy : {"halving", "random"}
-        "random": every candidate is trained in full. "halving": all are trained for a small part
-        of their epochs (``max_iter``), the best 1 / `factor` anew for `factor` times as many, and
-        so on up to all epochs (successive halving; Jamieson and Talwalkar, 2016).
+        "random": all are trained in full. "halving": all are trained for a small part of
+        ``max_iter``, the best 1 / `factor` anew for `factor` times as many epochs, and so on
+        (successive halving; Jamieson and Talwalkar, 2016).
     factor : int
         At least 2.
     validation_size : float or int

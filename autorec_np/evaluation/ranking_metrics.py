@@ -122,12 +122,12 @@ def scores_per_user(recommended: Lists, relevant: Relevant, k: int = 10) -> dict
 
 
 def precision_at_k(recommended: Lists, relevant: Relevant, k: int = 10) -> float:
-    """Share of the k places that hold a relevant item; see :func:`scores_per_user`."""
+    """Share of the k places with a relevant item; see :func:`scores_per_user`."""
     return _mean(recommended, relevant, k, "precision")
 
 
 def recall_at_k(recommended: Lists, relevant: Relevant, k: int = 10) -> float:
-    """Share of the relevant items that are in the first k places."""
+    """Share of the relevant items in the first k places."""
     return _mean(recommended, relevant, k, "recall")
 
 
@@ -137,12 +137,12 @@ def ndcg_at_k(recommended: Lists, relevant: Relevant, k: int = 10) -> float:
 
 
 def map_at_k(recommended: Lists, relevant: Relevant, k: int = 10) -> float:
-    """Mean average precision: precision at each hit, summed, over all relevant items."""
+    """Mean average precision."""
     return _mean(recommended, relevant, k, "map")
 
 
 def mrr_at_k(recommended: Lists, relevant: Relevant, k: int = 10) -> float:
-    """Mean reciprocal rank of the first relevant item, 0 where none is in the first k places."""
+    """Mean reciprocal rank of the first relevant item."""
     return _mean(recommended, relevant, k, "mrr")
 
 
@@ -152,7 +152,7 @@ def hit_rate_at_k(recommended: Lists, relevant: Relevant, k: int = 10) -> float:
 
 
 def coverage_at_k(recommended: Lists, n_items: int, k: int = 10) -> float:
-    """Share of the catalog's `n_items` items that are in anybody's first k places."""
+    """Share of the `n_items` items that are in anybody's first k places."""
     n_items = check_integer("n_items", n_items, minimum=1)
     return len(set().union(*_places(recommended, k)) - {None}) / n_items
 
@@ -202,9 +202,9 @@ class RankingEvaluation:
     n_users : int
         With relevant items.
     n_without_relevant : int
-        Further users with held-out ratings: left out.
+        Further users with held-out ratings.
     n_unknown : int
-        Users of `n_users` whom the model does not know; their lists are empty.
+        Of `n_users`: not known to the model; their lists are empty.
     """
 
     precision: float
@@ -330,7 +330,7 @@ def _check_same_kind(recommended: Sequence[Sequence[Any]], relevant: Relevant) -
     for one in itertools.chain(*recommended, *relevant):
         if one is not None:
             examples.setdefault(isinstance(one, str), one)
-    if len(examples) == 2:
+    if len(examples) > 1:
         raise TypeError(
             f"recommended and relevant ids must be of one kind, got {shown(examples[False])} and "
             f"{shown(examples[True])}; make all of them integers, or all of them strings: "

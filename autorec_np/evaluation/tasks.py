@@ -119,7 +119,10 @@ class _Recorder:
             yield caught
         finally:
             self._caught.reset(before)
-            self._leave()
+            with self._lock:
+                self._n_inside -= 1
+                if self._n_inside == 0:
+                    self._filters.__exit__(None, None, None)
 
     def _enter(self) -> None:
         with self._lock:
@@ -138,12 +141,6 @@ class _Recorder:
 
                 warnings.showwarning = keep  # type: ignore[assignment]
             self._n_inside += 1
-
-    def _leave(self) -> None:
-        with self._lock:
-            self._n_inside -= 1
-            if self._n_inside == 0:
-                self._filters.__exit__(None, None, None)
 
 
 _recorder = _Recorder()

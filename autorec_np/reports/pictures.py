@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 # of Okabe and Ito, for the color-blind
-BLUE, ORANGE, GREEN, GRAY = "#0072b2", "#d55e00", "#009e73", "#999999"
+BLUE, ORANGE, GRAY = "#0072b2", "#d55e00", "#999999"
 LEAST_SPREAD = 1e-9  # of values beside their size, in a histogram
 PANEL_WIDTH = 4.4  # inches; readable on a telephone
 
