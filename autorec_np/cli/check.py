@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 
 def check(args: Namespace) -> int:
-    """Check a user's gradient, or the package's own over a matrix of small networks."""
     started = time.perf_counter()
     if (args.function is None) != (args.theta is None):
         raise UsageError("gradcheck needs both FILE.py:FUNCTION and --theta, or neither")
@@ -143,7 +142,6 @@ def _error_table(found: dict[Case, GradientReport], down: str, across: str) -> s
 
 
 def _load_function(target: str) -> Any:
-    """Return the function that FILE.py:FUNCTION names."""
     path, colon, name = target.rpartition(":")
     if not colon or not path.endswith(".py"):
         raise UsageError(f"a function is named FILE.py:FUNCTION, as in model.py:loss; got {target}")

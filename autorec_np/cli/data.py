@@ -29,11 +29,7 @@ Folds: TypeAlias = "dict[str, tuple[Ratings, Ratings]]"
 STANDARD_INPUT = "-"
 
 
-# fetch
-
-
 def fetch(args: Namespace) -> int:
-    """Find or download a MovieLens data set and say what it holds."""
     found = sources.fetch_movielens(args.name, args.data_home, progress=not args.quiet)
     folds = f", folds {', '.join(found.folds)}" if found.folds else ""
     print(f"{found.name}  {describe_ratings(found.ratings)}\n{len(found.titles):,} titles{folds}")
@@ -60,9 +56,6 @@ is in none of them, and says what the data set holds.
     add_arguments=_add_fetch,
     run=fetch,
 )
-
-
-# Ratings
 
 
 def load_data(args: Namespace) -> tuple[Ratings, Titles, Folds]:

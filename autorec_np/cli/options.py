@@ -362,9 +362,6 @@ def _written(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-# Types of arguments
-
-
 def _checked(
     wanted: str, convert: Callable[[str], Any], accept: Callable[[Any], bool] = lambda value: True
 ) -> Callable[[str], Any]:

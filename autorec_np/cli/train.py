@@ -45,11 +45,8 @@ Errors: TypeAlias = "dict[str, dict[str, float]]"
 MODEL = "AutoRec"
 PUBLISHED_FOLDS = ("u1", "u2", "u3", "u4", "u5")
 
-# demo
-
 
 def demo(args: Namespace) -> int:
-    """Train on planted ratings, check the gradient, recommend."""
     started = time.perf_counter()
     ratings, truth = data.make_ratings(
         n_users=1500,
@@ -103,11 +100,7 @@ model can reach. Needs no network and ends in seconds.
 )
 
 
-# train
-
-
 def train(args: Namespace) -> int:
-    """Train on one split, report errors, save the model."""
     started = time.perf_counter()
     check_writable("--save", args.save)
     ratings, titles, _ = load_data(args)
@@ -146,11 +139,7 @@ and reports no errors. Ctrl-C after the first epoch saves the best so far.
 )
 
 
-# tune
-
-
 def tune(args: Namespace) -> int:
-    """Search on validation ratings, train the best anew, read the test ratings once."""
     started = time.perf_counter()
     check_writable("--save", args.save)
     ratings, titles, _ = load_data(args)
@@ -248,11 +237,7 @@ With --resume, a search that was interrupted goes on where it ended.
 )
 
 
-# evaluate
-
-
 def evaluate(args: Namespace) -> int:
-    """Measure AutoRec and the baselines over several splits."""
     started = time.perf_counter()
     ratings, _, published = load_data(args)
     model = _model(args)

@@ -63,7 +63,7 @@ class Predictions:
 
     @property
     def mean_rating(self) -> MeanInterval:
-        """Mean of the true ratings, likewise."""
+        """Mean true rating, likewise."""
         mean = self.truth.mean()
         return self.interval(float(mean), self.truth - mean)
 

@@ -90,7 +90,7 @@ class Trial:
     candidate : int
         0 is the model as it was given.
     params : dict
-        For `set_params` of that model.
+        What differs from it.
     divisor : int
         It was trained for ``ceil(max_iter / divisor)`` epochs.
     rmse : float
@@ -209,9 +209,9 @@ def search(
     random_state : int
         Seed of the candidates and of the split.
     resume : path, optional
-        A file with one JSON object in each line: the settings, then every trial as it ends. If it
-        exists with the same settings, its trials are not run again; the result is the same. A file
-        beside it with the ending ``.lock`` keeps a second search out.
+        A file of JSON lines: the settings, then every trial as it ends. If it exists with the same
+        settings, its trials are not run again; the result is the same. A file beside it with the
+        ending ``.lock`` keeps a second search out.
     callback : callable, optional
         Called with each new `Trial`, its number from 1, and the number of trials in all.
     executor : Executor, optional

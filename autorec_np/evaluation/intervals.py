@@ -67,8 +67,8 @@ def mean_and_interval(values: Iterable[float], confidence: float = 0.95) -> Mean
 
     mean ± t * s / sqrt(n), with s the sample standard deviation (n - 1 in the denominator) and t
     the (1 + confidence) / 2 quantile of Student's t with n - 1 degrees of freedom. It assumes
-    independent, roughly normal values. Splits of *one* set of ratings share most of their training
-    ratings: it says how far the mean moves with the splits, not with new ratings.
+    independent, roughly normal values; of splits of *one* set of ratings it says how far the mean
+    moves with the splits, not with new ratings.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def mean_and_interval(values: Iterable[float], confidence: float = 0.95) -> Mean
     Raises
     ------
     ValueError
-        If there is no value, one is not finite, or `confidence` is outside (0, 1).
+        If there is no value, one is not finite, or `confidence` is out of range.
     TypeError
         If the values are no numbers.
     """

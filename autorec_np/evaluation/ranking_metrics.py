@@ -11,11 +11,11 @@ where the item at place j is relevant, else 0, and R relevant items,
 averaged over users (MAP and MRR), as trec_eval and ranx compute them for binary relevance:
 
 * A user *without relevant items* is left out of the averages.
-* Places that a short list leaves empty are misses: precision@k divides by k.
+* Empty places are misses: precision@k divides by k.
 * AP@k divides by R; other codes divide by min(k, R).
 
-Items rated below the threshold, and unrated ones, are misses alike: values are comparable between
-models on one split, not between data sets.
+Items rated low, and unrated ones, are misses alike: values are comparable between models on one
+split, not between data sets.
 """
 
 from __future__ import annotations

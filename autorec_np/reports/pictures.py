@@ -206,17 +206,16 @@ def plot_item_map(
     found = map_items(fitted, n_items)
     x, y = found.coordinates.T
     _, columns, ratings = fitted.ratings.positions()
-    sums = np.bincount(columns, ratings, fitted.ratings.n_items)
-    counts = np.bincount(columns, minlength=fitted.ratings.n_items)
+    sums, counts = (
+        np.bincount(columns, weights, fitted.ratings.n_items) for weights in (ratings, None)
+    )
     means = sums[found.positions] / counts[found.positions]
     thirds = np.digitize(means, np.quantile(means, [1 / 3, 2 / 3]))
     figure, (panel,) = _stack([4.4])
     looks = (("lowest", ORANGE, "v"), ("middle", GRAY, "o"), ("highest", BLUE, "^"))
     for third, (name, color, marker) in enumerate(looks):
-        mask = thirds == third
-        panel.scatter(
-            x[mask], y[mask], 14, color, marker=marker, alpha=0.6, lw=0, label=f"{name} third"
-        )
+        mask, label = thirds == third, f"{name} third"
+        panel.scatter(x[mask], y[mask], 14, color, marker=marker, alpha=0.6, lw=0, label=label)
     for axis, share, name in zip("xy", found.shares, ("first", "second"), strict=True):
         panel.set(**{f"{axis}label": f"{name} component ({100 * share:.0f} % of the variance)"})
     panel.margins(0.1)
@@ -257,7 +256,7 @@ def _histogram(panel: Any, values: Array, title: str) -> None:
     panel.set_title(title, fontsize=9)
 
 
-def _place_labels(panel: Any, x: Any, y: Any, labels: list[str], n_most: int = 12) -> None:
+def _place_labels(panel: Any, x: Any, y: Any, labels: list[str]) -> None:
     (left, right), (bottom, top) = panel.get_xlim(), panel.get_ylim()
     height, letter = 0.055 * (top - bottom), 0.018 * (right - left)
     placed: list[tuple[float, float, float]] = []
@@ -270,7 +269,7 @@ def _place_labels(panel: Any, x: Any, y: Any, labels: list[str], n_most: int = 1
             abs(center - other) > half + other_half or abs(vertical - level) > height
             for other, level, other_half in placed
         )
-        if free and len(placed) < n_most:
+        if free and len(placed) < 12:
             placed.append((center, vertical, half))
             panel.text(
                 center, vertical + 0.2 * height, text,
