@@ -131,16 +131,6 @@ def add_save(command: Parser) -> None:
     command.add_argument("--save", help="write the trained model to FILE (.npz)", metavar="FILE")
 
 
-def add_test_size(command: Parser) -> None:
-    command.add_argument(
-        "--test-size",
-        help="share of the ratings held out for testing (default %(default)s)",
-        type=SHARE,
-        default=default_of(data.train_test_split, "test_size"),
-        metavar="SHARE",
-    )
-
-
 def add_seed(command: Parser) -> None:
     command.add_argument(
         "--seed",
@@ -163,7 +153,13 @@ def add_jobs(command: Parser) -> None:
 
 
 def add_fit_options(command: Parser) -> None:
-    add_test_size(command)
+    command.add_argument(
+        "--test-size",
+        help="share of the ratings held out for testing (default %(default)s)",
+        type=SHARE,
+        default=default_of(data.train_test_split, "test_size"),
+        metavar="SHARE",
+    )
     add_seed(command)
     add_data_home(command)
     add_output(command)

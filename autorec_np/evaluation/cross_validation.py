@@ -88,7 +88,7 @@ class CrossValidation:
     Attributes
     ----------
     splits : tuple of str
-        Names: "1", "2", ... of k folds; those of predefined folds; "seed 0", ... of random splits.
+        Names: "1", ... of k folds; those of predefined folds; "seed 0", ... of random splits.
     evaluations : tuple of Evaluation
         One per split.
     """
@@ -262,7 +262,7 @@ def cross_validate(
     executor: Executor | None = None,
     callback: Callback | None = None,
 ) -> CrossValidation | Comparison:
-    """Evaluate a model, or several on the same splits, on each fold of a cross-validation.
+    """Evaluate a model, or several on the same splits, by cross-validation.
 
     Parameters
     ----------
@@ -274,7 +274,7 @@ def cross_validate(
         So many random folds (:func:`autorec_np.data.splitting.k_fold`), or predefined ones, e.g.
         ``fetch_movielens("ml-100k").folds``.
     random_state : None, int or numpy.random.Generator
-        Seed of random folds. The models keep their own seeds.
+        Seed of random folds; the models keep theirs.
     executor : Executor, optional
         Trains at a time: a pool of `concurrent.futures`, a Dask client's ``get_executor()``, or
         what else has ``submit``. Results are the same to the last bit. ``n_jobs=None`` of a model

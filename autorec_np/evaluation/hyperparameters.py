@@ -446,11 +446,12 @@ class _Journal:
         )
 
     def _check_settings(self, there: dict[str, Any], here: dict[str, Any]) -> None:
-        differing = [name for name in here if there.get(name) != here[name]]
-        if differing:
-            listed = "; ".join(
-                f"{name} was {there.get(name)!r:.60}, is {here[name]!r:.60}" for name in differing
-            )
+        listed = "; ".join(
+            f"{name} was {there.get(name)!r:.60}, is {value!r:.60}"
+            for name, value in here.items()
+            if there.get(name) != value
+        )
+        if listed:
             raise ValueError(
                 f"{self.path} holds a search with other settings ({listed}); repeat them to resume "
                 f"it, or name another file for this search."

@@ -72,7 +72,7 @@ def html_report(
     NotFittedError
         `model` is not fitted.
     ValueError
-        A test pair is also a training pair, there is none, or the model was saved without ratings.
+        A test pair is also a training pair, there is none, or the model lacks its ratings.
     ImportError
         matplotlib is not installed.
     """
