@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 
 def check(args: Namespace) -> int:
-    """Check a user's gradient, or the package's own over a matrix of small networks."""
     started = time.perf_counter()
     if (args.function is None) != (args.theta is None):
         raise UsageError("gradcheck needs both FILE.py:FUNCTION and --theta, or neither")
@@ -91,25 +90,29 @@ yours: any function theta -> (value, gradient). Exits with 1 unless all pass.
 )
 
 
-# The package's own gradients
-
-
 def _check_own_gradients(args: Namespace, started: float) -> int:
     say(args, "gradients of small networks, derived by hand, against central differences", "")
     found = {
         case: reports.check_case(case, args.seed, n_directions=1, n_coordinates=0)
         for case in reports.all_cases()
     }
-    say(args, "by hidden and output activation; one and three hidden layers, tied or not,")
-    say(args, "dropout or not, at a random point:", "")
     drawn = {case: report for case, report in found.items() if case.point == "drawn"}
-    say(args, _error_table(drawn, "activation", "output_activation"), "")
-    say(args, "by point and term of the objective:", "")
-    others = {case: report for case, report in found.items() if case.point != "drawn"}
-    say(args, _error_table(others, "point", "term"), "")
-    say(args, "Each entry is the largest relative error of a block that has a verdict.")
+    others = {case: report for case, report in found.items() if case not in drawn}
     failed = [case for case, report in found.items() if not reports.is_right(case, report)]
-    say(args, f"{len(found) - len(failed)} of {len(found)} pass.")
+    say(
+        args,
+        "by hidden and output activation; one and three hidden layers, tied or not,",
+        "dropout or not, at a random point:",
+        "",
+        _error_table(drawn, "activation", "output_activation"),
+        "",
+        "by point and term of the objective:",
+        "",
+        _error_table(others, "point", "term"),
+        "",
+        "Each entry is the largest relative error of a block that has a verdict.",
+        f"{len(found) - len(failed)} of {len(found)} pass.",
+    )
     for case in failed:
         say(args, "", str(case), indented(str(found[case])))
     finish(
@@ -124,7 +127,6 @@ def _check_own_gradients(args: Namespace, started: float) -> int:
 
 
 def _error_table(found: dict[Case, GradientReport], down: str, across: str) -> str:
-    """Return the largest relative error for every value of two fields of the cases."""
     worst: dict[tuple[str, str], float] = {}
     for case, report in found.items():
         pair = getattr(case, down), getattr(case, across)
@@ -139,11 +141,7 @@ def _error_table(found: dict[Case, GradientReport], down: str, across: str) -> s
     return indented(table([f"{down} \\ {across}".replace("_", " "), *columns], cells))
 
 
-# The gradient of a user
-
-
 def _load_function(target: str) -> Any:
-    """Return the function that FILE.py:FUNCTION names."""
     path, colon, name = target.rpartition(":")
     if not colon or not path.endswith(".py"):
         raise UsageError(f"a function is named FILE.py:FUNCTION, as in model.py:loss; got {target}")
@@ -161,7 +159,7 @@ def _load_function(target: str) -> Any:
 
 
 def _load_theta(path: str) -> Array:
-    import numpy as np  # here, so that the overview of the commands costs no import of NumPy
+    import numpy as np  # here, so that help does without NumPy
 
     try:
         theta = np.load(path, allow_pickle=False)

@@ -22,45 +22,32 @@ CLEAR = f"\r{' ' * LINE_WIDTH}\r"
 
 
 class UsageError(Exception):
-    """Arguments that do not fit together; the message takes one line."""
-
-
-# Results
+    """Arguments that do not fit together."""
 
 
 def say(args: Namespace, *lines: str) -> None:
-    """Print lines for people: nothing with --json."""
+    """Print lines, unless --json."""
     if not args.json:
         print(*lines, sep="\n", flush=True)
 
 
 def emit(args: Namespace, **content: Any) -> None:
-    """Print one object for machines: only with --json."""
+    """Print one object, if --json."""
     if args.json:
         first = {"command": args.command, "version": __version__}
         print(json.dumps(plain({**first, **content}), allow_nan=False))
 
 
 def finish(args: Namespace, started: float, **content: Any) -> None:
-    """Print the time since `started`, for machines with the rest of what they are told."""
     seconds = time.perf_counter() - started
     say(args, f"Everything in {duration(seconds)}.")
     emit(args, **content, seconds=seconds)
 
 
-# Progress
-
-
 class Progress:
-    """A callback of `AutoRec` that shows the epoch and the time left; a context manager.
+    """A callback of `AutoRec` that shows the epoch and the time left over `n_runs` trainings.
 
-    Parameters
-    ----------
-    stream : text stream
-    n_runs : int
-        Trainings that will report here, one after the other.
-    as_lines : bool
-        Whether to write a line for each epoch, instead of one line that is drawn anew.
+    Not `as_lines`, one line is drawn anew.
     """
 
     def __init__(self, stream: TextIO, n_runs: int = 1, as_lines: bool = True) -> None:
@@ -82,7 +69,6 @@ class Progress:
         if self.as_lines:
             print(line, file=self.stream, flush=True)
         elif now - self._drawn_at >= REDRAW_SECONDS:
-            # padded and cut to the width of the line that it replaces
             print(f"\r{line:{LINE_WIDTH}.{LINE_WIDTH}}", end="", file=self.stream, flush=True)
             self._drawn_at = now
 
@@ -99,23 +85,19 @@ class Progress:
 
 @contextmanager
 def progress(args: Namespace, n_runs: int = 1) -> Iterator[tuple[Progress, ...]]:
-    """Yield the callbacks that show progress: none with --quiet."""
+    """Yield callbacks: none with --quiet."""
     with Progress(sys.stderr, n_runs, as_lines=not sys.stderr.isatty()) as shown:
         yield () if args.quiet else (shown,)
 
 
-# Complaints
-
-
 def complain(message: str) -> None:
-    """Write one line to stderr, in the place of a progress line if there is one."""
+    """Write one line to stderr, in the place of a progress line."""
     stream = sys.stderr
     start = CLEAR if stream.isatty() else ""
     print(f"{start}autorec-np: {' '.join(message.split())}", file=stream, flush=True)
 
 
 def error_message(error: BaseException) -> str:
-    """Return what an exception says, without what only a programmer needs."""
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"
     return str(error) or type(error).__name__

@@ -1,4 +1,4 @@
-"""Where a command's ratings, ids and pairs come from, and the command that finds data sets."""
+"""Where ratings, ids and pairs come from, and the command fetch."""
 
 from __future__ import annotations
 
@@ -29,11 +29,7 @@ Folds: TypeAlias = "dict[str, tuple[Ratings, Ratings]]"
 STANDARD_INPUT = "-"
 
 
-# fetch
-
-
 def fetch(args: Namespace) -> int:
-    """Find or download a MovieLens data set and say what it holds."""
     found = sources.fetch_movielens(args.name, args.data_home, progress=not args.quiet)
     folds = f", folds {', '.join(found.folds)}" if found.folds else ""
     print(f"{found.name}  {describe_ratings(found.ratings)}\n{len(found.titles):,} titles{folds}")
@@ -62,18 +58,15 @@ is in none of them, and says what the data set holds.
 )
 
 
-# Ratings
-
-
 def load_data(args: Namespace) -> tuple[Ratings, Titles, Folds]:
-    """Return ratings, titles and folds of the data set or the file that ``args.data`` names."""
+    """Return ratings, titles and folds of the data set or the file."""
     name, names = args.data, sources.MOVIELENS_NAMES
     parameters = inspect.signature(sources.read_ratings).parameters
-    reading = {key: getattr(args, key) for key in parameters if hasattr(args, key)}
-    reading = {key: value for key, value in reading.items() if value is not None}
+    given = vars(args).items()
+    reading = {key: value for key, value in given if key in parameters and value is not None}
     if name in names:
         if reading:
-            option = next(iter(reading)).replace("_", "-")
+            option = next(key for key in parameters if key in reading).replace("_", "-")
             raise UsageError(f"{name} is a data set: --{option} is for files")
         found = sources.fetch_movielens(name, args.data_home, progress=not args.quiet)
         return found.ratings, found.titles, found.folds
@@ -85,11 +78,7 @@ def load_data(args: Namespace) -> tuple[Ratings, Titles, Folds]:
     return sources.read_ratings(name, **reading), {}, {}
 
 
-# Ids and pairs
-
-
 def parse_id(text: str, known: Array, what: str) -> Any:
-    """Return an id of the kind that the model has."""
     if known.dtype.kind == "O":
         return text
     try:
@@ -99,7 +88,6 @@ def parse_id(text: str, known: Array, what: str) -> Any:
 
 
 def _lines(path: str) -> contextlib.AbstractContextManager[TextIO]:
-    """Open a file of UTF-8 text, or standard input."""
     if path != STANDARD_INPUT:
         return open(path, encoding="utf-8-sig", newline="")
     buffer = getattr(sys.stdin, "buffer", None)
@@ -109,7 +97,7 @@ def _lines(path: str) -> contextlib.AbstractContextManager[TextIO]:
 
 
 def read_pairs(path: str) -> list[tuple[str, str, str]]:
-    """Return (place, user, item) for every line of a CSV file; errors begin with the place."""
+    """Return (place, user, item) for every line of a CSV file."""
     with _lines(path) as stream:
         lines = csv.reader(stream)
         try:
@@ -131,10 +119,10 @@ def read_pairs(path: str) -> list[tuple[str, str, str]]:
     return pairs
 
 
-# Results in files
-
-
-def check_writable(option: str, path: Path) -> None:
+def check_writable(option: str, name: str | None) -> None:
     """Raise ValueError before the work whose result could not be written."""
+    if name is None:
+        return
+    path = Path(name)
     if path.is_dir() or not os.access(path.resolve().parent, os.W_OK):
         raise ValueError(f"{option} {path}: name a file in a folder that exists and is writable")

@@ -1,8 +1,8 @@
 """The command line ``autorec-np``: its commands, messages and exit codes.
 
-`start` is the way in. `train`, `serve`, `check` and `data` hold the commands, `options` their
-arguments, `console` what they write. Results go to stdout, everything else to stderr. Exit codes:
-0 success, 1 failure, 2 wrong usage, 130 Ctrl-C, 141 the reader of stdout went away.
+`start` is the way in. `train`, `serve`, `check` and `data` hold the commands. Results go to stdout,
+everything else to stderr. Exit codes: 0 success, 1 failure, 2 wrong usage, 130 Ctrl-C, 141 the
+reader of stdout went away.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from autorec_np.cli import check, data, serve, train
 from autorec_np.cli.console import UsageError, complain, error_message
 from autorec_np.cli.options import Command, Parser, epilog
 
-INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 + the signal's number, as shells report it
+INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 + the signal's number
 
-# What bad data, files and parameters raise; anything else is a bug, whose traceback is wanted.
+# anything else is a bug, whose traceback is wanted
 EXPECTED_ERRORS = (ValueError, TypeError, IndexError, ArithmeticError, OSError, MemoryError)
 
 COMMANDS: dict[str, Command] = {
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain("interrupted")
         return INTERRUPTED
     except BrokenPipeError:
-        # Python would try again to write the rest when it ends.
+        # Python writes the rest when it ends
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
@@ -84,10 +84,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def make_parser(words: Sequence[str]) -> Parser:
-    """Return the parser; the parsed arguments hold the name of the command as ``command``.
+    """Return the parser, with the arguments of the commands among the words.
 
-    Of a command that is not among the words, no arguments are added: the choices and defaults of
-    all together would load most of the package.
+    Those of all commands would load most of the package.
     """
     summaries = "".join(f"  {name:10}  {one.summary}\n" for name, one in COMMANDS.items())
     parser = Parser(
@@ -131,7 +130,6 @@ def _run(words: Sequence[str]) -> int:
 
 
 def _in_options(words: Sequence[str], message: str) -> str:
-    """Return a message of the library with the options that its advice is about."""
     parser = Parser()
     if words and words[0] in COMMANDS:
         COMMANDS[words[0]].add_arguments(parser)
@@ -139,7 +137,7 @@ def _in_options(words: Sequence[str], message: str) -> str:
 
 
 def _complete(line: str) -> None:
-    """Answer a shell that asks how a line may go on, and end; without argcomplete do neither."""
+    """Answer a shell that completes a line, and end."""
     with suppress(ImportError):
         import argcomplete
 
@@ -148,8 +146,6 @@ def _complete(line: str) -> None:
 
 @contextmanager
 def _messages(words: Sequence[str], quiet: bool, verbose: bool) -> Iterator[None]:
-    """Show warnings and log records as lines on stderr."""
-
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             complain(record.getMessage())

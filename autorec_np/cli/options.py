@@ -1,7 +1,4 @@
-"""What a command is, the parser of its arguments, and the options that several commands share.
-
-Every default that a help text states comes from the signature that has it.
-"""
+"""What a command is, the parser of its arguments, and the options that commands share."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ from autorec_np.cli.console import UsageError
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors take one line, and whose epilogs keep their lines."""
+    """An ArgumentParser whose errors take one line."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(
@@ -27,7 +24,6 @@ class Parser(argparse.ArgumentParser):
         )
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse; what this parser does not know is an error of this parser, not of one above."""
         parsed, unknown = super().parse_known_args(args, namespace)
         if unknown:
             alike = self._did_you_mean(unknown[0].partition("=")[0])
@@ -35,7 +31,6 @@ class Parser(argparse.ArgumentParser):
         return parsed, unknown
 
     def _did_you_mean(self, flag: str) -> str:
-        """Say which option may have been meant: by habit, by its parameter, or by its looks."""
         options = {name.lstrip("-"): name for name in self._option_string_actions}
         by_parameter = self._by_parameter().get(flag.lstrip("-").replace("-", "_"))
         meant = HABITS.get(flag)
@@ -46,11 +41,10 @@ class Parser(argparse.ArgumentParser):
         return f"; did you mean {meant!r}?" if meant else ""
 
     def _by_parameter(self) -> dict[str, argparse.Action]:
-        """Return the options by the names that the library has for what they say."""
         return {action.dest: action for action in self._actions if action.option_strings}
 
     def in_options(self, message: str) -> str:
-        """Return a message of the library; its parameters' names are followed by the options."""
+        """Return a message with the options of the parameters that it names."""
         named = dict.fromkeys(re.findall(r"\b([a-z]\w*)=|\b([a-z]+(?:_[a-z]+)+)\b", message))
         by_parameter = self._by_parameter()
         actions = [by_parameter[one] for one in map("".join, named) if one in by_parameter]
@@ -66,11 +60,10 @@ class Parser(argparse.ArgumentParser):
             )
 
     def error(self, message: str) -> NoReturn:
-        """Raise UsageError."""
         raise UsageError(f"{message} (see {self.prog} --help)")
 
 
-# What other tools call an option.
+# of other tools
 HABITS = {
     "--factors": "--hidden",
     "--n-factors": "--hidden",
@@ -86,7 +79,6 @@ HABITS = {
 
 
 def _form(action: argparse.Action) -> str:
-    """Return an option with its value, as a usage line has it."""
     flag = action.option_strings[0 if action.nargs == 0 else -1]
     if isinstance(action, argparse.BooleanOptionalAction):
         return "/".join(action.option_strings)
@@ -99,22 +91,7 @@ def _form(action: argparse.Action) -> str:
 
 @dataclass(frozen=True)
 class Command:
-    """A command of ``autorec-np``.
-
-    Attributes
-    ----------
-    usage : str
-        What follows its name.
-    summary : str
-        Its line in the overview.
-    description : str
-    examples : tuple of str
-        Whole commands.
-    add_arguments : callable
-        Given the parser of the command.
-    run : callable
-        Given the parsed arguments; returns the exit code.
-    """
+    """A command of ``autorec-np``; `usage` follows its name, `run` returns the exit code."""
 
     usage: str
     summary: str
@@ -125,57 +102,36 @@ class Command:
 
 
 def epilog(examples: tuple[str, ...]) -> str:
-    """Return examples as the end of a help text."""
     return "\n  ".join(["examples:", *examples]) + "\n"
 
 
 def default_of(function: Callable[..., Any], parameter: str) -> Any:
-    """Return the default of a parameter."""
     return inspect.signature(function).parameters[parameter].default
 
 
-# Options that several commands share
-
-
 def add_data(command: Parser) -> None:
-    """Add the data that a command trains on."""
     data = command.add_argument(
         "data",
         help="a MovieLens name such as ml-100k (see fetch), a file of ratings, or - for standard "
         "input",
         metavar="DATA",
     )
-    data.completer = _names_and_files  # type: ignore[attr-defined]  # argcomplete looks here
+    data.completer = _names_and_files  # type: ignore[attr-defined]
 
 
 def _names_and_files(prefix: str, **_: Any) -> list[str]:
-    """Return what a shell may complete the data to."""
     return [*sources.MOVIELENS_NAMES, *glob.glob(f"{glob.escape(prefix)}*")]
 
 
 def add_saved_model(command: Parser) -> None:
-    """Add the model that a command reads."""
     command.add_argument("model", help="file that train --save wrote", metavar="MODEL")
 
 
 def add_save(command: Parser) -> None:
-    """Add where the trained model goes."""
     command.add_argument("--save", help="write the trained model to FILE (.npz)", metavar="FILE")
 
 
-def add_test_size(command: Parser) -> None:
-    """Add the part that is held out."""
-    command.add_argument(
-        "--test-size",
-        help="share of the ratings held out for testing (default %(default)s)",
-        type=SHARE,
-        default=default_of(data.train_test_split, "test_size"),
-        metavar="SHARE",
-    )
-
-
 def add_seed(command: Parser) -> None:
-    """Add the seed."""
     command.add_argument(
         "--seed",
         help="seed of everything random (default %(default)s)",
@@ -186,7 +142,6 @@ def add_seed(command: Parser) -> None:
 
 
 def add_jobs(command: Parser) -> None:
-    """Add the number of processes."""
     command.add_argument(
         "--jobs",
         help="trainings at a time, each in a process of its own with one thread, unless --n-jobs "
@@ -197,8 +152,22 @@ def add_jobs(command: Parser) -> None:
     )
 
 
+def add_fit_options(command: Parser) -> None:
+    command.add_argument(
+        "--test-size",
+        help="share of the ratings held out for testing (default %(default)s)",
+        type=SHARE,
+        default=default_of(data.train_test_split, "test_size"),
+        metavar="SHARE",
+    )
+    add_seed(command)
+    add_data_home(command)
+    add_output(command)
+    add_reading(command)
+    add_model(command)
+
+
 def add_data_home(command: Parser) -> None:
-    """Add the folder of the data sets."""
     command.add_argument(
         "--data-home",
         help="where the MovieLens archives are or go to (default $AUTOREC_NP_DATA, then the "
@@ -208,7 +177,6 @@ def add_data_home(command: Parser) -> None:
 
 
 def add_output(command: Parser, as_json: bool = True) -> None:
-    """Add what a command says, and how."""
     if as_json:
         command.add_argument("--json", help="print one JSON object", action="store_true")
     command.add_argument("-q", "--quiet", help="no progress and no warnings", action="store_true")
@@ -217,13 +185,12 @@ def add_output(command: Parser, as_json: bool = True) -> None:
 
 
 def add_reading(command: Parser) -> None:
-    """Add the parameters of `read_ratings`; None is what is not given."""
     add = command.add_argument_group(
         "reading", "What a ratings file holds is found out; these options say it instead."
     ).add_argument
-    encoding = default_of(sources.read_ratings, "encoding")
-    decimal = default_of(sources.read_ratings, "decimal")
-    max_bytes = default_of(sources.read_ratings, "max_bytes")
+    encoding, decimal, max_bytes = (
+        default_of(sources.read_ratings, name) for name in ("encoding", "decimal", "max_bytes")
+    )
     add(
         "--sep",
         type=lambda text: {"tab": "\t", r"\t": "\t"}.get(text, text),
@@ -277,7 +244,6 @@ def add_reading(command: Parser) -> None:
 
 
 def add_model(command: Parser) -> None:
-    """Add the parameters of AutoRec; what is not given is left to its defaults."""
     group = command.add_argument_group(
         "model",
         "The parameters of autorec_np.AutoRec, whose documentation says more.",
@@ -285,7 +251,6 @@ def add_model(command: Parser) -> None:
     )
 
     def add(flag: str, help: str, **options: Any) -> None:
-        """Add an option; ``{default}`` in its help is the default of its parameter."""
         parameter = options.get("dest", flag.lstrip("-").replace("-", "_"))
         default = default_of(models.AutoRec, parameter)
         group.add_argument(flag, help=help.replace("{default}", _written(default)), **options)
@@ -295,7 +260,6 @@ def add_model(command: Parser) -> None:
 
 
 def _add_network(add: Callable[..., None]) -> None:
-    """Add what is fitted."""
     functions = list(core.ACTIVATIONS)
     corruption = training.SOLVERS[default_of(models.AutoRec, "solver")].corruption
     add(
@@ -343,7 +307,6 @@ def _add_network(add: Callable[..., None]) -> None:
 
 
 def _add_training(add: Callable[..., None]) -> None:
-    """Add how it is fitted."""
     add("--solver", "(default {default})", choices=list(training.SOLVERS))
     add(
         "--epochs",
@@ -390,20 +353,14 @@ def _add_training(add: Callable[..., None]) -> None:
 
 
 def _written(value: Any) -> str:
-    """Return a default as it is written on the command line."""
     if isinstance(value, tuple):
         return ",".join(map(_written, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-# Types of arguments
-
-
 def _checked(
     wanted: str, convert: Callable[[str], Any], accept: Callable[[Any], bool] = lambda value: True
 ) -> Callable[[str], Any]:
-    """Return `convert` with the error message that argparse shows."""
-
     def parse(text: str) -> Any:
         try:
             value = convert(text)

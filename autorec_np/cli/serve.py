@@ -27,11 +27,8 @@ from autorec_np.cli.options import (
 if TYPE_CHECKING:
     from autorec_np.models import Recommender
 
-# predict
-
 
 def predict(args: Namespace) -> int:
-    """Predict pairs with a saved model, as CSV."""
     given = [value is not None for value in (args.user, args.item, args.pairs)]
     if given not in ([True, True, False], [False, False, True]):
         raise UsageError("predict needs either --user and --item, or --pairs")
@@ -78,11 +75,7 @@ training rating, so that the bias baseline answers; 0 elsewhere).
 )
 
 
-# recommend
-
-
 def recommend(args: Namespace) -> int:
-    """List the best items of each user."""
     model = serving.load_model(args.model)
     titles = serving.read_metadata(args.model).get("titles", {})
     users = [parse_id(user, model.ratings_.user_ids, "the user") for user in args.user]
@@ -152,13 +145,9 @@ not clipped to the rating scale, so they can exceed it.
 )
 
 
-# report
-
-
 def report(args: Namespace) -> int:
-    """Write a page on a saved model."""
     path = Path(args.output)
-    check_writable("--output", path)
+    check_writable("--output", args.output)
     model = serving.load_model(args.model, models.AutoRec)
     metadata = serving.read_metadata(args.model)
     titles, test = metadata.get("titles") or {}, None

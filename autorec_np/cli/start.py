@@ -10,17 +10,12 @@ from types import FrameType
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command.
+    """Run one command; return the exit code.
 
     Parameters
     ----------
     argv : sequence of str, optional
-        The arguments; None: those of the process.
-
-    Returns
-    -------
-    int
-        The exit code.
+        None: the arguments of the process.
     """
     interrupts = 0
 

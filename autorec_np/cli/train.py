@@ -24,14 +24,11 @@ from autorec_np.cli.options import (
     Command,
     Parser,
     add_data,
-    add_data_home,
+    add_fit_options,
     add_jobs,
-    add_model,
     add_output,
-    add_reading,
     add_save,
     add_seed,
-    add_test_size,
     default_of,
 )
 from autorec_np.cli.serve import list_best
@@ -48,11 +45,8 @@ Errors: TypeAlias = "dict[str, dict[str, float]]"
 MODEL = "AutoRec"
 PUBLISHED_FOLDS = ("u1", "u2", "u3", "u4", "u5")
 
-# demo
-
 
 def demo(args: Namespace) -> int:
-    """Train on planted ratings, check the gradient, recommend."""
     started = time.perf_counter()
     ratings, truth = data.make_ratings(
         n_users=1500,
@@ -73,8 +67,13 @@ def demo(args: Namespace) -> int:
         [name, block.verdict, f"{block.relative_error:.1e}"]
         for name, block in report.blocks.items()
     ]
-    say(args, "gradient of the objective, derived by hand, against central differences", "")
-    say(args, indented(table(["block", "verdict", "relative error"], rows, left=(0, 1))), "")
+    say(
+        args,
+        "gradient of the objective, derived by hand, against central differences",
+        "",
+        indented(table(["block", "verdict", "relative error"], rows, left=(0, 1))),
+        "",
+    )
 
     content["recommendations"] = list_best(args, model, [ratings.user_ids[0]], 5)
     say(args, "", "Next: autorec-np train ml-100k")
@@ -101,16 +100,12 @@ model can reach. Needs no network and ends in seconds.
 )
 
 
-# train
-
-
 def train(args: Namespace) -> int:
-    """Train on one split, report errors, save the model."""
     started = time.perf_counter()
-    path = _path_to_save(args)
+    check_writable("--save", args.save)
     ratings, titles, _ = load_data(args)
     model = _model(args)
-    with _saving(args, path, model, titles):
+    with _saving(args, model, titles):
         content = _fit_and_test(args, args.data, ratings, model, args.test_size, {})
     finish(args, started, **content, saved=args.save)
     return 0
@@ -119,12 +114,7 @@ def train(args: Namespace) -> int:
 def _add_train(command: Parser) -> None:
     add_data(command)
     add_save(command)
-    add_test_size(command)
-    add_seed(command)
-    add_data_home(command)
-    add_output(command)
-    add_reading(command)
-    add_model(command)
+    add_fit_options(command)
 
 
 TRAIN = Command(
@@ -149,13 +139,9 @@ and reports no errors. Ctrl-C after the first epoch saves the best so far.
 )
 
 
-# tune
-
-
 def tune(args: Namespace) -> int:
-    """Search on validation ratings, train the best anew, read the test ratings once."""
     started = time.perf_counter()
-    path = _path_to_save(args)
+    check_writable("--save", args.save)
     ratings, titles, _ = load_data(args)
     model = _model(args)
     part, _ = _split(args, ratings, args.test_size)
@@ -188,7 +174,7 @@ def tune(args: Namespace) -> int:
         )
     say(args, "validation RMSE (number 0 is the model without a change)", "")
     say(args, indented(str(result)), "")
-    with _saving(args, path, result.model, titles):
+    with _saving(args, result.model, titles):
         content = _fit_and_test(args, args.data, ratings, result.model, args.test_size, {})
     finish(args, started, **content, saved=args.save, search=result.to_dict())
     return 0
@@ -227,12 +213,7 @@ def _add_tune(command: Parser) -> None:
         "--resume", help="keep the trials in FILE, and go on from those in it", metavar="FILE"
     )
     add_jobs(command)
-    add_test_size(command)
-    add_seed(command)
-    add_data_home(command)
-    add_output(command)
-    add_reading(command)
-    add_model(command)
+    add_fit_options(command)
 
 
 TUNE = Command(
@@ -256,11 +237,7 @@ With --resume, a search that was interrupted goes on where it ended.
 )
 
 
-# evaluate
-
-
 def evaluate(args: Namespace) -> int:
-    """Measure AutoRec and the baselines over several splits."""
     started = time.perf_counter()
     ratings, _, published = load_data(args)
     model = _model(args)
@@ -268,28 +245,18 @@ def evaluate(args: Namespace) -> int:
     cv, n_runs, protocol = _protocol(args, published)
     _say_setting(args, args.data, ratings, model)
     say(args, f"splits  {protocol}", "")
-    side_by_side = args.jobs > 1  # no epochs are shown: they are those of other processes
+    side_by_side = args.jobs > 1  # epochs of other processes are not shown
     callback = _show_evaluation if side_by_side and not args.quiet else None
     with progress(args, n_runs) as callbacks, _processes(args.jobs) as executor:
         model.set_params(callbacks=() if side_by_side else callbacks)
-        compared: dict[str, Recommender] = {
-            "GlobalMean": models.GlobalMean(),
-            "BiasBaseline": models.BiasBaseline(),
-            MODEL: model,
-        }
+        compared = {**_baselines(), MODEL: model}
+        options: dict[str, Any] = {"executor": executor, "callback": callback}
+        options["random_state"] = args.seed
         if cv:
-            results = evaluation.cross_validate(
-                compared, ratings, cv, args.seed, executor=executor, callback=callback
-            )
+            results = evaluation.cross_validate(compared, ratings, cv, **options)
         else:
             results = evaluation.evaluate_repeats(
-                compared,
-                ratings,
-                n_runs,
-                args.test_size,
-                args.seed,
-                executor=executor,
-                callback=callback,
+                compared, ratings, n_runs, args.test_size, **options
             )
     difference = results.difference(MODEL, "BiasBaseline")
     say(args, indented(str(results)), "", f"RMSE, AutoRec - BiasBaseline: {difference}")
@@ -315,7 +282,6 @@ def _show_evaluation(split: str, name: str, result: Evaluation) -> None:
 
 @contextmanager
 def _processes(n: int) -> Iterator[ProcessPoolExecutor | None]:
-    """Give a pool of processes, or None for one."""
     if n == 1:
         yield None
         return
@@ -329,7 +295,7 @@ def _processes(n: int) -> Iterator[ProcessPoolExecutor | None]:
 
 
 def _protocol(args: Namespace, published: dict[str, Any]) -> tuple[Any, int, str]:
-    """Return folds for `cross_validate` (None: random splits), their number, and both in words."""
+    """Return folds (None: random splits), their number, and both in words."""
     if not args.test_size:
         raise UsageError("evaluate needs test ratings: --test-size must be above 0")
     if args.folds:
@@ -358,12 +324,7 @@ def _add_evaluate(command: Parser) -> None:
         "--folds", help="the published folds u1 to u5 instead (ml-100k)", action="store_true"
     )
     add_jobs(command)
-    add_test_size(command)
-    add_seed(command)
-    add_data_home(command)
-    add_output(command)
-    add_reading(command)
-    add_model(command)
+    add_fit_options(command)
 
 
 EVALUATE = Command(
@@ -384,18 +345,17 @@ the ratings into 90 % for training and 10 % for testing.
 )
 
 
-# A model, its errors, its file
-
-
 def _model(args: Namespace) -> AutoRec:
-    """Return the model that the options describe; what they leave out keeps its default."""
     model = models.AutoRec(random_state=args.seed)
     given = {name: None if value == "none" else value for name, value in vars(args).items()}
     return model.set_params(**{name: given[name] for name in model.get_params() if name in given})
 
 
+def _baselines() -> dict[str, Recommender]:
+    return {"GlobalMean": models.GlobalMean(), "BiasBaseline": models.BiasBaseline()}
+
+
 def _split(args: Namespace, ratings: Ratings, test_size: float) -> tuple[Ratings, Ratings | None]:
-    """Return the training and the test ratings; without a test size all are training ratings."""
     return data.train_test_split(ratings, test_size, args.seed) if test_size else (ratings, None)
 
 
@@ -407,7 +367,7 @@ def _fit_and_test(
     test_size: float,
     others: dict[str, Any],
 ) -> dict[str, Any]:
-    """Fit the model, compare its errors on held-out ratings; return what --json tells of it."""
+    """Fit the model, compare its errors; return what --json tells of it."""
     _say_setting(args, label, ratings, model)
     parameters = model.get_params()
     part, test = _split(args, ratings, test_size)
@@ -421,21 +381,12 @@ def _fit_and_test(
     if test is None:
         say(args, "test    none: all ratings are trained on (--test-size 0)", "")
     else:
-        baseline = models.BiasBaseline().fit(part)
-        compared = {
-            "GlobalMean": models.GlobalMean().fit(part),
-            "BiasBaseline": baseline,
-            MODEL: model,
-            **others,
-        }
+        compared = {name: one.fit(part) for name, one in _baselines().items()}
         users, items, values = test.triples()
-        for name, one in compared.items():
+        for name, one in {**compared, MODEL: model, **others}.items():
             predicted = one.predict(users, items)
-            errors[name] = {
-                "rmse": data.rmse(values, predicted),
-                "mae": data.mae(values, predicted),
-            }
-        n_cold = int(baseline.cold_pairs(users, items).sum())
+            errors[name] = {key: getattr(data, key)(values, predicted) for key in ("rmse", "mae")}
+        n_cold = int(compared["BiasBaseline"].cold_pairs(users, items).sum())
         _say_errors(args, errors, len(test), n_cold)
     return {
         **_scores(errors, n_cold),
@@ -467,7 +418,6 @@ def _say_errors(args: Namespace, errors: Errors, n_test: int, n_cold: int) -> No
 
 
 def _scores(errors: Errors, n_cold: int | None) -> dict[str, Any]:
-    """Return the keys that every JSON report of errors has."""
     own = errors.get(MODEL, {"rmse": None, "mae": None})
     baselines = {name: one for name, one in errors.items() if name != MODEL}
     return {**own, "n_cold": n_cold, "baselines": baselines}
@@ -482,33 +432,22 @@ def _say_setting(args: Namespace, label: str, ratings: Ratings, model: AutoRec) 
     say(args, f"model   {describe_model(model)}")
 
 
-def _path_to_save(args: Namespace) -> Path | None:
-    """Return where the model goes, if anywhere, once a file can be written there."""
-    if args.save is None:
-        return None
-    path = Path(args.save)
-    check_writable("--save", path)
-    return path
-
-
 @contextmanager
-def _saving(
-    args: Namespace, path: Path | None, model: AutoRec, titles: dict[int, str]
-) -> Iterator[None]:
-    """Save a model after it was trained, or at Ctrl-C, with the best that it has learned so far."""
+def _saving(args: Namespace, model: AutoRec, titles: dict[int, str]) -> Iterator[None]:
+    """Save a model after it was trained, or as far as it was at Ctrl-C."""
     try:
         yield
     except KeyboardInterrupt:
         if hasattr(model, "fitted_"):
-            _save(args, path, model, titles)
+            _save(args, model, titles)
         raise
-    _save(args, path, model, titles)
+    _save(args, model, titles)
 
 
-def _save(args: Namespace, path: Path | None, model: Recommender, titles: dict[int, str]) -> None:
-    """Save a model with the titles of its items, and say how to go on."""
-    if path is None:
+def _save(args: Namespace, model: AutoRec, titles: dict[int, str]) -> None:
+    if args.save is None:
         return
+    path = Path(args.save)
     ids = model.ratings_.item_ids.tolist()
     known = {str(item): titles[item] for item in ids if item in titles}
     serving.save_model(model, path, metadata={"dataset": args.data, "titles": known})

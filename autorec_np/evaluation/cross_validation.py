@@ -1,11 +1,10 @@
 """Evaluation that cannot leak: fit on the training part, predict test *pairs*, pool the errors.
 
-* ``fit`` receives the training ratings and nothing else; ``predict`` the user and item ids of the
-  test pairs, never their ratings. A test pair that is also a training pair is an error.
-* RMSE and MAE are pooled over *all* test pairs, the cold ones (user or item without a training
-  rating) too; their number is reported.
-* The model passed in is a recipe: a fresh copy is fitted for every split.
-* Several models are evaluated on the same splits, so that their difference is not one of splits.
+* ``fit`` receives the training ratings only; ``predict`` the ids of the test pairs, never their
+  ratings. A test pair that is also a training pair is an error.
+* RMSE and MAE are pooled over *all* test pairs, cold ones (user or item without a training rating)
+  too.
+* A fresh copy of the model is fitted for every split.
 """
 
 from __future__ import annotations
@@ -31,21 +30,10 @@ from autorec_np.evaluation.tasks import Executor, Task, for_task, run_tasks
 from autorec_np.models.base import check_not_empty, copy_unfitted
 from autorec_np.training.trainer import interrupts_end_all
 
-__all__ = [
-    "Comparison",
-    "CrossValidation",
-    "Evaluation",
-    "cross_validate",
-    "evaluate",
-    "evaluate_repeats",
-]
-
 logger = logging.getLogger(__name__)
 
 
 class Model(Protocol):
-    """What an evaluated model must have; AutoRec and the baselines do."""
-
     def fit(self, R: Any, /) -> Any: ...
 
     def predict(self, user_ids: Any, item_ids: Any, /) -> Any: ...
@@ -66,13 +54,11 @@ class Evaluation:
     Attributes
     ----------
     rmse, mae : float
-        Pooled over all test pairs, in rating units.
+        Over all test pairs.
     n_train, n_test : int
-        Number of training and of test ratings.
     n_cold : int
-        Test pairs whose user or item has no training rating; they are part of the errors.
+        Test pairs whose user or item has no training rating.
     fit_seconds, predict_seconds : float
-        Wall-clock time.
     """
 
     rmse: float
@@ -84,7 +70,7 @@ class Evaluation:
     predict_seconds: float
 
     def to_dict(self) -> dict[str, float | int]:
-        """Return the fields as a JSON-able dict."""
+        """Return a JSON-able dict."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -102,8 +88,7 @@ class CrossValidation:
     Attributes
     ----------
     splits : tuple of str
-        Their names: "1", "2", ... of k folds; those of predefined folds; "seed 0", ... of repeated
-        random splits.
+        Names: "1", ... of k folds; those of predefined folds; "seed 0", ... of random splits.
     evaluations : tuple of Evaluation
         One per split.
     """
@@ -113,16 +98,16 @@ class CrossValidation:
 
     @property
     def rmse(self) -> MeanInterval:
-        """Mean RMSE over the splits with its 95 % confidence interval."""
+        """Mean over the splits with its 95 % confidence interval."""
         return mean_and_interval([one.rmse for one in self.evaluations])
 
     @property
     def mae(self) -> MeanInterval:
-        """Mean MAE over the splits with its 95 % confidence interval."""
+        """Mean over the splits with its 95 % confidence interval."""
         return mean_and_interval([one.mae for one in self.evaluations])
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as a JSON-able dict: the means, and one entry per split."""
+        """Return a JSON-able dict: the means, and one entry per split."""
         return {
             "rmse": self.rmse.to_dict(),
             "mae": self.mae.to_dict(),
@@ -136,12 +121,9 @@ class CrossValidation:
         rows = [
             [
                 name,
-                f"{one.rmse:.4f}",
-                f"{one.mae:.4f}",
-                f"{one.n_test:,}",
-                f"{one.n_cold:,}",
-                f"{one.fit_seconds:.2f}",
-                f"{one.predict_seconds:.2f}",
+                *(f"{x:.4f}" for x in (one.rmse, one.mae)),
+                *(f"{n:,}" for n in (one.n_test, one.n_cold)),
+                *(f"{t:.2f}" for t in (one.fit_seconds, one.predict_seconds)),
             ]
             for name, one in zip(self.splits, self.evaluations, strict=True)
         ]
@@ -152,20 +134,19 @@ class CrossValidation:
 
 
 class Comparison(dict[str, CrossValidation]):
-    """The results of several models on the same splits: a dict name -> CrossValidation."""
+    """The results of several models on the same splits, by name."""
 
     def difference(self, first: str, second: str) -> MeanInterval:
         """Mean over the splits of RMSE(first) - RMSE(second), with its 95 % confidence interval.
 
-        Taken split by split, so that what makes one split harder than another cancels: usually
-        much narrower than the intervals of the two means. The first model is better where the whole
-        interval is negative.
+        Taken split by split, so that what makes a split hard cancels. The first model is better
+        where the whole interval is negative.
         """
         pairs = zip(self[first].evaluations, self[second].evaluations, strict=True)
         return mean_and_interval([one.rmse - other.rmse for one, other in pairs])
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-able dict of the models' results, by name."""
+        """Return a JSON-able dict of the results by model."""
         return {name: result.to_dict() for name, result in self.items()}
 
     def __str__(self) -> str:
@@ -191,11 +172,10 @@ def evaluate(model: Model, train: Any, test: Any) -> Evaluation:
     Parameters
     ----------
     model : estimator
-        With ``fit``, ``predict`` and ``get_params``, as AutoRec and the baselines have. A new
-        object, ``type(model)(**model.get_params(deep=False))``, is fitted, and `model` stays as it
-        is. A Generator among the parameters is copied: every fit starts from its state.
+        With ``fit``, ``predict`` and ``get_params``; a copy is fitted, with a copy of a
+        Generator among its parameters.
     train, test : Ratings, sparse matrix, DataFrame or (users, items, ratings)
-        No pair may be in both. Users and items of `test` need not be in `train`.
+        Without a common pair.
 
     Returns
     -------
@@ -204,10 +184,10 @@ def evaluate(model: Model, train: Any, test: Any) -> Evaluation:
     Raises
     ------
     ValueError
-        If a part is empty, a test pair is also in `train`, or ``predict`` does not return one
-        finite number for each test pair.
+        If a part is empty, a test pair is also in `train`, or ``predict`` does not return a finite
+        number for each test pair.
     TypeError
-        If `model` cannot be copied, or its ids in `train` and `test` are of different kinds.
+        If `model` cannot be copied, or ids are of two kinds.
     """
     result = _measure(model, train, test)
     logger.info("%s: %s", type(model).__name__, result)
@@ -282,38 +262,37 @@ def cross_validate(
     executor: Executor | None = None,
     callback: Callback | None = None,
 ) -> CrossValidation | Comparison:
-    """Evaluate a model, or several on the same splits, on each fold of a cross-validation.
+    """Evaluate a model, or several on the same splits, by cross-validation.
 
     Parameters
     ----------
     model : estimator, or mapping of str to estimators
-        As for :func:`evaluate`; of a mapping, all are evaluated on the same splits.
+        As for :func:`evaluate`.
     ratings : Ratings, sparse matrix, DataFrame or (users, items, ratings)
-        The ratings to divide; not used where `cv` brings the splits.
+        Not used where `cv` brings the splits.
     cv : int, mapping of str to (train, test), or iterable of (train, test)
-        An int asks for that many random folds (:func:`autorec_np.data.splitting.k_fold`); a mapping
-        holds predefined folds by name, e.g. ``fetch_movielens("ml-100k").folds``.
+        So many random folds (:func:`autorec_np.data.splitting.k_fold`), or predefined ones, e.g.
+        ``fetch_movielens("ml-100k").folds``.
     random_state : None, int or numpy.random.Generator
-        Seed of the folds where `cv` is an int. The models keep their own seeds.
+        Seed of random folds; the models keep theirs.
     executor : Executor, optional
-        Trains on several splits, and several models, at a time: a pool of `concurrent.futures`, a
-        Dask client's ``get_executor()``, or what else has ``submit``. Results are the same to the
-        last bit, in the same order. ``n_jobs=None`` of a model then means one thread.
+        Trains at a time: a pool of `concurrent.futures`, a Dask client's ``get_executor()``, or
+        what else has ``submit``. Results are the same to the last bit. ``n_jobs=None`` of a model
+        then means one thread.
     callback : callable, optional
-        Called here with the name of the split, that of the model ("" where there is one) and the
-        `Evaluation`, in the order of the splits.
+        Called with the names of the split and the model ("" of a single one) and the `Evaluation`.
 
     Returns
     -------
     CrossValidation or Comparison
-        A Comparison, name -> CrossValidation, where `model` is a mapping.
+        A Comparison where `model` is a mapping.
 
     Raises
     ------
     ValueError
-        If there is no split or no model, and as :func:`evaluate`; the message names the split.
+        If there is no split or no model, and as :func:`evaluate`.
     TypeError
-        If `cv` is none of the above, or `ratings` is missing where they are needed.
+        If `cv` is none of the above, or `ratings` is missing.
     """
     if isinstance(cv, numbers.Integral):
         if ratings is None:
@@ -363,31 +342,25 @@ def evaluate_repeats(
 ) -> CrossValidation | Comparison:
     """Evaluate a model, or several on the same splits, on repeated random splits.
 
-    The protocol of the AutoRec paper (Sedhain et al., WWW 2015): random 90/10 splits over the
-    ratings, five repeats, mean and 95 % confidence interval. Repeat i = 0, 1, ... uses
+    The protocol of the AutoRec paper (Sedhain et al., WWW 2015): five random 90/10 splits over the
+    ratings. Repeat i = 0, 1, ... uses
     ``train_test_split(ratings, test_size, random_state=random_state + i)``.
 
     Parameters
     ----------
-    model : estimator, or mapping of str to estimators
-        As for :func:`evaluate`; of a mapping, all are evaluated on the same splits.
-    ratings : Ratings, sparse matrix, DataFrame or (users, items, ratings)
+    model, ratings, executor, callback
+        As for :func:`cross_validate`.
     repeats : int
         Number of splits, at least 1.
     test_size : float or int
         As in :func:`autorec_np.data.splitting.train_test_split`.
     random_state : None, int or numpy.random.Generator
-        Seed of the first split; drawn from None or a Generator. The models keep their own seeds.
-    executor : Executor, optional
-        As for :func:`cross_validate`.
-    callback : callable, optional
-        As for :func:`cross_validate`.
+        Seed of the first split; drawn from None or a Generator.
 
     Returns
     -------
     CrossValidation or Comparison
-        A Comparison, name -> CrossValidation, where `model` is a mapping. The splits are named
-        "seed 0", "seed 1", ...
+        A Comparison where `model` is a mapping.
 
     Raises
     ------
@@ -410,7 +383,6 @@ def _evaluate_all(
     executor: Executor | None,
     callback: Callback | None,
 ) -> CrossValidation | Comparison:
-    """Evaluate one model or several on each split; the splits are made, and dropped, one by one."""
     models: Models = model if isinstance(model, Mapping) else {"": model}
     if not models:
         raise ValueError("no model to evaluate: the mapping of names to models is empty.")

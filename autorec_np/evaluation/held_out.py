@@ -1,8 +1,7 @@
 """Held-out pairs and what a fitted model predicts for them: errors with intervals, in groups.
 
-Intervals treat the model as fixed and the held-out pairs as a sample of users and of items; see
-`intervals`. The influence of a pair is |e| - MAE for the MAE, and (e^2 - RMSE^2) / (2 RMSE) for the
-RMSE (the delta method).
+The influence of a pair is |e| - MAE for the MAE, and (e^2 - RMSE^2) / (2 RMSE) for the RMSE (the
+delta method).
 """
 
 from __future__ import annotations
@@ -22,18 +21,7 @@ from autorec_np.data.ratings import as_ratings
 from autorec_np.evaluation.intervals import MeanInterval, clustered_interval
 from autorec_np.models.base import Recommender, check_fitted, check_not_empty
 
-__all__ = [
-    "Group",
-    "Predictions",
-    "calibration",
-    "errors_by_activity",
-    "errors_by_rating",
-    "not_trained_on",
-    "predict_held_out",
-    "rmse_difference",
-]
-
-MOST_RATING_VALUES = 12  # more are put into ten classes
+MOST_RATING_VALUES = 12
 ACTIVITY_EDGES = (1, 3, 10, 32, 100, 316, 1000, 3162, 10_000, 31_623, 100_000)  # half decades
 
 
@@ -41,13 +29,8 @@ ACTIVITY_EDGES = (1, 3, 10, 32, 100, 316, 1000, 3162, 10_000, 31_623, 100_000)  
 class Predictions:
     """Held-out pairs with what the model predicts for them; arrays (n,).
 
-    Attributes
-    ----------
-    users, items : ndarray of int
-        Who and what, as positions in the held-out ratings.
-    truth, predicted : ndarray of float64
-    user_counts, item_counts : ndarray of int
-        Training ratings of the pair's user and item; a pair with a 0 is cold.
+    `users` and `items` are positions in the held-out ratings; the counts are of training ratings, 0
+    for a cold user or item.
     """
 
     users: Array
@@ -61,45 +44,41 @@ class Predictions:
         return len(self.truth)
 
     def where(self, mask: Array) -> Predictions:
-        """Return some of the pairs."""
         return Predictions(*(getattr(self, name)[mask] for name in self.__dataclass_fields__))
 
     @property
     def n_cold(self) -> int:
-        """Number of cold pairs."""
         return int(np.count_nonzero((self.user_counts == 0) | (self.item_counts == 0)))
 
     @property
     def rmse(self) -> MeanInterval:
-        """RMSE with its 95 % interval; NaN ends where all pairs are of one user or one item."""
+        """RMSE with its 95 % interval."""
         return self.interval(rmse(self.truth, self.predicted), self.rmse_influence)
 
     @property
     def mae(self) -> MeanInterval:
-        """MAE with its 95 % interval, likewise."""
+        """MAE, likewise."""
         errors = np.abs(self.truth - self.predicted)
         return self.interval(mae(self.truth, self.predicted), errors - errors.mean())
 
     @property
     def mean_rating(self) -> MeanInterval:
-        """Mean of the true ratings with its 95 % interval, likewise."""
+        """Mean true rating, likewise."""
         mean = self.truth.mean()
         return self.interval(float(mean), self.truth - mean)
 
     @property
     def rmse_influence(self) -> Array:
-        """By how much each pair moves the RMSE, times n; they sum to 0."""
         squares = (self.truth - self.predicted) ** 2
         mean = squares.mean()
         return np.asarray((squares - mean) / (2 * np.sqrt(mean) if mean > 0 else 1.0))
 
     def interval(self, estimate: float, influence: Array) -> MeanInterval:
-        """Return the 95 % interval of an estimate that each pair moves by influence / n."""
         return clustered_interval(estimate, influence, self.users, self.items)
 
 
 def rmse_difference(first: Predictions, second: Predictions) -> MeanInterval:
-    """Return RMSE(first) - RMSE(second) over the same pairs, with its 95 % interval."""
+    """Return RMSE(first) - RMSE(second) over the same pairs."""
     return first.interval(
         rmse(first.truth, first.predicted) - rmse(second.truth, second.predicted),
         first.rmse_influence - second.rmse_influence,
@@ -119,12 +98,11 @@ def predict_held_out(model: Recommender, test: Any) -> Predictions:
     model : Recommender
         Fitted.
     test : Ratings, sparse matrix, DataFrame or (users, items, ratings)
-        Ids as in the training ratings.
 
     Raises
     ------
     ValueError
-        No ratings, or a pair that the model was trained on: its error would be too small.
+        No ratings, or a pair that the model was trained on.
     TypeError
         Ids of another kind than the model's.
     """
@@ -151,19 +129,14 @@ def predict_held_out(model: Recommender, test: Any) -> Predictions:
     )
 
 
-# Groups of pairs
-
-
 class Group(NamedTuple):
-    """Held-out pairs that have something in common."""
-
     label: str
     predicted: float  # mean
     pairs: Predictions
 
 
 def errors_by_rating(pairs: Predictions) -> list[Group]:
-    """Group pairs by their true rating; more than twelve values by ten classes of equal width."""
+    """Group pairs by their true rating; more than twelve values in ten classes."""
     values, keys = np.unique(pairs.truth, return_inverse=True)
     if len(values) <= MOST_RATING_VALUES:
         return _groups(pairs, keys, [f"{value:g}" for value in values])
@@ -171,22 +144,23 @@ def errors_by_rating(pairs: Predictions) -> list[Group]:
 
 
 def errors_by_activity(pairs: Predictions, axis: str) -> list[Group]:
-    """Group pairs by the number of training ratings of their user or item (`axis`)."""
-    counts = {"user": pairs.user_counts, "item": pairs.item_counts}[axis]
-    ends = [f"–{high - 1:,}" if high - 1 > low else "" for low, high in pairwise(ACTIVITY_EDGES)]
-    starts = [f"{low:,}" for low in ACTIVITY_EDGES]
-    labels = ["0", *(a + b for a, b in zip(starts, [*ends, " or more"], strict=True))]
+    """Group pairs by the training ratings of their user or item (`axis`)."""
+    counts = getattr(pairs, f"{axis}_counts")
+    inner = [
+        f"{low:,}" + (f"–{high - 1:,}" if high - 1 > low else "")
+        for low, high in pairwise(ACTIVITY_EDGES)
+    ]
+    labels = ["0", *inner, f"{ACTIVITY_EDGES[-1]:,} or more"]
     return _groups(pairs, np.digitize(counts, ACTIVITY_EDGES), labels)
 
 
 def calibration(pairs: Predictions, n_groups: int = 10) -> list[Group]:
-    """Group pairs by prediction into groups of about equal size."""
+    """Group pairs by prediction, about as many in each group."""
     edges = np.unique(np.quantile(pairs.predicted, np.linspace(0, 1, n_groups + 1)))
     return _classes(pairs, pairs.predicted, edges)
 
 
 def _classes(pairs: Predictions, values: Array, edges: Array) -> list[Group]:
-    """Group pairs by the class between two edges that holds their value; the last is closed."""
     if len(edges) == 1:
         return _groups(pairs, np.zeros(len(pairs), np.int64), [f"{edges[0]:.2f}"])
     keys = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(edges) - 2)

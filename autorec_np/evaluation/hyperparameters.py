@@ -1,9 +1,8 @@
 """`search`: hyper-parameters by random search or successive halving, on validation ratings.
 
-The ratings given are divided once into a training and a validation part; every trial fits on the
-one and is measured on the other. Test ratings have no part in it: hold them out before, and read
-them once, after ``result.model.fit(train)``. The RMSE of the winner is the least of many, so it is
-a little too good: it is for choosing, not for reporting.
+Every trial fits on the same part of the ratings given and is measured on the rest. Hold test
+ratings out before, and read them once, after ``result.model.fit(train)``: the winner's RMSE, the
+least of many, is too good to report.
 """
 
 from __future__ import annotations
@@ -37,28 +36,26 @@ from autorec_np.training.penalties import automatic_penalties
 from autorec_np.training.solvers import DivergenceError
 from autorec_np.training.trainer import SOLVERS, corruption_for, short_on_purpose
 
-__all__ = ["LogUniform", "SearchResult", "Trial", "default_space", "search"]
-
 Space: TypeAlias = Mapping[str, Any]
 Parameters: TypeAlias = dict[str, Any]
 
 logger = logging.getLogger(__name__)
 
-LARGEST_DIVISOR = 10  # halving never trains for less than a tenth of the epochs
-DRAWS_PER_CANDIDATE = 100  # until a small space counts as exhausted
+LARGEST_DIVISOR = 10  # of the epochs, in halving
+DRAWS_PER_CANDIDATE = 100  # until a space is exhausted
 WITHOUT_EFFECT = ("callbacks", "n_jobs", "verbose")  # on the result of a fit
 HEADINGS = {"hidden_layer_sizes": "hidden", "learning_rate_init": "rate"}
 
 
 @dataclass(frozen=True)
 class LogUniform:
-    """Positive numbers whose logarithm is uniform, rounded to three significant digits."""
+    """Positive numbers whose logarithm is uniform, to three digits."""
 
     low: float
     high: float
 
     def rvs(self, random_state: np.random.Generator) -> float:
-        """Draw one; the name is that of `scipy.stats` distributions, which serve as well."""
+        """Draw one, as a distribution of `scipy.stats` does."""
         logarithm = random_state.uniform(math.log(self.low), math.log(self.high))
         return float(f"{math.exp(logarithm):.3g}")
 
@@ -66,9 +63,7 @@ class LogUniform:
 def default_space(model: AutoRec, ratings: Any) -> dict[str, Any]:
     """Return a space around what AutoRec does by default on these ratings.
 
-    The penalty of every weight block, within a factor of 8 of the automatic one; the hidden width,
-    where there is one hidden layer; dropout and corruption for a minibatch solver; the learning
-    rate for "adam".
+    Penalties are within a factor of 8 of the automatic ones.
     """
     network = Network(1, tuple(model.hidden_layer_sizes), tied=model.tied)
     corruption = corruption_for(model.solver, model.corruption)
@@ -95,13 +90,13 @@ class Trial:
     candidate : int
         0 is the model as it was given.
     params : dict
-        What differs from that model, as `set_params` takes it.
+        What differs from it.
     divisor : int
-        The candidate was trained for ``ceil(max_iter / divisor)`` epochs.
+        It was trained for ``ceil(max_iter / divisor)`` epochs.
     rmse : float
         On the validation ratings; infinite where the training diverged.
     seconds : float
-        Of the fit; the one thing that a resumed search need not repeat.
+        Of the fit.
     """
 
     candidate: int
@@ -124,13 +119,12 @@ class SearchResult:
     model : estimator
         Unfitted, with the best parameters; fit it on all of the ratings.
     best : Trial
-        The lowest validation RMSE among the candidates that were trained in full.
+        The lowest RMSE of those trained in full.
     trials : tuple of Trial
         In the order in which they ran.
     n_train, n_validation : int
-        Ratings that the trials were fitted on and measured on.
+        Numbers of ratings.
     random_state : int
-        Seed of the candidates and of the split.
     """
 
     model: Any = field(compare=False)
@@ -142,21 +136,20 @@ class SearchResult:
 
     @property
     def best_params(self) -> Parameters:
-        """The parameters of the winner; empty where that is the model as it was given."""
+        """The parameters of the winner."""
         return self.best.params
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict; the RMSE of a trial that diverged is None."""
+        names = ("n_train", "n_validation", "random_state")
         return {
             "best": plain(asdict(self.best)),
-            "n_train": self.n_train,
-            "n_validation": self.n_validation,
-            "random_state": self.random_state,
+            **{name: getattr(self, name) for name in names},
             "trials": [plain(asdict(trial)) for trial in self.trials],
         }
 
     def __str__(self) -> str:
-        """The best ten of the candidates trained in full, then of the others."""
+        """The best ten, those trained in full first."""
         last = {trial.candidate: trial for trial in self.trials}
         ranked = sorted(last.values(), key=lambda one: (one.divisor, one.rmse, one.candidate))
         flat = {trial.candidate: _flat(trial.params) for trial in self.trials}
@@ -189,28 +182,26 @@ def search(
     callback: Callable[[Trial, int, int], Any] | None = None,
     executor: Executor | None = None,
 ) -> SearchResult:
-    """Search for the parameters with the lowest RMSE on held-out validation ratings.
+    """Search for the parameters with the lowest RMSE on validation ratings.
 
     Parameters
     ----------
     model : estimator
-        AutoRec or a baseline; what `space` does not name stays as it is here. The model itself is
-        candidate 0 and trained in full, so that nothing worse on the validation ratings can win.
-        A `random_state` that is not an int is replaced by that of the search.
+        AutoRec or a baseline; as it is, it is candidate 0 and trained in full. A `random_state`
+        that is not an int is replaced by that of the search.
     ratings : Ratings, sparse matrix, DataFrame or (users, items, ratings)
-        Those that the model may learn from: hold the test ratings out before.
+        Without the test ratings.
     space : mapping of str to list, distribution or mapping, optional
-        Of a list, each value is equally likely; a distribution is a :class:`LogUniform` or any
-        object with ``rvs(random_state=generator)``, as those of `scipy.stats`; a mapping makes
-        a mapping, such as ``{"regularization": {"encoder.weight": LogUniform(100, 900)}}``. Values
-        must be JSON-able. None: :func:`default_space`.
+        A distribution is a :class:`LogUniform` or has ``rvs(random_state=generator)``, as those of
+        `scipy.stats`; a mapping makes a mapping, such as
+        ``{"regularization": {"encoder.weight": LogUniform(100, 900)}}``. Values must be JSON-able.
+        None: :func:`default_space`.
     n_candidates : int
         Different ones, with the model itself; fewer where the space holds fewer.
     strategy : {"halving", "random"}
-        "random": every candidate is trained in full. "halving": all are trained for a small part
-        of their epochs (``max_iter``), the best 1 / `factor` of them anew for `factor` times as
-        many, and so on up to all epochs (successive halving; Jamieson and Talwalkar, 2016). It
-        favors what learns fast.
+        "random": all are trained in full. "halving": all are trained for a small part of
+        ``max_iter``, the best 1 / `factor` anew for `factor` times as many epochs, and so on
+        (successive halving; Jamieson and Talwalkar, 2016).
     factor : int
         At least 2.
     validation_size : float or int
@@ -218,15 +209,13 @@ def search(
     random_state : int
         Seed of the candidates and of the split.
     resume : path, optional
-        A file with one JSON object in each line: the settings, then every trial as it ends. If it
-        exists and has the same settings, its trials are not run again, and the result is that
-        of a search without interruption. An incomplete last line is dropped. A file beside it
-        with the ending ``.lock`` keeps a second search out meanwhile.
+        A file of JSON lines: the settings, then every trial as it ends. If it exists with the same
+        settings, its trials are not run again; the result is the same. A file beside it with the
+        ending ``.lock`` keeps a second search out.
     callback : callable, optional
         Called with each new `Trial`, its number from 1, and the number of trials in all.
     executor : Executor, optional
-        Runs the trials of a rung at the same time, as for :func:`cross_validate`; the result and
-        the order of the trials are the same.
+        Runs trials at the same time, as for :func:`cross_validate`.
 
     Returns
     -------
@@ -235,20 +224,10 @@ def search(
     Raises
     ------
     ValueError
-        An argument out of range, a parameter that the model refuses, a `resume` file that is
-        damaged, foreign, of other settings or in use by another search, or a search in which every
-        training diverged.
+        An argument out of range or refused by the model, a `resume` file that is damaged, foreign,
+        of other settings or in use, or only trainings that diverged.
     TypeError
         A space that cannot be drawn from, or values that are not JSON-able.
-
-    Examples
-    --------
-    >>> from autorec_np import BiasBaseline, make_ratings
-    >>> space = {"regularization": [1.0, 3.0, 10.0, 30.0]}
-    >>> ratings = make_ratings(random_state=0)
-    >>> result = search(BiasBaseline(), ratings, space, strategy="random")
-    >>> len(result.trials)
-    5
     """
     check_choice("strategy", strategy, ("halving", "random"))
     n_candidates = check_integer("n_candidates", n_candidates, minimum=1)
@@ -301,18 +280,14 @@ def _run_rungs(
     callback: Callable[[Trial, int, int], Any] | None,
     executor: Executor | None,
 ) -> tuple[list[Trial], list[Trial]]:
-    """Return all trials, and those of the last rung; what the journal holds is not run again."""
+    """Return all trials, and those of the last rung."""
     n_trials = sum(size for _, size in rungs)
     trials: list[Trial] = []
     rung: list[Trial] = []
     numbers = list(range(len(candidates)))
     for divisor, size in rungs:
-        rung = []
-        for candidate in numbers[:size]:
-            recorded = journal.next(candidate, divisor)
-            if recorded is None:
-                break
-            rung.append(recorded)
+        known = (journal.next(candidate, divisor) for candidate in numbers[:size])
+        rung = [trial for trial in known if trial]
         tasks = [
             Task(f"candidate {number}", run_trial, (number, candidates[number], divisor))
             for number in numbers[len(rung) : size]
@@ -335,7 +310,6 @@ def _rank(trial: Trial) -> tuple[float, int]:
 
 
 def _draw(space: Space, n_candidates: int, seed: int) -> list[Parameters]:
-    """Return different candidates as JSON holds them; the first is the model as it is."""
     if not isinstance(space, Mapping):
         raise TypeError(
             f"space must map names of parameters to lists, distributions or mappings, got "
@@ -372,10 +346,7 @@ def _refuse(value: Any) -> NoReturn:
 
 
 def _rungs(n_candidates: int, factor: int) -> list[tuple[int, int]]:
-    """Return (divisor of the epochs, number of candidates) of each rung, shortest first.
-
-    The model as it is stays in every rung; of the others the best 1 / factor do.
-    """
+    """Return (divisor of the epochs, number of candidates) of each rung, shortest first."""
     n_rungs = 1
     while factor**n_rungs <= min(n_candidates, LARGEST_DIVISOR):
         n_rungs += 1
@@ -402,14 +373,15 @@ def _run(
     try:
         with short_on_purpose():
             result = evaluate(tried, training, validation)
+        rmse, seconds = result.rmse, result.fit_seconds
     except DivergenceError as error:
         logger.info("candidate %d: %s", candidate, error)
-        return Trial(candidate, params, divisor, math.inf, math.nan)
-    return Trial(candidate, params, divisor, result.rmse, result.fit_seconds)
+        rmse, seconds = math.inf, math.nan
+    return Trial(candidate, params, divisor, rmse, seconds)
 
 
 def _digest(ratings: Ratings) -> str:
-    """Return the SHA-256 of everything on which the split and a fit depend."""
+    """Return the SHA-256 of all that a fit depends on."""
     digest = hashlib.sha256()
     for array in (*ratings.positions(), ratings.user_ids, ratings.item_ids, ratings.scale):
         is_text = np.asarray(array).dtype.kind == "O"
@@ -418,7 +390,7 @@ def _digest(ratings: Ratings) -> str:
 
 
 class _Journal:
-    """The file of a search: its settings and the trials that have ended; nothing without a path."""
+    """The file of a search; nothing without a path."""
 
     def __init__(self, path: str | os.PathLike[str] | None, settings: dict[str, Any]) -> None:
         self.path = None if path is None else Path(path)
@@ -437,10 +409,9 @@ class _Journal:
             os.truncate(self.path, len(complete))
         if not lines:
             _write(self.path, header)
-        self.recorded = iter(list(enumerate(lines, 1))[1:])
+        self.recorded = iter([*enumerate(lines, 1)][1:])
 
     def next(self, candidate: int, divisor: int) -> Trial | None:
-        """Return the next trial of the file, None after the last."""
         number, line = next(self.recorded, (0, None))
         if line is None:
             return None
@@ -475,11 +446,12 @@ class _Journal:
         )
 
     def _check_settings(self, there: dict[str, Any], here: dict[str, Any]) -> None:
-        differing = [name for name in here if there.get(name) != here[name]]
-        if differing:
-            listed = "; ".join(
-                f"{name} was {there.get(name)!r:.60}, is {here[name]!r:.60}" for name in differing
-            )
+        listed = "; ".join(
+            f"{name} was {there.get(name)!r:.60}, is {value!r:.60}"
+            for name, value in here.items()
+            if there.get(name) != value
+        )
+        if listed:
             raise ValueError(
                 f"{self.path} holds a search with other settings ({listed}); repeat them to resume "
                 f"it, or name another file for this search."
@@ -492,7 +464,6 @@ def _write(path: Path, line: str) -> None:
 
 
 def _flat(params: Parameters) -> dict[str, str]:
-    """Return parameters as text; those of a mapping by its own keys."""
     flat = {}
     for name, value in params.items():
         if isinstance(value, dict):

@@ -1,8 +1,8 @@
 """Confidence intervals: of a mean over repeats, and of an error over held-out pairs.
 
-Errors of one user are alike, and so are those of one item; an interval that took the pairs for
-independent would be too narrow. The variance over pairs is clustered two ways (Cameron, Gelbach and
-Miller, "Robust inference with multiway clustering", J. Business & Economic Statistics 29, 2011):
+Errors of one user are alike, and so are those of one item; so the variance over pairs is clustered
+two ways (Cameron, Gelbach and Miller, "Robust inference with multiway clustering", J. Business &
+Economic Statistics 29, 2011):
 
     V = V(users) + V(items) - V(pairs),   V(G) = G / (G - 1) sum_groups (sum_group z)^2 / n^2
 
@@ -22,25 +22,22 @@ from autorec_np._types import Array
 from autorec_np._validation import check_number
 from autorec_np.data.metrics import finite_vector
 
-__all__ = ["MeanInterval", "clustered_interval", "mean_and_interval"]
-
 CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
 class MeanInterval:
-    """A mean over repeats with its two-sided confidence interval.
+    """A mean with its two-sided confidence interval.
 
     Attributes
     ----------
     mean : float
-        Mean of the values.
     low, high : float
         Ends of the interval, symmetric about the mean; NaN where ``n == 1``.
     n : int
         Number of values.
     confidence : float
-        Coverage of the interval, e.g. 0.95.
+        Coverage, e.g. 0.95.
     """
 
     mean: float
@@ -51,11 +48,11 @@ class MeanInterval:
 
     @property
     def half_width(self) -> float:
-        """Half the length of the interval: the number after the ± sign."""
+        """Half the length of the interval: what follows ±."""
         return (self.high - self.low) / 2
 
     def to_dict(self) -> dict[str, float | int | None]:
-        """Return the fields as a JSON-able dict; an undefined end is None."""
+        """Return a JSON-able dict; an undefined end is None."""
         return asdict(self) | ({"low": None, "high": None} if self.n == 1 else {})
 
     def __str__(self) -> str:
@@ -68,30 +65,28 @@ class MeanInterval:
 def mean_and_interval(values: Iterable[float], confidence: float = 0.95) -> MeanInterval:
     """Mean of repeated measurements with Student's t confidence interval.
 
-    The interval is mean ± t * s / sqrt(n), with s the sample standard deviation (n - 1 in the
-    denominator) and t the (1 + confidence) / 2 quantile of Student's t with n - 1 degrees of
-    freedom. It assumes independent, roughly normal values. Random splits of *one* set of ratings,
-    and even more the folds of a cross-validation, share most of their training ratings, so it says
-    how far the mean moves with the splits, not with new ratings.
+    mean ± t * s / sqrt(n), with s the sample standard deviation (n - 1 in the denominator) and t
+    the (1 + confidence) / 2 quantile of Student's t with n - 1 degrees of freedom. It assumes
+    independent, roughly normal values; of splits of *one* set of ratings it says how far the mean
+    moves with the splits, not with new ratings.
 
     Parameters
     ----------
     values : iterable of float
-        One value per repeat.
     confidence : float
         Coverage, strictly between 0 and 1.
 
     Returns
     -------
     MeanInterval
-        With NaN ends where there is one value only: its spread is unknown, not zero.
+        With NaN ends where there is one value only.
 
     Raises
     ------
     ValueError
-        If there is no value, one is not finite, or `confidence` is outside (0, 1).
+        If there is no value, one is not finite, or `confidence` is out of range.
     TypeError
-        If the values are not real numbers.
+        If the values are no numbers.
     """
     confidence = check_number(
         "confidence", confidence, minimum=0.0, maximum=1.0, inclusive=(False, False)
@@ -108,20 +103,9 @@ def mean_and_interval(values: Iterable[float], confidence: float = 0.95) -> Mean
 def clustered_interval(
     estimate: float, influence: Array, users: Array, items: Array
 ) -> MeanInterval:
-    """Return estimate ± t sqrt(V), with V as at the top of this file.
+    """Return estimate ± t sqrt(V); NaN ends where all pairs are of one user or one item.
 
-    Parameters
-    ----------
-    estimate : float
-    influence : ndarray of float64, (n,)
-        By how much each pair moves the estimate, times n; they sum to 0.
-    users, items : ndarray, (n,)
-        Whose pairs they are.
-
-    Returns
-    -------
-    MeanInterval
-        With NaN ends where all pairs are of one user or one item.
+    `influence`, (n,), sums to 0; `users` and `items`, (n,), say whose pairs they are.
     """
     n, variances, n_groups = len(influence), [], []
     for labels in (users, items):
@@ -132,7 +116,7 @@ def clustered_interval(
     half_width = float("nan")
     if min(n_groups) > 1:
         both = sum(variances) - float(influence @ influence)
-        # by chance the sum can be below its parts, even below 0
+        # by chance the sum can be below its parts
         quantile = float(stdtrit(min(n_groups) - 1, (1 + CONFIDENCE) / 2))
         half_width = quantile * max(both, *variances) ** 0.5 / n
     return MeanInterval(estimate, estimate - half_width, estimate + half_width, n, CONFIDENCE)

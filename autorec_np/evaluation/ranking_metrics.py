@@ -1,23 +1,21 @@
 """Metrics of recommended lists against the held-out ratings of their users.
 
-One list of k places for each user, best first; an item is *relevant* to a user whose held-out
-rating of it reaches a threshold. With hit_j = 1 where the item at place j is relevant, else 0, and
-R relevant items,
+An item is *relevant* to a user whose held-out rating of it reaches a threshold. With hit_j = 1
+where the item at place j is relevant, else 0, and R relevant items,
 
     precision@k = sum_{j<=k} hit_j / k                recall@k = sum_{j<=k} hit_j / R
     NDCG@k = sum_{j<=k} hit_j / log2(j + 1), over the same sum of a list of min(k, R) hits
     AP@k = sum_{j<=k} hit_j precision@j / R           hit rate@k = 1 where any hit_j = 1
     RR@k = 1 / (place of the first hit), 0 without one
 
-averaged over users (then named MAP and MRR), as trec_eval and ranx compute them for binary
-relevance. Three conventions decide the numbers:
+averaged over users (MAP and MRR), as trec_eval and ranx compute them for binary relevance:
 
-* A user *without relevant items* is left out of the averages: no list could score.
-* Places that a short list leaves empty are misses: precision@k divides by k.
-* AP@k divides by R; other codes divide by min(k, R), which is larger.
+* A user *without relevant items* is left out of the averages.
+* Empty places are misses: precision@k divides by k.
+* AP@k divides by R; other codes divide by min(k, R).
 
-An item that the user rated below the threshold, and one that the user did not rate, are misses
-alike: values are comparable between models on one split, not between data sets.
+Items rated low, and unrated ones, are misses alike: values are comparable between models on one
+split, not between data sets.
 """
 
 from __future__ import annotations
@@ -39,21 +37,6 @@ from autorec_np.data.overlap import check_apart
 from autorec_np.data.ratings import as_ratings
 from autorec_np.models.base import NotFittedError, check_not_empty
 
-__all__ = [
-    "RankingEvaluation",
-    "coverage_at_k",
-    "evaluate_ranking",
-    "hit_rate_at_k",
-    "map_at_k",
-    "mrr_at_k",
-    "ndcg_at_k",
-    "novelty_at_k",
-    "precision_at_k",
-    "recall_at_k",
-    "relevant_items",
-    "scores_per_user",
-]
-
 Lists: TypeAlias = "Array | Sequence[Sequence[Any]]"
 Relevant: TypeAlias = Sequence[Collection[Any]]
 
@@ -66,7 +49,7 @@ def relevant_items(test: Any, users: npt.ArrayLike, threshold: float | None = No
     test : Ratings, sparse matrix, DataFrame or (users, items, ratings)
         Held-out ratings.
     users : array_like, (m,)
-        User ids; one without held-out ratings has no relevant items.
+        User ids.
     threshold : float, optional
         None: three quarters up the rating scale of `test`, 4 where it is 1 to 5.
 
@@ -91,7 +74,7 @@ def scores_per_user(recommended: Lists, relevant: Relevant, k: int = 10) -> dict
     ----------
     recommended : array_like of ids, (m, n)
         One list for each user, best first, as ``model.recommend(users)[0]``; None is an empty
-        place. Only the first k places count.
+        place.
     relevant : sequence of m collections of ids
         See :func:`relevant_items`.
     k : int
@@ -99,15 +82,14 @@ def scores_per_user(recommended: Lists, relevant: Relevant, k: int = 10) -> dict
     Returns
     -------
     dict of str to ndarray of float64, (m,)
-        By "precision", "recall", "ndcg", "map", "mrr" and "hit_rate"; NaN for a user without
-        relevant items.
+        "precision", "recall", "ndcg", "map", "mrr" and "hit_rate"; NaN without relevant items.
 
     Raises
     ------
     ValueError
-        Numbers of lists and of users that differ, or an item that is twice in a list.
+        Lists for other numbers of users, or an item that is twice in a list.
     TypeError
-        Ids in the place of lists of ids, or ids of another kind than the relevant ones.
+        Ids in the place of lists of ids, or of two kinds.
     """
     k = check_integer("k", k, minimum=1)
     _check_lists("recommended", recommended)
@@ -140,12 +122,12 @@ def scores_per_user(recommended: Lists, relevant: Relevant, k: int = 10) -> dict
 
 
 def precision_at_k(recommended: Lists, relevant: Relevant, k: int = 10) -> float:
-    """Share of the k places that hold a relevant item; see :func:`scores_per_user`."""
+    """Share of the k places with a relevant item; see :func:`scores_per_user`."""
     return _mean(recommended, relevant, k, "precision")
 
 
 def recall_at_k(recommended: Lists, relevant: Relevant, k: int = 10) -> float:
-    """Share of the relevant items that are in the first k places."""
+    """Share of the relevant items in the first k places."""
     return _mean(recommended, relevant, k, "recall")
 
 
@@ -155,12 +137,12 @@ def ndcg_at_k(recommended: Lists, relevant: Relevant, k: int = 10) -> float:
 
 
 def map_at_k(recommended: Lists, relevant: Relevant, k: int = 10) -> float:
-    """Mean average precision: precision at each hit, summed, over all relevant items."""
+    """Mean average precision."""
     return _mean(recommended, relevant, k, "map")
 
 
 def mrr_at_k(recommended: Lists, relevant: Relevant, k: int = 10) -> float:
-    """Mean reciprocal rank of the first relevant item, 0 where none is in the first k places."""
+    """Mean reciprocal rank of the first relevant item."""
     return _mean(recommended, relevant, k, "mrr")
 
 
@@ -170,7 +152,7 @@ def hit_rate_at_k(recommended: Lists, relevant: Relevant, k: int = 10) -> float:
 
 
 def coverage_at_k(recommended: Lists, n_items: int, k: int = 10) -> float:
-    """Share of the catalog's `n_items` items that are in anybody's first k places."""
+    """Share of the `n_items` items that are in anybody's first k places."""
     n_items = check_integer("n_items", n_items, minimum=1)
     return len(set().union(*_places(recommended, k)) - {None}) / n_items
 
@@ -178,8 +160,8 @@ def coverage_at_k(recommended: Lists, n_items: int, k: int = 10) -> float:
 def novelty_at_k(recommended: Lists, train: Any, k: int = 10) -> float:
     """Mean of -log2(share of the users who rated the item in training) over all k places, in bits.
 
-    The mean self-information (Zhou et al., PNAS 2010): 0 where everybody knows every item, log2
-    of the number of users where one user does. An item that nobody rated counts as rated by one.
+    The mean self-information (Zhou et al., PNAS 2010). An item that nobody rated counts as rated by
+    one.
 
     Parameters
     ----------
@@ -213,16 +195,16 @@ class RankingEvaluation:
     coverage : float
         Of the items known to the model.
     novelty : float
-        In bits; :func:`novelty_at_k`.
+        In bits.
     k : int
     threshold : float
         Of relevance.
     n_users : int
-        With relevant items: those measured.
+        With relevant items.
     n_without_relevant : int
-        Further users with held-out ratings, all below the threshold: left out.
+        Further users with held-out ratings.
     n_unknown : int
-        Users of `n_users` whom the model does not know; their lists are empty, so they score 0.
+        Of `n_users`: not known to the model; their lists are empty.
     """
 
     precision: float
@@ -240,7 +222,7 @@ class RankingEvaluation:
     n_unknown: int
 
     def to_dict(self) -> dict[str, float | int]:
-        """Return the fields as a JSON-able dict."""
+        """Return a JSON-able dict."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -261,13 +243,12 @@ def evaluate_ranking(
     Parameters
     ----------
     model : AutoRec, BiasBaseline or GlobalMean
-        Fitted on ratings without those of `test`. What it was fitted on is never recommended.
+        Fitted on ratings without those of `test`.
     test : Ratings, sparse matrix, DataFrame or (users, items, ratings)
-        Ids as the model's.
     k : int
         Length of the lists.
     threshold : float, optional
-        Of relevance. None: three quarters up the rating scale of the model, 4 where it is 1 to 5.
+        As in :func:`relevant_items`, with the scale of the model.
 
     Returns
     -------
@@ -277,14 +258,6 @@ def evaluate_ranking(
     ------
     ValueError
         A test pair is also a training pair, or no held-out rating reaches the threshold.
-
-    Examples
-    --------
-    >>> from autorec_np import BiasBaseline, make_ratings, train_test_split
-    >>> train, test = train_test_split(make_ratings(random_state=0), random_state=0)
-    >>> result = evaluate_ranking(BiasBaseline().fit(train), test, k=5)
-    >>> 0 < result.ndcg < 1
-    True
     """
     k = check_integer("k", k, minimum=1)
     held_out = as_ratings(test)
@@ -332,7 +305,6 @@ def _threshold(scale: tuple[float, float], threshold: float | None) -> float:
 
 
 def _places(recommended: Lists, k: int) -> list[list[Any]]:
-    """Return the first k places of each list; an item that is there twice is an error."""
     k = check_integer("k", k, minimum=1)
     _check_lists("recommended", recommended)
     lists = [list(one)[:k] for one in recommended]
@@ -344,7 +316,6 @@ def _places(recommended: Lists, k: int) -> list[list[Any]]:
 
 
 def _check_lists(name: str, lists: Any) -> None:
-    """Raise TypeError where ids stand in the place of lists of ids."""
     for index, one in enumerate(lists):
         if isinstance(one, (str, bytes)) or not isinstance(one, Iterable):
             raise TypeError(
@@ -354,12 +325,12 @@ def _check_lists(name: str, lists: Any) -> None:
 
 
 def _check_same_kind(recommended: Sequence[Sequence[Any]], relevant: Relevant) -> None:
-    """Raise TypeError where some ids are strings and others are not: none would ever match."""
+    """Raise TypeError where some ids are strings and others are not."""
     examples: dict[bool, Any] = {}
     for one in itertools.chain(*recommended, *relevant):
         if one is not None:
             examples.setdefault(isinstance(one, str), one)
-    if len(examples) == 2:
+    if len(examples) > 1:
         raise TypeError(
             f"recommended and relevant ids must be of one kind, got {shown(examples[False])} and "
             f"{shown(examples[True])}; make all of them integers, or all of them strings: "
@@ -370,7 +341,7 @@ def _check_same_kind(recommended: Sequence[Sequence[Any]], relevant: Relevant) -
 def _mean(recommended: Lists, relevant: Relevant, k: int, name: str) -> float:
     scores = scores_per_user(recommended, relevant, k)[name]
     measured = scores[~np.isnan(scores)]
-    if len(measured) == 0:
+    if not len(measured):
         raise ValueError(
             f"none of the {len(relevant)} users has a relevant item; lower the threshold of "
             f"relevance, or hold out more ratings."

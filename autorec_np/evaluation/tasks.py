@@ -1,7 +1,7 @@
 """Independent tasks, one after the other or by an executor, with the same results.
 
-Results come in the order asked, whoever is done first. So does the first error, which names its
-task. Warnings of tasks in other processes are issued again in this one.
+Results, and the first error, come in the order asked. Warnings of other processes are issued again
+in this one.
 """
 
 from __future__ import annotations
@@ -24,17 +24,14 @@ logger = logging.getLogger(__name__)
 
 
 class Executor(Protocol):
-    """Runs tasks: a pool of `concurrent.futures`, or what a Dask client's `get_executor()` gives.
-
-    What `submit` returns needs ``result()`` and ``cancel()``.
-    """
+    """A pool of `concurrent.futures` or a Dask client's `get_executor()`."""
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Any:
-        """Begin ``function(*arguments)``, now or later; return its future."""
+        """Return a future with ``result()`` and ``cancel()``."""
 
 
 class Task(NamedTuple):
-    """A call that depends on no other; other processes need to be able to unpickle it."""
+    """A call that depends on no other."""
 
     name: str
     function: Callable[..., Any]
@@ -44,18 +41,9 @@ class Task(NamedTuple):
 def run_tasks(tasks: Iterable[Task], executor: Executor | None) -> Iterator[Any]:
     """Yield what the tasks return, in their order.
 
-    Parameters
-    ----------
-    tasks : iterable of Task
-        Taken one by one; with an executor, all before the first result.
-    executor : Executor or None
-        None: each task runs here when its result is asked for.
-
-    Raises
-    ------
-    Exception
-        What the first failing task raised, its name put before the message. What has not begun by
-        then is cancelled; so it is after Ctrl-C, and where the caller takes no more results.
+    An executor is given all tasks before the first result; without one, each runs when its result
+    is asked for. What the first failing task raises gets its name. What has not begun when the
+    iterator ends is cancelled.
     """
     if executor is None:
         for task in tasks:
@@ -64,7 +52,7 @@ def run_tasks(tasks: Iterable[Task], executor: Executor | None) -> Iterator[Any]
             yield result
         return
     futures = []
-    registry: dict[Any, Any] = {}  # of warnings: one that several tasks give counts as one place
+    registry: dict[Any, Any] = {}  # a warning of several tasks counts once
     try:
         for name, function, arguments in tasks:
             with _named(name):
@@ -90,7 +78,6 @@ def for_task(model: Any) -> Any:
 
 @contextmanager
 def _named(name: str) -> Iterator[None]:
-    """Let an exception say which task raised it."""
     try:
         yield
     except Exception as error:
@@ -105,7 +92,6 @@ def _place() -> Place:
 
 
 def _run(caller: Place, function: Callable[..., Any], *arguments: Any) -> tuple[Any, list[Any]]:
-    """Return the result, and the warnings to be issued by the caller if it is another process."""
     if caller == _place():
         return function(*arguments), []
     with _recorder.recording() as caught:
@@ -113,9 +99,9 @@ def _run(caller: Place, function: Callable[..., Any], *arguments: Any) -> tuple[
 
 
 class _Recorder:
-    """Keeps the warnings of the tasks that run in a process, each thread's for itself.
+    """Keeps the warnings of each thread.
 
-    Filters of warnings are those of all threads: the first task sets them, the last restores them.
+    Filters are those of all threads: the first task sets them, the last restores them.
     """
 
     def __init__(self) -> None:
@@ -126,7 +112,6 @@ class _Recorder:
 
     @contextmanager
     def recording(self) -> Iterator[list[Any]]:
-        """Yield the list that takes (message, category, filename, line) of each warning."""
         caught: list[Any] = []
         self._enter()
         before = self._caught.set(caught)
@@ -134,7 +119,10 @@ class _Recorder:
             yield caught
         finally:
             self._caught.reset(before)
-            self._leave()
+            with self._lock:
+                self._n_inside -= 1
+                if self._n_inside == 0:
+                    self._filters.__exit__(None, None, None)
 
     def _enter(self) -> None:
         with self._lock:
@@ -153,12 +141,6 @@ class _Recorder:
 
                 warnings.showwarning = keep  # type: ignore[assignment]
             self._n_inside += 1
-
-    def _leave(self) -> None:
-        with self._lock:
-            self._n_inside -= 1
-            if self._n_inside == 0:
-                self._filters.__exit__(None, None, None)
 
 
 _recorder = _Recorder()

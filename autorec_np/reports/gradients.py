@@ -17,12 +17,7 @@ from autorec_np.core.objective import Objective
 from autorec_np.core.parameters import COLUMN_BLOCKS
 from autorec_np.data.synthetic import make_ratings
 from autorec_np.gradcheck import GradientReport, check_gradient
-from autorec_np.models.scoring import (
-    Fitted,
-    inputs_of,
-    scaled,
-    targets_of,
-)
+from autorec_np.models.scoring import Fitted, inputs_of, scaled, targets_of
 from autorec_np.training.corruption import Draws, dropout_masks
 
 TERMS = ("objective", "data", "penalty")
@@ -33,8 +28,8 @@ class Case(NamedTuple):
     """A small network, a term of the objective, and a point.
 
     `term` is "objective" (2), "data" (without its penalty) or "penalty" (without ratings). `point`
-    is "drawn" (at random), "initial" (as `fit` begins), "trained" (after twenty steps of gradient
-    descent) or "saturated" (weights so large that hidden units and outputs hardly move).
+    is "drawn" (at random), "initial" (as `fit` begins), "trained" (twenty steps of gradient descent
+    later) or "saturated" (large weights).
     """
 
     hidden_layer_sizes: tuple[int, ...] = (4,)
@@ -47,7 +42,6 @@ class Case(NamedTuple):
 
 
 def all_cases() -> Iterator[Case]:
-    """Yield every network at a random point, then every term at every other point."""
     sizes = (4,), (4, 3, 4)
     networks = itertools.product(sizes, ACTIVATIONS, ACTIVATIONS, [False, True], [0.0, 0.3])
     yield from itertools.starmap(Case, networks)
@@ -56,10 +50,7 @@ def all_cases() -> Iterator[Case]:
 
 
 def check_case(case: Case, seed: int = 0, **effort: Any) -> GradientReport:
-    """Check the gradient of a case in float64, on 30 ratings of 9 users and 7 items.
-
-    `effort` holds options of `check_gradient`.
-    """
+    """Check the gradient of a case in float64; `effort` holds options of `check_gradient`."""
     rng = np.random.default_rng(seed)
     ratings = make_ratings(n_users=9, n_items=7, n_ratings=30, random_state=rng)
     targets = ratings.matrix.astype(np.float64)
@@ -83,7 +74,7 @@ def check_case(case: Case, seed: int = 0, **effort: Any) -> GradientReport:
     else:
         theta = network.layout.initialize(rng)
         if case.point == "trained":
-            theta += rng.normal(0.0, 0.1, theta.size)  # a bias at 0 would hold dead units on kinks
+            theta += rng.normal(0.0, 0.1, theta.size)  # off the kinks of relu
             for _ in range(20):
                 theta = theta - 0.002 * fun(theta)[1]
     return check_gradient(fun, theta, network.layout, random_state=rng, **effort)
@@ -92,8 +83,8 @@ def check_case(case: Case, seed: int = 0, **effort: Any) -> GradientReport:
 def is_right(case: Case, report: GradientReport) -> bool:
     """Say whether every block passes, or where no verdict is owed, whether none fails.
 
-    In saturation slopes vanish behind the rounding of the value. At the initial point, where biases
-    are zero, units behind dead relu units lie on their kink, and training leaves them there.
+    In saturation slopes vanish behind rounding. Where biases are zero, units behind dead relu units
+    lie on their kink, and training leaves them there.
     """
     on_a_kink = case.activation == "relu" and case.point in ("initial", "trained")
     owed = case.point != "saturated" and not on_a_kink
@@ -101,22 +92,13 @@ def is_right(case: Case, report: GradientReport) -> bool:
     return verdicts <= ({"pass"} if owed else {"pass", "inconclusive"})
 
 
-# Of a fitted model
-
-
 def check_model_gradient(
     fitted: Fitted, n_rows: int = 20, n_columns: int = 40
 ) -> tuple[GradientReport, tuple[int, int, int]]:
-    """Check the gradient of a fitted model's objective where its training ended, on a small block.
+    """Check the gradient of a fitted model where its training ended, in float64, on a block.
 
-    The block holds the rows with the most ratings and the columns with the most ratings there, the
-    trained weights of these columns, the model's activations and penalties. All in float64.
-
-    Returns
-    -------
-    GradientReport
-    (n_rows, n_columns, n_ratings) : tuple of int
-        Of the block.
+    It holds the rows, and of these the columns, with the most ratings. Return the report and the
+    numbers of rows, columns and ratings of the block.
     """
     rated, dtype = fitted.axes.orient(fitted.ratings.matrix), fitted.theta.dtype
     inputs = inputs_of(rated, fitted.input_map, dtype)

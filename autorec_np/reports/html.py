@@ -1,4 +1,4 @@
-"""HTML as text: one page that loads nothing, tables, and pictures as inline SVG."""
+"""HTML as text: one page, tables, and pictures as inline SVG."""
 
 from __future__ import annotations
 
@@ -59,7 +59,6 @@ th, td { padding: 0.2rem 0.75rem 0.2rem 0; text-align: left; vertical-align: top
 
 
 def page(heading: str, sections: Mapping[str, str]) -> str:
-    """Return a page with its sections, by their headings, and links to them."""
     names = {title: title.lower().replace(" ", "-") for title in sections}
     links = "".join(f'<li><a href="#{key}">{title}</a></li>\n' for title, key in names.items())
     body = "\n".join(
@@ -78,19 +77,17 @@ def page(heading: str, sections: Mapping[str, str]) -> str:
 
 
 def text(value: Any) -> str:
-    """Return any value as text of one line, escaped."""
     return escape(plotting.printable(str(value)))
 
 
 def grid(parts: Iterable[str]) -> str:
-    """Return parts side by side, as many as the width holds."""
     return '<div class="grid">\n' + "\n".join(parts) + "\n</div>"
 
 
 def table(
     caption: str, header: Sequence[str], rows: Sequence[Sequence[str]], n_numbers: int = 0
 ) -> str:
-    """Return a table; the first column names the rows, the last `n_numbers` are flush right."""
+    """Return a table whose last `n_numbers` columns are flush right."""
     first_number = len(header) - n_numbers
     sides = [' class="number"' if column >= first_number else "" for column in range(len(header))]
     lines = [f"<caption>{text(caption)}</caption>"]
@@ -104,24 +101,23 @@ def table(
         line = "".join(f"<td{side}>{text(cell)}</td>" for side, cell in cells)
         lines.append(f'<tr><th scope="row">{text(first)}</th>{line}</tr>')
     lines.append("</tbody>")
-    # what scrolls must be reachable by keyboard
+    # reachable by keyboard
     group = f'<div class="scroll" role="group" aria-label="{text(caption)}" tabindex="0">'
     return f"{group}\n<table>\n" + "\n".join(lines) + "\n</table>\n</div>\n"
 
 
 def picture(svg: str, caption: str, numbers: str = "") -> str:
-    """Return a picture with its caption, and with the tables of its numbers to unfold."""
     details = f"<details>\n<summary>Numbers</summary>\n{numbers}</details>\n" if numbers else ""
     return f"<figure>\n{svg}\n<figcaption>{caption}</figcaption>\n{details}</figure>"
 
 
 def svg(figure: Figure, key: str, alt: str) -> str:
-    """Return a picture as inline SVG; its text is text, its colors are the page's."""
+    """Return a picture as inline SVG with the colors of the page."""
     rc = plotting.import_matplotlib().rcParams
     rc.update({"svg.fonttype": "none", "svg.hashsalt": key})
     stream = io.StringIO()
     with warnings.catch_warnings():
-        # the browser has the letters that matplotlib's font lacks
+        # the browser has more letters
         warnings.filterwarnings("ignore", "Glyph", UserWarning)
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
     svg = stream.getvalue()
@@ -129,8 +125,7 @@ def svg(figure: Figure, key: str, alt: str) -> str:
     svg = re.sub(
         r"<metadata>.*?</metadata>|<!--.*?-->|<style[^>]*>.*?</style>", "", svg, flags=re.S
     )
-    used = set(re.findall(r"url\(#([^)]+)\)|href=\"#([^\"]+)\"", svg))
-    names = {name for pair in used for name in pair}
+    names = {*re.findall(r"(?:url\(|href=\")#([^)\"]+)", svg)}
 
     def restyle(match: re.Match[str]) -> str:
         tag = re.sub(

@@ -1,4 +1,4 @@
-"""The items of a fitted model on a map: near are those that its codes cannot tell apart."""
+"""The items of a fitted model on a map."""
 
 from __future__ import annotations
 
@@ -9,20 +9,9 @@ import numpy as np
 from autorec_np._types import Array
 from autorec_np.models.scoring import Fitted
 
-__all__ = ["ItemMap", "map_items"]
-
 
 class ItemMap(NamedTuple):
-    """The most rated items on the two directions in which their codes differ most.
-
-    Attributes
-    ----------
-    positions : ndarray of int, (m,)
-        Of the items in ``model.ratings_.item_ids``; most rated first.
-    coordinates : ndarray of float64, (m, 2)
-    shares : tuple of float
-        Of the variance of the codes, by direction.
-    """
+    """Items, most rated first, with coordinates (m, 2) and the shares of the variance."""
 
     positions: Array
     coordinates: Array
@@ -32,7 +21,7 @@ class ItemMap(NamedTuple):
 def map_items(fitted: Fitted, n_items: int = 300) -> ItemMap:
     """Map the items with the most ratings by the principal components of their codes.
 
-    The codes are ``codes_`` for orientation "item", the rows of the decoder weight for "user".
+    For orientation "user" these are the rows of the decoder weight.
     """
     counts = fitted.item_counts
     order = np.argsort(-counts, kind="stable")[:n_items]
@@ -41,7 +30,7 @@ def map_items(fitted: Fitted, n_items: int = 300) -> ItemMap:
     centered -= centered.mean(axis=0)
     left, strengths, _ = np.linalg.svd(centered, full_matrices=False)
     left = np.pad(left * strengths, ((0, 0), (0, max(0, 2 - len(strengths)))))[:, :2]
-    # an SVD leaves the signs open: the entry farthest out is made positive
+    # an SVD leaves the signs open
     farthest = left[np.abs(left).argmax(axis=0), [0, 1]]
     left = left * np.where(farthest < 0, -1.0, 1.0)
     total = float(strengths @ strengths) or 1.0

@@ -1,7 +1,7 @@
 """One HTML page on a fitted model: errors, pictures, a gradient check, recommendations.
 
-The page is one file that loads nothing: pictures are inline SVG whose colors follow the reader's
-light or dark setting. The same model and ratings give the same bytes.
+Pictures are inline SVG whose colors follow the reader's light or dark setting. The same model and
+ratings give the same bytes.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from autorec_np.evaluation.held_out import (
     predict_held_out,
     rmse_difference,
 )
+from autorec_np.evaluation.hyperparameters import WITHOUT_EFFECT
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import check_fitted
 from autorec_np.models.biases import BiasBaseline, GlobalMean
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from autorec_np.evaluation.intervals import MeanInterval
-
-__all__ = ["html_report"]
 
 Titles = Mapping[Any, str]
 
@@ -55,18 +54,16 @@ def html_report(
     model : AutoRec
         Fitted.
     test : Ratings, sparse matrix, DataFrame or (users, items, ratings), optional
-        Held-out ratings, ids as in training. Without them the sections on errors are left out, and
-        the page says so.
+        Held-out ratings; without them the sections on errors are left out.
     titles : mapping of item id to str, optional
     name : str
         Of the data; part of the heading.
     n_recommended : int
-        Items recommended to each of the sample users.
+        For each of the sample users.
 
     Returns
     -------
     str
-        The same for the same model, ratings and versions of the libraries.
 
     Raises
     ------
@@ -75,15 +72,14 @@ def html_report(
     NotFittedError
         `model` is not fitted.
     ValueError
-        A test pair is also a training pair, or there is none; or the model was saved without its
-        ratings.
+        A test pair is also a training pair, there is none, or the model lacks its ratings.
     ImportError
         matplotlib is not installed.
     """
     if not isinstance(model, AutoRec):
         raise TypeError(f"a report is on an AutoRec, got {type(model).__name__}.")
     model = copy.copy(model)  # it keeps its record, whatever is fitted meanwhile
-    check_fitted(model).ratings.positions()  # raises if the model was saved without them
+    check_fitted(model).ratings.positions()  # raises if saved without them
     matplotlib = plotting.import_matplotlib()
     with matplotlib.rc_context():
         matplotlib.rcdefaults()  # not the reader's own settings
@@ -92,7 +88,6 @@ def html_report(
 
 
 def _sections(model: AutoRec, test: Any, titles: Titles, n_recommended: int) -> dict[str, str]:
-    """Return the sections by heading; without `test`, those that need no held-out ratings."""
     curves = plotting.plot_learning_curves(model)
     sections = {"The model": _model_section(model)}
     if test is not None:
@@ -114,15 +109,12 @@ def _sections(model: AutoRec, test: Any, titles: Titles, n_recommended: int) -> 
     return sections
 
 
-# Sections
-
-
 def _model_section(model: AutoRec) -> str:
     defaults = AutoRec().get_params()
     changed = [
         f"{name} = {value!r}"
         for name, value in model.get_params().items()
-        if name not in ("callbacks", "n_jobs", "verbose")
+        if name not in WITHOUT_EFFECT
         and repr(value) != repr(defaults[name])
         and not isinstance(value, np.random.Generator)
     ]
@@ -144,7 +136,8 @@ def _error_section(model: AutoRec, test: Any, pairs: Predictions) -> str:
         ("Global mean", GlobalMean().fit(model.ratings_)),
         ("User and item biases", BiasBaseline().fit(model.ratings_)),
     ]
-    measured = {name: predict_held_out(one, test) for name, one in baselines} | {"AutoRec": pairs}
+    measured = {name: predict_held_out(one, test) for name, one in baselines}
+    measured["AutoRec"] = pairs
     rows = [[name, _interval(one.rmse), _interval(one.mae)] for name, one in measured.items()]
     difference = rmse_difference(pairs, measured["User and item biases"])
     return (
@@ -226,13 +219,13 @@ def _gradient_section(model: AutoRec) -> str:
     rows = [
         [
             name,
-            block.verdict,
-            f"{block.relative_error:.1e}",
-            f"{block.analytic:.6g}",
-            f"{block.numeric:.6g}",
-            f"{block.budget:.1e}",
+            b.verdict,
+            f"{b.relative_error:.1e}",
+            f"{b.analytic:.6g}",
+            f"{b.numeric:.6g}",
+            f"{b.budget:.1e}",
         ]
-        for name, block in report.blocks.items()
+        for name, b in report.blocks.items()
     ]
     notes = [report.note, *(f"{name}: {b.note}" for name, b in report.blocks.items() if b.note)]
     return (
@@ -250,24 +243,22 @@ def _gradient_section(model: AutoRec) -> str:
 
 
 def _recommendation_section(model: AutoRec, titles: Titles, n: int) -> str:
-    """Show the users with the most, the median and the fewest training ratings."""
-    counts = model.user_counts_
+    """Show the users with the most, the median and the fewest ratings."""
+    counts, ratings = model.user_counts_, model.ratings_
     order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
     positions = list(dict.fromkeys(order[[0, len(order) // 2, -1]].tolist()))
-    users = model.ratings_.user_ids[positions]
+    users = ratings.user_ids[positions]
     parts = []
     for position, user, ids, scores in zip(
         positions, users.tolist(), *model.recommend(users, n), strict=True
     ):
-        start, end = model.ratings_.matrix.indptr[[position, position + 1]]
-        rated = model.ratings_.matrix.indices[start:end]
-        values = model.ratings_.matrix.data[start:end]
+        entries = slice(*ratings.matrix.indptr[position : position + 2])
+        rated, values = ratings.matrix.indices[entries], ratings.matrix.data[entries]
         best = np.argsort(-values, kind="stable")[:5]
+        items = ratings.item_ids[rated[best]].tolist()
         liked = [
             [_name(item, titles), f"{value:g}"]
-            for item, value in zip(
-                model.ratings_.item_ids[rated[best]].tolist(), values[best], strict=True
-            )
+            for item, value in zip(items, values[best], strict=True)
         ]
         found = [
             [_name(item, titles), f"{score:.2f}"]
@@ -320,40 +311,30 @@ def _name(item: Any, titles: Titles) -> str:
 
 
 def _interval(value: MeanInterval) -> str:
-    """Return the value with half the width of its interval, if it has one."""
     bounds = "" if np.isnan(value.low) else f" ± {value.half_width:.4f}"
     return f"{value.mean:.4f}{bounds}"
-
-
-# Tables and pictures
 
 
 def _error_table(what: str, groups: Sequence[Group]) -> str:
     rows = [
         [
-            group.label,
-            f"{len(group.pairs):,}",
-            _interval(group.pairs.rmse),
-            f"{group.predicted - group.pairs.truth.mean():+.3f}",
+            g.label,
+            f"{len(g.pairs):,}",
+            _interval(g.pairs.rmse),
+            f"{g.predicted - g.pairs.truth.mean():+.3f}",
         ]
-        for group in groups
+        for g in groups
     ]
     return html.table(f"By {what}", ["Ratings", "Pairs", "RMSE", "Mean error"], rows, n_numbers=3)
 
 
 def _calibration_table(groups: Sequence[Group]) -> str:
     rows = [
-        [
-            group.label,
-            f"{len(group.pairs):,}",
-            f"{group.predicted:.3f}",
-            _interval(group.pairs.mean_rating),
-        ]
-        for group in groups
+        [g.label, f"{len(g.pairs):,}", f"{g.predicted:.3f}", _interval(g.pairs.mean_rating)]
+        for g in groups
     ]
     return html.table("By prediction", ["Range", "Pairs", "Mean", "Mean rating"], rows, n_numbers=3)
 
 
 def _picture(figure: Figure, key: str, alt: str, numbers: str = "") -> str:
-    """Return a picture with its caption, and with the tables of its numbers to unfold."""
     return html.picture(html.svg(figure, key, alt), CAPTIONS[key], numbers)

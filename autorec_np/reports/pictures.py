@@ -1,7 +1,6 @@
-"""Pictures of fitted models, with matplotlib (extra "plot").
+"""Pictures of fitted models, with matplotlib (extra "plot"): new Figures, without a window.
 
-Every function returns a new Figure, without a window: ``figure.savefig("picture.svg")``. Numbers
-come from `evaluation.held_out`, which says what the intervals are.
+`evaluation.intervals` says what the intervals are.
 """
 
 from __future__ import annotations
@@ -40,20 +39,16 @@ __all__ = [
     "plot_weights",
 ]
 
-# of Okabe and Ito, distinct with any kind of color blindness
-BLUE, ORANGE, GREEN, GRAY = "#0072b2", "#d55e00", "#009e73", "#999999"
-LEAST_SPREAD = 1e-9  # of values beside their size, in a histogram that they fill
-PANEL_WIDTH = 4.4  # inches; one column of panels stays readable on a telephone
-
-
-# Fitted models
+# of Okabe and Ito, for the color-blind
+BLUE, ORANGE, GRAY = "#0072b2", "#d55e00", "#999999"
+LEAST_SPREAD = 1e-9  # of values beside their size, in a histogram
+PANEL_WIDTH = 4.4  # inches; readable on a telephone
 
 
 def plot_learning_curves(model: AutoRec) -> Figure:
     """Plot the objective after each epoch and, where there is one, the validation RMSE.
 
-    A minibatch solver's objective is the sum over the epoch's batches, corrupted as in training;
-    so it is of weights that still change.
+    A minibatch solver's objective is the sum over the epoch's batches.
 
     Parameters
     ----------
@@ -94,15 +89,12 @@ def plot_learning_curves(model: AutoRec) -> Figure:
 def plot_error_by_rating(model: Recommender, test: Any) -> Figure:
     """Plot RMSE and mean error of held-out pairs by their true rating, with 95 % intervals.
 
-    A model that is unsure predicts near the mean, so that low ratings are predicted too high and
-    high ones too low: the mean error says how much.
-
     Parameters
     ----------
     model : Recommender
         Fitted.
     test : Ratings, sparse matrix, DataFrame or (users, items, ratings)
-        Held out: see `evaluation.predict_held_out`.
+        Held out.
 
     Returns
     -------
@@ -112,13 +104,13 @@ def plot_error_by_rating(model: Recommender, test: Any) -> Figure:
     ------
     ValueError
         A test pair is also a training pair, or there is none.
-    ImportError
-        matplotlib is not installed.
+    NotFittedError, ImportError
+        As :func:`plot_learning_curves`.
     """
     groups = errors_by_rating(predict_held_out(model, test))
     figure, (panel,) = _stack([3.0])
     panel.axhline(0.0, color=GRAY, lw=0.8)
-    places = _error_bars(panel, groups, [group.pairs.rmse for group in groups], "RMSE", BLUE)
+    places = _error_bars(panel, groups)
     mean_errors = [group.predicted - group.pairs.truth.mean() for group in groups]
     panel.plot(places, mean_errors, "s--", color=ORANGE, ms=4, label="mean error")
     panel.set(xlabel="true rating", ylabel="error")
@@ -135,7 +127,7 @@ def plot_error_by_activity(model: Recommender, test: Any) -> Figure:
     figure, panels = _stack([2.6, 2.6])
     for panel, axis in zip(panels, ("user", "item"), strict=True):
         groups = errors_by_activity(pairs, axis)
-        _error_bars(panel, groups, [group.pairs.rmse for group in groups], "RMSE", BLUE)
+        _error_bars(panel, groups)
         panel.set(xlabel=f"training ratings of the {axis}", ylabel="RMSE")
     return figure
 
@@ -143,8 +135,7 @@ def plot_error_by_activity(model: Recommender, test: Any) -> Figure:
 def plot_calibration(model: Recommender, test: Any) -> Figure:
     """Plot the mean true rating against the mean prediction, for tenths of the held-out pairs.
 
-    Parameters and errors are those of :func:`plot_error_by_rating`; bars are 95 % intervals. On
-    the diagonal, predictions are right on average.
+    Parameters and errors are those of :func:`plot_error_by_rating`; bars are 95 % intervals.
     """
     groups = calibration(predict_held_out(model, test))
     figure, (panel,) = _stack([3.6])
@@ -152,7 +143,7 @@ def plot_calibration(model: Recommender, test: Any) -> Figure:
     means = [group.pairs.mean_rating for group in groups]
     ends = [min(predicted), max(predicted)]
     panel.plot(ends, ends, "--", color=GRAY, label="right on average")
-    _bars(panel, predicted, means, "held-out pairs, by tenths", BLUE)
+    _bars(panel, predicted, means, "held-out pairs, by tenths")
     panel.set(xlabel="mean prediction", ylabel="mean true rating")
     panel.legend(fontsize=8)
     return figure
@@ -175,9 +166,6 @@ def plot_weights(model: AutoRec) -> Figure:
 def plot_activations(model: AutoRec) -> Figure:
     """Plot the hidden codes, and how much each unit varies over the rows.
 
-    The rows are the items (orientation "item") or users with training ratings. A unit that hardly
-    varies tells rows apart as little as a bias would.
-
     Parameters and errors are those of :func:`plot_learning_curves`.
     """
     fitted = check_fitted(model)
@@ -196,9 +184,6 @@ def plot_item_map(
 ) -> Figure:
     """Plot the most rated items on the first two principal components of their codes.
 
-    Near items get similar predictions from the same user. Titles stand where they do not overlap,
-    those of the most rated items first.
-
     Parameters
     ----------
     model : AutoRec
@@ -214,26 +199,23 @@ def plot_item_map(
 
     Raises
     ------
-    NotFittedError
-        The model is not fitted.
-    ImportError
-        matplotlib is not installed.
+    NotFittedError, ImportError
+        As :func:`plot_learning_curves`.
     """
     fitted = check_fitted(model)
     found = map_items(fitted, n_items)
     x, y = found.coordinates.T
     _, columns, ratings = fitted.ratings.positions()
-    sums = np.bincount(columns, ratings, fitted.ratings.n_items)
-    counts = np.bincount(columns, minlength=fitted.ratings.n_items)
+    sums, counts = (
+        np.bincount(columns, weights, fitted.ratings.n_items) for weights in (ratings, None)
+    )
     means = sums[found.positions] / counts[found.positions]
     thirds = np.digitize(means, np.quantile(means, [1 / 3, 2 / 3]))
     figure, (panel,) = _stack([4.4])
     looks = (("lowest", ORANGE, "v"), ("middle", GRAY, "o"), ("highest", BLUE, "^"))
     for third, (name, color, marker) in enumerate(looks):
-        mask = thirds == third
-        panel.scatter(
-            x[mask], y[mask], 14, color, marker=marker, alpha=0.6, lw=0, label=f"{name} third"
-        )
+        mask, label = thirds == third, f"{name} third"
+        panel.scatter(x[mask], y[mask], 14, color, marker=marker, alpha=0.6, lw=0, label=label)
     for axis, share, name in zip("xy", found.shares, ("first", "second"), strict=True):
         panel.set(**{f"{axis}label": f"{name} component ({100 * share:.0f} % of the variance)"})
     panel.margins(0.1)
@@ -245,26 +227,21 @@ def plot_item_map(
     return figure
 
 
-def _error_bars(
-    panel: Any, groups: Sequence[Group], errors: list[MeanInterval], label: str, color: str
-) -> Array:
-    """Draw errors with their intervals, groups side by side; return their places."""
-    places = np.arange(len(groups))
-    _bars(panel, places, errors, label, color)
-    panel.set_xticks(places, [group.label for group in groups])
-    if sum(len(group.label) for group in groups) > 30:
-        panel.tick_params(axis="x", labelsize=8)
-    if sum(len(group.label) for group in groups) > 36:
-        panel.tick_params(axis="x", rotation=25)
+def _error_bars(panel: Any, groups: Sequence[Group]) -> Array:
+    places, labels = np.arange(len(groups)), [group.label for group in groups]
+    _bars(panel, places, [group.pairs.rmse for group in groups], "RMSE")
+    panel.set_xticks(places, labels)
+    length = len("".join(labels))
+    if length > 30:
+        panel.tick_params(axis="x", labelsize=8, rotation=25 if length > 36 else 0)
     panel.margins(x=0.08)
     return places
 
 
-def _bars(panel: Any, places: Any, values: Sequence[MeanInterval], label: str, color: str) -> None:
-    """Draw values with their intervals; none where there is no interval."""
+def _bars(panel: Any, places: Any, values: Sequence[MeanInterval], label: str) -> None:
     means = [value.mean for value in values]
     half_widths = np.nan_to_num([value.half_width for value in values])
-    panel.errorbar(places, means, half_widths, fmt="o", ms=4, capsize=2, color=color, label=label)
+    panel.errorbar(places, means, half_widths, fmt="o", ms=4, capsize=2, color=BLUE, label=label)
 
 
 def _histogram(panel: Any, values: Array, title: str) -> None:
@@ -279,8 +256,7 @@ def _histogram(panel: Any, values: Array, title: str) -> None:
     panel.set_title(title, fontsize=9)
 
 
-def _place_labels(panel: Any, x: Any, y: Any, labels: list[str], n_most: int = 12) -> None:
-    """Write labels above their points, each only where it overlaps no earlier one."""
+def _place_labels(panel: Any, x: Any, y: Any, labels: list[str]) -> None:
     (left, right), (bottom, top) = panel.get_xlim(), panel.get_ylim()
     height, letter = 0.055 * (top - bottom), 0.018 * (right - left)
     placed: list[tuple[float, float, float]] = []
@@ -288,13 +264,12 @@ def _place_labels(panel: Any, x: Any, y: Any, labels: list[str], n_most: int = 1
         text = printable(label)
         text = text if len(text) <= 24 else f"{text[:23].rstrip(' (-:,')}…"
         half = letter * len(text) / 2
-        # moved inwards at the border
         center = min(max(horizontal, left + half), right - half)
         free = all(
             abs(center - other) > half + other_half or abs(vertical - level) > height
             for other, level, other_half in placed
         )
-        if free and len(placed) < n_most:
+        if free and len(placed) < 12:
             placed.append((center, vertical, half))
             panel.text(
                 center, vertical + 0.2 * height, text,
@@ -302,18 +277,14 @@ def _place_labels(panel: Any, x: Any, y: Any, labels: list[str], n_most: int = 1
             )  # fmt: skip
 
 
-# Figures
-
-
 def printable(text: str) -> str:
-    """Return text in one line, without what no font and no file format can hold."""
+    """Return text in one line, without what no font can show."""
     return re.sub(
         r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]", "\ufffd", " ".join(text.split())
     )
 
 
 def import_matplotlib() -> Any:
-    """Return matplotlib, or raise an ImportError that says what to install."""
     try:
         import matplotlib
     except ImportError as error:
@@ -323,16 +294,10 @@ def import_matplotlib() -> Any:
     return matplotlib
 
 
-def _figure(width: float, height: float) -> Figure:
-    """Return a figure without a window."""
+def _stack(heights: Sequence[float]) -> tuple[Figure, Any]:
     import_matplotlib()
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def _stack(heights: Sequence[float]) -> tuple[Figure, Any]:
-    """Return a figure with panels one below the other, of these heights in inches."""
-    figure = _figure(PANEL_WIDTH, sum(heights))
+    figure = Figure(figsize=(PANEL_WIDTH, sum(heights)), layout="constrained")
     grid = figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)
     return figure, grid.ravel()

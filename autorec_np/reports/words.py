@@ -1,4 +1,4 @@
-"""Ratings and models in one line each, for the page and the command line."""
+"""Ratings and models in one line each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ if TYPE_CHECKING:
 
 
 def describe_ratings(ratings: Ratings) -> str:
-    """Return the numbers of ratings, users and items, and the scale."""
     low, high = ratings.scale
     return (
         f"{len(ratings):,} ratings, {ratings.n_users:,} users x {ratings.n_items:,} items, "
@@ -19,7 +18,6 @@ def describe_ratings(ratings: Ratings) -> str:
 
 
 def describe_model(model: AutoRec) -> str:
-    """Return orientation, layers, activations and solver."""
     layers = " x ".join(str(size) for size in model.hidden_layer_sizes)
     return (
         f"{'I' if model.orientation == 'item' else 'U'}-AutoRec, "
