@@ -40,9 +40,9 @@ class Biases(NamedTuple):
 def fit_biases(matrix: CSR, regularization: float) -> Biases:
     """Return the minimizer of sum (r - mean - b_u - b_i)^2 + lambda (sum b_u^2 + sum b_i^2).
 
-    The mean is that of the ratings. User and item biases move in turn to their exact minimizers,
-    sum of residuals / (lambda + count), (19), and beyond by OVER_RELAXATION (Young, 1954), until
-    they settle (Koren, 2010, section 2.1).
+    User and item biases move in turn to their exact minimizers, sum of residuals / (lambda +
+    count), (19), and beyond by OVER_RELAXATION (Young, 1954), until they settle (Koren, 2010,
+    section 2.1).
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def fit_biases(matrix: CSR, regularization: float) -> Biases:
     )
     user_sums: Array = residuals.sum(axis=1)
     item_sums: Array = residuals.sum(axis=0)
-    # an empty row with lambda = 0 would divide its sum 0 by 0
+    # an empty row with lambda = 0: not 0 / 0
     smallest = regularization or 1.0
     user_weights = np.maximum(regularization + pattern.sum(axis=1), smallest)
     item_weights = np.maximum(regularization + pattern.sum(axis=0), smallest)
@@ -97,11 +97,9 @@ class FittedMean(Record):
         return cls(ratings=ratings, ids_are_indices=ids_are_indices, mean=mean)
 
     def score_pairs(self, users: Array, items: Array) -> Array:
-        """Return the mean for each pair."""
         return np.full(len(users), self.mean)
 
     def score_all_items(self, users: Array) -> Array:
-        """Return the mean for each user and every item."""
         return np.full((len(users), self.ratings.n_items), self.mean)
 
     def model(self) -> GlobalMean:
@@ -128,10 +126,7 @@ class FittedBiases(Record):
     ) -> FittedBiases:
         """Return the biases of the ratings, or of a `matrix` that has them in other units.
 
-        Raises
-        ------
-        ValueError
-            There are no ratings.
+        ValueError where there are none.
         """
         check_not_empty(ratings)
         return cls(
@@ -139,6 +134,12 @@ class FittedBiases(Record):
             ids_are_indices=ids_are_indices,
             biases=fit_biases(ratings.matrix if matrix is None else matrix, regularization),
             regularization=regularization,
+        )
+
+    def mean_alone(self) -> FittedMean:
+        """Return the record of the mean without the biases."""
+        return FittedMean(
+            ratings=self.ratings, ids_are_indices=self.ids_are_indices, mean=self.biases.mean
         )
 
     def unmapped(self, units: AffineMap) -> FittedBiases:
@@ -150,11 +151,9 @@ class FittedBiases(Record):
         return replace(self, biases=biases)
 
     def score_pairs(self, users: Array, items: Array) -> Array:
-        """Return the sums for pairs of positions."""
         return self.biases.at(users, items)
 
     def score_all_items(self, users: Array) -> Array:
-        """Return the sums for some users and every item."""
         mean, user, item = self.biases
         return mean + user[users, np.newaxis] + item
 
@@ -191,8 +190,7 @@ class BiasBaseline(Recommender):
     Parameters
     ----------
     regularization : float
-        lambda of :func:`fit_biases`: shrinks a bias as that many further ratings without residual
-        would.
+        lambda of :func:`fit_biases`.
 
     Attributes
     ----------
@@ -206,7 +204,7 @@ class BiasBaseline(Recommender):
         self.regularization = regularization
 
     def fit(self, ratings: Any, validation: Any = None) -> Self:
-        """Fit to ratings (anything that `as_ratings` takes)."""
+        """As in `GlobalMean`."""
         regularization = check_number("regularization", self.regularization, minimum=0.0)
         self.fitted_ = FittedBiases.of(
             as_ratings(ratings), sparse.issparse(ratings), regularization
