@@ -33,30 +33,18 @@ AnyModel = TypeVar("AnyModel")
 
 
 def check_not_empty(ratings: Ratings, name: str = "ratings") -> None:
-    """Raise ValueError where there are no ratings."""
     if len(ratings) == 0:
         raise ValueError(f"{name} holds no ratings; pass at least one rating.")
 
 
-# What is fitted
-
-
 @dataclass(frozen=True)
 class Axes:
-    """What a row of ratings is, and what a column: items and users, or users and items.
-
-    Whoever needs to know which asks here.
-
-    Parameters
-    ----------
-    row : {"item", "user"}
-    """
+    """What a row of ratings is: "item" or "user"; a column is the other."""
 
     row: str
 
     @property
     def column(self) -> str:
-        """What a column is: "user" or "item"."""
         return self.rows_and_columns("user", "item")[1]
 
     def rows_and_columns(self, users: T, items: T) -> tuple[T, T]:
@@ -69,8 +57,7 @@ class Axes:
 
     def orient(self, matrix: CSR) -> CSR:
         """Return a matrix of users x items as one of rows x columns."""
-        oriented: CSR = matrix.T.tocsr() if self.row == "item" else matrix
-        return oriented
+        return matrix.T.tocsr() if self.row == "item" else matrix
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -78,14 +65,7 @@ class Record(ABC):
     """The state of a fitted model. It never changes: another fit makes another record.
 
     Positions are rows and columns of users x items; -1 stands for an unknown id. An `axis` is
-    "user" or "item".
-
-    Attributes
-    ----------
-    ratings : Ratings
-        Those given to `fit`; what `recommend` leaves out as seen.
-    ids_are_indices : bool
-        Whether the model was fitted on a sparse matrix, whose ids are indices.
+    "user" or "item". `ids_are_indices` says whether the model was fitted on a sparse matrix.
     """
 
     ratings: Ratings
@@ -122,16 +102,13 @@ class Record(ABC):
 
     @property
     def user_counts(self) -> Array:
-        """Training ratings of each user, int of shape (n_users,)."""
         return self.counts["user"][:-1]
 
     @property
     def item_counts(self) -> Array:
-        """Training ratings of each item, int of shape (n_items,)."""
         return self.counts["item"][:-1]
 
     def ids(self, axis: str) -> Array:
-        """Return the ids of all users or items."""
         return Axes(axis).rows_and_columns(self.ratings.user_ids, self.ratings.item_ids)[0]
 
     def find(self, axis: str, ids: npt.ArrayLike) -> Array:
@@ -150,7 +127,7 @@ class Record(ABC):
         ValueError
             An unknown id; where `known` is False, its position is -1 instead.
         TypeError
-            Strings where the training ratings' ids are integers, or vice versa.
+            Strings for integers, or vice versa.
         """
         positions = self.find(axis, ids)
         unknown = np.flatnonzero(positions < 0)
@@ -192,8 +169,8 @@ class Record(ABC):
 
     def is_cold(self, users: Array, items: Array) -> Array:
         """Return (bool) whether the user or the item at each position has no training rating."""
-        cold = (self.counts["user"][users] == 0) | (self.counts["item"][items] == 0)
-        return np.asarray(cold)
+        counts = self.counts
+        return np.asarray((counts["user"][users] == 0) | (counts["item"][items] == 0))
 
 
 AnyRecord = TypeVar("AnyRecord", bound=Record, covariant=True)
@@ -212,15 +189,10 @@ class HasRecord(Protocol[AnyRecord]):
 
 
 def check_fitted(model: HasRecord[AnyRecord]) -> AnyRecord:
-    """Return the record of a fitted model.
+    """Return the record of a fitted model; NotFittedError before `fit`.
 
     Whoever reads more than one thing of a model takes the record once: another thread may fit the
-    model meanwhile, which gives it another record and leaves this one as it is.
-
-    Raises
-    ------
-    NotFittedError
-        The model is not fitted.
+    model meanwhile.
     """
     try:
         return model.fitted_
@@ -231,19 +203,15 @@ def check_fitted(model: HasRecord[AnyRecord]) -> AnyRecord:
 
 
 def of_record(read: Callable[[Any], Any]) -> Any:
-    """Return a property of a model that reads its record; before `fit` there is none."""
+    """Return a property of a model that reads its record."""
     return property(lambda model: read(check_fitted(model)))
-
-
-# The estimator
 
 
 class Recommender(ABC):
     """A model of ratings with the interface of a scikit-learn estimator.
 
-    A subclass stores its constructor's arguments unchanged under their own names. Its `fit` makes a
-    record and assigns it at the end: whatever goes wrong before, the model is as it was, and a
-    thread that predicts meanwhile has the last record or the new one, never parts of both.
+    A subclass stores its constructor's arguments unchanged under their own names. Its `fit` assigns
+    a record at the end: an error leaves the model as it was, and another thread never sees parts.
 
     Attributes
     ----------
@@ -294,13 +262,7 @@ class Recommender(ABC):
             )
 
     def __sklearn_tags__(self) -> Any:
-        """Say what scikit-learn can work with, which asks here.
-
-        Raises
-        ------
-        TypeError
-            Always: scikit-learn divides rows of features, and ratings come as pairs.
-        """
+        """Raise TypeError: scikit-learn divides rows of features, and ratings come as pairs."""
         name = type(self).__name__
         raise TypeError(
             f"scikit-learn's tools divide rows of features, which {name} has none of; pass "
@@ -321,11 +283,9 @@ class Recommender(ABC):
         """Learn from the ratings."""
 
     def _score_pairs(self, fitted: Any, users: Array, items: Array) -> Array:
-        """Return unclipped scores (n,) of pairs of positions, -1 for an unknown id."""
         return np.asarray(fitted.score_pairs(users, items))
 
     def _score_all_items(self, fitted: Any, users: Array) -> Array:
-        """Return unclipped scores (len(users), n_items) of positions."""
         return np.asarray(fitted.score_all_items(users))
 
     @overload
@@ -343,15 +303,13 @@ class Recommender(ABC):
         users, items : array_like, (n,)
             Ids (indices where the model was fitted on a sparse matrix), paired by place: the index
             of a Series is not looked at. An unknown id makes the pair cold.
-            Or `Ratings` alone, whose pairs are asked for in the order of their file; or a
-            DataFrame, or another table that `as_ratings` reads, with columns named user and item
-            (or a well-known variant), or with these two first.
+            Or `Ratings` alone, in the order of their file; or a DataFrame, or another table that
+            `as_ratings` reads, with columns named user and item, or with these first.
 
         Returns
         -------
         ndarray of float64, (n,)
-            Clipped to `rating_scale_`. For a DataFrame a Series named "prediction" with the
-            frame's index, so that ``frame["prediction"] = model.predict(frame)`` is right.
+            Clipped to `rating_scale_`. For a DataFrame a Series named "prediction" with its index.
 
         Raises
         ------
@@ -381,8 +339,7 @@ class Recommender(ABC):
         Parameters
         ----------
         users, items, ratings : array_like, (n,)
-            Ids, paired by place, and their true ratings. Or one argument alone that `as_ratings`
-            takes, such as the test part of `train_test_split`.
+            Ids, paired by place, and their ratings. Or one argument alone that `as_ratings` takes.
 
         Raises
         ------
@@ -445,8 +402,8 @@ class Recommender(ABC):
         ----------
         users : array_like, (m,)
             Ids (indices where the model was fitted on a sparse matrix). One without training
-            ratings is answered as `cold` says, see `cold_users`. Of a DataFrame, the column named
-            user (or a well-known variant), else the first.
+            ratings is answered as `cold` says. Of a DataFrame, the column named user, else the
+            first.
         n : int
             Items for each user.
         exclude_seen : bool
@@ -454,27 +411,25 @@ class Recommender(ABC):
         candidates : array_like, optional
             Item ids: no others are recommended.
         exclude : array_like, optional
-            Item ids that are not recommended to anybody; unknown ones may be among them.
+            Item ids that are not recommended; unknown ones may be among them.
 
         Returns
         -------
         ids : ndarray of object, (m, n)
-            Item ids, best first, equal scores in the order of the ids; None where no item is left.
+            Best first, equal scores in the order of the ids; None where no item is left.
         scores : ndarray of float64, (m, n)
             Unclipped (clipped, the best would be tied at the top of the scale); -inf for None.
 
-        For a DataFrame, Series or Index instead one DataFrame with columns user (of the dtype
-        that came in), item, rank (from 1), score and cold (see `cold_pairs`), and no row where no
-        item is left. Each distinct user is answered once, in the order of first appearance.
+        For a DataFrame, Series or Index instead one DataFrame with columns user (of the dtype that
+        came in), item, rank (from 1), score and cold, and no row where no item is left. Each
+        distinct user is answered once, in the order of first appearance.
 
         Raises
         ------
         ValueError
             An unknown user or candidate.
-        IndexError
-            An index out of range (models fitted on a sparse matrix).
-        TypeError
-            Strings where the training ratings' ids are integers, or vice versa.
+        IndexError, TypeError
+            As `predict`.
         """
         n = check_integer("n", n, minimum=1)
         fitted = check_fitted(self)
@@ -500,13 +455,7 @@ class Recommender(ABC):
 
 
 def copy_unfitted(model: AnyModel) -> AnyModel:
-    """Return a new, unfitted model with the parameters of `model`.
-
-    Raises
-    ------
-    TypeError
-        The model has no ``get_params``.
-    """
+    """Return an unfitted model with the parameters of `model`; TypeError if it has none."""
     read_parameters = getattr(model, "get_params", None)
     if read_parameters is None:
         raise TypeError(
@@ -523,17 +472,14 @@ def copy_unfitted(model: AnyModel) -> AnyModel:
 
 def chunks(n_rows: int, n_columns: int) -> Iterator[slice]:
     """Yield slices of rows that have at most SCORES_PER_CHUNK scores together."""
-    chunk = max(1, SCORES_PER_CHUNK // n_columns)
-    for start in range(0, n_rows, chunk):
-        yield slice(start, start + chunk)
+    length = max(1, SCORES_PER_CHUNK // n_columns)
+    yield from (slice(start, start + length) for start in range(0, n_rows, length))
 
 
 def padded(best: Array, best_scores: Array, ids: Array, n: int) -> tuple[Array, Array]:
     """Translate ranked positions into ids, padded to n with None and -inf."""
-    found_ids = np.full((len(best), n), None, dtype=object)
-    scores = np.full((len(best), n), -np.inf)
-    width = best.shape[1]
-    scores[:, :width] = best_scores
-    found = best_scores > -np.inf
-    found_ids[:, :width][found] = ids[best[found]].astype(object)
+    missing = ((0, 0), (0, n - best.shape[1]))
+    scores = np.pad(best_scores, missing, constant_values=-np.inf)
+    found_ids = ids[np.pad(best, missing)].astype(object)
+    found_ids[scores == -np.inf] = None
     return found_ids, scores

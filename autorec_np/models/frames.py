@@ -19,30 +19,19 @@ if TYPE_CHECKING:
 
 
 def is_frame(value: Any) -> bool:
-    """Whether a value is a pandas DataFrame."""
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(value, pandas.DataFrame)
 
 
 def is_pandas(value: Any) -> bool:
-    """Whether a value is a pandas DataFrame, Series or Index."""
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(value, pandas.DataFrame | pandas.Series | pandas.Index)
 
 
 def id_columns(frame: Any, *roles: str) -> list[Any]:
-    """Return the columns of the roles "user" and "item", in the order asked.
+    """Return the columns of the roles "user" and "item" of a table, in the order asked.
 
-    The rule is that of `as_ratings`: by name, else by place where nothing contradicts it.
-
-    Parameters
-    ----------
-    frame : DataFrame, or another table that `as_ratings` reads
-
-    Raises
-    ------
-    ValueError
-        Names and values do not tell which column is which.
+    By the rule of `as_ratings`: ValueError where names and values do not tell which is which.
     """
     found = as_table(frame)
     if found is None:
@@ -54,17 +43,7 @@ def id_columns(frame: Any, *roles: str) -> list[Any]:
 def asked_pairs(asked: Any) -> tuple[Any, Any, Any]:
     """Return the users and the items of pairs that are asked for in one object, and its frame.
 
-    Parameters
-    ----------
-    asked : Ratings, DataFrame, or another table that `as_ratings` reads
-        The frame is None unless it is a DataFrame, whose index the answers take.
-
-    Raises
-    ------
-    TypeError
-        No pairs.
-    ValueError
-        Names and values do not tell which column is which.
+    The frame is None unless it is a DataFrame, whose index the answers take. TypeError: no pairs.
     """
     if isinstance(asked, Ratings):
         users, items, _ = asked.triples()
@@ -86,13 +65,11 @@ def first_of_each(users: Any, positions: Array) -> tuple[Any, Array]:
 
 
 def predictions(values: Array, frame: DataFrame) -> Series[Any]:
-    """Return the predictions for the rows of a frame, under its index."""
     series: Series[Any] = sys.modules["pandas"].Series(values, index=frame.index, name="prediction")
     return series
 
 
 def table(values: Array, rows: Array, columns: Array, axes: tuple[str, str]) -> DataFrame:
-    """Return a dense table with ids on both axes."""
     pandas = sys.modules["pandas"]
     index, header = (
         pandas.Index(ids, dtype=ids.dtype, name=name)
@@ -121,7 +98,6 @@ def recommendations(
     best, scores : ndarray, (m, n)
         Positions in `known`, best first; a score of -inf means none.
     cold : pair of ndarray of bool, (m,) and (n_known,)
-        Whether each has no ratings.
     """
     pandas = sys.modules["pandas"]
     rows, ranks = np.nonzero(scores > -np.inf)

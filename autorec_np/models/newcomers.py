@@ -1,8 +1,4 @@
-"""New users and new items, told by their ratings: scored without training, and not kept.
-
-A new row is given its code by a forward pass; a new column its decoder weight and bias by (18), the
-codes frozen.
-"""
+"""New users and new items, told by their ratings: scored without training, and not kept."""
 
 from __future__ import annotations
 
@@ -35,8 +31,6 @@ class NewRecommendations(tuple[Array, Array]):
 
     Attributes
     ----------
-    ids, scores : ndarray
-        The pair.
     n_unknown : int
         Ratings that were left out because the model does not know what they are of.
     popular : bool, or ndarray of bool, (m,)
@@ -69,17 +63,8 @@ class NewRecommendations(tuple[Array, Array]):
 class NewRatings(NamedTuple):
     """Ratings of new users (or items): one row for each.
 
-    Attributes
-    ----------
-    single : bool
-        Whether it is one, who has no id.
-    ids : ndarray, (m,)
-    other : {"item", "user"}
-        What the ratings are of: known items (or users).
-    rated : csr_array of float64, (m, n)
-        Its columns are all n known items (or users).
-    n_unknown : int
-        Ratings of others, which were left out.
+    `single`: it is one, who has no id. The columns of `rated`, (m, n), are all known items (or
+    users), as `other` says. `n_unknown` ratings of others were left out.
     """
 
     single: bool
@@ -99,7 +84,7 @@ def predict_new(
     unknown: str,
     cold: str | float,
 ) -> Any:
-    """Predict for new users or items; see `AutoRec.predict_new`."""
+    """See `AutoRec.predict_new`."""
     new = read_new(fitted, ratings, axis, unknown)
     wrong, asked = Axes(axis).rows_and_columns(users, items)
     if wrong is not None:
@@ -132,7 +117,7 @@ def recommend_new(
     unknown: str,
     cold: str | float,
 ) -> Any:
-    """Recommend to new users, or users for new items; see `AutoRec.recommend_new`."""
+    """See `AutoRec.recommend_new`."""
     n = check_integer("n", n, minimum=1)
     new = read_new(fitted, ratings, axis, unknown)
     unrated = np.diff(new.rated.indptr) == 0
@@ -170,7 +155,7 @@ def read_new(fitted: Fitted, ratings: Any, axis: str, unknown: str) -> NewRating
     if single:
         told = ratings
         if isinstance(ratings, Mapping):
-            told = list(ratings.keys()), list(ratings.values())
+            told = list(ratings), list(ratings.values())
         if is_empty(tuple(told)):
             nothing: CSR = sparse.csr_array((1, len(fitted.ids(other))))
             return NewRatings(True, np.zeros(1, np.int64), other, nothing, 0)
@@ -206,13 +191,9 @@ def read_new(fitted: Fitted, ratings: Any, axis: str, unknown: str) -> NewRating
 
 def score_new(fitted: Fitted, rated: CSR, axis: str, cold: str | float) -> Array:
     """Return unclipped scores (m, n) of new users (or items) for all known items (or users)."""
-    (mean, *sides), regularization = (
-        fitted.cold_baseline.biases,
-        fitted.cold_baseline.regularization,
-    )
-    axes = Axes(axis)
+    (mean, *sides), axes = fitted.cold_baseline.biases, Axes(axis)
     known = axes.rows_and_columns(*sides)[1]
-    own = best_biases(rated, mean, known, regularization)  # (19)
+    own = best_biases(rated, mean, known, fitted.cold_baseline.regularization)  # (19)
     bias_scores: Array = mean + known + own[:, np.newaxis]
     if isinstance(fitted.baseline, FittedBiases):
         base = bias_scores
@@ -261,7 +242,6 @@ def is_empty(ratings: Any) -> bool:
 
 
 def within_scale(fitted: Fitted, ratings: Any) -> Ratings:
-    """Return new ratings, which the scale of the model must hold."""
     low, high = fitted.ratings.scale
     try:
         return as_ratings(ratings, scale=(low, high) if low < high else None)

@@ -39,15 +39,7 @@ PAIRS_PER_CHUNK = 16_384  # pairs whose codes are gathered at once
 
 
 class Course(NamedTuple):
-    """How a training went.
-
-    Attributes
-    ----------
-    loss_curve, validation_curve : tuple of float
-        J, and the validation RMSE (empty without validation ratings), after each epoch.
-    n_iter, n_evaluations : int
-        Epochs or iterations run; evaluations of value and gradient.
-    """
+    """How a training went: see `loss_curve_`, `validation_curve_`, ... of `AutoRec`."""
 
     loss_curve: tuple[float, ...] = ()
     validation_curve: tuple[float, ...] = ()
@@ -59,24 +51,8 @@ class Course(NamedTuple):
 class Fitted(Record):
     """What an AutoRec has learned: all that predicting, folding in, updating and saving need.
 
-    Attributes
-    ----------
-    network : Network
-    theta : ndarray, (network.layout.size,)
-        Read-only, as are the codes.
-    codes : ndarray, (n_rows, k)
-        The hidden code of each row.
-    axes : Axes
-        What a row is.
-    input_map, output_map : AffineMap
-        Of ratings to what the network reads, and to what it says.
-    penalties : mapping of str to float
-        lambda of each weight block, in rating units.
-    baseline : FittedBiases, FittedMean or None
-        Added to what the network says.
-    cold_baseline : FittedBiases
-        Of the ratings that were trained on; what `cold="baseline"` predicts.
-    course : Course
+    See the attributes of `AutoRec`; `theta` and `codes` are read-only. `baseline` is added to what
+    the network says; `cold_baseline` is of the ratings that were trained on.
     """
 
     network: Network
@@ -98,17 +74,16 @@ class Fitted(Record):
 
     @property
     def training(self) -> Ratings:
-        """The ratings that the model learned from: without those held out for early stopping."""
+        """Without the ratings held out for early stopping."""
         return self.cold_baseline.ratings
 
     @property
     def counts(self) -> dict[str, Array]:
-        """As in `Record`, counted once for all records of one training."""
+        """Counted once for all records of one training."""
         return self.cold_baseline.counts
 
     @property
     def weights(self) -> dict[str, Array]:
-        """The named blocks of theta."""
         return self.network.layout.views(self.theta)
 
     @property
@@ -123,7 +98,6 @@ class Fitted(Record):
         return self.codes if axis == self.axes.row else self.weights["decoder.weight"]
 
     def encode(self, rated: CSR) -> Array:
-        """Return the codes (m, k) of rows of ratings."""
         inputs = inputs_of(rated, self.input_map, self.theta.dtype)
         return self.network.encode(self.theta, inputs)
 
@@ -133,13 +107,7 @@ class Fitted(Record):
         return self.output_map.inverse(f(activity))
 
     def score_pairs(self, users: Array, items: Array, cold: str | float = "baseline") -> Array:
-        """Return unclipped scores (n,) of pairs of positions; of cold ones as `cold` says.
-
-        Raises
-        ------
-        ValueError
-            A cold pair, where `cold` is "raise".
-        """
+        """As in `Record`; of cold pairs as `cold` says, ValueError where it is "raise"."""
         is_cold = self.is_cold(users, items)
         if cold == "raise":
             refuse_cold(is_cold)
@@ -151,14 +119,7 @@ class Fitted(Record):
         return scores
 
     def score_all_items(self, users: Array, cold: str | float = "baseline") -> Array:
-        """Return unclipped scores (len(users), n_items); where `cold` is "raise", -inf for a cold
-        item, which nobody asked for.
-
-        Raises
-        ------
-        ValueError
-            A cold user, where `cold` is "raise".
-        """
+        """As `score_pairs`; where `cold` is "raise", a cold item has -inf: nobody asked for it."""
         weight, bias = self.weights["decoder.weight"], self.weights["decoder.bias"]
         if self.axes.row == "user":
             activity = self.codes[users] @ weight.T + bias
@@ -193,16 +154,12 @@ class Fitted(Record):
 
 
 def refuse_cold(is_cold: Array) -> None:
-    """Raise ValueError where any is cold."""
     if is_cold.any():
         raise ValueError(
             f"{is_cold.sum()} of {len(is_cold)} pairs are cold (their user or item has no training "
             f"rating) and cold='raise'; leave them out (model.cold_pairs tells which) or use "
             f"cold='baseline'."
         )
-
-
-# What the network reads, and what it is to say
 
 
 def inputs_of(rated: CSR, input_map: AffineMap, dtype: npt.DTypeLike) -> CSR:
@@ -239,19 +196,14 @@ class TrainingTask:
 
     Attributes
     ----------
-    network : Network
     penalties : mapping of str to float
         lambda of each weight block, in the units of the output.
-    input_map : AffineMap
-        Of ratings to inputs.
     loss_unit : float
         What the objective, in the units of the output, is divided by for the curve.
     theta : ndarray
         Where the training starts.
-    inputs, targets : csr_array, (n_rows, n_columns)
-        Of the ratings that are trained on.
-    every_input : csr_array, (n_rows, n_columns)
-        With the ratings that were held out for early stopping.
+    inputs, targets, every_input : csr_array, (n_rows, n_columns)
+        The last with the ratings that were held out for early stopping.
     validation : tuple of ndarray, (n,), or None
         Positions of users and items, and their ratings.
     fitted : callable
@@ -272,10 +224,7 @@ class TrainingTask:
     def validation_with(
         self, workers: Workers | None, cold: str | float
     ) -> Callable[[Array], float] | None:
-        """Return what gives the RMSE of weights on the validation ratings, if there are any.
-
-        `cold` as in `Fitted.score_pairs`.
-        """
+        """Return what gives the RMSE of weights on the validation ratings, if there are any."""
         if self.validation is None:
             return None
         users, items, truth = self.validation
@@ -291,7 +240,6 @@ class TrainingTask:
     def conclude(
         self, workers: Workers | None, theta: Array, monitor: EpochMonitor, keep_best: bool
     ) -> Fitted:
-        """Return what a run has learned."""
         if keep_best and monitor.best_theta is not None:
             theta = monitor.best_theta
         n_iter = monitor.n_complete
@@ -307,16 +255,12 @@ class TrainingTask:
         )
 
 
-# Columns with the codes frozen
-
-
 def fit_columns(
     codes: Array, targets: CSR, penalty: float, output_activation: str
 ) -> tuple[Array, Array]:
     """Return decoder weights (m, k) and biases (m,) of columns, each by `fit_column`.
 
-    A row of `targets` (m, n_rows) holds what one column is to be, `penalty` is lambda of its
-    decoder weight; both in the units of the output. A column without targets gets zeros.
+    A row of `targets` (m, n_rows) is of one column; one without targets gets zeros.
     """
     weights = np.zeros((targets.shape[0], codes.shape[1]))
     biases = np.zeros(len(weights))

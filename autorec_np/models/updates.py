@@ -23,15 +23,7 @@ SMALLEST_CHANGE = 1e-4  # of a bias in standard deviations of the ratings: sweep
 
 
 def updated(fitted: Fitted, new: Ratings) -> Fitted:
-    """Return the record with new ratings taken in; see `AutoRec.partial_fit`.
-
-    Raises
-    ------
-    ValueError
-        Tied weights.
-    TypeError, IndexError
-        As :func:`merge`.
-    """
+    """Return the record with new ratings taken in; see `AutoRec.partial_fit`."""
     if fitted.network.tied:
         raise ValueError(
             "with tied=True the decoder weight of a column is its encoder weight too, so to "
@@ -68,16 +60,9 @@ def updated(fitted: Fitted, new: Ratings) -> Fitted:
 class Change(NamedTuple):
     """What new ratings change; each pair is of users and of items.
 
-    Attributes
-    ----------
-    training : Ratings
-        All ratings that the model has learned from, with the new.
-    places : pair of ndarray
-        Where the users and items that the model knew are now.
-    touched : pair of ndarray
-        Those with new ratings.
-    matrices : pair of csr_array
-        All ratings, users x items, and their transpose.
+    `training` is all that the model has learned from, with the new. `places` is where those are
+    that the model knew, `touched` is those with new ratings. `matrices` are all ratings, users x
+    items, and their transpose.
     """
 
     training: Ratings
@@ -87,19 +72,12 @@ class Change(NamedTuple):
 
 
 def _updated_baselines(fitted: Fitted, change: Change) -> tuple[FittedBiases, Baseline | None]:
-    """Return the baseline of cold pairs, and that of all."""
-    mean, *sides = fitted.cold_baseline.biases
-    user, item = map(spread, sides, change.places, change.training.shape)
-    cold_baseline = replace(
-        fitted.cold_baseline,
-        ratings=change.training,
-        biases=refresh_biases(
-            Biases(mean, user, item),
-            change.matrices,
-            change.touched,
-            fitted.cold_baseline.regularization,
-        ),
+    cold = fitted.cold_baseline
+    sides = map(spread, cold.biases[1:], change.places, change.training.shape)
+    biases = refresh_biases(
+        Biases(cold.biases.mean, *sides), change.matrices, change.touched, cold.regularization
     )
+    cold_baseline = replace(cold, ratings=change.training, biases=biases)
     if isinstance(fitted.baseline, FittedMean):
         return cold_baseline, replace(fitted.baseline, ratings=change.training)
     return cold_baseline, None if fitted.baseline is None else cold_baseline
@@ -110,10 +88,10 @@ def _grown(fitted: Fitted, change: Change) -> tuple[Network, Array, Array]:
 
     A column that had no ratings yet keeps nothing of its random initial encoder weight.
     """
-    axes, counts = fitted.axes, (fitted.user_counts, fitted.item_counts)
+    axes = fitted.axes
     rows_at, columns_at = axes.rows_and_columns(*change.places)
     n_rows, n_columns = axes.rows_and_columns(*change.training.shape)
-    had_none = axes.rows_and_columns(*counts)[1] == 0
+    had_none = fitted.counts[axes.column][:-1] == 0
     network = replace(fitted.network, n_columns=n_columns)
     theta = np.zeros(network.layout.size, fitted.theta.dtype)
     for name, view in network.layout.views(theta).items():
@@ -159,14 +137,8 @@ def _update_columns(
 def merge(old: Ratings, new: Ratings, indexed: bool) -> Ratings:
     """Return the old ratings and the new; of a pair that is in both, the new.
 
-    Users and items without ratings stay, and the new come in; the scale stays. Where one of the
-    two has no timestamps, the result has none.
-
-    Parameters
-    ----------
-    old, new : Ratings
-    indexed : bool
-        Whether the ids are indices of a sparse matrix.
+    Users and items without ratings stay; the scale stays; the timestamps where both have them.
+    `indexed` says whether the ids are indices of a sparse matrix.
 
     Raises
     ------
@@ -220,19 +192,9 @@ def spread(values: Array, places: Array, length: int) -> Array:
 def refresh_biases(
     biases: Biases, matrices: tuple[CSR, CSR], touched: tuple[Array, Array], regularization: float
 ) -> Biases:
-    """Return biases of which those of some users and items are fitted anew.
+    """Return biases of which those of the `touched` users and items are fitted anew.
 
     They move in turn to their exact minimizers, (19), while the mean and all the others stay.
-
-    Parameters
-    ----------
-    biases : Biases
-    matrices : pair of csr_array
-        The ratings (n_users x n_items), and their transpose.
-    touched : pair of ndarray of int
-        The users and the items whose biases are fitted.
-    regularization : float
-        lambda of `fit_biases`.
     """
     users, items = touched
     rated_by, raters_of = (take_rows(*pair) for pair in zip(matrices, touched, strict=True))

@@ -1,8 +1,7 @@
 """Save a fitted model to one file, and load it: the same predictions to the last bit, no pickle.
 
 The file (format 1, docs/model_file.md) holds a JSON header, the fitted arrays and the training
-ratings, or only who rated what; `archive` writes and reads it. Nothing in it is trusted: every
-value is checked.
+ratings, or only who rated what. Nothing in it is trusted: every value is checked.
 """
 
 from __future__ import annotations
@@ -113,7 +112,6 @@ class RatedPairs(Ratings):
     """
 
     def positions(self) -> NoReturn:
-        """Raise ValueError."""
         raise ValueError(
             "the model was saved with include_ratings=False, so it knows who rated what but not "
             "the ratings; save it with include_ratings=True, or pass the ratings themselves."
@@ -129,24 +127,21 @@ def save_model(
 ) -> None:
     """Write a fitted model to a file, whole or not at all.
 
-    An error or an interrupt leaves whatever was there before. The same model always gives the same
-    bytes.
+    The same model always gives the same bytes.
 
     Parameters
     ----------
     model : AutoRec, BiasBaseline or GlobalMean
         Fitted. Two parameters are not saved: `callbacks`, which are code, come back as ``()``, and
-        a `random_state` that is a Generator comes back as None (an int is kept).
+        a `random_state` that is a Generator as None.
     path : str or path-like
-        The file, under exactly this name; ``.npz`` is the customary ending. An existing file is
-        replaced.
+        The file, under exactly this name; ``.npz`` is the customary ending. It is replaced.
     metadata : mapping of str to JSON-able values, optional
-        Whatever should be kept with the model, such as the name of the data; `read_metadata`
-        returns it.
+        What `read_metadata` returns, such as the name of the data.
     include_ratings : bool
-        Whether to keep the training ratings, with their order and timestamps. Without them the file
-        says who rated what and no more: predictions, recommendations and codes stay the same, and
-        what needs ratings, such as `explanation.explain`, raises a ValueError.
+        Whether to keep the training ratings. Without them the file says who rated what:
+        predictions, recommendations and codes stay the same, and what needs ratings, such as
+        `explain`, raises a ValueError.
 
     Raises
     ------
@@ -198,19 +193,11 @@ def save_model(
 
 @overload
 def load_model(
-    path: AnyPath,
-    expected: type[AnyModel],
-    *,
-    memory_map: bool = False,
-    verify: bool | None = None,
+    path: AnyPath, expected: type[AnyModel], *, memory_map: bool = ..., verify: bool | None = ...
 ) -> AnyModel: ...
 @overload
 def load_model(
-    path: AnyPath,
-    expected: None = None,
-    *,
-    memory_map: bool = False,
-    verify: bool | None = None,
+    path: AnyPath, expected: None = None, *, memory_map: bool = ..., verify: bool | None = ...
 ) -> Recommender: ...
 def load_model(
     path: AnyPath,
@@ -219,31 +206,27 @@ def load_model(
     memory_map: bool = False,
     verify: bool | None = None,
 ) -> AnyModel | Recommender:
-    """Load a model that `save_model` wrote.
-
-    Loading never executes code from the file.
+    """Load a model that `save_model` wrote. No code from the file is run.
 
     Parameters
     ----------
     path : str or path-like
     expected : class, optional
-        `AutoRec`, `BiasBaseline` or `GlobalMean`: what the file must hold. Then editors and type
-        checkers know what they have.
+        `AutoRec`, `BiasBaseline` or `GlobalMean`: what the file must hold.
     memory_map : bool
         Whether the arrays stay in the file and are read as they are used, so that a large model
-        opens at once and processes share its memory. Replace such a file by another, as
-        `save_model` and ``os.replace`` do. Never copy or write into it while a model is open: what
-        is mapped changes with it, and a file that becomes shorter kills the process with SIGBUS
-        (docs/service.md has the recipe).
+        opens at once and processes share its memory. Never copy or write into such a file while a
+        model is open: what is mapped changes with it, and a file that becomes shorter kills the
+        process with SIGBUS. Replace it, as `save_model` and ``os.replace`` do (docs/service.md).
     verify : bool, optional
-        Whether to read the whole file first and compare its hash. None: unless it is mapped.
-        Everything else is checked in any case.
+        Whether to compare the hash of the whole file first. None: unless it is mapped. Everything
+        else is checked in any case.
 
     Returns
     -------
     AutoRec, BiasBaseline or GlobalMean
-        Its predictions, recommendations and codes equal those of the saved model to the last bit
-        (on another machine, or with another NumPy, to rounding). Its arrays are read-only.
+        What it predicts equals what the saved model does to the last bit (on another machine, or
+        with another NumPy, to rounding). Its arrays are read-only.
 
     Raises
     ------
@@ -265,19 +248,10 @@ def load_model(
 
 
 def read_metadata(path: AnyPath) -> dict[str, Any]:
-    """Return the metadata that `save_model` was given; ``{}`` if it was given none.
-
-    Raises
-    ------
-    ModelFileError, OSError
-        As `load_model`.
-    """
+    """Return the metadata that `save_model` was given, or ``{}``; errors as in `load_model`."""
     with reading(path) as members:
         metadata: dict[str, Any] = _read_header(members)["metadata"]
         return metadata
-
-
-# A model as state (for JSON) and arrays, and back
 
 
 def _pack_state(fitted: Record, arrays: Arrays, include_ratings: bool) -> State:
@@ -302,11 +276,10 @@ def _unpack_model(header: State, members: Members) -> Recommender:
     if isinstance(model, AutoRec):
         model.fitted_ = _unpack_autorec(state["autorec"], ratings, by_index, members)
     elif isinstance(model, BiasBaseline):
-        biases = _unpack_biases(state["biases"], ratings, members)
         model.fitted_ = FittedBiases(
             ratings=ratings,
             ids_are_indices=by_index,
-            biases=biases,
+            biases=_unpack_biases(state["biases"], ratings, members),
             regularization=float(model.regularization),
         )
     elif isinstance(model, GlobalMean):
@@ -399,7 +372,6 @@ def _unpack_map(name: str, state: State) -> AffineMap:
 def _unpack_network(
     state: State, axes: Axes, ratings: Ratings, members: Members
 ) -> tuple[Network, dict[str, float]]:
-    """Return the network and the penalties of its weights."""
     with saying("its network is not valid"):
         sizes = tuple(state["network"].pop("hidden_layer_sizes"))
         # Widths beyond the size of the file cannot be right, and products of them might overflow.
@@ -442,9 +414,6 @@ def _unpack_baselines(
     return cold_baseline, cold_baseline if kind == "BiasBaseline" else None
 
 
-# Parameters
-
-
 def _check_parameters(model: Recommender) -> None:
     if isinstance(model, AutoRec):
         check_parameters(model.get_params())
@@ -483,9 +452,6 @@ def _unpack_parameter(found: Any) -> Any:
         case dict():
             raise ModelFileError(f"one of its parameters is stored as {found!r:.100}")
     return found
-
-
-# Ratings
 
 
 def _pack_ratings(ratings: Ratings, arrays: Arrays, include_ratings: bool) -> State:
@@ -534,18 +500,13 @@ def _unpack_ratings(state: State, members: Members) -> Ratings:
         matrix.check_format()
     if not (matrix.has_canonical_format and matrix.nnz == n_ratings > 0):
         raise ModelFileError("its ratings are none, or not in ascending positions")
-    if not _is_permutation(order):
+    seen = np.zeros(n_ratings, bool)
+    seen[order[(order >= 0) & (order < n_ratings)]] = True
+    if not seen.all():
         raise ModelFileError("the order of its ratings is not a permutation")
     for array in (matrix.data, matrix.indices, matrix.indptr, order):
         array.flags.writeable = False
     return kind(matrix, user_ids, item_ids, timestamps, (low, high), order)
-
-
-def _is_permutation(order: Array) -> bool:
-    seen = np.zeros(len(order), bool)
-    within = order[(order >= 0) & (order < len(order))]
-    seen[within] = True
-    return bool(seen.all())
 
 
 def _pack_ids(name: str, ids: Array, arrays: Arrays) -> str:
@@ -568,21 +529,12 @@ def _unpack_ids(name: str, kind: str, members: Members) -> Array:
         if offsets[:1] != [0] or offsets[-1] != len(text) or offsets != sorted(offsets):
             raise ModelFileError(f"the offsets of its {name}' ids do not fit their text")
         with saying(f"the ids of its {name} are not UTF-8"):
-            ids = np.fromiter(
-                (
-                    text[start:end].decode("utf-8", "surrogatepass")
-                    for start, end in pairwise(offsets)
-                ),
-                dtype=object,
-                count=len(offsets) - 1,
-            )
+            decoded = (text[a:b].decode("utf-8", "surrogatepass") for a, b in pairwise(offsets))
+            ids = np.fromiter(decoded, dtype=object, count=len(offsets) - 1)
         ids.flags.writeable = False
     if not (ids[1:] > ids[:-1]).all():
         raise ModelFileError(f"the ids of its {name} are not ascending and unique")
     return ids
-
-
-# The header
 
 
 def _read_header(members: Members) -> State:
