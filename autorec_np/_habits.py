@@ -12,8 +12,7 @@ from autorec_np._text import did_you_mean
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-# Of a parameter here, its names in Surprise, implicit, LensKit, Cornac, scikit-learn, Keras and
-# pandas.
+# Of a parameter here, its names in Surprise, implicit, LensKit, Cornac, scikit-learn, Keras, pandas
 NAMES_ELSEWHERE = {
     "hidden_layer_sizes": ("n_factors", "factors", "k", "embedding_size", "n_components"),
     "max_iter": ("n_epochs", "epochs", "iterations", "num_epochs", "n_iter"),
@@ -91,13 +90,7 @@ def parameter_hint(name: str, value: object, known: Collection[str], owner: str 
 
 
 def knows_habits(function: Function) -> Function:
-    """Let a function say what an unknown keyword argument is called here.
-
-    Raises
-    ------
-    TypeError
-        As Python itself does, by the function that is returned.
-    """
+    """Let a function say what an unknown keyword argument is called here."""
     own = [name for name in inspect.signature(function).parameters if name != "self"]
     is_method = len(own) < len(inspect.signature(function).parameters)
     called = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]

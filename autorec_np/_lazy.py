@@ -13,12 +13,7 @@ def hand_on(
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return the functions `__getattr__` and `__dir__` of a package.
 
-    Parameters
-    ----------
-    package : str
-        Its `__name__`.
-    module_of : mapping of str to str
-        The module, below the package, of each public name.
+    `module_of` has the module, below the package, of each public name.
     """
 
     def get_attribute(name: str) -> Any:

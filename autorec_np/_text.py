@@ -23,7 +23,6 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[i
 
 
 def indented(text: str) -> str:
-    """Return text with two spaces before every line."""
     return "\n".join(f"  {line}".rstrip() for line in text.split("\n"))
 
 

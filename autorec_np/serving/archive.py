@@ -1,8 +1,7 @@
 """The file of a saved model: named arrays with a hash, written whole or not at all.
 
-The file is an uncompressed ``.npz`` that ends in the SHA-256 of all before it. A file with a right
-hash can still be foreign or made with intent, so nothing in it is trusted: no array takes more
-memory than its bytes, and its header is compared and not evaluated.
+The file is an uncompressed ``.npz`` that ends in the SHA-256 of all before it. It may still be made
+with intent: no array takes more memory than its bytes, and its header is not evaluated.
 """
 
 from __future__ import annotations
@@ -90,7 +89,6 @@ def _digest(file: BinaryIO) -> bytes:
 
 @contextmanager
 def reading(path: AnyPath, memory_map: bool = False, verify: bool = True) -> Iterator[Members]:
-    """Open a model file; name the file in what goes wrong."""
     with open(path, "rb") as file, saying(f"{os.fspath(path)} cannot be loaded as a model"):
         start = file.read(len(_ZIP_MAGIC))
         if start != _ZIP_MAGIC:

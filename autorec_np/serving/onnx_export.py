@@ -21,12 +21,7 @@ __all__ = ["export_onnx"]
 
 IR_VERSION, OPSET = 8, 17  # of 2022: read by every runtime since
 OPERATORS = {
-    "identity": "Identity",
-    "sigmoid": "Sigmoid",
-    "tanh": "Tanh",
-    "relu": "Relu",
-    "elu": "Elu",
-    "softplus": "Softplus",
+    name.lower(): name for name in ("Identity", "Sigmoid", "Tanh", "Relu", "Elu", "Softplus")
 }
 
 
@@ -38,17 +33,16 @@ def export_onnx(model: AutoRec, path: str | os.PathLike[str]) -> None:
     ``ratings``, (n_rows, n_columns)
         Dense rows, NaN where there is no rating, or 0 where the rating scale does not hold 0: of
         users over ``ratings_.item_ids`` (orientation "user"), or of items over
-        ``ratings_.user_ids`` ("item").
+        ``ratings_.user_ids``.
     ``row_bias``, (n_rows, 1)
         Only where ``baseline_`` is a `BiasBaseline`: the bias of each row, from
-        ``baseline_.biases_.user`` (orientation "user") or ``.item`` ("item"); for a new row by
-        (19) of docs/derivation.md, or 0.
+        ``baseline_.biases_``; for a new row by (19) of docs/derivation.md, or 0.
 
     Output:
 
     ``scores``, (n_rows, n_columns)
-        In rating units with the baseline, as `recommend` ranks them: not clipped to the scale (as
-        `predict` clips), rated columns not left out, and nothing special for cold pairs.
+        In rating units, as `recommend` ranks them: not clipped, rated columns not left out, and
+        nothing special for cold pairs.
 
     Parameters
     ----------
@@ -61,10 +55,8 @@ def export_onnx(model: AutoRec, path: str | os.PathLike[str]) -> None:
     ------
     ImportError
         onnx is not installed.
-    NotFittedError
-        The model is not fitted.
-    TypeError
-        A model that is no AutoRec.
+    NotFittedError, TypeError
+        The model is not fitted, or no AutoRec.
     OSError
         The file cannot be written.
     """

@@ -1,8 +1,7 @@
 """`RatingRegressor`: a rating model as a scikit-learn regressor of (user, item) pairs.
 
-scikit-learn divides the rows of X. A matrix of users x items would be divided by users; with one
-row for each *rating*, its splitters, searches and scorers work on ratings as `splitting` does.
-Nothing of scikit-learn is imported unless scikit-learn itself asks.
+scikit-learn divides the rows of X: with one row for each *rating*, its splitters, searches and
+scorers work on ratings as `splitting` does. It is not imported unless it asks itself.
 """
 
 from __future__ import annotations
@@ -31,8 +30,7 @@ class RatingRegressor:
 
     ``GridSearchCV(RatingRegressor(AutoRec()), {"model__regularization": [100.0, 400.0]}, cv=5,
     scoring="neg_root_mean_squared_error")`` searches as for any regressor. X has two columns, user
-    and item ids: a DataFrame, or an array of integers, strings, or floats that are whole numbers
-    (encoders make them).
+    and item ids: a DataFrame, or an array of integers, strings, or floats that are whole numbers.
 
     Parameters
     ----------
@@ -42,8 +40,7 @@ class RatingRegressor:
         Predictions are clipped to it. None: the model's own ``rating_scale``, else the range of
         `y`, which a fold may not reach.
     duplicates : {"raise", "first", "last", "mean"}
-        What to do where a pair occurs more than once (resampling with replacement repeats rows);
-        see `Ratings.from_triples`.
+        What to do where a pair occurs more than once; see `Ratings.from_triples`.
 
     Attributes
     ----------
@@ -56,10 +53,8 @@ class RatingRegressor:
 
     Notes
     -----
-    Of the checks of scikit-learn's ``check_estimator``, those fail that fit X with other than two
-    columns (there, features are measurements), and the one that wants a warning where `y` has the
-    shape (n, 1): here that is an error. All others pass, and those with wide X pass on its first
-    two columns: tests/serving/test_scikit.py.
+    Of scikit-learn's ``check_estimator``, those checks fail that fit X with other than two columns,
+    and the one that wants a warning where `y` has the shape (n, 1): here that is an error.
 
     Examples
     --------
@@ -131,7 +126,7 @@ class RatingRegressor:
         ------
         ValueError
             X without two columns, ids that are not whole numbers, a repeated pair, ratings that
-            are missing, not finite or outside the scale.
+            cannot be used.
         TypeError
             A sparse X; ids or ratings of other kinds; parameters that the model refuses.
         """
@@ -155,10 +150,8 @@ class RatingRegressor:
     def predict(self, X: Any) -> Array:
         """Predict the ratings of pairs, (n,) float64; unknown ids as the model's ``cold`` says.
 
-        Raises
-        ------
-        ValueError, TypeError
-            X as `fit` would refuse it, columns of other names, or no `fit` before.
+        ValueError or TypeError for X as `fit` would refuse it, columns of other names, or no `fit`
+        before.
         """
         if not self.__sklearn_is_fitted__():
             # scikit-learn's own class where it is in use: that is what its users catch
@@ -171,10 +164,9 @@ class RatingRegressor:
         return np.asarray(self.model_.predict(users, items))
 
     def score(self, X: Any, y: Any) -> float:
-        """Return R^2 as scikit-learn's regressors do: 1 - mean squared error / variance of y.
+        """Return R^2 = 1 - mean squared error / variance of y.
 
-        Where all of `y` is equal: 1.0 for exact predictions, else 0.0. For the RMSE, pass
-        ``scoring="neg_root_mean_squared_error"``.
+        Where all of `y` is equal: 1.0 for exact predictions, else 0.0.
         """
         truth = np.asarray(y, dtype=np.float64)
         error, variance = np.mean((truth - self.predict(X)) ** 2), truth.var()
@@ -183,20 +175,14 @@ class RatingRegressor:
     def _check_feature_names(self, names: Array | None) -> None:
         """Compare with the names at `fit`; the words are scikit-learn's."""
         fitted: Array | None = getattr(self, "feature_names_in_", None)
-        if names is None and fitted is not None:
+        if (names is None) != (fitted is None):
+            has, fit = ("does not have valid", "with") if names is None else ("has", "without")
             warnings.warn(
-                "X does not have valid feature names, but RatingRegressor was fitted with feature "
-                "names",
+                f"X {has} feature names, but RatingRegressor was fitted {fit} feature names",
                 UserWarning,
                 stacklevel=3,
             )
-        elif names is not None and fitted is None:
-            warnings.warn(
-                "X has feature names, but RatingRegressor was fitted without feature names",
-                UserWarning,
-                stacklevel=3,
-            )
-        elif names is not None and fitted is not None and not np.array_equal(names, fitted):
+        elif not (names is None or fitted is None or np.array_equal(names, fitted)):
             raise ValueError(
                 f"The feature names should match those that were passed during fit: {fitted}, got "
                 f"{names}. Feature names must be in the same order as they were in fit."
@@ -223,17 +209,13 @@ class RatingRegressor:
 
 
 def _columns(X: Any) -> tuple[Any, Any]:
-    """Return the user and the item ids of X, not yet checked beyond what X alone can show.
-
-    Which column of a frame is which is decided as everywhere else: by name, else by place.
-    """
+    """Return the user and the item ids of X: by name, else by place."""
     if sparse.issparse(X):
         raise TypeError(
             "Sparse data is not supported: X must have a user id and an item id in each row; for a "
             "sparse matrix of users x items call model.fit(matrix)."
         )
-    protocols = ("iloc", "__dataframe__", "__arrow_c_stream__")
-    is_frame = any(hasattr(X, protocol) for protocol in protocols)
+    is_frame = any(hasattr(X, name) for name in ("iloc", "__dataframe__", "__arrow_c_stream__"))
     table: Any = X if is_frame else np.asarray(X)
     if np.iscomplexobj(table):
         raise ValueError("Complex data not supported: X must hold user and item ids.")
@@ -249,8 +231,9 @@ def _columns(X: Any) -> tuple[Any, Any]:
         )
     if is_frame:
         users, items = frames.id_columns(table, "user", "item")
-        return _whole(users), _whole(items)
-    return _whole(table[:, 0]), _whole(table[:, 1])
+    else:
+        users, items = table.T
+    return _whole(users), _whole(items)
 
 
 def _whole(ids: Any) -> Any:
