@@ -108,7 +108,6 @@ def is_at(descriptor: int, path: Path) -> bool:
 
 
 def try_lock(descriptor: int) -> bool:
-    """Lock an open file unless another holds it; return whether that succeeded."""
     try:
         if sys.platform == "win32":
             os.lseek(descriptor, BEYOND_TEXT, os.SEEK_SET)

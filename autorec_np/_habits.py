@@ -71,15 +71,11 @@ NETWORK_ATTRIBUTES_ELSEWHERE = {
 
 
 def name_here(name: str, known: Iterable[str]) -> str | None:
-    """Return which of the known parameters another library calls `name`; None for none."""
     return next((one for one in known if name in NAMES_ELSEWHERE.get(one, ())), None)
 
 
 def parameter_hint(name: str, value: object, known: Collection[str], owner: str = "") -> str:
-    """Return the end of a message about an unknown parameter: what to pass in its place.
-
-    `owner` is the class whose parameters are the known ones, where that is not who was called.
-    """
+    """Return the end of a message about an unknown parameter (of `owner`): what to pass."""
     here = name if name in known else name_here(name, known)
     if here is None:
         return did_you_mean(name, known) or "."

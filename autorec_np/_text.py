@@ -27,7 +27,6 @@ def indented(text: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time as ``8.2 s`` or ``3 min 20 s``."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
 
@@ -35,7 +34,6 @@ def duration(seconds: float) -> str:
 def epoch_line(
     epoch: int, n_epochs: int, objective: float, validation_rmse: float | None, seconds: float
 ) -> str:
-    """Return what an epoch (or iteration) gave, and the time since the training began."""
     validation = "" if validation_rmse is None else f", validation RMSE {validation_rmse:.4f}"
     return (
         f"epoch {epoch} of {n_epochs}: objective {objective:.6g}{validation}, {duration(seconds)}"

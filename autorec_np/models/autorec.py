@@ -55,8 +55,8 @@ class AutoRec(Recommender):
     Parameters
     ----------
     orientation : {"item", "user"}
-        "item" (I-AutoRec): a row is an item, its columns are the users; the more accurate.
-        "user" (U-AutoRec): a row is a user; new users need no retraining.
+        What a row is: "item" (I-AutoRec) is more accurate; for "user" (U-AutoRec), new users need
+        no retraining.
     hidden_layer_sizes : sequence of int
     activation, output_activation : str
         g and f: "identity", "sigmoid", "tanh", "relu", "elu" or "softplus". For a sigmoid or tanh
@@ -67,7 +67,7 @@ class AutoRec(Recommender):
         `training.automatic_penalties`, in canonical units (`training.units`): what is learned does
         not depend on the unit of the ratings.
     tied : bool
-        Whether the decoder weight is the encoder weight (W = V).
+        Whether W = V.
     dropout : float in [0, 1)
         Fraction of each hidden layer set to 0 in training.
     corruption : float in [0, 1), optional
@@ -81,20 +81,19 @@ class AutoRec(Recommender):
     rating_scale : (low, high), optional
         Predictions are clipped to it. None: the scale of the `Ratings`, else their range.
     solver : {"adam", "sgd", "rprop", "lbfgs", "scipy-lbfgs"}
-        Minibatch: "adam", "sgd". Full batch: "rprop" (the paper's), "lbfgs" (ours, in the training
+        Minibatch: "adam", "sgd". Full batch: "rprop" (the paper's), "lbfgs" (in the training
         dtype), "scipy-lbfgs" (SciPy's L-BFGS-B, in float64).
     learning_rate : {"cosine", "constant", "step", "exponential"}
         Schedule of a minibatch solver; see `optimizers.learning_rate_at`.
     learning_rate_init : float, optional
-        None: 3e-3 for "adam", 1e-3 (first step length) for "rprop"; for "sgd" 0.1 / (k times
-        the mean number of ratings that a column has in a batch), at most 1 / lambda.
+        None: 3e-3 for "adam", 1e-3 (first step length) for "rprop"; for "sgd" 0.1 / (k times the
+        mean number of ratings that a column has in a batch), at most 1 / lambda.
     warm_up : float in [0, 1), optional
-        Part of the steps in which "cosine" climbs to the full rate. None: 0.3 for I-AutoRec, 0.1
-        for U-AutoRec.
+        Part of the steps in which "cosine" climbs. None: 0.3 for I-AutoRec, 0.1 for U-AutoRec.
     momentum, nesterovs_momentum : float in [0, 1), bool
         Of "sgd".
     batch_size : int
-        Most rows in a batch of a minibatch solver.
+        Most rows in a batch.
     max_iter : int, optional
         Epochs, or iterations of a full-batch solver. None: 20 for "adam", 60 for "sgd", 200 for
         "rprop", 150 for L-BFGS.
@@ -109,16 +108,16 @@ class AutoRec(Recommender):
         Epochs or iterations without improvement by `tol` that end it; of "scipy-lbfgs", 1.
     warm_start : bool
         Whether `fit` begins at the weights of the last `fit` (and `partial_fit`); needs the same
-        columns: the users in orientation "item", the items in "user". Rows may be new.
+        columns: the users in orientation "item", the items in "user".
     n_jobs : int, optional
-        Threads. None: the cores that this process may use. Results do not depend on it.
+        Threads, on which results do not depend. None: the cores that this process may use.
     dtype : {"float32", "float64"}
     callbacks : iterable of callable, or of objects with ``on_epoch_end``
-        Called with a `training.EpochState` after every epoch; training stops where one returns
-        something true.
+        Called with a `training.EpochState` after every epoch; one that returns something true ends
+        the training.
     verbose : bool
         Whether to show every epoch: in the log where it shows level INFO; else as a bar on a
-        terminal where tqdm is installed (extra `progress`), elsewhere as lines on stderr.
+        terminal with tqdm (extra `progress`), elsewhere as lines on stderr.
     random_state : int, Generator or None
         An int makes runs bit-identical.
     engine : {"tiled", "plain"}
@@ -133,16 +132,15 @@ class AutoRec(Recommender):
     network_ : Network
     orientation_ : str
     regularization_ : dict of str to float
-        lambda of each weight block, in rating units: with `theta_`, the penalty in `loss_curve_`.
+        lambda of each weight block, in rating units.
     input_map_, output_map_ : AffineMap
         Of ratings to what the network reads, and to what it says.
     baseline_ : BiasBaseline, GlobalMean or None
     cold_baseline_ : BiasBaseline
     loss_curve_, validation_curve_ : list of float
-        J, and the validation RMSE (empty without validation ratings), after each epoch.
-    n_iter_ : int
-    n_evaluations_ : int
-        Evaluations of value and gradient.
+        J, and the validation RMSE (if any), after each epoch.
+    n_iter_, n_evaluations_ : int
+        Epochs or iterations; evaluations of value and gradient.
     ratings_, rating_scale_, user_counts_, item_counts_
         See `base.Recommender`.
 
@@ -239,8 +237,6 @@ class AutoRec(Recommender):
         self.verbose = verbose
         self.random_state = random_state
         self.engine = engine
-
-    # Fitting
 
     @knows_habits
     def fit(self, ratings: Any, validation: Any = None) -> Self:
@@ -414,7 +410,6 @@ class AutoRec(Recommender):
         targets: CSR,
         random_state: np.random.Generator,
     ) -> Array:
-        """Return the last weights for a warm start, else random ones and the mean as output."""
         layout = network.layout
         if self.warm_start and hasattr(self, "fitted_"):
             last = self.fitted_
@@ -461,8 +456,6 @@ class AutoRec(Recommender):
             corruption=corruption_for(self.solver, self.corruption),
             engine=self.engine,
         )
-
-    # Scoring
 
     def _score_pairs(self, fitted: Fitted, users: Array, items: Array) -> Array:
         return fitted.score_pairs(users, items, self.cold)

@@ -56,7 +56,6 @@ class Axes:
         return (columns, rows) if self.row == "item" else (rows, columns)
 
     def orient(self, matrix: CSR) -> CSR:
-        """Return a matrix of users x items as one of rows x columns."""
         return matrix.T.tocsr() if self.row == "item" else matrix
 
 
@@ -158,7 +157,6 @@ class Record(ABC):
     def left_out(
         self, axis: str, candidates: npt.ArrayLike | None, exclude: npt.ArrayLike | None
     ) -> Array:
-        """Return the positions of the items (or users) that may not be recommended."""
         allowed = np.full(len(self.ids(axis)), candidates is None)
         if candidates is not None:
             allowed[self.look_up(axis, candidates)] = True
@@ -168,7 +166,6 @@ class Record(ABC):
         return np.flatnonzero(~allowed)
 
     def is_cold(self, users: Array, items: Array) -> Array:
-        """Return (bool) whether the user or the item at each position has no training rating."""
         counts = self.counts
         return np.asarray((counts["user"][users] == 0) | (counts["item"][items] == 0))
 
@@ -203,7 +200,6 @@ def check_fitted(model: HasRecord[AnyRecord]) -> AnyRecord:
 
 
 def of_record(read: Callable[[Any], Any]) -> Any:
-    """Return a property of a model that reads its record."""
     return property(lambda model: read(check_fitted(model)))
 
 

@@ -43,12 +43,6 @@ def fit_biases(matrix: CSR, regularization: float) -> Biases:
     User and item biases move in turn to their exact minimizers, sum of residuals / (lambda +
     count), (19), and beyond by OVER_RELAXATION (Young, 1954), until they settle (Koren, 2010,
     section 2.1).
-
-    Parameters
-    ----------
-    matrix : csr_array, (n_users, n_items)
-    regularization : float
-        lambda, in units of ratings (counts).
     """
     values = matrix.data.astype(np.float64)
     mean = float(values.mean())
@@ -91,7 +85,6 @@ class FittedMean(Record):
 
     @classmethod
     def of(cls, ratings: Ratings, ids_are_indices: bool) -> FittedMean:
-        """Return the mean of the ratings; ValueError where there are none."""
         check_not_empty(ratings)
         mean = float(ratings.matrix.data.mean(dtype=np.float64))
         return cls(ratings=ratings, ids_are_indices=ids_are_indices, mean=mean)
@@ -103,7 +96,6 @@ class FittedMean(Record):
         return np.full((len(users), self.ratings.n_items), self.mean)
 
     def model(self) -> GlobalMean:
-        """Return an estimator that has this record."""
         model = GlobalMean()
         model.fitted_ = self
         return model
@@ -111,7 +103,7 @@ class FittedMean(Record):
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class FittedBiases(Record):
-    """What `BiasBaseline` has learned, and the lambda of :func:`fit_biases` that it used."""
+    """What `BiasBaseline` has learned."""
 
     biases: Biases
     regularization: float
@@ -124,10 +116,7 @@ class FittedBiases(Record):
         regularization: float = REGULARIZATION,
         matrix: CSR | None = None,
     ) -> FittedBiases:
-        """Return the biases of the ratings, or of a `matrix` that has them in other units.
-
-        ValueError where there are none.
-        """
+        """Return the biases of the ratings, or of a `matrix` that has them in other units."""
         check_not_empty(ratings)
         return cls(
             ratings=ratings,
@@ -137,7 +126,6 @@ class FittedBiases(Record):
         )
 
     def mean_alone(self) -> FittedMean:
-        """Return the record of the mean without the biases."""
         return FittedMean(
             ratings=self.ratings, ids_are_indices=self.ids_are_indices, mean=self.biases.mean
         )
@@ -158,7 +146,6 @@ class FittedBiases(Record):
         return mean + user[users, np.newaxis] + item
 
     def model(self) -> BiasBaseline:
-        """Return an estimator that has this record."""
         model = BiasBaseline(self.regularization)
         model.fitted_ = self
         return model
@@ -179,7 +166,6 @@ class GlobalMean(Recommender):
         pass
 
     def fit(self, ratings: Any, validation: Any = None) -> Self:
-        """Fit to ratings (anything that `as_ratings` takes)."""
         self.fitted_ = FittedMean.of(as_ratings(ratings), sparse.issparse(ratings))
         return self
 
@@ -204,7 +190,6 @@ class BiasBaseline(Recommender):
         self.regularization = regularization
 
     def fit(self, ratings: Any, validation: Any = None) -> Self:
-        """As in `GlobalMean`."""
         regularization = check_number("regularization", self.regularization, minimum=0.0)
         self.fitted_ = FittedBiases.of(
             as_ratings(ratings), sparse.issparse(ratings), regularization

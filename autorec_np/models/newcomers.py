@@ -34,8 +34,8 @@ class NewRecommendations(tuple[Array, Array]):
     n_unknown : int
         Ratings that were left out because the model does not know what they are of.
     popular : bool, or ndarray of bool, (m,)
-        Whether the answer is what has the most ratings, because no rating was left to go by; then
-        `scores` are numbers of training ratings.
+        Whether, without a rating to go by, the most popular are the answer, and `scores` are
+        numbers of training ratings.
     """
 
     n_unknown: int
@@ -84,7 +84,6 @@ def predict_new(
     unknown: str,
     cold: str | float,
 ) -> Any:
-    """See `AutoRec.predict_new`."""
     new = read_new(fitted, ratings, axis, unknown)
     wrong, asked = Axes(axis).rows_and_columns(users, items)
     if wrong is not None:
@@ -117,7 +116,6 @@ def recommend_new(
     unknown: str,
     cold: str | float,
 ) -> Any:
-    """See `AutoRec.recommend_new`."""
     n = check_integer("n", n, minimum=1)
     new = read_new(fitted, ratings, axis, unknown)
     unrated = np.diff(new.rated.indptr) == 0
@@ -146,7 +144,7 @@ def recommend_new(
 
 
 def read_new(fitted: Fitted, ratings: Any, axis: str, unknown: str) -> NewRatings:
-    """Check the ratings of new users or items, and find the known ones that they are of."""
+    """Check ratings of new users or items, and find the known ones that they are of."""
     check_choice("axis", axis, ("user", "item"))
     check_choice("unknown", unknown, ("raise", "ignore"))
     axes = Axes(axis)
@@ -190,7 +188,7 @@ def read_new(fitted: Fitted, ratings: Any, axis: str, unknown: str) -> NewRating
 
 
 def score_new(fitted: Fitted, rated: CSR, axis: str, cold: str | float) -> Array:
-    """Return unclipped scores (m, n) of new users (or items) for all known items (or users)."""
+    """Return unclipped scores (m, n) for all known items (or users)."""
     (mean, *sides), axes = fitted.cold_baseline.biases, Axes(axis)
     known = axes.rows_and_columns(*sides)[1]
     own = best_biases(rated, mean, known, fitted.cold_baseline.regularization)  # (19)
@@ -213,14 +211,12 @@ def score_new(fitted: Fitted, rated: CSR, axis: str, cold: str | float) -> Array
 
 
 def new_rows(fitted: Fitted, rated: CSR, base: Array) -> Array:
-    """Return what the network says (m, n_columns) of new rows, by (1), whatever their `base`."""
     weights = fitted.weights
     codes = fitted.encode(rated)
     return fitted.to_ratings(codes @ weights["decoder.weight"].T + weights["decoder.bias"])
 
 
 def new_columns(fitted: Fitted, rated: CSR, base: Array) -> Array:
-    """Return what the network says (m, n_rows) of new columns, fitted to ratings minus `base`."""
     residuals = rated.data - base[row_of_each(rated), rated.indices]
     weights, biases = fit_columns(
         fitted.codes,
@@ -233,7 +229,6 @@ def new_columns(fitted: Fitted, rated: CSR, base: Array) -> Array:
 
 
 def is_empty(ratings: Any) -> bool:
-    """Return whether ratings, in any of the forms of `as_ratings`, are none."""
     if isinstance(ratings, tuple):
         return all(hasattr(part, "__len__") and len(part) == 0 for part in ratings[:3])
     if isinstance(ratings, Ratings) or frames.is_frame(ratings):

@@ -1,8 +1,4 @@
-"""What an AutoRec has learned, as one record, and the scores that it gives, in rating units.
-
-A score is h_r . w_c + b_c, (1), of a code and of decoder weights, with the output activation, the
-map of the ratings and the baseline around it. Ids do not come here: all arguments are positions.
-"""
+"""What an AutoRec has learned, as one record, and the scores that it gives, in rating units."""
 
 from __future__ import annotations
 
@@ -94,7 +90,6 @@ class Fitted(Record):
         return Objective(self.network, penalties).penalties.get(block, 0.0)
 
     def vectors(self, axis: str) -> Array:
-        """Return the code or the decoder weights of each user or item, (n, k)."""
         return self.codes if axis == self.axes.row else self.weights["decoder.weight"]
 
     def encode(self, rated: CSR) -> Array:
@@ -138,7 +133,6 @@ class Fitted(Record):
         return scores
 
     def _learned_at(self, rows: Array, columns: Array) -> Array:
-        """Return what the network says (n,) of pairs of a row and a column."""
         weight, bias = self.weights["decoder.weight"], self.weights["decoder.bias"]
         activity = np.empty(len(rows), self.theta.dtype)
         for start in range(0, len(rows), PAIRS_PER_CHUNK):
@@ -147,7 +141,6 @@ class Fitted(Record):
         return self.to_ratings(activity + bias[columns])
 
     def _cold_scores(self, users: Array, items: Array, cold: str | float) -> Array:
-        """Return what `cold` says, as if each pair were cold."""
         if isinstance(cold, str):  # of "raise", all pairs that are left are warm
             return self.cold_baseline.score_pairs(users, items)
         return np.full(len(users), float(cold))
@@ -163,12 +156,11 @@ def refuse_cold(is_cold: Array) -> None:
 
 
 def inputs_of(rated: CSR, input_map: AffineMap, dtype: npt.DTypeLike) -> CSR:
-    """Return ratings, rows x columns, as the network reads them, in the dtype of its weights."""
+    """Return ratings, rows x columns, as the network reads them."""
     return with_data(rated, input_map(rated.data).astype(dtype))
 
 
 def baseline_at(baseline: Baseline | None, users: Array, items: Array) -> Array | float:
-    """Return what a baseline adds to pairs of positions."""
     return 0.0 if baseline is None else baseline.score_pairs(users, items)
 
 
@@ -179,14 +171,13 @@ def targets_of(
     output_map: AffineMap,
     dtype: npt.DTypeLike,
 ) -> CSR:
-    """Return what the network learns at each rating, in the units of its output."""
     pairs = axes.users_and_items(row_of_each(rated), rated.indices)
     residuals = rated.data.astype(np.float64) - baseline_at(baseline, *pairs)
     return with_data(rated, output_map(residuals).astype(dtype))
 
 
 def scaled(penalties: Mapping[str, float], factor: float) -> dict[str, float]:
-    """Return lambda in units in which ratings are multiplied by a factor: (2) is by its square."""
+    """Return lambda where ratings are multiplied by a factor: (2) is by its square."""
     return {name: penalty * factor**2 for name, penalty in penalties.items()}
 
 
@@ -194,20 +185,10 @@ def scaled(penalties: Mapping[str, float], factor: float) -> dict[str, float]:
 class TrainingTask:
     """One training: what the network reads and is to say, and whose its weights will be.
 
-    Attributes
-    ----------
-    penalties : mapping of str to float
-        lambda of each weight block, in the units of the output.
-    loss_unit : float
-        What the objective, in the units of the output, is divided by for the curve.
-    theta : ndarray
-        Where the training starts.
-    inputs, targets, every_input : csr_array, (n_rows, n_columns)
-        The last with the ratings that were held out for early stopping.
-    validation : tuple of ndarray, (n,), or None
-        Positions of users and items, and their ratings.
-    fitted : callable
-        Makes the record from `theta`, `codes` and `course`.
+    `penalties` and targets are in the units of the output; the curve is the objective divided by
+    `loss_unit`. `every_input` has the ratings that were held out for early stopping, too.
+    `validation`, (n,) each, has positions of users and items, and their ratings. `fitted` makes the
+    record from `theta`, `codes` and `course`.
     """
 
     network: Network
@@ -224,7 +205,6 @@ class TrainingTask:
     def validation_with(
         self, workers: Workers | None, cold: str | float
     ) -> Callable[[Array], float] | None:
-        """Return what gives the RMSE of weights on the validation ratings, if there are any."""
         if self.validation is None:
             return None
         users, items, truth = self.validation
@@ -287,7 +267,7 @@ def fit_column(
         w = Hc^T a,   (Hc Hc^T + penalty / 2 I) a = t - mean(t),   b = mean(t) - mean(h) . w
 
     With more targets than codes, the primal (Hc^T Hc + penalty / 2 I) w = Hc^T (t - mean(t)) is
-    the smaller system of the two.
+    the smaller system of the two. Another output is minimized by L-BFGS.
 
     Parameters
     ----------
@@ -297,7 +277,7 @@ def fit_column(
     penalty : float
         lambda of the decoder weight; 0 gives the solution of least norm.
     output_activation : str
-        f. Other than "identity" has no closed form and is minimized by L-BFGS.
+        f.
 
     Returns
     -------

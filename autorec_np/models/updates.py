@@ -60,9 +60,9 @@ def updated(fitted: Fitted, new: Ratings) -> Fitted:
 class Change(NamedTuple):
     """What new ratings change; each pair is of users and of items.
 
-    `training` is all that the model has learned from, with the new. `places` is where those are
-    that the model knew, `touched` is those with new ratings. `matrices` are all ratings, users x
-    items, and their transpose.
+    `training`: all that the model has learned from, with the new. `places`: where those are that
+    the model knew. `touched`: those with new ratings. `matrices`: all ratings, users x items, and
+    their transpose.
     """
 
     training: Ratings
@@ -86,7 +86,7 @@ def _updated_baselines(fitted: Fitted, change: Change) -> tuple[FittedBiases, Ba
 def _grown(fitted: Fitted, change: Change) -> tuple[Network, Array, Array]:
     """Return network, weights and codes with those known at their new places, others zeros.
 
-    A column that had no ratings yet keeps nothing of its random initial encoder weight.
+    A column that had no ratings yet loses its random encoder weight.
     """
     axes = fitted.axes
     rows_at, columns_at = axes.rows_and_columns(*change.places)
@@ -104,7 +104,6 @@ def _grown(fitted: Fitted, change: Change) -> tuple[Network, Array, Array]:
 def _update_rows(
     fitted: Fitted, network: Network, theta: Array, codes: Array, change: Change
 ) -> None:
-    """Encode, into `codes`, the rows that have new ratings and the new rows without any."""
     axes = fitted.axes
     known, touched = (axes.rows_and_columns(*pair)[0] for pair in (change.places, change.touched))
     rows = np.union1d(touched, np.setdiff1d(np.arange(len(codes)), known))
@@ -120,7 +119,6 @@ def _update_columns(
     baseline: Baseline | None,
     change: Change,
 ) -> None:
-    """Fit, into `theta`, decoder weights and biases of the columns that have new ratings."""
     _, columns = fitted.axes.rows_and_columns(*change.touched)
     rated = take_rows(fitted.axes.rows_and_columns(*change.matrices)[1], columns)
     own = columns[row_of_each(rated)]
@@ -183,7 +181,6 @@ def merge(old: Ratings, new: Ratings, indexed: bool) -> Ratings:
 
 
 def spread(values: Array, places: Array, length: int) -> Array:
-    """Return zeros of the new length with `values` at their new `places`."""
     result = np.zeros((length, *values.shape[1:]), values.dtype)
     result[places] = values
     return result
@@ -192,10 +189,7 @@ def spread(values: Array, places: Array, length: int) -> Array:
 def refresh_biases(
     biases: Biases, matrices: tuple[CSR, CSR], touched: tuple[Array, Array], regularization: float
 ) -> Biases:
-    """Return biases of which those of the `touched` users and items are fitted anew.
-
-    They move in turn to their exact minimizers, (19), while the mean and all the others stay.
-    """
+    """Return biases of which the `touched` move in turn to their exact minimizers, (19)."""
     users, items = touched
     rated_by, raters_of = (take_rows(*pair) for pair in zip(matrices, touched, strict=True))
     mean, user, item = biases.mean, biases.user.copy(), biases.item.copy()

@@ -46,10 +46,7 @@ class ModelFileError(ValueError):
 
 @contextmanager
 def saying(what: str) -> Iterator[None]:
-    """Make whatever goes wrong a ModelFileError that begins with `what`.
-
-    Any exception: no list of what zipfile, json, NumPy and SciPy raise would be complete.
-    """
+    """Make whatever goes wrong, of any kind, a ModelFileError that begins with `what`."""
     try:
         yield
     except Exception as error:
@@ -105,7 +102,7 @@ def reading(path: AnyPath, memory_map: bool = False, verify: bool = True) -> Ite
 
 
 class Members:
-    """The arrays of an open model file, each read, or mapped into memory, when it is taken."""
+    """The arrays of an open model file, each read, or mapped, when it is taken."""
 
     def __init__(self, archive: zipfile.ZipFile, file: BinaryIO, memory_map: bool) -> None:
         self.archive, self.file_size = archive, os.fstat(file.fileno()).st_size
@@ -128,7 +125,7 @@ class Members:
         return memoryview(self.mapped)[start : start + info.file_size]
 
     def take(self, name: str, dtypes: str, *shape: int | None) -> Array:
-        """Return an array of one of the dtypes and of the shape (None: any length), read-only."""
+        """Return a read-only array of one of the dtypes and of the shape (None: any length)."""
         if name not in self.unread:
             raise ModelFileError(f"it lacks the array {name!r}")
         content = self._content(name)

@@ -144,7 +144,6 @@ def _derivatives(fitted: Fitted, user: Any, item: Any) -> Derivatives:
 
 
 def input_derivatives(network: Network, theta: Array, inputs: CSR, column: int) -> Array:
-    """Return the derivatives (nnz,) of the output in one column by the inputs (1, n), (30)."""
     pattern = sparse.csr_array(
         (np.ones(1, theta.dtype), [column], [0, 1]), shape=(1, network.n_columns)
     )
@@ -167,7 +166,6 @@ def rating_influence(model: AutoRec, user: Any, item: Any) -> Influence:
 
 
 def _of_column(fitted: Fitted, user: Any, item: Any) -> tuple[Array, Array, Array, Array]:
-    """Return ids, targets and codes of the rows that the column is rated in, and the row's code."""
     row, column = _row_and_column(fitted, user, item)
     output_activation = fitted.network.output_activation
     if output_activation != "identity":
@@ -247,7 +245,6 @@ def _row_and_column(fitted: Fitted, user: Any, item: Any) -> tuple[int, int]:
 
 
 def _ratings_of(ratings: Ratings, axis: str, position: int) -> tuple[Array, Array]:
-    """Return the items that a user rated, or the users who rated an item, and the ratings."""
     matrix = ratings.matrix
     others: Array
     if axis == "item":

@@ -106,7 +106,7 @@ _OWN_STATE: dict[str, State] = {
 
 
 class RatedPairs(Ratings):
-    """Who rated what, without the ratings: `ratings_` of a model that was saved without them.
+    """`ratings_` of a model that was saved without them: who rated what.
 
     ``matrix.data`` is NaN throughout, and what returns ratings raises a ValueError.
     """
@@ -393,7 +393,6 @@ def _unpack_network(
 def _unpack_baselines(
     state: State, ratings: Ratings, by_index: bool, members: Members
 ) -> tuple[FittedBiases, FittedBiases | FittedMean | None]:
-    """Return the baseline of cold pairs, and that of all."""
     training, cold = ratings, state["cold_baseline"]
     if not cold["trained_on_all"]:
         mask = members.take("trained_on", "|b1", len(ratings))
@@ -510,7 +509,6 @@ def _unpack_ratings(state: State, members: Members) -> Ratings:
 
 
 def _pack_ids(name: str, ids: Array, arrays: Arrays) -> str:
-    """Add ids to the arrays and return their kind."""
     if ids.dtype.kind == "i":
         arrays[name] = ids
         return "integers"

@@ -82,7 +82,6 @@ def export_onnx(model: AutoRec, path: str | os.PathLike[str]) -> None:
     }
 
     def append(operator: str, *further: str, **attributes: Any) -> None:
-        """Append a node that takes the last value and further ones, and gives the next value."""
         nonlocal value
         result = f"value{len(nodes)}"
         nodes.append(helper.make_node(operator, [value, *further], [result], **attributes))
@@ -150,7 +149,6 @@ def _input_nodes(fitted: Fitted, make_node: Callable[..., Any]) -> list[Any]:
 
 
 def _column_scores(fitted: Fitted) -> Array:
-    """Return what the baseline adds to each column, without the bias of the row."""
     columns = np.zeros(fitted.network.n_columns)
     if isinstance(fitted.baseline, FittedMean):
         columns += fitted.baseline.mean

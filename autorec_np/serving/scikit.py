@@ -173,7 +173,6 @@ class RatingRegressor:
         return float(1 - error / variance) if variance else float(error == 0)
 
     def _check_feature_names(self, names: Array | None) -> None:
-        """Compare with the names at `fit`; the words are scikit-learn's."""
         fitted: Array | None = getattr(self, "feature_names_in_", None)
         if (names is None) != (fitted is None):
             has, fit = ("does not have valid", "with") if names is None else ("has", "without")
@@ -209,7 +208,6 @@ class RatingRegressor:
 
 
 def _columns(X: Any) -> tuple[Any, Any]:
-    """Return the user and the item ids of X: by name, else by place."""
     if sparse.issparse(X):
         raise TypeError(
             "Sparse data is not supported: X must have a user id and an item id in each row; for a "
@@ -237,7 +235,7 @@ def _columns(X: Any) -> tuple[Any, Any]:
 
 
 def _whole(ids: Any) -> Any:
-    """Return ids in floats as integers; leave other kinds to `ratings.check_ids`."""
+    """Return ids in floats as integers, others as they are."""
     array = np.asarray(ids)
     if array.dtype.kind != "f":
         return ids
