@@ -243,9 +243,8 @@ class AutoRec(Recommender):
         """Train on ratings; return the model itself.
 
         Ctrl-C after the first epoch ends the training with a warning, and the model is fitted: with
-        the weights of the lowest validation RMSE where validation ratings are followed, else with
-        the last. Before, it is a KeyboardInterrupt; then, and after any error, the model is as it
-        was. `training.interrupts_end_all` is for several trainings in a row.
+        the best weights where validation ratings are followed, else with the last. Before, it is a
+        KeyboardInterrupt; then, and after any error, the model is as it was.
 
         Parameters
         ----------
@@ -387,7 +386,7 @@ class AutoRec(Recommender):
         )
 
     def _mapped(self, values: Array, scale: tuple[float, float]) -> Mapped:
-        """Return ratings in the units of the training; a warm start keeps those of its weights."""
+        """Return ratings in the units of the training; a warm start keeps its own."""
         if self.warm_start and hasattr(self, "fitted_"):
             return Mapped.by(self.fitted_.input_map, values, scale)
         if isinstance(self.regularization, str):
@@ -600,10 +599,9 @@ class AutoRec(Recommender):
     def partial_fit(self, ratings: Any) -> Self:
         """Take in new ratings without training; return the model itself.
 
-        A rating of a known pair replaces the earlier one. Then, of the users and items that have
-        new ratings, and of no others, the biases are fitted anew, (19), the mean staying; a row
-        gets its code, by a forward pass; a column its decoder weight and bias, (18), the codes
-        frozen.
+        A rating of a known pair replaces the earlier one. Of the users and items with new ratings,
+        and of no others, the biases are fitted anew, (19), the mean staying; a row gets its code by
+        a forward pass, a column its decoder weight and bias by (18), the codes frozen.
 
         A new row (an item in orientation "item") is complete. A new column (a user) gets encoder
         weight 0: its ratings reach no code until ``model.fit(model.ratings_)`` with
@@ -616,10 +614,8 @@ class AutoRec(Recommender):
 
         Raises
         ------
-        ValueError
-            Tied weights; ratings that cannot be used. The model stays as it was.
-        TypeError
-            Ids of another kind than those of the model.
+        ValueError, TypeError
+            Tied weights; ratings or ids that cannot be used. The model stays as it was.
         """
         if not hasattr(self, "fitted_"):
             return self.fit(ratings)
@@ -629,16 +625,12 @@ class AutoRec(Recommender):
         return self
 
     def encode(self, ids: npt.ArrayLike | None = None) -> Array:
-        """Return the hidden codes of items (orientation "item") or users.
+        """Return the hidden codes of items (orientation "item") or users, (m, k).
 
         Parameters
         ----------
         ids : array_like, (m,), optional
-            None: all, in the order of ``ratings_.item_ids`` or ``ratings_.user_ids``.
-
-        Returns
-        -------
-        ndarray, (m, k)
+            None: all, in the order of ``ratings_``.
 
         Raises
         ------

@@ -64,7 +64,7 @@ class Record(ABC):
     """The state of a fitted model. It never changes: another fit makes another record.
 
     Positions are rows and columns of users x items; -1 stands for an unknown id. An `axis` is
-    "user" or "item". `ids_are_indices` says whether the model was fitted on a sparse matrix.
+    "user" or "item". `ids_are_indices`: the model was fitted on a sparse matrix.
     """
 
     ratings: Ratings
@@ -117,16 +117,10 @@ class Record(ABC):
         return find(ids)
 
     def look_up(self, axis: str, ids: npt.ArrayLike, known: bool = True) -> Array:
-        """Translate ids into positions.
+        """Translate ids into positions; where `known` is False, an unknown id into -1.
 
-        Raises
-        ------
-        IndexError
-            An index out of range (models fitted on a sparse matrix).
-        ValueError
-            An unknown id; where `known` is False, its position is -1 instead.
-        TypeError
-            Strings for integers, or vice versa.
+        IndexError for an index out of range, ValueError for an unknown id, TypeError for another
+        kind.
         """
         positions = self.find(axis, ids)
         unknown = np.flatnonzero(positions < 0)
@@ -212,7 +206,7 @@ class Recommender(ABC):
     Attributes
     ----------
     fitted_ : Record
-        All that `fit` has learned. The other attributes are read from it.
+        What the other attributes are read from.
     ratings_ : Ratings
         Those given to `fit`; what `recommend` leaves out as seen.
     rating_scale_ : tuple of float
@@ -458,7 +452,7 @@ def copy_unfitted(model: AnyModel) -> AnyModel:
             f"the model must have get_params(deep=False), fit(R) and predict(users, items), got "
             f"{type(model).__name__}; pass several models as a mapping of names to models."
         )
-    # A shared Generator would make the results depend on the order of the splits and the models.
+    # With a shared Generator the results would depend on the order.
     parameters = {
         name: copy.deepcopy(value) if isinstance(value, np.random.Generator) else value
         for name, value in read_parameters(deep=False).items()

@@ -20,15 +20,6 @@ import numpy as np
 
 from autorec_np._types import Array
 
-__all__ = [
-    "AnyPath",
-    "Members",
-    "ModelFileError",
-    "reading",
-    "saying",
-    "write_archive",
-]
-
 AnyPath: TypeAlias = "str | os.PathLike[str]"
 
 _ALIGNMENT = 64

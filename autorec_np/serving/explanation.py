@@ -1,10 +1,8 @@
 """Why a score is what it is: what each rating that it came from contributes.
 
 A rating enters the score of a row r and a column c in two ways, docs/derivation.md (30) to (34):
-
-* the encoder reads the ratings of the row: `rating_derivatives`, by the chain rule;
-* the decoder weights of the column were fitted to the ratings of the column: `rating_influence`,
-  in closed form, because with the codes frozen the score is linear in them.
+the encoder reads the ratings of the row (`rating_derivatives`, by the chain rule), and the decoder
+weights of the column were fitted to its ratings (`rating_influence`, in closed form).
 """
 
 from __future__ import annotations
@@ -23,21 +21,13 @@ from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import check_fitted
 from autorec_np.models.scoring import Fitted, baseline_at, inputs_of
 
-__all__ = ["Derivatives", "Influence", "explain", "rating_derivatives", "rating_influence"]
-
-
 SMALLEST_PENALTY = 1e-6  # of the trace: below it, a linear system loses digits
 
 
 class Derivatives(NamedTuple):
     """The derivatives of one score by the ratings that its row was encoded from; all (n,).
 
-    Attributes
-    ----------
-    ids : ndarray of object
-        Who gave the ratings (orientation "item"), or of which items they are ("user").
-    ratings, derivatives : ndarray of float64
-        d score / d rating.
+    `ids` (object) are of who gave the ratings (orientation "item"), or of the items ("user").
     """
 
     ids: Array
@@ -75,9 +65,9 @@ def explain(
 
     ``by="items"``: "because you rated", the ratings of the user. ``by="users"``: "because these
     users rated it", the ratings of the item. Where the encoder read them (by "items" in orientation
-    "user", by "users" in "item"), a contribution is the input times the derivative by it: to first
-    order, what the rating adds to the score. Otherwise it is target times weight of
-    :func:`rating_influence`; all of these add up to the score minus its baseline.
+    "user", by "users" in "item"), a contribution is the input times the derivative by it. Otherwise
+    it is target times weight of :func:`rating_influence`; all of these add up to the score minus
+    its baseline.
 
     Parameters
     ----------
@@ -103,8 +93,8 @@ def explain(
     TypeError
         A model that is no AutoRec.
     ValueError
-        An unknown id, a model that was saved without its ratings, or an output activation that is
-        not the identity where the influence of a column is asked for.
+        An unknown id, a model that was saved without its ratings, or another output activation than
+        the identity where the influence of a column is asked for.
     """
     n = check_integer("n", n, minimum=1)
     check_choice("by", by, ("items", "users"))
@@ -206,15 +196,7 @@ def column_influence(
 ) -> tuple[Array, Array]:
     """Return weights (32) of a column's targets in the output of a row, and the changes (34).
 
-    Parameters
-    ----------
-    codes : ndarray of float64, (n, k)
-        Of the rows that the column has a target for.
-    targets : ndarray of float64, (n,)
-    penalty : float
-        lambda of the decoder weight.
-    code : ndarray of float64, (k,)
-        Of the row that is asked for; it may be one of the n.
+    The column has targets (n,) for rows with `codes` (n, k); `code` (k,) is of the row asked for.
     """
     if len(targets) == 0:
         return np.empty(0), np.empty(0)

@@ -1,7 +1,6 @@
 """Save a fitted model to one file, and load it: the same predictions to the last bit, no pickle.
 
-The file (format 1, docs/model_file.md) holds a JSON header, the fitted arrays and the training
-ratings, or only who rated what. Nothing in it is trusted: every value is checked.
+Nothing in a file (format 1, docs/model_file.md) is trusted: every value is checked.
 """
 
 from __future__ import annotations
@@ -41,8 +40,6 @@ from autorec_np.serving.archive import (
     write_archive,
 )
 from autorec_np.training.units import AffineMap
-
-__all__ = ["load_model", "read_metadata", "save_model"]
 
 State: TypeAlias = dict[str, Any]
 Arrays: TypeAlias = dict[str, Array]
@@ -125,23 +122,20 @@ def save_model(
     metadata: Mapping[str, Any] | None = None,
     include_ratings: bool = True,
 ) -> None:
-    """Write a fitted model to a file, whole or not at all.
-
-    The same model always gives the same bytes.
+    """Write a fitted model to a file, whole or not at all; the same model gives the same bytes.
 
     Parameters
     ----------
     model : AutoRec, BiasBaseline or GlobalMean
-        Fitted. Two parameters are not saved: `callbacks`, which are code, come back as ``()``, and
-        a `random_state` that is a Generator as None.
+        Fitted. `callbacks` come back as ``()``, and a `random_state` that is a Generator as None.
     path : str or path-like
-        The file, under exactly this name; ``.npz`` is the customary ending. It is replaced.
+        The file, under exactly this name; ``.npz`` is customary. It is replaced.
     metadata : mapping of str to JSON-able values, optional
-        What `read_metadata` returns, such as the name of the data.
+        What `read_metadata` returns.
     include_ratings : bool
         Whether to keep the training ratings. Without them the file says who rated what:
-        predictions, recommendations and codes stay the same, and what needs ratings, such as
-        `explain`, raises a ValueError.
+        predictions, recommendations and codes stay the same, and what needs ratings raises a
+        ValueError.
 
     Raises
     ------
@@ -150,8 +144,7 @@ def save_model(
     TypeError
         A model of another class, or a parameter or metadata that JSON cannot hold.
     ValueError
-        Parameters that were changed to invalid ones after `fit`, or ``include_ratings=True`` for a
-        model that was saved without.
+        Parameters that became invalid after `fit`, or ``include_ratings=True`` without ratings.
     OSError
         The file cannot be written.
     """
@@ -214,13 +207,12 @@ def load_model(
     expected : class, optional
         `AutoRec`, `BiasBaseline` or `GlobalMean`: what the file must hold.
     memory_map : bool
-        Whether the arrays stay in the file and are read as they are used, so that a large model
-        opens at once and processes share its memory. Never copy or write into such a file while a
-        model is open: what is mapped changes with it, and a file that becomes shorter kills the
-        process with SIGBUS. Replace it, as `save_model` and ``os.replace`` do (docs/service.md).
+        Whether the arrays stay in the file and are read as they are used: a large model opens at
+        once, and processes share its memory. Replace such a file (`save_model`, ``os.replace``),
+        and never write into it: what is mapped changes, and a shorter file kills the process with
+        SIGBUS.
     verify : bool, optional
-        Whether to compare the hash of the whole file first. None: unless it is mapped. Everything
-        else is checked in any case.
+        Whether to compare the hash of the whole file first. None: unless it is mapped.
 
     Returns
     -------
@@ -231,8 +223,8 @@ def load_model(
     Raises
     ------
     ModelFileError
-        The file is damaged, cut off, not a model, not the `expected` one, or of a format that this
-        version cannot read. It is a ValueError.
+        The file is damaged, not a model, not the `expected` one, or of another format. It is a
+        ValueError.
     OSError
         The file cannot be opened.
     """
@@ -374,7 +366,7 @@ def _unpack_network(
 ) -> tuple[Network, dict[str, float]]:
     with saying("its network is not valid"):
         sizes = tuple(state["network"].pop("hidden_layer_sizes"))
-        # Widths beyond the size of the file cannot be right, and products of them might overflow.
+        # products of greater widths might overflow
         if not all(type(size) is int and size <= members.file_size for size in sizes):
             raise ModelFileError(f"its hidden layer sizes are {sizes!r:.100}")
         network = Network(hidden_layer_sizes=sizes, **state["network"])

@@ -17,8 +17,6 @@ from autorec_np.models.base import check_fitted
 from autorec_np.models.biases import FittedBiases, FittedMean
 from autorec_np.models.scoring import Fitted
 
-__all__ = ["export_onnx"]
-
 IR_VERSION, OPSET = 8, 17  # of 2022: read by every runtime since
 OPERATORS = {
     name.lower(): name for name in ("Identity", "Sigmoid", "Tanh", "Relu", "Elu", "Softplus")
@@ -28,28 +26,24 @@ OPERATORS = {
 def export_onnx(model: AutoRec, path: str | os.PathLike[str]) -> None:
     """Write the network from input ratings to scores, in float32; the file whole or not at all.
 
-    Inputs, for any number of rows at once:
+    Its inputs, for any number of rows at once:
 
     ``ratings``, (n_rows, n_columns)
-        Dense rows, NaN where there is no rating, or 0 where the rating scale does not hold 0: of
-        users over ``ratings_.item_ids`` (orientation "user"), or of items over
-        ``ratings_.user_ids``.
+        NaN where there is no rating, or 0 where the rating scale does not hold 0: of users over
+        ``ratings_.item_ids`` (orientation "user"), or of items over ``ratings_.user_ids``.
     ``row_bias``, (n_rows, 1)
-        Only where ``baseline_`` is a `BiasBaseline`: the bias of each row, from
-        ``baseline_.biases_``; for a new row by (19) of docs/derivation.md, or 0.
+        Only where ``baseline_`` is a `BiasBaseline`: from ``baseline_.biases_``; for a new row by
+        (19) of docs/derivation.md, or 0.
 
-    Output:
-
-    ``scores``, (n_rows, n_columns)
-        In rating units, as `recommend` ranks them: not clipped, rated columns not left out, and
-        nothing special for cold pairs.
+    Its output ``scores``, (n_rows, n_columns), is in rating units as `recommend` ranks them: not
+    clipped, rated columns not left out, and nothing special for cold pairs.
 
     Parameters
     ----------
     model : AutoRec
         Fitted.
     path : str or path-like
-        The file; ``.onnx`` is the customary ending.
+        The file; ``.onnx`` is customary.
 
     Raises
     ------

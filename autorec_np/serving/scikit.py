@@ -1,7 +1,6 @@
 """`RatingRegressor`: a rating model as a scikit-learn regressor of (user, item) pairs.
 
-scikit-learn divides the rows of X: with one row for each *rating*, its splitters, searches and
-scorers work on ratings as `splitting` does. It is not imported unless it asks itself.
+scikit-learn divides the rows of X, here ratings. It is not imported unless it asks itself.
 """
 
 from __future__ import annotations
@@ -80,7 +79,7 @@ class RatingRegressor:
         self.duplicates = duplicates
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the parameters by name; where `deep`, those of `model` too, as ``model__name``."""
+        """Return the parameters by name; where `deep`, ``model__name`` too."""
         params = {name: getattr(self, name) for name in ("model", "rating_scale", "duplicates")}
         if deep and self.model is not None:
             nested = self.model.get_params()
@@ -88,7 +87,7 @@ class RatingRegressor:
         return params
 
     def set_params(self, **params: Any) -> Self:
-        """Set parameters by name, ``model__name`` in the model; ValueError for an unknown name."""
+        """Set parameters by name; ValueError for an unknown name."""
         nested = {}
         for name, value in params.items():
             if name.startswith("model__"):
@@ -124,11 +123,8 @@ class RatingRegressor:
 
         Raises
         ------
-        ValueError
-            X without two columns, ids that are not whole numbers, a repeated pair, ratings that
-            cannot be used.
-        TypeError
-            A sparse X; ids or ratings of other kinds; parameters that the model refuses.
+        ValueError, TypeError
+            X without two columns, or sparse; ids, ratings or parameters that cannot be used.
         """
         users, items = _columns(X)
         if y is None:
@@ -148,11 +144,7 @@ class RatingRegressor:
         return self
 
     def predict(self, X: Any) -> Array:
-        """Predict the ratings of pairs, (n,) float64; unknown ids as the model's ``cold`` says.
-
-        ValueError or TypeError for X as `fit` would refuse it, columns of other names, or no `fit`
-        before.
-        """
+        """Predict the ratings of pairs, (n,) float64; errors as in `fit`, and before it."""
         if not self.__sklearn_is_fitted__():
             # scikit-learn's own class where it is in use: that is what its users catch
             theirs = sys.modules.get("sklearn.exceptions")
@@ -164,10 +156,7 @@ class RatingRegressor:
         return np.asarray(self.model_.predict(users, items))
 
     def score(self, X: Any, y: Any) -> float:
-        """Return R^2 = 1 - mean squared error / variance of y.
-
-        Where all of `y` is equal: 1.0 for exact predictions, else 0.0.
-        """
+        """Return R^2; where all of `y` is equal, 1.0 for exact predictions, else 0.0."""
         truth = np.asarray(y, dtype=np.float64)
         error, variance = np.mean((truth - self.predict(X)) ** 2), truth.var()
         return float(1 - error / variance) if variance else float(error == 0)

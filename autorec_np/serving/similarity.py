@@ -16,8 +16,6 @@ from autorec_np.models.base import check_fitted, chunks, padded
 from autorec_np.models.scoring import Fitted
 from autorec_np.models.top_n import top_n
 
-__all__ = ["similar_items", "similar_users"]
-
 # A record never changes, so what was worked out of it holds as long as it lives.
 _known: WeakKeyDictionary[Fitted, dict[str, Array]] = WeakKeyDictionary()
 
@@ -30,8 +28,7 @@ def similar_items(model: AutoRec, items: npt.ArrayLike, n: int = 10) -> tuple[Ar
 
     By the cosine of their codes (orientation "item"), relative to the mean code, or decoder weights
     ("user"): (1) does not change where a constant moves from every code into the output biases. The
-    cosine with an item without training ratings is 0. The vectors are worked out at the first call
-    and kept, in float64, as long as what the model has learned.
+    cosine with an item without training ratings is 0.
 
     Parameters
     ----------
@@ -45,19 +42,17 @@ def similar_items(model: AutoRec, items: npt.ArrayLike, n: int = 10) -> tuple[Ar
     Returns
     -------
     ids : ndarray of object, (m, n)
-        Most similar first, equal cosines in the order of the ids, never the item itself; None where
-        there are no more items.
+        Most similar first, equal cosines in the order of the ids; None where there are no more
+        items.
     cosines : ndarray of float64, (m, n)
         Rounded to 12 decimals; -inf for None.
 
     Raises
     ------
-    NotFittedError, IndexError
-        As `AutoRec.predict`.
+    NotFittedError, IndexError, ValueError
+        As `AutoRec.recommend`.
     TypeError
         A model without codes.
-    ValueError
-        An unknown id.
     """
     return _most_similar(model, "item", items, n)
 
