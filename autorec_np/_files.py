@@ -30,7 +30,7 @@ class _Terminated(BaseException):
 def cleaned_up_on_sigterm() -> Iterator[None]:
     """Let SIGTERM unwind the block, so that it removes its temporaries, and then end the process.
 
-    Nothing is changed in another thread than the main one, or where the program handles SIGTERM.
+    Only in the main thread, and where the program does not handle SIGTERM.
     """
     in_main = threading.current_thread() is threading.main_thread()
     if not in_main or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
@@ -75,11 +75,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def alone(path: Path, what: str) -> Iterator[None]:
-    """Hold the lock file `path` for a block. The system frees it if the process dies.
-
-    ValueError where another block, in this process or in another, holds it; `what` begins the
-    message.
-    """
+    """Hold the lock file `path`; ValueError, which begins with `what`, where it is held."""
     while True:
         with open(path, "a+b") as file:
             if not try_lock(file.fileno()):

@@ -11,10 +11,7 @@ from typing import Any
 def hand_on(
     package: str, module_of: Mapping[str, str]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return the functions `__getattr__` and `__dir__` of a package.
-
-    `module_of` has the module, below the package, of each public name.
-    """
+    """Return `__getattr__` and `__dir__` of a package; `module_of` says where a public name is."""
 
     def get_attribute(name: str) -> Any:
         if name not in module_of:

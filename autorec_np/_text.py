@@ -41,23 +41,20 @@ def epoch_line(
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that is most like a word; None where none is much like it."""
+    """Return the known word that is most like a word, if any."""
     by_lower = {one.lower(): one for one in known}
     alike = difflib.get_close_matches(word.lower(), by_lower, 1)
     return by_lower[alike[0]] if alike else None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ``; did you mean 'train'?`` where a known word is much like a word, else ``""``."""
+    """Return ``; did you mean 'train'?``, or ``""`` where no known word is much like it."""
     meant = closest(word, known)
     return "" if meant is None else f"; did you mean {meant!r}?"
 
 
 def plain(value: Any, other: Callable[[Any], Any] = str) -> Any:
-    """Return `value` as JSON holds it: arrays as lists, NaN and infinities as None.
-
-    `other` makes what JSON has no form for into something that it has, text unless told.
-    """
+    """Return `value` as JSON holds it, NaN and infinities as None; `other` converts the rest."""
 
     def convert(one: Any) -> Any:
         return one.tolist() if hasattr(one, "tolist") else other(one)

@@ -12,8 +12,8 @@ import pytest
 def gradcheck(request: pytest.FixtureRequest) -> Callable[..., Any]:
     """Check a gradient: ``gradcheck(fun, theta, blocks=None, **options)``.
 
-    Takes the arguments of `autorec_np.gradcheck.check_gradient` and returns its report. A block
-    whose verdict is not "pass" fails the test with the table, which ``pytest -rP`` shows of all.
+    As `autorec_np.gradcheck.check_gradient`; a block whose verdict is not "pass" fails the test
+    with the table, which ``pytest -rP`` shows of all.
     """
     from autorec_np.gradcheck import assert_gradient  # pytest starts without NumPy
 

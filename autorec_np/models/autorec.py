@@ -504,11 +504,10 @@ class AutoRec(Recommender):
         ----------
         ratings : mapping of id to rating, or (ids, ratings)
             Of one new user, of known items (``{}``: the biases alone tell). For ``axis="item"``, of
-            one new item by known users. Or of many: Ratings, a sparse matrix (users x items), a
-            DataFrame or (users, items, ratings), whose ids on `axis` only tell them apart.
+            one new item by known users. Or of many, whose ids only tell them apart: Ratings, a
+            sparse matrix (users x items), a DataFrame or (users, items, ratings).
         items, users : array_like, (n,), optional
-            Known items to predict for, or for ``axis="item"`` users. None: all, in the order of
-            ``ratings_``.
+            Known items to predict for, or for ``axis="item"`` users. None: all, as in ``ratings_``.
         axis : {"user", "item"}
             What is new.
         unknown : {"raise", "ignore"}
@@ -517,8 +516,8 @@ class AutoRec(Recommender):
         Returns
         -------
         ndarray of float64, (n,) for one, (m, n) for many
-            Clipped to `rating_scale_`; the m rows in ascending order of their ids. For a DataFrame
-            a DataFrame with these ids as index and the known ones as columns.
+            Clipped to `rating_scale_`; the m rows by ascending id. For a DataFrame a DataFrame with
+            ids on both axes.
 
         Raises
         ------
@@ -570,19 +569,16 @@ class AutoRec(Recommender):
         """Recommend to users who were not in training, from their ratings.
 
         For ``axis="item"``: the users who will rate a new item highest. `ratings`, `axis` and
-        `unknown` as in :meth:`predict_new`, the rest as in :meth:`recommend`.
-
-        Who has no rating of a known item is answered with the items that have the most training
-        ratings, and the scores are these numbers (`cold` ``"raise"`` refuses).
+        `unknown` as in :meth:`predict_new`, the rest as in :meth:`recommend`. Who has no rating of
+        a known item is answered with the items that have the most training ratings, and the scores
+        are these numbers (`cold` ``"raise"`` refuses).
 
         Returns
         -------
-        ids : ndarray of object, (n,) for one, (m, n) for many
-        scores : ndarray of float64, of the same shape
-            The m rows in ascending order of the new ids; the pair is a
-            `newcomers.NewRecommendations`. For a DataFrame a DataFrame as in :meth:`recommend` (for
-            ``axis="item"`` with item before user), whose ``attrs`` hold `n_unknown`, and `popular`
-            as ids.
+        newcomers.NewRecommendations
+            The pair of ids (object) and scores (float64), (n,) for one, (m, n) for many by
+            ascending id. For a DataFrame a DataFrame as in :meth:`recommend` (for ``axis="item"``
+            with item before user), whose ``attrs`` hold `n_unknown`, and `popular` as ids.
         """
         return newcomers.recommend_new(
             check_fitted(self),

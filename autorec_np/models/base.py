@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Index, Series
     from typing_extensions import Self
 
-SCORES_PER_CHUNK = 8_388_608  # held at once while ranking: 64 MB in float64
+SCORES_PER_CHUNK = 8_388_608  # 64 MB in float64
 
 T = TypeVar("T")
 AnyModel = TypeVar("AnyModel")
@@ -182,8 +182,7 @@ class HasRecord(Protocol[AnyRecord]):
 def check_fitted(model: HasRecord[AnyRecord]) -> AnyRecord:
     """Return the record of a fitted model; NotFittedError before `fit`.
 
-    Whoever reads more than one thing of a model takes the record once: another thread may fit the
-    model meanwhile.
+    Take it once: another thread may fit the model meanwhile.
     """
     try:
         return model.fitted_
@@ -224,11 +223,11 @@ class Recommender(ABC):
     item_counts_: Array = of_record(lambda record: record.item_counts)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the constructor's parameters by name (`deep` is accepted for scikit-learn)."""
+        """Return the constructor's parameters by name."""
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     def set_params(self, **params: Any) -> Self:
-        """Set parameters by name and return the model; ValueError for an unknown name."""
+        """Set parameters by name; ValueError for an unknown name."""
         names = self.get_params()
         for name, value in params.items():
             if name not in names:
@@ -252,7 +251,7 @@ class Recommender(ABC):
             )
 
     def __sklearn_tags__(self) -> Any:
-        """Raise TypeError: scikit-learn divides rows of features, and ratings come as pairs."""
+        """Raise TypeError: scikit-learn divides rows of features."""
         name = type(self).__name__
         raise TypeError(
             f"scikit-learn's tools divide rows of features, which {name} has none of; pass "

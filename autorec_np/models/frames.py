@@ -89,15 +89,9 @@ def recommendations(
 ) -> DataFrame:
     """Return a frame with one row for each recommendation.
 
-    Parameters
-    ----------
-    axes : pair of str
-        Names of the columns of ids: of those who were answered, and of what is recommended.
-    asked, known : (m,) and (n_known,)
-        Ids of both; of `asked` the dtype is kept.
-    best, scores : ndarray, (m, n)
-        Positions in `known`, best first; a score of -inf means none.
-    cold : pair of ndarray of bool, (m,) and (n_known,)
+    `axes` names the columns of ids: of the `asked` (m,), whose dtype is kept, and of the `known`
+    (n,) that are recommended, and `cold` says which have no ratings. `best` are positions in
+    `known`, best first; a score of -inf means none.
     """
     pandas = sys.modules["pandas"]
     rows, ranks = np.nonzero(scores > -np.inf)

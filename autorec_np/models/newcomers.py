@@ -61,10 +61,9 @@ class NewRecommendations(tuple[Array, Array]):
 
 
 class NewRatings(NamedTuple):
-    """Ratings of new users (or items): one row for each.
+    """Ratings `rated` (m, n) of new users by known items, or the `other` way round.
 
-    `single`: it is one, who has no id. The columns of `rated`, (m, n), are all known items (or
-    users), as `other` says. `n_unknown` ratings of others were left out.
+    `single`: one who has no id. `n_unknown` ratings of others were left out.
     """
 
     single: bool

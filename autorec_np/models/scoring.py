@@ -47,8 +47,7 @@ class Course(NamedTuple):
 class Fitted(Record):
     """What an AutoRec has learned: all that predicting, folding in, updating and saving need.
 
-    See the attributes of `AutoRec`; `theta` and `codes` are read-only. `baseline` is added to what
-    the network says; `cold_baseline` is of the ratings that were trained on.
+    See `AutoRec`; `theta` and `codes` are read-only. `cold_baseline` is of the ratings trained on.
     """
 
     network: Network
@@ -258,7 +257,7 @@ def fit_columns(
 def fit_column(
     codes: Array, targets: Array, penalty: float, output_activation: str = "identity"
 ) -> tuple[Array, float]:
-    """Return the decoder row w and bias b of one new column.
+    """Return the decoder row w (k,) and bias b of one new column, in float64.
 
     Minimizes sum_r (t_r - f(h_r . w + b))^2 + penalty / 2 ||w||^2 over the rows r that the new
     column has a target for. With an identity output this is a ridge problem with an unpenalized
@@ -277,12 +276,6 @@ def fit_column(
     penalty : float
         lambda of the decoder weight; 0 gives the solution of least norm.
     output_activation : str
-        f.
-
-    Returns
-    -------
-    w : ndarray of float64, (k,)
-    b : float
     """
     codes, targets = codes.astype(np.float64), targets.astype(np.float64)
     if output_activation == "identity":

@@ -135,15 +135,9 @@ def _update_columns(
 def merge(old: Ratings, new: Ratings, indexed: bool) -> Ratings:
     """Return the old ratings and the new; of a pair that is in both, the new.
 
-    Users and items without ratings stay; the scale stays; the timestamps where both have them.
-    `indexed` says whether the ids are indices of a sparse matrix.
-
-    Raises
-    ------
-    TypeError
-        Ids of another kind than the old.
-    IndexError
-        A negative index, or a gap between indices.
+    Users and items without ratings stay, and the scale; timestamps where both have them. TypeError
+    for ids of another kind than the old; IndexError, where `indexed`, for a negative index or a
+    gap.
     """
     axes = []
     for name in ("user", "item"):

@@ -32,7 +32,7 @@ _ARRAY_MAGIC = b"\x93NUMPY\x01\x00"
 
 
 class ModelFileError(ValueError):
-    """A file is not a model that this version can load; the message says why and what to do."""
+    """A file is not a model that this version can load."""
 
 
 @contextmanager
@@ -58,14 +58,14 @@ def write_archive(file: BinaryIO, arrays: Mapping[str, Array]) -> None:
 
 
 def _padding(offset: int) -> bytes:
-    """Return an extra field at `offset` after which a member is aligned, as zipalign writes it."""
+    """Return an extra field after which a member is aligned, as zipalign writes it."""
     fixed = struct.calcsize("<HHH")
     n_zeros = -(offset + fixed + _ZIP64_FIELD) % _ALIGNMENT
     return struct.pack("<HHH", 0xD935, 2 + n_zeros, _ALIGNMENT) + bytes(n_zeros)
 
 
 def _digest(file: BinaryIO) -> bytes:
-    """Return the SHA-256 of what precedes the digits at a file's end, and stop before them."""
+    """Return the SHA-256 of what precedes the digits at a file's end, and stop there."""
     size = max(0, file.seek(0, os.SEEK_END) - _HASH_DIGITS)
     file.seek(0)
     digest = hashlib.sha256()
