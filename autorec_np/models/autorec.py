@@ -98,8 +98,8 @@ class AutoRec(Recommender):
         Epochs, or iterations of a full-batch solver. None: 20 for "adam", 60 for "sgd", 200 for
         "rprop", 150 for L-BFGS.
     tol : float
-        Least improvement of the validation RMSE (with regularization="auto" in canonical units) for
-        early stopping; least relative fall of the objective for full-batch solvers.
+        Least fall of the validation RMSE (with regularization="auto" in canonical units) for early
+        stopping; least relative fall of the objective for full-batch solvers.
     early_stopping : bool
         Whether to stop when the validation RMSE stops falling, and restore the best weights.
     validation_fraction : float in (0, 1)
@@ -113,8 +113,7 @@ class AutoRec(Recommender):
         Threads, on which results do not depend. None: the cores that this process may use.
     dtype : {"float32", "float64"}
     callbacks : iterable of callable, or of objects with ``on_epoch_end``
-        Called with a `training.EpochState` after every epoch; one that returns something true ends
-        the training.
+        Called with a `training.EpochState` after every epoch; a true result ends the training.
     verbose : bool
         Whether to show every epoch: in the log where it shows level INFO; else as a bar on a
         terminal with tqdm (extra `progress`), elsewhere as lines on stderr.
@@ -431,8 +430,7 @@ class AutoRec(Recommender):
         return theta
 
     def _make_trainer(self, inputs: CSR, penalties: Mapping[str, float]) -> Trainer:
-        defaults = SOLVERS[self.solver]
-        rate = self.learning_rate_init
+        defaults, rate = SOLVERS[self.solver], self.learning_rate_init
         if rate is None:
             rate = defaults.learning_rate_init
             if self.solver == "sgd":
@@ -511,7 +509,7 @@ class AutoRec(Recommender):
         axis : {"user", "item"}
             What is new.
         unknown : {"raise", "ignore"}
-            What to do with a rating of an item (or by a user) that the model does not know.
+            What to do with a rating of an item (or by a user) that is not known.
 
         Returns
         -------

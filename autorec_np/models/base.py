@@ -111,7 +111,7 @@ class Record(ABC):
         return Axes(axis).rows_and_columns(self.ratings.user_ids, self.ratings.item_ids)[0]
 
     def find(self, axis: str, ids: npt.ArrayLike) -> Array:
-        """Translate ids, or indices, into positions, -1 for one that is unknown."""
+        """Translate ids into positions, -1 for one that is unknown."""
         ratings = self.ratings
         find, _ = Axes(axis).rows_and_columns(ratings.user_positions, ratings.item_positions)
         return find(ids)
@@ -139,7 +139,7 @@ class Record(ABC):
         return positions
 
     def positions(self, users: npt.ArrayLike, items: npt.ArrayLike) -> tuple[Array, Array]:
-        """Translate pairs of ids into positions, -1 for an unknown id."""
+        """As `find`, of pairs."""
         pairs = self.look_up("user", users, known=False), self.look_up("item", items, known=False)
         n_users, n_items = map(len, pairs)
         if n_users != n_items:
@@ -199,8 +199,8 @@ def of_record(read: Callable[[Any], Any]) -> Any:
 class Recommender(ABC):
     """A model of ratings with the interface of a scikit-learn estimator.
 
-    A subclass stores its constructor's arguments unchanged under their own names. Its `fit` assigns
-    a record at the end: an error leaves the model as it was, and another thread never sees parts.
+    Its `fit` assigns a record at the end: an error leaves the model as it was, and another thread
+    never sees parts.
 
     Attributes
     ----------
@@ -259,11 +259,10 @@ class Recommender(ABC):
         )
 
     def __repr__(self) -> str:
-        defaults = inspect.signature(type(self)).parameters
         changed = [
-            f"{name}={value!r}"
-            for name, value in self.get_params().items()
-            if repr(value) != repr(defaults[name].default)
+            f"{name}={getattr(self, name)!r}"
+            for name, parameter in inspect.signature(type(self)).parameters.items()
+            if repr(getattr(self, name)) != repr(parameter.default)
         ]
         return f"{type(self).__name__}({', '.join(changed)})"
 
@@ -397,10 +396,8 @@ class Recommender(ABC):
             Items for each user.
         exclude_seen : bool
             Whether to leave out the items that the user rated in training.
-        candidates : array_like, optional
-            Item ids: no others are recommended.
-        exclude : array_like, optional
-            Item ids that are not recommended; unknown ones may be among them.
+        candidates, exclude : array_like, optional
+            Item ids: no others, or not these, are recommended. Unknown ones may be excluded.
 
         Returns
         -------

@@ -32,7 +32,7 @@ class NewRecommendations(tuple[Array, Array]):
     Attributes
     ----------
     n_unknown : int
-        Ratings that were left out because the model does not know what they are of.
+        Ratings left out because they are of something unknown.
     popular : bool, or ndarray of bool, (m,)
         Whether, without a rating to go by, the most popular are the answer, and `scores` are
         numbers of training ratings.

@@ -185,9 +185,8 @@ class TrainingTask:
     """One training: what the network reads and is to say, and whose its weights will be.
 
     `penalties` and targets are in the units of the output; the curve is the objective divided by
-    `loss_unit`. `every_input` has the ratings that were held out for early stopping, too.
-    `validation`, (n,) each, has positions of users and items, and their ratings. `fitted` makes the
-    record from `theta`, `codes` and `course`.
+    `loss_unit`. `every_input` includes the ratings held out for early stopping. `validation` has
+    positions of users and items, and ratings. `fitted` makes the record.
     """
 
     network: Network

@@ -65,9 +65,8 @@ def explain(
 
     ``by="items"``: "because you rated", the ratings of the user. ``by="users"``: "because these
     users rated it", the ratings of the item. Where the encoder read them (by "items" in orientation
-    "user", by "users" in "item"), a contribution is the input times the derivative by it. Otherwise
-    it is target times weight of :func:`rating_influence`; all of these add up to the score minus
-    its baseline.
+    "user", by "users" in "item"), a contribution is input times derivative; otherwise target times
+    weight of :func:`rating_influence`, which add up to the score minus its baseline.
 
     Parameters
     ----------
@@ -82,7 +81,7 @@ def explain(
     Returns
     -------
     ids : ndarray of object, (m,)
-        m <= n ids, the greatest contribution in absolute value first.
+        m <= n, the greatest contribution in absolute value first.
     contributions : ndarray of float64, (m,)
         In rating units.
 
@@ -93,8 +92,8 @@ def explain(
     TypeError
         A model that is no AutoRec.
     ValueError
-        An unknown id, a model that was saved without its ratings, or another output activation than
-        the identity where the influence of a column is asked for.
+        An unknown id, a model without its ratings, or an output activation other than the identity
+        where the influence of a column is asked for.
     """
     n = check_integer("n", n, minimum=1)
     check_choice("by", by, ("items", "users"))

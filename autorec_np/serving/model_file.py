@@ -73,6 +73,7 @@ _STATE = {
         "item_ids": _IDS,
     },
 }
+_CURVES = ("loss_curve", "validation_curve")
 _BIASES = {"mean": float}
 _AFFINE_MAP = {"factor": float, "offset": float}
 _NETWORK = {
@@ -295,8 +296,8 @@ def _pack_autorec(fitted: Fitted, arrays: Arrays) -> State:
     network["hidden_layer_sizes"] = [int(size) for size in network["hidden_layer_sizes"]]
     course, cold, baseline = fitted.course, fitted.cold_baseline, fitted.baseline
     arrays["theta"], arrays["codes"] = fitted.theta, fitted.codes
-    arrays["loss_curve"] = np.array(course.loss_curve, np.float64)
-    arrays["validation_curve"] = np.array(course.validation_curve, np.float64)
+    for name in _CURVES:
+        arrays[name] = np.array(getattr(course, name), np.float64)
     trained_on_all = fitted.training is fitted.ratings
     if not trained_on_all:
         every, some = (
@@ -328,12 +329,8 @@ def _unpack_autorec(state: State, ratings: Ratings, by_index: bool, members: Mem
     theta = members.take("theta", "<f4 <f8", network.layout.size)
     n_rows, _ = axes.rows_and_columns(*ratings.shape)
     codes = members.take("codes", f"<f{theta.itemsize}", n_rows, network.hidden_layer_sizes[-1])
-    course = Course(
-        tuple(members.take("loss_curve", "<f8", None).tolist()),
-        tuple(members.take("validation_curve", "<f8", None).tolist()),
-        state["n_iter"],
-        state["n_evaluations"],
-    )
+    loss, validation = (tuple(members.take(name, "<f8", None).tolist()) for name in _CURVES)
+    course = Course(loss, validation, state["n_iter"], state["n_evaluations"])
     cold_baseline, baseline = _unpack_baselines(state, ratings, by_index, members)
     return Fitted(
         ratings=ratings,

@@ -64,15 +64,16 @@ def export_onnx(model: AutoRec, path: str | os.PathLike[str]) -> None:
         raise TypeError(f"export_onnx can export an AutoRec, got {type(model).__name__}.")
     fitted = check_fitted(model)
     network = fitted.network
-    constants: dict[str, Array] = {
-        name: view for name, view in fitted.weights.items() if name not in network.layout.aliases
-    }
     nodes, value = _input_nodes(fitted, helper.make_node), "inputs"
     input_factor, input_offset = fitted.input_map
-    constants |= {
+    factor, offset = fitted.output_map
+    constants = {
+        **{name: x for name, x in fitted.weights.items() if name not in network.layout.aliases},
         "zero": np.array(0.0),
         "rating_of_input_0": np.array(-input_offset / input_factor),
         "input_factor": np.array(input_factor),
+        "factor": np.array(factor),
+        "column": _column_scores(fitted) - offset / factor,
     }
 
     def append(operator: str, *further: str, **attributes: Any) -> None:
@@ -88,9 +89,6 @@ def export_onnx(model: AutoRec, path: str | os.PathLike[str]) -> None:
     decoder = network.layout.aliases.get("decoder.weight", "decoder.weight")
     append("Gemm", decoder, "decoder.bias", transB=1)
     append(OPERATORS[network.output_activation])
-    factor, offset = fitted.output_map
-    constants["factor"] = np.array(factor)
-    constants["column"] = _column_scores(fitted) - offset / factor
     append("Div", "factor")
     append("Add", "column")
     inputs = {"ratings": network.n_columns}

@@ -30,30 +30,25 @@ class RatingRegressor:
     ``GridSearchCV(RatingRegressor(AutoRec()), {"model__regularization": [100.0, 400.0]}, cv=5,
     scoring="neg_root_mean_squared_error")`` searches as for any regressor. X has two columns, user
     and item ids: a DataFrame, or an array of integers, strings, or floats that are whole numbers.
+    Other X, and `y` of shape (n, 1), which ``check_estimator`` fits, are errors.
 
     Parameters
     ----------
     model : AutoRec, BiasBaseline or GlobalMean, optional
-        Never fitted itself: `fit` fits a copy, `model_`. None: ``AutoRec()``.
+        Never fitted itself: `fit` fits a copy. None: ``AutoRec()``.
     rating_scale : (low, high), optional
-        Predictions are clipped to it. None: the model's own ``rating_scale``, else the range of
-        `y`, which a fold may not reach.
+        Predictions are clipped to it. None: the model's own, else the range of `y`, which a fold
+        may not reach.
     duplicates : {"raise", "first", "last", "mean"}
         What to do where a pair occurs more than once; see `Ratings.from_triples`.
 
     Attributes
     ----------
     model_ : as `model`
-        The fitted copy; ``model_.recommend`` and all else is there.
+        The fitted copy.
     n_features_in_ : int
-        2.
     feature_names_in_ : ndarray of str, (2,)
         Only where X was a DataFrame whose column names are strings.
-
-    Notes
-    -----
-    Of scikit-learn's ``check_estimator``, those checks fail that fit X with other than two columns,
-    and the one that wants a warning where `y` has the shape (n, 1): here that is an error.
 
     Examples
     --------
@@ -136,11 +131,10 @@ class RatingRegressor:
         )
         self.model_ = copy_unfitted(AutoRec() if self.model is None else self.model).fit(ratings)
         self.n_features_in_ = 2
+        vars(self).pop("feature_names_in_", None)
         names = _feature_names(X)
         if names is not None:
             self.feature_names_in_ = names
-        elif hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
         return self
 
     def predict(self, X: Any) -> Array:
@@ -180,19 +174,14 @@ class RatingRegressor:
         return hasattr(self, "model_")
 
     def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import (  # type: ignore[import-untyped]
-            InputTags,
-            RegressorTags,
-            Tags,
-            TargetTags,
-        )
+        import sklearn.utils as tags  # type: ignore[import-untyped]
 
-        return Tags(
+        return tags.Tags(
             estimator_type="regressor",
-            target_tags=TargetTags(required=True),
+            target_tags=tags.TargetTags(required=True),
             # of features that say nothing about a user or an item, no R^2 can be promised
-            regressor_tags=RegressorTags(poor_score=True),
-            input_tags=InputTags(categorical=True, string=True),
+            regressor_tags=tags.RegressorTags(poor_score=True),
+            input_tags=tags.InputTags(categorical=True, string=True),
         )
 
 

@@ -27,8 +27,7 @@ def similar_items(model: AutoRec, items: npt.ArrayLike, n: int = 10) -> tuple[Ar
     """Return the items that are most similar to each of some items.
 
     By the cosine of their codes (orientation "item"), relative to the mean code, or decoder weights
-    ("user"): (1) does not change where a constant moves from every code into the output biases. The
-    cosine with an item without training ratings is 0.
+    ("user"); with an item without training ratings, it is 0.
 
     Parameters
     ----------
@@ -90,6 +89,7 @@ def _unit_vectors(fitted: Fitted, axis: str) -> Array:
     known = fitted.counts[axis][:-1] > 0
     vectors, rounding = fitted.vectors(axis).astype(np.float64), 0.0
     if axis == fitted.axes.row:
+        # (1) does not change where a constant moves from every code into the output biases
         mean = vectors[known].mean(axis=0)
         vectors -= mean
         rounding = np.finfo(fitted.codes.dtype).eps * np.linalg.norm(mean)
