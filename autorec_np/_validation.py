@@ -27,7 +27,6 @@ def check_random_state(random_state: RandomState) -> np.random.Generator:
 
 
 def check_integer(name: str, value: object, *, minimum: int) -> int:
-    """Return `value` as an int; TypeError or ValueError otherwise."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be an integer, got {value!r} ({type(value).__name__}).")
     if value < minimum:

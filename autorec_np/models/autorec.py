@@ -81,8 +81,8 @@ class AutoRec(Recommender):
     rating_scale : (low, high), optional
         Predictions are clipped to it. None: the scale of the `Ratings`, else their range.
     solver : {"adam", "sgd", "rprop", "lbfgs", "scipy-lbfgs"}
-        Minibatch: "adam", "sgd". Full batch: "rprop" (the paper's), "lbfgs" (in the training
-        dtype), "scipy-lbfgs" (SciPy's L-BFGS-B, in float64).
+        Minibatch: "adam", "sgd". Full batch: "rprop" (the paper's), "lbfgs",
+        "scipy-lbfgs" (SciPy's L-BFGS-B, in float64).
     learning_rate : {"cosine", "constant", "step", "exponential"}
         Schedule of a minibatch solver; see `optimizers.learning_rate_at`.
     learning_rate_init : float, optional
@@ -275,7 +275,6 @@ class AutoRec(Recommender):
         return self
 
     def _train(self, ratings: Any, validation: Any) -> tuple[Fitted, bool]:
-        """Return what is learned, and whether Ctrl-C ended the training."""
         check_parameters(self.get_params())
         random_state = check_random_state(self.random_state)
         task = self._prepare(ratings, validation, random_state)
@@ -385,7 +384,6 @@ class AutoRec(Recommender):
         )
 
     def _mapped(self, values: Array, scale: tuple[float, float]) -> Mapped:
-        """Return ratings in the units of the training; a warm start keeps its own."""
         if self.warm_start and hasattr(self, "fitted_"):
             return Mapped.by(self.fitted_.input_map, values, scale)
         if isinstance(self.regularization, str):

@@ -85,7 +85,7 @@ class Record(ABC):
 
     @property
     def counts(self) -> dict[str, Array]:
-        """Training ratings of each user and item by axis, and a last 0 that position -1 reads."""
+        """Training ratings of each user and item by axis, and a last 0 for position -1."""
         return self._counted
 
     @cached_property
@@ -344,12 +344,12 @@ class Recommender(ABC):
         return -rmse(ratings, self.predict(users, items))
 
     def cold_pairs(self, users: npt.ArrayLike, items: npt.ArrayLike) -> Array:
-        """Return (bool, (n,)) whether a pair's user or item has no training rating."""
+        """Return (bool, (n,)) whether user or item has no training rating."""
         fitted = check_fitted(self)
         return fitted.is_cold(*fitted.positions(users, items))
 
     def cold_users(self, users: npt.ArrayLike) -> Array:
-        """Return (bool, (m,)) whether a user has no training rating."""
+        """As `cold_pairs`, (m,), of users."""
         fitted = check_fitted(self)
         return np.asarray(fitted.counts["user"][fitted.look_up("user", users, known=False)] == 0)
 
@@ -441,7 +441,6 @@ class Recommender(ABC):
 
 
 def copy_unfitted(model: AnyModel) -> AnyModel:
-    """Return an unfitted model with the parameters of `model`; TypeError if it has none."""
     read_parameters = getattr(model, "get_params", None)
     if read_parameters is None:
         raise TypeError(
@@ -457,7 +456,6 @@ def copy_unfitted(model: AnyModel) -> AnyModel:
 
 
 def chunks(n_rows: int, n_columns: int) -> Iterator[slice]:
-    """Yield slices of rows that have at most SCORES_PER_CHUNK scores together."""
     length = max(1, SCORES_PER_CHUNK // n_columns)
     yield from (slice(start, start + length) for start in range(0, n_rows, length))
 

@@ -32,7 +32,7 @@ class Biases(NamedTuple):
     item: Array
 
     def at(self, users: Array, items: Array) -> Array:
-        """Return the sums for pairs of positions; -1 (unknown) has bias 0."""
+        """Return the sums for pairs of positions; -1 has bias 0."""
         user, item = np.append(self.user, 0.0), np.append(self.item, 0.0)
         return np.asarray(self.mean + user[users] + item[items])
 
@@ -79,8 +79,6 @@ def best_biases(rated: CSR, mean: float, others: Array, regularization: float) -
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class FittedMean(Record):
-    """What `GlobalMean` has learned."""
-
     mean: float
 
     @classmethod
@@ -103,8 +101,6 @@ class FittedMean(Record):
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class FittedBiases(Record):
-    """What `BiasBaseline` has learned."""
-
     biases: Biases
     regularization: float
 
@@ -116,7 +112,6 @@ class FittedBiases(Record):
         regularization: float = REGULARIZATION,
         matrix: CSR | None = None,
     ) -> FittedBiases:
-        """Return the biases of the ratings, or of a `matrix` that has them in other units."""
         check_not_empty(ratings)
         return cls(
             ratings=ratings,
@@ -131,7 +126,7 @@ class FittedBiases(Record):
         )
 
     def unmapped(self, units: AffineMap) -> FittedBiases:
-        """Return the biases in rating units, where `units` maps ratings to those of the biases."""
+        """Return the biases in rating units, which `units` maps to those here."""
         mean, user, item = self.biases
         biases = Biases(
             float(units.inverse(np.array(mean))), user / units.factor, item / units.factor

@@ -143,7 +143,6 @@ def recommend_new(
 
 
 def read_new(fitted: Fitted, ratings: Any, axis: str, unknown: str) -> NewRatings:
-    """Check ratings of new users or items, and find the known ones that they are of."""
     check_choice("axis", axis, ("user", "item"))
     check_choice("unknown", unknown, ("raise", "ignore"))
     axes = Axes(axis)
@@ -187,7 +186,6 @@ def read_new(fitted: Fitted, ratings: Any, axis: str, unknown: str) -> NewRating
 
 
 def score_new(fitted: Fitted, rated: CSR, axis: str, cold: str | float) -> Array:
-    """Return unclipped scores (m, n) for all known items (or users)."""
     (mean, *sides), axes = fitted.cold_baseline.biases, Axes(axis)
     known = axes.rows_and_columns(*sides)[1]
     own = best_biases(rated, mean, known, fitted.cold_baseline.regularization)  # (19)

@@ -98,7 +98,6 @@ def _check_callbacks(callbacks: Any) -> None:
 
 
 def _check_combinations(parameters: Mapping[str, Any]) -> None:
-    """Refuse noise where the solver needs one fixed function, and residuals out of range."""
     solver, dropout, corruption = (parameters[name] for name in ("solver", "dropout", "corruption"))
     if SOLVERS[solver].full_batch and (dropout or corruption):
         raise ValueError(

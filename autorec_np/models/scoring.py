@@ -69,7 +69,6 @@ class Fitted(Record):
 
     @property
     def training(self) -> Ratings:
-        """Without the ratings held out for early stopping."""
         return self.cold_baseline.ratings
 
     @property
@@ -96,7 +95,6 @@ class Fitted(Record):
         return self.network.encode(self.theta, inputs)
 
     def to_ratings(self, activity: Array) -> Array:
-        """Apply f and undo the output map; float64, as all scores."""
         f = ACTIVATIONS[self.network.output_activation].forward
         return self.output_map.inverse(f(activity))
 
@@ -155,7 +153,6 @@ def refuse_cold(is_cold: Array) -> None:
 
 
 def inputs_of(rated: CSR, input_map: AffineMap, dtype: npt.DTypeLike) -> CSR:
-    """Return ratings, rows x columns, as the network reads them."""
     return with_data(rated, input_map(rated.data).astype(dtype))
 
 

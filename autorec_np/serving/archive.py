@@ -45,7 +45,7 @@ def saying(what: str) -> Iterator[None]:
 
 
 def write_archive(file: BinaryIO, arrays: Mapping[str, Array]) -> None:
-    """Write named arrays and the hash; the same arrays always give the same bytes."""
+    """Write named arrays and the hash; the same arrays give the same bytes."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         archive.comment = _HASH_PREFIX + b"0" * _HASH_DIGITS
         for name, array in arrays.items():
@@ -93,8 +93,6 @@ def reading(path: AnyPath, memory_map: bool = False, verify: bool = True) -> Ite
 
 
 class Members:
-    """The arrays of an open model file, each read, or mapped, when it is taken."""
-
     def __init__(self, archive: zipfile.ZipFile, file: BinaryIO, memory_map: bool) -> None:
         self.archive, self.file_size = archive, os.fstat(file.fileno()).st_size
         self.mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if memory_map else None

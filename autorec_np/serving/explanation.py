@@ -172,10 +172,7 @@ def _of_column(fitted: Fitted, user: Any, item: Any) -> tuple[Array, Array, Arra
 
 
 def column_weights(codes: Array, penalty: float, code: Array) -> Array:
-    """Return weights (32) alone, as `column_influence`.
-
-    Where the penalty is not too small, the smaller of two linear systems gives them.
-    """
+    """As `column_influence`; where the penalty is not too small, by the smaller linear system."""
     if len(codes) == 0:
         return np.empty(0)
     n, mean_code = len(codes), codes.mean(axis=0)

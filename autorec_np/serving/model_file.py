@@ -546,7 +546,6 @@ def _read_header(members: Members) -> State:
 
 
 def _check(name: str, found: Any, wanted: Any) -> None:
-    """Raise unless a JSON value is of a type, one of a tuple of choices, or a dict of such."""
     if isinstance(wanted, dict) and isinstance(found, dict):
         if found.keys() != wanted.keys():
             different = sorted(found.keys() ^ wanted.keys())

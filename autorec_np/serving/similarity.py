@@ -85,7 +85,6 @@ def _most_similar(model: AutoRec, axis: str, wanted: npt.ArrayLike, n: int) -> t
 
 
 def _unit_vectors(fitted: Fitted, axis: str) -> Array:
-    """Return the vector of each item or user, of length 1 or all zeros."""
     known = fitted.counts[axis][:-1] > 0
     vectors, rounding = fitted.vectors(axis).astype(np.float64), 0.0
     if axis == fitted.axes.row:
