@@ -10,10 +10,6 @@ from typing import Any
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:
-    """Return aligned text, two spaces between columns; the columns in `left` are flush left.
-
-    Rows may be shorter than the header.
-    """
     columns = []
     for number, cells in enumerate(zip_longest(header, *rows, fillvalue="")):
         width = max(map(len, cells))
@@ -41,7 +37,6 @@ def epoch_line(
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that is most like a word, if any."""
     by_lower = {one.lower(): one for one in known}
     alike = difflib.get_close_matches(word.lower(), by_lower, 1)
     return by_lower[alike[0]] if alike else None

@@ -52,7 +52,6 @@ class Axes:
         return (items, users) if self.row == "item" else (users, items)
 
     def users_and_items(self, rows: T, columns: T) -> tuple[T, T]:
-        """Return what belongs to the users and what belongs to the items."""
         return (columns, rows) if self.row == "item" else (rows, columns)
 
     def orient(self, matrix: CSR) -> CSR:
@@ -85,7 +84,6 @@ class Record(ABC):
 
     @property
     def counts(self) -> dict[str, Array]:
-        """Training ratings of each user and item by axis, and a last 0 for position -1."""
         return self._counted
 
     @cached_property
@@ -461,7 +459,6 @@ def chunks(n_rows: int, n_columns: int) -> Iterator[slice]:
 
 
 def padded(best: Array, best_scores: Array, ids: Array, n: int) -> tuple[Array, Array]:
-    """Translate ranked positions into ids, padded to n with None and -inf."""
     missing = ((0, 0), (0, n - best.shape[1]))
     scores = np.pad(best_scores, missing, constant_values=-np.inf)
     found_ids = ids[np.pad(best, missing)].astype(object)

@@ -29,10 +29,7 @@ def is_pandas(value: Any) -> bool:
 
 
 def id_columns(frame: Any, *roles: str) -> list[Any]:
-    """Return the columns of the roles "user" and "item" of a table, in the order asked.
-
-    By the rule of `as_ratings`: ValueError where names and values do not tell which is which.
-    """
+    """Return the columns of roles such as "user", as `as_ratings` finds them."""
     found = as_table(frame)
     if found is None:
         raise TypeError(f"{type(frame).__name__} has no columns; pass a DataFrame of ids.")
@@ -58,7 +55,6 @@ def asked_pairs(asked: Any) -> tuple[Any, Any, Any]:
 
 
 def first_of_each(users: Any, positions: Array) -> tuple[Any, Array]:
-    """Return each distinct id once, in the order of first appearance, and its position."""
     _, first = np.unique(positions, return_index=True)
     first.sort()
     return users.take(first), positions[first]

@@ -73,7 +73,6 @@ class Fitted(Record):
 
     @property
     def counts(self) -> dict[str, Array]:
-        """Counted once for all records of one training."""
         return self.cold_baseline.counts
 
     @property

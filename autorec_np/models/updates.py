@@ -84,10 +84,7 @@ def _updated_baselines(fitted: Fitted, change: Change) -> tuple[FittedBiases, Ba
 
 
 def _grown(fitted: Fitted, change: Change) -> tuple[Network, Array, Array]:
-    """Return network, weights and codes with those known at their new places, others zeros.
-
-    A column that had no ratings yet loses its random encoder weight.
-    """
+    """Return network, weights and codes with those known at their new places, others zeros."""
     axes = fitted.axes
     rows_at, columns_at = axes.rows_and_columns(*change.places)
     n_rows, n_columns = axes.rows_and_columns(*change.training.shape)
@@ -96,7 +93,7 @@ def _grown(fitted: Fitted, change: Change) -> tuple[Network, Array, Array]:
     theta = np.zeros(network.layout.size, fitted.theta.dtype)
     for name, view in network.layout.views(theta).items():
         view[columns_at if name in COLUMN_BLOCKS else slice(None)] = fitted.weights[name]
-        if name == "encoder.weight":
+        if name == "encoder.weight":  # was random
             view[columns_at[had_none]] = 0.0
     return network, theta, spread(fitted.codes, rows_at, n_rows)
 

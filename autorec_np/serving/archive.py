@@ -65,7 +65,6 @@ def _padding(offset: int) -> bytes:
 
 
 def _digest(file: BinaryIO) -> bytes:
-    """Return the SHA-256 of what precedes the digits at a file's end, and stop there."""
     size = max(0, file.seek(0, os.SEEK_END) - _HASH_DIGITS)
     file.seek(0)
     digest = hashlib.sha256()

@@ -418,7 +418,7 @@ def _pack_parameters(model: Recommender) -> State:
 
 
 def _pack_parameter(value: Any) -> Any:
-    """Return `value` as JSON holds it; what JSON would confuse is wrapped in a one-key object."""
+    """Return `value` as JSON holds it; what JSON would confuse is wrapped."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     if isinstance(value, Mapping):

@@ -123,7 +123,6 @@ def export_onnx(model: AutoRec, path: str | os.PathLike[str]) -> None:
 
 
 def _input_nodes(fitted: Fitted, make_node: Callable[..., Any]) -> list[Any]:
-    """Return the nodes that map "ratings" to "inputs", which are 0 where there is no rating."""
     nodes, unrated = [make_node("IsNaN", ["ratings"], ["missing"])], "missing"
     low, high = fitted.ratings.scale
     if not low <= 0 <= high:

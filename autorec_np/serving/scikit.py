@@ -213,7 +213,6 @@ def _columns(X: Any) -> tuple[Any, Any]:
 
 
 def _whole(ids: Any) -> Any:
-    """Return ids in floats as integers, others as they are."""
     array = np.asarray(ids)
     if array.dtype.kind != "f":
         return ids
