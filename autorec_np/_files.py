@@ -23,15 +23,14 @@ BEYOND_TEXT = 1 << 30  # where Windows locks a byte: what is locked there cannot
 
 
 class _Terminated(BaseException):
-    """SIGTERM arrived; it unwinds the stack as KeyboardInterrupt does."""
+    """SIGTERM arrived."""
 
 
 @contextmanager
 def cleaned_up_on_sigterm() -> Iterator[None]:
     """Let SIGTERM unwind the block, so that it removes its temporaries, and then end the process.
 
-    A program that handles SIGTERM itself keeps its handler. Only the main thread can set one: in
-    any other, nothing is changed.
+    Only in the main thread, and where the program does not handle SIGTERM.
     """
     in_main = threading.current_thread() is threading.main_thread()
     if not in_main or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
@@ -76,13 +75,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def alone(path: Path, what: str) -> Iterator[None]:
-    """Hold the lock file `path` for a block. The system frees it if the process dies.
-
-    Raises
-    ------
-    ValueError
-        Another block, in this process or in another, holds it; `what` begins the message.
-    """
+    """Hold the lock file `path`; ValueError, which begins with `what`, where it is held."""
     while True:
         with open(path, "a+b") as file:
             if not try_lock(file.fileno()):
@@ -104,7 +97,6 @@ def alone(path: Path, what: str) -> Iterator[None]:
 
 
 def is_at(descriptor: int, path: Path) -> bool:
-    """Return whether an open file is the one at a path."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(path))
     except FileNotFoundError:
@@ -112,7 +104,6 @@ def is_at(descriptor: int, path: Path) -> bool:
 
 
 def try_lock(descriptor: int) -> bool:
-    """Lock an open file unless another holds it; return whether that succeeded."""
     try:
         if sys.platform == "win32":
             os.lseek(descriptor, BEYOND_TEXT, os.SEEK_SET)

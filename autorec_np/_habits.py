@@ -12,8 +12,7 @@ from autorec_np._text import did_you_mean
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-# Of a parameter here, its names in Surprise, implicit, LensKit, Cornac, scikit-learn, Keras and
-# pandas.
+# Of a parameter here, its names in Surprise, implicit, LensKit, Cornac, scikit-learn, Keras, pandas
 NAMES_ELSEWHERE = {
     "hidden_layer_sizes": ("n_factors", "factors", "k", "embedding_size", "n_components"),
     "max_iter": ("n_epochs", "epochs", "iterations", "num_epochs", "n_iter"),
@@ -72,15 +71,11 @@ NETWORK_ATTRIBUTES_ELSEWHERE = {
 
 
 def name_here(name: str, known: Iterable[str]) -> str | None:
-    """Return which of the known parameters another library calls `name`; None for none."""
     return next((one for one in known if name in NAMES_ELSEWHERE.get(one, ())), None)
 
 
 def parameter_hint(name: str, value: object, known: Collection[str], owner: str = "") -> str:
-    """Return the end of a message about an unknown parameter: what to pass in its place.
-
-    `owner` is the class whose parameters are the known ones, where that is not who was called.
-    """
+    """Return the end of a message about an unknown parameter (of `owner`): what to pass."""
     here = name if name in known else name_here(name, known)
     if here is None:
         return did_you_mean(name, known) or "."
@@ -91,13 +86,7 @@ def parameter_hint(name: str, value: object, known: Collection[str], owner: str 
 
 
 def knows_habits(function: Function) -> Function:
-    """Let a function say what an unknown keyword argument is called here.
-
-    Raises
-    ------
-    TypeError
-        As Python itself does, by the function that is returned.
-    """
+    """Let a function say what an unknown keyword argument is called here."""
     own = [name for name in inspect.signature(function).parameters if name != "self"]
     is_method = len(own) < len(inspect.signature(function).parameters)
     called = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]

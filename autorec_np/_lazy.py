@@ -11,15 +11,7 @@ from typing import Any
 def hand_on(
     package: str, module_of: Mapping[str, str]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return the functions `__getattr__` and `__dir__` of a package.
-
-    Parameters
-    ----------
-    package : str
-        Its `__name__`.
-    module_of : mapping of str to str
-        The module, below the package, of each public name.
-    """
+    """Return `__getattr__` and `__dir__` of a package; `module_of` says where a public name is."""
 
     def get_attribute(name: str) -> Any:
         if name not in module_of:

@@ -10,10 +10,6 @@ from typing import Any
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:
-    """Return aligned text, two spaces between columns; the columns in `left` are flush left.
-
-    Rows may be shorter than the header.
-    """
     columns = []
     for number, cells in enumerate(zip_longest(header, *rows, fillvalue="")):
         width = max(map(len, cells))
@@ -23,12 +19,10 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[i
 
 
 def indented(text: str) -> str:
-    """Return text with two spaces before every line."""
     return "\n".join(f"  {line}".rstrip() for line in text.split("\n"))
 
 
 def duration(seconds: float) -> str:
-    """Return a time as ``8.2 s`` or ``3 min 20 s``."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
 
@@ -36,7 +30,6 @@ def duration(seconds: float) -> str:
 def epoch_line(
     epoch: int, n_epochs: int, objective: float, validation_rmse: float | None, seconds: float
 ) -> str:
-    """Return what an epoch (or iteration) gave, and the time since the training began."""
     validation = "" if validation_rmse is None else f", validation RMSE {validation_rmse:.4f}"
     return (
         f"epoch {epoch} of {n_epochs}: objective {objective:.6g}{validation}, {duration(seconds)}"
@@ -44,23 +37,19 @@ def epoch_line(
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that is most like a word; None where none is much like it."""
     by_lower = {one.lower(): one for one in known}
     alike = difflib.get_close_matches(word.lower(), by_lower, 1)
     return by_lower[alike[0]] if alike else None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ``; did you mean 'train'?`` where a known word is much like a word, else ``""``."""
+    """Return ``; did you mean 'train'?``, or ``""`` where no known word is much like it."""
     meant = closest(word, known)
     return "" if meant is None else f"; did you mean {meant!r}?"
 
 
 def plain(value: Any, other: Callable[[Any], Any] = str) -> Any:
-    """Return `value` as JSON holds it: arrays as lists, NaN and infinities as None.
-
-    `other` makes what JSON has no form for into something that it has, text unless told.
-    """
+    """Return `value` as JSON holds it, NaN and infinities as None; `other` converts the rest."""
 
     def convert(one: Any) -> Any:
         return one.tolist() if hasattr(one, "tolist") else other(one)

@@ -1,4 +1,4 @@
-"""Checks of arguments, shared by every room. Each message says what was got and what is needed."""
+"""Checks of arguments. Each message says what was got and what is needed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RandomState: TypeAlias = "int | np.random.Generator | None"
 
 
 def check_random_state(random_state: RandomState) -> np.random.Generator:
-    """Return a Generator: seeded by an int, fresh for None, the very object for a Generator."""
+    """Return a Generator; the very object for a Generator."""
     if isinstance(random_state, numbers.Integral):
         check_integer("random_state", random_state, minimum=0)
     elif not (random_state is None or isinstance(random_state, np.random.Generator)):
@@ -27,7 +27,6 @@ def check_random_state(random_state: RandomState) -> np.random.Generator:
 
 
 def check_integer(name: str, value: object, *, minimum: int) -> int:
-    """Return `value` as an int of at least `minimum`; TypeError or ValueError otherwise."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be an integer, got {value!r} ({type(value).__name__}).")
     if value < minimum:
@@ -43,10 +42,7 @@ def check_number(
     maximum: float = np.inf,
     inclusive: tuple[bool, bool] = (True, True),
 ) -> float:
-    """Return `value` as a finite float in the interval; TypeError or ValueError otherwise.
-
-    `inclusive` says whether the minimum and the maximum are in it.
-    """
+    """Return `value` as a finite float in the interval; `inclusive` is of its two ends."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, got {value!r} ({type(value).__name__}).")
     number = float(value)
@@ -61,7 +57,6 @@ def check_number(
 
 
 def check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
-    """Raise ValueError unless `value` is one of `choices`."""
     if not any(value is choice or value == choice for choice in choices):
         wanted = ", ".join(repr(choice) for choice in choices)
         raise ValueError(f"{name} must be one of {wanted}, got {value!r}.")
@@ -79,7 +74,7 @@ def check_n_jobs(n_jobs: int | None) -> int:
 
 
 def _container_limit() -> int:
-    """Return the cores that a Linux control group grants, rounded up; many where it sets none."""
+    """Return the cores that a Linux control group grants, rounded up; many without a limit."""
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
         return math.ceil(int(quota) / int(period))

@@ -12,9 +12,8 @@ import pytest
 def gradcheck(request: pytest.FixtureRequest) -> Callable[..., Any]:
     """Check a gradient: ``gradcheck(fun, theta, blocks=None, **options)``.
 
-    Takes the arguments of `autorec_np.gradcheck.check_gradient` and returns its report. A block
-    whose verdict is not "pass" fails the test with the table; the tables of checks that passed are
-    shown with those of a failed one, or by ``pytest -rP``.
+    As `autorec_np.gradcheck.check_gradient`; a block whose verdict is not "pass" fails the test
+    with the table, which ``pytest -rP`` shows of all.
     """
     from autorec_np.gradcheck import assert_gradient  # pytest starts without NumPy
 

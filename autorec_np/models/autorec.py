@@ -25,26 +25,14 @@ from autorec_np.engine.blas import undisturbed
 from autorec_np.engine.threads import workers
 from autorec_np.models import newcomers
 from autorec_np.models.base import Axes, Recommender, check_fitted, check_not_empty, of_record
-from autorec_np.models.biases import BiasBaseline, FittedBiases, FittedMean, GlobalMean
+from autorec_np.models.biases import BiasBaseline, FittedBiases, GlobalMean
 from autorec_np.models.parameters import check_parameters
-from autorec_np.models.scoring import (
-    Baseline,
-    Fitted,
-    TrainingTask,
-    inputs_of,
-    scaled,
-    targets_of,
-)
+from autorec_np.models.scoring import Baseline, Fitted, TrainingTask, inputs_of, scaled, targets_of
 from autorec_np.models.updates import updated
 from autorec_np.training.monitor import EpochMonitor
 from autorec_np.training.penalties import automatic_penalties
 from autorec_np.training.solvers import DivergenceError
-from autorec_np.training.trainer import (
-    SOLVERS,
-    Trainer,
-    corruption_for,
-    warn_of_interrupt,
-)
+from autorec_np.training.trainer import SOLVERS, Trainer, corruption_for, warn_of_interrupt
 from autorec_np.training.units import AffineMap, Mapped, canonical, map_onto_outputs
 
 if TYPE_CHECKING:
@@ -67,80 +55,72 @@ class AutoRec(Recommender):
     Parameters
     ----------
     orientation : {"item", "user"}
-        "item" (I-AutoRec): a row is an item, its columns are the users; the more accurate.
-        "user" (U-AutoRec): a row is a user; new users need no retraining.
+        What a row is: "item" (I-AutoRec) is more accurate; for "user" (U-AutoRec), new users need
+        no retraining.
     hidden_layer_sizes : sequence of int
     activation, output_activation : str
         g and f: "identity", "sigmoid", "tanh", "relu", "elu" or "softplus". For a sigmoid or tanh
         output, ratings are mapped from the rating scale to its range and back.
     regularization : "auto", float, or mapping of str to float
         lambda of (2) in the ratings as given: one for every weight block, or by name
-        ("encoder.weight", "hidden1.weight", ..., "decoder.weight"). "auto": from the numbers of
-        ratings of users and items, and from the corruption, by `training.automatic_penalties`, in
-        canonical units, see `training.units`: what is learned does not depend on the unit of
-        the ratings.
+        ("encoder.weight", "hidden1.weight", ..., "decoder.weight"). "auto": by
+        `training.automatic_penalties`, in canonical units (`training.units`): what is learned does
+        not depend on the unit of the ratings.
     tied : bool
-        Whether the decoder weight is the encoder weight (W = V).
+        Whether W = V.
     dropout : float in [0, 1)
         Fraction of each hidden layer set to 0 in training.
     corruption : float in [0, 1), optional
-        Fraction of the input ratings set to 0 in training, the others divided by
-        (1 - corruption). None: 0.5 for "sgd" and "adam", 0 for a full-batch solver.
+        Fraction of the input ratings set to 0 in training, the others divided by (1 - corruption).
+        None: 0.5 for "sgd" and "adam", else 0.
     baseline : {"auto", "bias", "mean", None}
-        Subtracted from the targets (never from the inputs): mean + user and item biases, the
-        mean, or nothing. "auto": "bias", or None where the output activation does not take every
-        real value.
+        Subtracted from the targets (never from the inputs): mean + biases, the mean, or nothing.
+        "auto": "bias", or None where the output activation does not take every real value.
     cold : "baseline", float, or "raise"
-        What to predict where the user or item has no training rating: the bias baseline, a
-        number, or a ValueError.
+        For a user or item without training rating: the bias baseline, a number, or a ValueError.
     rating_scale : (low, high), optional
         Predictions are clipped to it. None: the scale of the `Ratings`, else their range.
     solver : {"adam", "sgd", "rprop", "lbfgs", "scipy-lbfgs"}
-        Minibatch: "adam", "sgd". Full batch: "rprop" (the paper's), "lbfgs" (ours, in the training
-        dtype), "scipy-lbfgs" (SciPy's L-BFGS-B, in float64).
+        Minibatch: "adam", "sgd". Full batch: "rprop" (the paper's), "lbfgs",
+        "scipy-lbfgs" (SciPy's L-BFGS-B, in float64).
     learning_rate : {"cosine", "constant", "step", "exponential"}
         Schedule of a minibatch solver; see `optimizers.learning_rate_at`.
     learning_rate_init : float, optional
-        None: 3e-3 for "adam", 1e-3 (first step length) for "rprop"; for "sgd" 0.1 / (k times
-        the mean number of ratings that a column has in a batch), at most 1 / lambda.
+        None: 3e-3 for "adam", 1e-3 (first step length) for "rprop"; for "sgd" 0.1 / (k times the
+        mean number of ratings that a column has in a batch), at most 1 / lambda.
     warm_up : float in [0, 1), optional
-        Part of the steps in which "cosine" climbs to the full rate. None: 0.3 for I-AutoRec, 0.1
-        for U-AutoRec; 0.6 is good for a training of few epochs.
-    momentum : float in [0, 1)
-    nesterovs_momentum : bool
-        Both of "sgd".
+        Part of the steps in which "cosine" climbs. None: 0.3 for I-AutoRec, 0.1 for U-AutoRec.
+    momentum, nesterovs_momentum : float in [0, 1), bool
+        Of "sgd".
     batch_size : int
-        Most rows in a batch of a minibatch solver.
+        Most rows in a batch.
     max_iter : int, optional
         Epochs, or iterations of a full-batch solver. None: 20 for "adam", 60 for "sgd", 200 for
         "rprop", 150 for L-BFGS.
     tol : float
-        Early stopping: least improvement of the validation RMSE (with regularization="auto" in
-        canonical units). Full-batch solvers: least relative fall of the objective.
+        Least fall of the validation RMSE (with regularization="auto" in canonical units) for early
+        stopping; least relative fall of the objective for full-batch solvers.
     early_stopping : bool
-        Whether to stop when the validation RMSE stops improving, and restore the best weights.
+        Whether to stop when the validation RMSE stops falling, and restore the best weights.
     validation_fraction : float in (0, 1)
-        Part of the training ratings held out for early stopping where `fit` is given none.
+        Part of the ratings held out for early stopping where `fit` is given none.
     n_iter_no_change : int
-        Epochs or iterations without improvement by `tol` that end the training ("scipy-lbfgs"
-        ends at the first).
+        Epochs or iterations without improvement by `tol` that end it; of "scipy-lbfgs", 1.
     warm_start : bool
         Whether `fit` begins at the weights of the last `fit` (and `partial_fit`); needs the same
-        columns: the users in orientation "item", the items in "user". Rows may be new.
+        columns: the users in orientation "item", the items in "user".
     n_jobs : int, optional
-        Threads. None: the cores that this process may use. Results do not depend on it.
+        Threads, on which results do not depend. None: the cores that this process may use.
     dtype : {"float32", "float64"}
     callbacks : iterable of callable, or of objects with ``on_epoch_end``
-        Called with a `training.EpochState` after every epoch; training stops where one returns
-        something true.
+        Called with a `training.EpochState` after every epoch; a true result ends the training.
     verbose : bool
-        Whether to show every epoch: in the log where a program shows level INFO; else as a bar on
-        a terminal where tqdm is installed (extra `progress`), elsewhere as lines on stderr.
+        Whether to show every epoch: in the log where it shows level INFO; else as a bar on a
+        terminal with tqdm (extra `progress`), elsewhere as lines on stderr.
     random_state : int, Generator or None
         An int makes runs bit-identical.
     engine : {"tiled", "plain"}
-        What computes a fit. "plain" runs the lesson's own lines (`core`) in one thread, for a
-        debugger; the numbers are the same to rounding.
+        "plain" runs the lines of `core` in one thread, for a debugger; equal to rounding.
 
     Attributes
     ----------
@@ -150,19 +130,16 @@ class AutoRec(Recommender):
         The hidden code of each item (orientation "item") or user.
     network_ : Network
     orientation_ : str
-        The fitted orientation, whatever the parameter is set to later.
     regularization_ : dict of str to float
-        lambda of each weight block, in rating units: with `theta_`, the penalty in `loss_curve_`.
+        lambda of each weight block, in rating units.
     input_map_, output_map_ : AffineMap
         Of ratings to what the network reads, and to what it says.
     baseline_ : BiasBaseline, GlobalMean or None
     cold_baseline_ : BiasBaseline
     loss_curve_, validation_curve_ : list of float
-        J, and the validation RMSE (empty without validation ratings), after each epoch.
-    n_iter_ : int
-        Epochs or iterations run.
-    n_evaluations_ : int
-        Evaluations of value and gradient.
+        J, and the validation RMSE (if any), after each epoch.
+    n_iter_, n_evaluations_ : int
+        Epochs or iterations; evaluations of value and gradient.
     ratings_, rating_scale_, user_counts_, item_counts_
         See `base.Recommender`.
 
@@ -260,17 +237,13 @@ class AutoRec(Recommender):
         self.random_state = random_state
         self.engine = engine
 
-    # Fitting
-
     @knows_habits
     def fit(self, ratings: Any, validation: Any = None) -> Self:
         """Train on ratings; return the model itself.
 
-        Ctrl-C (or "interrupt" in a notebook) after the first epoch ends the training with a
-        warning, and the model is fitted: with the weights of the lowest validation RMSE where
-        validation ratings are followed, else with those after the last complete epoch. Before, it
-        is the usual KeyboardInterrupt; then, and after any error, the model is as it was.
-        `training.interrupts_end_all` is for several trainings in a row.
+        Ctrl-C after the first epoch ends the training with a warning, and the model is fitted: with
+        the best weights where validation ratings are followed, else with the last. Before, it is a
+        KeyboardInterrupt; then, and after any error, the model is as it was.
 
         Parameters
         ----------
@@ -284,8 +257,7 @@ class AutoRec(Recommender):
         ValueError, TypeError
             Parameters or ratings that cannot be used.
         DivergenceError
-            The objective or a weight stopped being finite. Its `model` is fitted with the last
-            good weights.
+            The objective or a weight is not finite. Its `model` has the last good weights.
 
         Warns
         -----
@@ -303,7 +275,6 @@ class AutoRec(Recommender):
         return self
 
     def _train(self, ratings: Any, validation: Any) -> tuple[Fitted, bool]:
-        """Return what is learned, and whether Ctrl-C ended the training."""
         check_parameters(self.get_params())
         random_state = check_random_state(self.random_state)
         task = self._prepare(ratings, validation, random_state)
@@ -347,7 +318,6 @@ class AutoRec(Recommender):
     def _prepare(
         self, ratings: Any, validation: Any, random_state: np.random.Generator
     ) -> TrainingTask:
-        """Check the ratings, and make of them what a training needs."""
         data = as_ratings(ratings, scale=self.rating_scale)
         check_not_empty(data)
         training, held_out = data, None
@@ -385,6 +355,9 @@ class AutoRec(Recommender):
         if held_out is not None:
             user_ids, item_ids, truth = held_out.triples()
             validated = (*cold_baseline.positions(user_ids, item_ids), truth)
+        every_input = inputs
+        if training is not data:
+            every_input = inputs_of(axes.orient(data.matrix), units, self.dtype)
         warn_of_unsuitable(data.matrix.data, stacklevel=5)  # where `fit` was called
         return TrainingTask(
             network=network,
@@ -394,11 +367,7 @@ class AutoRec(Recommender):
             theta=theta,
             inputs=inputs,
             targets=targets,
-            every_input=(
-                inputs
-                if training is data
-                else inputs_of(axes.orient(data.matrix), units, self.dtype)
-            ),
+            every_input=every_input,
             validation=validated,
             fitted=partial(
                 Fitted,
@@ -415,7 +384,6 @@ class AutoRec(Recommender):
         )
 
     def _mapped(self, values: Array, scale: tuple[float, float]) -> Mapped:
-        """Return ratings in the units of the training; a warm start keeps those of its weights."""
         if self.warm_start and hasattr(self, "fitted_"):
             return Mapped.by(self.fitted_.input_map, values, scale)
         if isinstance(self.regularization, str):
@@ -423,16 +391,11 @@ class AutoRec(Recommender):
         return Mapped.by(AffineMap(), values, scale)
 
     def _baseline_of(self, biases: FittedBiases) -> Baseline | None:
-        """Return what is subtracted from the targets."""
         kind = self.baseline
         if kind == "auto":
             kind = "bias" if ACTIVATIONS[self.output_activation].covers_the_line else None
         if kind == "mean":
-            return FittedMean(
-                ratings=biases.ratings,
-                ids_are_indices=biases.ids_are_indices,
-                mean=biases.biases.mean,
-            )
+            return biases.mean_alone()
         return biases if kind == "bias" else None
 
     def _initial_theta(
@@ -443,7 +406,6 @@ class AutoRec(Recommender):
         targets: CSR,
         random_state: np.random.Generator,
     ) -> Array:
-        """Return the last weights for a warm start, else random ones and the mean as output."""
         layout = network.layout
         if self.warm_start and hasattr(self, "fitted_"):
             last = self.fitted_
@@ -466,8 +428,7 @@ class AutoRec(Recommender):
         return theta
 
     def _make_trainer(self, inputs: CSR, penalties: Mapping[str, float]) -> Trainer:
-        defaults = SOLVERS[self.solver]
-        rate = self.learning_rate_init
+        defaults, rate = SOLVERS[self.solver], self.learning_rate_init
         if rate is None:
             rate = defaults.learning_rate_init
             if self.solver == "sgd":
@@ -490,8 +451,6 @@ class AutoRec(Recommender):
             corruption=corruption_for(self.solver, self.corruption),
             engine=self.engine,
         )
-
-    # Scoring
 
     def _score_pairs(self, fitted: Fitted, users: Array, items: Array) -> Array:
         return fitted.score_pairs(users, items, self.cold)
@@ -533,34 +492,28 @@ class AutoRec(Recommender):
         """Predict for users (or items) who were not in training, from their ratings.
 
         Nothing is learned or kept; `partial_fit` does that. A new row (a user in orientation
-        "user", an item in "item") takes one forward pass. A new column (the other way round) takes
-        the exact minimizer of (2) over its decoder weight and bias with the codes frozen (see
-        `scoring.fit_column`). That bias is not penalized, so with fewer than about ten ratings it
-        follows them too closely: there the bias baseline is the better guess.
+        "user", an item in "item") takes one forward pass; a new column (the other way round)
+        `scoring.fit_column`, whose bias is not penalized: with fewer than about ten ratings the
+        bias baseline is the better guess.
 
         Parameters
         ----------
         ratings : mapping of id to rating, or (ids, ratings)
-            Of one new user, of known items; of a visitor who has not rated anything, ``{}``, the
-            biases alone tell. For ``axis="item"``, of one new item by known users.
-            Or of many: Ratings, a sparse matrix (users x items), a DataFrame or (users, items,
-            ratings). Their ids on `axis` only tell them apart: a known one is not looked up.
-        items : array_like, (n,), optional
-            Known items to predict for, ``axis="user"``. None: all, in the order of
-            ``ratings_.item_ids``.
-        users : array_like, (n,), optional
-            Known users to predict for, ``axis="item"``. None: all.
+            Of one new user, of known items (``{}``: the biases alone tell). For ``axis="item"``, of
+            one new item by known users. Or of many, whose ids only tell them apart: Ratings, a
+            sparse matrix (users x items), a DataFrame or (users, items, ratings).
+        items, users : array_like, (n,), optional
+            Known items to predict for, or for ``axis="item"`` users. None: all, as in ``ratings_``.
         axis : {"user", "item"}
             What is new.
         unknown : {"raise", "ignore"}
-            What to do with a rating of an item (or by a user) that the model does not know.
+            What to do with a rating of an item (or by a user) that is not known.
 
         Returns
         -------
         ndarray of float64, (n,) for one, (m, n) for many
-            Clipped to `rating_scale_`. The m rows are in ascending order of their ids, as in
-            ``as_ratings(ratings).user_ids``. For a DataFrame a DataFrame with these ids as index
-            and the known ones as columns.
+            Clipped to `rating_scale_`; the m rows by ascending id. For a DataFrame a DataFrame with
+            ids on both axes.
 
         Raises
         ------
@@ -612,19 +565,16 @@ class AutoRec(Recommender):
         """Recommend to users who were not in training, from their ratings.
 
         For ``axis="item"``: the users who will rate a new item highest. `ratings`, `axis` and
-        `unknown` as in :meth:`predict_new`, the rest as in :meth:`recommend`.
-
-        Who has no rating, or none of a known item, is answered with the items that have the most
-        training ratings, and the scores are these numbers (`cold` ``"raise"`` refuses).
+        `unknown` as in :meth:`predict_new`, the rest as in :meth:`recommend`. Who has no rating of
+        a known item is answered with the items that have the most training ratings, and the scores
+        are these numbers (`cold` ``"raise"`` refuses).
 
         Returns
         -------
-        ids : ndarray of object, (n,) for one, (m, n) for many
-        scores : ndarray of float64, of the same shape
-            The m rows are in ascending order of the new ids. The pair's attribute `n_unknown` is
-            the number of ratings left out; `popular` says whether (of many, where) the answer is
-            the most popular. For a DataFrame a DataFrame as in :meth:`recommend` (for
-            ``axis="item"`` with item before user), whose ``attrs`` hold both, `popular` as ids.
+        newcomers.NewRecommendations
+            The pair of ids (object) and scores (float64), (n,) for one, (m, n) for many by
+            ascending id. For a DataFrame a DataFrame as in :meth:`recommend` (for ``axis="item"``
+            with item before user), whose ``attrs`` hold `n_unknown`, and `popular` as ids.
         """
         return newcomers.recommend_new(
             check_fitted(self),
@@ -641,57 +591,43 @@ class AutoRec(Recommender):
     def partial_fit(self, ratings: Any) -> Self:
         """Take in new ratings without training; return the model itself.
 
-        The training ratings are updated: a rating of a known pair replaces the earlier one. Then,
-        of the users and items that have new ratings, and of no others,
+        A rating of a known pair replaces the earlier one. Of the users and items with new ratings,
+        and of no others, the biases are fitted anew, (19), the mean staying; a row gets its code by
+        a forward pass, a column its decoder weight and bias by (18), the codes frozen.
 
-        * the biases are fitted anew, (19), the mean staying;
-        * a row gets its code anew, by a forward pass over all its ratings;
-        * a column gets its decoder weight and bias anew: the ridge problem (18) over all its
-          ratings, the codes frozen.
-
-        New users and items are taken in. A new row (an item in orientation "item") is complete. A
-        new column (a user) gets encoder weight 0: its ratings reach no code until `fit` with
-        ``warm_start=True`` trains on from here, ``model.fit(model.ratings_)``. Before any `fit`,
-        this is `fit`.
+        A new row (an item in orientation "item") is complete. A new column (a user) gets encoder
+        weight 0: its ratings reach no code until ``model.fit(model.ratings_)`` with
+        ``warm_start=True``. Before any `fit`, this is `fit`.
 
         Parameters
         ----------
         ratings : Ratings, sparse matrix (users x items), DataFrame or (users, items, ratings)
-            The new ratings only, within `rating_scale_`. Where there are none, nothing is done.
+            The new ratings only, within `rating_scale_`.
 
         Raises
         ------
-        ValueError
-            Tied weights; ratings that cannot be used. The model stays as it was.
-        TypeError
-            Ids of another kind than those of the model.
+        ValueError, TypeError
+            Tied weights; ratings or ids that cannot be used. The model stays as it was.
         """
         if not hasattr(self, "fitted_"):
             return self.fit(ratings)
-        if newcomers.is_empty(ratings):
-            return self
-        fitted = self.fitted_
-        self.fitted_ = updated(fitted, newcomers.within_scale(fitted, ratings))
+        if not newcomers.is_empty(ratings):
+            fitted = self.fitted_
+            self.fitted_ = updated(fitted, newcomers.within_scale(fitted, ratings))
         return self
 
     def encode(self, ids: npt.ArrayLike | None = None) -> Array:
-        """Return the hidden codes of items (orientation "item") or users.
+        """Return the hidden codes of items (orientation "item") or users, (m, k).
 
         Parameters
         ----------
         ids : array_like, (m,), optional
-            None: all, in the order of ``ratings_.item_ids`` or ``ratings_.user_ids``.
-
-        Returns
-        -------
-        ndarray, (m, k)
+            None: all, in the order of ``ratings_``.
 
         Raises
         ------
-        ValueError
-            An unknown id.
-        IndexError
-            An index out of range (models fitted on a sparse matrix).
+        ValueError, IndexError
+            An unknown id, or index.
         """
         fitted = check_fitted(self)
         if ids is None:

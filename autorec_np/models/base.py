@@ -26,37 +26,25 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Index, Series
     from typing_extensions import Self
 
-SCORES_PER_CHUNK = 8_388_608  # held at once while ranking: 64 MB in float64
+SCORES_PER_CHUNK = 8_388_608  # 64 MB in float64
 
 T = TypeVar("T")
 AnyModel = TypeVar("AnyModel")
 
 
 def check_not_empty(ratings: Ratings, name: str = "ratings") -> None:
-    """Raise ValueError where there are no ratings."""
     if len(ratings) == 0:
         raise ValueError(f"{name} holds no ratings; pass at least one rating.")
 
 
-# What is fitted
-
-
 @dataclass(frozen=True)
 class Axes:
-    """What a row of ratings is, and what a column: items and users, or users and items.
-
-    Whoever needs to know which asks here.
-
-    Parameters
-    ----------
-    row : {"item", "user"}
-    """
+    """What a row of ratings is: "item" or "user"; a column is the other."""
 
     row: str
 
     @property
     def column(self) -> str:
-        """What a column is: "user" or "item"."""
         return self.rows_and_columns("user", "item")[1]
 
     def rows_and_columns(self, users: T, items: T) -> tuple[T, T]:
@@ -64,13 +52,10 @@ class Axes:
         return (items, users) if self.row == "item" else (users, items)
 
     def users_and_items(self, rows: T, columns: T) -> tuple[T, T]:
-        """Return what belongs to the users and what belongs to the items."""
         return (columns, rows) if self.row == "item" else (rows, columns)
 
     def orient(self, matrix: CSR) -> CSR:
-        """Return a matrix of users x items as one of rows x columns."""
-        oriented: CSR = matrix.T.tocsr() if self.row == "item" else matrix
-        return oriented
+        return matrix.T.tocsr() if self.row == "item" else matrix
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -78,14 +63,7 @@ class Record(ABC):
     """The state of a fitted model. It never changes: another fit makes another record.
 
     Positions are rows and columns of users x items; -1 stands for an unknown id. An `axis` is
-    "user" or "item".
-
-    Attributes
-    ----------
-    ratings : Ratings
-        Those given to `fit`; what `recommend` leaves out as seen.
-    ids_are_indices : bool
-        Whether the model was fitted on a sparse matrix, whose ids are indices.
+    "user" or "item". `ids_are_indices`: the model was fitted on a sparse matrix.
     """
 
     ratings: Ratings
@@ -106,7 +84,6 @@ class Record(ABC):
 
     @property
     def counts(self) -> dict[str, Array]:
-        """Training ratings of each user and item by axis, and a last 0 that position -1 reads."""
         return self._counted
 
     @cached_property
@@ -122,35 +99,26 @@ class Record(ABC):
 
     @property
     def user_counts(self) -> Array:
-        """Training ratings of each user, int of shape (n_users,)."""
         return self.counts["user"][:-1]
 
     @property
     def item_counts(self) -> Array:
-        """Training ratings of each item, int of shape (n_items,)."""
         return self.counts["item"][:-1]
 
     def ids(self, axis: str) -> Array:
-        """Return the ids of all users or items."""
         return Axes(axis).rows_and_columns(self.ratings.user_ids, self.ratings.item_ids)[0]
 
     def find(self, axis: str, ids: npt.ArrayLike) -> Array:
-        """Translate ids, or indices, into positions, -1 for one that is unknown."""
+        """Translate ids into positions, -1 for one that is unknown."""
         ratings = self.ratings
         find, _ = Axes(axis).rows_and_columns(ratings.user_positions, ratings.item_positions)
         return find(ids)
 
     def look_up(self, axis: str, ids: npt.ArrayLike, known: bool = True) -> Array:
-        """Translate ids into positions.
+        """Translate ids into positions; where `known` is False, an unknown id into -1.
 
-        Raises
-        ------
-        IndexError
-            An index out of range (models fitted on a sparse matrix).
-        ValueError
-            An unknown id; where `known` is False, its position is -1 instead.
-        TypeError
-            Strings where the training ratings' ids are integers, or vice versa.
+        IndexError for an index out of range, ValueError for an unknown id, TypeError for another
+        kind.
         """
         positions = self.find(axis, ids)
         unknown = np.flatnonzero(positions < 0)
@@ -169,7 +137,7 @@ class Record(ABC):
         return positions
 
     def positions(self, users: npt.ArrayLike, items: npt.ArrayLike) -> tuple[Array, Array]:
-        """Translate pairs of ids into positions, -1 for an unknown id."""
+        """As `find`, of pairs."""
         pairs = self.look_up("user", users, known=False), self.look_up("item", items, known=False)
         n_users, n_items = map(len, pairs)
         if n_users != n_items:
@@ -181,7 +149,6 @@ class Record(ABC):
     def left_out(
         self, axis: str, candidates: npt.ArrayLike | None, exclude: npt.ArrayLike | None
     ) -> Array:
-        """Return the positions of the items (or users) that may not be recommended."""
         allowed = np.full(len(self.ids(axis)), candidates is None)
         if candidates is not None:
             allowed[self.look_up(axis, candidates)] = True
@@ -191,9 +158,8 @@ class Record(ABC):
         return np.flatnonzero(~allowed)
 
     def is_cold(self, users: Array, items: Array) -> Array:
-        """Return (bool) whether the user or the item at each position has no training rating."""
-        cold = (self.counts["user"][users] == 0) | (self.counts["item"][items] == 0)
-        return np.asarray(cold)
+        counts = self.counts
+        return np.asarray((counts["user"][users] == 0) | (counts["item"][items] == 0))
 
 
 AnyRecord = TypeVar("AnyRecord", bound=Record, covariant=True)
@@ -212,15 +178,9 @@ class HasRecord(Protocol[AnyRecord]):
 
 
 def check_fitted(model: HasRecord[AnyRecord]) -> AnyRecord:
-    """Return the record of a fitted model.
+    """Return the record of a fitted model; NotFittedError before `fit`.
 
-    Whoever reads more than one thing of a model takes the record once: another thread may fit the
-    model meanwhile, which gives it another record and leaves this one as it is.
-
-    Raises
-    ------
-    NotFittedError
-        The model is not fitted.
+    Take it once: another thread may fit the model meanwhile.
     """
     try:
         return model.fitted_
@@ -231,24 +191,19 @@ def check_fitted(model: HasRecord[AnyRecord]) -> AnyRecord:
 
 
 def of_record(read: Callable[[Any], Any]) -> Any:
-    """Return a property of a model that reads its record; before `fit` there is none."""
     return property(lambda model: read(check_fitted(model)))
-
-
-# The estimator
 
 
 class Recommender(ABC):
     """A model of ratings with the interface of a scikit-learn estimator.
 
-    A subclass stores its constructor's arguments unchanged under their own names. Its `fit` makes a
-    record and assigns it at the end: whatever goes wrong before, the model is as it was, and a
-    thread that predicts meanwhile has the last record or the new one, never parts of both.
+    Its `fit` assigns a record at the end: an error leaves the model as it was, and another thread
+    never sees parts.
 
     Attributes
     ----------
     fitted_ : Record
-        All that `fit` has learned. The other attributes are read from it.
+        What the other attributes are read from.
     ratings_ : Ratings
         Those given to `fit`; what `recommend` leaves out as seen.
     rating_scale_ : tuple of float
@@ -266,11 +221,11 @@ class Recommender(ABC):
     item_counts_: Array = of_record(lambda record: record.item_counts)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the constructor's parameters by name (`deep` is accepted for scikit-learn)."""
+        """Return the constructor's parameters by name."""
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     def set_params(self, **params: Any) -> Self:
-        """Set parameters by name and return the model; ValueError for an unknown name."""
+        """Set parameters by name; ValueError for an unknown name."""
         names = self.get_params()
         for name, value in params.items():
             if name not in names:
@@ -294,13 +249,7 @@ class Recommender(ABC):
             )
 
     def __sklearn_tags__(self) -> Any:
-        """Say what scikit-learn can work with, which asks here.
-
-        Raises
-        ------
-        TypeError
-            Always: scikit-learn divides rows of features, and ratings come as pairs.
-        """
+        """Raise TypeError: scikit-learn divides rows of features."""
         name = type(self).__name__
         raise TypeError(
             f"scikit-learn's tools divide rows of features, which {name} has none of; pass "
@@ -308,11 +257,10 @@ class Recommender(ABC):
         )
 
     def __repr__(self) -> str:
-        defaults = inspect.signature(type(self)).parameters
         changed = [
-            f"{name}={value!r}"
-            for name, value in self.get_params().items()
-            if repr(value) != repr(defaults[name].default)
+            f"{name}={getattr(self, name)!r}"
+            for name, parameter in inspect.signature(type(self)).parameters.items()
+            if repr(getattr(self, name)) != repr(parameter.default)
         ]
         return f"{type(self).__name__}({', '.join(changed)})"
 
@@ -321,11 +269,9 @@ class Recommender(ABC):
         """Learn from the ratings."""
 
     def _score_pairs(self, fitted: Any, users: Array, items: Array) -> Array:
-        """Return unclipped scores (n,) of pairs of positions, -1 for an unknown id."""
         return np.asarray(fitted.score_pairs(users, items))
 
     def _score_all_items(self, fitted: Any, users: Array) -> Array:
-        """Return unclipped scores (len(users), n_items) of positions."""
         return np.asarray(fitted.score_all_items(users))
 
     @overload
@@ -343,15 +289,13 @@ class Recommender(ABC):
         users, items : array_like, (n,)
             Ids (indices where the model was fitted on a sparse matrix), paired by place: the index
             of a Series is not looked at. An unknown id makes the pair cold.
-            Or `Ratings` alone, whose pairs are asked for in the order of their file; or a
-            DataFrame, or another table that `as_ratings` reads, with columns named user and item
-            (or a well-known variant), or with these two first.
+            Or `Ratings` alone, in the order of their file; or a DataFrame, or another table that
+            `as_ratings` reads, with columns named user and item, or with these first.
 
         Returns
         -------
         ndarray of float64, (n,)
-            Clipped to `rating_scale_`. For a DataFrame a Series named "prediction" with the
-            frame's index, so that ``frame["prediction"] = model.predict(frame)`` is right.
+            Clipped to `rating_scale_`. For a DataFrame a Series named "prediction" with its index.
 
         Raises
         ------
@@ -381,8 +325,7 @@ class Recommender(ABC):
         Parameters
         ----------
         users, items, ratings : array_like, (n,)
-            Ids, paired by place, and their true ratings. Or one argument alone that `as_ratings`
-            takes, such as the test part of `train_test_split`.
+            Ids, paired by place, and their ratings. Or one argument alone that `as_ratings` takes.
 
         Raises
         ------
@@ -399,12 +342,12 @@ class Recommender(ABC):
         return -rmse(ratings, self.predict(users, items))
 
     def cold_pairs(self, users: npt.ArrayLike, items: npt.ArrayLike) -> Array:
-        """Return (bool, (n,)) whether a pair's user or item has no training rating."""
+        """Return (bool, (n,)) whether user or item has no training rating."""
         fitted = check_fitted(self)
         return fitted.is_cold(*fitted.positions(users, items))
 
     def cold_users(self, users: npt.ArrayLike) -> Array:
-        """Return (bool, (m,)) whether a user has no training rating."""
+        """As `cold_pairs`, (m,), of users."""
         fitted = check_fitted(self)
         return np.asarray(fitted.counts["user"][fitted.look_up("user", users, known=False)] == 0)
 
@@ -445,36 +388,32 @@ class Recommender(ABC):
         ----------
         users : array_like, (m,)
             Ids (indices where the model was fitted on a sparse matrix). One without training
-            ratings is answered as `cold` says, see `cold_users`. Of a DataFrame, the column named
-            user (or a well-known variant), else the first.
+            ratings is answered as `cold` says. Of a DataFrame, the column named user, else the
+            first.
         n : int
             Items for each user.
         exclude_seen : bool
             Whether to leave out the items that the user rated in training.
-        candidates : array_like, optional
-            Item ids: no others are recommended.
-        exclude : array_like, optional
-            Item ids that are not recommended to anybody; unknown ones may be among them.
+        candidates, exclude : array_like, optional
+            Item ids: no others, or not these, are recommended. Unknown ones may be excluded.
 
         Returns
         -------
         ids : ndarray of object, (m, n)
-            Item ids, best first, equal scores in the order of the ids; None where no item is left.
+            Best first, equal scores in the order of the ids; None where no item is left.
         scores : ndarray of float64, (m, n)
             Unclipped (clipped, the best would be tied at the top of the scale); -inf for None.
 
-        For a DataFrame, Series or Index instead one DataFrame with columns user (of the dtype
-        that came in), item, rank (from 1), score and cold (see `cold_pairs`), and no row where no
-        item is left. Each distinct user is answered once, in the order of first appearance.
+        For a DataFrame, Series or Index instead one DataFrame with columns user (of the dtype that
+        came in), item, rank (from 1), score and cold, and no row where no item is left. Each
+        distinct user is answered once, in the order of first appearance.
 
         Raises
         ------
         ValueError
             An unknown user or candidate.
-        IndexError
-            An index out of range (models fitted on a sparse matrix).
-        TypeError
-            Strings where the training ratings' ids are integers, or vice versa.
+        IndexError, TypeError
+            As `predict`.
         """
         n = check_integer("n", n, minimum=1)
         fitted = check_fitted(self)
@@ -500,20 +439,13 @@ class Recommender(ABC):
 
 
 def copy_unfitted(model: AnyModel) -> AnyModel:
-    """Return a new, unfitted model with the parameters of `model`.
-
-    Raises
-    ------
-    TypeError
-        The model has no ``get_params``.
-    """
     read_parameters = getattr(model, "get_params", None)
     if read_parameters is None:
         raise TypeError(
             f"the model must have get_params(deep=False), fit(R) and predict(users, items), got "
             f"{type(model).__name__}; pass several models as a mapping of names to models."
         )
-    # A shared Generator would make the results depend on the order of the splits and the models.
+    # With a shared Generator the results would depend on the order.
     parameters = {
         name: copy.deepcopy(value) if isinstance(value, np.random.Generator) else value
         for name, value in read_parameters(deep=False).items()
@@ -522,18 +454,13 @@ def copy_unfitted(model: AnyModel) -> AnyModel:
 
 
 def chunks(n_rows: int, n_columns: int) -> Iterator[slice]:
-    """Yield slices of rows that have at most SCORES_PER_CHUNK scores together."""
-    chunk = max(1, SCORES_PER_CHUNK // n_columns)
-    for start in range(0, n_rows, chunk):
-        yield slice(start, start + chunk)
+    length = max(1, SCORES_PER_CHUNK // n_columns)
+    yield from (slice(start, start + length) for start in range(0, n_rows, length))
 
 
 def padded(best: Array, best_scores: Array, ids: Array, n: int) -> tuple[Array, Array]:
-    """Translate ranked positions into ids, padded to n with None and -inf."""
-    found_ids = np.full((len(best), n), None, dtype=object)
-    scores = np.full((len(best), n), -np.inf)
-    width = best.shape[1]
-    scores[:, :width] = best_scores
-    found = best_scores > -np.inf
-    found_ids[:, :width][found] = ids[best[found]].astype(object)
+    missing = ((0, 0), (0, n - best.shape[1]))
+    scores = np.pad(best_scores, missing, constant_values=-np.inf)
+    found_ids = ids[np.pad(best, missing)].astype(object)
+    found_ids[scores == -np.inf] = None
     return found_ids, scores

@@ -32,7 +32,7 @@ class Biases(NamedTuple):
     item: Array
 
     def at(self, users: Array, items: Array) -> Array:
-        """Return the sums for pairs of positions; -1 (unknown) has bias 0."""
+        """Return the sums for pairs of positions; -1 has bias 0."""
         user, item = np.append(self.user, 0.0), np.append(self.item, 0.0)
         return np.asarray(self.mean + user[users] + item[items])
 
@@ -40,15 +40,9 @@ class Biases(NamedTuple):
 def fit_biases(matrix: CSR, regularization: float) -> Biases:
     """Return the minimizer of sum (r - mean - b_u - b_i)^2 + lambda (sum b_u^2 + sum b_i^2).
 
-    The mean is that of the ratings. User and item biases move in turn to their exact minimizers,
-    sum of residuals / (lambda + count), (19), and beyond by OVER_RELAXATION (Young, 1954), until
-    they settle (Koren, 2010, section 2.1).
-
-    Parameters
-    ----------
-    matrix : csr_array, (n_users, n_items)
-    regularization : float
-        lambda, in units of ratings (counts).
+    User and item biases move in turn to their exact minimizers, sum of residuals / (lambda +
+    count), (19), and beyond by OVER_RELAXATION (Young, 1954), until they settle (Koren, 2010,
+    section 2.1).
     """
     values = matrix.data.astype(np.float64)
     mean = float(values.mean())
@@ -58,7 +52,7 @@ def fit_biases(matrix: CSR, regularization: float) -> Biases:
     )
     user_sums: Array = residuals.sum(axis=1)
     item_sums: Array = residuals.sum(axis=0)
-    # an empty row with lambda = 0 would divide its sum 0 by 0
+    # an empty row with lambda = 0: not 0 / 0
     smallest = regularization or 1.0
     user_weights = np.maximum(regularization + pattern.sum(axis=1), smallest)
     item_weights = np.maximum(regularization + pattern.sum(axis=0), smallest)
@@ -85,27 +79,21 @@ def best_biases(rated: CSR, mean: float, others: Array, regularization: float) -
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class FittedMean(Record):
-    """What `GlobalMean` has learned."""
-
     mean: float
 
     @classmethod
     def of(cls, ratings: Ratings, ids_are_indices: bool) -> FittedMean:
-        """Return the mean of the ratings; ValueError where there are none."""
         check_not_empty(ratings)
         mean = float(ratings.matrix.data.mean(dtype=np.float64))
         return cls(ratings=ratings, ids_are_indices=ids_are_indices, mean=mean)
 
     def score_pairs(self, users: Array, items: Array) -> Array:
-        """Return the mean for each pair."""
         return np.full(len(users), self.mean)
 
     def score_all_items(self, users: Array) -> Array:
-        """Return the mean for each user and every item."""
         return np.full((len(users), self.ratings.n_items), self.mean)
 
     def model(self) -> GlobalMean:
-        """Return an estimator that has this record."""
         model = GlobalMean()
         model.fitted_ = self
         return model
@@ -113,8 +101,6 @@ class FittedMean(Record):
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class FittedBiases(Record):
-    """What `BiasBaseline` has learned, and the lambda of :func:`fit_biases` that it used."""
-
     biases: Biases
     regularization: float
 
@@ -126,13 +112,6 @@ class FittedBiases(Record):
         regularization: float = REGULARIZATION,
         matrix: CSR | None = None,
     ) -> FittedBiases:
-        """Return the biases of the ratings, or of a `matrix` that has them in other units.
-
-        Raises
-        ------
-        ValueError
-            There are no ratings.
-        """
         check_not_empty(ratings)
         return cls(
             ratings=ratings,
@@ -141,8 +120,13 @@ class FittedBiases(Record):
             regularization=regularization,
         )
 
+    def mean_alone(self) -> FittedMean:
+        return FittedMean(
+            ratings=self.ratings, ids_are_indices=self.ids_are_indices, mean=self.biases.mean
+        )
+
     def unmapped(self, units: AffineMap) -> FittedBiases:
-        """Return the biases in rating units, where `units` maps ratings to those of the biases."""
+        """Return the biases in rating units, which `units` maps to those here."""
         mean, user, item = self.biases
         biases = Biases(
             float(units.inverse(np.array(mean))), user / units.factor, item / units.factor
@@ -150,16 +134,13 @@ class FittedBiases(Record):
         return replace(self, biases=biases)
 
     def score_pairs(self, users: Array, items: Array) -> Array:
-        """Return the sums for pairs of positions."""
         return self.biases.at(users, items)
 
     def score_all_items(self, users: Array) -> Array:
-        """Return the sums for some users and every item."""
         mean, user, item = self.biases
         return mean + user[users, np.newaxis] + item
 
     def model(self) -> BiasBaseline:
-        """Return an estimator that has this record."""
         model = BiasBaseline(self.regularization)
         model.fitted_ = self
         return model
@@ -180,7 +161,6 @@ class GlobalMean(Recommender):
         pass
 
     def fit(self, ratings: Any, validation: Any = None) -> Self:
-        """Fit to ratings (anything that `as_ratings` takes)."""
         self.fitted_ = FittedMean.of(as_ratings(ratings), sparse.issparse(ratings))
         return self
 
@@ -191,8 +171,7 @@ class BiasBaseline(Recommender):
     Parameters
     ----------
     regularization : float
-        lambda of :func:`fit_biases`: shrinks a bias as that many further ratings without residual
-        would.
+        lambda of :func:`fit_biases`.
 
     Attributes
     ----------
@@ -206,7 +185,6 @@ class BiasBaseline(Recommender):
         self.regularization = regularization
 
     def fit(self, ratings: Any, validation: Any = None) -> Self:
-        """Fit to ratings (anything that `as_ratings` takes)."""
         regularization = check_number("regularization", self.regularization, minimum=0.0)
         self.fitted_ = FittedBiases.of(
             as_ratings(ratings), sparse.issparse(ratings), regularization

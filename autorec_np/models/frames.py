@@ -19,31 +19,17 @@ if TYPE_CHECKING:
 
 
 def is_frame(value: Any) -> bool:
-    """Whether a value is a pandas DataFrame."""
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(value, pandas.DataFrame)
 
 
 def is_pandas(value: Any) -> bool:
-    """Whether a value is a pandas DataFrame, Series or Index."""
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(value, pandas.DataFrame | pandas.Series | pandas.Index)
 
 
 def id_columns(frame: Any, *roles: str) -> list[Any]:
-    """Return the columns of the roles "user" and "item", in the order asked.
-
-    The rule is that of `as_ratings`: by name, else by place where nothing contradicts it.
-
-    Parameters
-    ----------
-    frame : DataFrame, or another table that `as_ratings` reads
-
-    Raises
-    ------
-    ValueError
-        Names and values do not tell which column is which.
-    """
+    """Return the columns of roles such as "user", as `as_ratings` finds them."""
     found = as_table(frame)
     if found is None:
         raise TypeError(f"{type(frame).__name__} has no columns; pass a DataFrame of ids.")
@@ -54,17 +40,7 @@ def id_columns(frame: Any, *roles: str) -> list[Any]:
 def asked_pairs(asked: Any) -> tuple[Any, Any, Any]:
     """Return the users and the items of pairs that are asked for in one object, and its frame.
 
-    Parameters
-    ----------
-    asked : Ratings, DataFrame, or another table that `as_ratings` reads
-        The frame is None unless it is a DataFrame, whose index the answers take.
-
-    Raises
-    ------
-    TypeError
-        No pairs.
-    ValueError
-        Names and values do not tell which column is which.
+    The frame is None unless it is a DataFrame, whose index the answers take. TypeError: no pairs.
     """
     if isinstance(asked, Ratings):
         users, items, _ = asked.triples()
@@ -79,20 +55,17 @@ def asked_pairs(asked: Any) -> tuple[Any, Any, Any]:
 
 
 def first_of_each(users: Any, positions: Array) -> tuple[Any, Array]:
-    """Return each distinct id once, in the order of first appearance, and its position."""
     _, first = np.unique(positions, return_index=True)
     first.sort()
     return users.take(first), positions[first]
 
 
 def predictions(values: Array, frame: DataFrame) -> Series[Any]:
-    """Return the predictions for the rows of a frame, under its index."""
     series: Series[Any] = sys.modules["pandas"].Series(values, index=frame.index, name="prediction")
     return series
 
 
 def table(values: Array, rows: Array, columns: Array, axes: tuple[str, str]) -> DataFrame:
-    """Return a dense table with ids on both axes."""
     pandas = sys.modules["pandas"]
     index, header = (
         pandas.Index(ids, dtype=ids.dtype, name=name)
@@ -112,16 +85,9 @@ def recommendations(
 ) -> DataFrame:
     """Return a frame with one row for each recommendation.
 
-    Parameters
-    ----------
-    axes : pair of str
-        Names of the columns of ids: of those who were answered, and of what is recommended.
-    asked, known : (m,) and (n_known,)
-        Ids of both; of `asked` the dtype is kept.
-    best, scores : ndarray, (m, n)
-        Positions in `known`, best first; a score of -inf means none.
-    cold : pair of ndarray of bool, (m,) and (n_known,)
-        Whether each has no ratings.
+    `axes` names the columns of ids: of the `asked` (m,), whose dtype is kept, and of the `known`
+    (n,) that are recommended, and `cold` says which have no ratings. `best` are positions in
+    `known`, best first; a score of -inf means none.
     """
     pandas = sys.modules["pandas"]
     rows, ranks = np.nonzero(scores > -np.inf)

@@ -1,8 +1,4 @@
-"""New users and new items, told by their ratings: scored without training, and not kept.
-
-A new row is given its code by a forward pass; a new column its decoder weight and bias by (18), the
-codes frozen.
-"""
+"""New users and new items, told by their ratings: scored without training, and not kept."""
 
 from __future__ import annotations
 
@@ -35,13 +31,11 @@ class NewRecommendations(tuple[Array, Array]):
 
     Attributes
     ----------
-    ids, scores : ndarray
-        The pair.
     n_unknown : int
-        Ratings that were left out because the model does not know what they are of.
+        Ratings left out because they are of something unknown.
     popular : bool, or ndarray of bool, (m,)
-        Whether the answer is what has the most ratings, because no rating was left to go by; then
-        `scores` are numbers of training ratings.
+        Whether, without a rating to go by, the most popular are the answer, and `scores` are
+        numbers of training ratings.
     """
 
     n_unknown: int
@@ -67,19 +61,9 @@ class NewRecommendations(tuple[Array, Array]):
 
 
 class NewRatings(NamedTuple):
-    """Ratings of new users (or items): one row for each.
+    """Ratings `rated` (m, n) of new users by known items, or the `other` way round.
 
-    Attributes
-    ----------
-    single : bool
-        Whether it is one, who has no id.
-    ids : ndarray, (m,)
-    other : {"item", "user"}
-        What the ratings are of: known items (or users).
-    rated : csr_array of float64, (m, n)
-        Its columns are all n known items (or users).
-    n_unknown : int
-        Ratings of others, which were left out.
+    `single`: one who has no id. `n_unknown` ratings of others were left out.
     """
 
     single: bool
@@ -99,7 +83,6 @@ def predict_new(
     unknown: str,
     cold: str | float,
 ) -> Any:
-    """Predict for new users or items; see `AutoRec.predict_new`."""
     new = read_new(fitted, ratings, axis, unknown)
     wrong, asked = Axes(axis).rows_and_columns(users, items)
     if wrong is not None:
@@ -132,7 +115,6 @@ def recommend_new(
     unknown: str,
     cold: str | float,
 ) -> Any:
-    """Recommend to new users, or users for new items; see `AutoRec.recommend_new`."""
     n = check_integer("n", n, minimum=1)
     new = read_new(fitted, ratings, axis, unknown)
     unrated = np.diff(new.rated.indptr) == 0
@@ -161,7 +143,6 @@ def recommend_new(
 
 
 def read_new(fitted: Fitted, ratings: Any, axis: str, unknown: str) -> NewRatings:
-    """Check the ratings of new users or items, and find the known ones that they are of."""
     check_choice("axis", axis, ("user", "item"))
     check_choice("unknown", unknown, ("raise", "ignore"))
     axes = Axes(axis)
@@ -170,7 +151,7 @@ def read_new(fitted: Fitted, ratings: Any, axis: str, unknown: str) -> NewRating
     if single:
         told = ratings
         if isinstance(ratings, Mapping):
-            told = list(ratings.keys()), list(ratings.values())
+            told = list(ratings), list(ratings.values())
         if is_empty(tuple(told)):
             nothing: CSR = sparse.csr_array((1, len(fitted.ids(other))))
             return NewRatings(True, np.zeros(1, np.int64), other, nothing, 0)
@@ -205,14 +186,9 @@ def read_new(fitted: Fitted, ratings: Any, axis: str, unknown: str) -> NewRating
 
 
 def score_new(fitted: Fitted, rated: CSR, axis: str, cold: str | float) -> Array:
-    """Return unclipped scores (m, n) of new users (or items) for all known items (or users)."""
-    (mean, *sides), regularization = (
-        fitted.cold_baseline.biases,
-        fitted.cold_baseline.regularization,
-    )
-    axes = Axes(axis)
+    (mean, *sides), axes = fitted.cold_baseline.biases, Axes(axis)
     known = axes.rows_and_columns(*sides)[1]
-    own = best_biases(rated, mean, known, regularization)  # (19)
+    own = best_biases(rated, mean, known, fitted.cold_baseline.regularization)  # (19)
     bias_scores: Array = mean + known + own[:, np.newaxis]
     if isinstance(fitted.baseline, FittedBiases):
         base = bias_scores
@@ -232,14 +208,12 @@ def score_new(fitted: Fitted, rated: CSR, axis: str, cold: str | float) -> Array
 
 
 def new_rows(fitted: Fitted, rated: CSR, base: Array) -> Array:
-    """Return what the network says (m, n_columns) of new rows, by (1), whatever their `base`."""
     weights = fitted.weights
     codes = fitted.encode(rated)
     return fitted.to_ratings(codes @ weights["decoder.weight"].T + weights["decoder.bias"])
 
 
 def new_columns(fitted: Fitted, rated: CSR, base: Array) -> Array:
-    """Return what the network says (m, n_rows) of new columns, fitted to ratings minus `base`."""
     residuals = rated.data - base[row_of_each(rated), rated.indices]
     weights, biases = fit_columns(
         fitted.codes,
@@ -252,7 +226,6 @@ def new_columns(fitted: Fitted, rated: CSR, base: Array) -> Array:
 
 
 def is_empty(ratings: Any) -> bool:
-    """Return whether ratings, in any of the forms of `as_ratings`, are none."""
     if isinstance(ratings, tuple):
         return all(hasattr(part, "__len__") and len(part) == 0 for part in ratings[:3])
     if isinstance(ratings, Ratings) or frames.is_frame(ratings):
@@ -261,7 +234,6 @@ def is_empty(ratings: Any) -> bool:
 
 
 def within_scale(fitted: Fitted, ratings: Any) -> Ratings:
-    """Return new ratings, which the scale of the model must hold."""
     low, high = fitted.ratings.scale
     try:
         return as_ratings(ratings, scale=(low, high) if low < high else None)

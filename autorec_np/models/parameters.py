@@ -40,13 +40,7 @@ MAY_BE_NONE = ("corruption", "learning_rate_init", "warm_up", "max_iter")
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:
-    """Check the parameters of an `AutoRec`, by name.
-
-    Raises
-    ------
-    ValueError, TypeError
-        For the first that cannot be used; the message says what is needed.
-    """
+    """Raise ValueError or TypeError for the first parameter of an `AutoRec` that cannot be used."""
     for name, allowed in CHOICES.items():
         check_choice(name, parameters[name], allowed)
     _check_cold(parameters["cold"])
@@ -56,14 +50,13 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         if not isinstance(parameters[name], (bool, np.bool_)):
             raise TypeError(f"{name} must be True or False, got {parameters[name]!r}.")
     _check_callbacks(parameters["callbacks"])
+    given = {k: x for k, x in parameters.items() if x is not None or k not in MAY_BE_NONE}
     for name, maximum, inclusive in NUMBERS:
-        value = parameters[name]
-        if value is not None or name not in MAY_BE_NONE:
-            check_number(name, value, minimum=0, maximum=maximum, inclusive=inclusive)
+        if name in given:
+            check_number(name, given[name], minimum=0, maximum=maximum, inclusive=inclusive)
     for name in COUNTS:
-        value = parameters[name]
-        if value is not None or name not in MAY_BE_NONE:
-            check_integer(name, value, minimum=1)
+        if name in given:
+            check_integer(name, given[name], minimum=1)
     _check_combinations(parameters)
 
 
@@ -105,7 +98,6 @@ def _check_callbacks(callbacks: Any) -> None:
 
 
 def _check_combinations(parameters: Mapping[str, Any]) -> None:
-    """Refuse noise where the solver needs one fixed function, and residuals out of range."""
     solver, dropout, corruption = (parameters[name] for name in ("solver", "dropout", "corruption"))
     if SOLVERS[solver].full_batch and (dropout or corruption):
         raise ValueError(

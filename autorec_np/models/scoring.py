@@ -1,8 +1,4 @@
-"""What an AutoRec has learned, as one record, and the scores that it gives, in rating units.
-
-A score is h_r . w_c + b_c, (1), of a code and of decoder weights, with the output activation, the
-map of the ratings and the baseline around it. Ids do not come here: all arguments are positions.
-"""
+"""What an AutoRec has learned, as one record, and the scores that it gives, in rating units."""
 
 from __future__ import annotations
 
@@ -39,15 +35,7 @@ PAIRS_PER_CHUNK = 16_384  # pairs whose codes are gathered at once
 
 
 class Course(NamedTuple):
-    """How a training went.
-
-    Attributes
-    ----------
-    loss_curve, validation_curve : tuple of float
-        J, and the validation RMSE (empty without validation ratings), after each epoch.
-    n_iter, n_evaluations : int
-        Epochs or iterations run; evaluations of value and gradient.
-    """
+    """How a training went: see `loss_curve_`, `validation_curve_`, ... of `AutoRec`."""
 
     loss_curve: tuple[float, ...] = ()
     validation_curve: tuple[float, ...] = ()
@@ -59,24 +47,7 @@ class Course(NamedTuple):
 class Fitted(Record):
     """What an AutoRec has learned: all that predicting, folding in, updating and saving need.
 
-    Attributes
-    ----------
-    network : Network
-    theta : ndarray, (network.layout.size,)
-        Read-only, as are the codes.
-    codes : ndarray, (n_rows, k)
-        The hidden code of each row.
-    axes : Axes
-        What a row is.
-    input_map, output_map : AffineMap
-        Of ratings to what the network reads, and to what it says.
-    penalties : mapping of str to float
-        lambda of each weight block, in rating units.
-    baseline : FittedBiases, FittedMean or None
-        Added to what the network says.
-    cold_baseline : FittedBiases
-        Of the ratings that were trained on; what `cold="baseline"` predicts.
-    course : Course
+    See `AutoRec`; `theta` and `codes` are read-only. `cold_baseline` is of the ratings trained on.
     """
 
     network: Network
@@ -98,17 +69,14 @@ class Fitted(Record):
 
     @property
     def training(self) -> Ratings:
-        """The ratings that the model learned from: without those held out for early stopping."""
         return self.cold_baseline.ratings
 
     @property
     def counts(self) -> dict[str, Array]:
-        """As in `Record`, counted once for all records of one training."""
         return self.cold_baseline.counts
 
     @property
     def weights(self) -> dict[str, Array]:
-        """The named blocks of theta."""
         return self.network.layout.views(self.theta)
 
     @property
@@ -119,27 +87,18 @@ class Fitted(Record):
         return Objective(self.network, penalties).penalties.get(block, 0.0)
 
     def vectors(self, axis: str) -> Array:
-        """Return the code or the decoder weights of each user or item, (n, k)."""
         return self.codes if axis == self.axes.row else self.weights["decoder.weight"]
 
     def encode(self, rated: CSR) -> Array:
-        """Return the codes (m, k) of rows of ratings."""
         inputs = inputs_of(rated, self.input_map, self.theta.dtype)
         return self.network.encode(self.theta, inputs)
 
     def to_ratings(self, activity: Array) -> Array:
-        """Apply f and undo the output map; float64, as all scores."""
         f = ACTIVATIONS[self.network.output_activation].forward
         return self.output_map.inverse(f(activity))
 
     def score_pairs(self, users: Array, items: Array, cold: str | float = "baseline") -> Array:
-        """Return unclipped scores (n,) of pairs of positions; of cold ones as `cold` says.
-
-        Raises
-        ------
-        ValueError
-            A cold pair, where `cold` is "raise".
-        """
+        """As in `Record`; of cold pairs as `cold` says, ValueError where it is "raise"."""
         is_cold = self.is_cold(users, items)
         if cold == "raise":
             refuse_cold(is_cold)
@@ -151,14 +110,7 @@ class Fitted(Record):
         return scores
 
     def score_all_items(self, users: Array, cold: str | float = "baseline") -> Array:
-        """Return unclipped scores (len(users), n_items); where `cold` is "raise", -inf for a cold
-        item, which nobody asked for.
-
-        Raises
-        ------
-        ValueError
-            A cold user, where `cold` is "raise".
-        """
+        """As `score_pairs`; where `cold` is "raise", a cold item has -inf: nobody asked for it."""
         weight, bias = self.weights["decoder.weight"], self.weights["decoder.bias"]
         if self.axes.row == "user":
             activity = self.codes[users] @ weight.T + bias
@@ -177,7 +129,6 @@ class Fitted(Record):
         return scores
 
     def _learned_at(self, rows: Array, columns: Array) -> Array:
-        """Return what the network says (n,) of pairs of a row and a column."""
         weight, bias = self.weights["decoder.weight"], self.weights["decoder.bias"]
         activity = np.empty(len(rows), self.theta.dtype)
         for start in range(0, len(rows), PAIRS_PER_CHUNK):
@@ -186,14 +137,12 @@ class Fitted(Record):
         return self.to_ratings(activity + bias[columns])
 
     def _cold_scores(self, users: Array, items: Array, cold: str | float) -> Array:
-        """Return what `cold` says, as if each pair were cold."""
         if isinstance(cold, str):  # of "raise", all pairs that are left are warm
             return self.cold_baseline.score_pairs(users, items)
         return np.full(len(users), float(cold))
 
 
 def refuse_cold(is_cold: Array) -> None:
-    """Raise ValueError where any is cold."""
     if is_cold.any():
         raise ValueError(
             f"{is_cold.sum()} of {len(is_cold)} pairs are cold (their user or item has no training "
@@ -202,16 +151,11 @@ def refuse_cold(is_cold: Array) -> None:
         )
 
 
-# What the network reads, and what it is to say
-
-
 def inputs_of(rated: CSR, input_map: AffineMap, dtype: npt.DTypeLike) -> CSR:
-    """Return ratings, rows x columns, as the network reads them, in the dtype of its weights."""
     return with_data(rated, input_map(rated.data).astype(dtype))
 
 
 def baseline_at(baseline: Baseline | None, users: Array, items: Array) -> Array | float:
-    """Return what a baseline adds to pairs of positions."""
     return 0.0 if baseline is None else baseline.score_pairs(users, items)
 
 
@@ -222,14 +166,13 @@ def targets_of(
     output_map: AffineMap,
     dtype: npt.DTypeLike,
 ) -> CSR:
-    """Return what the network learns at each rating, in the units of its output."""
     pairs = axes.users_and_items(row_of_each(rated), rated.indices)
     residuals = rated.data.astype(np.float64) - baseline_at(baseline, *pairs)
     return with_data(rated, output_map(residuals).astype(dtype))
 
 
 def scaled(penalties: Mapping[str, float], factor: float) -> dict[str, float]:
-    """Return lambda in units in which ratings are multiplied by a factor: (2) is by its square."""
+    """Return lambda where ratings are multiplied by a factor: (2) is by its square."""
     return {name: penalty * factor**2 for name, penalty in penalties.items()}
 
 
@@ -237,25 +180,9 @@ def scaled(penalties: Mapping[str, float], factor: float) -> dict[str, float]:
 class TrainingTask:
     """One training: what the network reads and is to say, and whose its weights will be.
 
-    Attributes
-    ----------
-    network : Network
-    penalties : mapping of str to float
-        lambda of each weight block, in the units of the output.
-    input_map : AffineMap
-        Of ratings to inputs.
-    loss_unit : float
-        What the objective, in the units of the output, is divided by for the curve.
-    theta : ndarray
-        Where the training starts.
-    inputs, targets : csr_array, (n_rows, n_columns)
-        Of the ratings that are trained on.
-    every_input : csr_array, (n_rows, n_columns)
-        With the ratings that were held out for early stopping.
-    validation : tuple of ndarray, (n,), or None
-        Positions of users and items, and their ratings.
-    fitted : callable
-        Makes the record from `theta`, `codes` and `course`.
+    `penalties` and targets are in the units of the output; the curve is the objective divided by
+    `loss_unit`. `every_input` includes the ratings held out for early stopping. `validation` has
+    positions of users and items, and ratings. `fitted` makes the record.
     """
 
     network: Network
@@ -272,10 +199,6 @@ class TrainingTask:
     def validation_with(
         self, workers: Workers | None, cold: str | float
     ) -> Callable[[Array], float] | None:
-        """Return what gives the RMSE of weights on the validation ratings, if there are any.
-
-        `cold` as in `Fitted.score_pairs`.
-        """
         if self.validation is None:
             return None
         users, items, truth = self.validation
@@ -291,7 +214,6 @@ class TrainingTask:
     def conclude(
         self, workers: Workers | None, theta: Array, monitor: EpochMonitor, keep_best: bool
     ) -> Fitted:
-        """Return what a run has learned."""
         if keep_best and monitor.best_theta is not None:
             theta = monitor.best_theta
         n_iter = monitor.n_complete
@@ -307,16 +229,12 @@ class TrainingTask:
         )
 
 
-# Columns with the codes frozen
-
-
 def fit_columns(
     codes: Array, targets: CSR, penalty: float, output_activation: str
 ) -> tuple[Array, Array]:
     """Return decoder weights (m, k) and biases (m,) of columns, each by `fit_column`.
 
-    A row of `targets` (m, n_rows) holds what one column is to be, `penalty` is lambda of its
-    decoder weight; both in the units of the output. A column without targets gets zeros.
+    A row of `targets` (m, n_rows) is of one column; one without targets gets zeros.
     """
     weights = np.zeros((targets.shape[0], codes.shape[1]))
     biases = np.zeros(len(weights))
@@ -334,7 +252,7 @@ def fit_columns(
 def fit_column(
     codes: Array, targets: Array, penalty: float, output_activation: str = "identity"
 ) -> tuple[Array, float]:
-    """Return the decoder row w and bias b of one new column.
+    """Return the decoder row w (k,) and bias b of one new column, in float64.
 
     Minimizes sum_r (t_r - f(h_r . w + b))^2 + penalty / 2 ||w||^2 over the rows r that the new
     column has a target for. With an identity output this is a ridge problem with an unpenalized
@@ -343,7 +261,7 @@ def fit_column(
         w = Hc^T a,   (Hc Hc^T + penalty / 2 I) a = t - mean(t),   b = mean(t) - mean(h) . w
 
     With more targets than codes, the primal (Hc^T Hc + penalty / 2 I) w = Hc^T (t - mean(t)) is
-    the smaller system of the two.
+    the smaller system of the two. Another output is minimized by L-BFGS.
 
     Parameters
     ----------
@@ -353,12 +271,6 @@ def fit_column(
     penalty : float
         lambda of the decoder weight; 0 gives the solution of least norm.
     output_activation : str
-        f. Other than "identity" has no closed form and is minimized by L-BFGS.
-
-    Returns
-    -------
-    w : ndarray of float64, (k,)
-    b : float
     """
     codes, targets = codes.astype(np.float64), targets.astype(np.float64)
     if output_activation == "identity":

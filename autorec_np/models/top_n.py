@@ -9,23 +9,10 @@ from autorec_np.data.entries import row_of_each
 
 
 def top_n(scores: Array, n: int, excluded: CSR | None = None) -> tuple[Array, Array]:
-    """Return columns and scores of the highest scores in each row.
+    """Return columns and scores, (n_rows, min(n, n_columns)), of the highest scores in each row.
 
-    Parameters
-    ----------
-    scores : ndarray of float, (n_rows, n_columns)
-        Overwritten with -inf at the excluded places.
-    n : int
-        Columns wanted; at most n_columns are returned.
-    excluded : csr_array, (n_rows, n_columns), optional
-        Its stored entries are left out.
-
-    Returns
-    -------
-    columns : ndarray of int, (n_rows, min(n, n_columns))
-        Highest score first; equal scores by ascending column, also at the boundary.
-    best : ndarray, of the same shape
-        Their scores; -inf where too few columns are left.
+    Highest first; equal scores by ascending column, also at the boundary. The stored entries of
+    `excluded` are left out: `scores` is overwritten with -inf there.
     """
     if excluded is not None:
         scores[row_of_each(excluded), excluded.indices] = -np.inf
@@ -37,7 +24,7 @@ def top_n(scores: Array, n: int, excluded: CSR | None = None) -> tuple[Array, Ar
 
 
 def _best_of_row(row: Array, n: int) -> Array:
-    """Return the n columns of the highest scores; np.argpartition alone would break ties freely."""
+    # np.argpartition alone would break ties freely
     threshold = np.partition(row, len(row) - n)[len(row) - n]
     above = np.flatnonzero(row > threshold)
     level = np.flatnonzero(row == threshold)[: n - len(above)]

@@ -23,15 +23,7 @@ SMALLEST_CHANGE = 1e-4  # of a bias in standard deviations of the ratings: sweep
 
 
 def updated(fitted: Fitted, new: Ratings) -> Fitted:
-    """Return the record with new ratings taken in; see `AutoRec.partial_fit`.
-
-    Raises
-    ------
-    ValueError
-        Tied weights.
-    TypeError, IndexError
-        As :func:`merge`.
-    """
+    """Return the record with new ratings taken in; see `AutoRec.partial_fit`."""
     if fitted.network.tied:
         raise ValueError(
             "with tied=True the decoder weight of a column is its encoder weight too, so to "
@@ -68,16 +60,9 @@ def updated(fitted: Fitted, new: Ratings) -> Fitted:
 class Change(NamedTuple):
     """What new ratings change; each pair is of users and of items.
 
-    Attributes
-    ----------
-    training : Ratings
-        All ratings that the model has learned from, with the new.
-    places : pair of ndarray
-        Where the users and items that the model knew are now.
-    touched : pair of ndarray
-        Those with new ratings.
-    matrices : pair of csr_array
-        All ratings, users x items, and their transpose.
+    `training`: all that the model has learned from, with the new. `places`: where those are that
+    the model knew. `touched`: those with new ratings. `matrices`: all ratings, users x items, and
+    their transpose.
     """
 
     training: Ratings
@@ -87,38 +72,28 @@ class Change(NamedTuple):
 
 
 def _updated_baselines(fitted: Fitted, change: Change) -> tuple[FittedBiases, Baseline | None]:
-    """Return the baseline of cold pairs, and that of all."""
-    mean, *sides = fitted.cold_baseline.biases
-    user, item = map(spread, sides, change.places, change.training.shape)
-    cold_baseline = replace(
-        fitted.cold_baseline,
-        ratings=change.training,
-        biases=refresh_biases(
-            Biases(mean, user, item),
-            change.matrices,
-            change.touched,
-            fitted.cold_baseline.regularization,
-        ),
+    cold = fitted.cold_baseline
+    sides = map(spread, cold.biases[1:], change.places, change.training.shape)
+    biases = refresh_biases(
+        Biases(cold.biases.mean, *sides), change.matrices, change.touched, cold.regularization
     )
+    cold_baseline = replace(cold, ratings=change.training, biases=biases)
     if isinstance(fitted.baseline, FittedMean):
         return cold_baseline, replace(fitted.baseline, ratings=change.training)
     return cold_baseline, None if fitted.baseline is None else cold_baseline
 
 
 def _grown(fitted: Fitted, change: Change) -> tuple[Network, Array, Array]:
-    """Return network, weights and codes with those known at their new places, others zeros.
-
-    A column that had no ratings yet keeps nothing of its random initial encoder weight.
-    """
-    axes, counts = fitted.axes, (fitted.user_counts, fitted.item_counts)
+    """Return network, weights and codes with those known at their new places, others zeros."""
+    axes = fitted.axes
     rows_at, columns_at = axes.rows_and_columns(*change.places)
     n_rows, n_columns = axes.rows_and_columns(*change.training.shape)
-    had_none = axes.rows_and_columns(*counts)[1] == 0
+    had_none = fitted.counts[axes.column][:-1] == 0
     network = replace(fitted.network, n_columns=n_columns)
     theta = np.zeros(network.layout.size, fitted.theta.dtype)
     for name, view in network.layout.views(theta).items():
         view[columns_at if name in COLUMN_BLOCKS else slice(None)] = fitted.weights[name]
-        if name == "encoder.weight":
+        if name == "encoder.weight":  # was random
             view[columns_at[had_none]] = 0.0
     return network, theta, spread(fitted.codes, rows_at, n_rows)
 
@@ -126,7 +101,6 @@ def _grown(fitted: Fitted, change: Change) -> tuple[Network, Array, Array]:
 def _update_rows(
     fitted: Fitted, network: Network, theta: Array, codes: Array, change: Change
 ) -> None:
-    """Encode, into `codes`, the rows that have new ratings and the new rows without any."""
     axes = fitted.axes
     known, touched = (axes.rows_and_columns(*pair)[0] for pair in (change.places, change.touched))
     rows = np.union1d(touched, np.setdiff1d(np.arange(len(codes)), known))
@@ -142,7 +116,6 @@ def _update_columns(
     baseline: Baseline | None,
     change: Change,
 ) -> None:
-    """Fit, into `theta`, decoder weights and biases of the columns that have new ratings."""
     _, columns = fitted.axes.rows_and_columns(*change.touched)
     rated = take_rows(fitted.axes.rows_and_columns(*change.matrices)[1], columns)
     own = columns[row_of_each(rated)]
@@ -159,21 +132,9 @@ def _update_columns(
 def merge(old: Ratings, new: Ratings, indexed: bool) -> Ratings:
     """Return the old ratings and the new; of a pair that is in both, the new.
 
-    Users and items without ratings stay, and the new come in; the scale stays. Where one of the
-    two has no timestamps, the result has none.
-
-    Parameters
-    ----------
-    old, new : Ratings
-    indexed : bool
-        Whether the ids are indices of a sparse matrix.
-
-    Raises
-    ------
-    TypeError
-        Ids of another kind than the old.
-    IndexError
-        A negative index, or a gap between indices.
+    Users and items without ratings stay, and the scale; timestamps where both have them. TypeError
+    for ids of another kind than the old; IndexError, where `indexed`, for a negative index or a
+    gap.
     """
     axes = []
     for name in ("user", "item"):
@@ -211,7 +172,6 @@ def merge(old: Ratings, new: Ratings, indexed: bool) -> Ratings:
 
 
 def spread(values: Array, places: Array, length: int) -> Array:
-    """Return zeros of the new length with `values` at their new `places`."""
     result = np.zeros((length, *values.shape[1:]), values.dtype)
     result[places] = values
     return result
@@ -220,20 +180,7 @@ def spread(values: Array, places: Array, length: int) -> Array:
 def refresh_biases(
     biases: Biases, matrices: tuple[CSR, CSR], touched: tuple[Array, Array], regularization: float
 ) -> Biases:
-    """Return biases of which those of some users and items are fitted anew.
-
-    They move in turn to their exact minimizers, (19), while the mean and all the others stay.
-
-    Parameters
-    ----------
-    biases : Biases
-    matrices : pair of csr_array
-        The ratings (n_users x n_items), and their transpose.
-    touched : pair of ndarray of int
-        The users and the items whose biases are fitted.
-    regularization : float
-        lambda of `fit_biases`.
-    """
+    """Return biases of which the `touched` move in turn to their exact minimizers, (19)."""
     users, items = touched
     rated_by, raters_of = (take_rows(*pair) for pair in zip(matrices, touched, strict=True))
     mean, user, item = biases.mean, biases.user.copy(), biases.item.copy()

@@ -1,8 +1,7 @@
 """The file of a saved model: named arrays with a hash, written whole or not at all.
 
-The file is an uncompressed ``.npz`` that ends in the SHA-256 of all before it. A file with a right
-hash can still be foreign or made with intent, so nothing in it is trusted: no array takes more
-memory than its bytes, and its header is compared and not evaluated.
+The file is an uncompressed ``.npz`` that ends in the SHA-256 of all before it. It may still be made
+with intent: no array takes more memory than its bytes, and its header is not evaluated.
 """
 
 from __future__ import annotations
@@ -21,15 +20,6 @@ import numpy as np
 
 from autorec_np._types import Array
 
-__all__ = [
-    "AnyPath",
-    "Members",
-    "ModelFileError",
-    "reading",
-    "saying",
-    "write_archive",
-]
-
 AnyPath: TypeAlias = "str | os.PathLike[str]"
 
 _ALIGNMENT = 64
@@ -42,15 +32,12 @@ _ARRAY_MAGIC = b"\x93NUMPY\x01\x00"
 
 
 class ModelFileError(ValueError):
-    """A file is not a model that this version can load; the message says why and what to do."""
+    """A file is not a model that this version can load."""
 
 
 @contextmanager
 def saying(what: str) -> Iterator[None]:
-    """Make whatever goes wrong a ModelFileError that begins with `what`.
-
-    Any exception: no list of what zipfile, json, NumPy and SciPy raise would be complete.
-    """
+    """Make whatever goes wrong, of any kind, a ModelFileError that begins with `what`."""
     try:
         yield
     except Exception as error:
@@ -58,7 +45,7 @@ def saying(what: str) -> Iterator[None]:
 
 
 def write_archive(file: BinaryIO, arrays: Mapping[str, Array]) -> None:
-    """Write named arrays and the hash; the same arrays always give the same bytes."""
+    """Write named arrays and the hash; the same arrays give the same bytes."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         archive.comment = _HASH_PREFIX + b"0" * _HASH_DIGITS
         for name, array in arrays.items():
@@ -71,14 +58,13 @@ def write_archive(file: BinaryIO, arrays: Mapping[str, Array]) -> None:
 
 
 def _padding(offset: int) -> bytes:
-    """Return an extra field at `offset` after which a member is aligned, as zipalign writes it."""
+    """Return an extra field after which a member is aligned, as zipalign writes it."""
     fixed = struct.calcsize("<HHH")
     n_zeros = -(offset + fixed + _ZIP64_FIELD) % _ALIGNMENT
     return struct.pack("<HHH", 0xD935, 2 + n_zeros, _ALIGNMENT) + bytes(n_zeros)
 
 
 def _digest(file: BinaryIO) -> bytes:
-    """Return the SHA-256 of what precedes the digits at a file's end, and stop before them."""
     size = max(0, file.seek(0, os.SEEK_END) - _HASH_DIGITS)
     file.seek(0)
     digest = hashlib.sha256()
@@ -90,7 +76,6 @@ def _digest(file: BinaryIO) -> bytes:
 
 @contextmanager
 def reading(path: AnyPath, memory_map: bool = False, verify: bool = True) -> Iterator[Members]:
-    """Open a model file; name the file in what goes wrong."""
     with open(path, "rb") as file, saying(f"{os.fspath(path)} cannot be loaded as a model"):
         start = file.read(len(_ZIP_MAGIC))
         if start != _ZIP_MAGIC:
@@ -107,8 +92,6 @@ def reading(path: AnyPath, memory_map: bool = False, verify: bool = True) -> Ite
 
 
 class Members:
-    """The arrays of an open model file, each read, or mapped into memory, when it is taken."""
-
     def __init__(self, archive: zipfile.ZipFile, file: BinaryIO, memory_map: bool) -> None:
         self.archive, self.file_size = archive, os.fstat(file.fileno()).st_size
         self.mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if memory_map else None
@@ -130,7 +113,7 @@ class Members:
         return memoryview(self.mapped)[start : start + info.file_size]
 
     def take(self, name: str, dtypes: str, *shape: int | None) -> Array:
-        """Return an array of one of the dtypes and of the shape (None: any length), read-only."""
+        """Return a read-only array of one of the dtypes and of the shape (None: any length)."""
         if name not in self.unread:
             raise ModelFileError(f"it lacks the array {name!r}")
         content = self._content(name)

@@ -1,13 +1,8 @@
 """Why a score is what it is: what each rating that it came from contributes.
 
 A rating enters the score of a row r and a column c in two ways, docs/derivation.md (30) to (34):
-
-* the encoder reads the ratings of the row: `rating_derivatives`, by the chain rule;
-* the decoder weights of the column were fitted to the ratings of the column: `rating_influence`,
-  in closed form, because with the codes frozen the score is linear in them.
-
-In orientation "item" the row is the item (its ratings by users) and the column is the user (the
-ratings of items by this user); in "user" it is the reverse. `explain` picks the right one.
+the encoder reads the ratings of the row (`rating_derivatives`, by the chain rule), and the decoder
+weights of the column were fitted to its ratings (`rating_influence`, in closed form).
 """
 
 from __future__ import annotations
@@ -26,22 +21,13 @@ from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import check_fitted
 from autorec_np.models.scoring import Fitted, baseline_at, inputs_of
 
-__all__ = ["Derivatives", "Influence", "explain", "rating_derivatives", "rating_influence"]
-
-
 SMALLEST_PENALTY = 1e-6  # of the trace: below it, a linear system loses digits
 
 
 class Derivatives(NamedTuple):
-    """The derivatives of one score by the ratings that its row was encoded from.
+    """The derivatives of one score by the ratings that its row was encoded from; all (n,).
 
-    Attributes
-    ----------
-    ids : ndarray of object, (n,)
-        Who gave the ratings (orientation "item"), or of which items they are ("user").
-    ratings : ndarray of float64, (n,)
-    derivatives : ndarray of float64, (n,)
-        d score / d rating.
+    `ids` (object) are of who gave the ratings (orientation "item"), or of the items ("user").
     """
 
     ids: Array
@@ -50,19 +36,19 @@ class Derivatives(NamedTuple):
 
 
 class Influence(NamedTuple):
-    """What the ratings of a column say about one score, with the codes frozen.
+    """What the ratings of a column say about one score, with the codes frozen; all (n,).
 
     Attributes
     ----------
-    ids : ndarray of object, (n,)
+    ids : ndarray of object
         Of which items the ratings are (orientation "item"), or who gave them ("user").
-    targets : ndarray of float64, (n,)
+    targets : ndarray of float64
         Ratings minus baseline.
-    weights : ndarray of float64, (n,)
+    weights : ndarray of float64
         They add up to 1, and ``weights @ targets`` is the score minus its baseline.
-    changes : ndarray of float64, (n,)
-        The score minus what it would be without this rating; NaN where nothing would be left to fit
-        (a single rating; a column that is fitted without error).
+    changes : ndarray of float64
+        The score minus what it would be without this rating; NaN where nothing would be left to
+        fit.
     """
 
     ids: Array
@@ -79,10 +65,8 @@ def explain(
 
     ``by="items"``: "because you rated", the ratings of the user. ``by="users"``: "because these
     users rated it", the ratings of the item. Where the encoder read them (by "items" in orientation
-    "user", by "users" in "item"), a contribution is the input times the derivative by it: to first
-    order, what the rating adds to the score, as against no rating. Otherwise it is target times
-    weight of :func:`rating_influence`; all of these contributions add up to the score minus its
-    baseline.
+    "user", by "users" in "item"), a contribution is input times derivative; otherwise target times
+    weight of :func:`rating_influence`, which add up to the score minus its baseline.
 
     Parameters
     ----------
@@ -97,8 +81,7 @@ def explain(
     Returns
     -------
     ids : ndarray of object, (m,)
-        m <= n ids of items or users, the greatest contribution in absolute value first; none where
-        there is no such rating.
+        m <= n, the greatest contribution in absolute value first.
     contributions : ndarray of float64, (m,)
         In rating units.
 
@@ -109,8 +92,8 @@ def explain(
     TypeError
         A model that is no AutoRec.
     ValueError
-        An unknown id, a model that was saved without its ratings, or an output activation that is
-        not the identity where the influence of a column is asked for.
+        An unknown id, a model without its ratings, or an output activation other than the identity
+        where the influence of a column is asked for.
     """
     n = check_integer("n", n, minimum=1)
     check_choice("by", by, ("items", "users"))
@@ -129,7 +112,7 @@ def explain(
 def rating_derivatives(model: AutoRec, user: Any, item: Any) -> Derivatives:
     """Return the derivatives of a score by each rating that the encoder read, (30) and (31).
 
-    The weights and the baseline are held fixed. Parameters and errors as in :func:`explain`.
+    Weights and baseline are held fixed. Parameters and errors as in :func:`explain`.
     """
     return _derivatives(_check_model(model), user, item)
 
@@ -150,20 +133,6 @@ def _derivatives(fitted: Fitted, user: Any, item: Any) -> Derivatives:
 
 
 def input_derivatives(network: Network, theta: Array, inputs: CSR, column: int) -> Array:
-    """Return the derivatives of the output in one column by the stored inputs of one row, (30).
-
-    Parameters
-    ----------
-    network : Network
-    theta : ndarray, (network.layout.size,)
-    inputs : csr_array, (1, n_inputs)
-    column : int
-
-    Returns
-    -------
-    ndarray, (nnz,)
-        In the order of ``inputs.data``.
-    """
     pattern = sparse.csr_array(
         (np.ones(1, theta.dtype), [column], [0, 1]), shape=(1, network.n_columns)
     )
@@ -177,20 +146,15 @@ def input_derivatives(network: Network, theta: Array, inputs: CSR, column: int) 
 def rating_influence(model: AutoRec, user: Any, item: Any) -> Influence:
     """Return what each training rating of the column says about a score, (32) to (34).
 
-    For the exact minimizer of (2) over the column's decoder weights and bias with the codes frozen
-    (`scoring.fit_column`), to which the trained ones are close where training has converged.
-    Parameters and errors as in :func:`explain`.
+    For the minimizer of `scoring.fit_column`, to which the trained column is close where training
+    has converged. Parameters and errors as in :func:`explain`.
     """
-    return _influence(_check_model(model), user, item)
-
-
-def _influence(fitted: Fitted, user: Any, item: Any) -> Influence:
+    fitted = _check_model(model)
     ids, targets, codes, code = _of_column(fitted, user, item)
     return Influence(ids, targets, *column_influence(codes, targets, fitted.decoder_penalty, code))
 
 
 def _of_column(fitted: Fitted, user: Any, item: Any) -> tuple[Array, Array, Array, Array]:
-    """Return ids, targets and codes of the rows that the column is rated in, and the row's code."""
     row, column = _row_and_column(fitted, user, item)
     output_activation = fitted.network.output_activation
     if output_activation != "identity":
@@ -200,20 +164,15 @@ def _of_column(fitted: Fitted, user: Any, item: Any) -> tuple[Array, Array, Arra
             f"other `by` of explain)."
         )
     others, values = _ratings_of(fitted.training, fitted.axes.column, column)
-    own = np.full(len(others), column)
-    base = baseline_at(fitted.baseline, *fitted.axes.users_and_items(others, own))
-    targets = values - base
+    pairs = fitted.axes.users_and_items(others, np.full(len(others), column))
+    targets = values - baseline_at(fitted.baseline, *pairs)
     ids = fitted.ids(fitted.axes.row)[others].astype(object)
     codes = fitted.codes[np.append(others, row)].astype(np.float64)
     return ids, targets, codes[:-1], codes[-1]
 
 
 def column_weights(codes: Array, penalty: float, code: Array) -> Array:
-    """Return weights (32) alone: of a column's targets in the output of a row.
-
-    As `column_influence`, which decomposes the codes; where the penalty is not too small, one
-    linear system of the smaller of both sizes gives the same.
-    """
+    """As `column_influence`; where the penalty is not too small, by the smaller linear system."""
     if len(codes) == 0:
         return np.empty(0)
     n, mean_code = len(codes), codes.mean(axis=0)
@@ -233,19 +192,7 @@ def column_influence(
 ) -> tuple[Array, Array]:
     """Return weights (32) of a column's targets in the output of a row, and the changes (34).
 
-    Parameters
-    ----------
-    codes : ndarray of float64, (n, k)
-        Of the rows that the column has a target for.
-    targets : ndarray of float64, (n,)
-    penalty : float
-        lambda of the decoder weight.
-    code : ndarray of float64, (k,)
-        Of the row that is asked for; it may be one of the n.
-
-    Returns
-    -------
-    weights, changes : ndarray of float64, (n,)
+    The column has targets (n,) for rows with `codes` (n, k); `code` (k,) is of the row asked for.
     """
     if len(targets) == 0:
         return np.empty(0), np.empty(0)
@@ -271,14 +218,11 @@ def _check_model(model: AutoRec) -> Fitted:
 
 
 def _row_and_column(fitted: Fitted, user: Any, item: Any) -> tuple[int, int]:
-    """Return where a user and an item are in the oriented matrix."""
-    user_at, item_at = fitted.look_up("user", [user]), fitted.look_up("item", [item])
-    row, column = fitted.axes.rows_and_columns(user_at, item_at)
-    return int(row[0]), int(column[0])
+    user_at, item_at = fitted.look_up("user", [user])[0], fitted.look_up("item", [item])[0]
+    return fitted.axes.rows_and_columns(int(user_at), int(item_at))
 
 
 def _ratings_of(ratings: Ratings, axis: str, position: int) -> tuple[Array, Array]:
-    """Return the items that a user rated, or the users who rated an item, and the ratings."""
     matrix = ratings.matrix
     others: Array
     if axis == "item":

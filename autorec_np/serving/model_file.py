@@ -1,8 +1,6 @@
 """Save a fitted model to one file, and load it: the same predictions to the last bit, no pickle.
 
-The file (format 1, docs/model_file.md) holds a JSON header, the fitted arrays and the training
-ratings, or only who rated what; `archive` writes and reads it. Nothing in it is trusted: every
-value is checked.
+Nothing in a file (format 1, docs/model_file.md) is trusted: every value is checked.
 """
 
 from __future__ import annotations
@@ -43,8 +41,6 @@ from autorec_np.serving.archive import (
 )
 from autorec_np.training.units import AffineMap
 
-__all__ = ["load_model", "read_metadata", "save_model"]
-
 State: TypeAlias = dict[str, Any]
 Arrays: TypeAlias = dict[str, Array]
 AnyModel = TypeVar("AnyModel", bound=Recommender)
@@ -77,6 +73,7 @@ _STATE = {
         "item_ids": _IDS,
     },
 }
+_CURVES = ("loss_curve", "validation_curve")
 _BIASES = {"mean": float}
 _AFFINE_MAP = {"factor": float, "offset": float}
 _NETWORK = {
@@ -107,13 +104,12 @@ _OWN_STATE: dict[str, State] = {
 
 
 class RatedPairs(Ratings):
-    """Who rated what, without the ratings: `ratings_` of a model that was saved without them.
+    """`ratings_` of a model that was saved without them: who rated what.
 
     ``matrix.data`` is NaN throughout, and what returns ratings raises a ValueError.
     """
 
     def positions(self) -> NoReturn:
-        """Raise ValueError."""
         raise ValueError(
             "the model was saved with include_ratings=False, so it knows who rated what but not "
             "the ratings; save it with include_ratings=True, or pass the ratings themselves."
@@ -127,26 +123,20 @@ def save_model(
     metadata: Mapping[str, Any] | None = None,
     include_ratings: bool = True,
 ) -> None:
-    """Write a fitted model to a file, whole or not at all.
-
-    An error or an interrupt leaves whatever was there before. The same model always gives the same
-    bytes.
+    """Write a fitted model to a file, whole or not at all; the same model gives the same bytes.
 
     Parameters
     ----------
     model : AutoRec, BiasBaseline or GlobalMean
-        Fitted. Two parameters are not saved: `callbacks`, which are code, come back as ``()``, and
-        a `random_state` that is a Generator comes back as None (an int is kept).
+        Fitted. `callbacks` come back as ``()``, and a `random_state` that is a Generator as None.
     path : str or path-like
-        The file, under exactly this name; ``.npz`` is the customary ending. An existing file is
-        replaced.
+        The file, under exactly this name; ``.npz`` is customary. It is replaced.
     metadata : mapping of str to JSON-able values, optional
-        Whatever should be kept with the model, such as the name of the data; `read_metadata`
-        returns it.
+        What `read_metadata` returns.
     include_ratings : bool
-        Whether to keep the training ratings, with their order and timestamps. Without them the file
-        says who rated what and no more: predictions, recommendations and codes stay the same, and
-        what needs ratings, such as `explanation.explain`, raises a ValueError.
+        Whether to keep the training ratings. Without them the file says who rated what:
+        predictions, recommendations and codes stay the same, and what needs ratings raises a
+        ValueError.
 
     Raises
     ------
@@ -155,8 +145,7 @@ def save_model(
     TypeError
         A model of another class, or a parameter or metadata that JSON cannot hold.
     ValueError
-        Parameters that were changed to invalid ones after `fit`, or ``include_ratings=True`` for a
-        model that was saved without.
+        Parameters that became invalid after `fit`, or ``include_ratings=True`` without ratings.
     OSError
         The file cannot be written.
     """
@@ -198,19 +187,11 @@ def save_model(
 
 @overload
 def load_model(
-    path: AnyPath,
-    expected: type[AnyModel],
-    *,
-    memory_map: bool = False,
-    verify: bool | None = None,
+    path: AnyPath, expected: type[AnyModel], *, memory_map: bool = ..., verify: bool | None = ...
 ) -> AnyModel: ...
 @overload
 def load_model(
-    path: AnyPath,
-    expected: None = None,
-    *,
-    memory_map: bool = False,
-    verify: bool | None = None,
+    path: AnyPath, expected: None = None, *, memory_map: bool = ..., verify: bool | None = ...
 ) -> Recommender: ...
 def load_model(
     path: AnyPath,
@@ -219,37 +200,32 @@ def load_model(
     memory_map: bool = False,
     verify: bool | None = None,
 ) -> AnyModel | Recommender:
-    """Load a model that `save_model` wrote.
-
-    Loading never executes code from the file.
+    """Load a model that `save_model` wrote. No code from the file is run.
 
     Parameters
     ----------
     path : str or path-like
     expected : class, optional
-        `AutoRec`, `BiasBaseline` or `GlobalMean`: what the file must hold. Then editors and type
-        checkers know what they have.
+        `AutoRec`, `BiasBaseline` or `GlobalMean`: what the file must hold.
     memory_map : bool
-        Whether the arrays stay in the file and are read as they are used, so that a large model
-        opens at once and processes share its memory. Replace such a file by another, as
-        `save_model` and ``os.replace`` do. Never copy or write into it while a model is open: what
-        is mapped changes with it, and a file that becomes shorter kills the process with SIGBUS
-        (docs/service.md has the recipe).
+        Whether the arrays stay in the file and are read as they are used: a large model opens at
+        once, and processes share its memory. Replace such a file (`save_model`, ``os.replace``),
+        and never write into it: what is mapped changes, and a shorter file kills the process with
+        SIGBUS.
     verify : bool, optional
-        Whether to read the whole file first and compare its hash. None: unless it is mapped.
-        Everything else is checked in any case.
+        Whether to compare the hash of the whole file first. None: unless it is mapped.
 
     Returns
     -------
     AutoRec, BiasBaseline or GlobalMean
-        Its predictions, recommendations and codes equal those of the saved model to the last bit
-        (on another machine, or with another NumPy, to rounding). Its arrays are read-only.
+        What it predicts equals what the saved model does to the last bit (on another machine, or
+        with another NumPy, to rounding). Its arrays are read-only.
 
     Raises
     ------
     ModelFileError
-        The file is damaged, cut off, not a model, not the `expected` one, or of a format that this
-        version cannot read. It is a ValueError.
+        The file is damaged, not a model, not the `expected` one, or of another format. It is a
+        ValueError.
     OSError
         The file cannot be opened.
     """
@@ -265,19 +241,10 @@ def load_model(
 
 
 def read_metadata(path: AnyPath) -> dict[str, Any]:
-    """Return the metadata that `save_model` was given; ``{}`` if it was given none.
-
-    Raises
-    ------
-    ModelFileError, OSError
-        As `load_model`.
-    """
+    """Return the metadata that `save_model` was given, or ``{}``; errors as in `load_model`."""
     with reading(path) as members:
         metadata: dict[str, Any] = _read_header(members)["metadata"]
         return metadata
-
-
-# A model as state (for JSON) and arrays, and back
 
 
 def _pack_state(fitted: Record, arrays: Arrays, include_ratings: bool) -> State:
@@ -302,11 +269,10 @@ def _unpack_model(header: State, members: Members) -> Recommender:
     if isinstance(model, AutoRec):
         model.fitted_ = _unpack_autorec(state["autorec"], ratings, by_index, members)
     elif isinstance(model, BiasBaseline):
-        biases = _unpack_biases(state["biases"], ratings, members)
         model.fitted_ = FittedBiases(
             ratings=ratings,
             ids_are_indices=by_index,
-            biases=biases,
+            biases=_unpack_biases(state["biases"], ratings, members),
             regularization=float(model.regularization),
         )
     elif isinstance(model, GlobalMean):
@@ -330,8 +296,8 @@ def _pack_autorec(fitted: Fitted, arrays: Arrays) -> State:
     network["hidden_layer_sizes"] = [int(size) for size in network["hidden_layer_sizes"]]
     course, cold, baseline = fitted.course, fitted.cold_baseline, fitted.baseline
     arrays["theta"], arrays["codes"] = fitted.theta, fitted.codes
-    arrays["loss_curve"] = np.array(course.loss_curve, np.float64)
-    arrays["validation_curve"] = np.array(course.validation_curve, np.float64)
+    for name in _CURVES:
+        arrays[name] = np.array(getattr(course, name), np.float64)
     trained_on_all = fitted.training is fitted.ratings
     if not trained_on_all:
         every, some = (
@@ -363,12 +329,8 @@ def _unpack_autorec(state: State, ratings: Ratings, by_index: bool, members: Mem
     theta = members.take("theta", "<f4 <f8", network.layout.size)
     n_rows, _ = axes.rows_and_columns(*ratings.shape)
     codes = members.take("codes", f"<f{theta.itemsize}", n_rows, network.hidden_layer_sizes[-1])
-    course = Course(
-        tuple(members.take("loss_curve", "<f8", None).tolist()),
-        tuple(members.take("validation_curve", "<f8", None).tolist()),
-        state["n_iter"],
-        state["n_evaluations"],
-    )
+    loss, validation = (tuple(members.take(name, "<f8", None).tolist()) for name in _CURVES)
+    course = Course(loss, validation, state["n_iter"], state["n_evaluations"])
     cold_baseline, baseline = _unpack_baselines(state, ratings, by_index, members)
     return Fitted(
         ratings=ratings,
@@ -399,10 +361,9 @@ def _unpack_map(name: str, state: State) -> AffineMap:
 def _unpack_network(
     state: State, axes: Axes, ratings: Ratings, members: Members
 ) -> tuple[Network, dict[str, float]]:
-    """Return the network and the penalties of its weights."""
     with saying("its network is not valid"):
         sizes = tuple(state["network"].pop("hidden_layer_sizes"))
-        # Widths beyond the size of the file cannot be right, and products of them might overflow.
+        # products of greater widths might overflow
         if not all(type(size) is int and size <= members.file_size for size in sizes):
             raise ModelFileError(f"its hidden layer sizes are {sizes!r:.100}")
         network = Network(hidden_layer_sizes=sizes, **state["network"])
@@ -421,7 +382,6 @@ def _unpack_network(
 def _unpack_baselines(
     state: State, ratings: Ratings, by_index: bool, members: Members
 ) -> tuple[FittedBiases, FittedBiases | FittedMean | None]:
-    """Return the baseline of cold pairs, and that of all."""
     training, cold = ratings, state["cold_baseline"]
     if not cold["trained_on_all"]:
         mask = members.take("trained_on", "|b1", len(ratings))
@@ -442,9 +402,6 @@ def _unpack_baselines(
     return cold_baseline, cold_baseline if kind == "BiasBaseline" else None
 
 
-# Parameters
-
-
 def _check_parameters(model: Recommender) -> None:
     if isinstance(model, AutoRec):
         check_parameters(model.get_params())
@@ -461,7 +418,7 @@ def _pack_parameters(model: Recommender) -> State:
 
 
 def _pack_parameter(value: Any) -> Any:
-    """Return `value` as JSON holds it; what JSON would confuse is wrapped in a one-key object."""
+    """Return `value` as JSON holds it; what JSON would confuse is wrapped."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     if isinstance(value, Mapping):
@@ -483,9 +440,6 @@ def _unpack_parameter(found: Any) -> Any:
         case dict():
             raise ModelFileError(f"one of its parameters is stored as {found!r:.100}")
     return found
-
-
-# Ratings
 
 
 def _pack_ratings(ratings: Ratings, arrays: Arrays, include_ratings: bool) -> State:
@@ -534,22 +488,16 @@ def _unpack_ratings(state: State, members: Members) -> Ratings:
         matrix.check_format()
     if not (matrix.has_canonical_format and matrix.nnz == n_ratings > 0):
         raise ModelFileError("its ratings are none, or not in ascending positions")
-    if not _is_permutation(order):
+    seen = np.zeros(n_ratings, bool)
+    seen[order[(order >= 0) & (order < n_ratings)]] = True
+    if not seen.all():
         raise ModelFileError("the order of its ratings is not a permutation")
     for array in (matrix.data, matrix.indices, matrix.indptr, order):
         array.flags.writeable = False
     return kind(matrix, user_ids, item_ids, timestamps, (low, high), order)
 
 
-def _is_permutation(order: Array) -> bool:
-    seen = np.zeros(len(order), bool)
-    within = order[(order >= 0) & (order < len(order))]
-    seen[within] = True
-    return bool(seen.all())
-
-
 def _pack_ids(name: str, ids: Array, arrays: Arrays) -> str:
-    """Add ids to the arrays and return their kind."""
     if ids.dtype.kind == "i":
         arrays[name] = ids
         return "integers"
@@ -568,21 +516,12 @@ def _unpack_ids(name: str, kind: str, members: Members) -> Array:
         if offsets[:1] != [0] or offsets[-1] != len(text) or offsets != sorted(offsets):
             raise ModelFileError(f"the offsets of its {name}' ids do not fit their text")
         with saying(f"the ids of its {name} are not UTF-8"):
-            ids = np.fromiter(
-                (
-                    text[start:end].decode("utf-8", "surrogatepass")
-                    for start, end in pairwise(offsets)
-                ),
-                dtype=object,
-                count=len(offsets) - 1,
-            )
+            decoded = (text[a:b].decode("utf-8", "surrogatepass") for a, b in pairwise(offsets))
+            ids = np.fromiter(decoded, dtype=object, count=len(offsets) - 1)
         ids.flags.writeable = False
     if not (ids[1:] > ids[:-1]).all():
         raise ModelFileError(f"the ids of its {name} are not ascending and unique")
     return ids
-
-
-# The header
 
 
 def _read_header(members: Members) -> State:
@@ -607,7 +546,6 @@ def _read_header(members: Members) -> State:
 
 
 def _check(name: str, found: Any, wanted: Any) -> None:
-    """Raise unless a JSON value is of a type, one of a tuple of choices, or a dict of such."""
     if isinstance(wanted, dict) and isinstance(found, dict):
         if found.keys() != wanted.keys():
             different = sorted(found.keys() ^ wanted.keys())

@@ -17,54 +17,40 @@ from autorec_np.models.base import check_fitted
 from autorec_np.models.biases import FittedBiases, FittedMean
 from autorec_np.models.scoring import Fitted
 
-__all__ = ["export_onnx"]
-
 IR_VERSION, OPSET = 8, 17  # of 2022: read by every runtime since
 OPERATORS = {
-    "identity": "Identity",
-    "sigmoid": "Sigmoid",
-    "tanh": "Tanh",
-    "relu": "Relu",
-    "elu": "Elu",
-    "softplus": "Softplus",
+    name.lower(): name for name in ("Identity", "Sigmoid", "Tanh", "Relu", "Elu", "Softplus")
 }
 
 
 def export_onnx(model: AutoRec, path: str | os.PathLike[str]) -> None:
     """Write the network from input ratings to scores, in float32; the file whole or not at all.
 
-    Inputs, for any number of rows at once:
+    Its inputs, for any number of rows at once:
 
     ``ratings``, (n_rows, n_columns)
-        Dense rows, NaN where there is no rating, or 0 where the rating scale does not hold 0: of
-        users over ``ratings_.item_ids`` (orientation "user"), or of items over
-        ``ratings_.user_ids`` ("item").
+        NaN where there is no rating, or 0 where the rating scale does not hold 0: of users over
+        ``ratings_.item_ids`` (orientation "user"), or of items over ``ratings_.user_ids``.
     ``row_bias``, (n_rows, 1)
-        Only where ``baseline_`` is a `BiasBaseline`: the bias of each row, from
-        ``baseline_.biases_.user`` (orientation "user") or ``.item`` ("item"); for a new row by
+        Only where ``baseline_`` is a `BiasBaseline`: from ``baseline_.biases_``; for a new row by
         (19) of docs/derivation.md, or 0.
 
-    Output:
-
-    ``scores``, (n_rows, n_columns)
-        In rating units with the baseline, as `recommend` ranks them: not clipped to the scale (as
-        `predict` clips), rated columns not left out, and nothing special for cold pairs.
+    Its output ``scores``, (n_rows, n_columns), is in rating units as `recommend` ranks them: not
+    clipped, rated columns not left out, and nothing special for cold pairs.
 
     Parameters
     ----------
     model : AutoRec
         Fitted.
     path : str or path-like
-        The file; ``.onnx`` is the customary ending.
+        The file; ``.onnx`` is customary.
 
     Raises
     ------
     ImportError
         onnx is not installed.
-    NotFittedError
-        The model is not fitted.
-    TypeError
-        A model that is no AutoRec.
+    NotFittedError, TypeError
+        The model is not fitted, or no AutoRec.
     OSError
         The file cannot be written.
     """
@@ -78,19 +64,19 @@ def export_onnx(model: AutoRec, path: str | os.PathLike[str]) -> None:
         raise TypeError(f"export_onnx can export an AutoRec, got {type(model).__name__}.")
     fitted = check_fitted(model)
     network = fitted.network
-    constants: dict[str, Array] = {
-        name: view for name, view in fitted.weights.items() if name not in network.layout.aliases
-    }
     nodes, value = _input_nodes(fitted, helper.make_node), "inputs"
     input_factor, input_offset = fitted.input_map
-    constants |= {
+    factor, offset = fitted.output_map
+    constants = {
+        **{name: x for name, x in fitted.weights.items() if name not in network.layout.aliases},
         "zero": np.array(0.0),
         "rating_of_input_0": np.array(-input_offset / input_factor),
         "input_factor": np.array(input_factor),
+        "factor": np.array(factor),
+        "column": _column_scores(fitted) - offset / factor,
     }
 
     def append(operator: str, *further: str, **attributes: Any) -> None:
-        """Append a node that takes the last value and further ones, and gives the next value."""
         nonlocal value
         result = f"value{len(nodes)}"
         nodes.append(helper.make_node(operator, [value, *further], [result], **attributes))
@@ -103,9 +89,6 @@ def export_onnx(model: AutoRec, path: str | os.PathLike[str]) -> None:
     decoder = network.layout.aliases.get("decoder.weight", "decoder.weight")
     append("Gemm", decoder, "decoder.bias", transB=1)
     append(OPERATORS[network.output_activation])
-    factor, offset = fitted.output_map
-    constants["factor"] = np.array(factor)
-    constants["column"] = _column_scores(fitted) - offset / factor
     append("Div", "factor")
     append("Add", "column")
     inputs = {"ratings": network.n_columns}
@@ -140,7 +123,6 @@ def export_onnx(model: AutoRec, path: str | os.PathLike[str]) -> None:
 
 
 def _input_nodes(fitted: Fitted, make_node: Callable[..., Any]) -> list[Any]:
-    """Return the nodes that map "ratings" to "inputs", which are 0 where there is no rating."""
     nodes, unrated = [make_node("IsNaN", ["ratings"], ["missing"])], "missing"
     low, high = fitted.ratings.scale
     if not low <= 0 <= high:
@@ -158,7 +140,6 @@ def _input_nodes(fitted: Fitted, make_node: Callable[..., Any]) -> list[Any]:
 
 
 def _column_scores(fitted: Fitted) -> Array:
-    """Return what the baseline adds to each column, without the bias of the row."""
     columns = np.zeros(fitted.network.n_columns)
     if isinstance(fitted.baseline, FittedMean):
         columns += fitted.baseline.mean

@@ -1,8 +1,6 @@
 """`RatingRegressor`: a rating model as a scikit-learn regressor of (user, item) pairs.
 
-scikit-learn divides the rows of X. A matrix of users x items would be divided by users; with one
-row for each *rating*, its splitters, searches and scorers work on ratings as `splitting` does.
-Nothing of scikit-learn is imported unless scikit-learn itself asks.
+scikit-learn divides the rows of X, here ratings. It is not imported unless it asks itself.
 """
 
 from __future__ import annotations
@@ -31,35 +29,26 @@ class RatingRegressor:
 
     ``GridSearchCV(RatingRegressor(AutoRec()), {"model__regularization": [100.0, 400.0]}, cv=5,
     scoring="neg_root_mean_squared_error")`` searches as for any regressor. X has two columns, user
-    and item ids: a DataFrame, or an array of integers, strings, or floats that are whole numbers
-    (encoders make them).
+    and item ids: a DataFrame, or an array of integers, strings, or floats that are whole numbers.
+    Other X, and `y` of shape (n, 1), which ``check_estimator`` fits, are errors.
 
     Parameters
     ----------
     model : AutoRec, BiasBaseline or GlobalMean, optional
-        Never fitted itself: `fit` fits a copy, `model_`. None: ``AutoRec()``.
+        Never fitted itself: `fit` fits a copy. None: ``AutoRec()``.
     rating_scale : (low, high), optional
-        Predictions are clipped to it. None: the model's own ``rating_scale``, else the range of
-        `y`, which a fold may not reach.
+        Predictions are clipped to it. None: the model's own, else the range of `y`, which a fold
+        may not reach.
     duplicates : {"raise", "first", "last", "mean"}
-        What to do where a pair occurs more than once (resampling with replacement repeats rows);
-        see `Ratings.from_triples`.
+        What to do where a pair occurs more than once; see `Ratings.from_triples`.
 
     Attributes
     ----------
     model_ : as `model`
-        The fitted copy; ``model_.recommend`` and all else is there.
+        The fitted copy.
     n_features_in_ : int
-        2.
     feature_names_in_ : ndarray of str, (2,)
         Only where X was a DataFrame whose column names are strings.
-
-    Notes
-    -----
-    Of the checks of scikit-learn's ``check_estimator``, those fail that fit X with other than two
-    columns (there, features are measurements), and the one that wants a warning where `y` has the
-    shape (n, 1): here that is an error. All others pass, and those with wide X pass on its first
-    two columns: tests/serving/test_scikit.py.
 
     Examples
     --------
@@ -85,7 +74,7 @@ class RatingRegressor:
         self.duplicates = duplicates
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the parameters by name; where `deep`, those of `model` too, as ``model__name``."""
+        """Return the parameters by name; where `deep`, ``model__name`` too."""
         params = {name: getattr(self, name) for name in ("model", "rating_scale", "duplicates")}
         if deep and self.model is not None:
             nested = self.model.get_params()
@@ -93,7 +82,7 @@ class RatingRegressor:
         return params
 
     def set_params(self, **params: Any) -> Self:
-        """Set parameters by name, ``model__name`` in the model; ValueError for an unknown name."""
+        """Set parameters by name; ValueError for an unknown name."""
         nested = {}
         for name, value in params.items():
             if name.startswith("model__"):
@@ -129,11 +118,8 @@ class RatingRegressor:
 
         Raises
         ------
-        ValueError
-            X without two columns, ids that are not whole numbers, a repeated pair, ratings that
-            are missing, not finite or outside the scale.
-        TypeError
-            A sparse X; ids or ratings of other kinds; parameters that the model refuses.
+        ValueError, TypeError
+            X without two columns, or sparse; ids, ratings or parameters that cannot be used.
         """
         users, items = _columns(X)
         if y is None:
@@ -145,21 +131,14 @@ class RatingRegressor:
         )
         self.model_ = copy_unfitted(AutoRec() if self.model is None else self.model).fit(ratings)
         self.n_features_in_ = 2
+        vars(self).pop("feature_names_in_", None)
         names = _feature_names(X)
         if names is not None:
             self.feature_names_in_ = names
-        elif hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
         return self
 
     def predict(self, X: Any) -> Array:
-        """Predict the ratings of pairs, (n,) float64; unknown ids as the model's ``cold`` says.
-
-        Raises
-        ------
-        ValueError, TypeError
-            X as `fit` would refuse it, columns of other names, or no `fit` before.
-        """
+        """Predict the ratings of pairs, (n,) float64; errors as in `fit`, and before it."""
         if not self.__sklearn_is_fitted__():
             # scikit-learn's own class where it is in use: that is what its users catch
             theirs = sys.modules.get("sklearn.exceptions")
@@ -171,32 +150,21 @@ class RatingRegressor:
         return np.asarray(self.model_.predict(users, items))
 
     def score(self, X: Any, y: Any) -> float:
-        """Return R^2 as scikit-learn's regressors do: 1 - mean squared error / variance of y.
-
-        Where all of `y` is equal: 1.0 for exact predictions, else 0.0. For the RMSE, pass
-        ``scoring="neg_root_mean_squared_error"``.
-        """
+        """Return R^2; where all of `y` is equal, 1.0 for exact predictions, else 0.0."""
         truth = np.asarray(y, dtype=np.float64)
         error, variance = np.mean((truth - self.predict(X)) ** 2), truth.var()
         return float(1 - error / variance) if variance else float(error == 0)
 
     def _check_feature_names(self, names: Array | None) -> None:
-        """Compare with the names at `fit`; the words are scikit-learn's."""
         fitted: Array | None = getattr(self, "feature_names_in_", None)
-        if names is None and fitted is not None:
+        if (names is None) != (fitted is None):
+            has, fit = ("does not have valid", "with") if names is None else ("has", "without")
             warnings.warn(
-                "X does not have valid feature names, but RatingRegressor was fitted with feature "
-                "names",
+                f"X {has} feature names, but RatingRegressor was fitted {fit} feature names",
                 UserWarning,
                 stacklevel=3,
             )
-        elif names is not None and fitted is None:
-            warnings.warn(
-                "X has feature names, but RatingRegressor was fitted without feature names",
-                UserWarning,
-                stacklevel=3,
-            )
-        elif names is not None and fitted is not None and not np.array_equal(names, fitted):
+        elif not (names is None or fitted is None or np.array_equal(names, fitted)):
             raise ValueError(
                 f"The feature names should match those that were passed during fit: {fitted}, got "
                 f"{names}. Feature names must be in the same order as they were in fit."
@@ -206,34 +174,24 @@ class RatingRegressor:
         return hasattr(self, "model_")
 
     def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import (  # type: ignore[import-untyped]
-            InputTags,
-            RegressorTags,
-            Tags,
-            TargetTags,
-        )
+        import sklearn.utils as tags  # type: ignore[import-untyped]
 
-        return Tags(
+        return tags.Tags(
             estimator_type="regressor",
-            target_tags=TargetTags(required=True),
+            target_tags=tags.TargetTags(required=True),
             # of features that say nothing about a user or an item, no R^2 can be promised
-            regressor_tags=RegressorTags(poor_score=True),
-            input_tags=InputTags(categorical=True, string=True),
+            regressor_tags=tags.RegressorTags(poor_score=True),
+            input_tags=tags.InputTags(categorical=True, string=True),
         )
 
 
 def _columns(X: Any) -> tuple[Any, Any]:
-    """Return the user and the item ids of X, not yet checked beyond what X alone can show.
-
-    Which column of a frame is which is decided as everywhere else: by name, else by place.
-    """
     if sparse.issparse(X):
         raise TypeError(
             "Sparse data is not supported: X must have a user id and an item id in each row; for a "
             "sparse matrix of users x items call model.fit(matrix)."
         )
-    protocols = ("iloc", "__dataframe__", "__arrow_c_stream__")
-    is_frame = any(hasattr(X, protocol) for protocol in protocols)
+    is_frame = any(hasattr(X, name) for name in ("iloc", "__dataframe__", "__arrow_c_stream__"))
     table: Any = X if is_frame else np.asarray(X)
     if np.iscomplexobj(table):
         raise ValueError("Complex data not supported: X must hold user and item ids.")
@@ -249,12 +207,12 @@ def _columns(X: Any) -> tuple[Any, Any]:
         )
     if is_frame:
         users, items = frames.id_columns(table, "user", "item")
-        return _whole(users), _whole(items)
-    return _whole(table[:, 0]), _whole(table[:, 1])
+    else:
+        users, items = table.T
+    return _whole(users), _whole(items)
 
 
 def _whole(ids: Any) -> Any:
-    """Return ids in floats as integers; leave other kinds to `ratings.check_ids`."""
     array = np.asarray(ids)
     if array.dtype.kind != "f":
         return ids

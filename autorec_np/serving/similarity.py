@@ -1,8 +1,4 @@
-"""Similar items and similar users: cosines of what a fitted `AutoRec` knows of each.
-
-A score is h_r . w_c + b_c: a row has the code h_r, a column the decoder weights w_c. Each item and
-each user is one of the two, by the orientation, so that there is one vector for each.
-"""
+"""Similar items and similar users: cosines of codes of rows, or of decoder weights of columns."""
 
 from __future__ import annotations
 
@@ -20,8 +16,6 @@ from autorec_np.models.base import check_fitted, chunks, padded
 from autorec_np.models.scoring import Fitted
 from autorec_np.models.top_n import top_n
 
-__all__ = ["similar_items", "similar_users"]
-
 # A record never changes, so what was worked out of it holds as long as it lives.
 _known: WeakKeyDictionary[Fitted, dict[str, Array]] = WeakKeyDictionary()
 
@@ -32,12 +26,8 @@ DECIMALS = 12  # of a cosine: vectors that are equal up to rounding tie
 def similar_items(model: AutoRec, items: npt.ArrayLike, n: int = 10) -> tuple[Array, Array]:
     """Return the items that are most similar to each of some items.
 
-    By the cosine of their codes (orientation "item") or decoder weights ("user"). Codes are taken
-    relative to the mean code of the items with training ratings: (1) does not change where a
-    constant moves from every code into the output biases, and neither must their similarity. An
-    item without training ratings, of which nothing was learned, counts as a zero vector, and the
-    cosine with a zero vector is 0. The vectors are worked out at the first call and kept, in
-    float64, as long as what the model has learned.
+    By the cosine of their codes (orientation "item"), relative to the mean code, or decoder weights
+    ("user"); with an item without training ratings, it is 0.
 
     Parameters
     ----------
@@ -51,31 +41,24 @@ def similar_items(model: AutoRec, items: npt.ArrayLike, n: int = 10) -> tuple[Ar
     Returns
     -------
     ids : ndarray of object, (m, n)
-        Most similar first, equal cosines in the order of the ids, never the item itself; None
-        where there are no more items.
+        Most similar first, equal cosines in the order of the ids; None where there are no more
+        items.
     cosines : ndarray of float64, (m, n)
         Rounded to 12 decimals; -inf for None.
 
     Raises
     ------
-    NotFittedError
-        The model is not fitted.
+    NotFittedError, IndexError, ValueError
+        As `AutoRec.recommend`.
     TypeError
         A model without codes.
-    ValueError
-        An unknown id.
-    IndexError
-        An index out of range (models fitted on a sparse matrix).
     """
     return _most_similar(model, "item", items, n)
 
 
 @knows_habits
 def similar_users(model: AutoRec, users: npt.ArrayLike, n: int = 10) -> tuple[Array, Array]:
-    """Return the users that are most similar to each of some users.
-
-    As :func:`similar_items`: by codes in orientation "user", by decoder weights in "item".
-    """
+    """Return the users that are most similar to each of some users; see `similar_items`."""
     return _most_similar(model, "user", users, n)
 
 
@@ -102,10 +85,10 @@ def _most_similar(model: AutoRec, axis: str, wanted: npt.ArrayLike, n: int) -> t
 
 
 def _unit_vectors(fitted: Fitted, axis: str) -> Array:
-    """Return the vector of each item or user in float64, of length 1 or all zeros."""
     known = fitted.counts[axis][:-1] > 0
     vectors, rounding = fitted.vectors(axis).astype(np.float64), 0.0
     if axis == fitted.axes.row:
+        # (1) does not change where a constant moves from every code into the output biases
         mean = vectors[known].mean(axis=0)
         vectors -= mean
         rounding = np.finfo(fitted.codes.dtype).eps * np.linalg.norm(mean)
