@@ -23,7 +23,7 @@ SMALLEST_CHANGE = 1e-4  # of a bias in standard deviations of the ratings: sweep
 
 
 def updated(fitted: Fitted, new: Ratings) -> Fitted:
-    """Return the record with new ratings taken in; see `AutoRec.partial_fit`."""
+    """See `AutoRec.partial_fit`."""
     if fitted.network.tied:
         raise ValueError(
             "with tied=True the decoder weight of a column is its encoder weight too, so to "
