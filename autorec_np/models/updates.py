@@ -180,7 +180,7 @@ def spread(values: Array, places: Array, length: int) -> Array:
 def refresh_biases(
     biases: Biases, matrices: tuple[CSR, CSR], touched: tuple[Array, Array], regularization: float
 ) -> Biases:
-    """Return biases of which the `touched` move in turn to their exact minimizers, (19)."""
+    """Return biases of which the `touched` move to their minimizers in turn, (19)."""
     users, items = touched
     rated_by, raters_of = (take_rows(*pair) for pair in zip(matrices, touched, strict=True))
     mean, user, item = biases.mean, biases.user.copy(), biases.item.copy()
