@@ -347,7 +347,7 @@ class Recommender(ABC):
         return fitted.is_cold(*fitted.positions(users, items))
 
     def cold_users(self, users: npt.ArrayLike) -> Array:
-        """As `cold_pairs`, (m,), of users."""
+        """As `cold_pairs`, of users."""
         fitted = check_fitted(self)
         return np.asarray(fitted.counts["user"][fitted.look_up("user", users, known=False)] == 0)
 

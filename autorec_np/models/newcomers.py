@@ -1,4 +1,4 @@
-"""New users and new items, told by their ratings: scored without training, and not kept."""
+"""New users and new items, scored by their ratings, and not kept."""
 
 from __future__ import annotations
 

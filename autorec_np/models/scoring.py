@@ -232,10 +232,7 @@ class TrainingTask:
 def fit_columns(
     codes: Array, targets: CSR, penalty: float, output_activation: str
 ) -> tuple[Array, Array]:
-    """Return decoder weights (m, k) and biases (m,) of columns, each by `fit_column`.
-
-    A row of `targets` (m, n_rows) is of one column; one without targets gets zeros.
-    """
+    """Return decoder weights (m, k) and biases (m,), each by `fit_column`; 0 without targets."""
     weights = np.zeros((targets.shape[0], codes.shape[1]))
     biases = np.zeros(len(weights))
     for column, (start, stop) in enumerate(pairwise(targets.indptr)):

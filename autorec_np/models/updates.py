@@ -23,7 +23,7 @@ SMALLEST_CHANGE = 1e-4  # of a bias in standard deviations of the ratings: sweep
 
 
 def updated(fitted: Fitted, new: Ratings) -> Fitted:
-    """Return the record with new ratings taken in; see `AutoRec.partial_fit`."""
+    """See `AutoRec.partial_fit`."""
     if fitted.network.tied:
         raise ValueError(
             "with tied=True the decoder weight of a column is its encoder weight too, so to "
@@ -180,7 +180,7 @@ def spread(values: Array, places: Array, length: int) -> Array:
 def refresh_biases(
     biases: Biases, matrices: tuple[CSR, CSR], touched: tuple[Array, Array], regularization: float
 ) -> Biases:
-    """Return biases of which the `touched` move in turn to their exact minimizers, (19)."""
+    """Return biases of which the `touched` move to their minimizers in turn, (19)."""
     users, items = touched
     rated_by, raters_of = (take_rows(*pair) for pair in zip(matrices, touched, strict=True))
     mean, user, item = biases.mean, biases.user.copy(), biases.item.copy()
