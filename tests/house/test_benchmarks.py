@@ -17,7 +17,17 @@ sys.path.insert(0, str(ROOT))  # benchmarks is a folder of the repository, not o
 
 from autorec_np import make_ratings, train_test_split  # noqa: E402
 from benchmarks import __main__ as command_line  # noqa: E402
-from benchmarks import data, harness, kernels_asv, ours, peers, report, settings, tune  # noqa: E402
+from benchmarks import (  # noqa: E402
+    before_and_after,
+    data,
+    harness,
+    kernels_asv,
+    ours,
+    peers,
+    report,
+    settings,
+    tune,
+)
 from benchmarks.harness import Measurement, Result, Setting, alternate  # noqa: E402
 from benchmarks.peers import authors  # noqa: E402
 from benchmarks.rows import ROWS, TITLES, fits  # noqa: E402
@@ -425,3 +435,16 @@ def test_candidates_differ_from_the_chosen_settings_in_one_value(monkeypatch):
 
 def test_settings_can_be_written_as_json():
     json.dumps([ours.FITS, settings.PEERS, settings.GRIDS])
+
+
+def test_two_checkouts_in_turns_show_ratio_and_spread(monkeypatch, capsys, tmp_path):
+    seconds = {"before": iter([1.0, 1.5, 1.2]), "after": iter([0.9, 0.6, 0.3])}
+
+    def turn(tree, rows, repeats):
+        assert (rows, repeats) == (["epoch"], 2)
+        return {"epoch, autorec_np": next(seconds["before" if tree == tmp_path else "after"])}
+
+    monkeypatch.setattr(before_and_after, "turn", turn)
+    before_and_after.main([str(tmp_path), "epoch", "--turns", "3", "--repeats", "2"])
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "| epoch, autorec_np | 1.200 | 0.600 | 0.50 | 1.50 |"
