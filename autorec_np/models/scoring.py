@@ -25,7 +25,7 @@ from autorec_np.training.solvers import run_lbfgs
 from autorec_np.training.units import AffineMap
 
 if TYPE_CHECKING:
-    from autorec_np.training.monitor import EpochMonitor
+    from autorec_np.training.solvers import EpochMonitor
 
 Baseline: TypeAlias = "FittedBiases | FittedMean"
 

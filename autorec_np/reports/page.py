@@ -34,7 +34,7 @@ from autorec_np.reports.words import describe_model, describe_ratings
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from autorec_np.evaluation.intervals import MeanInterval
+    from autorec_np.evaluation.held_out import MeanInterval
 
 Titles = Mapping[Any, str]
 

@@ -1,13 +1,13 @@
 """Pictures of fitted models, with matplotlib (extra "plot"): new Figures, without a window.
 
-`evaluation.intervals` says what the intervals are.
+`evaluation.held_out` says what the intervals are.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -20,12 +20,12 @@ from autorec_np.evaluation.held_out import (
     predict_held_out,
 )
 from autorec_np.models.base import check_fitted
-from autorec_np.reports.items import map_items
+from autorec_np.models.scoring import Fitted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from autorec_np.evaluation.intervals import MeanInterval
+    from autorec_np.evaluation.held_out import MeanInterval
     from autorec_np.models.autorec import AutoRec
     from autorec_np.models.base import Recommender
 
@@ -301,3 +301,31 @@ def _stack(heights: Sequence[float]) -> tuple[Figure, Any]:
     figure = Figure(figsize=(PANEL_WIDTH, sum(heights)), layout="constrained")
     grid = figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)
     return figure, grid.ravel()
+
+
+class ItemMap(NamedTuple):
+    """Items, most rated first, with coordinates (m, 2) and the shares of the variance."""
+
+    positions: Array
+    coordinates: Array
+    shares: tuple[float, float]
+
+
+def map_items(fitted: Fitted, n_items: int = 300) -> ItemMap:
+    """Map the items with the most ratings by the principal components of their codes.
+
+    For orientation "user" these are the rows of the decoder weight.
+    """
+    counts = fitted.item_counts
+    order = np.argsort(-counts, kind="stable")[:n_items]
+    order = order[counts[order] > 0]
+    centered = fitted.vectors("item")[order].astype(np.float64)
+    centered -= centered.mean(axis=0)
+    left, strengths, _ = np.linalg.svd(centered, full_matrices=False)
+    left = np.pad(left * strengths, ((0, 0), (0, max(0, 2 - len(strengths)))))[:, :2]
+    # an SVD leaves the signs open
+    farthest = left[np.abs(left).argmax(axis=0), [0, 1]]
+    left = left * np.where(farthest < 0, -1.0, 1.0)
+    total = float(strengths @ strengths) or 1.0
+    first, second = (left**2).sum(axis=0) / total
+    return ItemMap(order, left, (float(first), float(second)))

@@ -16,8 +16,7 @@ import numpy as np
 
 from autorec_np._files import cleaned_up_on_sigterm
 from autorec_np._validation import check_choice
-from autorec_np.sources.archives import extract
-from autorec_np.sources.downloading import DownloadError, download
+from autorec_np.sources.downloading import DownloadError, download, extract
 from autorec_np.sources.reading import read_ratings
 
 if TYPE_CHECKING:

@@ -14,22 +14,20 @@ import numpy as np
 from autorec_np._habits import knows_habits
 from autorec_np._types import Array
 from autorec_np._validation import check_choice, check_integer
-from autorec_np.data.columns import ROLES, check_three_or_four
+from autorec_np.data.columns import ROLES, check_three_or_four, columns_read
 from autorec_np.data.entries import DUPLICATE_RULES, DuplicateRatingError, frozen
-from autorec_np.data.ids import shown
 from autorec_np.data.ratings import Ratings, as_ratings
-from autorec_np.data.tables import columns_read
-from autorec_np.data.values import check_missing, check_scale, is_rating, remedy
-from autorec_np.sources.fields import NO_RATING, Layout, read_columns
-from autorec_np.sources.formats import (
+from autorec_np.data.values import check_missing, check_scale, is_rating, remedy, shown
+from autorec_np.sources.fields import NO_RATING, Found, Layout, find_layout, read_columns
+from autorec_np.sources.opening import (
+    DEFAULT_MAX_BYTES,
     Lines,
     frame_of_parquet,
     lines_of,
+    read_source,
     refuse_binary,
     refuse_text,
 )
-from autorec_np.sources.layout import Found, find_layout
-from autorec_np.sources.opening import DEFAULT_MAX_BYTES, read_source
 from autorec_np.sources.text import (
     WHITESPACE,
     Dialect,
