@@ -23,7 +23,7 @@ from autorec_np.evaluation.ranking_metrics import evaluate_ranking
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.biases import BiasBaseline, GlobalMean
 from autorec_np.reports import html, pictures
-from autorec_np.reports.page import html_report
+from autorec_np.reports.pictures import html_report
 from autorec_np.serving.explanation import (
     explain,
     rating_derivatives,
