@@ -17,6 +17,7 @@ from autorec_np._types import Array
 from autorec_np.data.ratings import as_ratings
 from autorec_np.evaluation.held_out import (
     Group,
+    MeanInterval,
     Predictions,
     calibration,
     errors_by_activity,
@@ -26,7 +27,7 @@ from autorec_np.evaluation.held_out import (
 )
 from autorec_np.evaluation.hyperparameters import WITHOUT_EFFECT
 from autorec_np.models.autorec import AutoRec
-from autorec_np.models.base import check_fitted
+from autorec_np.models.base import Recommender, check_fitted
 from autorec_np.models.biases import BiasBaseline, GlobalMean
 from autorec_np.models.scoring import Fitted
 from autorec_np.reports import html
@@ -36,10 +37,6 @@ from autorec_np.reports.words import describe_model, describe_ratings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from autorec_np.evaluation.held_out import MeanInterval
-    from autorec_np.models.autorec import AutoRec
-    from autorec_np.models.base import Recommender
 
 __all__ = [
     "plot_activations",

@@ -19,23 +19,21 @@ from autorec_np.data.entries import DUPLICATE_RULES, DuplicateRatingError, froze
 from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.data.values import check_missing, check_scale, is_rating, remedy, shown
 from autorec_np.sources.fields import NO_RATING, Found, Layout, find_layout, read_columns
-from autorec_np.sources.opening import (
-    DEFAULT_MAX_BYTES,
-    Lines,
-    frame_of_parquet,
-    lines_of,
-    read_source,
-    refuse_binary,
-    refuse_text,
-)
 from autorec_np.sources.text import (
+    DEFAULT_MAX_BYTES,
     WHITESPACE,
     Dialect,
     Document,
+    Lines,
     cut,
     decode,
+    frame_of_parquet,
+    lines_of,
     make_document,
     open_document,
+    read_source,
+    refuse_binary,
+    refuse_text,
     without_mark,
 )
 
