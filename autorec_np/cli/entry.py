@@ -137,7 +137,6 @@ def _in_options(words: Sequence[str], message: str) -> str:
 
 
 def _complete(line: str) -> None:
-    """Answer a shell that completes a line, and end."""
     with suppress(ImportError):
         import argcomplete
 

@@ -82,7 +82,7 @@ def _check_object_ids(array: Array, name: str) -> Array:
         if not (isinstance(value, str) or is_integer_type(type(value))):
             raise TypeError(
                 f"{name} must be integers or strings, got {value!r} ({type(value).__name__}) at "
-                f"index {index}; {_remedy(array, value)}."
+                f"index {index}; {_how_to_pass(array, value)}."
             )
     first = type(array[0])
     index = next(k for k, v in enumerate(array) if isinstance(v, str) != issubclass(first, str))
@@ -92,7 +92,7 @@ def _check_object_ids(array: Array, name: str) -> Array:
     )
 
 
-def _remedy(array: Array, value: object) -> str:
+def _how_to_pass(array: Array, value: object) -> str:
     if isinstance(value, (bool, np.bool_)):
         return "of a mask, pass the ids that it selects: ids[mask]"
     if isinstance(value, bytes):

@@ -278,7 +278,6 @@ def _run_rungs(
     callback: Callable[[Trial, int, int], Any] | None,
     executor: Executor | None,
 ) -> tuple[list[Trial], list[Trial]]:
-    """Return all trials, and those of the last rung."""
     n_trials = sum(size for _, size in rungs)
     trials: list[Trial] = []
     rung: list[Trial] = []
@@ -379,7 +378,7 @@ def _run(
 
 
 def _digest(ratings: Ratings) -> str:
-    """Return the SHA-256 of all that a fit depends on."""
+    """The SHA-256 of all that a fit depends on."""
     digest = hashlib.sha256()
     for array in (*ratings.positions(), ratings.user_ids, ratings.item_ids, ratings.scale):
         is_text = np.asarray(array).dtype.kind == "O"

@@ -128,7 +128,7 @@ def plot_error_by_rating(model: Recommender, test: Any) -> Figure:
 def plot_error_by_activity(model: Recommender, test: Any) -> Figure:
     """Plot the RMSE of held-out pairs by the training ratings of their user, and of their item.
 
-    Parameters and errors are those of :func:`plot_error_by_rating`; bars are 95 % intervals.
+    All else is as in :func:`plot_error_by_rating`.
     """
     pairs = predict_held_out(model, test)
     figure, panels = _stack([2.6, 2.6])
@@ -142,7 +142,7 @@ def plot_error_by_activity(model: Recommender, test: Any) -> Figure:
 def plot_calibration(model: Recommender, test: Any) -> Figure:
     """Plot the mean true rating against the mean prediction, for tenths of the held-out pairs.
 
-    Parameters and errors are those of :func:`plot_error_by_rating`; bars are 95 % intervals.
+    All else is as in :func:`plot_error_by_rating`.
     """
     groups = calibration(predict_held_out(model, test))
     figure, (panel,) = _stack([3.6])
@@ -159,7 +159,7 @@ def plot_calibration(model: Recommender, test: Any) -> Figure:
 def plot_weights(model: AutoRec) -> Figure:
     """Plot a histogram of each block of the fitted weights, on a logarithmic count.
 
-    Parameters and errors are those of :func:`plot_learning_curves`.
+    All else is as in :func:`plot_learning_curves`.
     """
     fitted = check_fitted(model)
     shown = {name: fitted.weights[name] for name in fitted.network.layout.shapes}
@@ -173,7 +173,7 @@ def plot_weights(model: AutoRec) -> Figure:
 def plot_activations(model: AutoRec) -> Figure:
     """Plot the hidden codes, and how much each unit varies over the rows.
 
-    Parameters and errors are those of :func:`plot_learning_curves`.
+    All else is as in :func:`plot_learning_curves`.
     """
     fitted = check_fitted(model)
     codes = fitted.codes[fitted.counts[fitted.axes.row][:-1] > 0]
@@ -194,20 +194,11 @@ def plot_item_map(
     Parameters
     ----------
     model : AutoRec
-        Fitted.
+        Here and of the result and errors, all is as in :func:`plot_learning_curves`.
     titles : mapping of item id to str, optional
         Items without one are labeled by their id.
     n_items : int
         At most so many.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    NotFittedError, ImportError
-        As :func:`plot_learning_curves`.
     """
     fitted = check_fitted(model)
     found = map_items(fitted, n_items)

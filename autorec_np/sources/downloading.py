@@ -98,12 +98,12 @@ def download(
     The bytes go to ``<destination>.part``, are checked there and then renamed. A file that exists
     is returned as it is. Of several processes that ask for a file one fetches it, the others wait.
 
-    A hash, `md5` or `sha256`, pins the file. Only then a transfer that broke off is resumed, may a
-    redirect lead from https to http, and may a failure of TLS lead to plain http, with a warning.
+    A hash pins the file. Only then a transfer that broke off is resumed, may a redirect lead from
+    https to http, and may a failure of TLS lead to plain http, with a warning.
 
-    `size` and `max_bytes` bound the file. `check` is called with the path before the rename; on a
-    ValueError or DownloadError the partial file is deleted and the error passed on. `retries`
-    count anew whenever the partial file has grown; `backoff`, in seconds, doubles for each.
+    `check` is called with the path before the rename; on a ValueError or DownloadError the partial
+    file is deleted. `retries` count anew whenever that file has grown; `backoff`, in seconds,
+    doubles for each.
 
     Raises
     ------

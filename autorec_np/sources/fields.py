@@ -413,18 +413,16 @@ def _looks_like_header(document: Document, fields: list[str], rating_place: int)
 
 
 def find_pairs(rows: Sequence[Sequence[str]]) -> tuple[bool, int, int]:
-    """Find the columns of users and items in rows of text.
+    """Return whether rows of text have a header, and the places of users and items in them.
 
     Parameters
     ----------
     rows : sequence of sequences of str
-        The first may name the columns.
 
     Returns
     -------
     has_header : bool
     user, item : int
-        Places of the columns.
 
     Raises
     ------

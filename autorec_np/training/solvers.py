@@ -187,10 +187,8 @@ def run_lbfgs(
         Start; not changed.
     pairs : TwoLoop or another memory, optional
     max_iter : int
-    tol, n_iter_no_change
+    tol, n_iter_no_change, callback
         As in :func:`run_steps`, of iterations.
-    callback : callable, optional
-        Called with an `Iteration` after each iteration; True stops.
 
     Returns
     -------
