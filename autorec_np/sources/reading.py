@@ -64,9 +64,9 @@ def read_ratings(
     Parameters
     ----------
     path : str, path-like, or an open file of bytes or text
-        ``"-"`` is standard input. What is packed by gzip, bzip2, xz or zip is unpacked, whatever
-        its name. Matrix Market files (ids are the rows and columns, from 1), the blocks of the
-        Netflix prize and Parquet files are read too.
+        ``"-"`` is standard input. What gzip, bzip2, xz or zip packed is unpacked, however named.
+        Matrix Market files (ids are the rows and columns, from 1), the blocks of the Netflix prize
+        and Parquet files are read too.
     sep : str, optional
         What separates the fields: any string, or ``"whitespace"`` for runs of spaces and tabs.
         By default what a first line ``sep=;`` says; else the first of ``::``, tab, comma,
@@ -103,9 +103,9 @@ def read_ratings(
     Returns
     -------
     Ratings
-        In the order of the file. A column of ids that are *all* canonical decimal integers (no
-        leading zeros or plus sign, within int64) becomes int64; any other column stays strings,
-        exactly as they are in the file: "007", "NA" and " x " are ids. An explicit 0 is a rating.
+        In the order of the file. Ids that are *all* canonical decimal integers (no leading zeros or
+        plus sign, within int64) become int64; other columns of ids stay strings, exactly as in the
+        file: "007", "NA" and " x " are ids. An explicit 0 is a rating.
 
     Raises
     ------
