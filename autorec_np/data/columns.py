@@ -226,9 +226,7 @@ def _by_place(
         )
     places = {role: place for place, role in enumerate(ROLES[: min(n_columns, 3)])}
     if names is not None:
-        ids_saved = not known and is_index_name(names[0])
-        are_numbers = all(one is not None for one in numbers[1:])
-        _check_names(names, places, known, may_be_table=ids_saved and are_numbers)
+        _check_names(names, places, known, all(one is not None for one in numbers[1:]))
     if "rating" in places and "rating" not in known:
         fault = _why_no_rating(numbers[2])
         if fault:
@@ -258,15 +256,16 @@ def _title(names: Sequence[object] | None, place: int) -> str:
 
 
 def _check_names(
-    names: Sequence[object], places: dict[str, int], known: dict[str, int], may_be_table: bool
+    names: Sequence[object], places: dict[str, int], known: dict[str, int], are_numbers: bool
 ) -> None:
     for role, place in places.items():
         said = role_of(names[place])
         if said is not None and said[0] != role:
             numeric = [str(name).strip().isdecimal() for name in names]
+            saved = is_index_name(names[place]) and are_numbers and not known
             raise UndecidedColumns(
                 f"{names[place]!r} in the place of the {role} means something else",
-                is_table=may_be_table or sum(numeric) >= len(names) - 1,
+                is_table=saved or sum(numeric) >= len(names) - 1,
             )
     for role, place in known.items():
         if places.get(role, 3) != place:
