@@ -309,7 +309,7 @@ def test_tuples_that_hold_something_else_are_refused_with_advice(row, columns, m
         as_ratings(rows)
     user, item, rating = columns
     R = follow(caught.value, MELT, data=rows, user=user, item=item, rating=rating)
-    assert R.triples()[2].tolist() == [one[rating] for one in rows]
+    assert R.triples()[2].tolist() == pytest.approx([one[rating] for one in rows])
 
 
 @pytest.mark.parametrize(
