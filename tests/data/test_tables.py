@@ -247,6 +247,7 @@ def test_jesters_matrix_is_refused():
     assert len(as_ratings(holes)) == 15
 
 
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")  # of numpy.matrix
 def test_a_dense_array_is_read_where_its_holes_are_nan():
     array = np.array([[5, np.nan, 0, 1, 2], [np.nan] * 5, [np.nan, 3, 4, np.nan, 1]])
     for table in (array, array.astype("f4"), np.ma.masked_invalid(array), np.asmatrix(array)):
