@@ -152,9 +152,9 @@ def _from_rows(rows: list[Any]) -> Table | None:
                     f"{names}; give every dict the same keys."
                 )
         return Table(names, [[row[name] for row in rows] for name in names], "list of dicts")
-    names = getattr(rows[0], "_fields", None)
-    if names and all(getattr(row, "_fields", None) == names for row in rows):
-        return Table(list(names), [*map(list, zip(*rows, strict=True))], "list of named tuples")
+    fields = getattr(rows[0], "_fields", None)
+    if fields and all(getattr(row, "_fields", None) == fields for row in rows):
+        return Table(list(fields), [*map(list, zip(*rows, strict=True))], "list of named tuples")
     lengths = {len(row) if isinstance(row, (tuple, list, np.ndarray)) else 0 for row in rows}
     if len(lengths) > 1 and lengths & {3, 4} and 0 not in lengths:
         index = next(k for k, row in enumerate(rows) if len(row) != len(rows[0]))
@@ -267,7 +267,7 @@ def _message(table: Table, error: UndecidedColumns) -> str:
         )
     frame = "data" if table.kind == "frame" else "pandas.DataFrame(data)"
     names = table.names
-    if table.kind == "frame" and any(isinstance(name, tuple) for name in names or ()):
+    if names and table.kind == "frame" and any(isinstance(name, tuple) for name in names):
         frame = "data.droplevel(0, axis=1)"  # of pivot_table
         if isinstance(names[0], tuple) and names[0][-1] == "":  # after reset_index
             frame = "data.set_axis([a if b == '' else b for a, b in data.columns], axis=1)"
