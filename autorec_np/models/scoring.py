@@ -43,11 +43,22 @@ class Course(NamedTuple):
     n_evaluations: int = 0
 
 
+class Implicit(NamedTuple):
+    """The implicit decoder of a fitted model; the decoder weight is served with it.
+
+    `weight` (n_rows, q) is Y, 0 where a row was not in training; `shares` (n_columns, q) is N Y.
+    """
+
+    weight: Array
+    shares: Array
+
+
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Fitted(Record):
     """What an AutoRec has learned: all that predicting, folding in, updating and saving need.
 
-    See `AutoRec`; `theta` and `codes` are read-only. `cold_baseline` is of the ratings trained on.
+    See `AutoRec`; arrays are read-only. `cold_baseline` is of the ratings trained on. `network` is
+    the plain one: with an implicit decoder, the decoder weight in `theta` is W + [N Y, 0].
     """
 
     network: Network
@@ -60,12 +71,14 @@ class Fitted(Record):
     baseline: Baseline | None
     cold_baseline: FittedBiases
     course: Course = field(default_factory=Course)
+    implicit: Implicit | None = None
+    inputs: str = "ratings"
 
     def __post_init__(self) -> None:
         for name in ("theta", "codes"):
-            read_only = getattr(self, name).view()
-            read_only.flags.writeable = False
-            object.__setattr__(self, name, read_only)
+            object.__setattr__(self, name, _read_only(getattr(self, name)))
+        if self.implicit is not None:
+            object.__setattr__(self, "implicit", Implicit(*map(_read_only, self.implicit)))
 
     @property
     def training(self) -> Ratings:
@@ -140,6 +153,12 @@ class Fitted(Record):
         if isinstance(cold, str):  # of "raise", all pairs that are left are warm
             return self.cold_baseline.score_pairs(users, items)
         return np.full(len(users), float(cold))
+
+
+def _read_only(array: Array) -> Array:
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def refuse_cold(is_cold: Array) -> None:
