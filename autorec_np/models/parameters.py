@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from autorec_np._types import CSR, Array
 from autorec_np._validation import check_choice, check_integer, check_number
 from autorec_np.core.activations import ACTIVATIONS
 from autorec_np.core.optimizers import SCHEDULES
@@ -23,6 +24,7 @@ CHOICES: dict[str, tuple[str | None, ...]] = {
     "learning_rate": tuple(SCHEDULES),
     "dtype": ("float32", "float64"),
     "engine": tuple(ENGINES),
+    "inputs": ("auto", "ratings", "planes"),
 }
 FLAGS = ("tied", "nesterovs_momentum", "early_stopping", "warm_start", "verbose")
 # name, maximum, whether 0 and the maximum are allowed
@@ -37,6 +39,28 @@ NUMBERS = (
 )
 COUNTS = ("batch_size", "n_iter_no_change", "max_iter")
 MAY_BE_NONE = ("corruption", "learning_rate_init", "warm_up", "max_iter")
+
+
+def automatic_implicit(
+    orientation: str, k: int, counts: tuple[Array, Array], tied: bool, solver: str
+) -> tuple[int, str]:
+    """Return what ``implicit="auto"`` and ``inputs="auto"`` are.
+
+    `k` is the width of the last hidden layer, `counts` how many ratings rows and columns have.
+    """
+    return 0, "ratings"
+
+
+def resolved_implicit(parameters: Mapping[str, Any], rated: CSR) -> tuple[int, str]:
+    """Return `implicit` and `inputs` with those that are "auto" replaced; `rated` is oriented."""
+    counts = np.diff(rated.indptr), np.bincount(rated.indices, minlength=rated.shape[1])
+    k = parameters["hidden_layer_sizes"][-1]
+    automatic = automatic_implicit(
+        parameters["orientation"], k, counts, parameters["tied"], parameters["solver"]
+    )
+    given = parameters["implicit"], parameters["inputs"]
+    units, inputs = (auto if x == "auto" else x for x, auto in zip(given, automatic, strict=True))
+    return int(units), inputs
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:
@@ -57,6 +81,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     for name in COUNTS:
         if name in given:
             check_integer(name, given[name], minimum=1)
+    _check_implicit(parameters)
     _check_combinations(parameters)
 
 
@@ -87,6 +112,28 @@ def _check_regularization(regularization: Any) -> None:
             check_number(f"regularization of {name}", penalty, minimum=0)
     else:
         check_number("regularization", regularization, minimum=0)
+
+
+def _check_implicit(parameters: Mapping[str, Any]) -> None:
+    implicit, inputs = parameters["implicit"], parameters["inputs"]
+    if isinstance(implicit, str):
+        check_choice("implicit", implicit, ("auto",))
+    else:
+        check_integer("implicit", implicit, minimum=0)
+        widths = parameters["hidden_layer_sizes"]
+        if len(widths) and implicit > widths[-1]:
+            raise ValueError(
+                f"implicit={implicit} is more than the {widths[-1]} units of the last hidden layer "
+                f"(hidden_layer_sizes={tuple(widths)}), whose decoder weights it is added to; "
+                f"lower implicit, or widen that layer."
+            )
+    wanted = [f"implicit={implicit}"] * (implicit not in ("auto", 0))
+    wanted += [f"inputs={inputs!r}"] * (inputs == "planes")
+    if parameters["tied"] and wanted:
+        raise ValueError(
+            f"tied=True makes one weight of encoder and decoder, which {' and '.join(wanted)} "
+            f"cannot share; use tied=False, or implicit=0 and inputs='ratings'."
+        )
 
 
 def _check_callbacks(callbacks: Any) -> None:
