@@ -12,6 +12,7 @@ from autorec_np._types import CSR, Array
 from autorec_np._validation import check_choice, check_integer, check_number
 from autorec_np.core.activations import ACTIVATIONS
 from autorec_np.core.optimizers import SCHEDULES
+from autorec_np.models.base import Axes
 from autorec_np.training.monitor import is_callback
 from autorec_np.training.trainer import ENGINES, SOLVERS
 
@@ -51,12 +52,13 @@ def automatic_implicit(
     return 0, "ratings"
 
 
-def resolved_implicit(parameters: Mapping[str, Any], rated: CSR) -> tuple[int, str]:
-    """Return `implicit` and `inputs` with those that are "auto" replaced; `rated` is oriented."""
-    counts = np.diff(rated.indptr), np.bincount(rated.indices, minlength=rated.shape[1])
-    k = parameters["hidden_layer_sizes"][-1]
+def resolved_implicit(parameters: Mapping[str, Any], matrix: CSR) -> tuple[int, str]:
+    """Return `implicit` and `inputs`, "auto" replaced, for ratings `matrix` (users x items)."""
+    orientation, widths = parameters["orientation"], parameters["hidden_layer_sizes"]
+    of_items = np.bincount(matrix.indices, minlength=matrix.shape[1])
+    counts = Axes(orientation).rows_and_columns(np.diff(matrix.indptr), of_items)
     automatic = automatic_implicit(
-        parameters["orientation"], k, counts, parameters["tied"], parameters["solver"]
+        orientation, max(widths[-1:], default=0), counts, parameters["tied"], parameters["solver"]
     )
     given = parameters["implicit"], parameters["inputs"]
     units, inputs = (auto if x == "auto" else x for x, auto in zip(given, automatic, strict=True))

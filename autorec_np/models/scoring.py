@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from autorec_np._types import CSR, Array
 from autorec_np.core.activations import ACTIVATIONS
-from autorec_np.core.implicit import ImplicitNetwork
+from autorec_np.core.implicit import IMPLICIT, ImplicitNetwork
 from autorec_np.core.kernels import spmm, spmm_transpose, with_data
 from autorec_np.core.network import Network
 from autorec_np.core.planes import Planes
@@ -112,6 +112,10 @@ class Fitted(Record):
         penalties = scaled(self.penalties, self.output_map.factor)
         return sum(penalties.get(name, 0.0) for name in {block, "decoder.weight"})
 
+    @property
+    def n_implicit(self) -> int:
+        return 0 if self.implicit is None else self.implicit.weight.shape[1]
+
     def vectors(self, axis: str) -> Array:
         return self.codes if axis == self.axes.row else self.weights["decoder.weight"]
 
@@ -191,8 +195,28 @@ def inputs_of(rated: CSR, input_map: AffineMap, dtype: npt.DTypeLike) -> CSR:
 
 def planes_of(rated: CSR, biases: Array, input_map: AffineMap, dtype: npt.DTypeLike) -> Planes:
     """Return who is rated, and by how much more than the biases: see `core.planes`."""
-    residuals = input_map.factor * (rated.data.astype(np.float64) - biases)
-    return Planes.of(rated, np.full(rated.nnz, RATED, dtype), residuals.astype(dtype))
+    planes = np.full((2, rated.nnz), RATED, dtype)
+    planes[1] = input_map.factor * (rated.data.astype(np.float64) - biases)
+    return Planes(rated, planes)
+
+
+def by_plane(block: Array, n_columns: int) -> Array:
+    """Return a view (n_planes, n_columns, ...) of a block with rows for each column."""
+    return block.reshape(-1, n_columns, *block.shape[1:])
+
+
+def network_inputs(
+    kind: str,
+    rated: CSR,
+    axes: Axes,
+    biases: FittedBiases,
+    input_map: AffineMap,
+    dtype: npt.DTypeLike,
+) -> Inputs:
+    """Return what the network reads of all rows; `kind` is "ratings" or "planes"."""
+    if kind == "ratings":
+        return inputs_of(rated, input_map, dtype)
+    return planes_of(rated, biases.score_pairs(*pairs_of(rated, axes)), input_map, dtype)
 
 
 def pairs_of(rated: CSR, axes: Axes, rows: Array | None = None) -> tuple[Array, Array]:
@@ -247,7 +271,7 @@ class TrainingTask:
         """Return the record of weights that were trained, with the codes of `inputs`."""
         network = self.network
         if isinstance(network, ImplicitNetwork):
-            weight = network.layout.views(theta)["implicit.weight"].copy()
+            weight = network.layout.views(theta)[IMPLICIT].copy()
             weight[np.diff(self.targets.indptr) == 0] = 0.0  # was random
             shares = spmm_transpose(network.rated, weight)
             network = network.plain
@@ -283,13 +307,33 @@ class TrainingTask:
 
 
 def start_again(
-    last: Fitted, network: Network, data: Ratings, inputs: str, axes: Axes, dtype: npt.DTypeLike
+    last: Fitted, network: Network, axes: Axes, data: Ratings, dtype: npt.DTypeLike
 ) -> Array:
-    """Return the weights of the last training, as a start of the next; ValueError if others."""
+    """Return the weights of the last training, Y by the ids of the rows, for the next."""
     row_ids, column_ids = axes.rows_and_columns(data.user_ids, data.item_ids)
-    views = network.layout.views(np.zeros(network.layout.size, dtype))
-    implicit = views.pop("implicit.weight", None)
-    n_units = [0 if one is None else one.shape[1] for one in (implicit, last.implicit and last.implicit.weight)]
+    plain, n_units = network, 0
+    if isinstance(network, ImplicitNetwork):
+        plain, n_units = network.plain, network.n_implicit
+    if not (
+        last.axes == axes
+        and last.network.layout.shapes == plain.layout.shapes
+        and last.n_implicit == n_units
+        and np.array_equal(last.ids(axes.column), column_ids)
+    ):
+        columns = f"{axes.column}s"
+        raise ValueError(
+            f"warm_start=True needs the orientation, {columns}, layer sizes, implicit units and "
+            f"inputs of the last fit, but they differ; call partial_fit with the ratings of new "
+            f"{columns} first, or use warm_start=False to train anew."
+        )
+    theta = np.zeros(network.layout.size, dtype)
+    theta[: plain.layout.size] = last.theta
+    if last.implicit is not None:
+        views = network.layout.views(theta)
+        views["decoder.weight"][:, :n_units] -= last.implicit.shares
+        places = last.find(axes.row, row_ids)
+        known = places >= 0
+        views[IMPLICIT][known] = last.implicit.weight[places[known]]
     return theta
 
 
@@ -304,7 +348,7 @@ def fit_columns(
     biases = np.zeros(len(weights))
     for column, (start, stop) in enumerate(pairwise(targets.indptr)):
         if start < stop:
-            own = codes[targets.indices[start:stop]].astype(np.float64)
+            own = codes[targets.indices[start:stop]]
             weights[column], biases[column] = fit_column(
                 own,
                 targets.data[start:stop],

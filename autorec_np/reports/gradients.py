@@ -11,13 +11,15 @@ from scipy import sparse
 
 from autorec_np._types import Array
 from autorec_np.core.activations import ACTIVATIONS
-from autorec_np.core.kernels import take_rows
+from autorec_np.core.implicit import IMPLICIT, ImplicitNetwork, scaled_pattern
+from autorec_np.core.kernels import take_rows, with_data
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
 from autorec_np.core.parameters import COLUMN_BLOCKS
+from autorec_np.core.planes import Planes
 from autorec_np.data.synthetic import make_ratings
 from autorec_np.gradcheck import GradientReport, check_gradient
-from autorec_np.models.scoring import Fitted, inputs_of, scaled, targets_of
+from autorec_np.models.scoring import Fitted, by_plane, pairs_of, scaled, targets_of
 from autorec_np.training.corruption import Draws, dropout_masks
 
 TERMS = ("objective", "data", "penalty")
@@ -99,38 +101,49 @@ def check_model_gradient(
     It holds the rows, and of these the columns, with the most ratings. Return the report and the
     numbers of rows, columns and ratings of the block.
     """
-    rated, dtype = fitted.axes.orient(fitted.ratings.matrix), fitted.theta.dtype
-    inputs = inputs_of(rated, fitted.input_map, dtype)
-    targets = targets_of(rated, fitted.axes, fitted.baseline, fitted.output_map, dtype)
-    rows = np.sort(np.argsort(-np.diff(inputs.indptr), kind="stable")[:n_rows])
-    counts = np.bincount(take_rows(inputs, rows).indices, minlength=inputs.shape[1])
+    rated, dtype, axes = fitted.axes.orient(fitted.ratings.matrix), fitted.theta.dtype, fitted.axes
+    inputs = fitted.read(rated, fitted.cold_baseline.score_pairs(*pairs_of(rated, axes)))
+    targets = targets_of(rated, axes, fitted.baseline, fitted.output_map, dtype)
+    rows = np.sort(np.argsort(-np.diff(rated.indptr), kind="stable")[:n_rows])
+    counts = np.bincount(take_rows(rated, rows).indices, minlength=rated.shape[1])
     columns = np.sort(np.argsort(-counts, kind="stable")[:n_columns])
 
-    def cut(matrix: Any) -> Any:
-        block = take_rows(matrix, rows).tocoo()  # coordinates keep stored zeros
+    def cut(values: Array) -> Any:
+        block = take_rows(with_data(rated, values), rows).tocoo()  # coordinates keep stored zeros
         inside = np.isin(block.col, columns)
         where = block.row[inside], np.searchsorted(columns, block.col[inside])
         return sparse.csr_array(
             (block.data[inside].astype(np.float64), where), shape=(len(rows), len(columns))
         )
 
+    planes = [cut(plane) for plane in np.atleast_2d(inputs.data)]
+    block_inputs, block_targets = planes[0], cut(targets.data)
+    if fitted.inputs == "planes":
+        block_inputs = Planes(block_targets, np.stack([plane.data for plane in planes]))
     whole = fitted.network
-    network = Network(
-        len(columns),
-        whole.hidden_layer_sizes,
-        whole.activation,
-        whole.output_activation,
-        whole.tied,
-    )
+    sizes = whole.hidden_layer_sizes, whole.activation, whole.output_activation
+    n_inputs, n_implicit = block_inputs.shape[1], fitted.n_implicit
+    network = Network(len(columns), *sizes, whole.tied, n_inputs)
+    if fitted.implicit is not None:
+        known = scaled_pattern(block_targets)
+        network = ImplicitNetwork(
+            len(columns), *sizes, n_inputs=n_inputs, rated=known, n_implicit=n_implicit
+        )
     theta = np.empty(network.layout.size)
     trained = fitted.weights
     for name, view in network.layout.views(theta).items():
-        view[...] = trained[name][columns] if name in COLUMN_BLOCKS else trained[name]
+        if name in COLUMN_BLOCKS:
+            planes_of_block = by_plane(trained[name], whole.n_columns)[:, columns]
+            view[...] = planes_of_block.reshape(view.shape)
+        elif name != IMPLICIT:
+            view[...] = trained[name]
+        elif fitted.implicit is not None:
+            view[...] = fitted.implicit.weight[rows]
+            decoder = network.layout.views(theta)["decoder.weight"]
+            decoder[:, :n_implicit] -= fitted.implicit.shares[columns]
     objective = Objective(network, scaled(fitted.penalties, fitted.output_map.factor))
-    block_inputs, block_targets = cut(inputs), cut(targets)
-
     def fun(point: Array) -> tuple[float, Array]:
-        fraction = len(rows) / inputs.shape[0]
+        fraction = len(rows) / rated.shape[0]
         return objective.value_and_gradient(point, block_inputs, block_targets, fraction)
 
     report = check_gradient(fun, theta, network.layout)
