@@ -15,7 +15,6 @@ from autorec_np._habits import NETWORK_ATTRIBUTES_ELSEWHERE, knows_habits
 from autorec_np._types import CSR, Array, Axis, Solver, UnknownIds
 from autorec_np._validation import RandomState, check_n_jobs, check_random_state
 from autorec_np.core.activations import ACTIVATIONS
-from autorec_np.core.implicit import ImplicitNetwork, scaled_pattern
 from autorec_np.core.kernels import with_data
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
@@ -31,8 +30,8 @@ from autorec_np.models.parameters import check_parameters, resolved_implicit
 from autorec_np.models.scoring import (
     Baseline,
     Fitted,
-    Inputs,
     TrainingTask,
+    network_for,
     network_inputs,
     scaled,
     start_again,
@@ -359,7 +358,8 @@ class AutoRec(Recommender):
         rated = axes.orient(matrix)
         biases = FittedBiases.of(training, by_index, matrix=matrix)
         inputs = network_inputs(kind, rated, axes, biases, AffineMap(), self.dtype)
-        network = self._network_of(rated, inputs, n_implicit)
+        shape = tuple(self.hidden_layer_sizes), self.activation, self.output_activation, self.tied
+        network = network_for(rated, inputs.shape[1], *shape, n_implicit, self.dtype)
         baseline = self._baseline_of(biases)
         outputs = map_onto_outputs(self.output_activation, mapped, centered=baseline is not None)
         targets = targets_of(rated, axes, baseline, outputs, self.dtype)
@@ -404,15 +404,6 @@ class AutoRec(Recommender):
                 inputs=kind,
             ),
         )
-
-    def _network_of(self, rated: CSR, inputs: Inputs, n_implicit: int) -> Network:
-        n_columns, n_inputs = rated.shape[1], inputs.shape[1]
-        sizes = n_columns, tuple(self.hidden_layer_sizes), self.activation, self.output_activation
-        wider = None if n_inputs == n_columns else n_inputs
-        if not n_implicit:
-            return Network(*sizes, self.tied, wider)
-        known = scaled_pattern(rated, self.dtype)
-        return ImplicitNetwork(*sizes, n_inputs=wider, rated=known, n_implicit=n_implicit)
 
     def _mapped(self, values: Array, scale: tuple[float, float], kind: str) -> Mapped:
         if self.warm_start and hasattr(self, "fitted_"):

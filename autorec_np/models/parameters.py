@@ -119,7 +119,7 @@ def _check_regularization(regularization: Any) -> None:
 def _check_implicit(parameters: Mapping[str, Any]) -> None:
     implicit, inputs = parameters["implicit"], parameters["inputs"]
     if isinstance(implicit, str):
-        check_choice("implicit", implicit, ("auto",))
+        check_choice("implicit, where it is no integer,", implicit, ("auto",))
     else:
         check_integer("implicit", implicit, minimum=0)
         widths = parameters["hidden_layer_sizes"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from autorec_np._types import CSR, Array
 from autorec_np.core.activations import ACTIVATIONS
-from autorec_np.core.implicit import IMPLICIT, ImplicitNetwork
+from autorec_np.core.implicit import IMPLICIT, ImplicitNetwork, scaled_pattern
 from autorec_np.core.kernels import spmm, spmm_transpose, with_data
 from autorec_np.core.network import Network
 from autorec_np.core.planes import Planes
@@ -198,6 +198,26 @@ def planes_of(rated: CSR, biases: Array, input_map: AffineMap, dtype: npt.DTypeL
     planes = np.full((2, rated.nnz), RATED, dtype)
     planes[1] = input_map.factor * (rated.data.astype(np.float64) - biases)
     return Planes(rated, planes)
+
+
+def network_for(
+    pattern: CSR,
+    n_inputs: int,
+    hidden_layer_sizes: Sequence[int],
+    activation: str,
+    output_activation: str,
+    tied: bool,
+    n_implicit: int,
+    dtype: npt.DTypeLike,
+) -> Network:
+    """Return the network for a pattern of ratings; `n_implicit` 0: with the plain decoder."""
+    n_columns = pattern.shape[1]
+    wider = None if n_inputs == n_columns else n_inputs
+    shape = n_columns, hidden_layer_sizes, activation, output_activation
+    if not n_implicit:
+        return Network(*shape, tied, wider)
+    rated = scaled_pattern(pattern, dtype)
+    return ImplicitNetwork(*shape, n_inputs=wider, rated=rated, n_implicit=n_implicit)
 
 
 def by_plane(block: Array, n_columns: int) -> Array:

@@ -11,7 +11,7 @@ from scipy import sparse
 
 from autorec_np._types import Array
 from autorec_np.core.activations import ACTIVATIONS
-from autorec_np.core.implicit import IMPLICIT, ImplicitNetwork, scaled_pattern
+from autorec_np.core.implicit import IMPLICIT
 from autorec_np.core.kernels import take_rows, with_data
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
@@ -19,7 +19,14 @@ from autorec_np.core.parameters import COLUMN_BLOCKS
 from autorec_np.core.planes import Planes
 from autorec_np.data.synthetic import make_ratings
 from autorec_np.gradcheck import GradientReport, check_gradient
-from autorec_np.models.scoring import Fitted, by_plane, pairs_of, scaled, targets_of
+from autorec_np.models.scoring import (
+    Fitted,
+    by_plane,
+    network_for,
+    pairs_of,
+    scaled,
+    targets_of,
+)
 from autorec_np.training.corruption import Draws, dropout_masks
 
 TERMS = ("objective", "data", "penalty")
@@ -31,7 +38,8 @@ class Case(NamedTuple):
 
     `term` is "objective" (2), "data" (without its penalty) or "penalty" (without ratings). `point`
     is "drawn" (at random), "initial" (as `fit` begins), "trained" (twenty steps of gradient descent
-    later) or "saturated" (large weights).
+    later) or "saturated" (large weights). `implicit` units are told who rated what; `planes`: the
+    network reads two.
     """
 
     hidden_layer_sizes: tuple[int, ...] = (4,)
@@ -41,6 +49,8 @@ class Case(NamedTuple):
     dropout: float = 0.0
     term: str = "objective"
     point: str = "drawn"
+    implicit: int = 0
+    planes: bool = False
 
 
 def all_cases() -> Iterator[Case]:
@@ -49,6 +59,8 @@ def all_cases() -> Iterator[Case]:
     yield from itertools.starmap(Case, networks)
     for activation, term, point in itertools.product(ACTIVATIONS, TERMS, POINTS):
         yield Case((4, 3, 4), activation, "sigmoid", tied=True, dropout=0.3, term=term, point=point)
+    for activation, widths, planes in itertools.product(ACTIVATIONS, sizes, [False, True]):
+        yield Case(widths, activation, dropout=0.3, implicit=2, planes=planes)
 
 
 def check_case(case: Case, seed: int = 0, **effort: Any) -> GradientReport:
@@ -58,9 +70,10 @@ def check_case(case: Case, seed: int = 0, **effort: Any) -> GradientReport:
     targets = ratings.matrix.astype(np.float64)
     if case.term == "penalty":
         targets = sparse.csr_array(targets.shape)
-    network = Network(
-        7, case.hidden_layer_sizes, case.activation, case.output_activation, case.tied
-    )
+    inputs = targets
+    if case.planes:
+        inputs = Planes(targets, np.stack([np.full(targets.nnz, 3.0), targets.data]))
+    network = network_for(targets, inputs.shape[1], *case[:4], case.implicit, np.float64)
     objective = Objective(network, 0.0 if case.term == "data" else 0.7)
     masks = None
     if case.dropout:
@@ -69,7 +82,7 @@ def check_case(case: Case, seed: int = 0, **effort: Any) -> GradientReport:
         masks = dropout_masks(rows, case.hidden_layer_sizes, case.dropout, draws, np.float64)
 
     def fun(theta: Any) -> tuple[float, Any]:
-        return objective.value_and_gradient(theta, targets, targets, 1.0, masks)
+        return objective.value_and_gradient(theta, inputs, targets, 1.0, masks)
 
     if case.point in ("drawn", "saturated"):
         theta = rng.normal(0.0, 10.0 if case.point == "saturated" else 0.3, network.layout.size)
@@ -121,30 +134,29 @@ def check_model_gradient(
     if fitted.inputs == "planes":
         block_inputs = Planes(block_targets, np.stack([plane.data for plane in planes]))
     whole = fitted.network
-    sizes = whole.hidden_layer_sizes, whole.activation, whole.output_activation
-    n_inputs, n_implicit = block_inputs.shape[1], fitted.n_implicit
-    network = Network(len(columns), *sizes, whole.tied, n_inputs)
-    if fitted.implicit is not None:
-        known = scaled_pattern(block_targets)
-        network = ImplicitNetwork(
-            len(columns), *sizes, n_inputs=n_inputs, rated=known, n_implicit=n_implicit
-        )
-    theta = np.empty(network.layout.size)
-    trained = fitted.weights
-    for name, view in network.layout.views(theta).items():
-        if name in COLUMN_BLOCKS:
-            planes_of_block = by_plane(trained[name], whole.n_columns)[:, columns]
-            view[...] = planes_of_block.reshape(view.shape)
-        elif name != IMPLICIT:
-            view[...] = trained[name]
-        elif fitted.implicit is not None:
-            view[...] = fitted.implicit.weight[rows]
-            decoder = network.layout.views(theta)["decoder.weight"]
-            decoder[:, :n_implicit] -= fitted.implicit.shares[columns]
+    shape = whole.hidden_layer_sizes, whole.activation, whole.output_activation, whole.tied
+    network = network_for(
+        block_targets, block_inputs.shape[1], *shape, fitted.n_implicit, np.float64
+    )
+    theta = _weights_of_block(fitted, network, rows, columns)
     objective = Objective(network, scaled(fitted.penalties, fitted.output_map.factor))
+
     def fun(point: Array) -> tuple[float, Array]:
         fraction = len(rows) / rated.shape[0]
         return objective.value_and_gradient(point, block_inputs, block_targets, fraction)
 
     report = check_gradient(fun, theta, network.layout)
     return report, (len(rows), len(columns), block_targets.nnz)
+
+
+def _weights_of_block(fitted: Fitted, network: Network, rows: Array, columns: Array) -> Array:
+    theta = np.empty(network.layout.size)
+    views, implicit = network.layout.views(theta), fitted.implicit
+    for name, trained in fitted.weights.items():
+        if name in COLUMN_BLOCKS:
+            trained = by_plane(trained, fitted.network.n_columns)[:, columns]
+        views[name][...] = trained.reshape(views[name].shape)
+    if implicit is not None:
+        views[IMPLICIT][...] = implicit.weight[rows]
+        views["decoder.weight"][:, : fitted.n_implicit] -= implicit.shares[columns]
+    return theta

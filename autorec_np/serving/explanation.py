@@ -52,13 +52,11 @@ class Derivatives(NamedTuple):
     """The derivatives of one score by the ratings that its row was encoded from; all (n,).
 
     `ids` (object) are of who gave the ratings (orientation "item"), or of the items ("user").
-    `pattern` is what the plane of who is rated contributes (``inputs="planes"``; else 0).
     """
 
     ids: Array
     ratings: Array
     derivatives: Array
-    pattern: Array
 
 
 class Influence(NamedTuple):
@@ -71,25 +69,21 @@ class Influence(NamedTuple):
     targets : ndarray of float64
         Ratings minus baseline, and minus what an implicit decoder says of them.
     weights : ndarray of float64
-        They add up to 1; ``weights @ targets + pattern.sum()`` is the score minus its baseline.
+        They add up to 1, and ``weights @ targets`` is the score minus its baseline, and minus what
+        the implicit decoder says.
     changes : ndarray of float64
         The score minus what it would be without this rating; NaN where nothing would be left to
         fit.
-    pattern : ndarray of float64
-        What an implicit decoder says because of this rating, whatever it is; else 0.
     """
 
     ids: Array
     targets: Array
     weights: Array
     changes: Array
-    pattern: Array
 
 
 @undisturbed()
-def explain(
-    model: AutoRec, user: Any, item: Any, n: int = 10, by: str = "items"
-) -> Explanation:
+def explain(model: AutoRec, user: Any, item: Any, n: int = 10, by: str = "items") -> Explanation:
     """Return the ratings that contribute most to a score.
 
     ``by="items"``: "because you rated", the ratings of the user. ``by="users"``: "because these
@@ -128,9 +122,8 @@ def explain(
     check_choice("by", by, ("items", "users"))
     fitted = _check_model(model)
     if by == f"{fitted.axes.column}s":
-        found, unread = _of_row(fitted, user, item)
-        ids, pattern = found.ids, found.pattern
-        contributions = (found.ratings - unread) * found.derivatives
+        (ids, ratings, derivatives), pattern, unread = _of_row(fitted, user, item)
+        contributions = (ratings - unread) * derivatives
     else:
         ids, targets, codes, code, own = _of_column(fitted, user, item)
         pattern = pattern_parts(own, code)
@@ -149,8 +142,8 @@ def rating_derivatives(model: AutoRec, user: Any, item: Any) -> Derivatives:
     return _of_row(_check_model(model), user, item)[0]
 
 
-def _of_row(fitted: Fitted, user: Any, item: Any) -> tuple[Derivatives, Array | float]:
-    """Return derivatives, and the ratings of which the network reads 0."""
+def _of_row(fitted: Fitted, user: Any, item: Any) -> tuple[Derivatives, Array, Array | float]:
+    """Return derivatives, what the plane of who is rated contributes, and ratings read as 0."""
     row, column = _row_and_column(fitted, user, item)
     others, values = _ratings_of(fitted.ratings, fitted.axes.row, row)
     rated = sparse.csr_array(
@@ -164,8 +157,8 @@ def _of_row(fitted: Fitted, user: Any, item: Any) -> tuple[Derivatives, Array | 
         first, slopes = slopes
         pattern += inputs.data[0] * first / fitted.output_map.factor
     ids = fitted.ids(fitted.axes.column)[others].astype(object)
-    found = Derivatives(ids, values, slopes * (factor / fitted.output_map.factor), pattern)
-    return found, biases if fitted.inputs == "planes" else -offset / factor
+    found = Derivatives(ids, values, slopes * (factor / fitted.output_map.factor))
+    return found, pattern, biases if fitted.inputs == "planes" else -offset / factor
 
 
 def input_derivatives(network: Network, theta: Array, inputs: Inputs, column: int) -> Array:
@@ -189,7 +182,7 @@ def rating_influence(model: AutoRec, user: Any, item: Any) -> Influence:
     fitted = _check_model(model)
     ids, targets, codes, code, own = _of_column(fitted, user, item)
     influence = column_influence(codes, targets, fitted.decoder_penalty, code, own)
-    return Influence(ids, targets, *influence, pattern_parts(own, code))
+    return Influence(ids, targets, *influence)
 
 
 def _of_column(fitted: Fitted, user: Any, item: Any) -> tuple[Array, Array, Array, Array, Array]:
