@@ -60,9 +60,9 @@ def resolved_implicit(parameters: Mapping[str, Any], matrix: CSR) -> tuple[int, 
     automatic = automatic_implicit(
         orientation, max(widths[-1:], default=0), counts, parameters["tied"], parameters["solver"]
     )
-    given = parameters["implicit"], parameters["inputs"]
-    units, inputs = (auto if x == "auto" else x for x, auto in zip(given, automatic, strict=True))
-    return int(units), inputs
+    implicit, inputs = parameters["implicit"], parameters["inputs"]
+    units = automatic[0] if isinstance(implicit, str) else int(implicit)
+    return units, automatic[1] if inputs == "auto" else inputs
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:
@@ -129,8 +129,8 @@ def _check_implicit(parameters: Mapping[str, Any]) -> None:
                 f"(hidden_layer_sizes={tuple(widths)}), whose decoder weights it is added to; "
                 f"lower implicit, or widen that layer."
             )
-    wanted = [f"implicit={implicit}"] * (implicit not in ("auto", 0))
-    wanted += [f"inputs={inputs!r}"] * (inputs == "planes")
+    wanted = [f"implicit={implicit}"] if not isinstance(implicit, str) and implicit else []
+    wanted += [f"inputs={inputs!r}"] if inputs == "planes" else []
     if parameters["tied"] and wanted:
         raise ValueError(
             f"tied=True makes one weight of encoder and decoder, which {' and '.join(wanted)} "

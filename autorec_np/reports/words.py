@@ -22,7 +22,7 @@ def describe_model(model: AutoRec) -> str:
     n_implicit, inputs = (
         getattr(model, f"{x}_", getattr(model, x)) for x in ("implicit", "inputs")
     )
-    told = f"implicit {n_implicit}, " if n_implicit not in ("auto", 0) else ""
+    told = f"implicit {n_implicit}, " if n_implicit and not isinstance(n_implicit, str) else ""
     told += "planes, " if inputs == "planes" else ""
     return (
         f"{'I' if model.orientation == 'item' else 'U'}-AutoRec, "
