@@ -18,7 +18,9 @@ from autorec_np.core.network import Network
 from autorec_np.data.ratings import Ratings
 from autorec_np.engine.blas import undisturbed
 from autorec_np.models.autorec import AutoRec
-from autorec_np.models.base import check_fitted
+from autorec_np.models.base import Recommender, check_fitted
+from autorec_np.models.biases import BiasBaseline, GlobalMean
+from autorec_np.models.blend import Blend, FittedBlend, naming
 from autorec_np.models.scoring import Fitted, baseline_at, inputs_of
 
 SMALLEST_PENALTY = 1e-6  # of the trace: below it, a linear system loses digits
@@ -59,18 +61,19 @@ class Influence(NamedTuple):
 
 @undisturbed()
 def explain(
-    model: AutoRec, user: Any, item: Any, n: int = 10, by: str = "items"
+    model: AutoRec | Blend, user: Any, item: Any, n: int = 10, by: str = "items"
 ) -> tuple[Array, Array]:
     """Return the ratings that contribute most to a score.
 
     ``by="items"``: "because you rated", the ratings of the user. ``by="users"``: "because these
     users rated it", the ratings of the item. Where the encoder read them (by "items" in orientation
     "user", by "users" in "item"), a contribution is input times derivative; otherwise target times
-    weight of :func:`rating_influence`, which add up to the score minus its baseline.
+    weight of :func:`rating_influence`, which add up to the score minus its baseline. Of a Blend,
+    contributions are the weighted sums of those in its members (none in a baseline).
 
     Parameters
     ----------
-    model : AutoRec
+    model : AutoRec or Blend
         Fitted.
     user, item
         One id each (an index where the model was fitted on a sparse matrix).
@@ -90,22 +93,43 @@ def explain(
     NotFittedError, IndexError
         As `AutoRec.predict`.
     TypeError
-        A model that is no AutoRec.
+        A model, or a member of a Blend, that is no AutoRec.
     ValueError
         An unknown id, a model without its ratings, or an output activation other than the identity
         where the influence of a column is asked for.
     """
     n = check_integer("n", n, minimum=1)
     check_choice("by", by, ("items", "users"))
+    ids, contributions = _contributions(model, user, item, by)
+    best = np.argsort(-np.abs(contributions), kind="stable")[:n]
+    return ids[best], contributions[best]
+
+
+def _contributions(model: Recommender, user: Any, item: Any, by: str) -> tuple[Array, Array]:
+    """Return ids, ascending, and what each contributes."""
+    if isinstance(model, Blend):
+        return _of_members(check_fitted(model), user, item, by)
     fitted = _check_model(model)
     if by == f"{fitted.axes.column}s":
         ids, ratings, derivatives = _derivatives(fitted, user, item)
-        contributions = (ratings + fitted.input_map.offset / fitted.input_map.factor) * derivatives
-    else:
-        ids, targets, codes, code = _of_column(fitted, user, item)
-        contributions = targets * column_weights(codes, fitted.decoder_penalty, code)
-    best = np.argsort(-np.abs(contributions), kind="stable")[:n]
-    return ids[best], contributions[best]
+        return ids, (ratings + fitted.input_map.offset / fitted.input_map.factor) * derivatives
+    ids, targets, codes, code = _of_column(fitted, user, item)
+    return ids, targets * column_weights(codes, fitted.decoder_penalty, code)
+
+
+def _of_members(fitted: FittedBlend, user: Any, item: Any, by: str) -> tuple[Array, Array]:
+    users, items = fitted.look_up("user", [user]), fitted.look_up("item", [item])
+    pair = fitted.ids("user")[users[0]], fitted.ids("item")[items[0]]
+    total: dict[Any, float] = {}
+    for name, member in fitted.members.items():
+        if isinstance(member, BiasBaseline | GlobalMean):
+            continue
+        with naming(name):
+            ids, parts = _contributions(member, *pair, by)
+        for one, part in zip(ids.tolist(), parts.tolist(), strict=True):
+            total[one] = total.get(one, 0.0) + fitted.weights[name] * part
+    found = sorted(total)
+    return np.array(found, object), np.array([total[one] for one in found])
 
 
 @undisturbed()
@@ -211,7 +235,7 @@ def column_influence(
     return weights, changes
 
 
-def _check_model(model: AutoRec) -> Fitted:
+def _check_model(model: Recommender) -> Fitted:
     if not isinstance(model, AutoRec):
         raise TypeError(f"only an AutoRec can be explained, got {type(model).__name__}.")
     return check_fitted(model)
