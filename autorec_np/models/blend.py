@@ -80,11 +80,10 @@ def check_members(estimators: Any) -> dict[str, Recommender]:
         if not (isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str)):
             raise TypeError(f"a member must be a pair (name, model), got {pair!r:.60}.")
         if not isinstance(pair[1], Recommender):
-            given = pair[1]
-            advice = f"{given.__name__} is a class; pass {given.__name__}()"
-            if not isinstance(given, type):
-                advice = f"got {type(given).__name__}; pass AutoRec, BiasBaseline, ..., or a Blend"
-            raise TypeError(f"member {pair[0]!r} must be a model of this library: {advice}.")
+            kind, advice = type(pair[1]).__name__, "pass AutoRec(), BiasBaseline() or another Blend"
+            if isinstance(pair[1], type):
+                kind, advice = "a class", f"pass {pair[1].__name__}()"
+            raise TypeError(f"member {pair[0]!r} must be a model, got {kind}; {advice}.")
     names = [name for name, _ in estimators]
     check_names(names)
     return dict(estimators)

@@ -125,18 +125,16 @@ def pack_model(model: Recommender, packing: Packing) -> State:
     return {**template, "state": {**state, **KINDS[template["class"]].pack(fitted, packing)}}
 
 
-def unpack_model(
-    found: State, members: Members, around: Ratings | None = None, place: str = ""
-) -> Recommender:
+def unpack_model(found: State, members: Members, around: Ratings | None = None) -> Recommender:
     kind, state = KINDS[found["class"]], found["state"]
     shared = around if state.get("ratings", "") is None else None
     common = {"ids_are_indices": bool, "ratings": _RATINGS if shared is None else (None,)}
-    check(f"{place}state", state, {**common, **kind.wanted})
+    check(f"{members.prefix}state", state, {**common, **kind.wanted})
     model = _unpack_template(found)
     ratings = _unpack_ratings(state["ratings"], members) if shared is None else shared
     for name in ("user_ids", "item_ids"):
         if around is not None and not np.array_equal(getattr(around, name), getattr(ratings, name)):
-            raise ModelFileError(f"its {place}{name} are not those of the model around it")
+            raise ModelFileError(f"its {members.prefix}{name} are not those of the model around it")
     model.fitted_ = kind.unpack(state, Common(ratings, state["ids_are_indices"]), members)
     return model
 
@@ -218,8 +216,9 @@ def _unpack_blend(state: State, common: Common, members: Members) -> FittedBlend
     found = state["blend"]["members"]
     wanted = {"name": str, "weight": float, "validation_rmse": float}
     wanted |= {"class": tuple(KINDS), "parameters": dict, "state": dict}
-    for number, member in enumerate(found):
-        check(f"members/{number}", member, wanted)
+    parts = [members.within(f"members.{number}.") for number in range(len(found))]
+    for part, member in zip(parts, found, strict=True):
+        check(part.prefix.removesuffix("."), member, wanted)
     names = [member["name"] for member in found]
     check_names(names)
     total = sum(member["weight"] for member in found)
@@ -229,10 +228,8 @@ def _unpack_blend(state: State, common: Common, members: Members) -> FittedBlend
     return FittedBlend(
         **common._asdict(),
         members={
-            member["name"]: unpack_model(
-                member, members.within(f"members.{k}."), common.ratings, f"members/{k}/"
-            )
-            for k, member in enumerate(found)
+            member["name"]: unpack_model(member, part, common.ratings)
+            for part, member in zip(parts, found, strict=True)
         },
         weights={member["name"]: member["weight"] for member in found},
         validation_rmse={**errors, WHOLE: state["blend"]["validation_rmse"]},

@@ -149,15 +149,15 @@ MEMBER_CASES = {
     "a text": (lambda header: header["state"]["blend"].update(members="abc"), "'abc', not list"),
     "no member": (
         lambda header: header["state"]["blend"].update(members=[3]),
-        r"its members/0 is 3, not",
+        r"its members.0 is 3, not",
     ),
-    "a name": (lambda header: member_of(header, 0).update(name=3), "members/0/name is 3, not str"),
+    "a name": (lambda header: member_of(header, 0).update(name=3), "members.0/name is 3, not str"),
     "names": (lambda header: member_of(header, 0).update(name="early"), "two members are named"),
     "bad name": (lambda header: member_of(header, 1).update(name="a__b"), "cannot be named 'a__b'"),
     "class": (lambda header: member_of(header, 0).update({"class": "Oracle"}), "0/class is 'Oracl"),
     "another class": (
         lambda header: member_of(header, 0).update({"class": "GlobalMean"}),
-        r"its members/0/state lacks, or has unknown, entries: \['blend', 'mean'\]",
+        r"its members.0.state lacks, or has unknown, entries: \['blend', 'mean'\]",
     ),
     "weight": (lambda header: member_of(header, 0).update(weight=True), "0/weight is True, not f"),
     "weights": (lambda header: member_of(header, 0).update(weight=9.0), "members add up to"),
@@ -165,7 +165,7 @@ MEMBER_CASES = {
     "extra": (lambda header: member_of(header, 0).update(more=1), r"unknown, entries: \['more'\]"),
     "inner member": (
         lambda header: member_of(header, 0, 0)["state"]["autorec"].update(n_iter=None),
-        r"its members/0/members/0/state/autorec/n_iter is None",
+        r"its members.0.members.0.state/autorec/n_iter is None",
     ),
     "parameters": (
         lambda header: member_of(header, 1)["parameters"].update(solver="newton"),
@@ -205,7 +205,9 @@ def test_a_member_with_users_of_its_own_is_refused(blends, path):
     header, arrays = parts_of(blends)
     arrays["members.2.users"] = arrays["members.2.users"] + 1
     write_parts(path, header, arrays)
-    with pytest.raises(ModelFileError, match="members/2/user_ids are not those of the model aroun"):
+    with pytest.raises(
+        ModelFileError, match=r"members.2.user_ids are not those of the model aroun"
+    ):
         load_model(path)
 
 
