@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
+from functools import singledispatch
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,7 +30,29 @@ MAX_SWEEPS = 20
 SMALLEST_CHANGE = 1e-4  # of a bias in standard deviations of the ratings: sweeps end below it
 
 
-def updated(fitted: Fitted, new: Ratings) -> Fitted:
+@singledispatch
+def updated(fitted: Any, new: Ratings, data: Ratings | None = None) -> Any:
+    """Return a record with new ratings; `data` are all ratings, None: not merged yet."""
+    raise TypeError(
+        "this model cannot take in new ratings; call fit with all the ratings, or leave it out of "
+        "the Blend."
+    )
+
+
+@updated.register(FittedMean)
+@updated.register(FittedBiases)
+def _fitted_anew(
+    fitted: FittedMean | FittedBiases, new: Ratings, data: Ratings | None = None
+) -> FittedMean | FittedBiases:
+    by_index = fitted.ids_are_indices
+    data = merge(fitted.ratings, new, by_index) if data is None else data
+    if isinstance(fitted, FittedMean):
+        return FittedMean.of(data, by_index)
+    return FittedBiases.of(data, by_index, fitted.regularization)
+
+
+@updated.register(Fitted)
+def _updated_network(fitted: Fitted, new: Ratings, data: Ratings | None = None) -> Fitted:
     """See `AutoRec.partial_fit`."""
     if fitted.network.tied:
         raise ValueError(
@@ -38,7 +61,7 @@ def updated(fitted: Fitted, new: Ratings) -> Fitted:
             "ratings (warm_start=True begins at these weights), or use tied=False."
         )
     old, by_index = fitted.ratings, fitted.ids_are_indices
-    data = training = merge(old, new, by_index)
+    data = training = merge(old, new, by_index) if data is None else data
     if fitted.training is not old:  # ratings were held out for early stopping
         training = merge(fitted.training, new, by_index)
     new_users, new_items, _ = new.triples()

@@ -18,7 +18,9 @@ from autorec_np.core.network import Network
 from autorec_np.data.ratings import Ratings
 from autorec_np.engine.blas import undisturbed
 from autorec_np.models.autorec import AutoRec
-from autorec_np.models.base import check_fitted
+from autorec_np.models.base import Recommender, check_fitted
+from autorec_np.models.biases import BiasBaseline, GlobalMean
+from autorec_np.models.blend import Blend, FittedBlend, naming
 from autorec_np.models.scoring import Fitted, Inputs, baseline_at, by_plane, pairs_of
 
 if TYPE_CHECKING:
@@ -83,18 +85,21 @@ class Influence(NamedTuple):
 
 
 @undisturbed()
-def explain(model: AutoRec, user: Any, item: Any, n: int = 10, by: str = "items") -> Explanation:
+def explain(
+    model: AutoRec | Blend, user: Any, item: Any, n: int = 10, by: str = "items"
+) -> Explanation:
     """Return the ratings that contribute most to a score.
 
     ``by="items"``: "because you rated", the ratings of the user. ``by="users"``: "because these
     users rated it", the ratings of the item. Where the encoder read them (by "items" in orientation
     "user", by "users" in "item"), a contribution is input times derivative; otherwise target times
     weight of :func:`rating_influence`, which add up to the score minus its baseline. What is there
-    because of the rating, whatever it is, is included, and told apart by ``result.pattern``.
+    because of the rating, whatever it is, is included, and told apart by ``result.pattern``. Of a
+    Blend, contributions are the weighted sums of those in its members (none in a baseline).
 
     Parameters
     ----------
-    model : AutoRec
+    model : AutoRec or Blend
         Fitted.
     user, item
         One id each (an index where the model was fitted on a sparse matrix).
@@ -113,24 +118,47 @@ def explain(model: AutoRec, user: Any, item: Any, n: int = 10, by: str = "items"
     NotFittedError, IndexError
         As `AutoRec.predict`.
     TypeError
-        A model that is no AutoRec.
+        A model, or a member of a Blend, that is no AutoRec.
     ValueError
         An unknown id, a model without its ratings, or an output activation other than the identity
         where the influence of a column is asked for.
     """
     n = check_integer("n", n, minimum=1)
     check_choice("by", by, ("items", "users"))
+    found = _contributions(model, user, item, by)
+    best = np.argsort(-np.abs(found[1]), kind="stable")[:n]
+    return Explanation(found[0][best], found[1][best], found.pattern[best])
+
+
+def _contributions(model: Recommender, user: Any, item: Any, by: str) -> Explanation:
+    """Return all, by ascending ids."""
+    if isinstance(model, Blend):
+        return _of_members(check_fitted(model), user, item, by)
     fitted = _check_model(model)
     if by == f"{fitted.axes.column}s":
         (ids, ratings, derivatives), pattern, unread = _of_row(fitted, user, item)
-        contributions = (ratings - unread) * derivatives
-    else:
-        ids, targets, codes, code, own = _of_column(fitted, user, item)
-        pattern = pattern_parts(own, code)
-        contributions = targets * column_weights(codes, fitted.decoder_penalty, code)
-    contributions = contributions + pattern
-    best = np.argsort(-np.abs(contributions), kind="stable")[:n]
-    return Explanation(ids[best], contributions[best], pattern[best])
+        return Explanation(ids, (ratings - unread) * derivatives + pattern, pattern)
+    ids, targets, codes, code, own = _of_column(fitted, user, item)
+    pattern = pattern_parts(own, code)
+    by_ratings = targets * column_weights(codes, fitted.decoder_penalty, code)
+    return Explanation(ids, by_ratings + pattern, pattern)
+
+
+def _of_members(fitted: FittedBlend, user: Any, item: Any, by: str) -> Explanation:
+    users, items = fitted.look_up("user", [user]), fitted.look_up("item", [item])
+    pair = fitted.ids("user")[users[0]], fitted.ids("item")[items[0]]
+    total: dict[Any, Array] = {}
+    for name, member in fitted.members.items():
+        if isinstance(member, BiasBaseline | GlobalMean):
+            continue
+        with naming(name):
+            found = _contributions(member, *pair, by)
+        parts = fitted.weights[name] * np.column_stack([found[1], found.pattern])
+        for one, part in zip(found[0].tolist(), parts, strict=True):
+            total[one] = total.get(one, 0.0) + part
+    ids = sorted(total)
+    both = np.array([total[one] for one in ids]).reshape(-1, 2)
+    return Explanation(np.array(ids, object), *both.T)
 
 
 @undisturbed()
@@ -271,7 +299,7 @@ def column_influence(
     return weights, changes
 
 
-def _check_model(model: AutoRec) -> Fitted:
+def _check_model(model: Recommender) -> Fitted:
     if not isinstance(model, AutoRec):
         raise TypeError(f"only an AutoRec can be explained, got {type(model).__name__}.")
     return check_fitted(model)

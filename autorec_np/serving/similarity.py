@@ -65,8 +65,10 @@ def similar_users(model: AutoRec, users: npt.ArrayLike, n: int = 10) -> tuple[Ar
 @undisturbed()
 def _most_similar(model: AutoRec, axis: str, wanted: npt.ArrayLike, n: int) -> tuple[Array, Array]:
     if not isinstance(model, AutoRec):
+        advice = "; pass one of its members_" if hasattr(model, "members_") else ""
         raise TypeError(
-            f"similar items and users need the codes of an AutoRec, got {type(model).__name__}."
+            f"similar items and users need the codes of an AutoRec, got {type(model).__name__}"
+            f"{advice}."
         )
     n = check_integer("n", n, minimum=1)
     fitted = check_fitted(model)
