@@ -58,10 +58,10 @@ def test_auto_is_asked_with_what_it_goes_by(monkeypatch):
         return 2, "planes"
 
     monkeypatch.setattr(parameters, "automatic_implicit", automatic)
-    model = fit({"orientation": "user"}, solver="lbfgs", tol=1.0)
+    model = fit({"orientation": "user"}, solver="sgd")
     assert (model.implicit_, model.inputs_) == (2, "planes")
     counts = [np.diff(R.matrix.indptr).tolist(), np.diff(R.matrix.T.tocsr().indptr).tolist()]
-    assert asked == [("user", 4, counts, False, "lbfgs")]
+    assert asked == [("user", 4, counts, False, "sgd")]
     model = fit(implicit=1)
     assert (model.implicit_, model.inputs_) == (1, "planes")
     assert asked[1][:3] == ("item", 4, counts[::-1])
