@@ -368,7 +368,7 @@ def fit_columns(
     biases = np.zeros(len(weights))
     for column, (start, stop) in enumerate(pairwise(targets.indptr)):
         if start < stop:
-            own = codes[targets.indices[start:stop]]
+            own = codes[targets.indices[start:stop]].astype(np.float64)
             weights[column], biases[column] = fit_column(
                 own,
                 targets.data[start:stop],
@@ -410,7 +410,7 @@ def fit_column(
     offset : ndarray, (n,), or 0
         o: what an implicit decoder adds.
     """
-    codes, targets = codes.astype(np.float64), targets.astype(np.float64)
+    codes, targets = (array.astype(np.float64, copy=False) for array in (codes, targets))
     if output_activation == "identity":
         return _ridge(codes, targets - offset, penalty)
     return _minimize(codes, targets, penalty, output_activation, offset)
