@@ -607,9 +607,10 @@ class AutoRecContract(
         baseline = BiasBaseline().fit(TRAIN)
         cold = self.fitted().cold_pairs(EVERY_USER, EVERY_ITEM)
         assert np.count_nonzero(cold) == N_USERS + N_ITEMS - 1
-        np.testing.assert_array_equal(
+        np.testing.assert_allclose(
             self.fitted().predict(EVERY_USER, EVERY_ITEM)[cold],
             baseline.predict(EVERY_USER, EVERY_ITEM)[cold],
+            rtol=1e-14 if self.make().inputs == "planes" else 0,  # fitted in other units
         )
         table = score_table(self.fitted())
         ids, scores = self.fitted().recommend([COLD_USER], n=4)
