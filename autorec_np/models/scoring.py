@@ -60,8 +60,8 @@ class Implicit(NamedTuple):
 
         A row that was not in training does not count.
         """
-        counts = self.weight.any(axis=1)[rated.indices].astype(self.weight.dtype)
-        pattern = with_data(rated, counts)
+        has_y = np.any(self.weight, axis=1).astype(self.weight.dtype)
+        pattern = with_data(rated, has_y.take(rated.indices))
         lengths = np.sqrt(np.maximum(pattern.sum(axis=1), 1.0))
         return np.asarray(spmm(pattern, self.weight) / lengths[:, np.newaxis])
 
@@ -175,7 +175,7 @@ class Fitted(Record):
 
 
 def _read_only(array: Array) -> Array:
-    view = array.view()
+    view: Array = array.view()
     view.flags.writeable = False
     return view
 

@@ -140,7 +140,7 @@ def _grown(fitted: Fitted, data: Ratings, change: Change) -> Fitted:
 
 
 def _updated_codes(grown: Fitted, change: Change) -> Array:
-    axes, codes = grown.axes, grown.codes.copy()
+    axes, codes = grown.axes, np.array(grown.codes)
     known, touched = (axes.rows_and_columns(*pair)[0] for pair in (change.places, change.touched))
     rows = np.union1d(touched, np.setdiff1d(np.arange(len(codes)), known))
     rated = take_rows(axes.rows_and_columns(*change.matrices)[0], rows)

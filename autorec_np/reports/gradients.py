@@ -21,6 +21,7 @@ from autorec_np.data.synthetic import make_ratings
 from autorec_np.gradcheck import GradientReport, check_gradient
 from autorec_np.models.scoring import (
     Fitted,
+    Inputs,
     by_plane,
     network_for,
     pairs_of,
@@ -70,7 +71,7 @@ def check_case(case: Case, seed: int = 0, **effort: Any) -> GradientReport:
     targets = ratings.matrix.astype(np.float64)
     if case.term == "penalty":
         targets = sparse.csr_array(targets.shape)
-    inputs = targets
+    inputs: Inputs = targets
     if case.planes:
         inputs = Planes(targets, np.stack([np.full(targets.nnz, 3.0), targets.data]))
     network = network_for(targets, inputs.shape[1], *case[:4], case.implicit, np.float64)

@@ -197,7 +197,7 @@ def input_derivatives(network: Network, theta: Array, inputs: Inputs, column: in
     passed = network.forward(theta, inputs, pattern)
     [d_z] = network.backward(theta, pattern, passed, np.ones_like(passed.outputs)).d_z[0]
     weight = by_plane(network.layout.views(theta)["encoder.weight"], network.n_columns)
-    return (weight[:, inputs.indices] @ d_z).reshape(inputs.data.shape)  # (30)
+    return np.reshape(weight[:, inputs.indices] @ d_z, inputs.data.shape)  # (30)
 
 
 @undisturbed()
@@ -285,7 +285,7 @@ def column_influence(
         outputs = values.mean(axis=0) + left @ (scales**2 / shrunk * (left.T @ values).T).T
         changes = np.full(values.T.shape, np.nan)
         np.divide(weights * (values - outputs).T, free, out=changes, where=determined)  # (34)
-        return changes.T
+        return np.transpose(changes)
 
     changes = changes_of(targets)
     if own is not None and own.size:  # without row j, N Y is another too
