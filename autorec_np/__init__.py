@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from autorec_np.models.autorec import AutoRec as AutoRec
     from autorec_np.models.biases import BiasBaseline as BiasBaseline
     from autorec_np.models.biases import GlobalMean as GlobalMean
+    from autorec_np.models.blend import Blend as Blend
     from autorec_np.serving.archive import ModelFileError as ModelFileError
     from autorec_np.serving.explanation import explain as explain
     from autorec_np.serving.explanation import similar_items as similar_items
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 _MODULE_OF = {
     "AutoRec": "models.autorec",
     "BiasBaseline": "models.biases",
+    "Blend": "models.blend",
     "GlobalMean": "models.biases",
     "ModelFileError": "serving.archive",
     "RatingRegressor": "serving.scikit",

@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from autorec_np.models.base import check_fitted as check_fitted
     from autorec_np.models.biases import BiasBaseline as BiasBaseline
     from autorec_np.models.biases import GlobalMean as GlobalMean
+    from autorec_np.models.blend import Blend as Blend
 
 _MODULE_OF = {
     "AutoRec": "autorec",
     "BiasBaseline": "biases",
+    "Blend": "blend",
     "GlobalMean": "biases",
     "NotFittedError": "base",
     "Recommender": "base",

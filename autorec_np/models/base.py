@@ -226,7 +226,7 @@ class Recommender(ABC):
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters by name; ValueError for an unknown name."""
-        names = self.get_params()
+        names = self.get_params(deep=False)
         for name, value in params.items():
             if name not in names:
                 hint = parameter_hint(name, value, names).removesuffix(".")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import singledispatch
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,8 +17,8 @@ from autorec_np.data.entries import row_of_each
 from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.data.values import OutsideScaleError, check_ids
 from autorec_np.models import frames
-from autorec_np.models.base import Axes, chunks, padded
-from autorec_np.models.biases import FittedBiases, best_biases
+from autorec_np.models.base import Axes, Record, chunks, padded
+from autorec_np.models.biases import FittedBiases, FittedMean, best_biases
 from autorec_np.models.scoring import Fitted, fit_columns, refuse_cold
 from autorec_np.models.top_n import top_n
 
@@ -73,7 +74,7 @@ class NewRatings(NamedTuple):
 
 
 def predict_new(
-    fitted: Fitted,
+    fitted: Record,
     ratings: Any,
     *,
     items: npt.ArrayLike | None,
@@ -103,7 +104,7 @@ def predict_new(
 
 
 def recommend_new(
-    fitted: Fitted,
+    fitted: Record,
     ratings: Any,
     n: int,
     exclude_seen: bool,
@@ -141,7 +142,7 @@ def recommend_new(
     return NewRecommendations(ids, best_scores, new.n_unknown, unrated)
 
 
-def read_new(fitted: Fitted, ratings: Any, axis: str, unknown: str) -> NewRatings:
+def read_new(fitted: Record, ratings: Any, axis: str, unknown: str) -> NewRatings:
     check_choice("axis", axis, ("user", "item"))
     check_choice("unknown", unknown, ("raise", "ignore"))
     axes = Axes(axis)
@@ -184,17 +185,38 @@ def read_new(fitted: Fitted, ratings: Any, axis: str, unknown: str) -> NewRating
     return NewRatings(single, labels, other, rated, int(np.count_nonzero(~is_known)))
 
 
-def score_new(fitted: Fitted, rated: CSR, axis: str, cold: str | float) -> Array:
-    (mean, *sides), axes = fitted.cold_baseline.biases, Axes(axis)
-    known = axes.rows_and_columns(*sides)[1]
-    own = best_biases(rated, mean, known, fitted.cold_baseline.regularization)  # (19)
-    bias_scores: Array = mean + known + own[:, np.newaxis]
+@singledispatch
+def score_new(fitted: Record, rated: CSR, axis: str, cold: str | float) -> Array:
+    """Return unclipped scores (m, n) of newcomers from their ratings `rated` (m, n)."""
+    raise TypeError(
+        "this model cannot score who was not in training; fit it with their ratings, or leave it "
+        "out of the Blend."
+    )
+
+
+@score_new.register(FittedMean)
+def _score_by_mean(fitted: FittedMean, rated: CSR, axis: str, cold: str | float) -> Array:
+    return np.full(rated.shape, fitted.mean)
+
+
+@score_new.register(FittedBiases)
+def _score_by_biases(fitted: FittedBiases, rated: CSR, axis: str, cold: str | float) -> Array:
+    mean, *sides = fitted.biases
+    known = Axes(axis).rows_and_columns(*sides)[1]
+    own = best_biases(rated, mean, known, fitted.regularization)  # (19)
+    return np.asarray(mean + known + own[:, np.newaxis])
+
+
+@score_new.register(Fitted)
+def _score_by_network(fitted: Fitted, rated: CSR, axis: str, cold: str | float) -> Array:
+    axes, bias_scores = Axes(axis), score_new(fitted.cold_baseline, rated, axis, cold)
     if isinstance(fitted.baseline, FittedBiases):
         base = bias_scores
     else:
+        mean = fitted.cold_baseline.biases.mean
         base = np.full(bias_scores.shape, 0.0 if fitted.baseline is None else mean)
     score = new_rows if fitted.axes.row == axis else new_columns
-    scores = base + score(fitted, rated, base)
+    scores = base + score(fitted, rated, base, bias_scores)
     unrated = np.diff(rated.indptr) == 0
     is_cold = unrated[:, np.newaxis] | (fitted.counts[axes.column][:-1] == 0)
     if cold == "raise":
@@ -206,22 +228,23 @@ def score_new(fitted: Fitted, rated: CSR, axis: str, cold: str | float) -> Array
     return scores
 
 
-def new_rows(fitted: Fitted, rated: CSR, base: Array) -> Array:
-    weights = fitted.weights
-    codes = fitted.encode(rated)
+def new_rows(fitted: Fitted, rated: CSR, base: Array, biases: Array) -> Array:
+    inputs = fitted.read(rated, biases[row_of_each(rated), rated.indices])
+    codes, weights = fitted.network.encode(fitted.theta, inputs), fitted.weights
     return fitted.to_ratings(codes @ weights["decoder.weight"].T + weights["decoder.bias"])
 
 
-def new_columns(fitted: Fitted, rated: CSR, base: Array) -> Array:
+def new_columns(fitted: Fitted, rated: CSR, base: Array, biases: Array) -> Array:
     residuals = rated.data - base[row_of_each(rated), rated.indices]
-    weights, biases = fit_columns(
+    weights, own_biases = fit_columns(
         fitted.codes,
         with_data(rated, fitted.output_map(residuals)),
         fitted.decoder_penalty,
         fitted.network.output_activation,
+        fitted.implicit and fitted.implicit.shares_of(rated),
     )
     activity = weights.astype(fitted.codes.dtype) @ fitted.codes.T
-    return fitted.to_ratings(activity + biases[:, np.newaxis])
+    return fitted.to_ratings(activity + own_biases[:, np.newaxis])
 
 
 def is_empty(ratings: Any) -> bool:
@@ -232,7 +255,7 @@ def is_empty(ratings: Any) -> bool:
     return sparse.issparse(ratings) and getattr(ratings, "nnz", 1) == 0
 
 
-def within_scale(fitted: Fitted, ratings: Any) -> Ratings:
+def within_scale(fitted: Record, ratings: Any) -> Ratings:
     low, high = fitted.ratings.scale
     try:
         return as_ratings(ratings, scale=(low, high) if low < high else None)
@@ -240,5 +263,5 @@ def within_scale(fitted: Fitted, ratings: Any) -> Ratings:
         wide = f"({min(low, error.rating):g}, {max(high, error.rating):g})"
         raise ValueError(
             f"a rating is {error.rating:g}, outside the stated scale [{low:g}, {high:g}] of the "
-            f"model; correct it, or fit a model with AutoRec(rating_scale={wide})."
+            f"model; correct it, or fit with the parameter rating_scale={wide}."
         ) from None

@@ -6,6 +6,7 @@ with intent: no array takes more memory than its bytes, and its header is not ev
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 import mmap
@@ -14,7 +15,7 @@ import struct
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import BinaryIO, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 
@@ -91,7 +92,20 @@ def reading(path: AnyPath, memory_map: bool = False, verify: bool = True) -> Ite
             yield Members(archive, file, memory_map)
 
 
+def listing(arrays: Mapping[str, Array]) -> dict[str, Any]:
+    """Return dtype and shape of each array by name, as the header lists them."""
+    return {
+        name: {"dtype": array.dtype.newbyteorder("<").str, "shape": [*array.shape]}
+        for name, array in arrays.items()
+    }
+
+
 class Members:
+    """The arrays of a file. What a header lists goes into `listed`, and must be what is read."""
+
+    prefix = ""
+    listed: dict[str, Any] | None = None
+
     def __init__(self, archive: zipfile.ZipFile, file: BinaryIO, memory_map: bool) -> None:
         self.archive, self.file_size = archive, os.fstat(file.fileno()).st_size
         self.mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if memory_map else None
@@ -104,6 +118,17 @@ class Members:
                 raise ModelFileError(f"its member {name!r} is compressed, or larger than the file")
             self.unread[name] = info
 
+    def within(self, prefix: str) -> Members:
+        """Return those whose names begin with a prefix, which is left out where one is asked."""
+        part = copy.copy(self)
+        part.prefix += prefix
+        return part
+
+    def check_all_read(self) -> None:
+        for arrays, what in ((self.unread, "holds unknown"), (self.listed, "lacks the listed")):
+            if arrays:
+                raise ModelFileError(f"it {what} arrays: {sorted(arrays)!r:.100}")
+
     def _content(self, name: str) -> memoryview:
         info = self.unread.pop(name)
         if self.mapped is None:
@@ -114,6 +139,7 @@ class Members:
 
     def take(self, name: str, dtypes: str, *shape: int | None) -> Array:
         """Return a read-only array of one of the dtypes and of the shape (None: any length)."""
+        name = self.prefix + name
         if name not in self.unread:
             raise ModelFileError(f"it lacks the array {name!r}")
         content = self._content(name)
@@ -131,9 +157,16 @@ class Members:
                 # A file of other origin need not be aligned, which compiled code may rely on.
                 native = np.require(array, dtype.newbyteorder("="), "A")
                 native.flags.writeable = False
+                self._compare(name, {"dtype": code, "shape": [*needed]})
                 return native
         lengths = tuple("any" if length is None else length for length in shape)
         raise ModelFileError(
             f"its array {name!r} is not a plain array of dtype {dtypes} and shape {lengths}: in "
             f"{len(content):,} bytes it states {stated!r:.100}"
         )
+
+    def _compare(self, name: str, found: dict[str, Any]) -> None:
+        if self.listed is not None:
+            listed = self.listed.pop(name, None)
+            if listed != found:
+                raise ModelFileError(f"its header lists {name!r} as {listed!r:.100}, not {found}")

@@ -22,6 +22,7 @@ from autorec_np.evaluation.held_out import not_trained_on, predict_held_out
 from autorec_np.evaluation.ranking_metrics import evaluate_ranking
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.biases import BiasBaseline, GlobalMean
+from autorec_np.models.blend import Blend
 from autorec_np.reports import html, pictures
 from autorec_np.reports.pictures import html_report
 from autorec_np.serving.explanation import (
@@ -83,8 +84,10 @@ DRAWN = {
 MODELS = {
     "item": lambda: AutoRec(**SMALL),
     "user": lambda: AutoRec("user", **SMALL),
+    "implicit": lambda: AutoRec(**SMALL, implicit=2, inputs="planes"),
     "biases": BiasBaseline,
     "mean": GlobalMean,
+    "blend": lambda: Blend([("item", AutoRec(**SMALL)), ("biases", BiasBaseline())]),
 }
 
 
@@ -119,9 +122,17 @@ def test_an_answer_of_every_model_reads_the_record_once(name, asked, reads):
 
 
 @pytest.mark.parametrize("asked", OF_AN_AUTOREC)
-@pytest.mark.parametrize("name", ["item", "user"])
+@pytest.mark.parametrize("name", ["item", "user", "implicit"])
 def test_an_answer_of_an_autorec_reads_the_record_once(name, asked, reads):
     model, other = both(name)
+    count = reads(model, other)
+    OF_AN_AUTOREC[asked](model)
+    assert len(count) == 1
+
+
+@pytest.mark.parametrize("asked", [one for one in OF_AN_AUTOREC if "_new" in one or "expl" in one])
+def test_an_answer_of_a_blend_reads_the_record_once(asked, reads):
+    model, other = both("blend")
     count = reads(model, other)
     OF_AN_AUTOREC[asked](model)
     assert len(count) == 1
@@ -136,11 +147,13 @@ def test_a_picture_shows_one_record(asked, reads):
     assert len(count) == 1
 
 
-@pytest.mark.parametrize("write", [save_model, export_onnx])
-def test_a_file_holds_one_record(write, reads, tmp_path):
+@pytest.mark.parametrize(
+    ("write", "name"), [(save_model, "user"), (save_model, "blend"), (export_onnx, "user")]
+)
+def test_a_file_holds_one_record(write, name, reads, tmp_path):
     if write is export_onnx:
         pytest.importorskip("onnx", reason="needs the package onnx")
-    model, other = both("user")
+    model, other = both(name)
     count = reads(model, other)
     write(model, tmp_path / "file")
     assert len(count) == 1

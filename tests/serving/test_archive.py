@@ -26,7 +26,12 @@ def test_the_file_is_an_aligned_uncompressed_npz_without_objects(saved):
     assert same(arrays["theta"], model.theta_)
     assert same(arrays["codes"], model.codes_)
     header = json.loads(arrays["header"].tobytes())
-    assert (header["format"], header["format_version"]) == ("autorec_np model", 1)
+    assert (header["format"], header["format_version"]) == ("autorec_np model", 2)
+    arrays_listed = {name: (one["dtype"], one["shape"]) for name, one in header["arrays"].items()}
+    del arrays["header"]
+    assert arrays_listed == {
+        name: (array.dtype.str, [*array.shape]) for name, array in arrays.items()
+    }
     assert header["versions"]["numpy"] == np.__version__
     content = saved.read_bytes()
     with zipfile.ZipFile(saved) as archive:

@@ -27,7 +27,8 @@ from hypothesis import strategies as st
 
 from autorec_np.data.ratings import Ratings
 from autorec_np.models.autorec import AutoRec
-from autorec_np.models.biases import BiasBaseline
+from autorec_np.models.biases import BiasBaseline, GlobalMean
+from autorec_np.models.blend import Blend
 from autorec_np.serving.archive import ModelFileError, write_archive
 from autorec_np.serving.model_file import load_model, save_model
 from autorec_np.sources.reading import read_ratings
@@ -245,11 +246,14 @@ def models(folder):
     items = [k for _ in ids for k in generator.permutation(7)[:4].tolist()]
     R = Ratings.from_triples(users, items, generator.integers(0, 6, 24), range(24), scale=(0, 5))
     small = {"hidden_layer_sizes": (3, 2), "max_iter": 2, "random_state": 0}
+    pair = [("item", AutoRec(**small)), ("mean", GlobalMean())]
+    members = [("user", AutoRec("user", **small)), ("inner", Blend(pair))]
     path, made = folder / "model.npz", []
     for model, data, options in (
         (AutoRec(**small, early_stopping=True, validation_fraction=0.2), R, {}),
         (AutoRec("user", **small, baseline="mean"), R.matrix, {"include_ratings": False}),
         (BiasBaseline(), R, {"metadata": {"a": [1]}}),
+        (Blend(members, random_state=0), R, {}),
     ):
         save_model(model.fit(data), path, **options)
         content = path.read_bytes()

@@ -259,7 +259,9 @@ def test_refusals_come_before_anything_is_written(path):
             save_model(model, path, metadata=metadata)
     with pytest.raises(NotFittedError, match=r"call fit\(ratings\) first"):
         save_model(AutoRec(), path)
-    with pytest.raises(TypeError, match="can save AutoRec, BiasBaseline, GlobalMean, got Pipeline"):
+    with pytest.raises(
+        TypeError, match="can save AutoRec, BiasBaseline, Blend, GlobalMean, got Pip"
+    ):
         save_model(type("Pipeline", (AutoRec,), {})(), path)
     with pytest.raises(
         TypeError, match=r"parameters and metadata must be .* type object is not JSON"
@@ -284,7 +286,10 @@ def set_in(header: dict, place: str, value) -> None:
 
 HEADER_CASES = {
     "format": ("another model", "does not say that it is an autorec_np model"),
-    "format_version": (2, "it is in format 2, written by {'autorec_np': '.*reads format 1: pip"),
+    "format_version": (
+        3,
+        "it is in format 3, written by {'autorec_np': '.*reads format 1 and 2: pip install --upgr",
+    ),
     "class": ("Oracle", "header/class is 'Oracle', not 'AutoRec' or 'BiasBaseline' or 'Glo"),
     "extra": (1, r"header lacks, or has unknown, entries: \['extra'\]"),
     "metadata": ([], r"its header/metadata is \[\], not dict"),

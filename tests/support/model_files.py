@@ -17,6 +17,7 @@ from autorec_np.data.synthetic import make_ratings
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import Record
 from autorec_np.models.biases import BiasBaseline, GlobalMean
+from autorec_np.models.blend import Blend
 from autorec_np.serving.archive import write_archive
 
 SMALL = {"hidden_layer_sizes": (6,), "max_iter": 3, "batch_size": 16, "random_state": 0}
@@ -50,6 +51,10 @@ def indexed_matrix() -> sparse.csr_array:
     return sparse.csr_array((matrix.data, matrix.indices, indptr), shape=shape)
 
 
+def members():
+    return [("item", AutoRec(**SMALL)), ("user", AutoRec("user", **SMALL)), ("mean", GlobalMean())]
+
+
 DATA = {"strings": strange_ratings, "integers": integer_ratings, "matrix": indexed_matrix}
 MODELS = {
     "item": lambda: AutoRec(**SMALL),
@@ -66,6 +71,15 @@ MODELS = {
     ),
     "early": lambda: AutoRec(**SMALL, early_stopping=True, validation_fraction=0.3),
     "early-mean": lambda: AutoRec("user", **SMALL, early_stopping=True, baseline="mean"),
+    "blend": lambda: Blend(members(), random_state=1),
+    "blends": lambda: Blend(
+        [
+            ("inner", Blend(members()[1:], validation_fraction=0.2)),
+            ("early", AutoRec(**SMALL, early_stopping=True)),
+            ("scaled", AutoRec(**SMALL, rating_scale=(-1, 7))),
+        ],
+        random_state=2,
+    ),
     "bias": lambda: BiasBaseline(regularization=2),
     "global": GlobalMean,
 }

@@ -1,0 +1,454 @@
+"""`Blend`: several models as one, their scores added with weights from validation ratings."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from autorec_np._habits import knows_habits
+from autorec_np._types import CSR, Array, Axis, UnknownIds
+from autorec_np._validation import RandomState, check_n_jobs, check_number, check_random_state
+from autorec_np.data.metrics import rmse
+from autorec_np.data.ratings import Ratings, as_ratings
+from autorec_np.data.splitting import train_test_split
+from autorec_np.engine.blas import undisturbed
+from autorec_np.models import newcomers
+from autorec_np.models.base import (
+    Recommender,
+    Record,
+    check_fitted,
+    check_not_empty,
+    copy_unfitted,
+    of_record,
+)
+from autorec_np.models.updates import merge, updated
+from autorec_np.training.trainer import interrupts_end_all
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+logger = logging.getLogger(__name__)
+
+WHOLE = "blend"  # the name of the blend among those of its members
+
+
+def blending_weights(scores: Array, ratings: Array) -> Array:
+    """Return the weights w (m,), of sum 1, that minimize
+
+        ||ratings - scores w||^2 + lambda ||w - 1/m||^2,   lambda = ||ratings - x||^2 / n,
+
+    where x is the mean score of the members. With D = scores - x, the sum 1 leaves w = 1/m + v with
+    1 . v = 0, and ratings - scores w = (ratings - x) - D v. As D 1 = 0, the ridge solution v =
+    (D^T D + lambda I)^-1 D^T (ratings - x) has 1 . v = 0 by itself. lambda is that of a variance
+    of 1 in each weight before a rating is seen, and weighs as one rating does: it matters only
+    where members hardly differ, which then get equal weights rather than large ones of both signs.
+
+    Parameters
+    ----------
+    scores : ndarray, (n, m)
+        Unclipped, a column for each member.
+    ratings : ndarray, (n,)
+    """
+    n_members = scores.shape[1]
+    mean = scores.mean(axis=1)
+    residuals, differences = ratings - mean, scores - mean[:, np.newaxis]
+    penalty = np.mean(residuals**2)
+    if penalty == 0:
+        return np.full(n_members, 1 / n_members)
+    gram = differences.T @ differences + penalty * np.eye(n_members)
+    moved = np.linalg.solve(gram, differences.T @ residuals)
+    return np.asarray(1 / n_members + moved - moved.mean())  # whose mean is 0 but for rounding
+
+
+def check_members(estimators: Any) -> dict[str, Recommender]:
+    """Return the models by name; ValueError or TypeError where they make no blend."""
+    if isinstance(estimators, Mapping) or not isinstance(estimators, Sequence):
+        raise TypeError(
+            f"estimators must be a list of pairs (name, model), got {type(estimators).__name__}; "
+            f"pass Blend([('item', AutoRec()), ('user', AutoRec('user'))])."
+        )
+    for pair in estimators:
+        if not (isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str)):
+            raise TypeError(f"a member must be a pair (name, model), got {pair!r:.60}.")
+        if not isinstance(pair[1], Recommender):
+            kind, advice = type(pair[1]).__name__, "pass AutoRec(), BiasBaseline() or another Blend"
+            if isinstance(pair[1], type):
+                kind, advice = "a class", f"pass {pair[1].__name__}()"
+            raise TypeError(f"member {pair[0]!r} must be a model, got {kind}; {advice}.")
+    names = [name for name, _ in estimators]
+    check_names(names)
+    return dict(estimators)
+
+
+def check_names(names: Sequence[str]) -> None:
+    if not names:
+        raise ValueError(
+            "a Blend needs members, got none; pass pairs of name and model, as in "
+            "Blend([('item', AutoRec()), ('user', AutoRec('user'))])."
+        )
+    taken = {WHOLE, *Blend().get_params(deep=False)}
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise ValueError(f"two members are named {name!r}; give each its own name.")
+        if not name or "__" in name or name in taken:
+            raise ValueError(
+                f"a member cannot be named {name!r}: set_params(name__parameter=...) must tell "
+                f"names from parameters, and {', '.join(sorted(taken))} are taken; choose another."
+            )
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class FittedBlend(Record):
+    """What a Blend has learned. The members are fitted, and nobody else has them."""
+
+    members: Mapping[str, Recommender]
+    weights: Mapping[str, float]
+    validation_rmse: Mapping[str, float]
+
+    @cached_property
+    def _counted(self) -> dict[str, Array]:
+        counted = [member.fitted_.counts for member in self.members.values()]
+        by_axis = {axis: np.min([one[axis] for one in counted], axis=0) for axis in counted[0]}
+        for counts in by_axis.values():
+            counts.flags.writeable = False
+        return by_axis
+
+    def score_pairs(self, users: Array, items: Array) -> Array:
+        return self.weighted(score_pairs_of(one, users, items) for one in self.members.values())
+
+    def score_all_items(self, users: Array) -> Array:
+        return self.weighted(
+            one.fitted_.score_all_items(users, **_cold_of(one)) for one in self.members.values()
+        )
+
+    def weighted(self, scores: Iterable[Array]) -> Array:
+        """Return the weighted sum; -inf where a member has it: what it does not answer for."""
+        total, refused = np.float64(0.0), np.False_
+        for weight, score in zip(self.weights.values(), scores, strict=True):
+            left_out = np.isneginf(score)
+            total = total + weight * np.where(left_out, 0.0, score.astype(np.float64))
+            refused = refused | left_out
+        return np.where(refused, -np.inf, total)
+
+    @property
+    def cold(self) -> str:
+        """ "raise" where a member has it: what `newcomers` need to know of cold ones."""
+        values = (
+            value
+            for member in self.members.values()
+            for name, value in member.get_params().items()
+            if name.rpartition("__")[2] == "cold"
+        )
+        is_refused = any(isinstance(value, str) and value == "raise" for value in values)
+        return "raise" if is_refused else "baseline"
+
+
+def score_pairs_of(model: Recommender, users: Array, items: Array) -> Array:
+    return np.asarray(model.fitted_.score_pairs(users, items, **_cold_of(model)))
+
+
+def _cold_of(model: Recommender) -> dict[str, Any]:
+    return {key: value for key, value in model.get_params(deep=False).items() if key == "cold"}
+
+
+@newcomers.score_new.register(FittedBlend)
+def _score_new(fitted: FittedBlend, rated: CSR, axis: str, cold: str | float) -> Array:
+    scores = []
+    for name, member in fitted.members.items():
+        with naming(name):
+            own = _cold_of(member).get("cold", cold)
+            scores.append(newcomers.score_new(member.fitted_, rated, axis, own))
+    return fitted.weighted(scores)
+
+
+@updated.register(FittedBlend)
+def _updated(fitted: FittedBlend, new: Ratings, data: Ratings | None = None) -> FittedBlend:
+    if data is None:
+        data = merge(fitted.ratings, new, fitted.ids_are_indices)
+    members = {}
+    for name, member in fitted.members.items():
+        shared = data if member.fitted_.ratings is fitted.ratings else None
+        members[name] = copy.copy(member)
+        with naming(name):
+            members[name].fitted_ = updated(member.fitted_, new, shared)
+    return replace(fitted, ratings=data, members=members)
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Begin the message of an error with the name of a member."""
+    try:
+        yield
+    except Exception as error:
+        if error.args == (str(error),):  # its one argument is its message
+            error.args = (f"member {name!r}: {error}",)
+        raise
+
+
+class Blend(Recommender):
+    """The weighted sum of several models: more accurate than each where their errors differ.
+
+    `fit` holds validation ratings out, fits a copy of each model on the rest, and finds the weights
+    by least squares, with sum 1 and without intercept (:func:`blending_weights`). Then all ratings
+    fit the members anew. Unclipped scores are added, and the sum is clipped.
+
+    Parameters
+    ----------
+    estimators : list of (str, model)
+        Names and models (`AutoRec`, a baseline, another Blend), which are never fitted themselves.
+        ``set_params(name=model, name__parameter=value)`` replaces one, and changes it in a copy.
+    validation_fraction : float in (0, 1)
+        Part of the ratings held out for the weights where `fit` is given none.
+    rating_scale : (low, high), optional
+        Predictions are clipped to it. None: the scale of the `Ratings`, else their range.
+    n_jobs : int, optional
+        Threads of a member whose own `n_jobs` is None.
+    random_state : int, Generator or None
+        For the validation ratings, and for a seed for each member whose own is None. An int makes
+        runs bit-identical where no member has a Generator.
+
+    Attributes
+    ----------
+    members_ : dict of str to model
+        The fitted members: copies, on which the blend does not depend.
+    weights_ : dict of str to float
+    validation_rmse_ : dict of str to float
+        Of each member before it was fitted anew, and of their "blend".
+    ratings_, rating_scale_, user_counts_, item_counts_
+        See `base.Recommender`; the counts are the least of any member.
+
+    Examples
+    --------
+    >>> from autorec_np import AutoRec, Blend, make_ratings
+    >>> R = make_ratings(n_users=200, n_items=80, n_ratings=4000, random_state=0)
+    >>> small = {"hidden_layer_sizes": (20,), "max_iter": 5}
+    >>> members = [("item", AutoRec(**small)), ("user", AutoRec("user", **small))]
+    >>> model = Blend(members, random_state=0).fit(R)
+    >>> round(sum(model.weights_.values()), 6)
+    1.0
+    """
+
+    fitted_: FittedBlend
+    members_: dict[str, Recommender] = of_record(
+        lambda record: {name: copy.copy(one) for name, one in record.members.items()}
+    )
+    weights_: dict[str, float] = of_record(lambda record: dict(record.weights))
+    validation_rmse_: dict[str, float] = of_record(lambda record: dict(record.validation_rmse))
+
+    @knows_habits
+    def __init__(
+        self,
+        estimators: Sequence[tuple[str, Recommender]] = (),
+        validation_fraction: float = 0.1,
+        rating_scale: tuple[float, float] | None = None,
+        n_jobs: int | None = None,
+        random_state: RandomState = None,
+    ) -> None:
+        self.estimators = estimators
+        self.validation_fraction = validation_fraction
+        self.rating_scale = rating_scale
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters by name; where `deep`, ``name`` and ``name__parameter`` too."""
+        params = super().get_params(deep=False)
+        if deep:
+            for name, model in _readable(self.estimators).items():
+                nested = model.get_params()
+                params.update({name: model, **{f"{name}__{key}": x for key, x in nested.items()}})
+        return params
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters by name, as in `get_params`; ValueError for an unknown name."""
+        members = _readable(params.get("estimators", self.estimators))
+        given, changes = dict(params), dict[str, dict[str, Any]]()
+        for key, value in params.items():
+            name, separator, parameter = key.partition("__")
+            if separator and name not in members:
+                raise ValueError(
+                    f"{type(self).__name__} has no member {name!r}; it has "
+                    f"{', '.join(members) or 'none'}."
+                )
+            if name in members:
+                del given[key]
+                if separator:
+                    changes.setdefault(name, {})[parameter] = value
+                else:
+                    members[name] = value
+        for name, values in changes.items():  # a copy: other blends may have the same model
+            members[name] = copy.copy(members[name]).set_params(**values)
+        if len(given) < len(params):
+            given["estimators"] = [*members.items()]
+        return super().set_params(**given)
+
+    def check_parameters(self) -> None:
+        """Raise ValueError or TypeError for a parameter that cannot be used."""
+        check_members(self.estimators)
+        fraction, open_ends = self.validation_fraction, (False, False)
+        check_number("validation_fraction", fraction, minimum=0, maximum=1, inclusive=open_ends)
+        check_n_jobs(self.n_jobs)
+
+    @knows_habits
+    def fit(self, ratings: Any, validation: Any = None) -> Self:
+        """Fit weights and members; return the blend itself.
+
+        Ctrl-C is a KeyboardInterrupt: it, and any error, leaves the blend as it was.
+
+        Parameters
+        ----------
+        ratings : Ratings, sparse matrix (users x items), DataFrame or (users, items, ratings)
+            See `ratings.as_ratings`.
+        validation : of the same kinds, optional
+            For the weights, other ratings than those: then each member is fitted once.
+
+        Raises
+        ------
+        ValueError, TypeError, DivergenceError
+            Parameters or ratings that cannot be used; of a member with its name.
+        """
+        self.check_parameters()
+        random_state = check_random_state(self.random_state)
+        data = as_ratings(ratings, scale=self.rating_scale)
+        check_not_empty(data)
+        members = self._unfitted(random_state)
+        if validation is None:
+            training, held_out = train_test_split(data, self.validation_fraction, random_state)
+            first = {name: copy_unfitted(member) for name, member in members.items()}
+        else:
+            training, held_out, first = data, as_ratings(validation), members
+            check_not_empty(held_out, "validation")
+        weights, errors = _weigh(first, training, held_out)
+        logger.info("weights %s, validation RMSE %s", weights, errors)
+        if validation is None:
+            del first  # the memory of its members
+            for name, member in members.items():
+                _fit(name, member, data)
+        self.fitted_ = FittedBlend(
+            ratings=data,
+            ids_are_indices=sparse.issparse(ratings),
+            members=members,
+            weights=weights,
+            validation_rmse=errors,
+        )
+        return self
+
+    def _unfitted(self, random_state: np.random.Generator) -> dict[str, Recommender]:
+        members = {}
+        for name, model in check_members(self.estimators).items():
+            members[name] = copy_unfitted(model)
+            filled = {"n_jobs": self.n_jobs, "random_state": int(random_state.integers(2**31))}
+            own = members[name].get_params(deep=False)
+            members[name].set_params(
+                **{key: x for key, x in filled.items() if key in own and own[key] is None}
+            )
+        return members
+
+    @knows_habits
+    @undisturbed()
+    def predict_new(
+        self,
+        ratings: Any,
+        items: npt.ArrayLike | None = None,
+        *,
+        users: npt.ArrayLike | None = None,
+        axis: Axis = "user",
+        unknown: UnknownIds = "raise",
+    ) -> Any:
+        """As `AutoRec.predict_new`; TypeError where a member cannot score newcomers."""
+        known = check_fitted(self)
+        return newcomers.predict_new(
+            known, ratings, items=items, users=users, axis=axis, unknown=unknown, cold=known.cold
+        )
+
+    @knows_habits
+    @undisturbed()
+    def recommend_new(
+        self,
+        ratings: Any,
+        n: int = 10,
+        exclude_seen: bool = True,
+        *,
+        axis: Axis = "user",
+        unknown: UnknownIds = "raise",
+        candidates: npt.ArrayLike | None = None,
+        exclude: npt.ArrayLike | None = None,
+    ) -> Any:
+        """As `AutoRec.recommend_new`; TypeError where a member cannot score newcomers."""
+        known = check_fitted(self)
+        return newcomers.recommend_new(
+            known,
+            ratings,
+            n,
+            exclude_seen,
+            axis=axis,
+            unknown=unknown,
+            candidates=candidates,
+            exclude=exclude,
+            cold=known.cold,
+        )
+
+    def partial_fit(self, ratings: Any) -> Self:
+        """Take in new ratings without training; return the blend itself.
+
+        As `AutoRec.partial_fit` in each member, baselines being fitted anew; the weights stay.
+        Where a member cannot, it is a ValueError or TypeError, and the blend stays as it was.
+        """
+        if not hasattr(self, "fitted_"):
+            return self.fit(ratings)
+        if not newcomers.is_empty(ratings):
+            fitted = self.fitted_
+            self.fitted_ = updated(fitted, newcomers.within_scale(fitted, ratings))
+        return self
+
+
+def _readable(estimators: Any) -> dict[str, Recommender]:
+    try:
+        return check_members(estimators)
+    except (TypeError, ValueError):  # which `fit` raises
+        return {}
+
+
+def _fit(name: str, member: Recommender, ratings: Ratings) -> None:
+    with naming(name), interrupts_end_all():
+        member.fit(ratings)
+
+
+def _weigh(
+    members: Mapping[str, Recommender], training: Ratings, held_out: Ratings
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Fit the members; return weights and RMSE by name, from the ratings held out."""
+    users, items, truth = held_out.triples()
+    for name, member in members.items():
+        _fit(name, member, training)
+    fitted = FittedBlend(
+        ratings=training, ids_are_indices=False, members=members, weights={}, validation_rmse={}
+    )
+    pairs = fitted.positions(users, items)
+    if fitted.cold == "raise":
+        warm = ~fitted.is_cold(*pairs)
+        if not warm.any():
+            raise ValueError(
+                "with cold='raise' in a member, the weights need validation ratings of users and "
+                "items with training ratings, and there are none; use cold='baseline'."
+            )
+        pairs, truth = (pairs[0][warm], pairs[1][warm]), truth[warm]
+    truth = truth.astype(np.float64)
+    with undisturbed():
+        scores = np.column_stack([score_pairs_of(one, *pairs) for one in members.values()])
+        weights = blending_weights(scores, truth)
+    predicted = np.clip(np.column_stack((scores, scores @ weights)), *training.scale)
+    errors = [rmse(truth, column) for column in predicted.T]
+    return (
+        dict(zip(members, weights.tolist(), strict=True)),
+        dict(zip((*members, WHOLE), errors, strict=True)),
+    )

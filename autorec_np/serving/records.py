@@ -1,0 +1,544 @@
+"""The record of a model in a file: JSON, and named arrays. Nothing that is read is trusted.
+
+`KINDS` lists what can be saved, and how the record of each class is packed and unpacked. A model
+inside a model is the same again, its arrays under a prefix.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from typing import Any, NamedTuple, NoReturn, TypeAlias
+
+import numpy as np
+from scipy import sparse
+
+from autorec_np._types import Array
+from autorec_np._validation import check_number
+from autorec_np.core.network import Network
+from autorec_np.core.objective import Objective
+from autorec_np.data.entries import row_of_each
+from autorec_np.data.ratings import Ratings
+from autorec_np.models.autorec import AutoRec
+from autorec_np.models.base import Axes, Recommender, Record, check_fitted
+from autorec_np.models.biases import BiasBaseline, Biases, FittedBiases, FittedMean, GlobalMean
+from autorec_np.models.blend import WHOLE, Blend, FittedBlend, check_names
+from autorec_np.models.parameters import check_parameters
+from autorec_np.models.scoring import Course, Fitted, Implicit
+from autorec_np.serving.archive import Members, ModelFileError, saying
+from autorec_np.training.units import AffineMap
+
+State: TypeAlias = dict[str, Any]
+
+# What `check` wants: types, tuples of choices, and dicts of them.
+_IDS = ("integers", "strings")
+_RATINGS = {
+    "kept": ("all", "pattern"),
+    "scale": list,
+    "timestamps": bool,
+    "user_ids": _IDS,
+    "item_ids": _IDS,
+}
+_CURVES = ("loss_curve", "validation_curve")
+_BIASES = {"mean": float}
+_AFFINE_MAP = {"factor": float, "offset": float}
+_NETWORK = {
+    "n_columns": int,
+    "hidden_layer_sizes": list,
+    "activation": str,
+    "output_activation": str,
+    "tied": bool,
+    "n_inputs": (int, None),
+}
+_AUTOREC = {
+    "orientation": ("item", "user"),
+    "network": _NETWORK,
+    "inputs": ("ratings", "planes"),
+    "implicit": (int, None),
+    "input_map": _AFFINE_MAP,
+    "output_map": _AFFINE_MAP,
+    "regularization": dict,
+    "baseline": ("BiasBaseline", "GlobalMean", None),
+    "baseline_mean": (float, None),
+    "cold_baseline": {"regularization": float, "biases": _BIASES, "trained_on_all": bool},
+    "n_iter": int,
+    "n_evaluations": int,
+}
+_IMPLICIT = "implicit.weight"
+
+
+class RatedPairs(Ratings):
+    """`ratings_` of a model that was saved without them: who rated what.
+
+    ``matrix.data`` is NaN throughout, and what returns ratings raises a ValueError.
+    """
+
+    def positions(self) -> NoReturn:
+        raise ValueError(
+            "the model was saved with include_ratings=False, so it knows who rated what but not "
+            "the ratings; save it with include_ratings=True, or pass the ratings themselves."
+        )
+
+
+class Packing(NamedTuple):
+    """Where arrays go; `around` are the ratings of the model around this one, None: none is."""
+
+    arrays: dict[str, Array]
+    include_ratings: bool
+    around: Ratings | None = None
+    prefix: str = ""
+
+    def put(self, name: str, array: Array) -> None:
+        self.arrays[self.prefix + name] = array
+
+    def within(self, prefix: str, around: Ratings) -> Packing:
+        return self._replace(around=around, prefix=self.prefix + prefix)
+
+
+class Common(NamedTuple):
+    """What every record has."""
+
+    ratings: Ratings
+    ids_are_indices: bool
+
+
+class Kind(NamedTuple):
+    """One class of models: a check of its parameters, and its own part of a record's state.
+
+    `wanted` is what `check` wants of what `pack` returns.
+    """
+
+    model: type[Recommender]
+    check: Callable[[Any], object]
+    wanted: State
+    pack: Callable[[Any, Packing], State]
+    unpack: Callable[[State, Common, Members], Record]
+
+
+def pack_model(model: Recommender, packing: Packing) -> State:
+    """Return class, parameters and state of a fitted model, and put its arrays."""
+    template, fitted = _pack_template(model), check_fitted(model)
+    state: State = {"ids_are_indices": fitted.ids_are_indices, "ratings": None}
+    if packing.around is not fitted.ratings:
+        state["ratings"] = _pack_ratings(fitted.ratings, packing)
+    return {**template, "state": {**state, **KINDS[template["class"]].pack(fitted, packing)}}
+
+
+def unpack_model(found: State, members: Members, around: Ratings | None = None) -> Recommender:
+    kind, state = KINDS[found["class"]], found["state"]
+    shared = around if state.get("ratings", "") is None else None
+    common = {"ids_are_indices": bool, "ratings": _RATINGS if shared is None else (None,)}
+    check(f"{members.prefix}state", state, {**common, **kind.wanted})
+    model = _unpack_template(found)
+    ratings = _unpack_ratings(state["ratings"], members) if shared is None else shared
+    for name in ("user_ids", "item_ids"):
+        if around is not None and not np.array_equal(getattr(around, name), getattr(ratings, name)):
+            raise ModelFileError(f"its {members.prefix}{name} are not those of the model around it")
+    model.fitted_ = kind.unpack(state, Common(ratings, state["ids_are_indices"]), members)
+    return model
+
+
+# Parameters
+
+
+def _pack_template(model: Recommender) -> State:
+    name = type(model).__name__
+    if name not in KINDS or KINDS[name].model is not type(model):
+        raise TypeError(f"save_model can save {', '.join(KINDS)}, got {name}.")
+    KINDS[name].check(model)
+    parameters = model.get_params(deep=False)
+    parameters.pop("callbacks", None)
+    if isinstance(parameters.get("random_state"), np.random.Generator):
+        parameters["random_state"] = None
+    packed = {name: _pack_parameter(value) for name, value in parameters.items()}
+    return {"class": name, "parameters": packed}
+
+
+def _unpack_template(found: State) -> Recommender:
+    kind = KINDS[found["class"]]
+    parameters = _unpack_parameter({"mapping": found["parameters"]})
+    model = kind.model(**parameters)
+    kind.check(model)
+    return model
+
+
+def _pack_parameter(value: Any) -> Any:
+    """Return `value` as JSON holds it; what JSON would confuse is wrapped."""
+    if isinstance(value, Recommender):
+        return {"model": _pack_template(value)}
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {"mapping": {str(key): _pack_parameter(x) for key, x in value.items()}}
+    if isinstance(value, list | tuple):
+        items = [_pack_parameter(x) for x in value]
+        return {"tuple": items} if isinstance(value, tuple) else items
+    return value
+
+
+def _unpack_parameter(found: Any) -> Any:
+    match found:
+        case list():
+            return [_unpack_parameter(x) for x in found]
+        case {"tuple": list(items)}:
+            return tuple(_unpack_parameter(x) for x in items)
+        case {"mapping": dict(items)}:
+            return {name: _unpack_parameter(x) for name, x in items.items()}
+        case {"model": dict(template)}:
+            check("parameters/model", template, {"class": tuple(KINDS), "parameters": dict})
+            return _unpack_template(template)
+        case dict():
+            raise ModelFileError(f"one of its parameters is stored as {found!r:.100}")
+    return found
+
+
+# Of a Blend
+
+_BLEND = {"validation_rmse": float, "members": list}
+
+
+def _pack_blend(fitted: FittedBlend, packing: Packing) -> State:
+    members = [
+        {
+            "name": name,
+            "weight": float(fitted.weights[name]),
+            "validation_rmse": float(fitted.validation_rmse[name]),
+            **pack_model(member, packing.within(f"members.{number}.", fitted.ratings)),
+        }
+        for number, (name, member) in enumerate(fitted.members.items())
+    ]
+    whole = float(fitted.validation_rmse[WHOLE])
+    return {"blend": {"validation_rmse": whole, "members": members}}
+
+
+def _unpack_blend(state: State, common: Common, members: Members) -> FittedBlend:
+    found = state["blend"]["members"]
+    wanted = {"name": str, "weight": float, "validation_rmse": float}
+    wanted |= {"class": tuple(KINDS), "parameters": dict, "state": dict}
+    parts = [members.within(f"members.{number}.") for number in range(len(found))]
+    for part, member in zip(parts, found, strict=True):
+        check(part.prefix.removesuffix("."), member, wanted)
+    names = [member["name"] for member in found]
+    check_names(names)
+    total = sum(member["weight"] for member in found)
+    if not abs(total - 1) < 1e-6:
+        raise ModelFileError(f"the weights of its members add up to {total}")
+    errors = {member["name"]: member["validation_rmse"] for member in found}
+    return FittedBlend(
+        **common._asdict(),
+        members={
+            member["name"]: unpack_model(member, part, common.ratings)
+            for part, member in zip(parts, found, strict=True)
+        },
+        weights={member["name"]: member["weight"] for member in found},
+        validation_rmse={**errors, WHOLE: state["blend"]["validation_rmse"]},
+    )
+
+
+# Of the baselines
+
+
+def _pack_biases(biases: Biases, packing: Packing) -> State:
+    packing.put("biases.user", biases.user)
+    packing.put("biases.item", biases.item)
+    return {"mean": float(biases.mean)}
+
+
+def _unpack_biases(state: State, ratings: Ratings, members: Members) -> Biases:
+    n_users, n_items = ratings.shape
+    user = members.take("biases.user", "<f8", n_users)
+    return Biases(state["mean"], user, members.take("biases.item", "<f8", n_items))
+
+
+def _pack_baseline(fitted: FittedBiases, packing: Packing) -> State:
+    biases = _pack_biases(fitted.biases, packing)
+    return {"biases": biases, "regularization": float(fitted.regularization)}
+
+
+def _unpack_baseline(state: State, common: Common, members: Members) -> FittedBiases:
+    return FittedBiases(
+        **common._asdict(),
+        biases=_unpack_biases(state["biases"], common.ratings, members),
+        regularization=check_number("regularization", state["regularization"], minimum=0.0),
+    )
+
+
+# Of an AutoRec
+
+
+def _pack_autorec(fitted: Fitted, packing: Packing) -> State:
+    network = {name: getattr(fitted.network, name) for name in _NETWORK}
+    network["hidden_layer_sizes"] = [int(size) for size in network["hidden_layer_sizes"]]
+    course, cold, baseline = fitted.course, fitted.cold_baseline, fitted.baseline
+    packing.put("theta", fitted.theta)
+    packing.put("codes", fitted.codes)
+    if fitted.implicit is not None:
+        packing.put(_IMPLICIT, fitted.implicit.weight)
+        packing.put("implicit.shares", fitted.implicit.shares)
+    for name in _CURVES:
+        packing.put(name, np.array(getattr(course, name), np.float64))
+    trained_on_all = fitted.training is fitted.ratings
+    if not trained_on_all:
+        every, some = (
+            row_of_each(R.matrix) * R.n_items + R.matrix.indices
+            for R in (fitted.ratings, fitted.training)
+        )
+        packing.put("trained_on", np.isin(every, some, assume_unique=True))
+    state = {
+        "orientation": fitted.axes.row,
+        "network": network,
+        "inputs": fitted.inputs,
+        "implicit": fitted.implicit and fitted.implicit.weight.shape[1],
+        "input_map": _pack_map(fitted.input_map),
+        "output_map": _pack_map(fitted.output_map),
+        "regularization": {name: float(x) for name, x in fitted.penalties.items()},
+        "baseline": None if baseline is None else type(baseline.model()).__name__,
+        "baseline_mean": baseline.mean if isinstance(baseline, FittedMean) else None,
+        "cold_baseline": {
+            "regularization": float(cold.regularization),
+            "biases": _pack_biases(cold.biases, packing),
+            "trained_on_all": trained_on_all,
+        },
+        "n_iter": int(course.n_iter),
+        "n_evaluations": int(course.n_evaluations),
+    }
+    return {"autorec": state}
+
+
+def _unpack_autorec(whole: State, common: Common, members: Members) -> Fitted:
+    state, ratings = whole["autorec"], common.ratings
+    axes = Axes(state["orientation"])
+    network, penalties = _unpack_network(state, axes, ratings, members)
+    theta = members.take("theta", "<f4 <f8", network.layout.size)
+    n_rows, _ = axes.rows_and_columns(*ratings.shape)
+    codes = members.take("codes", f"<f{theta.itemsize}", n_rows, network.hidden_layer_sizes[-1])
+    loss, validation = (tuple(members.take(name, "<f8", None).tolist()) for name in _CURVES)
+    course = Course(loss, validation, state["n_iter"], state["n_evaluations"])
+    cold_baseline, baseline = _unpack_baselines(state, common, members)
+    return Fitted(
+        **common._asdict(),
+        network=network,
+        theta=theta,
+        codes=codes,
+        axes=axes,
+        input_map=_unpack_map("input map", state["input_map"]),
+        output_map=_unpack_map("output map", state["output_map"]),
+        penalties=penalties,
+        baseline=baseline,
+        cold_baseline=cold_baseline,
+        course=course,
+        implicit=_unpack_implicit(state, network, n_rows, members),
+        inputs=state["inputs"],
+    )
+
+
+def _pack_map(affine: AffineMap) -> State:
+    return {name: float(value) for name, value in affine._asdict().items()}
+
+
+def _unpack_map(name: str, state: State) -> AffineMap:
+    if state["factor"] == 0:
+        raise ModelFileError(f"the factor of its {name} is 0")
+    return AffineMap(**state)
+
+
+def _unpack_network(
+    state: State, axes: Axes, ratings: Ratings, members: Members
+) -> tuple[Network, dict[str, float]]:
+    with saying("its network is not valid"):
+        sizes = tuple(state["network"].pop("hidden_layer_sizes"))
+        # products of greater widths might overflow
+        if not all(type(size) is int and size <= members.file_size for size in sizes):
+            raise ModelFileError(f"its hidden layer sizes are {sizes!r:.100}")
+        network = Network(hidden_layer_sizes=sizes, **state["network"])
+        penalties = {name: float(x) for name, x in state["regularization"].items()}
+        checked = dict(penalties)
+        if state["implicit"] is not None:
+            check_number(_IMPLICIT, checked.pop(_IMPLICIT, 0.0), minimum=0.0)
+        Objective(network, checked)  # checks them
+    _, n_columns = axes.rows_and_columns(*ratings.shape)
+    n_inputs, n_planes = network.n_inputs or network.n_columns, 1 + (state["inputs"] == "planes")
+    if n_planes == 2 and network.tied:
+        raise ModelFileError("its network is tied and reads two planes")
+    if not n_inputs == n_planes * network.n_columns == n_planes * n_columns:
+        raise ModelFileError(
+            f"its network reads {n_inputs} columns and returns {network.n_columns}, where its "
+            f"ratings, in orientation {axes.row!r}, have {n_columns}"
+        )
+    return network, penalties
+
+
+def _unpack_implicit(
+    state: State, network: Network, n_rows: int, members: Members
+) -> Implicit | None:
+    n_units = state["implicit"]
+    if n_units is None:
+        return None
+    width = network.hidden_layer_sizes[-1]
+    if network.tied or not 1 <= n_units <= width:
+        raise ModelFileError(
+            f"its implicit decoder has {n_units} units, of {width} in a network that is "
+            f"{'' if network.tied else 'not '}tied"
+        )
+    weight = members.take(_IMPLICIT, "<f4 <f8", n_rows, n_units)
+    return Implicit(weight, members.take("implicit.shares", "<f4 <f8", network.n_columns, n_units))
+
+
+def _unpack_baselines(
+    state: State, common: Common, members: Members
+) -> tuple[FittedBiases, FittedBiases | FittedMean | None]:
+    ratings, by_index = common
+    training, cold = ratings, state["cold_baseline"]
+    if not cold["trained_on_all"]:
+        mask = members.take("trained_on", "|b1", len(ratings))
+        selected = ratings.select(mask[ratings.order])
+        training = type(ratings)(**vars(selected))
+    regularization = check_number("regularization", cold["regularization"], minimum=0.0)
+    cold_baseline = FittedBiases(
+        ratings=training,
+        ids_are_indices=by_index,
+        biases=_unpack_biases(cold["biases"], training, members),
+        regularization=regularization,
+    )
+    kind, mean = state["baseline"], state["baseline_mean"]
+    if (kind == "GlobalMean") == (mean is None):
+        raise ModelFileError(f"its baseline is {kind!r} with the mean {mean}")
+    if kind == "GlobalMean":
+        return cold_baseline, FittedMean(ratings=training, ids_are_indices=by_index, mean=mean)
+    return cold_baseline, cold_baseline if kind == "BiasBaseline" else None
+
+
+# Of ratings
+
+
+def _pack_ratings(ratings: Ratings, packing: Packing) -> State:
+    if packing.include_ratings and isinstance(ratings, RatedPairs):
+        raise ValueError(
+            "the model was saved without its ratings and cannot save them; pass "
+            "include_ratings=False."
+        )
+    user_ids = _pack_ids("users", ratings.user_ids, packing)
+    item_ids = _pack_ids("items", ratings.item_ids, packing)
+    timestamps, include_ratings = None, packing.include_ratings
+    packing.put("ratings.indices", ratings.matrix.indices)
+    packing.put("ratings.indptr", ratings.matrix.indptr)
+    if include_ratings:
+        timestamps = ratings.timestamps
+        packing.put("ratings.data", ratings.matrix.data)
+        packing.put("ratings.order", ratings.order)
+    if timestamps is not None:
+        packing.put("ratings.timestamps", timestamps)
+    return {
+        "kept": "all" if include_ratings else "pattern",
+        "scale": [float(end) for end in ratings.scale],
+        "timestamps": timestamps is not None,
+        "user_ids": user_ids,
+        "item_ids": item_ids,
+    }
+
+
+def _unpack_ratings(state: State, members: Members) -> Ratings:
+    low, high = map(float, state["scale"])
+    if not -math.inf < low <= high < math.inf:
+        raise ModelFileError(f"its rating scale is {low} to {high}")
+    user_ids = _unpack_ids("users", state["user_ids"], members)
+    item_ids = _unpack_ids("items", state["item_ids"], members)
+    indices = members.take("ratings.indices", "<i4 <i8", None)
+    indptr = members.take("ratings.indptr", "<i4 <i8", len(user_ids) + 1)
+    n_ratings, timestamps = len(indices), None
+    if state["kept"] == "all":
+        kind = Ratings
+        data = members.take("ratings.data", "<f4", n_ratings)
+        order = members.take("ratings.order", "<i8", n_ratings)
+        if not np.isfinite(data).all():
+            raise ModelFileError("its ratings are not finite")
+    else:
+        kind = RatedPairs
+        data, order = np.full(n_ratings, np.nan, np.float32), np.arange(n_ratings)
+    if state["timestamps"]:
+        timestamps = members.take("ratings.timestamps", "<i8", n_ratings)
+    with saying("the positions of its ratings are damaged"):
+        matrix = sparse.csr_array((data, indices, indptr), shape=(len(user_ids), len(item_ids)))
+        matrix.check_format()
+    if not (matrix.has_canonical_format and matrix.nnz == n_ratings > 0):
+        raise ModelFileError("its ratings are none, or not in ascending positions")
+    seen = np.zeros(n_ratings, bool)
+    seen[order[(order >= 0) & (order < n_ratings)]] = True
+    if not seen.all():
+        raise ModelFileError("the order of its ratings is not a permutation")
+    for array in (matrix.data, matrix.indices, matrix.indptr, order):
+        array.flags.writeable = False
+    return kind(matrix, user_ids, item_ids, timestamps, (low, high), order)
+
+
+def _pack_ids(name: str, ids: Array, packing: Packing) -> str:
+    if ids.dtype.kind == "i":
+        packing.put(name, ids)
+        return "integers"
+    encoded = [one.encode("utf-8", "surrogatepass") for one in ids]
+    packing.put(f"{name}.utf8", np.frombuffer(b"".join(encoded), np.uint8))
+    packing.put(f"{name}.offsets", np.cumsum([0, *map(len, encoded)], dtype=np.int64))
+    return "strings"
+
+
+def _unpack_ids(name: str, kind: str, members: Members) -> Array:
+    if kind == "integers":
+        ids = members.take(name, "<i8", None)
+    else:
+        text = members.take(f"{name}.utf8", "|u1", None).tobytes()
+        offsets = members.take(f"{name}.offsets", "<i8", None).tolist()
+        if offsets[:1] != [0] or offsets[-1] != len(text) or offsets != sorted(offsets):
+            raise ModelFileError(f"the offsets of its {name}' ids do not fit their text")
+        with saying(f"the ids of its {name} are not UTF-8"):
+            decoded = (text[a:b].decode("utf-8", "surrogatepass") for a, b in pairwise(offsets))
+            ids = np.fromiter(decoded, dtype=object, count=len(offsets) - 1)
+        ids.flags.writeable = False
+    if not (ids[1:] > ids[:-1]).all():
+        raise ModelFileError(f"the ids of its {name} are not ascending and unique")
+    return ids
+
+
+def check(name: str, found: Any, wanted: Any) -> None:
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        if found.keys() != wanted.keys():
+            different = sorted(found.keys() ^ wanted.keys())
+            raise ModelFileError(f"its {name} lacks, or has unknown, entries: {different!r:.100}")
+        for key, value in found.items():
+            check(f"{name}/{key}", value, wanted[key])
+        return
+    if isinstance(found, float) and not math.isfinite(found):
+        wanted = "a finite number"
+    choices = wanted if isinstance(wanted, tuple) else (wanted,)
+    if not any(type(found) is one if isinstance(one, type) else found == one for one in choices):
+        needed = " or ".join(getattr(one, "__name__", repr(one)) for one in choices)
+        raise ModelFileError(f"its {name} is {found!r:.100}, not {needed}")
+
+
+KINDS: dict[str, Kind] = {
+    kind.model.__name__: kind
+    for kind in (
+        Kind(
+            AutoRec,
+            lambda model: check_parameters(model.get_params()),
+            {"autorec": _AUTOREC},
+            _pack_autorec,
+            _unpack_autorec,
+        ),
+        Kind(
+            BiasBaseline,
+            lambda model: check_number("regularization", model.regularization, minimum=0.0),
+            {"biases": _BIASES, "regularization": float},
+            _pack_baseline,
+            _unpack_baseline,
+        ),
+        Kind(Blend, Blend.check_parameters, {"blend": _BLEND}, _pack_blend, _unpack_blend),
+        Kind(
+            GlobalMean,
+            lambda model: None,
+            {"mean": float},
+            lambda fitted, packing: {"mean": fitted.mean},
+            lambda state, common, members: FittedMean(**common._asdict(), mean=state["mean"]),
+        ),
+    )
+}
