@@ -157,7 +157,8 @@ def score_pairs_of(model: Recommender, users: Array, items: Array) -> Array:
 
 
 def _cold_of(model: Recommender) -> dict[str, Any]:
-    return {key: value for key, value in model.get_params(deep=False).items() if key == "cold"}
+    cold = getattr(model, "cold", None)
+    return {} if cold is None else {"cold": cold}
 
 
 @newcomers.score_new.register(FittedBlend)

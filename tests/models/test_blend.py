@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from changed_records import with_record, without_limits
+from changed_records import with_record, with_scale
 from hypothesis import given
 from hypothesis import strategies as st
 from recommender_contract import (
@@ -515,7 +515,7 @@ def test_newcomers_get_the_weighted_sum(fitted, axis):
             residuals = np.array([5.0, 1.0, 4.0]) - mean - others[[0, 3, 7]]
             scores = mean + others + residuals.sum() / (5.0 + 3)
         else:
-            scores = without_limits(member).predict_new(told, axis=axis)
+            scores = with_scale(member, -1e6, 1e6).predict_new(told, axis=axis)
         total = total + fitted.weights_[name] * scores
     np.testing.assert_allclose(
         fitted.predict_new(told, axis=axis), np.clip(total, *R.scale), rtol=1e-12
