@@ -44,13 +44,13 @@ WHOLE = "blend"  # the name of the blend among those of its members
 def blending_weights(scores: Array, ratings: Array) -> Array:
     """Return the weights w (m,), of sum 1, that minimize
 
-        ||ratings - scores w||^2 + lambda ||w - 1/m||^2,   lambda = ||ratings - x||^2 / n,
+        ||ratings - scores w||^2 + lambda ||w - 1/m||^2,   lambda = m^2 ||ratings - x||^2 / n,
 
     where x is the mean score of the members. With D = scores - x, the sum 1 leaves w = 1/m + v with
     1 . v = 0, and ratings - scores w = (ratings - x) - D v. As D 1 = 0, the ridge solution v =
-    (D^T D + lambda I)^-1 D^T (ratings - x) has 1 . v = 0 by itself. lambda is that of a variance
-    of 1 in each weight before a rating is seen, and weighs as one rating does: it matters only
-    where members hardly differ, which then get equal weights rather than large ones of both signs.
+    (D^T D + lambda I)^-1 D^T (ratings - x) has 1 . v = 0 by itself. lambda says that a weight is 1/m
+    with a standard deviation of 1/m before a rating is seen. It matters where members hardly
+    differ: they get equal weights rather than large ones of both signs.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def blending_weights(scores: Array, ratings: Array) -> Array:
     n_members = scores.shape[1]
     mean = scores.mean(axis=1)
     residuals, differences = ratings - mean, scores - mean[:, np.newaxis]
-    penalty = np.mean(residuals**2)
+    penalty = n_members**2 * np.mean(residuals**2)
     if penalty == 0:
         return np.full(n_members, 1 / n_members)
     gram = differences.T @ differences + penalty * np.eye(n_members)
