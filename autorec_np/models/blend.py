@@ -48,9 +48,9 @@ def blending_weights(scores: Array, ratings: Array) -> Array:
 
     where x is the mean score of the members. With D = scores - x, the sum 1 leaves w = 1/m + v with
     1 . v = 0, and ratings - scores w = (ratings - x) - D v. As D 1 = 0, the ridge solution v =
-    (D^T D + lambda I)^-1 D^T (ratings - x) has 1 . v = 0 by itself. lambda says that a weight is 1/m
-    with a standard deviation of 1/m before a rating is seen. It matters where members hardly
-    differ: they get equal weights rather than large ones of both signs.
+    (D^T D + lambda I)^-1 D^T (ratings - x) has 1 . v = 0 by itself. lambda says that before a
+    rating is seen, a weight is 1/m with a standard deviation of 1/m. It matters where members
+    hardly differ: they get equal weights rather than large ones of both signs.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ class FittedBlend(Record):
 
     def weighted(self, scores: Iterable[Array]) -> Array:
         """Return the weighted sum; -inf where a member has it: what it does not answer for."""
-        total, refused = np.float64(0.0), np.False_
+        total, refused = np.zeros(1), np.zeros(1, bool)
         for weight, score in zip(self.weights.values(), scores, strict=True):
             left_out = np.isneginf(score)
             total = total + weight * np.where(left_out, 0.0, score.astype(np.float64))

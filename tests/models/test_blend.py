@@ -146,8 +146,13 @@ class TestOneMember(BlendContract, estimators=[("biases", BiasBaseline())]):
         )
 
 
-class TestItLearns(BlendContract, estimators=members(max_iter=60, learning_rate_init=0.03)):
-    brief: ClassVar = {}
+class TestItLearns(
+    BlendContract,
+    estimators=members(
+        hidden_layer_sizes=(8,), max_iter=60, learning_rate_init=0.03, regularization=1.0
+    ),
+):
+    brief: ClassVar = {"estimators": members()}
 
     def test_held_out_ratings_are_predicted(self):
         assert self.fitted().score(TEST) > -0.5

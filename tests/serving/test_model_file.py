@@ -26,7 +26,7 @@ from model_files import (
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import NotFittedError
 from autorec_np.models.biases import BiasBaseline, GlobalMean
-from autorec_np.serving.archive import ModelFileError
+from autorec_np.serving.archive import ModelFileError, listing
 from autorec_np.serving.model_file import (
     load_model,
     read_metadata,
@@ -290,7 +290,7 @@ HEADER_CASES = {
         3,
         "it is in format 3, written by {'autorec_np': '.*reads format 1 and 2: pip install --upgr",
     ),
-    "class": ("Oracle", "header/class is 'Oracle', not 'AutoRec' or 'BiasBaseline' or 'Glo"),
+    "class": ("Oracle", "header/class is 'Oracle', not 'AutoRec' or 'BiasBaseline' or 'Ble"),
     "extra": (1, r"header lacks, or has unknown, entries: \['extra'\]"),
     "metadata": ([], r"its header/metadata is \[\], not dict"),
     "parameters/extra": (1, "a model: AutoRec.* got an unexpected keyword argument 'extra'"),
@@ -460,6 +460,7 @@ def test_wrong_arrays(name, change, message, saved, path):
     array = arrays.pop(name, None)
     if change is not None:
         arrays[name] = change(array)
+    header["arrays"] = listing(arrays)
     write_parts(path, header, arrays)
     with pytest.raises(ModelFileError, match=message):
         load_model(path)
