@@ -226,16 +226,6 @@ class Blend(Recommender):
         Of each member before it was fitted anew, and of their "blend".
     ratings_, rating_scale_, user_counts_, item_counts_
         See `base.Recommender`; the counts are the least of any member.
-
-    Examples
-    --------
-    >>> from autorec_np import AutoRec, Blend, make_ratings
-    >>> R = make_ratings(n_users=200, n_items=80, n_ratings=4000, random_state=0)
-    >>> small = {"hidden_layer_sizes": (20,), "max_iter": 5}
-    >>> members = [("item", AutoRec(**small)), ("user", AutoRec("user", **small))]
-    >>> model = Blend(members, random_state=0).fit(R)
-    >>> round(sum(model.weights_.values()), 6)
-    1.0
     """
 
     fitted_: FittedBlend
