@@ -284,6 +284,19 @@ def _add_network(add: Callable[..., None]) -> None:
         metavar="LAMBDA",
     )
     add("--tied", "one weight matrix for both layers", action="store_true")
+    add(
+        "--implicit",
+        "units of the last hidden layer that are told who rated what: {default} (default), or a "
+        "number; 0: none",
+        type=IMPLICIT,
+        metavar="N",
+    )
+    add(
+        "--inputs",
+        "what the network reads (default {default}): ratings, or planes of who rated and of "
+        "ratings minus biases",
+        choices=["auto", "ratings", "planes"],
+    )
     add("--dropout", "of hidden units (default {default})", type=float, metavar="P")
     add(
         "--corruption",
@@ -401,6 +414,11 @@ def _columns(text: str) -> list[str] | list[int]:
 
 COUNT = _checked("an integer of at least 1", int, lambda value: value >= 1)
 SEED = _checked("an integer of at least 0", int, lambda value: value >= 0)
+IMPLICIT = _checked(
+    "auto or an integer of at least 0",
+    lambda text: text if text == "auto" else int(text),
+    lambda value: value == "auto" or value >= 0,
+)
 SHARE = _checked("a number from 0 to below 1", float, lambda value: 0 <= value < 1)
 PART = _checked("a number between 0 and 1", float, lambda value: 0 < value < 1)
 REGULARIZATION = _checked("auto, a number, or NAME=NUMBER,...", _regularization)

@@ -25,6 +25,7 @@ from autorec_np._files import alone
 from autorec_np._habits import knows_habits
 from autorec_np._text import plain, table
 from autorec_np._validation import check_choice, check_integer
+from autorec_np.core.implicit import IMPLICIT
 from autorec_np.core.network import Network
 from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.data.splitting import train_test_split
@@ -32,6 +33,7 @@ from autorec_np.evaluation.cross_validation import evaluate
 from autorec_np.evaluation.tasks import Executor, Task, for_task, run_tasks
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import copy_unfitted
+from autorec_np.models.parameters import resolved_implicit
 from autorec_np.training.penalties import automatic_penalties
 from autorec_np.training.solvers import DivergenceError
 from autorec_np.training.trainer import SOLVERS, corruption_for, short_on_purpose
@@ -65,14 +67,26 @@ def default_space(model: AutoRec, ratings: Any) -> dict[str, Any]:
 
     Penalties are within a factor of 8 of the automatic ones.
     """
+    matrix = as_ratings(ratings).matrix
+
+    def implicit_at(widths: Sequence[int]) -> int:
+        return resolved_implicit(model.get_params() | {"hidden_layer_sizes": widths}, matrix)[0]
+
     network = Network(1, tuple(model.hidden_layer_sizes), tied=model.tied)
     corruption = corruption_for(model.solver, model.corruption)
-    penalties = automatic_penalties(network, as_ratings(ratings).matrix, corruption)
+    penalties = automatic_penalties(network, matrix, corruption)
+    units = implicit_at(model.hidden_layer_sizes)
+    if units:
+        penalties[IMPLICIT] = penalties["decoder.weight"]
     space: dict[str, Any] = {
         "regularization": {name: LogUniform(x / 8, 8 * x) for name, x in penalties.items()}
     }
     if len(model.hidden_layer_sizes) == 1:
-        space["hidden_layer_sizes"] = [(50,), (100,), (200,), (500,)]
+        space["hidden_layer_sizes"] = [
+            (k,)
+            for k in (50, 100, 200, 500)
+            if implicit_at((k,)) <= k and bool(implicit_at((k,))) == bool(units)
+        ]
     if model.solver == "adam":
         space["learning_rate_init"] = LogUniform(1e-3, 1e-2)
     if not SOLVERS[model.solver].full_batch:

@@ -26,8 +26,17 @@ from autorec_np.engine.threads import workers
 from autorec_np.models import newcomers
 from autorec_np.models.base import Axes, Recommender, check_fitted, check_not_empty, of_record
 from autorec_np.models.biases import BiasBaseline, FittedBiases, GlobalMean
-from autorec_np.models.parameters import check_parameters
-from autorec_np.models.scoring import Baseline, Fitted, TrainingTask, inputs_of, scaled, targets_of
+from autorec_np.models.parameters import check_parameters, resolved_implicit
+from autorec_np.models.scoring import (
+    Baseline,
+    Fitted,
+    TrainingTask,
+    network_for,
+    network_inputs,
+    scaled,
+    start_again,
+    targets_of,
+)
 from autorec_np.models.updates import updated
 from autorec_np.training.monitor import EpochMonitor
 from autorec_np.training.penalties import automatic_penalties
@@ -63,7 +72,7 @@ class AutoRec(Recommender):
         output, ratings are mapped from the rating scale to its range and back.
     regularization : "auto", float, or mapping of str to float
         lambda of (2) in the ratings as given: one for every weight block, or by name
-        ("encoder.weight", "hidden1.weight", ..., "decoder.weight"). "auto": by
+        ("encoder.weight", "hidden1.weight", ..., "decoder.weight", "implicit.weight"). "auto": by
         `training.automatic_penalties`, in canonical units (`training.units`): what is learned does
         not depend on the unit of the ratings.
     tied : bool
@@ -121,17 +130,26 @@ class AutoRec(Recommender):
         An int makes runs bit-identical.
     engine : {"tiled", "plain"}
         "plain" runs the lines of `core` in one thread, for a debugger; equal to rounding.
+    implicit : "auto" or int
+        q of the implicit decoder, W + [N Y, 0], (35): so many units of the last hidden layer are
+        also told who rated what. "auto": 0, the paper's decoder.
+    inputs : {"auto", "ratings", "planes"}
+        What the network reads: the ratings (the paper's), or in canonical units two planes, who
+        is rated and ratings minus biases, (38). "auto": "ratings".
 
     Attributes
     ----------
     theta_ : ndarray, (network_.layout.size,)
-        The weights; ``network_.layout.views(theta_)`` names the blocks.
+        The weights; ``network_.layout.views(theta_)`` names the blocks. With an implicit decoder,
+        the decoder weight is W + [N Y, 0].
     codes_ : ndarray, (n_rows, k)
         The hidden code of each item (orientation "item") or user.
     network_ : Network
     orientation_ : str
     regularization_ : dict of str to float
         lambda of each weight block, in rating units.
+    implicit_, inputs_ : int, str
+        What "auto" was.
     input_map_, output_map_ : AffineMap
         Of ratings to what the network reads, and to what it says.
     baseline_ : BiasBaseline, GlobalMean or None
@@ -163,6 +181,8 @@ class AutoRec(Recommender):
     input_map_: AffineMap = of_record(lambda record: record.input_map)
     output_map_: AffineMap = of_record(lambda record: record.output_map)
     regularization_: dict[str, float] = of_record(lambda record: dict(record.penalties))
+    implicit_: int = of_record(lambda record: record.n_implicit)
+    inputs_: str = of_record(lambda record: record.inputs)
     baseline_: BiasBaseline | GlobalMean | None = of_record(
         lambda record: record.baseline and record.baseline.model()
     )
@@ -205,6 +225,8 @@ class AutoRec(Recommender):
         verbose: bool = False,
         random_state: RandomState = None,
         engine: str = "tiled",
+        implicit: str | int = "auto",
+        inputs: str = "auto",
     ) -> None:
         self.orientation = orientation
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -236,6 +258,8 @@ class AutoRec(Recommender):
         self.verbose = verbose
         self.random_state = random_state
         self.engine = engine
+        self.implicit = implicit
+        self.inputs = inputs
 
     @knows_habits
     def fit(self, ratings: Any, validation: Any = None) -> Self:
@@ -278,7 +302,7 @@ class AutoRec(Recommender):
         check_parameters(self.get_params())
         random_state = check_random_state(self.random_state)
         task = self._prepare(ratings, validation, random_state)
-        trainer = self._make_trainer(task.inputs, task.penalties)
+        trainer = self._make_trainer(task.targets, task.penalties)
         cold = "baseline" if self.cold == "raise" else self.cold
         with (
             workers(check_n_jobs(self.n_jobs)) as threads,
@@ -328,25 +352,21 @@ class AutoRec(Recommender):
             training, held_out = train_test_split(data, self.validation_fraction, random_state)
         check_not_empty(training)
         axes, by_index = Axes(self.orientation), sparse.issparse(ratings)
-        mapped = self._mapped(training.matrix.data, data.scale)
+        n_implicit, kind = resolved_implicit(self.get_params(), training.matrix)
+        mapped = self._mapped(training.matrix.data, data.scale, kind)
         matrix, units = with_data(training.matrix, mapped.values), mapped.units
         rated = axes.orient(matrix)
-        inputs = with_data(rated, rated.data.astype(self.dtype))
-        network = Network(
-            inputs.shape[1],
-            tuple(self.hidden_layer_sizes),
-            self.activation,
-            self.output_activation,
-            self.tied,
-        )
         biases = FittedBiases.of(training, by_index, matrix=matrix)
+        inputs = network_inputs(kind, rated, axes, biases, AffineMap(), self.dtype)
+        shape = tuple(self.hidden_layer_sizes), self.activation, self.output_activation, self.tied
+        network = network_for(rated, inputs.shape[1], *shape, n_implicit, self.dtype)
         baseline = self._baseline_of(biases)
         outputs = map_onto_outputs(self.output_activation, mapped, centered=baseline is not None)
         targets = targets_of(rated, axes, baseline, outputs, self.dtype)
         theta = self._initial_theta(network, axes, data, targets, random_state)
         if isinstance(self.regularization, str):
             corruption = corruption_for(self.solver, self.corruption)
-            penalties = automatic_penalties(network, inputs, corruption)
+            penalties = automatic_penalties(network, rated, corruption)
         else:
             penalties = scaled(Objective(network, self.regularization).penalties, units.factor)
         cold_baseline = biases.unmapped(units)
@@ -357,7 +377,8 @@ class AutoRec(Recommender):
             validated = (*cold_baseline.positions(user_ids, item_ids), truth)
         every_input = inputs
         if training is not data:
-            every_input = inputs_of(axes.orient(data.matrix), units, self.dtype)
+            every_rating = axes.orient(data.matrix)
+            every_input = network_inputs(kind, every_rating, axes, cold_baseline, units, self.dtype)
         warn_of_unsuitable(data.matrix.data, stacklevel=5)  # where `fit` was called
         return TrainingTask(
             network=network,
@@ -373,20 +394,21 @@ class AutoRec(Recommender):
                 Fitted,
                 ratings=data,
                 ids_are_indices=by_index,
-                network=network,
+                network=getattr(network, "plain", network),
                 axes=axes,
                 input_map=units,
                 output_map=output_map,
                 penalties=scaled(penalties, 1.0 / units.factor),
                 baseline=self._baseline_of(cold_baseline),
                 cold_baseline=cold_baseline,
+                inputs=kind,
             ),
         )
 
-    def _mapped(self, values: Array, scale: tuple[float, float]) -> Mapped:
+    def _mapped(self, values: Array, scale: tuple[float, float], kind: str) -> Mapped:
         if self.warm_start and hasattr(self, "fitted_"):
             return Mapped.by(self.fitted_.input_map, values, scale)
-        if isinstance(self.regularization, str):
+        if isinstance(self.regularization, str) or kind == "planes":
             return canonical(values, scale)
         return Mapped.by(AffineMap(), values, scale)
 
@@ -406,34 +428,21 @@ class AutoRec(Recommender):
         targets: CSR,
         random_state: np.random.Generator,
     ) -> Array:
-        layout = network.layout
         if self.warm_start and hasattr(self, "fitted_"):
-            last = self.fitted_
-            _, column_ids = axes.rows_and_columns(data.user_ids, data.item_ids)
-            if not (
-                last.axes == axes
-                and last.network.layout.shapes == layout.shapes
-                and np.array_equal(last.ids(axes.column), column_ids)
-            ):
-                columns = f"{axes.column}s"
-                raise ValueError(
-                    f"warm_start=True needs the orientation, {columns} and layer sizes of the last "
-                    f"fit, but they differ; call partial_fit with the ratings of new {columns} "
-                    f"first, or use warm_start=False to train anew."
-                )
-            return last.theta.astype(self.dtype)
+            return start_again(self.fitted_, network, axes, data, self.dtype)
+        layout = network.layout
         theta = layout.initialize(random_state, self.dtype)
         if not ACTIVATIONS[self.output_activation].bounded:
             layout.views(theta)["decoder.bias"][...] = targets.data.mean(dtype=np.float64)
         return theta
 
-    def _make_trainer(self, inputs: CSR, penalties: Mapping[str, float]) -> Trainer:
+    def _make_trainer(self, targets: CSR, penalties: Mapping[str, float]) -> Trainer:
         defaults, rate = SOLVERS[self.solver], self.learning_rate_init
         if rate is None:
             rate = defaults.learning_rate_init
             if self.solver == "sgd":
-                n_rows, n_columns = inputs.shape
-                per_batch = inputs.nnz / n_columns * min(1.0, self.batch_size / n_rows)
+                n_rows, n_columns = targets.shape
+                per_batch = targets.nnz / n_columns * min(1.0, self.batch_size / n_rows)
                 rate /= max(per_batch, 1.0) * self.hidden_layer_sizes[-1]
                 rate = min(rate, 1.0 / max(1.0, *penalties.values()))
         return Trainer(

@@ -217,7 +217,7 @@ def _score_by_network(fitted: Fitted, rated: CSR, axis: str, cold: str | float) 
         mean = fitted.cold_baseline.biases.mean
         base = np.full(bias_scores.shape, 0.0 if fitted.baseline is None else mean)
     score = new_rows if fitted.axes.row == axis else new_columns
-    scores = base + score(fitted, rated, base)
+    scores = base + score(fitted, rated, base, bias_scores)
     unrated = np.diff(rated.indptr) == 0
     is_cold = unrated[:, np.newaxis] | (fitted.counts[axes.column][:-1] == 0)
     if cold == "raise":
@@ -229,22 +229,23 @@ def _score_by_network(fitted: Fitted, rated: CSR, axis: str, cold: str | float) 
     return scores
 
 
-def new_rows(fitted: Fitted, rated: CSR, base: Array) -> Array:
-    weights = fitted.weights
-    codes = fitted.encode(rated)
+def new_rows(fitted: Fitted, rated: CSR, base: Array, biases: Array) -> Array:
+    inputs = fitted.read(rated, biases[row_of_each(rated), rated.indices])
+    codes, weights = fitted.network.encode(fitted.theta, inputs), fitted.weights
     return fitted.to_ratings(codes @ weights["decoder.weight"].T + weights["decoder.bias"])
 
 
-def new_columns(fitted: Fitted, rated: CSR, base: Array) -> Array:
+def new_columns(fitted: Fitted, rated: CSR, base: Array, biases: Array) -> Array:
     residuals = rated.data - base[row_of_each(rated), rated.indices]
-    weights, biases = fit_columns(
+    weights, own_biases = fit_columns(
         fitted.codes,
         with_data(rated, fitted.output_map(residuals)),
         fitted.decoder_penalty,
         fitted.network.output_activation,
+        fitted.implicit and fitted.implicit.shares_of(rated),
     )
     activity = weights.astype(fitted.codes.dtype) @ fitted.codes.T
-    return fitted.to_ratings(activity + biases[:, np.newaxis])
+    return fitted.to_ratings(activity + own_biases[:, np.newaxis])
 
 
 def is_empty(ratings: Any) -> bool:

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from autorec_np._types import CSR, Array
 from autorec_np._validation import check_choice, check_integer, check_number
 from autorec_np.core.activations import ACTIVATIONS
 from autorec_np.core.optimizers import SCHEDULES
+from autorec_np.models.base import Axes
 from autorec_np.training.monitor import is_callback
 from autorec_np.training.trainer import ENGINES, SOLVERS
 
@@ -23,6 +25,7 @@ CHOICES: dict[str, tuple[str | None, ...]] = {
     "learning_rate": tuple(SCHEDULES),
     "dtype": ("float32", "float64"),
     "engine": tuple(ENGINES),
+    "inputs": ("auto", "ratings", "planes"),
 }
 FLAGS = ("tied", "nesterovs_momentum", "early_stopping", "warm_start", "verbose")
 # name, maximum, whether 0 and the maximum are allowed
@@ -37,6 +40,29 @@ NUMBERS = (
 )
 COUNTS = ("batch_size", "n_iter_no_change", "max_iter")
 MAY_BE_NONE = ("corruption", "learning_rate_init", "warm_up", "max_iter")
+
+
+def automatic_implicit(
+    orientation: str, k: int, counts: tuple[Array, Array], tied: bool, solver: str
+) -> tuple[int, str]:
+    """Return what ``implicit="auto"`` and ``inputs="auto"`` are.
+
+    `k` is the width of the last hidden layer, `counts` how many ratings rows and columns have.
+    """
+    return 0, "ratings"
+
+
+def resolved_implicit(parameters: Mapping[str, Any], matrix: CSR) -> tuple[int, str]:
+    """Return `implicit` and `inputs`, "auto" replaced, for ratings `matrix` (users x items)."""
+    orientation, widths = parameters["orientation"], parameters["hidden_layer_sizes"]
+    of_items = np.bincount(matrix.indices, minlength=matrix.shape[1])
+    counts = Axes(orientation).rows_and_columns(np.diff(matrix.indptr), of_items)
+    automatic = automatic_implicit(
+        orientation, max(widths[-1:], default=0), counts, parameters["tied"], parameters["solver"]
+    )
+    implicit, inputs = parameters["implicit"], parameters["inputs"]
+    units = automatic[0] if isinstance(implicit, str) else int(implicit)
+    return units, automatic[1] if inputs == "auto" else inputs
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:
@@ -57,6 +83,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     for name in COUNTS:
         if name in given:
             check_integer(name, given[name], minimum=1)
+    _check_implicit(parameters)
     _check_combinations(parameters)
 
 
@@ -87,6 +114,28 @@ def _check_regularization(regularization: Any) -> None:
             check_number(f"regularization of {name}", penalty, minimum=0)
     else:
         check_number("regularization", regularization, minimum=0)
+
+
+def _check_implicit(parameters: Mapping[str, Any]) -> None:
+    implicit, inputs = parameters["implicit"], parameters["inputs"]
+    if isinstance(implicit, str):
+        check_choice("implicit, where it is no integer,", implicit, ("auto",))
+    else:
+        check_integer("implicit", implicit, minimum=0)
+        widths = parameters["hidden_layer_sizes"]
+        if len(widths) and implicit > widths[-1]:
+            raise ValueError(
+                f"implicit={implicit} is more than the {widths[-1]} units of the last hidden layer "
+                f"(hidden_layer_sizes={tuple(widths)}), whose decoder weights it is added to; "
+                f"lower implicit, or widen that layer."
+            )
+    wanted = [f"implicit={implicit}"] if not isinstance(implicit, str) and implicit else []
+    wanted += [f"inputs={inputs!r}"] if inputs == "planes" else []
+    if parameters["tied"] and wanted:
+        raise ValueError(
+            f"tied=True makes one weight of encoder and decoder, which {' and '.join(wanted)} "
+            f"cannot share; use tied=False, or implicit=0 and inputs='ratings'."
+        )
 
 
 def _check_callbacks(callbacks: Any) -> None:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from autorec_np._types import CSR, Array
 from autorec_np.core.activations import ACTIVATIONS
-from autorec_np.core.kernels import with_data
+from autorec_np.core.implicit import IMPLICIT, ImplicitNetwork, scaled_pattern
+from autorec_np.core.kernels import spmm, spmm_transpose, with_data
 from autorec_np.core.network import Network
-from autorec_np.core.objective import Objective
+from autorec_np.core.planes import Planes
 from autorec_np.data.entries import row_of_each
 from autorec_np.data.metrics import rmse
 from autorec_np.data.ratings import Ratings
@@ -28,10 +29,12 @@ if TYPE_CHECKING:
     from autorec_np.training.monitor import EpochMonitor
 
 Baseline: TypeAlias = "FittedBiases | FittedMean"
+Inputs: TypeAlias = "CSR | Planes"
 
 MAX_ITER, TOLERANCE = 500, 1e-10  # of a new column without a closed form
 SMALLEST_PENALTY = 1e-12  # of the trace: below it, least squares of least norm
 PAIRS_PER_CHUNK = 16_384  # pairs whose codes are gathered at once
+RATED = 3.0  # what the first of two planes says of a pair that is rated, in canonical units
 
 
 class Course(NamedTuple):
@@ -51,6 +54,16 @@ class Implicit(NamedTuple):
 
     weight: Array
     shares: Array
+
+    def shares_of(self, rated: CSR) -> Array:
+        """Return N Y, (m, q), of columns of which `rated` (m, n_rows) says what they have rated.
+
+        A row that was not in training does not count.
+        """
+        has_y = np.any(self.weight, axis=1).astype(self.weight.dtype)
+        pattern = with_data(rated, has_y.take(rated.indices))
+        lengths = np.sqrt(np.maximum(pattern.sum(axis=1), 1.0))
+        return np.asarray(spmm(pattern, self.weight) / lengths[:, np.newaxis])
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -97,14 +110,20 @@ class Fitted(Record):
         """lambda of the decoder weight, in the units of the output; tied weights carry both."""
         block = self.network.layout.aliases.get("decoder.weight", "decoder.weight")
         penalties = scaled(self.penalties, self.output_map.factor)
-        return Objective(self.network, penalties).penalties.get(block, 0.0)
+        return sum(penalties.get(name, 0.0) for name in {block, "decoder.weight"})
+
+    @property
+    def n_implicit(self) -> int:
+        return 0 if self.implicit is None else self.implicit.weight.shape[1]
 
     def vectors(self, axis: str) -> Array:
         return self.codes if axis == self.axes.row else self.weights["decoder.weight"]
 
-    def encode(self, rated: CSR) -> Array:
-        inputs = inputs_of(rated, self.input_map, self.theta.dtype)
-        return self.network.encode(self.theta, inputs)
+    def read(self, rated: CSR, biases: Array) -> Inputs:
+        """Return what the network reads of ratings whose bias baseline is `biases`, (nnz,)."""
+        if self.inputs == "ratings":
+            return inputs_of(rated, self.input_map, self.theta.dtype)
+        return planes_of(rated, biases, self.input_map, self.theta.dtype)
 
     def to_ratings(self, activity: Array) -> Array:
         f = ACTIVATIONS[self.network.output_activation].forward
@@ -156,7 +175,7 @@ class Fitted(Record):
 
 
 def _read_only(array: Array) -> Array:
-    view = array.view()
+    view: Array = array.view()
     view.flags.writeable = False
     return view
 
@@ -174,6 +193,58 @@ def inputs_of(rated: CSR, input_map: AffineMap, dtype: npt.DTypeLike) -> CSR:
     return with_data(rated, input_map(rated.data).astype(dtype))
 
 
+def planes_of(rated: CSR, biases: Array, input_map: AffineMap, dtype: npt.DTypeLike) -> Planes:
+    """Return who is rated, and by how much more than the biases: see `core.planes`."""
+    planes = np.full((2, rated.nnz), RATED, dtype)
+    planes[1] = input_map.factor * (rated.data.astype(np.float64) - biases)
+    return Planes(rated, planes)
+
+
+def network_for(
+    pattern: CSR,
+    n_inputs: int,
+    hidden_layer_sizes: Sequence[int],
+    activation: str,
+    output_activation: str,
+    tied: bool,
+    n_implicit: int,
+    dtype: npt.DTypeLike,
+) -> Network:
+    """Return the network for a pattern of ratings; `n_implicit` 0: with the plain decoder."""
+    n_columns = pattern.shape[1]
+    wider = None if n_inputs == n_columns else n_inputs
+    shape = n_columns, hidden_layer_sizes, activation, output_activation
+    if not n_implicit:
+        return Network(*shape, tied, wider)
+    rated = scaled_pattern(pattern, dtype)
+    return ImplicitNetwork(*shape, n_inputs=wider, rated=rated, n_implicit=n_implicit)
+
+
+def by_plane(block: Array, n_columns: int) -> Array:
+    """Return a view (n_planes, n_columns, ...) of a block with rows for each column."""
+    return block.reshape(-1, n_columns, *block.shape[1:])
+
+
+def network_inputs(
+    kind: str,
+    rated: CSR,
+    axes: Axes,
+    biases: FittedBiases,
+    input_map: AffineMap,
+    dtype: npt.DTypeLike,
+) -> Inputs:
+    """Return what the network reads of all rows; `kind` is "ratings" or "planes"."""
+    if kind == "ratings":
+        return inputs_of(rated, input_map, dtype)
+    return planes_of(rated, biases.score_pairs(*pairs_of(rated, axes)), input_map, dtype)
+
+
+def pairs_of(rated: CSR, axes: Axes, rows: Array | None = None) -> tuple[Array, Array]:
+    """Return users and items of the stored ratings; `rows` says which rows they are, None all."""
+    of_each = row_of_each(rated)
+    return axes.users_and_items(of_each if rows is None else rows[of_each], rated.indices)
+
+
 def baseline_at(baseline: Baseline | None, users: Array, items: Array) -> Array | float:
     return 0.0 if baseline is None else baseline.score_pairs(users, items)
 
@@ -185,8 +256,7 @@ def targets_of(
     output_map: AffineMap,
     dtype: npt.DTypeLike,
 ) -> CSR:
-    pairs = axes.users_and_items(row_of_each(rated), rated.indices)
-    residuals = rated.data.astype(np.float64) - baseline_at(baseline, *pairs)
+    residuals = rated.data.astype(np.float64) - baseline_at(baseline, *pairs_of(rated, axes))
     return with_data(rated, output_map(residuals).astype(dtype))
 
 
@@ -209,11 +279,26 @@ class TrainingTask:
     input_map: AffineMap
     loss_unit: float
     theta: Array
-    inputs: CSR
+    inputs: Inputs
     targets: CSR
-    every_input: CSR
+    every_input: Inputs
     validation: tuple[Array, Array, Array] | None
     fitted: Callable[..., Fitted]
+
+    def record(
+        self, theta: Array, inputs: Inputs, workers: Workers | None, **others: Any
+    ) -> Fitted:
+        """Return the record of weights that were trained, with the codes of `inputs`."""
+        network = self.network
+        if isinstance(network, ImplicitNetwork):
+            weight = network.layout.views(theta)[IMPLICIT].copy()
+            weight[np.diff(self.targets.indptr) == 0] = 0.0  # was random
+            shares = spmm_transpose(network.rated, weight)
+            network = network.plain
+            theta = theta[: network.layout.size].copy()
+            network.layout.views(theta)["decoder.weight"][:, : weight.shape[1]] += shares
+            others["implicit"] = Implicit(weight, shares)
+        return self.fitted(theta=theta, codes=encode(network, theta, inputs, workers), **others)
 
     def validation_with(
         self, workers: Workers | None, cold: str | float
@@ -223,8 +308,7 @@ class TrainingTask:
         users, items, truth = self.validation
 
         def validate(theta: Array) -> float:
-            codes = encode(self.network, theta, self.inputs, workers)
-            fitted = self.fitted(theta=theta, codes=codes)
+            fitted = self.record(theta, self.inputs, workers)
             scores = fitted.score_pairs(users, items, cold)
             return rmse(truth, np.clip(scores, *fitted.ratings.scale))
 
@@ -236,42 +320,78 @@ class TrainingTask:
         if keep_best and monitor.best_theta is not None:
             theta = monitor.best_theta
         n_iter = monitor.n_complete
-        return self.fitted(
-            theta=theta,
-            codes=encode(self.network, theta, self.every_input, workers),
-            course=Course(
-                tuple(monitor.values[:n_iter]),
-                tuple(monitor.curve),
-                n_iter,
-                monitor.n_evaluations,
-            ),
+        course = Course(
+            tuple(monitor.values[:n_iter]), tuple(monitor.curve), n_iter, monitor.n_evaluations
         )
+        return self.record(theta, self.every_input, workers, course=course)
+
+
+def start_again(
+    last: Fitted, network: Network, axes: Axes, data: Ratings, dtype: npt.DTypeLike
+) -> Array:
+    """Return the weights of the last training, Y by the ids of the rows, for the next."""
+    row_ids, column_ids = axes.rows_and_columns(data.user_ids, data.item_ids)
+    plain, n_units = network, 0
+    if isinstance(network, ImplicitNetwork):
+        plain, n_units = network.plain, network.n_implicit
+    if not (
+        last.axes == axes
+        and last.network.layout.shapes == plain.layout.shapes
+        and last.n_implicit == n_units
+        and np.array_equal(last.ids(axes.column), column_ids)
+    ):
+        columns = f"{axes.column}s"
+        raise ValueError(
+            f"warm_start=True needs the orientation, {columns}, layer sizes, implicit units and "
+            f"inputs of the last fit, but they differ; call partial_fit with the ratings of new "
+            f"{columns} first, or use warm_start=False to train anew."
+        )
+    theta = np.zeros(network.layout.size, dtype)
+    theta[: plain.layout.size] = last.theta
+    if last.implicit is not None:
+        views = network.layout.views(theta)
+        views["decoder.weight"][:, :n_units] -= last.implicit.shares
+        places = last.find(axes.row, row_ids)
+        known = places >= 0
+        views[IMPLICIT][known] = last.implicit.weight[places[known]]
+    return theta
 
 
 def fit_columns(
-    codes: Array, targets: CSR, penalty: float, output_activation: str
+    codes: Array, targets: CSR, penalty: float, output_activation: str, shares: Array | None = None
 ) -> tuple[Array, Array]:
-    """Return decoder weights (m, k) and biases (m,), each by `fit_column`; 0 without targets."""
+    """Return decoder weights (m, k) and biases (m,), each by `fit_column`; 0 without targets.
+
+    `shares` (m, q) of an implicit decoder are in the weights, the penalty is without them.
+    """
     weights = np.zeros((targets.shape[0], codes.shape[1]))
     biases = np.zeros(len(weights))
     for column, (start, stop) in enumerate(pairwise(targets.indptr)):
         if start < stop:
+            own = codes[targets.indices[start:stop]].astype(np.float64)
             weights[column], biases[column] = fit_column(
-                codes[targets.indices[start:stop]],
+                own,
                 targets.data[start:stop],
                 penalty,
                 output_activation,
+                0.0 if shares is None else own[:, : shares.shape[1]] @ shares[column],
             )
+    if shares is not None:
+        weights[:, : shares.shape[1]] += shares
     return weights, biases
 
 
 def fit_column(
-    codes: Array, targets: Array, penalty: float, output_activation: str = "identity"
+    codes: Array,
+    targets: Array,
+    penalty: float,
+    output_activation: str = "identity",
+    offset: Array | float = 0.0,
 ) -> tuple[Array, float]:
     """Return the decoder row w (k,) and bias b of one new column, in float64.
 
-    Minimizes sum_r (t_r - f(h_r . w + b))^2 + penalty / 2 ||w||^2 over the rows r that the new
-    column has a target for. With an identity output this is a ridge problem with an unpenalized
+    Minimizes sum_r (t_r - f(h_r . w + b + o_r))^2 + penalty / 2 ||w||^2 over the rows r that the
+    new column has a target for. With an identity output this is a ridge problem with an unpenalized
     intercept; its dual form, (18), solves one system of the size of the number of targets:
 
         w = Hc^T a,   (Hc Hc^T + penalty / 2 I) a = t - mean(t),   b = mean(t) - mean(h) . w
@@ -287,11 +407,13 @@ def fit_column(
     penalty : float
         lambda of the decoder weight; 0 gives the solution of least norm.
     output_activation : str
+    offset : ndarray, (n,), or 0
+        o: what an implicit decoder adds.
     """
-    codes, targets = codes.astype(np.float64), targets.astype(np.float64)
+    codes, targets = (array.astype(np.float64, copy=False) for array in (codes, targets))
     if output_activation == "identity":
-        return _ridge(codes, targets, penalty)
-    return _minimize(codes, targets, penalty, output_activation)
+        return _ridge(codes, targets - offset, penalty)
+    return _minimize(codes, targets, penalty, output_activation, offset)
 
 
 def _ridge(codes: Array, targets: Array, penalty: float) -> tuple[Array, float]:
@@ -311,13 +433,13 @@ def _ridge(codes: Array, targets: Array, penalty: float) -> tuple[Array, float]:
 
 
 def _minimize(
-    codes: Array, targets: Array, penalty: float, output_activation: str
+    codes: Array, targets: Array, penalty: float, output_activation: str, offset: Array | float
 ) -> tuple[Array, float]:
     f = ACTIVATIONS[output_activation]
 
     def fun(column: Array) -> tuple[float, Array]:
         weight, bias = column[:-1], column[-1]
-        outputs = f.forward(codes @ weight + bias)
+        outputs = f.forward(codes @ weight + bias + offset)
         residuals = outputs - targets
         d_activity = 2 * residuals * f.derivative(outputs)
         value = float(residuals @ residuals + penalty / 2 * (weight @ weight))

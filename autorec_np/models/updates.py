@@ -10,14 +10,21 @@ import numpy as np
 
 from autorec_np._types import CSR, Array
 from autorec_np.core.kernels import take_rows, with_data
-from autorec_np.core.network import Network
 from autorec_np.core.parameters import COLUMN_BLOCKS
 from autorec_np.data.entries import row_of_each
 from autorec_np.data.ids import shown, unique_with_positions
 from autorec_np.data.ratings import Ratings, assemble
 from autorec_np.engine.blas import undisturbed
 from autorec_np.models.biases import Biases, FittedBiases, FittedMean, best_biases
-from autorec_np.models.scoring import Baseline, Fitted, baseline_at, fit_columns, inputs_of
+from autorec_np.models.scoring import (
+    Baseline,
+    Fitted,
+    Implicit,
+    baseline_at,
+    by_plane,
+    fit_columns,
+    pairs_of,
+)
 
 MAX_SWEEPS = 20
 SMALLEST_CHANGE = 1e-4  # of a bias in standard deviations of the ratings: sweeps end below it
@@ -65,19 +72,9 @@ def _updated_network(fitted: Fitted, new: Ratings, data: Ratings | None = None) 
         (data.matrix, data.matrix.T.tocsr()),
     )
     with undisturbed():
-        cold_baseline, baseline = _updated_baselines(fitted, change)
-        network, theta, codes = _grown(fitted, change)
-        _update_rows(fitted, network, theta, codes, change)
-        _update_columns(fitted, network, theta, codes, baseline, change)
-    return replace(
-        fitted,
-        ratings=data,
-        network=network,
-        theta=theta,
-        codes=codes,
-        baseline=baseline,
-        cold_baseline=cold_baseline,
-    )
+        grown = _grown(fitted, data, change)
+        grown = replace(grown, codes=_updated_codes(grown, change))
+        return _with_updated_columns(grown, change)
 
 
 class Change(NamedTuple):
@@ -106,50 +103,72 @@ def _updated_baselines(fitted: Fitted, change: Change) -> tuple[FittedBiases, Ba
     return cold_baseline, None if fitted.baseline is None else cold_baseline
 
 
-def _grown(fitted: Fitted, change: Change) -> tuple[Network, Array, Array]:
-    """Return network, weights and codes with those known at their new places, others zeros."""
+def _grown(fitted: Fitted, data: Ratings, change: Change) -> Fitted:
+    """Return the model with those known at their new places, others zeros, and new biases."""
     axes = fitted.axes
     rows_at, columns_at = axes.rows_and_columns(*change.places)
     n_rows, n_columns = axes.rows_and_columns(*change.training.shape)
     had_none = fitted.counts[axes.column][:-1] == 0
-    network = replace(fitted.network, n_columns=n_columns)
+    n_inputs = fitted.network.n_inputs
+    if n_inputs is not None:
+        n_inputs = n_inputs // fitted.network.n_columns * n_columns
+    network = replace(fitted.network, n_columns=n_columns, n_inputs=n_inputs)
     theta = np.zeros(network.layout.size, fitted.theta.dtype)
     for name, view in network.layout.views(theta).items():
-        view[columns_at if name in COLUMN_BLOCKS else slice(None)] = fitted.weights[name]
+        if name not in COLUMN_BLOCKS:
+            view[...] = fitted.weights[name]
+            continue
+        planes = by_plane(view, n_columns)
+        planes[:, columns_at] = by_plane(fitted.weights[name], len(columns_at))
         if name == "encoder.weight":  # was random
-            view[columns_at[had_none]] = 0.0
-    return network, theta, spread(fitted.codes, rows_at, n_rows)
+            planes[:, columns_at[had_none]] = 0.0
+    implicit = fitted.implicit
+    if implicit is not None:
+        weight, shares = implicit
+        implicit = Implicit(spread(weight, rows_at, n_rows), spread(shares, columns_at, n_columns))
+    cold_baseline, baseline = _updated_baselines(fitted, change)
+    return replace(
+        fitted,
+        ratings=data,
+        network=network,
+        theta=theta,
+        codes=spread(fitted.codes, rows_at, n_rows),
+        baseline=baseline,
+        cold_baseline=cold_baseline,
+        implicit=implicit,
+    )
 
 
-def _update_rows(
-    fitted: Fitted, network: Network, theta: Array, codes: Array, change: Change
-) -> None:
-    axes = fitted.axes
+def _updated_codes(grown: Fitted, change: Change) -> Array:
+    axes, codes = grown.axes, np.array(grown.codes)
     known, touched = (axes.rows_and_columns(*pair)[0] for pair in (change.places, change.touched))
     rows = np.union1d(touched, np.setdiff1d(np.arange(len(codes)), known))
     rated = take_rows(axes.rows_and_columns(*change.matrices)[0], rows)
-    codes[rows] = network.encode(theta, inputs_of(rated, fitted.input_map, theta.dtype))
+    biases = grown.cold_baseline.score_pairs(*pairs_of(rated, axes, rows))
+    codes[rows] = grown.network.encode(grown.theta, grown.read(rated, biases))
+    return codes
 
 
-def _update_columns(
-    fitted: Fitted,
-    network: Network,
-    theta: Array,
-    codes: Array,
-    baseline: Baseline | None,
-    change: Change,
-) -> None:
-    _, columns = fitted.axes.rows_and_columns(*change.touched)
-    rated = take_rows(fitted.axes.rows_and_columns(*change.matrices)[1], columns)
+def _with_updated_columns(grown: Fitted, change: Change) -> Fitted:
+    theta, implicit, network = grown.theta.copy(), grown.implicit, grown.network
+    _, columns = grown.axes.rows_and_columns(*change.touched)
+    rated = take_rows(grown.axes.rows_and_columns(*change.matrices)[1], columns)
     own = columns[row_of_each(rated)]
-    base = baseline_at(baseline, *fitted.axes.users_and_items(rated.indices, own))
+    base = baseline_at(grown.baseline, *grown.axes.users_and_items(rated.indices, own))
+    shares = None
+    if implicit is not None:
+        shares, every_share = implicit.shares_of(rated), implicit.shares.copy()
+        every_share[columns] = shares
+        implicit = implicit._replace(shares=every_share)
     views = network.layout.views(theta)
     views["decoder.weight"][columns], views["decoder.bias"][columns] = fit_columns(
-        codes,
-        with_data(rated, fitted.output_map(rated.data - np.float64(base))),
-        fitted.decoder_penalty,
+        grown.codes,
+        with_data(rated, grown.output_map(rated.data - np.float64(base))),
+        grown.decoder_penalty,
         network.output_activation,
+        shares,
     )
+    return replace(grown, theta=theta, implicit=implicit)
 
 
 def merge(old: Ratings, new: Ratings, indexed: bool) -> Ratings:

@@ -11,13 +11,23 @@ from scipy import sparse
 
 from autorec_np._types import Array
 from autorec_np.core.activations import ACTIVATIONS
-from autorec_np.core.kernels import take_rows
+from autorec_np.core.implicit import IMPLICIT
+from autorec_np.core.kernels import take_rows, with_data
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
 from autorec_np.core.parameters import COLUMN_BLOCKS
+from autorec_np.core.planes import Planes
 from autorec_np.data.synthetic import make_ratings
 from autorec_np.gradcheck import GradientReport, check_gradient
-from autorec_np.models.scoring import Fitted, inputs_of, scaled, targets_of
+from autorec_np.models.scoring import (
+    Fitted,
+    Inputs,
+    by_plane,
+    network_for,
+    pairs_of,
+    scaled,
+    targets_of,
+)
 from autorec_np.training.corruption import Draws, dropout_masks
 
 TERMS = ("objective", "data", "penalty")
@@ -29,7 +39,8 @@ class Case(NamedTuple):
 
     `term` is "objective" (2), "data" (without its penalty) or "penalty" (without ratings). `point`
     is "drawn" (at random), "initial" (as `fit` begins), "trained" (twenty steps of gradient descent
-    later) or "saturated" (large weights).
+    later) or "saturated" (large weights). `implicit` units are told who rated what; `planes`: the
+    network reads two.
     """
 
     hidden_layer_sizes: tuple[int, ...] = (4,)
@@ -39,6 +50,8 @@ class Case(NamedTuple):
     dropout: float = 0.0
     term: str = "objective"
     point: str = "drawn"
+    implicit: int = 0
+    planes: bool = False
 
 
 def all_cases() -> Iterator[Case]:
@@ -47,6 +60,8 @@ def all_cases() -> Iterator[Case]:
     yield from itertools.starmap(Case, networks)
     for activation, term, point in itertools.product(ACTIVATIONS, TERMS, POINTS):
         yield Case((4, 3, 4), activation, "sigmoid", tied=True, dropout=0.3, term=term, point=point)
+    for activation, widths, planes in itertools.product(ACTIVATIONS, sizes, [False, True]):
+        yield Case(widths, activation, dropout=0.3, implicit=2, planes=planes)
 
 
 def check_case(case: Case, seed: int = 0, **effort: Any) -> GradientReport:
@@ -56,9 +71,10 @@ def check_case(case: Case, seed: int = 0, **effort: Any) -> GradientReport:
     targets = ratings.matrix.astype(np.float64)
     if case.term == "penalty":
         targets = sparse.csr_array(targets.shape)
-    network = Network(
-        7, case.hidden_layer_sizes, case.activation, case.output_activation, case.tied
-    )
+    inputs: Inputs = targets
+    if case.planes:
+        inputs = Planes(targets, np.stack([np.full(targets.nnz, 3.0), targets.data]))
+    network = network_for(targets, inputs.shape[1], *case[:4], case.implicit, np.float64)
     objective = Objective(network, 0.0 if case.term == "data" else 0.7)
     masks = None
     if case.dropout:
@@ -67,7 +83,7 @@ def check_case(case: Case, seed: int = 0, **effort: Any) -> GradientReport:
         masks = dropout_masks(rows, case.hidden_layer_sizes, case.dropout, draws, np.float64)
 
     def fun(theta: Any) -> tuple[float, Any]:
-        return objective.value_and_gradient(theta, targets, targets, 1.0, masks)
+        return objective.value_and_gradient(theta, inputs, targets, 1.0, masks)
 
     if case.point in ("drawn", "saturated"):
         theta = rng.normal(0.0, 10.0 if case.point == "saturated" else 0.3, network.layout.size)
@@ -99,39 +115,49 @@ def check_model_gradient(
     It holds the rows, and of these the columns, with the most ratings. Return the report and the
     numbers of rows, columns and ratings of the block.
     """
-    rated, dtype = fitted.axes.orient(fitted.ratings.matrix), fitted.theta.dtype
-    inputs = inputs_of(rated, fitted.input_map, dtype)
-    targets = targets_of(rated, fitted.axes, fitted.baseline, fitted.output_map, dtype)
-    rows = np.sort(np.argsort(-np.diff(inputs.indptr), kind="stable")[:n_rows])
-    counts = np.bincount(take_rows(inputs, rows).indices, minlength=inputs.shape[1])
+    rated, dtype, axes = fitted.axes.orient(fitted.ratings.matrix), fitted.theta.dtype, fitted.axes
+    inputs = fitted.read(rated, fitted.cold_baseline.score_pairs(*pairs_of(rated, axes)))
+    targets = targets_of(rated, axes, fitted.baseline, fitted.output_map, dtype)
+    rows = np.sort(np.argsort(-np.diff(rated.indptr), kind="stable")[:n_rows])
+    counts = np.bincount(take_rows(rated, rows).indices, minlength=rated.shape[1])
     columns = np.sort(np.argsort(-counts, kind="stable")[:n_columns])
 
-    def cut(matrix: Any) -> Any:
-        block = take_rows(matrix, rows).tocoo()  # coordinates keep stored zeros
+    def cut(values: Array) -> Any:
+        block = take_rows(with_data(rated, values), rows).tocoo()  # coordinates keep stored zeros
         inside = np.isin(block.col, columns)
         where = block.row[inside], np.searchsorted(columns, block.col[inside])
         return sparse.csr_array(
             (block.data[inside].astype(np.float64), where), shape=(len(rows), len(columns))
         )
 
+    planes = [cut(plane) for plane in np.atleast_2d(inputs.data)]
+    block_inputs, block_targets = planes[0], cut(targets.data)
+    if fitted.inputs == "planes":
+        block_inputs = Planes(block_targets, np.stack([plane.data for plane in planes]))
     whole = fitted.network
-    network = Network(
-        len(columns),
-        whole.hidden_layer_sizes,
-        whole.activation,
-        whole.output_activation,
-        whole.tied,
+    shape = whole.hidden_layer_sizes, whole.activation, whole.output_activation, whole.tied
+    network = network_for(
+        block_targets, block_inputs.shape[1], *shape, fitted.n_implicit, np.float64
     )
-    theta = np.empty(network.layout.size)
-    trained = fitted.weights
-    for name, view in network.layout.views(theta).items():
-        view[...] = trained[name][columns] if name in COLUMN_BLOCKS else trained[name]
+    theta = _weights_of_block(fitted, network, rows, columns)
     objective = Objective(network, scaled(fitted.penalties, fitted.output_map.factor))
-    block_inputs, block_targets = cut(inputs), cut(targets)
 
     def fun(point: Array) -> tuple[float, Array]:
-        fraction = len(rows) / inputs.shape[0]
+        fraction = len(rows) / rated.shape[0]
         return objective.value_and_gradient(point, block_inputs, block_targets, fraction)
 
     report = check_gradient(fun, theta, network.layout)
     return report, (len(rows), len(columns), block_targets.nnz)
+
+
+def _weights_of_block(fitted: Fitted, network: Network, rows: Array, columns: Array) -> Array:
+    theta = np.empty(network.layout.size)
+    views, implicit = network.layout.views(theta), fitted.implicit
+    for name, trained in fitted.weights.items():
+        if name in COLUMN_BLOCKS:
+            trained = by_plane(trained, fitted.network.n_columns)[:, columns]
+        views[name][...] = trained.reshape(views[name].shape)
+    if implicit is not None:
+        views[IMPLICIT][...] = implicit.weight[rows]
+        views["decoder.weight"][:, : fitted.n_implicit] -= implicit.shares[columns]
+    return theta

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autorec_np._types import Array
+from autorec_np.core.implicit import IMPLICIT
 from autorec_np.evaluation.held_out import (
     Group,
     calibration,
@@ -156,6 +157,8 @@ def plot_weights(model: AutoRec) -> Figure:
     """
     fitted = check_fitted(model)
     shown = {name: fitted.weights[name] for name in fitted.network.layout.shapes}
+    if fitted.implicit is not None:
+        shown[IMPLICIT] = fitted.implicit.weight
     figure, panels = _stack([1.5] * len(shown))
     for panel, (name, block) in zip(panels, shown.items(), strict=True):
         _histogram(panel, block, f"{name} ({' x '.join(f'{n:,}' for n in block.shape)})")

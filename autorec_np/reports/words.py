@@ -19,8 +19,13 @@ def describe_ratings(ratings: Ratings) -> str:
 
 def describe_model(model: AutoRec) -> str:
     layers = " x ".join(str(size) for size in model.hidden_layer_sizes)
+    n_implicit, inputs = (
+        getattr(model, f"{x}_", getattr(model, x)) for x in ("implicit", "inputs")
+    )
+    told = f"implicit {n_implicit}, " if n_implicit and not isinstance(n_implicit, str) else ""
+    told += "planes, " if inputs == "planes" else ""
     return (
         f"{'I' if model.orientation == 'item' else 'U'}-AutoRec, "
         f"{'tied, ' if model.tied else ''}{layers} hidden units, {model.activation} and "
-        f"{model.output_activation}, solver {model.solver}"
+        f"{model.output_activation}, {told}solver {model.solver}"
     )

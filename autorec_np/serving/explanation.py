@@ -7,12 +7,12 @@ weights of the column were fitted to its ratings (`rating_influence`, in closed 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
 
-from autorec_np._types import CSR, Array
+from autorec_np._types import Array
 from autorec_np._validation import check_choice, check_integer
 from autorec_np.core.network import Network
 from autorec_np.data.ratings import Ratings
@@ -21,9 +21,33 @@ from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import Recommender, check_fitted
 from autorec_np.models.biases import BiasBaseline, GlobalMean
 from autorec_np.models.blend import Blend, FittedBlend, naming
-from autorec_np.models.scoring import Fitted, baseline_at, inputs_of
+from autorec_np.models.scoring import Fitted, Inputs, baseline_at, by_plane, pairs_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 SMALLEST_PENALTY = 1e-6  # of the trace: below it, a linear system loses digits
+
+
+class Explanation(tuple[Array, Array]):
+    """The pair (ids, contributions) that `explain` returns, and what part of it is not the rating.
+
+    Attributes
+    ----------
+    pattern : ndarray of float64, (m,)
+        How much of each contribution is there because it was rated, whatever the rating: by
+        ``inputs="planes"`` or an implicit decoder; else 0.
+    """
+
+    pattern: Array
+
+    def __new__(cls, ids: Array, contributions: Array, pattern: Array) -> Self:
+        self = super().__new__(cls, (ids, contributions))
+        self.pattern = pattern
+        return self
+
+    def __getnewargs__(self) -> tuple[Array, ...]:
+        return (*self, self.pattern)
 
 
 class Derivatives(NamedTuple):
@@ -45,9 +69,10 @@ class Influence(NamedTuple):
     ids : ndarray of object
         Of which items the ratings are (orientation "item"), or who gave them ("user").
     targets : ndarray of float64
-        Ratings minus baseline.
+        Ratings minus baseline, and minus what an implicit decoder says of them.
     weights : ndarray of float64
-        They add up to 1, and ``weights @ targets`` is the score minus its baseline.
+        They add up to 1, and ``weights @ targets`` is the score minus its baseline, and minus what
+        the implicit decoder says.
     changes : ndarray of float64
         The score minus what it would be without this rating; NaN where nothing would be left to
         fit.
@@ -62,14 +87,15 @@ class Influence(NamedTuple):
 @undisturbed()
 def explain(
     model: AutoRec | Blend, user: Any, item: Any, n: int = 10, by: str = "items"
-) -> tuple[Array, Array]:
+) -> Explanation:
     """Return the ratings that contribute most to a score.
 
     ``by="items"``: "because you rated", the ratings of the user. ``by="users"``: "because these
     users rated it", the ratings of the item. Where the encoder read them (by "items" in orientation
     "user", by "users" in "item"), a contribution is input times derivative; otherwise target times
-    weight of :func:`rating_influence`, which add up to the score minus its baseline. Of a Blend,
-    contributions are the weighted sums of those in its members (none in a baseline).
+    weight of :func:`rating_influence`, which add up to the score minus its baseline. What is there
+    because of the rating, whatever it is, is included, and told apart by ``result.pattern``. Of a
+    Blend, contributions are the weighted sums of those in its members (none in a baseline).
 
     Parameters
     ----------
@@ -83,10 +109,9 @@ def explain(
 
     Returns
     -------
-    ids : ndarray of object, (m,)
-        m <= n, the greatest contribution in absolute value first.
-    contributions : ndarray of float64, (m,)
-        In rating units.
+    Explanation
+        The pair of ids (object, (m,), m <= n), the greatest contribution in absolute value first,
+        and contributions (float64, (m,)), in rating units.
 
     Raises
     ------
@@ -100,36 +125,40 @@ def explain(
     """
     n = check_integer("n", n, minimum=1)
     check_choice("by", by, ("items", "users"))
-    ids, contributions = _contributions(model, user, item, by)
-    best = np.argsort(-np.abs(contributions), kind="stable")[:n]
-    return ids[best], contributions[best]
+    found = _contributions(model, user, item, by)
+    best = np.argsort(-np.abs(found[1]), kind="stable")[:n]
+    return Explanation(found[0][best], found[1][best], found.pattern[best])
 
 
-def _contributions(model: Recommender, user: Any, item: Any, by: str) -> tuple[Array, Array]:
-    """Return ids, ascending, and what each contributes."""
+def _contributions(model: Recommender, user: Any, item: Any, by: str) -> Explanation:
+    """Return all, by ascending ids."""
     if isinstance(model, Blend):
         return _of_members(check_fitted(model), user, item, by)
     fitted = _check_model(model)
     if by == f"{fitted.axes.column}s":
-        ids, ratings, derivatives = _derivatives(fitted, user, item)
-        return ids, (ratings + fitted.input_map.offset / fitted.input_map.factor) * derivatives
-    ids, targets, codes, code = _of_column(fitted, user, item)
-    return ids, targets * column_weights(codes, fitted.decoder_penalty, code)
+        (ids, ratings, derivatives), pattern, unread = _of_row(fitted, user, item)
+        return Explanation(ids, (ratings - unread) * derivatives + pattern, pattern)
+    ids, targets, codes, code, own = _of_column(fitted, user, item)
+    pattern = pattern_parts(own, code)
+    by_ratings = targets * column_weights(codes, fitted.decoder_penalty, code)
+    return Explanation(ids, by_ratings + pattern, pattern)
 
 
-def _of_members(fitted: FittedBlend, user: Any, item: Any, by: str) -> tuple[Array, Array]:
+def _of_members(fitted: FittedBlend, user: Any, item: Any, by: str) -> Explanation:
     users, items = fitted.look_up("user", [user]), fitted.look_up("item", [item])
     pair = fitted.ids("user")[users[0]], fitted.ids("item")[items[0]]
-    total: dict[Any, float] = {}
+    total: dict[Any, Array] = {}
     for name, member in fitted.members.items():
         if isinstance(member, BiasBaseline | GlobalMean):
             continue
         with naming(name):
-            ids, parts = _contributions(member, *pair, by)
-        for one, part in zip(ids.tolist(), parts.tolist(), strict=True):
-            total[one] = total.get(one, 0.0) + fitted.weights[name] * part
-    found = sorted(total)
-    return np.array(found, object), np.array([total[one] for one in found])
+            found = _contributions(member, *pair, by)
+        parts = fitted.weights[name] * np.column_stack([found[1], found.pattern])
+        for one, part in zip(found[0].tolist(), parts, strict=True):
+            total[one] = total.get(one, 0.0) + part
+    ids = sorted(total)
+    both = np.array([total[one] for one in ids]).reshape(-1, 2)
+    return Explanation(np.array(ids, object), *both.T)
 
 
 @undisturbed()
@@ -138,32 +167,37 @@ def rating_derivatives(model: AutoRec, user: Any, item: Any) -> Derivatives:
 
     Weights and baseline are held fixed. Parameters and errors as in :func:`explain`.
     """
-    return _derivatives(_check_model(model), user, item)
+    return _of_row(_check_model(model), user, item)[0]
 
 
-def _derivatives(fitted: Fitted, user: Any, item: Any) -> Derivatives:
+def _of_row(fitted: Fitted, user: Any, item: Any) -> tuple[Derivatives, Array, Array | float]:
+    """Return derivatives, what the plane of who is rated contributes, and ratings read as 0."""
     row, column = _row_and_column(fitted, user, item)
     others, values = _ratings_of(fitted.ratings, fitted.axes.row, row)
     rated = sparse.csr_array(
         (values, others, [0, len(others)]), shape=(1, fitted.network.n_columns)
     )
-    inputs = inputs_of(rated, fitted.input_map, fitted.theta.dtype)
-    derivatives = input_derivatives(fitted.network, fitted.theta, inputs, column)
-    return Derivatives(
-        fitted.ids(fitted.axes.column)[others].astype(object),
-        values,
-        derivatives * (fitted.input_map.factor / fitted.output_map.factor),
-    )
+    biases = fitted.cold_baseline.score_pairs(*pairs_of(rated, fitted.axes, np.array([row])))
+    inputs, (factor, offset) = fitted.read(rated, biases), fitted.input_map
+    slopes = input_derivatives(fitted.network, fitted.theta, inputs, column)
+    pattern = np.zeros(len(others))
+    if fitted.inputs == "planes":
+        first, slopes = slopes
+        pattern += inputs.data[0] * first / fitted.output_map.factor
+    ids = fitted.ids(fitted.axes.column)[others].astype(object)
+    found = Derivatives(ids, values, slopes * (factor / fitted.output_map.factor))
+    return found, pattern, biases if fitted.inputs == "planes" else -offset / factor
 
 
-def input_derivatives(network: Network, theta: Array, inputs: CSR, column: int) -> Array:
+def input_derivatives(network: Network, theta: Array, inputs: Inputs, column: int) -> Array:
+    """Return the derivatives by what is stored in one row of inputs, in the shape of its data."""
     pattern = sparse.csr_array(
         (np.ones(1, theta.dtype), [column], [0, 1]), shape=(1, network.n_columns)
     )
     passed = network.forward(theta, inputs, pattern)
     [d_z] = network.backward(theta, pattern, passed, np.ones_like(passed.outputs)).d_z[0]
-    weight = network.layout.views(theta)["encoder.weight"]
-    return np.asarray(weight[inputs.indices] @ d_z)  # (30)
+    weight = by_plane(network.layout.views(theta)["encoder.weight"], network.n_columns)
+    return np.reshape(weight[:, inputs.indices] @ d_z, inputs.data.shape)  # (30)
 
 
 @undisturbed()
@@ -174,11 +208,12 @@ def rating_influence(model: AutoRec, user: Any, item: Any) -> Influence:
     has converged. Parameters and errors as in :func:`explain`.
     """
     fitted = _check_model(model)
-    ids, targets, codes, code = _of_column(fitted, user, item)
-    return Influence(ids, targets, *column_influence(codes, targets, fitted.decoder_penalty, code))
+    ids, targets, codes, code, own = _of_column(fitted, user, item)
+    influence = column_influence(codes, targets, fitted.decoder_penalty, code, own)
+    return Influence(ids, targets, *influence)
 
 
-def _of_column(fitted: Fitted, user: Any, item: Any) -> tuple[Array, Array, Array, Array]:
+def _of_column(fitted: Fitted, user: Any, item: Any) -> tuple[Array, Array, Array, Array, Array]:
     row, column = _row_and_column(fitted, user, item)
     output_activation = fitted.network.output_activation
     if output_activation != "identity":
@@ -192,7 +227,22 @@ def _of_column(fitted: Fitted, user: Any, item: Any) -> tuple[Array, Array, Arra
     targets = values - baseline_at(fitted.baseline, *pairs)
     ids = fitted.ids(fitted.axes.row)[others].astype(object)
     codes = fitted.codes[np.append(others, row)].astype(np.float64)
-    return ids, targets, codes[:-1], codes[-1]
+    own = np.zeros((len(others), fitted.n_implicit))
+    if fitted.implicit is not None:
+        own += fitted.implicit.weight[others] / fitted.output_map.factor
+        share = own.sum(axis=0) / np.sqrt(n_told(own))
+        targets = targets - codes[:-1, : own.shape[1]] @ share
+    return ids, targets, codes[:-1], codes[-1], own
+
+
+def n_told(own: Array) -> int:
+    """Return n_c of a column whose rows have the rows `own` (n, q) of Y, at least 1."""
+    return max(int(own.any(axis=1).sum()), 1)
+
+
+def pattern_parts(own: Array, code: Array) -> Array:
+    """Return what each row of an implicit decoder says, (n,): they add up to h . [N Y, 0]."""
+    return np.asarray(own @ code[: own.shape[1]] / np.sqrt(n_told(own)))
 
 
 def column_weights(codes: Array, penalty: float, code: Array) -> Array:
@@ -212,11 +262,12 @@ def column_weights(codes: Array, penalty: float, code: Array) -> Array:
 
 
 def column_influence(
-    codes: Array, targets: Array, penalty: float, code: Array
+    codes: Array, targets: Array, penalty: float, code: Array, own: Array | None = None
 ) -> tuple[Array, Array]:
     """Return weights (32) of a column's targets in the output of a row, and the changes (34).
 
     The column has targets (n,) for rows with `codes` (n, k); `code` (k,) is of the row asked for.
+    `own` (n, q) are rows of Y, whose part is not in the targets.
     """
     if len(targets) == 0:
         return np.empty(0), np.empty(0)
@@ -227,11 +278,24 @@ def column_influence(
     shrunk = scales**2 + penalty / 2
     weights = 1 / n + left @ (scales / shrunk * (right @ (code - mean_code)))  # (32)
     own_weights = 1 / n + left**2 @ (scales**2 / shrunk)  # of each target in its own output
-    outputs = targets.mean() + left @ (scales**2 / shrunk * (left.T @ targets))
     free = 1 - own_weights
-    changes = np.full(n, np.nan)
     determined = free > np.sqrt(np.finfo(np.float64).eps)
-    np.divide(weights * (targets - outputs), free, out=changes, where=determined)  # (34)
+
+    def changes_of(values: Array) -> Array:
+        outputs = values.mean(axis=0) + left @ (scales**2 / shrunk * (left.T @ values).T).T
+        changes = np.full(values.T.shape, np.nan)
+        np.divide(weights * (values - outputs).T, free, out=changes, where=determined)  # (34)
+        return np.transpose(changes)
+
+    changes = changes_of(targets)
+    if own is not None and own.size:  # without row j, N Y is another too
+        told = codes[:, : own.shape[1]]
+        moved = weights @ told - code[: own.shape[1]] - changes_of(told)
+        n_left = max(n_told(own) - 1, 1)
+        longer = 1 - np.sqrt(n_told(own) / n_left)
+        share = own.sum(axis=0) / np.sqrt(n_told(own))
+        by_share = longer * (moved @ share) + (moved * own).sum(axis=1) / np.sqrt(n_left)
+        changes -= np.where(own.any(axis=1), by_share, 0.0)
     return weights, changes
 
 

@@ -15,7 +15,7 @@ from autorec_np._version import __version__
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import check_fitted
 from autorec_np.models.biases import FittedBiases, FittedMean
-from autorec_np.models.scoring import Fitted
+from autorec_np.models.scoring import RATED, Baseline, Fitted
 
 IR_VERSION, OPSET = 8, 17  # of 2022: read by every runtime since
 OPERATORS = {
@@ -32,8 +32,9 @@ def export_onnx(model: AutoRec, path: str | os.PathLike[str]) -> None:
         NaN where there is no rating, or 0 where the rating scale does not hold 0: of users over
         ``ratings_.item_ids`` (orientation "user"), or of items over ``ratings_.user_ids``.
     ``row_bias``, (n_rows, 1)
-        Only where ``baseline_`` is a `BiasBaseline`: from ``baseline_.biases_``; for a new row by
-        (19) of docs/derivation.md, or 0.
+        Only where ``baseline_`` is a `BiasBaseline`, or the network reads planes, which the graph
+        makes itself: from ``cold_baseline_.biases_``; for a new row by (19) of docs/derivation.md,
+        or 0.
 
     Its output ``scores``, (n_rows, n_columns), is in rating units as `recommend` ranks them: not
     clipped, rated columns not left out, and nothing special for cold pairs.
@@ -70,11 +71,17 @@ def export_onnx(model: AutoRec, path: str | os.PathLike[str]) -> None:
     constants = {
         **{name: x for name, x in fitted.weights.items() if name not in network.layout.aliases},
         "zero": np.array(0.0),
-        "rating_of_input_0": np.array(-input_offset / input_factor),
         "input_factor": np.array(input_factor),
         "factor": np.array(factor),
-        "column": _column_scores(fitted) - offset / factor,
+        "column": _column_scores(fitted, fitted.baseline) - offset / factor,
     }
+    inputs = {"ratings": network.n_columns}
+    if fitted.inputs == "planes":
+        inputs["row_bias"] = 1
+        constants["column_bias"] = _column_scores(fitted, fitted.cold_baseline)
+        constants["rated"] = np.array(RATED)
+    else:
+        constants["rating_of_input_0"] = np.array(-input_offset / input_factor)
 
     def append(operator: str, *further: str, **attributes: Any) -> None:
         nonlocal value
@@ -91,7 +98,6 @@ def export_onnx(model: AutoRec, path: str | os.PathLike[str]) -> None:
     append(OPERATORS[network.output_activation])
     append("Div", "factor")
     append("Add", "column")
-    inputs = {"ratings": network.n_columns}
     if isinstance(fitted.baseline, FittedBiases):
         inputs["row_bias"] = 1
         append("Add", "row_bias")
@@ -131,6 +137,16 @@ def _input_nodes(fitted: Fitted, make_node: Callable[..., Any]) -> list[Any]:
             make_node("Equal", ["ratings", "zero"], ["is_0"]),
             make_node("Or", ["missing", "is_0"], [unrated]),
         ]
+    if fitted.inputs == "planes":
+        return [
+            *nodes,
+            make_node("Sub", ["ratings", "column_bias"], ["less_column"]),
+            make_node("Sub", ["less_column", "row_bias"], ["difference"]),
+            make_node("Mul", ["difference", "input_factor"], ["mapped"]),
+            make_node("Where", [unrated, "zero", "rated"], ["first"]),
+            make_node("Where", [unrated, "zero", "mapped"], ["second"]),
+            make_node("Concat", ["first", "second"], ["inputs"], axis=1),
+        ]
     return [
         *nodes,
         make_node("Sub", ["ratings", "rating_of_input_0"], ["difference"]),
@@ -139,11 +155,11 @@ def _input_nodes(fitted: Fitted, make_node: Callable[..., Any]) -> list[Any]:
     ]
 
 
-def _column_scores(fitted: Fitted) -> Array:
+def _column_scores(fitted: Fitted, baseline: Baseline | None) -> Array:
     columns = np.zeros(fitted.network.n_columns)
-    if isinstance(fitted.baseline, FittedMean):
-        columns += fitted.baseline.mean
-    elif isinstance(fitted.baseline, FittedBiases):
-        mean, *sides = fitted.baseline.biases
+    if isinstance(baseline, FittedMean):
+        columns += baseline.mean
+    elif isinstance(baseline, FittedBiases):
+        mean, *sides = baseline.biases
         columns += mean + fitted.axes.rows_and_columns(*sides)[1]
     return columns

@@ -79,6 +79,7 @@ DRAWN = {
 MODELS = {
     "item": lambda: AutoRec(**SMALL),
     "user": lambda: AutoRec("user", **SMALL),
+    "implicit": lambda: AutoRec(**SMALL, implicit=2, inputs="planes"),
     "biases": BiasBaseline,
     "mean": GlobalMean,
     "blend": lambda: Blend([("item", AutoRec(**SMALL)), ("biases", BiasBaseline())]),
@@ -116,7 +117,7 @@ def test_an_answer_of_every_model_reads_the_record_once(name, asked, reads):
 
 
 @pytest.mark.parametrize("asked", OF_AN_AUTOREC)
-@pytest.mark.parametrize("name", ["item", "user"])
+@pytest.mark.parametrize("name", ["item", "user", "implicit"])
 def test_an_answer_of_an_autorec_reads_the_record_once(name, asked, reads):
     model, other = both(name)
     count = reads(model, other)

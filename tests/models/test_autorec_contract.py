@@ -83,3 +83,65 @@ class TestMeanBaselineByUser(AutoRecContract, baseline="mean", orientation="user
 
 class TestDropoutAndCorruption(AutoRecContract, dropout=0.2, corruption=0.2):
     pass
+
+
+class TestImplicit(AutoRecContract, implicit=4):
+    pass
+
+
+class TestImplicitByUser(AutoRecContract, implicit=8, orientation="user", dtype="float64"):
+    pass
+
+
+class TestPlanes(AutoRecContract, inputs="planes"):
+    pass
+
+
+class TestImplicitAndPlanes(AutoRecContract, implicit=4, inputs="planes"):
+    pass
+
+
+class TestImplicitAndPlanesByUser(
+    AutoRecContract, implicit=4, inputs="planes", orientation="user", hidden_layer_sizes=(8, 6)
+):
+    pass
+
+
+class TestImplicitAndPlanesNoBaseline(
+    AutoRecContract, implicit=3, inputs="planes", baseline=None, dropout=0.1, corruption=0.2
+):
+    pass
+
+
+class TestImplicitAndPlanesSigmoidOutput(
+    AutoRecContract, implicit=3, inputs="planes", output_activation="sigmoid"
+):
+    pass
+
+
+class TestImplicitAndPlanesSGD(
+    AutoRecContract, implicit=4, inputs="planes", solver="sgd", learning_rate_init=None
+):
+    pass
+
+
+class TestImplicitAndPlanesRProp(
+    FullBatchContract, implicit=4, inputs="planes", solver="rprop", regularization=5.0
+):
+    value_tolerance = 1e-2
+
+
+class TestImplicitAndPlanesLBFGS(FullBatchContract, implicit=4, inputs="planes", solver="lbfgs"):
+    pass
+
+
+class TestImplicitAndPlanesScipyLBFGSByUser(
+    FullBatchContract, implicit=4, inputs="planes", solver="scipy-lbfgs", orientation="user"
+):
+    pass
+
+
+class TestImplicitAndPlanesInThePlainEngine(
+    AutoRecContract, implicit=4, inputs="planes", engine="plain"
+):
+    pass

@@ -58,12 +58,23 @@ def oriented(model):
     return matrix.T.tocsr() if model.orientation_ == "item" else matrix
 
 
+def read_by_hand(model):
+    """What the network reads of all ratings; planes side by side, as one wide matrix."""
+    rated, dtype = oriented(model), model.theta_.dtype
+    if model.inputs_ == "ratings":
+        return inputs_of(rated, model.input_map_, dtype)
+    rows = np.repeat(np.arange(rated.shape[0]), np.diff(rated.indptr))
+    pairs = (rated.indices, rows) if model.orientation_ == "item" else (rows, rated.indices)
+    residuals = model.input_map_.factor * (rated.data - model.cold_baseline_.biases_.at(*pairs))
+    planes = [with_data(rated, plane) for plane in (np.full(rated.nnz, 3.0), residuals)]
+    return sparse.csr_array(sparse.hstack(planes, format="csr").astype(dtype))
+
+
 def check_touched(before, model, users, items):
     """Touched rows have their code, touched columns the ridge solution, and no others change."""
     by_item = model.orientation_ == "item"
     rows, columns = (items, users) if by_item else (users, items)
-    inputs = inputs_of(oriented(model), model.input_map_, model.theta_.dtype)
-    every_code = model.network_.encode(model.theta_, inputs)
+    every_code = model.network_.encode(model.theta_, read_by_hand(model))
     np.testing.assert_allclose(model.codes_[rows], every_code[rows], rtol=1e-5, atol=1e-6)
     views = model.network_.layout.views(model.theta_)
     by_column = oriented(model).T.tocsr()
@@ -74,9 +85,20 @@ def check_touched(before, model, users, items):
         baseline = baseline_at(model.fitted_.baseline, *((own, rated) if by_item else (rated, own)))
         ratings = by_column.data[by_column.indptr[column] : by_column.indptr[column + 1]]
         targets = model.output_map_.factor * (ratings - baseline) + model.output_map_.offset
+        share = np.zeros(model.codes_.shape[1])
+        if model.implicit_:
+            Y = model.fitted_.implicit.weight[rated]
+            expected = Y.sum(axis=0) / np.sqrt(Y.any(axis=1).sum())
+            share[: model.implicit_] = model.fitted_.implicit.shares[column]
+            np.testing.assert_allclose(share[: model.implicit_], expected, rtol=1e-5, atol=1e-7)
         weight, bias = fit_column(
-            model.codes_[rated], targets, penalty, model.network_.output_activation
+            model.codes_[rated],
+            targets,
+            penalty,
+            model.network_.output_activation,
+            model.codes_[rated] @ share,
         )
+        weight = weight + share
         np.testing.assert_allclose(views["decoder.weight"][column], weight, rtol=1e-4, atol=1e-6)
         assert views["decoder.bias"][column] == pytest.approx(bias, rel=1e-4, abs=1e-6)
     if before is None:
@@ -140,9 +162,19 @@ def test_new_ids_grow_the_model(variant, axis):
     last_views = before.network_.layout.views(before.theta_)
     if axis == model.orientation_:  # new rows: every weight of the encoder stays
         np.testing.assert_array_equal(views["encoder.weight"], last_views["encoder.weight"])
+        if model.implicit_:  # and of y, which the new rows have not
+            np.testing.assert_array_equal(model.fitted_.implicit.weight[:3], 0.0)
+            np.testing.assert_array_equal(
+                model.fitted_.implicit.weight[3:], before.fitted_.implicit.weight
+            )
     else:
-        np.testing.assert_array_equal(views["encoder.weight"][:3], 0.0)
-        np.testing.assert_array_equal(views["encoder.weight"][3:], last_views["encoder.weight"])
+        for plane, last in zip(
+            np.split(views["encoder.weight"], 1 + (model.inputs_ == "planes")),
+            np.split(last_views["encoder.weight"], 1 + (model.inputs_ == "planes")),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(plane[:3], 0.0)
+            np.testing.assert_array_equal(plane[3:], last)
     rated = known[ids == 901]
     own = np.full(len(rated), -9)
     predicted = model.predict(*((own, rated) if axis == "user" else (rated, own)))

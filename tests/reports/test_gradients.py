@@ -5,6 +5,7 @@ import pytest
 from scipy import sparse
 
 from autorec_np.core.activations import ACTIVATIONS
+from autorec_np.core.implicit import ImplicitNetwork
 from autorec_np.core.objective import Objective
 from autorec_np.data.splitting import train_test_split
 from autorec_np.data.synthetic import make_ratings
@@ -28,6 +29,29 @@ def test_the_matrix_has_every_network_and_every_term_at_every_point():
     assert len(networks) == 2 * len(ACTIVATIONS) ** 2 * 2 * 2
     others = {(case.activation, case.term, case.point) for case in cases if case.point != "drawn"}
     assert others == {(a, t, p) for a in ACTIVATIONS for t in TERMS for p in POINTS}
+    told = {(case.activation, case[0], case.planes) for case in cases if case.implicit}
+    assert told == {
+        (a, sizes, planes)
+        for a in ACTIVATIONS
+        for sizes in ((4,), (4, 3, 4))
+        for planes in (False, True)
+    }
+
+
+@pytest.mark.parametrize("planes", [False, True])
+def test_a_case_of_the_implicit_decoder_checks_y(planes):
+    report = check_case(Case((4, 3), "tanh", implicit=2, planes=planes, dropout=0.3))
+    assert report.passed
+    assert "implicit.weight" in report.blocks
+
+
+def test_y_without_its_derivative_is_blamed(monkeypatch):
+    monkeypatch.setattr(ImplicitNetwork, "expand_transpose", lambda _, gradient: gradient)
+    case = Case(implicit=2)
+    report = check_case(case)
+    assert not is_right(case, report)
+    assert report.blocks["implicit.weight"].verdict == "fail"
+    assert report.blocks["decoder.weight"].verdict == "pass"
 
 
 @pytest.mark.parametrize("point", ["drawn", *POINTS])
@@ -102,6 +126,9 @@ VARIANTS = [
     {"hidden_layer_sizes": (6, 4, 6), "tied": True},
     {"output_activation": "sigmoid"},
     {"activation": "tanh", "baseline": None, "dtype": "float64"},
+    {"implicit": 4},
+    {"orientation": "user", "implicit": 2, "inputs": "planes", "hidden_layer_sizes": (6, 4)},
+    {"inputs": "planes", "output_activation": "sigmoid"},
 ]
 
 
@@ -111,7 +138,8 @@ def test_the_gradient_of_a_fitted_model_passes(split, changes):
     report, (n_rows, n_columns, n_ratings) = check_model_gradient(model.fitted_, 8, 10)
     assert report.passed, report
     assert (n_rows, n_columns) == (8, 10)
-    assert list(report.blocks) == list(model.network_.layout.shapes)
+    with_y = ["implicit.weight"] if model.implicit_ else []
+    assert list(report.blocks) == list(model.network_.layout.shapes) + with_y
     assert 40 < n_ratings <= 80
 
 

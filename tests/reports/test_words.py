@@ -13,6 +13,8 @@ def test_a_model_in_one_line():
         "U-AutoRec, tied, 8 x 4 hidden units, sigmoid and identity, solver adam"
     )
     assert describe_model(AutoRec()).startswith("I-AutoRec, 500 hidden units, sigmoid and id")
+    told = AutoRec(implicit=100, inputs="planes")
+    assert describe_model(told).endswith("sigmoid and identity, implicit 100, planes, solver adam")
 
 
 def test_ratings_in_one_line():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from changed_records import with_block, with_record
@@ -341,3 +343,106 @@ def test_refusals(tmp_path):
     for by in ("items", "users"):
         with pytest.raises(ValueError, match="needs the training ratings, but the model was saved"):
             explain(load_model(tmp_path / "model"), user, item, by=by)
+
+
+# What is there because it was rated, whatever the rating
+
+BOTH = {"implicit": 3, "inputs": "planes"}
+
+
+@pytest.mark.parametrize("options", [{}, BOTH])
+def test_the_pattern_is_told_apart(options):
+    ratings = data()
+    model = AutoRec("user", **SMALL, **options).fit(ratings)
+    for by in ("items", "users"):
+        found = explain(model, ratings.user_ids[0], ratings.item_ids[1], by=by)
+        ids, contributions = found
+        assert ids.shape == contributions.shape == found.pattern.shape
+        assert found.pattern.dtype == np.float64
+        assert found.pattern.any() == bool(options)
+        again = pickle.loads(pickle.dumps(found))
+        assert [part.tolist() for part in again] == [part.tolist() for part in found]
+        assert again.pattern.tolist() == found.pattern.tolist()
+
+
+@pytest.mark.parametrize("orientation", ["item", "user"])
+def test_parts_of_the_planes_are_the_changes_of_a_linear_network(orientation):
+    """Each rating without its residual, and without both planes."""
+    ratings = data()
+    model = AutoRec(orientation, **SMALL, **BOTH, activation="identity").fit(ratings)
+    user, item = ratings.user_ids[0], ratings.item_ids[1]
+    by = "users" if orientation == "item" else "items"
+    found = explain(model, user, item, n=100, by=by)
+    ids, values, derivatives = rating_derivatives(model, user, item)
+    biases = model.cold_baseline_.biases_
+    columns = np.searchsorted(
+        ratings.user_ids if by == "users" else ratings.item_ids, ids.astype(int)
+    )
+    pairs = (columns, np.full(len(ids), 1)) if by == "users" else (np.zeros(len(ids), int), columns)
+    residuals = values - biases.at(*pairs)
+    weight = model.fitted_.weights["decoder.weight"][0 if by == "users" else 1]
+    V = np.split(model.fitted_.weights["encoder.weight"], 2)
+    by_pattern = 3.0 * V[0][columns] @ weight / model.output_map_.factor
+    by_rating = V[1][columns] @ weight
+    np.testing.assert_allclose(derivatives, by_rating, rtol=1e-9)
+    whole = dict(zip(ids, residuals * by_rating + by_pattern, strict=True))
+    assert dict(zip(*found, strict=True)) == pytest.approx(whole, rel=1e-9, abs=1e-12)
+    parts = dict(zip(ids, by_pattern, strict=True))
+    assert dict(zip(found[0], found.pattern, strict=True)) == pytest.approx(parts, rel=1e-9)
+
+
+@pytest.mark.parametrize("orientation", ["item", "user"])
+def test_parts_of_the_implicit_decoder_add_up_to_its_share(orientation):
+    """h . [N Y, 0] by the pattern, and h . w + b by the ratings."""
+    ratings = data()
+    model = AutoRec(orientation, **SMALL, **BOTH, regularization=1.5).fit(ratings)
+    user, item = ratings.user_ids[4], ratings.item_ids[7]
+    row, column = (7, 4) if orientation == "item" else (4, 7)
+    by = "items" if orientation == "item" else "users"
+    found = explain(model, user, item, n=100, by=by)
+    share, code = model.fitted_.implicit.shares[column], model.codes_[row]
+    factor = model.output_map_.factor
+    np.testing.assert_allclose(found.pattern.sum(), code[:3] @ share / factor, rtol=1e-9)
+    influence = rating_influence(model, user, item)
+    rated = np.searchsorted(
+        ratings.item_ids if by == "items" else ratings.user_ids, influence.ids.astype(int)
+    )
+    codes = model.codes_[rated]
+    weight, bias = fit_column(codes, factor * influence.targets, model.fitted_.decoder_penalty)
+    by_ratings = (code @ weight + bias) / factor
+    np.testing.assert_allclose(influence.weights @ influence.targets, by_ratings, rtol=1e-9)
+    np.testing.assert_allclose(found[1].sum(), found.pattern.sum() + by_ratings, rtol=1e-9)
+
+
+@given(
+    n=st.integers(1, 9),
+    k=st.integers(1, 5),
+    q=st.integers(1, 5),
+    penalty=st.sampled_from([0.5, 40.0]),
+    seed=st.integers(0, 10**6),
+)
+def test_changes_with_an_implicit_decoder_are_those_of_refitting(n, k, q, penalty, seed):
+    generator = np.random.default_rng(seed)
+    q = min(q, k)
+    codes, targets, code = (
+        generator.normal(size=(n, k)),
+        generator.normal(size=n),
+        generator.normal(size=k),
+    )
+    own = generator.normal(size=(n, q)) * (generator.random((n, 1)) < 0.8)  # some have no y
+
+    def refitted(rows):
+        told = own[rows]
+        share = told.sum(axis=0) / np.sqrt(max(told.any(axis=1).sum(), 1))
+        weight, bias = fit_column(
+            codes[rows], targets[rows], penalty, offset=codes[rows, :q] @ share
+        )
+        return code @ weight + bias + code[:q] @ share
+
+    everyone = np.arange(n)
+    share = own.sum(axis=0) / np.sqrt(max(own.any(axis=1).sum(), 1))
+    _, changes = column_influence(codes, targets - codes[:, :q] @ share, penalty, code, own)
+    assert np.isfinite(changes).all() == (n > 1)
+    for place in np.flatnonzero(np.isfinite(changes)):
+        expected = refitted(everyone) - refitted(np.delete(everyone, place))
+        np.testing.assert_allclose(changes[place], expected, rtol=1e-6, atol=1e-8)

@@ -31,6 +31,11 @@ MODELS = {
     "elu": {"activation": "elu", "output_activation": "elu"},
     "softplus": {"activation": "softplus", "output_activation": "softplus"},
     "float64": {"dtype": "float64"},
+    "implicit": {"implicit": 4},
+    "planes": {"inputs": "planes"},
+    "implicit and planes": {"implicit": 4, "inputs": "planes", "hidden_layer_sizes": (6, 5)},
+    "planes without a baseline": {"inputs": "planes", "baseline": None},
+    "planes, sigmoid output": {"inputs": "planes", "output_activation": "sigmoid"},
     "lbfgs": {"solver": "lbfgs", "max_iter": 50, "tol": 0.1, "n_iter_no_change": 1},
 }
 
@@ -49,8 +54,8 @@ def run(path, model, rows, missing=0.0):
     stored = with_data(matrix, np.ones(matrix.nnz)).toarray() > 0
     dense[~(stored.T if by_item else stored)] = missing
     feed = {"ratings": dense[rows].astype(np.float32)}
-    if hasattr(model.baseline_, "biases_"):
-        biases = model.baseline_.biases_
+    if hasattr(model.baseline_, "biases_") or model.inputs_ == "planes":
+        biases = model.cold_baseline_.biases_
         row_bias = (biases.item if by_item else biases.user)[rows, np.newaxis]
         feed["row_bias"] = row_bias.astype(np.float32)
     session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -76,7 +81,7 @@ def test_onnxruntime_gives_the_scores_of_the_model(name, orientation, path):
     np.testing.assert_allclose(run(path, model, rows[3:4]), expected[3:4], rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("options", [{}, {"regularization": 5.0}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"regularization": 5.0}, {"inputs": "planes"}], ids=str)
 def test_a_rating_of_0_is_told_from_no_rating_by_nan(options, path):
     pytest.importorskip("onnx", reason="needs the package onnx")
     generator = np.random.default_rng(0)

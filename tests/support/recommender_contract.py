@@ -27,6 +27,7 @@ from scipy import sparse
 from sklearn.base import clone
 
 from autorec_np.core import kernels
+from autorec_np.core.activations import ACTIVATIONS
 from autorec_np.data.ratings import Ratings
 from autorec_np.engine import threads
 from autorec_np.models import base, scoring
@@ -70,16 +71,41 @@ def score_table(model):
 
 
 def explicit_objective(model):
-    """Equation (2) from predictions and weights alone, in the units of the output."""
+    """Equation (2) from predictions and weights alone, in the units of the loss curve."""
     users, items, ratings = TRAIN.triples()
     squared_errors = np.sum((ratings.astype(np.float64) - unclipped(model, users, items)) ** 2)
-    weights = [
-        view.astype(np.float64)
-        for name, view in model.network_.layout.views(model.theta_).items()
-        if name.endswith(".weight")
-    ]
+    views = model.network_.layout.views(model.theta_.astype(np.float64))
+    weights = [view for name, view in views.items() if name.endswith(".weight")]
+    if model.implicit_:  # W is penalized, and Y, but not W + [N Y, 0], which is served
+        Y = model.fitted_.implicit.weight.astype(np.float64)
+        views["decoder.weight"][:, : model.implicit_] -= implicit_pattern(model) @ Y
+        weights.append(Y)
     penalty = model.regularization / 2 * sum(np.sum(weight**2) for weight in weights)
-    return model.output_map_.factor**2 * (squared_errors + penalty)
+    bounded = ACTIVATIONS[model.output_activation].bounded
+    return (model.output_map_.factor if bounded else 1.0) ** 2 * (squared_errors + penalty)
+
+
+def implicit_pattern(model):
+    """N, (n_columns, n_rows), dense, from the definition."""
+    rated = model.fitted_.training.matrix.toarray() != 0  # no rating of the board is 0
+    by_column = rated if model.orientation == "item" else rated.T
+    counts = by_column.sum(axis=1, keepdims=True)
+    return by_column / np.sqrt(np.maximum(counts, 1))
+
+
+def served(model, theta):
+    """What a model serves of the parameters `theta` of its training: W + [N Y, 0] in place of W."""
+    if not model.implicit_:
+        return theta
+    layout = model.network_.layout
+    weights, Y = theta[: layout.size].copy(), theta[layout.size :].reshape(-1, model.implicit_)
+    layout.views(weights)["decoder.weight"][:, : model.implicit_] += implicit_pattern(model) @ Y
+    return weights
+
+
+def check_weights(model, actual, expected):
+    """Equal to the bit; up to rounding where an implicit decoder was added and taken away."""
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-6 if model.implicit_ else 0)
 
 
 def check_ranking(ids, scores, table, excluded):
@@ -528,10 +554,22 @@ class AutoRecContract(
         return cls.make().orientation == "item"
 
     @classmethod
-    def inputs_of(cls, ratings):
-        """What the network reads of some ratings: oriented, in the training dtype."""
-        matrix = ratings.matrix.T.tocsr() if cls.is_by_item() else ratings.matrix
-        return kernels.with_data(matrix, matrix.data.astype(cls.make().dtype))
+    def check_codes(cls, model, codes, theta):
+        """The codes are what the network makes of TRAIN; to rounding where it reads residuals."""
+        matrix = TRAIN.matrix.T.tocsr() if cls.is_by_item() else TRAIN.matrix
+        data = matrix.data.astype(model.dtype)
+        if model.inputs_ == "ratings":
+            inputs = kernels.with_data(matrix, data)
+            np.testing.assert_array_equal(codes, model.network_.encode(theta, inputs))
+            return
+        rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+        pairs = (matrix.indices, rows) if cls.is_by_item() else (rows, matrix.indices)
+        residuals = matrix.data - model.cold_baseline_.biases_.at(*pairs)
+        factor = 1.117 / model.fitted_.training.matrix.data.std(dtype=np.float64)  # docs: units
+        planes = [np.full(len(data), 3.0), factor * residuals]
+        wide = sparse.hstack([kernels.with_data(matrix, plane) for plane in planes], format="csr")
+        expected = model.network_.encode(theta, sparse.csr_array(wide.astype(model.dtype)))
+        np.testing.assert_allclose(codes, expected, rtol=1e-4, atol=1e-6)
 
     # The right answer
 
@@ -569,9 +607,10 @@ class AutoRecContract(
         baseline = BiasBaseline().fit(TRAIN)
         cold = self.fitted().cold_pairs(EVERY_USER, EVERY_ITEM)
         assert np.count_nonzero(cold) == N_USERS + N_ITEMS - 1
-        np.testing.assert_array_equal(
+        np.testing.assert_allclose(
             self.fitted().predict(EVERY_USER, EVERY_ITEM)[cold],
             baseline.predict(EVERY_USER, EVERY_ITEM)[cold],
+            rtol=1e-14 if self.make().inputs == "planes" else 0,  # fitted in other units
         )
         table = score_table(self.fitted())
         ids, scores = self.fitted().recommend([COLD_USER], n=4)
@@ -630,12 +669,12 @@ class AutoRecContract(
 
     def test_codes_are_the_last_hidden_layer(self):
         model = self.fitted()
-        expected = model.network_.encode(model.theta_, self.inputs_of(TRAIN))
+        codes = model.codes_
+        self.check_codes(model, codes, model.theta_)
         ids = ITEM_IDS if self.is_by_item() else USER_IDS
-        assert expected.shape == (len(ids), model.hidden_layer_sizes[-1])
-        np.testing.assert_array_equal(model.codes_, expected)
-        np.testing.assert_array_equal(model.encode(), expected)
-        np.testing.assert_array_equal(model.encode(ids[[4, 0, 4]]), expected[[4, 0, 4]])
+        assert codes.shape == (len(ids), model.hidden_layer_sizes[-1])
+        np.testing.assert_array_equal(model.encode(), codes)
+        np.testing.assert_array_equal(model.encode(ids[[4, 0, 4]]), codes[[4, 0, 4]])
 
     def test_codes_are_copies(self):
         before = self.fitted().codes_.copy()
@@ -714,7 +753,7 @@ class AutoRecContract(
             model.fit(TRAIN)
             continued = model.theta_.copy()
             model.set_params(warm_start=False).fit(TRAIN)
-        np.testing.assert_array_equal(starts[1][0], end)
+        check_weights(model, served(model, starts[1][0]), end)
         assert starts[1][1] < starts[0][1]
         assert not np.array_equal(continued, end)
         np.testing.assert_array_equal(starts[2][0], starts[0][0])
@@ -741,10 +780,8 @@ class AutoRecContract(
         ).fit(TRAIN)  # ends before max_iter: no ConvergenceWarning
         assert model.n_iter_ == 5
         assert model.validation_curve_ == script[:5]
-        np.testing.assert_array_equal(model.theta_, thetas[2])
-        np.testing.assert_array_equal(
-            model.codes_, model.network_.encode(thetas[2], self.inputs_of(TRAIN))
-        )
+        check_weights(model, model.theta_, served(model, thetas[2]))
+        self.check_codes(model, model.codes_, model.theta_)
 
     def test_callbacks_see_every_epoch_and_can_stop(self):
         states, others = [], []
@@ -759,7 +796,7 @@ class AutoRecContract(
         assert limits == (5, 5)
         assert list(values) == model.loss_curve_
         assert model.n_iter_ == 2
-        np.testing.assert_array_equal(thetas[1], model.theta_)
+        check_weights(model, model.theta_, served(model, thetas[1]))
         assert not np.array_equal(thetas[0], thetas[1])
         assert [state.epoch for state in others] == [1, 2]
         assert all(state.validation_rmse is None and state.seconds >= 0 for state in others)

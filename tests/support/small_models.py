@@ -25,6 +25,10 @@ VARIANTS = [
     {"orientation": "user", "hidden_layer_sizes": (5, 3), "dtype": "float64"},
     {"orientation": "item", "regularization": "auto"},
     {"orientation": "user", "regularization": "auto", "output_activation": "tanh"},
+    {"orientation": "item", "implicit": 3},
+    {"orientation": "user", "inputs": "planes"},
+    {"orientation": "item", "implicit": 2, "inputs": "planes", "regularization": "auto"},
+    {"orientation": "user", "implicit": 4, "inputs": "planes", "output_activation": "sigmoid"},
 ]
 variants = pytest.mark.parametrize(
     "variant", VARIANTS, ids=lambda v: "-".join(map(str, v.values()))
