@@ -651,6 +651,8 @@ def test_it_is_evaluated_and_searched_as_one_model():
     assert all(result.model.get_params()[key] == x for key, x in result.best_params.items())
     assert blend.get_params()["light__regularization"] == 1.0
     assert result.model.fit(R).score(R) > -2
+    with pytest.raises(TypeError, match=r"a Blend has no space by default; pass space=\{name: \["):
+        search(blend, R, strategy="random")
 
 
 def test_scikit_learn_searches_it():
