@@ -40,6 +40,8 @@ from autorec_np.models.scoring import (
 from autorec_np.models.updates import updated
 from autorec_np.training.penalties import automatic_penalties
 from autorec_np.training.solvers import DivergenceError, EpochMonitor
+from autorec_np.training.solvers import DivergenceError
+from autorec_np.training.start import starting_theta
 from autorec_np.training.trainer import SOLVERS, Trainer, corruption_for, warn_of_interrupt
 from autorec_np.training.units import AffineMap, Mapped, canonical, map_onto_outputs
 
@@ -360,9 +362,10 @@ class AutoRec(Recommender):
         shape = tuple(self.hidden_layer_sizes), self.activation, self.output_activation, self.tied
         network = network_for(rated, inputs.shape[1], *shape, n_implicit, self.dtype)
         baseline = self._baseline_of(biases)
-        outputs = map_onto_outputs(self.output_activation, mapped, centered=baseline is not None)
+        centered = baseline is not None
+        outputs = map_onto_outputs(self.output_activation, mapped, centered)
         targets = targets_of(rated, axes, baseline, outputs, self.dtype)
-        theta = self._initial_theta(network, axes, data, targets, random_state)
+        theta = self._initial_theta(network, axes, data, targets.data, centered, random_state)
         if isinstance(self.regularization, str):
             corruption = corruption_for(self.solver, self.corruption)
             penalties = automatic_penalties(network, rated, corruption)
@@ -424,16 +427,13 @@ class AutoRec(Recommender):
         network: Network,
         axes: Axes,
         data: Ratings,
-        targets: CSR,
+        targets: Array,
+        centered: bool,
         random_state: np.random.Generator,
     ) -> Array:
         if self.warm_start and hasattr(self, "fitted_"):
             return start_again(self.fitted_, network, axes, data, self.dtype)
-        layout = network.layout
-        theta = layout.initialize(random_state, self.dtype)
-        if not ACTIVATIONS[self.output_activation].bounded:
-            layout.views(theta)["decoder.bias"][...] = targets.data.mean(dtype=np.float64)
-        return theta
+        return starting_theta(network, targets, centered, random_state, self.dtype)
 
     def _make_trainer(self, targets: CSR, penalties: Mapping[str, float]) -> Trainer:
         defaults, rate = SOLVERS[self.solver], self.learning_rate_init
