@@ -26,6 +26,7 @@ from autorec_np.engine.blas import undisturbed
 from autorec_np.models import frames
 from autorec_np.models.top_n import top_n
 from autorec_np.models.uncertainty import Calibration, calibrated_on, check_level
+from autorec_np.training.trainer import interrupts_end_all, short_on_purpose
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Index, Series
@@ -389,19 +390,20 @@ class Recommender(ABC):
                     "trained on, or calibrate() before save_model."
                 )
             logger.info("%s: one more fit, to calibrate its intervals", type(self).__name__)
-            parameters = self.get_params(deep=False)
-            copied = copy_unfitted(self).set_params(
-                **{name: value for name, value in UNSEEN.items() if name in parameters}
-            )
-            random_state = copy.deepcopy(parameters.get("random_state", 0))
-            rest, held_out = train_test_split(fitted.ratings, HELD_OUT, random_state)
-            copied.fit(rest)
+            given = self.get_params()
+            last = {name: name.rpartition("__")[2] for name in given}  # of a Blend: member__name
+            quiet = {name: UNSEEN[end] for name, end in last.items() if end in UNSEEN}
+            copied = copy_unfitted(self).set_params(**quiet)
+            seed = copy.deepcopy(given.get("random_state", 0))
+            rest, held_out = train_test_split(fitted.ratings, HELD_OUT, seed)
+            with interrupts_end_all(), short_on_purpose():
+                copied.fit(rest)
             return self._keep(fitted, self._calibration_on(copied.fitted_, held_out))
 
     def _calibration_on(self, fitted: Record, held_out: Ratings) -> Calibration:
         user_ids, item_ids, truth = held_out.triples()
         users, items = fitted.positions(user_ids, item_ids)
-        if getattr(self, "cold", None) == "raise":
+        if "raise" in (getattr(one, "cold", None) for one in (self, fitted)):
             warm = ~fitted.is_cold(users, items)
             users, items, truth = users[warm], items[warm], truth[warm]
         counts = fitted.counts["user"][users], fitted.counts["item"][items]

@@ -27,6 +27,7 @@ from autorec_np.models.base import NotFittedError, copy_unfitted
 from autorec_np.models.biases import BiasBaseline, GlobalMean
 from autorec_np.models.uncertainty import Calibration, calibrated_on
 from autorec_np.serving.model_file import load_model, save_model
+from autorec_np.training.trainer import ConvergenceWarning
 
 LEVELS = (0.5, 0.8, 0.95)
 SCALE = (1.0, 5.0)
@@ -363,6 +364,27 @@ def test_the_other_fit_calls_and_shows_nothing(capsys):
     model.calibrate()
     assert len(epochs) == n_epochs == 4
     assert capsys.readouterr() == ("", "")
+
+
+def test_an_interrupt_of_the_other_fit_is_one(monkeypatch):
+    """Ctrl-C after an epoch leaves a fit with what it has; here that would be half a model."""
+    model = AutoRec(**SMALL).fit(TRAIN)
+
+    def interrupted(self, *arguments):
+        fitted, _ = train(self, *arguments)
+        return fitted, True
+
+    train = AutoRec._train
+    monkeypatch.setattr(AutoRec, "_train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.predict(USERS, ITEMS, interval=0.8)
+    assert model.fitted_.calibration is None
+
+
+def test_the_limit_of_iterations_is_no_news():
+    with pytest.warns(ConvergenceWarning):
+        model = AutoRec(**SMALL, solver="lbfgs").fit(TRAIN)
+    model.calibrate()
 
 
 # Errors
