@@ -27,6 +27,8 @@ FEWEST = 50  # held-out ratings of a group that has a quantile of its own
 RIDGE = 10.0  # of the coefficients of sigma, as if there were so many ratings of a usual distance
 SMALLEST = 0.1  # mean distances, added to each before its logarithm
 
+N_FEATURES, N_GROUPS = 6, len(EDGES) + 2
+
 Scale = tuple[float, float]
 
 
@@ -127,5 +129,5 @@ def calibrated_on(
     coefficients = np.linalg.solve(table.T @ table + penalty, table.T @ usual)
     errors, group = distances / np.exp(table @ coefficients), groups(user_counts, item_counts)
     order = np.lexsort((errors, group))
-    starts = np.searchsorted(group[order], np.arange(len(EDGES) + 3))
+    starts = np.searchsorted(group[order], np.arange(N_GROUPS + 1))
     return Calibration(coefficients, errors[order], starts.astype(np.int64))
