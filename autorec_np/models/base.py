@@ -328,25 +328,24 @@ class Recommender(ABC):
             Arrays of different lengths, a frame without the two columns; an `interval` that is not
             in (0, 1), or that needs more held-out ratings than there are.
         """
-        if interval is not None:
-            interval = check_level(interval)
-        fitted, frame = check_fitted(self), None
-        if interval is not None and fitted.calibration is None:
-            fitted = self._calibrated()
+        level, frame = None if interval is None else check_level(interval), None
         if items is None:
             users, items, frame = frames.asked_pairs(users)
+        fitted = check_fitted(self)
+        if level is not None and fitted.calibration is None:
+            fitted = self._calibrated()
         users, items = fitted.positions(users, items)
         scores, scale = self._score_pairs(fitted, users, items), fitted.ratings.scale
-        predicted = np.clip(scores, *scale)
-        if interval is None:
-            return predicted if frame is None else frames.predictions(predicted, frame)
-        counts = fitted.counts["user"][users], fitted.counts["item"][items]
-        ends = fitted.calibration.interval(interval, scores, *counts, scale)
-        if frame is None:
-            return predicted, *ends
-        named = zip((predicted, *ends), ("prediction", "low", "high"), strict=True)
-        return tuple(frames.predictions(values, frame, name) for values, name in named)
+        calibration, answers = fitted.calibration, list[Any]((np.clip(scores, *scale),))
+        if level is not None and calibration is not None:
+            counts = fitted.counts["user"][users], fitted.counts["item"][items]
+            answers += calibration.interval(level, scores, *counts, scale)
+        if frame is not None:
+            named = zip(answers, ("prediction", "low", "high"), strict=False)
+            answers = [frames.predictions(values, frame, name) for values, name in named]
+        return answers[0] if level is None else tuple(answers)
 
+    @undisturbed()
     def calibrate(self, ratings: Any = None) -> Self:
         """Learn how far predictions err, for ``predict(interval=...)``; return the model itself.
 
@@ -355,9 +354,9 @@ class Recommender(ABC):
         Parameters
         ----------
         ratings : Ratings, sparse matrix, DataFrame or (users, items, ratings), optional
-            Held-out ratings within `rating_scale_`. None: a copy of the model is fitted to nine
-            tenths of `ratings_` and predicts the last one, divided by `random_state`; that takes as
-            long as `fit`. It has no `callbacks`.
+            Held-out ratings within `rating_scale_`. None: a copy of the model, without `callbacks`,
+            is fitted to nine tenths of `ratings_` (by `random_state`) and predicts the last one;
+            that takes as long as `fit`.
 
         Raises
         ------
@@ -398,15 +397,16 @@ class Recommender(ABC):
             rest, held_out = train_test_split(fitted.ratings, HELD_OUT, seed)
             with interrupts_end_all(), short_on_purpose():
                 copied.fit(rest)
-            return self._keep(fitted, self._calibration_on(copied.fitted_, held_out))
+            more = len(fitted.ratings) / len(rest)  # ratings of each user and item than there
+            return self._keep(fitted, self._calibration_on(copied.fitted_, held_out, more))
 
-    def _calibration_on(self, fitted: Record, held_out: Ratings) -> Calibration:
+    def _calibration_on(self, fitted: Record, held_out: Ratings, more: float = 1.0) -> Calibration:
         user_ids, item_ids, truth = held_out.triples()
         users, items = fitted.positions(user_ids, item_ids)
         if "raise" in (getattr(one, "cold", None) for one in (self, fitted)):
             warm = ~fitted.is_cold(users, items)
             users, items, truth = users[warm], items[warm], truth[warm]
-        counts = fitted.counts["user"][users], fitted.counts["item"][items]
+        counts = more * fitted.counts["user"][users], more * fitted.counts["item"][items]
         scores = self._score_pairs(fitted, users, items)
         return calibrated_on(truth, scores, *counts, fitted.ratings.scale)
 

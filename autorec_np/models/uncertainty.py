@@ -35,14 +35,8 @@ Scale = tuple[float, float]
 class Calibration(NamedTuple):
     """What held-out ratings told.
 
-    Attributes
-    ----------
-    coefficients : ndarray of float64, (6,)
-        log sigma = `features` @ coefficients.
-    errors : ndarray of float64, (n,)
-        Every e, group by group, ascending in each.
-    starts : ndarray of int64, (n_groups + 1,)
-        Where in `errors` each group begins.
+    log sigma = `features` @ `coefficients` (6,). `errors` (n,) holds every e, ascending in each
+    group, which begins at one of `starts` (n_groups + 1,) of int64.
     """
 
     coefficients: Array
@@ -59,7 +53,7 @@ class Calibration(NamedTuple):
         return np.clip(scores - reach, *scale), np.clip(scores + reach, *scale)
 
     def quantiles(self, level: float) -> Array:
-        """Return q of each group (n_groups,), which grows with `level`."""
+        """Return q of each group, which grows with `level`."""
         every = np.sort(self.errors)
         if rank(level, len(every)) > len(every):
             least = math.ceil(level / (1 - level))
@@ -78,7 +72,6 @@ class Calibration(NamedTuple):
 
 
 def check_level(interval: object) -> float:
-    """Return the level of an interval; errors say what it must be."""
     try:
         return check_number("interval", interval, minimum=0, maximum=1, inclusive=(False, False))
     except ValueError as error:
@@ -96,7 +89,7 @@ def groups(user_counts: Array, item_counts: Array) -> Array:
 
 
 def features(scores: Array, user_counts: Array, item_counts: Array, scale: Scale) -> Array:
-    """Return what sigma depends on, (n, 6): activity, the place on the scale, being cold."""
+    """Return (n, 6) what sigma depends on: activity, the place on the scale, being cold."""
     low, high = scale
     place = (np.clip(scores, low, high) - low) / ((high - low) or 1.0)
     is_cold = (user_counts == 0) | (item_counts == 0)
