@@ -40,7 +40,6 @@ from autorec_np.models.scoring import (
 from autorec_np.models.updates import updated
 from autorec_np.training.penalties import automatic_penalties
 from autorec_np.training.solvers import DivergenceError, EpochMonitor
-from autorec_np.training.solvers import DivergenceError
 from autorec_np.training.start import starting_theta
 from autorec_np.training.trainer import SOLVERS, Trainer, corruption_for, warn_of_interrupt
 from autorec_np.training.units import AffineMap, Mapped, canonical, map_onto_outputs
