@@ -1,0 +1,24 @@
+"""The build backend: that of setuptools, whose wheel is then packed as tightly as DEFLATE allows."""
+
+from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
+
+import zopfli
+from setuptools import build_meta
+from setuptools.build_meta import *  # noqa: F403
+
+
+def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
+    """Build the wheel (PEP 517); return its name."""
+    name = build_meta.build_wheel(wheel_directory, config_settings, metadata_directory)
+    pack(Path(wheel_directory, name))
+    return name
+
+
+def pack(path):
+    """Write a zip archive anew with the same members, compressed by Zopfli."""
+    with ZipFile(path) as archive:
+        members = [(member, archive.read(member)) for member in archive.infolist()]
+    with zopfli.ZipFile(path, "w", compression=ZIP_DEFLATED) as archive:
+        for member, content in members:
+            archive.writestr(member, content)
