@@ -174,6 +174,7 @@ def decide(
     n_columns: int,
     values: Callable[[int], Array],
     wanted: Sequence[str] = ("user", "item", "rating"),
+    may_be_table: bool = True,
 ) -> dict[str, int]:
     """Return ``{role: position}`` of the `wanted` roles and, where there is one, the timestamp."""
     known: dict[str, int] = {}
@@ -186,7 +187,7 @@ def decide(
         if set(wanted) <= known.keys():
             _find_times(names, values, known)
             return {role: known[role] for role in (*wanted, "timestamp") if role in known}
-    return _by_place(names, n_columns, values, wanted, known)
+    return _by_place(names, n_columns, values, wanted, known, may_be_table)
 
 
 def _find_times(
@@ -205,6 +206,7 @@ def _by_place(
     values: Callable[[int], Array],
     wanted: Sequence[str],
     known: dict[str, int],
+    may_be_table: bool,
 ) -> dict[str, int]:
     sample = SAMPLE if n_columns <= 4 else SAMPLE_OF_MANY
     numbers = [as_numbers(values(place)[:sample]) for place in range(n_columns)]
@@ -224,12 +226,13 @@ def _by_place(
         )
     places = {role: place for place, role in enumerate(ROLES[: min(n_columns, 3)])}
     if names is not None:
-        _check_names(names, places, known)
+        _check_names(names, places, known, all(one is not None for one in numbers[1:]))
     if "rating" in places and "rating" not in known:
         fault = _why_no_rating(numbers[2])
         if fault:
             raise UndecidedColumns(f"{_title(names, 2)} in the place of the rating holds {fault}")
-        if _is_table(names, numbers, known, [values(place)[:SAMPLE] for place in (0, 1)]):
+        ids = [values(place)[:SAMPLE] for place in (0, 1)]
+        if may_be_table and _is_table(names, numbers, known, ids):
             raise UndecidedColumns("ids and ratings have the same values", is_table=True)
     found = {role: places[role] for role in wanted}
     if n_columns == 4:
@@ -252,14 +255,17 @@ def _title(names: Sequence[object] | None, place: int) -> str:
     return f"column {place if names is None else repr(names[place])}"
 
 
-def _check_names(names: Sequence[object], places: dict[str, int], known: dict[str, int]) -> None:
+def _check_names(
+    names: Sequence[object], places: dict[str, int], known: dict[str, int], are_numbers: bool
+) -> None:
     for role, place in places.items():
         said = role_of(names[place])
         if said is not None and said[0] != role:
             numeric = [str(name).strip().isdecimal() for name in names]
+            saved = is_index_name(names[place]) and are_numbers and not known
             raise UndecidedColumns(
                 f"{names[place]!r} in the place of the {role} means something else",
-                is_table=sum(numeric) >= len(names) - 1,
+                is_table=saved or sum(numeric) >= len(names) - 1,
             )
     for role, place in known.items():
         if places.get(role, 3) != place:

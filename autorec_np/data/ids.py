@@ -24,9 +24,9 @@ def check_ids(values: Any, name: str) -> Array:
     or beyond int64, or the array is not 1-d.
     """
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
-        raise TypeError(
-            f"{name} must be a sequence of ids, got {values!r}; pass [{values!r}] for one id."
-        )
+        is_id = isinstance(values, (str, uuid.UUID)) or is_integer_type(type(values))
+        advice = f"; pass [{values!r}] for one id" if is_id else ""
+        raise TypeError(f"{name} must be a sequence of ids, got {values!r}{advice}.")
     array = (
         np.asarray(values) if hasattr(values, "__array__") else np.fromiter(values, dtype=object)
     )

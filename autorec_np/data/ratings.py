@@ -233,8 +233,7 @@ class Ratings:
         matrix : csr_matrix or csr_array; also CSC, COO, LIL or DOK
         user_ids, item_ids : array_like, shape (n_users,) and (n_items,), optional
             Ids of the rows and columns, in any order, each once; the result is in ascending
-            order of
-            these. Default: ``arange``.
+            order of these. Default: ``arange``.
         scale, duplicates, missing
             As in `from_triples`; an entry stored twice repeats a pair (SciPy would add the two up).
 
@@ -242,8 +241,7 @@ class Ratings:
         ------
         ValueError
             As `from_triples`; no stored entries, a broken index structure, ids that repeat or
-            do not
-            fit the shape.
+            do not fit the shape.
         TypeError
             A dense array, or a sparse format that pads with zeros (BSR, DIA).
         """

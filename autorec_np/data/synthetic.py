@@ -61,8 +61,7 @@ class Truth:
         """Return the noiseless rating of each pair, clipped to the scale but not rounded.
 
         Its RMSE is the yardstick of a model: sqrt(noise^2 + step^2 / 12), or a little less where
-        the
-        ends of the scale cut off noise.
+        the ends of the scale cut off noise.
 
         Parameters
         ----------

@@ -29,7 +29,7 @@ from autorec_np.data.values import as_numbers
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-TRIPLES = "list of ratings"
+TRIPLES, TUPLES = "list of ratings", "list of tuples"
 _HOW_TO_NAME = "autorec_np.data.as_ratings(data, columns=(user, item, rating))"
 
 
@@ -152,6 +152,9 @@ def _from_rows(rows: list[Any]) -> Table | None:
                     f"{names}; give every dict the same keys."
                 )
         return Table(names, [[row[name] for row in rows] for name in names], "list of dicts")
+    fields = getattr(rows[0], "_fields", None)
+    if fields and all(getattr(row, "_fields", None) == fields for row in rows):
+        return Table(list(fields), [*map(list, zip(*rows, strict=True))], "list of named tuples")
     lengths = {len(row) if isinstance(row, (tuple, list, np.ndarray)) else 0 for row in rows}
     if len(lengths) > 1 and lengths & {3, 4} and 0 not in lengths:
         index = next(k for k, row in enumerate(rows) if len(row) != len(rows[0]))
@@ -166,7 +169,7 @@ def _from_rows(rows: list[Any]) -> Table | None:
     if all(isinstance(row, tuple) for row in rows):
         if len(columns) == 4 and all(value is None for value in columns[3]):
             del columns[3]
-        return Table(None, columns, TRIPLES)
+        return Table(None, columns, TUPLES)
     if len(rows) == len(columns):
         raise ValueError(
             f"a list of {len(rows)} lists of {len(rows)} can be rows or columns; pass a list of "
@@ -179,6 +182,7 @@ def matrix_of(array: Array) -> sparse.coo_array:
     """Return the ratings of a dense table, users x items: all that is not NaN."""
     if isinstance(array, np.ma.MaskedArray):
         array = np.where(np.ma.getmaskarray(array), np.nan, array.data.astype(np.float64))
+    array = np.asarray(array)  # numpy.matrix stays two-dimensional
     is_table = array.ndim == 2 and array.shape[1] > 4 and array.dtype.kind == "f"
     if not is_table or not np.isnan(array).any():
         raise TypeError(dense_message(array))
@@ -203,12 +207,17 @@ def find_ratings(
                 and not {*ROLES[:3]} <= known_roles(table.names or ()).keys()
             ):
                 raise UndecidedColumns(f"{table.index!r} is the name of an axis", is_table=True)
-            places = decide(table.names, len(table.columns), table.sample)
+            may_be_table = table.kind != TUPLES
+            places = decide(
+                table.names, len(table.columns), table.sample, may_be_table=may_be_table
+            )
         except UndecidedColumns as error:
             raise ValueError(_message(table, error)) from None
     found = [table.columns[place] for place in places.values()]
     if columns is None and "timestamp" in places and not _are_timestamps(found[3]):
         del places["timestamp"], found[3]
+    if columns is None and table.kind == TUPLES:
+        return found, None
     return found, columns_read(places, [table.title(k) for k in range(len(table.columns))])
 
 
@@ -251,17 +260,21 @@ def _stated_places(table: Table, columns: Sequence[Any]) -> dict[str, int]:
 
 
 def _message(table: Table, error: UndecidedColumns) -> str:
-    if not error.is_table:
+    if not error.is_table or table.kind == TUPLES:
         return (
             f"which column of the {table.kind} is which is not certain: {error}; "
             f"{table.described()}. Name them: {_HOW_TO_NAME}."
         )
     frame = "data" if table.kind == "frame" else "pandas.DataFrame(data)"
-    if table.kind == "frame" and any(isinstance(name, tuple) for name in table.names or ()):
+    names = table.names
+    if names and table.kind == "frame" and any(isinstance(name, tuple) for name in names):
         frame = "data.droplevel(0, axis=1)"  # of pivot_table
-    if table.kind not in ("frame", "dict", "list of dicts", "list of lists", "array"):
+        if isinstance(names[0], tuple) and names[0][-1] == "":  # after reset_index
+            frame = "data.set_axis([a if b == '' else b for a, b in data.columns], axis=1)"
+            names = [name[0] if name[-1] == "" else name[-1] for name in names]
+    if table.kind not in ("frame", "dict", "array") and not table.kind.startswith("list"):
         frame = "data.to_pandas()"
-    advice = table_advice(table.names, frame, table.index, holds_ids(table.sample(0)))
+    advice = table_advice(names, frame, table.index, holds_ids(table.sample(0)))
     return (
         f"this {table.kind} looks like a table of users x items ({error}); {table.described()}. "
         f"{advice} If it is a list of ratings, name its columns: {_HOW_TO_NAME}."
@@ -285,7 +298,7 @@ def table_advice(
     if axis in known and names is not None and names[known[axis]] != index:
         ids, long = repr(names[known[axis]]), frame
         wide = f"{frame}.set_index({ids})"
-    elif names is not None and index is None and first_holds_ids:
+    elif names and index is None and first_holds_ids and not str(names[0]).isdecimal():
         wide = f"{frame}.set_index({names[0]!r})"
         ids, long = f"{axis!r}", f"{wide}.reset_index(names={axis!r})"
     else:
@@ -294,5 +307,6 @@ def table_advice(
     return (
         f"Melt it: autorec_np.data.as_ratings({long}.melt(id_vars={ids}, var_name={other!r}, "
         f"value_name='rating').dropna(), missing=(0,)) where 0 means 'not rated'; or pass a sparse "
-        f"matrix of users x items: scipy.sparse.csr_array({wide}.fillna(0).to_numpy(){turned})."
+        f"matrix of users x items: scipy.sparse.csr_array({wide}.astype(float).fillna(0)"
+        f".to_numpy(){turned})."
     )

@@ -67,6 +67,11 @@ def default_space(model: AutoRec, ratings: Any) -> dict[str, Any]:
 
     Penalties are within a factor of 8 of the automatic ones.
     """
+    if not isinstance(model, AutoRec):
+        raise TypeError(
+            f"a {type(model).__name__} has no space by default; pass space={{name: [value, ...]}}, "
+            f"of names that get_params() has."
+        )
     matrix = as_ratings(ratings).matrix
 
     def implicit_at(widths: Sequence[int]) -> int:

@@ -44,13 +44,13 @@ WHOLE = "blend"  # the name of the blend among those of its members
 def blending_weights(scores: Array, ratings: Array) -> Array:
     """Return the weights w (m,), of sum 1, that minimize
 
-        ||ratings - scores w||^2 + lambda ||w - 1/m||^2,   lambda = ||ratings - x||^2 / n,
+        ||ratings - scores w||^2 + lambda ||w - 1/m||^2,   lambda = m^2 ||ratings - x||^2 / n,
 
     where x is the mean score of the members. With D = scores - x, the sum 1 leaves w = 1/m + v with
     1 . v = 0, and ratings - scores w = (ratings - x) - D v. As D 1 = 0, the ridge solution v =
-    (D^T D + lambda I)^-1 D^T (ratings - x) has 1 . v = 0 by itself. lambda is that of a variance
-    of 1 in each weight before a rating is seen, and weighs as one rating does: it matters only
-    where members hardly differ, which then get equal weights rather than large ones of both signs.
+    (D^T D + lambda I)^-1 D^T (ratings - x) has 1 . v = 0 by itself. lambda says that before a
+    rating is seen, a weight is 1/m with a standard deviation of 1/m. It matters where members
+    hardly differ: they get equal weights rather than large ones of both signs.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def blending_weights(scores: Array, ratings: Array) -> Array:
     n_members = scores.shape[1]
     mean = scores.mean(axis=1)
     residuals, differences = ratings - mean, scores - mean[:, np.newaxis]
-    penalty = np.mean(residuals**2)
+    penalty = n_members**2 * np.mean(residuals**2)
     if penalty == 0:
         return np.full(n_members, 1 / n_members)
     gram = differences.T @ differences + penalty * np.eye(n_members)
@@ -132,7 +132,7 @@ class FittedBlend(Record):
 
     def weighted(self, scores: Iterable[Array]) -> Array:
         """Return the weighted sum; -inf where a member has it: what it does not answer for."""
-        total, refused = np.float64(0.0), np.False_
+        total, refused = np.zeros(1), np.zeros(1, bool)
         for weight, score in zip(self.weights.values(), scores, strict=True):
             left_out = np.isneginf(score)
             total = total + weight * np.where(left_out, 0.0, score.astype(np.float64))
@@ -157,7 +157,8 @@ def score_pairs_of(model: Recommender, users: Array, items: Array) -> Array:
 
 
 def _cold_of(model: Recommender) -> dict[str, Any]:
-    return {key: value for key, value in model.get_params(deep=False).items() if key == "cold"}
+    cold = getattr(model, "cold", None)
+    return {} if cold is None else {"cold": cold}
 
 
 @newcomers.score_new.register(FittedBlend)
@@ -225,16 +226,6 @@ class Blend(Recommender):
         Of each member before it was fitted anew, and of their "blend".
     ratings_, rating_scale_, user_counts_, item_counts_
         See `base.Recommender`; the counts are the least of any member.
-
-    Examples
-    --------
-    >>> from autorec_np import AutoRec, Blend, make_ratings
-    >>> R = make_ratings(n_users=200, n_items=80, n_ratings=4000, random_state=0)
-    >>> small = {"hidden_layer_sizes": (20,), "max_iter": 5}
-    >>> members = [("item", AutoRec(**small)), ("user", AutoRec("user", **small))]
-    >>> model = Blend(members, random_state=0).fit(R)
-    >>> round(sum(model.weights_.values()), 6)
-    1.0
     """
 
     fitted_: FittedBlend

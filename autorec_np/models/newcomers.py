@@ -210,7 +210,7 @@ def _score_by_biases(fitted: FittedBiases, rated: CSR, axis: str, cold: str | fl
 
 @score_new.register(Fitted)
 def _score_by_network(fitted: Fitted, rated: CSR, axis: str, cold: str | float) -> Array:
-    axes, bias_scores = Axes(axis), score_new(fitted.cold_baseline, rated, axis, cold)
+    axes, bias_scores = Axes(axis), _score_by_biases(fitted.cold_baseline, rated, axis, cold)
     if isinstance(fitted.baseline, FittedBiases):
         base = bias_scores
     else:
@@ -261,8 +261,9 @@ def within_scale(fitted: Record, ratings: Any) -> Ratings:
     try:
         return as_ratings(ratings, scale=(low, high) if low < high else None)
     except OutsideScaleError as error:
+        model = "AutoRec" if isinstance(fitted, Fitted) else "Blend"
         wide = f"({min(low, error.rating):g}, {max(high, error.rating):g})"
         raise ValueError(
             f"a rating is {error.rating:g}, outside the stated scale [{low:g}, {high:g}] of the "
-            f"model; correct it, or fit with the parameter rating_scale={wide}."
+            f"model; correct it, or fit a model with {model}(rating_scale={wide})."
         ) from None

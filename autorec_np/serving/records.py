@@ -214,7 +214,7 @@ def _pack_blend(fitted: FittedBlend, packing: Packing) -> State:
 
 def _unpack_blend(state: State, common: Common, members: Members) -> FittedBlend:
     found = state["blend"]["members"]
-    wanted = {"name": str, "weight": float, "validation_rmse": float}
+    wanted: State = {"name": str, "weight": float, "validation_rmse": float}
     wanted |= {"class": tuple(KINDS), "parameters": dict, "state": dict}
     parts = [members.within(f"members.{number}.") for number in range(len(found))]
     for part, member in zip(parts, found, strict=True):

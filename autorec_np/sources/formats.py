@@ -123,7 +123,7 @@ class Lines:
     text: str
     separator: str
     columns: tuple[int, ...]
-    n_ratings: int | None = None
+    sizes: tuple[int, ...] = ()  # rows, columns and entries, as the header counts them
 
 
 def lines_of(text: str, label: str) -> Lines | None:
@@ -154,7 +154,7 @@ def _lines_of_matrix_market(text: str, label: str) -> Lines:
         if len(sizes) != 3 or not all(map(str.isdecimal, sizes)):
             break
         lines[place] = ""
-        return Lines("\n".join(lines), "whitespace", (0, 1, 2), int(sizes[2]))
+        return Lines("\n".join(lines), "whitespace", (0, 1, 2), tuple(map(int, sizes)))
     raise ValueError(
         f"{label}: the Matrix Market file does not say how many rows, columns and entries it has; "
         f"fetch it again."

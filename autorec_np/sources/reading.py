@@ -174,11 +174,8 @@ def _read(
 ) -> Ratings:
     layout, titles = found
     (user_ids, users), (item_ids, items), ratings, timestamps = read_columns(document, layout)
-    if lines is not None and lines.n_ratings not in (None, len(ratings)):
-        raise ValueError(
-            f"{document.label}: the header counts {lines.n_ratings:,} entries, but there are "
-            f"{len(ratings):,}; fetch the file again."
-        )
+    if lines is not None and lines.sizes:
+        _check_sizes(lines.sizes, (user_ids, item_ids), len(ratings), document.label)
     _check_ratings(ratings, document, layout, scale, missing)
     try:
         R = Ratings.from_triples(
@@ -240,6 +237,20 @@ def _document_of_lines(lines: Lines, label: str) -> tuple[Document, Found]:
     for role, place in zip(ROLES, lines.columns, strict=False):
         names[place] = role
     return document, Found(layout, names)
+
+
+def _check_sizes(
+    sizes: tuple[int, ...], ids: tuple[Array, Array], n_ratings: int, label: str
+) -> None:
+    """Raise ValueError where a header of Matrix Market does not fit its entries."""
+    wrong = "" if sizes[2] == n_ratings else f"{sizes[2]:,} entries, but there are {n_ratings:,}"
+    for axis, known, length in zip(("rows", "columns"), ids, sizes, strict=False):
+        first, last = known[0], known[-1]
+        if known.dtype.kind != "i" or first < 1 or last > length:
+            odd = first if known.dtype.kind == "i" and first < 1 else last
+            wrong = f"{length:,} {axis}, from 1, but an entry is in {shown(odd)}"
+    if wrong:
+        raise ValueError(f"{label}: the header counts {wrong}; fetch the file again.")
 
 
 def _check_separator(sep: str | None) -> None:

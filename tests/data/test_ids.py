@@ -85,6 +85,21 @@ def test_advice_in_the_form_of_a_list(ids, advice, expected):
     assert check_ids(eval(advice, {"ids": ids}), "users").tolist() == expected
 
 
+@pytest.mark.parametrize("one", ["a", 7, np.int64(7), uuid.UUID(int=1)])
+def test_one_id_is_to_be_put_into_a_list(one):
+    with pytest.raises(TypeError, match="for one id") as caught:
+        check_ids(one, "ids")
+    names = {"UUID": uuid.UUID, "np": np}
+    advice = str(caught.value).rpartition("pass ")[2].removesuffix(" for one id.")
+    assert len(check_ids(eval(advice, names), "ids")) == 1
+
+
+@pytest.mark.parametrize("nothing", [None, 1.5, True])
+def test_what_is_no_id_is_not_to_be_put_into_a_list(nothing):
+    with pytest.raises(TypeError, match=r"ids must be a sequence of ids, got [\w.]+\.$"):
+        check_ids(nothing, "ids")
+
+
 def test_of_a_mask_the_ids_are_wanted():
     mask = np.array([True, False])
     with pytest.raises(TypeError, match=r"of a mask, pass the ids that it selects: ids\[mask\]"):

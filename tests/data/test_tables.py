@@ -24,6 +24,7 @@ TIMES = [1200000000, 1200000060, 1200000120]
 FRAME = pd.DataFrame({"user": USERS, "item": ITEMS, "rating": VALUES, "timestamp": TIMES})
 ROWS = list(zip(USERS, ITEMS, VALUES, strict=True))
 Row = collections.namedtuple("Row", ["user", "item", "rating"])
+Swapped = collections.namedtuple("Swapped", ["rating", "item", "user"])
 
 
 class Protocol:
@@ -58,6 +59,8 @@ KINDS = {
     "4-tuples without times": [(*row, None) for row in ROWS],
     "iterator": [*ROWS],
     "named tuples": [Row(*row) for row in ROWS],
+    "named tuples in another order": [Swapped(r, i, u) for u, i, r in ROWS],
+    "rows of a frame": list(FRAME.itertuples()),
     "list of dicts": [{"item": i, "user": u, "rating": r} for u, i, r in ROWS],
     "dict of columns": {"stars": VALUES, "asin": ITEMS, "reviewer": USERS},
     "dict of arrays": {"user": np.array(USERS), "item": np.array(ITEMS), "rating": VALUES},
@@ -158,8 +161,11 @@ SPARSE = "scipy.sparse.csr_array("
         lambda table: table.astype(float),
         lambda table: table.rename_axis(columns="movie"),
         lambda table: table.rename_axis(None).reset_index(names="client"),
+        lambda table: table.rename_axis(None).reset_index(),
+        lambda table: table.astype("Int64"),
+        lambda table: table.astype(object).where(table.notna(), None),
     ],
-    ids=["index", "reset", "float", "both axes", "unusual name"],
+    ids=["index", "reset", "float", "both axes", "unusual name", "saved", "nullable", "objects"],
 )
 def test_a_pivot_is_an_error_and_its_advice_gives_its_ratings(form, holes, columns):
     table = form(RATED.iloc[:, :columns].replace(0, holes))
@@ -208,15 +214,26 @@ def test_every_table_of_users_and_items_is_refused_with_advice(form):
 @pytest.mark.parametrize("values", ["stars", ["stars"]])
 @pytest.mark.parametrize("fill", [None, 0])
 @pytest.mark.parametrize("names", [("user", "item"), ("who", "what")])
-def test_what_pivot_table_makes_is_refused_with_advice(values, fill, names):
+@pytest.mark.parametrize("reset", [False, True])
+def test_what_pivot_table_makes_is_refused_with_advice(values, fill, names, reset):
     long = pd.DataFrame({names[0]: [1, 1, 2], names[1]: [7, 8, 7], "stars": [5, 3, 4]})
     table = long.pivot_table(index=names[0], columns=names[1], values=values, fill_value=fill)
+    table = table.reset_index() if reset else table
     with pytest.raises(ValueError, match="looks like a table of users x items") as caught:
         as_ratings(table)
     R = as_ratings(follow(caught.value, SPARSE, data=table))
     assert sorted(R.matrix.data.tolist()) == [3, 4, 5]
     melted = follow(caught.value, MELT, data=table)
     assert sorted(melted.triples()[2].tolist()) == [3, 4, 5]
+
+
+def test_a_column_with_a_number_for_a_name_holds_no_ids():
+    table = pd.DataFrame({101: [0, 4, 5], 102: [5, 1, 3], 103: [2, 2, 4], 104: [1, 0, 2]})
+    with pytest.raises(ValueError, match="looks like a table of users x items") as caught:
+        as_ratings(table)
+    melted = follow(caught.value, MELT, data=table)
+    assert melted.item_ids.tolist() == [101, 102, 103, 104]
+    assert len(melted) == len(as_ratings(follow(caught.value, SPARSE, data=table))) == 10
 
 
 def test_jesters_matrix_is_refused():
@@ -230,9 +247,10 @@ def test_jesters_matrix_is_refused():
     assert len(as_ratings(holes)) == 15
 
 
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")  # of numpy.matrix
 def test_a_dense_array_is_read_where_its_holes_are_nan():
     array = np.array([[5, np.nan, 0, 1, 2], [np.nan] * 5, [np.nan, 3, 4, np.nan, 1]])
-    for table in (array, array.astype(np.float32), np.ma.masked_invalid(array)):
+    for table in (array, array.astype("f4"), np.ma.masked_invalid(array), np.asmatrix(array)):
         R = as_ratings(table)
         assert R.shape == (3, 5)
         assert R.matrix.nnz == 7
@@ -276,6 +294,23 @@ def test_lists_that_can_be_read_in_two_ways_are_refused():
     assert as_rows.triples()[2].tolist() == [3, 4, 5]
     assert as_columns.triples()[2].tolist() == [2, 10, 5]
     assert as_ratings(square[:2]).triples()[1].tolist() == [10, 11]
+
+
+@pytest.mark.parametrize(
+    ("row", "columns", "message"),
+    [
+        ((1, 2, 1200000000), (0, 1, 2), "column 2 in the place of the rating holds times"),
+        ((1, 2, 1999), (0, 1, 2), "column 2 in the place of the rating holds years"),
+        ((0, 1, 2, 5), (1, 2, 3), "column 3 holds no times and no name says what it is"),
+    ],
+)
+def test_tuples_that_hold_something_else_are_refused_with_advice(row, columns, message):
+    rows = [row, tuple(value + 1 for value in row)]
+    with pytest.raises(ValueError, match=f"{message}.*columns=") as caught:
+        as_ratings(rows)
+    user, item, rating = columns
+    R = follow(caught.value, MELT, data=rows, user=user, item=item, rating=rating)
+    assert R.triples()[2].tolist() == pytest.approx([one[rating] for one in rows])
 
 
 @pytest.mark.parametrize(

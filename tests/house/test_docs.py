@@ -18,10 +18,12 @@ from pathlib import Path
 import markdown_pages as pages
 import numpy as np
 import pytest
+from changed_records import with_record
 from markdown_pages import PAGES, ROOT, name_of, read
 
-from autorec_np import AutoRec, BiasBaseline, GlobalMean, fetch_movielens, rmse, save_model
+from autorec_np import AutoRec, BiasBaseline, Blend, GlobalMean, fetch_movielens, rmse, save_model
 from autorec_np.data import as_ratings
+from autorec_np.models.scoring import Implicit
 
 QUOTATION = re.compile(r"^```py\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SOURCE = re.compile(r"# ([a-z_/]+\.py)\b")
@@ -69,9 +71,10 @@ def test_snippets_run_and_print_what_the_page_shows(page, tmp_path, monkeypatch)
     assert not stale, "\n\n".join(stale)
 
 
-def test_the_derivation_quotes_the_code_as_it_is():
+@pytest.mark.parametrize(("page", "least"), [("derivation", 40), ("lbfgs", 12)])
+def test_the_derivation_quotes_the_code_as_it_is(page, least):
     stale, n_lines = [], 0
-    for quotation in QUOTATION.findall(read(ROOT / "docs" / "derivation.md")):
+    for quotation in QUOTATION.findall(read(ROOT / "docs" / f"{page}.md")):
         lines: list[str] = []
         for line in filter(None, map(str.strip, quotation.splitlines())):
             if found := SOURCE.match(line):
@@ -85,7 +88,7 @@ def test_the_derivation_quotes_the_code_as_it_is():
             n_lines += 1
             if line not in lines and not any(one.startswith(f"{line}  # ") for one in lines):
                 stale.append(line)
-    assert n_lines > 40
+    assert n_lines >= least
     assert not stale, "\n".join(stale)
 
 
@@ -397,15 +400,18 @@ def test_the_page_lists_every_member_of_a_model_file(tmp_path):
     numbers = as_ratings((users, items, values))
     network = AutoRec(hidden_layer_sizes=(2,), max_iter=1, early_stopping=True, random_state=0)
     members, keys = set(), set()
-    for model in (network.fit(strings), BiasBaseline().fit(numbers), GlobalMean().fit(numbers)):
+    blend = Blend([("network", network)]).fit(strings)
+    told = with_record(network.fit(strings), implicit=Implicit(np.ones((8, 1)), np.ones((5, 1))))
+    for model in (told, BiasBaseline().fit(numbers), GlobalMean().fit(numbers), blend):
         path = tmp_path / "model.npz"
         save_model(model, path)
         with np.load(path) as archive:
-            members |= set(archive)
+            members |= {re.sub(r"members\.\d+\..+", "members.K.NAME", name) for name in archive}
             header = json.loads(archive["header"].tobytes())
         keys |= {*header, *header["state"], *header["state"].get("autorec", ())}
+        keys |= {*header["state"].get("blend", ())}
     page = ROOT / "docs" / "model_file.md"
     assert {row[0].strip("`") for row in rows_of(page, "member")} == members
-    tables = ("key", "key of `state`", "key of `autorec`")
+    tables = ("key", "key of `state`", "key of `autorec`", "key of `blend`")
     rows = [row for first in tables for row in rows_of(page, first)]
     assert {name for row in rows for name in re.findall(r"\w+", row[0])} == keys

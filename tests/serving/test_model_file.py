@@ -26,7 +26,7 @@ from model_files import (
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import NotFittedError
 from autorec_np.models.biases import BiasBaseline, GlobalMean
-from autorec_np.serving.archive import ModelFileError
+from autorec_np.serving.archive import ModelFileError, listing
 from autorec_np.serving.model_file import (
     load_model,
     read_metadata,
@@ -141,15 +141,14 @@ def test_metadata(saved, path):
 # Formats of the past
 
 
-@pytest.mark.parametrize("name", ["item", "user"])
-@pytest.mark.parametrize("options", [{}, {"memory_map": True}], ids=repr)
-def test_files_of_format_1_stay_loadable(name, options):
-    """The files and what they predict are as the first release wrote them; never write them anew.
+def check_frozen(format_version, name, options):
+    """The files and what they predict are as they were first written; never write them anew.
 
     Trained values come from the file, so only sums of products may round differently elsewhere.
     """
-    expected = json.loads((FIXTURES / "format_1.json").read_text(encoding="utf-8"))[name]
-    path = FIXTURES / f"format_1_{name}.npz"
+    stem = f"format_{format_version}"
+    expected = json.loads((FIXTURES / f"{stem}.json").read_text(encoding="utf-8"))[name]
+    path = FIXTURES / f"{stem}_{name}.npz"
     model = load_model(path, **options)
     users, items = expected["users"], expected["items"]
     np.testing.assert_allclose(
@@ -161,8 +160,27 @@ def test_files_of_format_1_stay_loadable(name, options):
     np.testing.assert_allclose(
         model.predict_new(rated), expected["predicted_new"], rtol=0, atol=1e-6
     )
-    assert read_metadata(path) == {"note": f"format 1, {name}"}
+    assert read_metadata(path) == {"note": f"format {format_version}, {name}"}
+    return model
+
+
+@pytest.mark.parametrize("name", ["item", "user"])
+@pytest.mark.parametrize("options", [{}, {"memory_map": True}], ids=repr)
+def test_files_of_format_1_stay_loadable(name, options):
+    model = check_frozen(1, name, options)
     assert model.input_map_ == (1.0, 0.0)  # ratings were read as they are
+    assert (model.implicit_, model.inputs_) == (0, "ratings")
+
+
+@pytest.mark.parametrize("name", ["item", "user", "blend"])
+@pytest.mark.parametrize("options", [{}, {"memory_map": True}], ids=repr)
+def test_files_of_format_2_stay_loadable(name, options):
+    model = check_frozen(2, name, options)
+    if name == "blend":
+        assert [*model.members_] == ["item", "biases", "inner"]
+        assert [*model.members_["inner"].weights_] == ["user", "early"]
+        model = model.members_["item"]
+    assert (model.implicit_, model.inputs_) == (2, "planes")
 
 
 # Without the ratings
@@ -290,7 +308,7 @@ HEADER_CASES = {
         3,
         "it is in format 3, written by {'autorec_np': '.*reads format 1 and 2: pip install --upgr",
     ),
-    "class": ("Oracle", "header/class is 'Oracle', not 'AutoRec' or 'BiasBaseline' or 'Glo"),
+    "class": ("Oracle", "header/class is 'Oracle', not 'AutoRec' or 'BiasBaseline' or 'Ble"),
     "extra": (1, r"header lacks, or has unknown, entries: \['extra'\]"),
     "metadata": ([], r"its header/metadata is \[\], not dict"),
     "parameters/extra": (1, "a model: AutoRec.* got an unexpected keyword argument 'extra'"),
@@ -460,6 +478,7 @@ def test_wrong_arrays(name, change, message, saved, path):
     array = arrays.pop(name, None)
     if change is not None:
         arrays[name] = change(array)
+    header["arrays"] = listing(arrays)
     write_parts(path, header, arrays)
     with pytest.raises(ModelFileError, match=message):
         load_model(path)

@@ -69,6 +69,14 @@ def test_matrix_market_is_read(tmp_path, field):
     short = text.removesuffix("3 2 1\n")
     with pytest.raises(ValueError, match="the header counts 4 entries, but there are 3; fetch"):
         read_ratings(write(tmp_path / "ratings.mtx", short))
+    for entry, odd in [
+        ("4 1 1", "3 rows, from 1, but an entry is in 4"),
+        ("3 0 1", "2 columns, from 1, but an entry is in 0"),
+        ("3 3 1", "2 columns, from 1, but an entry is in 3"),
+        ("a 2 1", "3 rows, from 1, but an entry is in 'a'"),
+    ]:
+        with pytest.raises(ValueError, match=f"the header counts {odd}"):
+            read_ratings(write(tmp_path / "ratings.mtx", text.replace("3 2 1\n", f"{entry}\n")))
     wrong = text.replace("3 2 1\n", "3 2 x\n")
     with pytest.raises(ValueError, match="line 9: the rating is 'x'"):
         read_ratings(write(tmp_path / "ratings.mtx", wrong))
