@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from autorec_np.models.blend import Blend as Blend
     from autorec_np.serving.archive import ModelFileError as ModelFileError
     from autorec_np.serving.explanation import explain as explain
+    from autorec_np.serving.explanation import similar_items as similar_items
+    from autorec_np.serving.explanation import similar_users as similar_users
     from autorec_np.serving.model_file import load_model as load_model
     from autorec_np.serving.model_file import save_model as save_model
     from autorec_np.serving.onnx_export import export_onnx as export_onnx
     from autorec_np.serving.scikit import RatingRegressor as RatingRegressor
-    from autorec_np.serving.similarity import similar_items as similar_items
-    from autorec_np.serving.similarity import similar_users as similar_users
     from autorec_np.sources.movielens import fetch_movielens as fetch_movielens
     from autorec_np.sources.reading import read_ratings as read_ratings
 
@@ -61,8 +61,8 @@ _MODULE_OF = {
     "rmse": "data.metrics",
     "save_model": "serving.model_file",
     "search": "evaluation.hyperparameters",
-    "similar_items": "serving.similarity",
-    "similar_users": "serving.similarity",
+    "similar_items": "serving.explanation",
+    "similar_users": "serving.explanation",
     "taylor_test": "gradcheck",
     "train_test_split": "data.splitting",
 }

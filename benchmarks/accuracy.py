@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from autorec_np import AutoRec, BiasBaseline, Ratings, fetch_movielens, rmse, train_test_split
-from autorec_np.evaluation.intervals import mean_and_interval
+from autorec_np.evaluation.held_out import mean_and_interval
 from autorec_np.models.base import Recommender
 
 N_ML1M_SPLITS = 3

@@ -100,7 +100,7 @@ def after_each_epoch(function: Callable[[], object]) -> Iterator[None]:
         def emit(self, record: logging.LogRecord) -> None:
             function()
 
-    logger, handler = logging.getLogger("autorec_np.training.monitor"), Handler()
+    logger, handler = logging.getLogger("autorec_np.training.solvers"), Handler()
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

@@ -1,8 +1,8 @@
 """The command line ``autorec-np``: its commands, messages and exit codes.
 
-`start` is the way in. `train`, `serve`, `check` and `data` hold the commands. Results go to stdout,
-everything else to stderr. Exit codes: 0 success, 1 failure, 2 wrong usage, 130 Ctrl-C, 141 the
-reader of stdout went away.
+`start` is the way in. `train` and `commands` hold the commands. Results go to stdout, everything
+else to stderr. Exit codes: 0 success, 1 failure, 2 wrong usage, 130 Ctrl-C, 141 the reader of
+stdout went away.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from autorec_np._version import __version__
-from autorec_np.cli import check, data, serve, train
+from autorec_np.cli import commands, train
 from autorec_np.cli.console import UsageError, complain, error_message
 from autorec_np.cli.options import Command, Parser, epilog
 
@@ -28,14 +28,14 @@ EXPECTED_ERRORS = (ValueError, TypeError, IndexError, ArithmeticError, OSError, 
 
 COMMANDS: dict[str, Command] = {
     "demo": train.DEMO,
-    "fetch": data.FETCH,
+    "fetch": commands.FETCH,
     "train": train.TRAIN,
     "tune": train.TUNE,
     "evaluate": train.EVALUATE,
-    "predict": serve.PREDICT,
-    "recommend": serve.RECOMMEND,
-    "report": serve.REPORT,
-    "gradcheck": check.GRADCHECK,
+    "predict": commands.PREDICT,
+    "recommend": commands.RECOMMEND,
+    "report": commands.REPORT,
+    "gradcheck": commands.GRADCHECK,
 }
 
 OVERVIEW = """\
@@ -137,7 +137,6 @@ def _in_options(words: Sequence[str], message: str) -> str:
 
 
 def _complete(line: str) -> None:
-    """Answer a shell that completes a line, and end."""
     with suppress(ImportError):
         import argcomplete
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from autorec_np import data, evaluation, models, reports, serving, training
 from autorec_np._text import duration, indented, table
+from autorec_np.cli.commands import check_writable, list_best, load_data
 from autorec_np.cli.console import UsageError, finish, progress, say
-from autorec_np.cli.data import check_writable, load_data
 from autorec_np.cli.options import (
     COUNT,
     PART,
@@ -31,7 +31,6 @@ from autorec_np.cli.options import (
     add_seed,
     default_of,
 )
-from autorec_np.cli.serve import list_best
 from autorec_np.reports.words import describe_model, describe_ratings
 
 if TYPE_CHECKING:

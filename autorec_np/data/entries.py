@@ -12,7 +12,7 @@ import numpy as np
 from scipy import sparse
 
 from autorec_np._types import CSR, Array
-from autorec_np.data.ids import Positions, first_repeat, shown
+from autorec_np.data.values import Positions, first_repeat, shown
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

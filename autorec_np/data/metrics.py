@@ -19,12 +19,12 @@ def rmse(true: ArrayLike, predicted: ArrayLike) -> float:
     Parameters
     ----------
     true, predicted : array-like of shape (n,)
-        The ratings of n pairs and their predictions, in the same order.
+        Ratings of n pairs and their predictions, in the same order.
 
     Returns
     -------
     float
-        In rating units; 0.0 is perfect.
+        In rating units.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def mae(true: ArrayLike, predicted: ArrayLike) -> float:
 
     Parameters
     ----------
-    true, predicted : array-like of shape (n,)
+    true, predicted
         Here and of the result and errors, all is as in :func:`rmse`.
     """
     return float(np.mean(np.abs(_errors(true, predicted))))

@@ -12,7 +12,14 @@ from scipy import sparse
 
 from autorec_np._types import Array
 from autorec_np._validation import check_choice, check_integer
-from autorec_np.data.columns import ROLES, ColumnsRead
+from autorec_np.data.columns import (
+    ROLES,
+    ColumnsRead,
+    as_table,
+    columns_read,
+    find_ratings,
+    matrix_of,
+)
 from autorec_np.data.entries import (
     DUPLICATE_RULES,
     DuplicateRatingError,
@@ -23,24 +30,21 @@ from autorec_np.data.entries import (
     row_of_each,
     selection_mask,
 )
-from autorec_np.data.ids import (
+from autorec_np.data.values import (
     Positions,
+    at_index,
     check_axis_ids,
     check_ids,
-    look_up,
-    relabel,
-    string_table,
-    unique_with_positions,
-)
-from autorec_np.data.tables import as_table, columns_read, find_ratings, matrix_of
-from autorec_np.data.times import check_timestamps
-from autorec_np.data.values import (
-    at_index,
     check_lengths,
     check_missing,
     check_ratings,
+    check_timestamps,
     check_values,
+    look_up,
+    relabel,
     split_missing,
+    string_table,
+    unique_with_positions,
 )
 
 if TYPE_CHECKING:
@@ -52,9 +56,8 @@ if TYPE_CHECKING:
 class Ratings:
     """Ratings of users for items: a sparse matrix, the ids of its rows and columns, a scale.
 
-    Build one with `from_triples`, `from_frame`, `from_matrix`, `as_ratings` or `read_ratings`,
-    which check everything; the constructor itself trusts its arguments. A `Ratings` is immutable,
-    and its arrays are read-only.
+    `from_triples`, `from_frame`, `from_matrix`, `as_ratings` and `read_ratings` check everything;
+    the constructor itself trusts its arguments. A `Ratings` is immutable, its arrays are read-only.
 
     Attributes
     ----------
@@ -67,12 +70,12 @@ class Ratings:
     scale : tuple of float
         ``(low, high)``: the stated rating scale, or else the range of the ratings.
     order : ndarray of int64, shape (n_ratings,)
-        ``order[k]`` is the position in ``matrix.data`` of the k-th rating of the file (or of the
-        arrays) that the ratings came from. A matrix counts as a file in row-major order.
+        ``order[k]`` is the position in ``matrix.data`` of the k-th rating of the file, arrays or
+        matrix (row-major) that the ratings came from.
     columns : ColumnsRead or None
         Which columns of a file or a frame were read as what.
     n_missing : int
-        Values that were left out because they mean "not rated" (see `from_triples`).
+        Values that were left out because they mean "not rated".
 
     Examples
     --------
@@ -116,16 +119,14 @@ class Ratings:
         ratings : array_like of numbers, shape (n_ratings,)
             Finite; stored as float32. True is 1 and False is 0.
         timestamps : array_like, shape (n_ratings,), optional
-            Integers, which stay; or floats, dates or ISO texts of dates, which become whole seconds
-            since 1970.
+            Integers stay; floats, dates and ISO texts of dates become whole seconds since 1970.
         scale : (low, high), optional
-            The rating scale. A rating outside it is an error. Default: the ratings' range.
+            The rating scale. Default: the ratings' range.
         duplicates : {"raise", "first", "last", "mean"}
             Of the ratings of a pair: keep the first or the last; or take the mean (in float64), in
             the place of the first and with the timestamp of the last.
         missing : number or sequence of numbers
-            Values that mean "not rated", (-1, 99) for example; NaN may be one. They are left out
-            and counted in `n_missing`.
+            Values that mean "not rated", NaN may be one: left out and counted in `n_missing`.
 
         Returns
         -------
@@ -135,11 +136,11 @@ class Ratings:
         ------
         ValueError
             No ratings, arrays of different lengths, a missing id, a rating that is not finite or
-            outside `scale`, a repeated pair under ``duplicates="raise"``. The message names the
-            index of the first and how many there are.
+            outside `scale`, a repeated pair under ``duplicates="raise"``; with the index of the
+            first and their number.
         TypeError
-            Ids that are neither integers nor strings (or both at once), ratings that are not
-            numbers, timestamps that are no times.
+            Ids that are not all integers or all strings, ratings that are not numbers, timestamps
+            that are no times.
         """
         check_choice("duplicates", duplicates, DUPLICATE_RULES)
         values = check_ratings(ratings)
@@ -195,22 +196,21 @@ class Ratings:
             As `from_triples`; "index" in a message means the row's position, not its label.
         """
         names = [name for name in (user, item, rating, timestamp) if name is not None]
+        titles = list(frame.columns)
         for name in names:
-            found = sum(column == name for column in frame.columns)
+            found = titles.count(name)
             if found != 1:
-                advice = "Name the columns to read: Ratings.from_frame(frame, user=..., item=..., "
-                advice += "rating=...)" if found == 0 else "rating=...), after renaming all but one"
                 raise ValueError(
                     f"the frame has {'no column' if found == 0 else f'{found} columns named'} "
-                    f"{name!r}; its columns are {list(frame.columns)}. {advice}."
+                    f"{name!r}; its columns are {titles}. Name the columns to read: "
+                    f"Ratings.from_frame(frame, user=..., item=..., rating=...)"
+                    f"{', after renaming all but one' if found else ''}."
                 )
         R = cls.from_triples(
             *(frame[name] for name in names), scale=scale, duplicates=duplicates, missing=missing
         )
-        places = {
-            role: list(frame.columns).index(name) for role, name in zip(ROLES, names, strict=False)
-        }
-        return dataclasses.replace(R, columns=columns_read(places, list(frame.columns)))
+        places = {role: titles.index(name) for role, name in zip(ROLES, names, strict=False)}
+        return dataclasses.replace(R, columns=columns_read(places, titles))
 
     @classmethod
     def from_matrix(
@@ -225,23 +225,21 @@ class Ratings:
     ) -> Ratings:
         """Build from a SciPy sparse matrix or array, users x items; every *stored* entry counts.
 
-        Empty rows and columns are kept. The order of the ratings is row-major. The matrix is
-        copied.
+        It is copied; empty rows and columns are kept. The order of the ratings is row-major.
 
         Parameters
         ----------
         matrix : csr_matrix or csr_array; also CSC, COO, LIL or DOK
         user_ids, item_ids : array_like, shape (n_users,) and (n_items,), optional
-            Ids of the rows and columns, in any order, each once; the result is in ascending
-            order of these. Default: ``arange``.
+            Different ids of the rows and columns; the result is in their ascending order. Default:
+            ``arange``.
         scale, duplicates, missing
             As in `from_triples`; an entry stored twice repeats a pair (SciPy would add the two up).
 
         Raises
         ------
         ValueError
-            As `from_triples`; no stored entries, a broken index structure, ids that repeat or
-            do not fit the shape.
+            As `from_triples`; a broken index structure, ids that repeat or do not fit the shape.
         TypeError
             A dense array, or a sparse format that pads with zeros (BSR, DIA).
         """
@@ -268,18 +266,18 @@ class Ratings:
 
     @property
     def n_users(self) -> int:
-        """Number of users (rows), with those that have no rating."""
-        return len(self.user_ids)
+        """Rows, also without a rating."""
+        return self.shape[0]
 
     @property
     def n_items(self) -> int:
-        """Number of items (columns), with those that have no rating."""
-        return len(self.item_ids)
+        """Columns, also without a rating."""
+        return self.shape[1]
 
     @property
     def shape(self) -> tuple[int, int]:
         """``(n_users, n_items)``."""
-        return self.n_users, self.n_items
+        return len(self.user_ids), len(self.item_ids)
 
     def __len__(self) -> int:
         return len(self.order)
@@ -456,13 +454,10 @@ def as_ratings(
         Its columns are known by name (user, userId, reviewer; item, movie_id, asin; rating, stars;
         timestamp, date; and the like). Where names say nothing and nothing contradicts it, the
         first three of three or four columns are user, item and rating.
-    scale : (low, high), optional
-        The rating scale. Default: that of the `Ratings`, or the range of the ratings.
-    duplicates, missing
-        As in `Ratings.from_triples`.
+    scale, duplicates, missing
+        As in `Ratings.from_triples`; a `Ratings` keeps its scale.
     columns : sequence of three or four, optional
-        The columns of user, item, rating and perhaps timestamp in a table, by name or by position
-        from 0.
+        Those of user, item, rating and perhaps timestamp, by name or by position from 0.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Splits of ratings into a training and a test part.
+"""Splits of ratings into a training and a test part, and whether two parts overlap.
 
 Every splitter takes whatever :func:`~autorec_np.data.as_ratings` takes. Together the two parts
 hold every rating exactly once. Both keep the ids, the shape and the order of the whole. Nothing is
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autorec_np._habits import knows_habits
+from autorec_np._types import Array
 from autorec_np._validation import (
     RandomState,
     check_choice,
@@ -22,6 +23,7 @@ from autorec_np._validation import (
     check_number,
     check_random_state,
 )
+from autorec_np.data.entries import row_of_each
 from autorec_np.data.ratings import Ratings, as_ratings
 
 Parts: TypeAlias = tuple[Ratings, Ratings]
@@ -32,18 +34,16 @@ def train_test_split(R: Any, test_size: float = 0.1, random_state: RandomState =
     """Hold out a random part of the ratings.
 
     The ratings, in the order of the file, are permuted with ``Generator.permutation``; the first
-    ``ceil(test_size * n)`` are the test ratings. So a split is named by the data file, `test_size`
-    and an int `random_state`.
+    ``ceil(test_size * n)`` are the test ratings: data, `test_size` and an int `random_state` name a
+    split.
 
     Parameters
     ----------
     R : Ratings, sparse matrix, DataFrame or (users, items, ratings)
         n ratings.
     test_size : float or int
-        A float is the share of the ratings, strictly between 0 and 1; an int is their number,
-        from 1 to n - 1.
+        A share of the ratings, strictly between 0 and 1, or their number, from 1 to n - 1.
     random_state : None, int or numpy.random.Generator
-        An int makes the split repeatable.
 
     Returns
     -------
@@ -71,7 +71,7 @@ def k_fold(R: Any, n_splits: int = 5, random_state: RandomState = None) -> Itera
     R, random_state
         As in `train_test_split`.
     n_splits : int
-        Number of parts, from 2 to n.
+        From 2 to n.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def k_fold(R: Any, n_splits: int = 5, random_state: RandomState = None) -> Itera
     Raises
     ------
     ValueError
-        If there are fewer than two parts, or more parts than ratings.
+        If `n_splits` is out of range.
     """
     whole = as_ratings(R)
     n_splits = check_integer("n_splits", n_splits, minimum=2)
@@ -109,8 +109,7 @@ def holdout_per_user(
     R, random_state
         As in `train_test_split`.
     n : int or float
-        An int is the number of ratings to hold out per user; a float is the share, strictly
-        between 0 and 1.
+        A number of ratings per user, or a share strictly between 0 and 1.
     min_train : int
         Ratings that every user keeps, at least 1.
 
@@ -148,9 +147,8 @@ def temporal_split(R: Any, test_size: float = 0.1) -> Parts:
 
     Parameters
     ----------
-    R : Ratings or DataFrame with timestamps
-    test_size : float or int
-        As in `train_test_split`.
+    R, test_size
+        As in `train_test_split`, with timestamps.
 
     Returns
     -------
@@ -159,8 +157,7 @@ def temporal_split(R: Any, test_size: float = 0.1) -> Parts:
     Raises
     ------
     ValueError
-        If there are no timestamps, all are equal, or `test_size` leaves no training or no test
-        rating.
+        If there are no timestamps, or all are equal; and as `train_test_split`.
     """
     whole = as_ratings(R)
     n_test = _count_held_out(test_size, len(whole), "ratings")
@@ -193,7 +190,6 @@ def cold_row_split(
     test_size : float or int
         As there, of the users (items) that have a rating.
     axis : {"user", "item"}
-        What is held out whole.
 
     Returns
     -------
@@ -234,3 +230,23 @@ def _divide(whole: Ratings, held_out: NDArray[np.integer]) -> Parts:
     is_test = np.zeros(len(whole), dtype=bool)
     is_test[held_out] = True
     return whole.select(~is_test), whole.select(is_test)
+
+
+def shared_pairs(training: Ratings, test: Ratings) -> Array:
+    """Return which pairs of `test`, in file order, are rated in `training` too: bool, (n_test,).
+
+    TypeError where the ids are of another kind.
+    """
+    users, items, _ = test.triples()
+    rows, columns = training.user_positions(users), training.item_positions(items)
+    pairs = row_of_each(training.matrix) * training.n_items + training.matrix.indices
+    shared = np.isin(rows * training.n_items + columns, pairs)
+    return np.asarray((rows >= 0) & (columns >= 0) & shared)
+
+
+def check_apart(training: Ratings, test: Ratings, advice: str) -> None:
+    n_shared = np.count_nonzero(shared_pairs(training, test))
+    if n_shared:
+        raise ValueError(
+            f"{n_shared} of the {len(test)} test pairs are also training pairs, {advice}"
+        )

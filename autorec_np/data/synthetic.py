@@ -147,8 +147,7 @@ def make_ratings(
     rank : int
         Length of the factors; 0 for biases only.
     noise : float
-        Standard deviation of the noise, in rating units; the best attainable RMSE is about
-        sqrt(noise^2 + step^2 / 12).
+        Its standard deviation, in rating units.
     popularity, activity : float
         Standard deviation of the logarithm of the items' popularity and of the users' activity,
         from 0 (uniform) to 5. MovieLens 1M has about 1.8 and 1.0.
@@ -157,7 +156,6 @@ def make_ratings(
     step : float or None
         Distance of neighboring ratings; high - low must be a multiple of it. None: no rounding.
     random_state : None, int or numpy.random.Generator
-        An int makes the ratings repeatable.
     return_truth : bool
         Return the planted parameters too.
 

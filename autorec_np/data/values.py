@@ -1,18 +1,205 @@
-"""Ratings, timestamps and scales: what numbers they must be, and what ratings look like."""
+"""What ratings are made of: ids, values, a scale and timestamps, checked and looked up.
+
+Ids are integers within int64 or exact strings; timestamps become whole seconds since 1970.
+"""
 
 from __future__ import annotations
 
+import calendar
+import datetime
 import decimal
+import functools
+import itertools
+import math
 import numbers
 import re
+import uuid
 import warnings
-from collections.abc import Callable
-from typing import Any
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from autorec_np._types import Array
-from autorec_np.data.ids import is_integer_type, is_missing, shown
+
+Positions: TypeAlias = npt.NDArray[np.int64]
+
+
+def check_ids(values: Any, name: str) -> Array:
+    """Return ids as a 1-d array: int64, or object with nothing but exact ``str`` (also of UUIDs).
+
+    TypeError where they are neither integers nor strings, or both; ValueError where one is missing
+    or beyond int64, or the array is not 1-d.
+    """
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        is_id = isinstance(values, (str, uuid.UUID)) or is_integer_type(type(values))
+        advice = f"; pass [{values!r}] for one id" if is_id else ""
+        raise TypeError(f"{name} must be a sequence of ids, got {values!r}{advice}.")
+    array = (
+        np.asarray(values) if hasattr(values, "__array__") else np.fromiter(values, dtype=object)
+    )
+    if array.ndim != 1:
+        raise ValueError(f"{name} must be one-dimensional, got an array of shape {array.shape}.")
+    if len(array) == 0:
+        return np.empty(0, dtype=np.int64)
+    if array.dtype.kind == "u" and int(array.max()) >= 2**63:
+        index = int(np.argmax(array >= np.uint64(2**63)))
+        raise ValueError(_beyond_int64(name, index, array[index]))
+    if array.dtype.kind in "iu":
+        return array.astype(np.int64, copy=False)
+    if array.dtype.kind not in "OUSTfb":
+        raise TypeError(
+            f"{name} must be integers or strings, got an array of dtype {array.dtype}; pass "
+            "numpy.asarray(ids).astype(str) if these are ids."
+        )
+    return _check_object_ids(array.astype(object), name)
+
+
+def _check_object_ids(array: Array, name: str) -> Array:
+    kinds = set(map(type, array))
+    if kinds == {str}:
+        return array
+    if kinds == {uuid.UUID}:
+        return np.fromiter(map(str, array), dtype=object, count=len(array))
+    if all(issubclass(kind, str) for kind in kinds):
+        # A subclass such as np.str_ may override str().
+        return np.fromiter(map(str.__str__, array), dtype=object, count=len(array))
+    if all(is_integer_type(kind) for kind in kinds):
+        try:
+            return array.astype(np.int64)
+        except OverflowError:
+            index = next(k for k, value in enumerate(array) if not -(2**63) <= value < 2**63)
+            raise ValueError(_beyond_int64(name, index, array[index])) from None
+    missing = [index for index, value in enumerate(array) if is_missing(value)]
+    if missing:
+        raise ValueError(
+            f"{name} has a missing id ({array[missing[0]]!r}) at index {missing[0]}, and "
+            f"{len(missing):,} in all; drop those ratings or give them ids."
+        )
+    for index, value in enumerate(array):
+        if not (isinstance(value, str) or is_integer_type(type(value))):
+            raise TypeError(
+                f"{name} must be integers or strings, got {value!r} ({type(value).__name__}) at "
+                f"index {index}; {_how_to_pass(array, value)}."
+            )
+    first = type(array[0])
+    index = next(k for k, v in enumerate(array) if isinstance(v, str) != issubclass(first, str))
+    raise TypeError(
+        f"{name} mixes integers and strings: {shown(array[0])} at index 0, {shown(array[index])} "
+        f"at index {index}; make them all strings: [str(one) for one in ids]."
+    )
+
+
+def _how_to_pass(array: Array, value: object) -> str:
+    if isinstance(value, (bool, np.bool_)):
+        return "of a mask, pass the ids that it selects: ids[mask]"
+    if isinstance(value, bytes):
+        return "pass [one.decode() for one in ids]"
+    if all(isinstance(one, float) and one.is_integer() for one in array):
+        return "pass numpy.asarray(ids).astype('int64')"
+    return "pass [str(one) for one in ids] if these are ids"
+
+
+def shown(value: object) -> str:
+    return repr(value.item() if isinstance(value, np.generic) else value)
+
+
+def is_integer_type(kind: type) -> bool:
+    return issubclass(kind, numbers.Integral) and not issubclass(kind, bool)
+
+
+def is_missing(value: object) -> bool:
+    if isinstance(value, (float, np.floating)):
+        return bool(np.isnan(value))
+    return value is None or type(value).__name__ in ("NAType", "NaTType")
+
+
+def _beyond_int64(name: str, index: int, value: object) -> str:
+    return (
+        f"{name} has the integer {value} at index {index}, which does not fit in int64; "
+        f"pass these ids as strings."
+    )
+
+
+def check_axis_ids(values: Any, length: int, name: str, axis: str) -> Array | None:
+    if values is None:
+        return None
+    ids = check_ids(values, name)
+    if len(ids) != length:
+        raise ValueError(
+            f"{name} has {len(ids):,} ids but the matrix has {length:,} {axis}; pass one id for "
+            f"each, in the order of the {axis}."
+        )
+    unique, positions = unique_with_positions(ids)
+    if len(unique) < length:
+        index = first_repeat(positions)
+        raise ValueError(
+            f"{name} has {shown(ids[index])} at index {index} for the second time, and "
+            f"{length - len(unique):,} such repeats in all; ids must be unique."
+        )
+    return ids
+
+
+def first_repeat(positions: Array) -> int:
+    seen = np.ones(len(positions), dtype=bool)
+    seen[np.unique(positions, return_index=True)[1]] = False
+    return int(np.argmax(seen))
+
+
+def unique_with_positions(ids: Array) -> tuple[Array, Positions]:
+    if ids.dtype.kind == "O":
+        # Not pandas.factorize: before pandas 3 it takes "a\0b" and "a\0c" for the same string.
+        table: defaultdict[str, int] = defaultdict(itertools.count().__next__)
+        codes = np.fromiter(map(table.__getitem__, ids), dtype=np.int64, count=len(ids))
+        return sort_codes(np.fromiter(table, dtype=object, count=len(table)), codes)
+    low, span = int(ids.min()), int(ids.max()) - int(ids.min()) + 1
+    if span <= 4 * len(ids) + 1024:
+        present = np.zeros(span, dtype=bool)
+        present[ids - low] = True
+        return np.flatnonzero(present) + low, (np.cumsum(present) - 1)[ids - low]
+    unique, positions = np.unique(ids, return_inverse=True)
+    return unique, positions.reshape(-1)
+
+
+def sort_codes(distinct: Array, codes: Positions) -> tuple[Array, Positions]:
+    by_value = np.argsort(distinct, kind="stable")
+    rank = np.empty(len(distinct), dtype=np.int64)
+    rank[by_value] = np.arange(len(distinct))
+    return distinct[by_value], rank[codes]
+
+
+def relabel(ids: Array | None, positions: Array, length: int) -> tuple[Array, Array]:
+    if ids is None:
+        return np.arange(length, dtype=np.int64), positions
+    unique, new_position = unique_with_positions(ids)
+    return unique, new_position[positions]
+
+
+def string_table(ids: Array) -> dict[str, int]:
+    return {name: position for position, name in enumerate(ids)} if ids.dtype.kind == "O" else {}
+
+
+def look_up(ids: Any, known: Array, table: dict[str, int], name: str) -> Positions:
+    asked = check_ids(ids, f"{name} ids")
+    if len(asked) == 0 or len(known) == 0:
+        return np.full(len(asked), -1, dtype=np.int64)
+    if asked.dtype.kind != known.dtype.kind:
+        kinds = {"O": "strings", "i": "integers"}
+        convert = "[str(one) for one in ids]"
+        if known.dtype.kind == "i":
+            convert = "[int(one) for one in ids] if they write integers"
+        raise TypeError(
+            f"the {name} ids of these ratings are {kinds[known.dtype.kind]} (the first: "
+            f"{shown(known[0])}), but {kinds[asked.dtype.kind]} were asked for (the first: "
+            f"{shown(asked[0])}); pass {convert}."
+        )
+    if known.dtype.kind == "O":
+        return np.fromiter((table.get(one, -1) for one in asked), np.int64, len(asked))
+    position = np.searchsorted(known, asked)
+    position[position == len(known)] = 0
+    return np.where(known[position] == asked, position, -1)
 
 
 class OutsideScaleError(ValueError):
@@ -270,3 +457,122 @@ def warn_of_unsuitable(ratings: Array, stacklevel: int) -> None:
             UnsuitableRatingsWarning,
             stacklevel=stacklevel + 1,
         )
+
+
+EARLIEST_LIKELY = 1e8  # 1973
+
+_DATE = re.compile(
+    r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})"
+    r"(?:[ T](\d{2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?)?"
+    r"\s*(Z|UTC|[+-]\d{2}:?\d{2})?",
+    re.ASCII,
+)
+_SECONDS = re.compile(r"[+-]?\d{1,40}(?:\.\d*)?(?:[eE][+-]?\d{1,3})?", re.ASCII)
+
+
+def are_times(values: Array) -> bool:
+    if len(values) == 0:
+        return False
+    if values.dtype.kind == "M":
+        return True
+    numbers = as_numbers(values)
+    if numbers is not None:
+        return bool((numbers >= EARLIEST_LIKELY).all())
+    return all(
+        isinstance(value, datetime.date) or (isinstance(value, str) and _date(value) is not None)
+        for value in values.tolist()
+    )
+
+
+def check_timestamps(values: Any) -> Positions:
+    """Return times as whole seconds since 1970, int64 of shape (n,).
+
+    Integers stay as they are, whatever their unit; dates without a time zone are in UTC. TypeError
+    where anything else stands, or nothing.
+    """
+    array = np.asarray(values)
+    if array.ndim == 1 and array.dtype.kind in "iu":
+        return array.astype(np.int64, copy=False)
+    if array.ndim == 1 and array.dtype.kind == "M":
+        if not np.isnat(array).any():
+            return array.astype("datetime64[s]").astype(np.int64)
+    elif array.ndim == 1 and array.dtype.kind == "f":
+        if (np.abs(array) < 2.0**63).all():
+            whole: Positions = np.floor(array).astype(np.int64)
+            return whole
+    elif array.ndim == 1 and array.dtype.kind in "OUT":
+        found = [_seconds(value) for value in array.tolist()]
+        if None not in found:
+            return np.array(found, dtype=np.int64)
+    raise TypeError(
+        f"timestamps must be a one-dimensional array of integers, floats, dates or ISO texts such "
+        f"as '2004-02-01', got dtype {array.dtype}, shape {array.shape}{_example(array)}; convert "
+        f"them to seconds since 1970, fill or drop missing ones, or leave the timestamps out."
+    )
+
+
+def is_date(text: str) -> bool:
+    return _date(text) is not None
+
+
+def seconds_of_texts(texts: Iterable[str], are_dates: bool) -> tuple[Positions, int | None]:
+    read = _date if are_dates else _seconds_in
+    found: list[int] = []
+    for text in texts:
+        seconds = read(text)
+        if seconds is None:
+            return np.empty(0, dtype=np.int64), len(found)
+        found.append(seconds)
+    return np.array(found, dtype=np.int64), None
+
+
+def _example(array: Array) -> str:
+    if array.ndim != 1:
+        return ""
+    wrong = [one for one in array[:1000].tolist() if _seconds(one) is None]
+    return f", with {wrong[0]!r}" if wrong else ""
+
+
+def _seconds(value: object) -> int | None:
+    if isinstance(value, str):
+        seconds = _seconds_in(value)
+        return _date(value) if seconds is None else seconds
+    if isinstance(value, datetime.date):
+        if value != value:  # pandas' NaT is a date
+            return None
+        moment = value.utctimetuple() if isinstance(value, datetime.datetime) else value.timetuple()
+        return calendar.timegm(moment)
+    if isinstance(value, bool) or not hasattr(value, "__float__"):
+        return None
+    return _whole(value)
+
+
+def _seconds_in(text: str) -> int | None:
+    if not _SECONDS.fullmatch(text):
+        return None
+    return _whole(int(text) if text.lstrip("+-").isdigit() else float(text))
+
+
+def _whole(number: Any) -> int | None:
+    if not math.isfinite(number):
+        return None
+    whole = math.floor(number)
+    return whole if -(2**63) <= whole < 2**63 else None
+
+
+@functools.lru_cache(maxsize=2**16)
+def _date(text: str) -> int | None:
+    found = _DATE.fullmatch(text)
+    if found is None:
+        return None
+    *parts, zone = found.groups()
+    try:
+        moment = datetime.datetime(*(int(part or 0) for part in parts))  # type: ignore[arg-type]
+    except ValueError:
+        return None
+    seconds = calendar.timegm(moment.timetuple())
+    if zone in (None, "Z", "UTC"):
+        return seconds
+    digits = zone[1:].replace(":", "")
+    offset = 3600 * int(digits[:2]) + 60 * int(digits[2:])
+    return seconds - offset if zone[0] == "+" else seconds + offset

@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from autorec_np.evaluation.cross_validation import cross_validate as cross_validate
     from autorec_np.evaluation.cross_validation import evaluate as evaluate
     from autorec_np.evaluation.cross_validation import evaluate_repeats as evaluate_repeats
+    from autorec_np.evaluation.held_out import MeanInterval as MeanInterval
+    from autorec_np.evaluation.held_out import mean_and_interval as mean_and_interval
     from autorec_np.evaluation.held_out import not_trained_on as not_trained_on
     from autorec_np.evaluation.held_out import predict_held_out as predict_held_out
     from autorec_np.evaluation.hyperparameters import LogUniform as LogUniform
     from autorec_np.evaluation.hyperparameters import Trial as Trial
     from autorec_np.evaluation.hyperparameters import default_space as default_space
     from autorec_np.evaluation.hyperparameters import search as search
-    from autorec_np.evaluation.intervals import MeanInterval as MeanInterval
-    from autorec_np.evaluation.intervals import mean_and_interval as mean_and_interval
     from autorec_np.evaluation.ranking_metrics import coverage_at_k as coverage_at_k
     from autorec_np.evaluation.ranking_metrics import evaluate_ranking as evaluate_ranking
     from autorec_np.evaluation.ranking_metrics import hit_rate_at_k as hit_rate_at_k
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _MODULE_OF = {
     "LogUniform": "hyperparameters",
-    "MeanInterval": "intervals",
+    "MeanInterval": "held_out",
     "Trial": "hyperparameters",
     "coverage_at_k": "ranking_metrics",
     "cross_validate": "cross_validation",
@@ -42,7 +42,7 @@ _MODULE_OF = {
     "evaluate_repeats": "cross_validation",
     "hit_rate_at_k": "ranking_metrics",
     "map_at_k": "ranking_metrics",
-    "mean_and_interval": "intervals",
+    "mean_and_interval": "held_out",
     "mrr_at_k": "ranking_metrics",
     "ndcg_at_k": "ranking_metrics",
     "not_trained_on": "held_out",

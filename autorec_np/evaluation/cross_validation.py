@@ -5,16 +5,25 @@
 * RMSE and MAE are pooled over *all* test pairs, cold ones (user or item without a training rating)
   too.
 * A fresh copy of the model is fitted for every split.
+
+Independent tasks run one after the other or by an executor, with the same results. Results, and the
+first error, come in the order asked; warnings of other processes are issued again in this one.
 """
 
 from __future__ import annotations
 
 import logging
 import numbers
+import os
+import platform
+import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol, TypeAlias, overload
+from typing import Any, NamedTuple, Protocol, TypeAlias, overload
 
 import numpy as np
 
@@ -22,11 +31,9 @@ from autorec_np._habits import knows_habits
 from autorec_np._text import table
 from autorec_np._validation import RandomState, check_integer, check_random_state
 from autorec_np.data.metrics import mae, rmse
-from autorec_np.data.overlap import check_apart
 from autorec_np.data.ratings import as_ratings
-from autorec_np.data.splitting import k_fold, train_test_split
-from autorec_np.evaluation.intervals import MeanInterval, mean_and_interval
-from autorec_np.evaluation.tasks import Executor, Task, for_task, run_tasks
+from autorec_np.data.splitting import check_apart, k_fold, train_test_split
+from autorec_np.evaluation.held_out import MeanInterval, mean_and_interval
 from autorec_np.models.base import check_not_empty, copy_unfitted
 from autorec_np.training.trainer import interrupts_end_all
 
@@ -90,7 +97,6 @@ class CrossValidation:
     splits : tuple of str
         Names: "1", ... of k folds; those of predefined folds; "seed 0", ... of random splits.
     evaluations : tuple of Evaluation
-        One per split.
     """
 
     splits: tuple[str, ...]
@@ -103,7 +109,7 @@ class CrossValidation:
 
     @property
     def mae(self) -> MeanInterval:
-        """Mean over the splits with its 95 % confidence interval."""
+        """As `rmse`."""
         return mean_and_interval([one.mae for one in self.evaluations])
 
     def to_dict(self) -> dict[str, Any]:
@@ -172,8 +178,7 @@ def evaluate(model: Model, train: Any, test: Any) -> Evaluation:
     Parameters
     ----------
     model : estimator
-        With ``fit``, ``predict`` and ``get_params``; a copy is fitted, with a copy of a
-        Generator among its parameters.
+        With ``fit``, ``predict`` and ``get_params``; a Generator in its parameters is copied too.
     train, test : Ratings, sparse matrix, DataFrame or (users, items, ratings)
         Without a common pair.
 
@@ -284,8 +289,7 @@ def cross_validate(
 
     Returns
     -------
-    CrossValidation or Comparison
-        A Comparison where `model` is a mapping.
+    CrossValidation, or of a mapping Comparison
 
     Raises
     ------
@@ -349,23 +353,13 @@ def evaluate_repeats(
     Parameters
     ----------
     model, ratings, executor, callback
-        As for :func:`cross_validate`.
+        As for :func:`cross_validate`, as are result and errors.
     repeats : int
-        Number of splits, at least 1.
+        At least 1.
     test_size : float or int
         As in :func:`autorec_np.data.splitting.train_test_split`.
     random_state : None, int or numpy.random.Generator
         Seed of the first split; drawn from None or a Generator.
-
-    Returns
-    -------
-    CrossValidation or Comparison
-        A Comparison where `model` is a mapping.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range, and as :func:`evaluate`.
     """
     whole = as_ratings(ratings)
     repeats = check_integer("repeats", repeats, minimum=1)
@@ -415,3 +409,131 @@ def _evaluate_all(
         raise ValueError("no split to evaluate on: cv is empty; pass at least one (train, test).")
     validated = {name: CrossValidation(tuple(names), tuple(results[name])) for name in models}
     return Comparison(validated) if isinstance(model, Mapping) else validated[""]
+
+
+# Tasks
+
+Place: TypeAlias = tuple[str, int]
+
+
+class Executor(Protocol):
+    """A pool of `concurrent.futures` or a Dask client's `get_executor()`."""
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Any:
+        """Return a future with ``result()`` and ``cancel()``."""
+
+
+class Task(NamedTuple):
+    """A call that depends on no other."""
+
+    name: str
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+
+
+def run_tasks(tasks: Iterable[Task], executor: Executor | None) -> Iterator[Any]:
+    """Yield what the tasks return, in their order.
+
+    An executor is given all tasks before the first result; without one, each runs when its result
+    is asked for. What the first failing task raises gets its name. What has not begun when the
+    iterator ends is cancelled.
+    """
+    if executor is None:
+        for task in tasks:
+            with _named(task.name):
+                result = task.function(*task.arguments)
+            yield result
+        return
+    futures = []
+    registry: dict[Any, Any] = {}  # a warning of several tasks counts once
+    try:
+        for name, function, arguments in tasks:
+            with _named(name):
+                futures.append((name, executor.submit(_run, _place(), function, *arguments)))
+        for name, future in futures:
+            with _named(name):
+                result, caught = future.result()
+                for message, category, filename, line in caught:
+                    warnings.warn_explicit(message, category, filename, line, registry=registry)
+            yield result
+    finally:
+        for _, future in futures:
+            future.cancel()
+
+
+def for_task(model: Any) -> Any:
+    """Return an unfitted copy that trains in one thread, unless its `n_jobs` asks for more."""
+    model = copy_unfitted(model)
+    if model.get_params(deep=False).get("n_jobs", 1) is None:
+        model.set_params(n_jobs=1)
+    return model
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        logger.error("%s failed", name)
+        if error.args == (str(error),):  # its one argument is its message
+            error.args = (f"{name}: {error}",)
+        raise
+
+
+def _place() -> Place:
+    return platform.node(), os.getpid()
+
+
+def _run(caller: Place, function: Callable[..., Any], *arguments: Any) -> tuple[Any, list[Any]]:
+    if caller == _place():
+        return function(*arguments), []
+    with _recorder.recording() as caught:
+        return function(*arguments), caught
+
+
+class _Recorder:
+    """Keeps the warnings of each thread.
+
+    Filters are those of all threads: the first task sets them, the last restores them.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._n_inside = 0
+        self._filters = warnings.catch_warnings()
+        self._caught: ContextVar[list[Any] | None] = ContextVar("caught", default=None)
+
+    @contextmanager
+    def recording(self) -> Iterator[list[Any]]:
+        caught: list[Any] = []
+        self._enter()
+        before = self._caught.set(caught)
+        try:
+            yield caught
+        finally:
+            self._caught.reset(before)
+            with self._lock:
+                self._n_inside -= 1
+                if self._n_inside == 0:
+                    self._filters.__exit__(None, None, None)
+
+    def _enter(self) -> None:
+        with self._lock:
+            if self._n_inside == 0:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.simplefilter("always")
+                show = warnings.showwarning
+
+                def keep(message: Any, category: Any, filename: str, line: int, *rest: Any) -> None:
+                    caught = self._caught.get()
+                    if caught is None:
+                        show(message, category, filename, line, *rest)
+                    else:
+                        caught.append((message, category, filename, line))
+
+                warnings.showwarning = keep  # type: ignore[assignment]
+            self._n_inside += 1
+
+
+_recorder = _Recorder()

@@ -29,8 +29,7 @@ from autorec_np.core.implicit import IMPLICIT
 from autorec_np.core.network import Network
 from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.data.splitting import train_test_split
-from autorec_np.evaluation.cross_validation import evaluate
-from autorec_np.evaluation.tasks import Executor, Task, for_task, run_tasks
+from autorec_np.evaluation.cross_validation import Executor, Task, evaluate, for_task, run_tasks
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import copy_unfitted
 from autorec_np.models.parameters import resolved_implicit
@@ -155,7 +154,7 @@ class SearchResult:
 
     @property
     def best_params(self) -> Parameters:
-        """The parameters of the winner."""
+        """Of the winner."""
         return self.best.params
 
     def to_dict(self) -> dict[str, Any]:
@@ -228,9 +227,8 @@ def search(
     random_state : int
         Seed of the candidates and of the split.
     resume : path, optional
-        A file of JSON lines: the settings, then every trial as it ends. If it exists with the same
-        settings, its trials are not run again; the result is the same. A file beside it with the
-        ending ``.lock`` keeps a second search out.
+        A file of JSON lines: the settings, then every trial as it ends. With the same settings its
+        trials are not run again; the result is the same. ``<resume>.lock`` keeps others out.
     callback : callable, optional
         Called with each new `Trial`, its number from 1, and the number of trials in all.
     executor : Executor, optional
@@ -299,7 +297,6 @@ def _run_rungs(
     callback: Callable[[Trial, int, int], Any] | None,
     executor: Executor | None,
 ) -> tuple[list[Trial], list[Trial]]:
-    """Return all trials, and those of the last rung."""
     n_trials = sum(size for _, size in rungs)
     trials: list[Trial] = []
     rung: list[Trial] = []
@@ -400,7 +397,7 @@ def _run(
 
 
 def _digest(ratings: Ratings) -> str:
-    """Return the SHA-256 of all that a fit depends on."""
+    """The SHA-256 of all that a fit depends on."""
     digest = hashlib.sha256()
     for array in (*ratings.positions(), ratings.user_ids, ratings.item_ids, ratings.scale):
         is_text = np.asarray(array).dtype.kind == "O"

@@ -32,9 +32,9 @@ import numpy.typing as npt
 from autorec_np._habits import knows_habits
 from autorec_np._types import Array
 from autorec_np._validation import check_integer, check_number
-from autorec_np.data.ids import shown
-from autorec_np.data.overlap import check_apart
 from autorec_np.data.ratings import as_ratings
+from autorec_np.data.splitting import check_apart
+from autorec_np.data.values import shown
 from autorec_np.models.base import NotFittedError, check_not_empty
 
 Lists: TypeAlias = "Array | Sequence[Sequence[Any]]"

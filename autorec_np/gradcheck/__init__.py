@@ -9,8 +9,8 @@
 The folder needs NumPy alone and imports nothing but itself: copy it under any name into any
 project. In the order of the work: `function` is the function under test and its blocks,
 `differences` are directional derivatives with their error budget, `probes` say where to look,
-`complex_difference` is the complex step, `report` holds the verdicts, `check` is the check,
-`taylor` and `operators` are the other tests, `pictures` draws with matplotlib.
+`report` holds the verdicts, `check` is the check with the complex step, `taylor` holds the other
+tests, `pictures` draws with matplotlib.
 """
 
 from __future__ import annotations
@@ -19,37 +19,37 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .check import ComplexStepError as ComplexStepError
     from .check import GradientError as GradientError
     from .check import assert_gradient as assert_gradient
     from .check import check_gradient as check_gradient
-    from .complex_difference import ComplexStepError as ComplexStepError
-    from .complex_difference import complex_step as complex_step
-    from .operators import AdjointReport as AdjointReport
-    from .operators import adjoint_test as adjoint_test
-    from .operators import check_hessian_vector as check_hessian_vector
+    from .check import complex_step as complex_step
     from .pictures import plot_error_curves as plot_error_curves
     from .pictures import plot_taylor as plot_taylor
     from .report import BlockReport as BlockReport
     from .report import GradientReport as GradientReport
     from .report import Verdict as Verdict
+    from .taylor import AdjointReport as AdjointReport
     from .taylor import TaylorBlock as TaylorBlock
     from .taylor import TaylorReport as TaylorReport
+    from .taylor import adjoint_test as adjoint_test
+    from .taylor import check_hessian_vector as check_hessian_vector
     from .taylor import taylor_test as taylor_test
 
 _MODULE_OF = {
-    "AdjointReport": "operators",
+    "AdjointReport": "taylor",
     "BlockReport": "report",
-    "ComplexStepError": "complex_difference",
+    "ComplexStepError": "check",
     "GradientError": "check",
     "GradientReport": "report",
     "TaylorBlock": "taylor",
     "TaylorReport": "taylor",
     "Verdict": "report",
-    "adjoint_test": "operators",
+    "adjoint_test": "taylor",
     "assert_gradient": "check",
     "check_gradient": "check",
-    "check_hessian_vector": "operators",
-    "complex_step": "complex_difference",
+    "check_hessian_vector": "taylor",
+    "complex_step": "check",
     "plot_error_curves": "pictures",
     "plot_taylor": "pictures",
     "taylor_test": "taylor",

@@ -38,9 +38,8 @@ from autorec_np.models.scoring import (
     targets_of,
 )
 from autorec_np.models.updates import updated
-from autorec_np.training.monitor import EpochMonitor
 from autorec_np.training.penalties import automatic_penalties
-from autorec_np.training.solvers import DivergenceError
+from autorec_np.training.solvers import DivergenceError, EpochMonitor
 from autorec_np.training.trainer import SOLVERS, Trainer, corruption_for, warn_of_interrupt
 from autorec_np.training.units import AffineMap, Mapped, canonical, map_onto_outputs
 
@@ -48,7 +47,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
     from typing_extensions import Self
 
-    from autorec_np.training.monitor import EpochCallback
+    from autorec_np.training.solvers import EpochCallback
 
 # Part of the steps in which "cosine" climbs, chosen on validation ratings: docs/decisions.md
 WARM_UP = {"item": 0.3, "user": 0.1}

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autorec_np._types import Array
+from autorec_np.data.columns import as_table, find_ids
 from autorec_np.data.ratings import Ratings
-from autorec_np.data.tables import as_table, find_ids
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series

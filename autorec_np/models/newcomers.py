@@ -14,9 +14,8 @@ from autorec_np._types import CSR, Array
 from autorec_np._validation import check_choice, check_integer
 from autorec_np.core.kernels import with_data
 from autorec_np.data.entries import row_of_each
-from autorec_np.data.ids import check_ids
 from autorec_np.data.ratings import Ratings, as_ratings
-from autorec_np.data.values import OutsideScaleError
+from autorec_np.data.values import OutsideScaleError, check_ids
 from autorec_np.models import frames
 from autorec_np.models.base import Axes, Record, chunks, padded
 from autorec_np.models.biases import FittedBiases, FittedMean, best_biases

@@ -26,7 +26,7 @@ from autorec_np.training.solvers import run_lbfgs
 from autorec_np.training.units import AffineMap
 
 if TYPE_CHECKING:
-    from autorec_np.training.monitor import EpochMonitor
+    from autorec_np.training.solvers import EpochMonitor
 
 Baseline: TypeAlias = "FittedBiases | FittedMean"
 Inputs: TypeAlias = "CSR | Planes"

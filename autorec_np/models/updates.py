@@ -12,8 +12,8 @@ from autorec_np._types import CSR, Array
 from autorec_np.core.kernels import take_rows, with_data
 from autorec_np.core.parameters import COLUMN_BLOCKS
 from autorec_np.data.entries import row_of_each
-from autorec_np.data.ids import shown, unique_with_positions
 from autorec_np.data.ratings import Ratings, assemble
+from autorec_np.data.values import shown, unique_with_positions
 from autorec_np.engine.blas import undisturbed
 from autorec_np.models.biases import Biases, FittedBiases, FittedMean, best_biases
 from autorec_np.models.scoring import (

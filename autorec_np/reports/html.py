@@ -9,17 +9,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from autorec_np.reports import pictures as plotting
-
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+# of Okabe and Ito, for the color-blind
+BLUE, ORANGE, GRAY = "#0072b2", "#d55e00", "#999999"
 
 # of the pictures -> of the page
 COLORS = {
     "#000000": "currentColor",
-    plotting.BLUE: "var(--blue)",
-    plotting.ORANGE: "var(--orange)",
-    plotting.GRAY: "var(--gray)",
+    BLUE: "var(--blue)",
+    ORANGE: "var(--orange)",
+    GRAY: "var(--gray)",
     "#ffffff": "var(--page)",
     "#cccccc": "var(--line)",
 }
@@ -77,7 +78,7 @@ def page(heading: str, sections: Mapping[str, str]) -> str:
 
 
 def text(value: Any) -> str:
-    return escape(plotting.printable(str(value)))
+    return escape(printable(str(value)))
 
 
 def grid(parts: Iterable[str]) -> str:
@@ -113,7 +114,7 @@ def picture(svg: str, caption: str, numbers: str = "") -> str:
 
 def svg(figure: Figure, key: str, alt: str) -> str:
     """Return a picture as inline SVG with the colors of the page."""
-    rc = plotting.import_matplotlib().rcParams
+    rc = import_matplotlib().rcParams
     rc.update({"svg.fonttype": "none", "svg.hashsalt": key})
     stream = io.StringIO()
     with warnings.catch_warnings():
@@ -138,3 +139,20 @@ def svg(figure: Figure, key: str, alt: str) -> str:
     [view] = re.findall(r'viewBox="[^"]*"', svg)[:1]
     start = f'<svg {view} role="img" aria-label="{text(alt)}">'
     return (start + svg[svg.index(">") + 1 :]).strip()
+
+
+def printable(text: str) -> str:
+    """Return text in one line, without what no font can show."""
+    return re.sub(
+        r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]", "\ufffd", " ".join(text.split())
+    )
+
+
+def import_matplotlib() -> Any:
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise ImportError(
+            "plots need matplotlib, which is not installed: pip install 'autorec_np[plot]'."
+        ) from error
+    return matplotlib

@@ -9,13 +9,13 @@ from autorec_np._lazy import hand_on
 if TYPE_CHECKING:
     from autorec_np.serving.archive import ModelFileError as ModelFileError
     from autorec_np.serving.explanation import explain as explain
+    from autorec_np.serving.explanation import similar_items as similar_items
+    from autorec_np.serving.explanation import similar_users as similar_users
     from autorec_np.serving.model_file import load_model as load_model
     from autorec_np.serving.model_file import read_metadata as read_metadata
     from autorec_np.serving.model_file import save_model as save_model
     from autorec_np.serving.onnx_export import export_onnx as export_onnx
     from autorec_np.serving.scikit import RatingRegressor as RatingRegressor
-    from autorec_np.serving.similarity import similar_items as similar_items
-    from autorec_np.serving.similarity import similar_users as similar_users
 
 _MODULE_OF = {
     "ModelFileError": "archive",
@@ -25,8 +25,8 @@ _MODULE_OF = {
     "load_model": "model_file",
     "read_metadata": "model_file",
     "save_model": "model_file",
-    "similar_items": "similarity",
-    "similar_users": "similarity",
+    "similar_items": "explanation",
+    "similar_users": "explanation",
 }
 
 __all__ = [*_MODULE_OF]

@@ -1,27 +1,33 @@
-"""Why a score is what it is: what each rating that it came from contributes.
+"""Why a score is what it is, and what is similar.
 
 A rating enters the score of a row r and a column c in two ways, docs/derivation.md (30) to (34):
 the encoder reads the ratings of the row (`rating_derivatives`, by the chain rule), and the decoder
 weights of the column were fitted to its ratings (`rating_influence`, in closed form).
+
+Similarity is the cosine of codes of rows, or of decoder weights of columns.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 
+from autorec_np._habits import knows_habits
 from autorec_np._types import Array
 from autorec_np._validation import check_choice, check_integer
 from autorec_np.core.network import Network
 from autorec_np.data.ratings import Ratings
 from autorec_np.engine.blas import undisturbed
 from autorec_np.models.autorec import AutoRec
-from autorec_np.models.base import Recommender, check_fitted
+from autorec_np.models.base import Recommender, check_fitted, chunks, padded
 from autorec_np.models.biases import BiasBaseline, GlobalMean
 from autorec_np.models.blend import Blend, FittedBlend, naming
 from autorec_np.models.scoring import Fitted, Inputs, baseline_at, by_plane, pairs_of
+from autorec_np.models.top_n import top_n
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -326,3 +332,88 @@ def _ratings_of(ratings: Ratings, axis: str, position: int) -> tuple[Array, Arra
             "include_ratings=False; save it with include_ratings=True."
         )
     return others, values
+
+
+# A record never changes, so what was worked out of it holds as long as it lives.
+_known: WeakKeyDictionary[Fitted, dict[str, Array]] = WeakKeyDictionary()
+
+DECIMALS = 12  # of a cosine: vectors that are equal up to rounding tie
+
+
+@knows_habits
+def similar_items(model: AutoRec, items: npt.ArrayLike, n: int = 10) -> tuple[Array, Array]:
+    """Return the items that are most similar to each of some items.
+
+    By the cosine of their codes (orientation "item"), relative to the mean code, or decoder weights
+    ("user"); with an item without training ratings, it is 0.
+
+    Parameters
+    ----------
+    model : AutoRec
+        Fitted.
+    items : array_like, (m,)
+        Ids (indices where the model was fitted on a sparse matrix).
+    n : int
+        Similar items for each.
+
+    Returns
+    -------
+    ids : ndarray of object, (m, n)
+        Most similar first, equal cosines in the order of the ids; None where there are no more
+        items.
+    cosines : ndarray of float64, (m, n)
+        Rounded to 12 decimals; -inf for None.
+
+    Raises
+    ------
+    NotFittedError, IndexError, ValueError
+        As `AutoRec.recommend`.
+    TypeError
+        A model without codes.
+    """
+    return _most_similar(model, "item", items, n)
+
+
+@knows_habits
+def similar_users(model: AutoRec, users: npt.ArrayLike, n: int = 10) -> tuple[Array, Array]:
+    """Return the users that are most similar to each of some users; see `similar_items`."""
+    return _most_similar(model, "user", users, n)
+
+
+@undisturbed()
+def _most_similar(model: AutoRec, axis: str, wanted: npt.ArrayLike, n: int) -> tuple[Array, Array]:
+    if not isinstance(model, AutoRec):
+        advice = "; pass one of its members_" if hasattr(model, "members_") else ""
+        raise TypeError(
+            f"similar items and users need the codes of an AutoRec, got {type(model).__name__}"
+            f"{advice}."
+        )
+    n = check_integer("n", n, minimum=1)
+    fitted = check_fitted(model)
+    positions = fitted.look_up(axis, wanted)
+    known = _known.setdefault(fitted, {})
+    if axis not in known:
+        known[axis] = _unit_vectors(fitted, axis)
+    vectors = known[axis]
+    best = np.empty((len(positions), min(n, len(vectors))), np.int64)
+    cosines = np.empty(best.shape)
+    for part in chunks(len(positions), len(vectors)):
+        block = np.round(vectors[positions[part]] @ vectors.T, DECIMALS)
+        block[np.arange(len(block)), positions[part]] = -np.inf  # the item itself
+        best[part], cosines[part] = top_n(block, n)
+    return padded(best, cosines, fitted.ids(axis), n)
+
+
+def _unit_vectors(fitted: Fitted, axis: str) -> Array:
+    known = fitted.counts[axis][:-1] > 0
+    vectors, rounding = fitted.vectors(axis).astype(np.float64), 0.0
+    if axis == fitted.axes.row:
+        # (1) does not change where a constant moves from every code into the output biases
+        mean = vectors[known].mean(axis=0)
+        vectors -= mean
+        rounding = np.finfo(fitted.codes.dtype).eps * np.linalg.norm(mean)
+    lengths = np.linalg.norm(vectors, axis=1)
+    learned = known & (lengths > rounding)
+    vectors[learned] /= lengths[learned, np.newaxis]
+    vectors[~learned] = 0.0
+    return vectors

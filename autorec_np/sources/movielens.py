@@ -16,8 +16,7 @@ import numpy as np
 
 from autorec_np._files import cleaned_up_on_sigterm
 from autorec_np._validation import check_choice
-from autorec_np.sources.archives import extract
-from autorec_np.sources.downloading import DownloadError, download
+from autorec_np.sources.downloading import DownloadError, download, extract
 from autorec_np.sources.reading import read_ratings
 
 if TYPE_CHECKING:
@@ -156,7 +155,6 @@ class MovieLens:
     source : pathlib.Path
         The archive or the folder that it was read from.
     citation : str
-        What to cite where the data were used.
     """
 
     name: str
@@ -194,7 +192,6 @@ def fetch_movielens(
     name : {"ml-latest-small", "ml-100k", "ml-1m", "ml-10m", "ml-20m", "ml-25m", "ml-32m"}
         ml-latest-small changes over time: for studies take one of the others.
     data_home : path, optional
-        The folder to look in first and to download to.
     download_if_missing : bool
         False: raise FileNotFoundError instead.
     progress : bool
@@ -217,15 +214,6 @@ def fetch_movielens(
     -----
     GroupLens Research, University of Minnesota, allow research use, ask for a citation
     (`CITATION`) and mostly forbid redistribution: see each archive's README.
-
-    Examples
-    --------
-    >>> data = fetch_movielens("ml-100k")  # doctest: +SKIP
-    >>> data.ratings  # doctest: +SKIP
-    Ratings(100,000 ratings, 943 users x 1,682 items, 6.3 % filled, scale 1-5)
-    >>> data.titles[50]  # doctest: +SKIP
-    'Star Wars (1977)'
-    >>> train, test = data.folds["u1"]  # doctest: +SKIP
     """
     check_choice("name", name, MOVIELENS_NAMES)
     stated = os.environ.get("AUTOREC_NP_DATA") if data_home is None else data_home
@@ -383,7 +371,6 @@ def _read_titles(path: Path, layout: _Layout) -> dict[int, str]:
 
 
 def _read_fold(name: str, path: Path, ratings: Ratings) -> tuple[Ratings, Ratings]:
-    """The published training files hold exactly what the test file does not."""
     layout = _DATA_SETS[name].layout
     index, listed = (
         part.to_frame().set_index(["user", "item", "rating"]).index

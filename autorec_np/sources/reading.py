@@ -14,30 +14,26 @@ import numpy as np
 from autorec_np._habits import knows_habits
 from autorec_np._types import Array
 from autorec_np._validation import check_choice, check_integer
-from autorec_np.data.columns import ROLES, check_three_or_four
+from autorec_np.data.columns import ROLES, check_three_or_four, columns_read
 from autorec_np.data.entries import DUPLICATE_RULES, DuplicateRatingError, frozen
-from autorec_np.data.ids import shown
 from autorec_np.data.ratings import Ratings, as_ratings
-from autorec_np.data.tables import columns_read
-from autorec_np.data.values import check_missing, check_scale, is_rating, remedy
-from autorec_np.sources.fields import NO_RATING, Layout, read_columns
-from autorec_np.sources.formats import (
-    Lines,
-    frame_of_parquet,
-    lines_of,
-    refuse_binary,
-    refuse_text,
-)
-from autorec_np.sources.layout import Found, find_layout
-from autorec_np.sources.opening import DEFAULT_MAX_BYTES, read_source
+from autorec_np.data.values import check_missing, check_scale, is_rating, remedy, shown
+from autorec_np.sources.fields import NO_RATING, Found, Layout, find_layout, read_columns
 from autorec_np.sources.text import (
+    DEFAULT_MAX_BYTES,
     WHITESPACE,
     Dialect,
     Document,
+    Lines,
     cut,
     decode,
+    frame_of_parquet,
+    lines_of,
     make_document,
     open_document,
+    read_source,
+    refuse_binary,
+    refuse_text,
     without_mark,
 )
 
@@ -68,9 +64,9 @@ def read_ratings(
     Parameters
     ----------
     path : str, path-like, or an open file of bytes or text
-        ``"-"`` is standard input. What is packed by gzip, bzip2, xz or zip is unpacked, whatever
-        its name. Matrix Market files (ids are the rows and columns, from 1), the blocks of the
-        Netflix prize and Parquet files are read too.
+        ``"-"`` is standard input. What gzip, bzip2, xz or zip packed is unpacked, however named.
+        Matrix Market files (ids are the rows and columns, from 1), the blocks of the Netflix prize
+        and Parquet files are read too.
     sep : str, optional
         What separates the fields: any string, or ``"whitespace"`` for runs of spaces and tabs.
         By default what a first line ``sep=;`` says; else the first of ``::``, tab, comma,
@@ -107,9 +103,9 @@ def read_ratings(
     Returns
     -------
     Ratings
-        In the order of the file. A column of ids that are *all* canonical decimal integers (no
-        leading zeros or plus sign, within int64) becomes int64; any other column stays strings,
-        exactly as they are in the file: "007", "NA" and " x " are ids. An explicit 0 is a rating.
+        In the order of the file. Ids that are *all* canonical decimal integers (no leading zeros or
+        plus sign, within int64) become int64; other columns of ids stay strings, exactly as in the
+        file: "007", "NA" and " x " are ids. An explicit 0 is a rating.
 
     Raises
     ------

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from autorec_np._lazy import hand_on
 
 if TYPE_CHECKING:
-    from autorec_np.training.monitor import EpochState as EpochState
     from autorec_np.training.penalties import automatic_penalties as automatic_penalties
     from autorec_np.training.solvers import DivergenceError as DivergenceError
+    from autorec_np.training.solvers import EpochState as EpochState
     from autorec_np.training.trainer import SOLVERS as SOLVERS
     from autorec_np.training.trainer import ConvergenceWarning as ConvergenceWarning
     from autorec_np.training.trainer import InterruptedWarning as InterruptedWarning
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _MODULE_OF = {
     "ConvergenceWarning": "trainer",
     "DivergenceError": "solvers",
-    "EpochState": "monitor",
+    "EpochState": "solvers",
     "InterruptedWarning": "trainer",
     "SOLVERS": "trainer",
     "Trainer": "trainer",

@@ -20,10 +20,10 @@ from autorec_np.engine.engines import Arrangement, Batch, Engine, PlainEngine, T
 from autorec_np.engine.order import by_activity
 from autorec_np.engine.threads import Workers, row_blocks, run
 from autorec_np.training.corruption import Draws, corrupt, dropout_masks
-from autorec_np.training.monitor import EpochMonitor
 from autorec_np.training.solvers import (
     Callback,
     DivergenceError,
+    EpochMonitor,
     Iteration,
     Minimum,
     check_finite,

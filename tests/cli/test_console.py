@@ -9,7 +9,7 @@ import numpy as np
 from command_line import SMALL
 
 from autorec_np.cli.console import LINE_WIDTH, Progress, complain, error_message
-from autorec_np.training.monitor import EpochState
+from autorec_np.training.solvers import EpochState
 
 
 def test_progress_goes_to_stderr_as_lines_unless_quiet(run, folder):

@@ -11,8 +11,8 @@ from advice import follow
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autorec_np.data.ids import check_ids, unique_with_positions
 from autorec_np.data.ratings import Ratings
+from autorec_np.data.values import check_ids, unique_with_positions
 
 INT64 = np.iinfo(np.int64)
 integer_ids = st.one_of(st.integers(-3, 5), st.integers(INT64.min, INT64.max))

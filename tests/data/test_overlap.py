@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autorec_np.data.overlap import check_apart, shared_pairs
 from autorec_np.data.ratings import Ratings
+from autorec_np.data.splitting import check_apart, shared_pairs
 
 PAIRS = st.lists(
     st.tuples(st.integers(0, 5), st.integers(0, 4)), min_size=1, max_size=12, unique=True

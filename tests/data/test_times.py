@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autorec_np.data.times import are_times, check_timestamps, is_date, seconds_of_texts
+from autorec_np.data.values import are_times, check_timestamps, is_date, seconds_of_texts
 
 FIRST_OF_FEBRUARY = 1075593600  # 2004-02-01 in UTC
 UTC = datetime.timezone.utc

@@ -19,9 +19,8 @@ from autorec_np.engine import threads
 from autorec_np.engine.threads import Workers, row_block, row_blocks
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.biases import BiasBaseline
-from autorec_np.serving.explanation import explain
+from autorec_np.serving.explanation import explain, similar_items, similar_users
 from autorec_np.serving.model_file import load_model, save_model
-from autorec_np.serving.similarity import similar_items, similar_users
 
 N_THREADS = 8
 SMALL = {"hidden_layer_sizes": (16, 8), "max_iter": 2, "random_state": 0}

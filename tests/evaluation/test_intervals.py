@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from autorec_np.evaluation.intervals import MeanInterval, mean_and_interval
+from autorec_np.evaluation.held_out import MeanInterval, mean_and_interval
 
 RATINGS = st.floats(-100, 100, allow_nan=False, width=32)
 law = settings(deadline=None, derandomize=True, max_examples=60)

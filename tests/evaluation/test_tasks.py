@@ -21,8 +21,8 @@ from small_tasks import (
     where,
 )
 
-from autorec_np.evaluation import tasks
-from autorec_np.evaluation.tasks import Task, for_task, run_tasks
+from autorec_np.evaluation import cross_validation as tasks
+from autorec_np.evaluation.cross_validation import Task, for_task, run_tasks
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.biases import GlobalMean
 from autorec_np.training.solvers import DivergenceError

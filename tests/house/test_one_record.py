@@ -24,11 +24,16 @@ from autorec_np.models.autorec import AutoRec
 from autorec_np.models.biases import BiasBaseline, GlobalMean
 from autorec_np.models.blend import Blend
 from autorec_np.reports import html, pictures
-from autorec_np.reports.page import html_report
-from autorec_np.serving.explanation import explain, rating_derivatives, rating_influence
+from autorec_np.reports.pictures import html_report
+from autorec_np.serving.explanation import (
+    explain,
+    rating_derivatives,
+    rating_influence,
+    similar_items,
+    similar_users,
+)
 from autorec_np.serving.model_file import save_model
 from autorec_np.serving.onnx_export import export_onnx
-from autorec_np.serving.similarity import similar_items, similar_users
 
 SMALL = {"hidden_layer_sizes": (4,), "max_iter": 2, "n_jobs": 1, "random_state": 0}
 

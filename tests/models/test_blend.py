@@ -37,10 +37,9 @@ from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import NotFittedError, Recommender, Record, copy_unfitted
 from autorec_np.models.biases import BiasBaseline, GlobalMean
 from autorec_np.models.blend import Blend, blending_weights
-from autorec_np.serving.explanation import explain
+from autorec_np.serving.explanation import explain, similar_items
 from autorec_np.serving.model_file import load_model, save_model
 from autorec_np.serving.scikit import RatingRegressor
-from autorec_np.serving.similarity import similar_items
 from autorec_np.training.solvers import DivergenceError
 
 SMALL = {"hidden_layer_sizes": (4,), "max_iter": 4, "batch_size": 16}

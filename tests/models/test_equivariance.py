@@ -14,7 +14,7 @@ from autorec_np.models.autorec import AutoRec
 from autorec_np.serving.explanation import explain, rating_derivatives
 from autorec_np.serving.model_file import load_model, save_model
 from autorec_np.training import units
-from autorec_np.training.monitor import EpochMonitor
+from autorec_np.training.solvers import EpochMonitor
 
 R = make_ratings(n_users=60, n_items=50, n_ratings=2400, random_state=5)
 USERS, ITEMS = (grid.ravel() for grid in np.meshgrid(R.user_ids, R.item_ids))

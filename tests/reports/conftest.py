@@ -10,7 +10,7 @@ from autorec_np.data.splitting import train_test_split
 from autorec_np.data.synthetic import make_ratings
 from autorec_np.models.autorec import AutoRec
 from autorec_np.reports import html as html_room
-from autorec_np.reports.page import html_report
+from autorec_np.reports.pictures import html_report
 
 
 @pytest.fixture(scope="package")

@@ -8,7 +8,7 @@ import pytest
 from autorec_np.data.splitting import train_test_split
 from autorec_np.data.synthetic import make_ratings
 from autorec_np.models.autorec import AutoRec
-from autorec_np.reports.items import map_items
+from autorec_np.reports.pictures import map_items
 
 QUICK = {"hidden_layer_sizes": (6,), "max_iter": 3, "n_jobs": 1, "random_state": 0}
 

@@ -17,7 +17,7 @@ from autorec_np.data.synthetic import make_ratings
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import NotFittedError
 from autorec_np.models.biases import BiasBaseline, GlobalMean
-from autorec_np.reports.page import html_report
+from autorec_np.reports.pictures import html_report
 from autorec_np.serving.model_file import save_model
 
 matplotlib = pytest.importorskip("matplotlib", reason="needs matplotlib")

@@ -17,7 +17,7 @@ from autorec_np.evaluation.held_out import (
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import NotFittedError
 from autorec_np.models.biases import BiasBaseline
-from autorec_np.reports.items import map_items
+from autorec_np.reports.pictures import map_items
 
 pytest.importorskip("matplotlib", reason="needs matplotlib")
 

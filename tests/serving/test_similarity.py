@@ -15,8 +15,8 @@ from autorec_np.models import base
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import NotFittedError
 from autorec_np.models.biases import GlobalMean
-from autorec_np.serving import similarity
-from autorec_np.serving.similarity import similar_items, similar_users
+from autorec_np.serving import explanation as similarity
+from autorec_np.serving.explanation import similar_items, similar_users
 
 SMALL = {"hidden_layer_sizes": (4,), "max_iter": 3, "random_state": 0}
 BY_AXIS = {"item": similar_items, "user": similar_users}

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autorec_np.sources.archives import ArchiveError, extract
+from autorec_np.sources.downloading import ArchiveError, extract
 
 
 def make_zip(path: Path, members: dict[str, bytes], **options: Any) -> Path:

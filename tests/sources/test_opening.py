@@ -18,9 +18,9 @@ import pytest
 from advice import expression
 from rating_files import assert_triples, write
 
-from autorec_np.sources import opening
-from autorec_np.sources.opening import read_source
+from autorec_np.sources import text as opening
 from autorec_np.sources.reading import read_ratings
+from autorec_np.sources.text import read_source
 
 TEXT = "userId,movieId,rating\n1,5,2.5\n1,6,3.0\n2,5,4.0\n"
 WANTED = ["1", "1", "2"], ["5", "6", "5"], [2.5, 3, 4]

@@ -18,7 +18,7 @@ from autorec_np.engine import engines
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import NotFittedError
 from autorec_np.models.scoring import Fitted, inputs_of
-from autorec_np.training import monitor as monitoring
+from autorec_np.training import solvers as monitoring
 from autorec_np.training.solvers import DivergenceError
 from autorec_np.training.trainer import SOLVERS, InterruptedWarning, interrupts_end_all
 
@@ -376,7 +376,7 @@ def test_the_bar_is_closed_by_an_error_and_an_early_end(open_terminal):
 
 def test_who_asked_for_log_lines_gets_no_bar(open_terminal, caplog):
     terminal = open_terminal()
-    caplog.set_level(logging.INFO, logger="autorec_np.training.monitor")
+    caplog.set_level(logging.INFO, logger="autorec_np.training.solvers")
     make(verbose=True).fit(TRAIN)
     assert len(caplog.messages) == N_EPOCHS
     assert terminal.getvalue() == ""

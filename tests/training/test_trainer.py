@@ -24,10 +24,9 @@ from autorec_np.engine.order import by_activity, reordered
 from autorec_np.engine.plan import TILE_ROWS, corner_widths
 from autorec_np.engine.threads import Workers
 from autorec_np.models.autorec import AutoRec
-from autorec_np.training import monitor as monitoring
+from autorec_np.training import solvers as monitoring
 from autorec_np.training import trainer as training
-from autorec_np.training.monitor import EpochMonitor
-from autorec_np.training.solvers import DivergenceError, Iteration
+from autorec_np.training.solvers import DivergenceError, EpochMonitor, Iteration
 from autorec_np.training.trainer import SOLVERS, ConvergenceWarning, Trainer, short_on_purpose
 
 N_ROWS, N_COLUMNS = 30, 12

@@ -51,7 +51,7 @@ def test_without_verbose_there_is_nothing():
 @pytest.mark.parametrize(
     ("setting", "start"),
     [
-        ('logging.basicConfig(level="INFO")', "INFO:autorec_np.training.monitor:epoch"),
+        ('logging.basicConfig(level="INFO")', "INFO:autorec_np.training.solvers:epoch"),
         ('logging.basicConfig(level="ERROR")', "epoch"),
         ('logging.getLogger("autorec_np").setLevel("INFO")', "epoch"),  # but nobody shows it
     ],
