@@ -1,8 +1,9 @@
 """The lesson: AutoRec's mathematics, every gradient derived by hand (docs/derivation.md).
 
 Chapter one is six files, in this order: `activations`, `kernels`, `parameters`, `network`,
-`objective`, `optimizers`. Chapter two is `lbfgs`, chapter three `hessian`. They need NumPy and
-SciPy. Here is the whole way of a rating, in the lines that the files explain:
+`objective`, `optimizers`. Chapter two is `lbfgs`, chapter three `hessian`, chapter four `implicit`,
+chapter five `planes`. They need NumPy and SciPy. Here is the whole way of a rating, in the lines
+that the files explain:
 
 >>> import numpy as np
 >>> from scipy import sparse
@@ -50,6 +51,11 @@ if TYPE_CHECKING:
     from autorec_np.core.activations import ACTIVATIONS as ACTIVATIONS
     from autorec_np.core.activations import Activation as Activation
     from autorec_np.core.hessian import hessian_vector_product as hessian_vector_product
+    from autorec_np.core.implicit import ImplicitNetwork as ImplicitNetwork
+    from autorec_np.core.implicit import (
+        implicit_hessian_vector_product as implicit_hessian_vector_product,
+    )
+    from autorec_np.core.implicit import scaled_pattern as scaled_pattern
     from autorec_np.core.lbfgs import TwoLoop as TwoLoop
     from autorec_np.core.lbfgs import minimize_lbfgs as minimize_lbfgs
     from autorec_np.core.network import Network as Network
@@ -59,20 +65,25 @@ if TYPE_CHECKING:
     from autorec_np.core.optimizers import Adam as Adam
     from autorec_np.core.optimizers import RProp as RProp
     from autorec_np.core.parameters import ParameterLayout as ParameterLayout
+    from autorec_np.core.planes import Planes as Planes
 
 _MODULE_OF = {
     "ACTIVATIONS": "activations",
     "Activation": "activations",
     "Adam": "optimizers",
+    "ImplicitNetwork": "implicit",
     "Network": "network",
     "Objective": "objective",
     "ParameterLayout": "parameters",
+    "Planes": "planes",
     "RProp": "optimizers",
     "SCHEDULES": "optimizers",
     "SGD": "optimizers",
     "TwoLoop": "lbfgs",
     "hessian_vector_product": "hessian",
+    "implicit_hessian_vector_product": "implicit",
     "minimize_lbfgs": "lbfgs",
+    "scaled_pattern": "implicit",
 }
 
 __all__ = [*_MODULE_OF]

@@ -1,0 +1,101 @@
+"""Chapter five: input planes, several values at each rated pair.
+
+One number a pair says two things: that there is a rating, and how high it is. Planes keep them
+apart. Plane p holds a value X_p at every stored pair, and has encoder weights V_p of its own:
+
+    Z1 = sum_p X_p V_p + 1 mu^T = [X_1 X_2 ...] [V_1; V_2; ...] + 1 mu^T                  (38)
+
+For the network that is a wider matrix: two of the five kernels are all that is new. The derivative
+by V_p is X_p^T D_Z, plane by plane, (39). Equation numbers refer to docs/derivation.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from autorec_np._types import CSR, Array, Matrix
+from autorec_np.core.kernels import spmm, spmm_transpose, with_data
+
+
+class Planes:
+    """The planes side by side: a matrix for `Network(n_columns, ..., n_inputs=planes.shape[1])`.
+
+    Parameters
+    ----------
+    pattern : csr_array, (n_rows, n_columns)
+        Where every plane has its values; its own are not read.
+    data : ndarray, (n_planes, nnz)
+        The values of each plane, in the order of the pattern's.
+
+    Attributes
+    ----------
+    pattern, data
+        As passed.
+    blocks : list of csr_array, (n_rows, n_columns)
+        X_p; all share the indices of the pattern.
+    shape : (int, int)
+        (n_rows, n_planes * n_columns), one plane after the other, as are the rows of the encoder
+        weight.
+    nnz : int
+        Stored pairs: values of one plane.
+    indices : ndarray of int, (nnz,)
+        Column of each pair within a plane.
+
+    Raises
+    ------
+    ValueError
+        If `data` does not have one value of each plane for each stored pair.
+    """
+
+    def __init__(self, pattern: Matrix, data: Array) -> None:
+        if data.ndim != 2 or not len(data) or data.shape[1] != pattern.nnz:
+            raise ValueError(
+                f"data must have shape (n_planes, {pattern.nnz}), one value of each plane for each "
+                f"stored pair, got {data.shape}."
+            )
+        self.pattern, self.data = pattern, data
+        self.blocks = [with_data(pattern, plane) for plane in data]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        n_rows, n_columns = self.pattern.shape
+        return n_rows, len(self.data) * n_columns
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.data.dtype
+
+    @property
+    def nnz(self) -> int:
+        return self.pattern.nnz
+
+    @property
+    def indices(self) -> Array:
+        return np.asarray(self.pattern.indices)
+
+    def __getitem__(self, rows: Any) -> Planes:
+        """Return some rows, chosen as those of a CSR array."""
+        csr: Any = self.pattern
+        taken: CSR = with_data(csr, np.arange(csr.nnz))[rows]
+        return Planes(taken, self.data[:, taken.data])
+
+
+@with_data.register
+def _(pattern: Planes, data: Array) -> Planes:  # type: ignore[misc]
+    return Planes(pattern.pattern, data)
+
+
+@spmm.register
+def _(matrix: Planes, dense: Array) -> Array:
+    weights = np.split(dense, len(matrix.blocks))
+    total, *others = map(spmm, matrix.blocks, weights)  # (38)
+    for other in others:
+        total += other
+    return total
+
+
+@spmm_transpose.register
+def _(matrix: Planes, dense: Array) -> Array:
+    return np.concatenate([spmm_transpose(block, dense) for block in matrix.blocks])  # (39)
