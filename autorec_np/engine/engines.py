@@ -7,6 +7,7 @@ the same numbers faster, in tiles and threads. A training knows the protocol onl
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
@@ -14,14 +15,17 @@ import numpy as np
 
 from autorec_np._types import CSR, Array, Matrix
 from autorec_np.core import optimizers
+from autorec_np.core.implicit import IMPLICIT, ImplicitNetwork
 from autorec_np.core.kernels import with_data
 from autorec_np.core.lbfgs import Pairs, TwoLoop
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
+from autorec_np.core.planes import Planes
+from autorec_np.engine.implicit import Shares, Static
 from autorec_np.engine.lbfgs import CompactPairs
-from autorec_np.engine.order import by_activity, reordered, take_columns
+from autorec_np.engine.order import by_activity, reordered, row_orders, take_rows_of_blocks
 from autorec_np.engine.plan import TILE_ROWS, Plan, Split, panel_columns, split
-from autorec_np.engine.steps import SGD, Adam, RProp, StepRule, stream
+from autorec_np.engine.steps import SGD, Adam, Receive, RProp, StepRule, stream
 from autorec_np.engine.threads import Workers
 from autorec_np.engine.tiled import Tiled
 
@@ -38,13 +42,18 @@ class Batch(NamedTuple):
 class Arrangement(Protocol):
     """The order in which an engine wants the columns, and the batches in that order."""
 
+    def objective(self, objective: Objective) -> Objective:
+        """Return the objective of theta and batches in the engine's order."""
+
     def arranged(self, theta: Array) -> Array:
         """Return theta in the engine's order, in memory of its own."""
 
     def restore(self, theta: Array, out: Array) -> None:
         """Write theta, which is in the engine's order, to `out` in the order of the matrix."""
 
-    def batch(self, inputs: CSR, targets: CSR, rows: Array, masks: Sequence[Array] | None) -> Batch:
+    def batch(
+        self, inputs: CSR | Planes, targets: CSR, rows: Array, masks: Sequence[Array] | None
+    ) -> Batch:
         """Return the batch of some rows of both matrices, which are of the arranged pattern."""
 
 
@@ -121,6 +130,10 @@ class PlainEngine:
 class AsItIs:
     """The arrangement of the plain engine: every order stays."""
 
+    def objective(self, objective: Objective) -> Objective:
+        """Return the objective."""
+        return objective
+
     def arranged(self, theta: Array) -> Array:
         """Return a copy."""
         return np.array(theta)
@@ -129,7 +142,9 @@ class AsItIs:
         """Copy theta to `out`."""
         out[...] = theta
 
-    def batch(self, inputs: CSR, targets: CSR, rows: Array, masks: Sequence[Array] | None) -> Batch:
+    def batch(
+        self, inputs: CSR | Planes, targets: CSR, rows: Array, masks: Sequence[Array] | None
+    ) -> Batch:
         """Take the rows."""
         return Batch(inputs[rows], targets[rows], len(rows) / targets.shape[0], masks)
 
@@ -174,8 +189,7 @@ class TiledEngine:
             rule.step(theta, gradient, learning_rate)
             return value
         rule.begin(learning_rate)
-        update = partial(rule.update, theta)
-        return stream(objective, theta, *batches[0], receive=update, workers=self.workers)
+        return self._stream(objective, theta, batches, partial(rule.update, theta))
 
     def value_and_gradient(
         self,
@@ -193,11 +207,29 @@ class TiledEngine:
         def add(where: slice, part: Array) -> None:
             gradient[where] += part
 
-        value = 0.0
-        for number, batch in enumerate(batches):
-            receive = add if number else store
-            value += stream(objective, theta, *batch, receive=receive, workers=self.workers)
-        return value, gradient
+        return self._stream(objective, theta, batches, store, add), gradient
+
+    def _stream(
+        self,
+        objective: Objective,
+        theta: Array,
+        batches: Sequence[Batch],
+        first: Receive,
+        others: Receive | None = None,
+    ) -> float:
+        network = objective.network
+        shares = Shares(network, theta) if isinstance(network, ImplicitNetwork) else None
+        value, fraction, receive = 0.0, 0.0, first
+        for batch in batches:
+            value += stream(
+                objective, theta, *batch, receive=receive, workers=self.workers, shares=shares
+            )
+            fraction += batch.fraction
+            receive = others or first
+        if shares is not None:
+            penalty = fraction * objective.penalties.get(IMPLICIT, 0.0)
+            shares.finish(penalty, first, self.workers)
+        return value
 
 
 class ByActivity:
@@ -218,7 +250,8 @@ class ByActivity:
     ) -> None:
         self.network, self.workers = network, workers
         rows, self.columns = by_activity(targets)
-        self.columns_back = np.argsort(self.columns)
+        self.orders = row_orders(network, self.columns)
+        self.orders_back = {name: np.argsort(order) for name, order in self.orders.items()}
         self.place_of_row = np.argsort(rows)
         positions = np.arange(targets.nnz, dtype=targets.indptr.dtype)
         numbered = reordered(with_data(targets, positions), rows, self.columns)
@@ -227,20 +260,35 @@ class ByActivity:
             part.data = numbered.data.take(part.data)
         self.parts = Split(dense, rest, widths)
 
+    def objective(self, objective: Objective) -> Objective:
+        """Return the objective, with the pattern of an implicit decoder laid out for products."""
+        network = objective.network
+        if not isinstance(network, ImplicitNetwork):
+            return objective
+        rated: Any = network.rated
+        in_order = reordered(rated, self.orders[IMPLICIT], self.columns)
+        network = replace(network, rated=Static(in_order, self.workers))
+        return Objective(network, objective.penalties)
+
     def arranged(self, theta: Array) -> Array:
         """Return theta in the order of the columns."""
         arranged = np.empty_like(theta)
-        take_columns(self.network, theta, self.columns, arranged, self.workers)
+        take_rows_of_blocks(self.network, theta, self.orders, arranged, self.workers)
         return arranged
 
     def restore(self, theta: Array, out: Array) -> None:
         """Write theta to `out` in the order of the matrix."""
-        take_columns(self.network, theta, self.columns_back, out, self.workers)
+        take_rows_of_blocks(self.network, theta, self.orders_back, out, self.workers)
 
-    def batch(self, inputs: CSR, targets: CSR, rows: Array, masks: Sequence[Array] | None) -> Batch:
+    def batch(
+        self, inputs: CSR | Planes, targets: CSR, rows: Array, masks: Sequence[Array] | None
+    ) -> Batch:
         """Plan the tiles of the rows, which come in order of activity."""
         width = max(self.network.hidden_layer_sizes)
         columns = panel_columns(targets.shape[1], width)
         plan = Plan(self.parts.take(self.place_of_row[rows]), columns, self.workers)
         fraction = len(rows) / targets.shape[0]
-        return Batch(Tiled.of(inputs, plan), Tiled.of(targets, plan), fraction, masks)
+        tiled = Tiled.of(targets, plan)
+        if isinstance(inputs, Planes):
+            return Batch(Planes(tiled, inputs.data[:, plan.order]), tiled, fraction, masks)
+        return Batch(Tiled.of(inputs, plan), tiled, fraction, masks)

@@ -16,8 +16,11 @@ from typing import TypeAlias
 import numpy as np
 
 from autorec_np._types import Array, Matrix
+from autorec_np.core.implicit import IMPLICIT
 from autorec_np.core.kernels import column_sums, spmm_transpose
 from autorec_np.core.objective import Objective, in_float64, squared_lengths
+from autorec_np.core.planes import Planes
+from autorec_np.engine.implicit import Shares
 from autorec_np.engine.threads import Workers, run
 from autorec_np.engine.tiled import Tiled
 
@@ -36,6 +39,7 @@ def stream(
     masks: Sequence[Array] | None,
     receive: Receive,
     workers: Workers | None,
+    shares: Shares | None = None,
 ) -> float:
     """Return J, and pass dJ/dtheta on in parts that are still in the cache.
 
@@ -45,16 +49,23 @@ def stream(
         ``receive(where, part)`` with dJ/dtheta[where], which it may keep and change. The parts
         cover theta once, in any order and from several threads. Nothing reads ``theta[where]`` any
         more, so that an optimizer may change it at once.
+    shares : Shares, optional
+        For an `ImplicitNetwork`; its `finish` passes D_Y on, when all batches have streamed.
 
     The other arguments and errors are those of `Objective.value_and_gradient`.
     """
     layout, penalties = objective.network.layout, objective.penalties
-    passed, signals, squared_error = objective.passes(theta, inputs, targets, masks)
     weights = layout.views(theta)
     squares = {block: np.empty(len(weights[block]), theta.dtype) for block in penalties}
+    if IMPLICIT in squares:
+        squares[IMPLICIT] = squared_lengths(weights[IMPLICIT])
+    passes = objective.passes if shares is None else shares.passes
+    passed, signals, squared_error = passes(theta, inputs, targets, masks)
 
     def finish(block: str, rows: slice, multiply: Callable[[], Array]) -> None:
         part, weight = multiply(), weights[block][rows]
+        if shares is not None and block == "decoder.weight":
+            shares.take_off(rows, part)
         if block in penalties:
             squares[block][rows] = squared_lengths(weight)
             part += theta.dtype.type(fraction * penalties[block]) * weight
@@ -77,6 +88,13 @@ def stream(
 
 def parts(pairs: Sequence[Factors]) -> Iterator[tuple[slice, Callable[[], Array]]]:
     """Yield some rows of a sum of products L^T R, and the function that multiplies them out."""
+    if isinstance(pairs[0][0], Planes):  # one plane below the other
+        [(planes, right)] = pairs
+        for number, block in enumerate(planes.blocks):
+            for rows, multiply in parts([(block, right)]):
+                first = number * block.shape[1]
+                yield slice(first + rows.start, first + rows.stop), multiply
+        return
     tiled = [(left.cast(right.dtype), right) for left, right in pairs if isinstance(left, Tiled)]
     if not tiled:  # an inner layer, which is small
         [(dense, right)] = pairs

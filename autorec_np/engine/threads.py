@@ -8,12 +8,14 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import partial
 from threading import Event
+from typing import Any
 
 import numpy as np
 from scipy import sparse
 
-from autorec_np._types import CSR, Array
+from autorec_np._types import CSR, Array, Matrix
 from autorec_np.core.network import Network
+from autorec_np.core.planes import Planes
 from autorec_np.engine.blas import undisturbed
 
 logger = logging.getLogger(__name__)
@@ -129,13 +131,18 @@ def row_blocks(counts: Array, n_entries: int) -> Iterator[slice]:
     return map(slice, cuts[:-1], cuts[1:])
 
 
-def encode(network: Network, theta: Array, inputs: CSR, workers: Workers | None) -> Array:
+def encode(network: Network, theta: Array, inputs: CSR | Planes, workers: Workers | None) -> Array:
     """Return `Network.encode` of all rows, (n_rows, k), worked out in blocks of rows."""
     codes = np.empty((inputs.shape[0], network.hidden_layer_sizes[-1]), theta.dtype)
+    pattern: Any = inputs.pattern if isinstance(inputs, Planes) else inputs
 
     def work(rows: slice) -> None:
-        codes[rows] = network.encode(theta, row_block(inputs, rows))
+        block: Matrix = row_block(pattern, rows)
+        if isinstance(inputs, Planes):
+            entries = slice(pattern.indptr[rows.start], pattern.indptr[rows.stop])
+            block = Planes(block, inputs.data[:, entries])
+        codes[rows] = network.encode(theta, block)
 
-    blocks = row_blocks(np.diff(inputs.indptr), ENTRIES_PER_BLOCK)
+    blocks = row_blocks(np.diff(pattern.indptr), ENTRIES_PER_BLOCK)
     run([partial(work, rows) for rows in blocks], workers)
     return codes

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from autorec_np._types import CSR, Array
+from autorec_np._types import AnyMatrix, Array
 from autorec_np.core.kernels import with_data
 
 INPUT = 0  # the layer that `corrupt` damages; hidden layers count from 1
@@ -70,7 +70,9 @@ def splitmix64(start: np.uint64, positions: Array) -> Array:
     return z
 
 
-def corrupt(inputs: CSR, probability: float, draws: Draws, entries: Array | None = None) -> CSR:
+def corrupt(
+    inputs: AnyMatrix, probability: float, draws: Draws, entries: Array | None = None
+) -> AnyMatrix:
     """Return inputs with each stored value set to 0 with a probability, the others scaled up.
 
     The others are divided by (1 - probability), so that the expectation of V^T r stays the same
@@ -78,7 +80,8 @@ def corrupt(inputs: CSR, probability: float, draws: Draws, entries: Array | None
 
     Parameters
     ----------
-    inputs : csr_array
+    inputs : csr_array or Planes
+        All planes of a pair are hit, or none.
     probability : float in [0, 1)
     draws : Draws
     entries : ndarray of int, (nnz,), optional

@@ -15,6 +15,7 @@ import numpy as np
 
 from autorec_np._types import CSR, Array
 from autorec_np.core.objective import Objective
+from autorec_np.core.planes import Planes
 from autorec_np.engine.engines import Arrangement, Batch, Engine, PlainEngine, TiledEngine
 from autorec_np.engine.order import by_activity
 from autorec_np.engine.threads import Workers, row_blocks, run
@@ -152,7 +153,7 @@ class Trainer:
         self,
         objective: Objective,
         theta: Array,
-        inputs: CSR,
+        inputs: CSR | Planes,
         targets: CSR,
         random_state: np.random.Generator,
         monitor: EpochMonitor,
@@ -166,7 +167,8 @@ class Trainer:
         theta : ndarray
             Start; overwritten after each epoch, so that it holds the last good weights whatever
             ends the run.
-        inputs, targets : CSR
+        inputs : CSR or Planes
+        targets : CSR
             Of one pattern.
         random_state : Generator
         monitor : EpochMonitor
@@ -188,6 +190,7 @@ class Trainer:
         n_batches = 1 if full_batch else self._n_batches(targets.shape[0])
         arrangement = engine.arrange(objective.network, targets, n_batches)
         working = arrangement.arranged(theta)
+        objective = arrangement.objective(objective)
         last_good = theta.view()
         last_good.flags.writeable = False
 
@@ -294,7 +297,7 @@ class Trainer:
         self,
         arrangement: Arrangement,
         widths: Sequence[int],
-        inputs: CSR,
+        inputs: CSR | Planes,
         targets: CSR,
         random_state: np.random.Generator,
     ) -> Iterator[Batch]:
@@ -354,7 +357,7 @@ class Trainer:
         )
 
 
-def _in_blocks(arrangement: Arrangement, inputs: CSR, targets: CSR) -> list[Batch]:
+def _in_blocks(arrangement: Arrangement, inputs: CSR | Planes, targets: CSR) -> list[Batch]:
     """Return all rows in order of activity, in batches that are worked on at once."""
     rows, _ = by_activity(targets)
     blocks = row_blocks(np.diff(targets.indptr)[rows], ENTRIES_PER_BLOCK)

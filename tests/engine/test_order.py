@@ -8,7 +8,7 @@ import reference
 
 from autorec_np.core.network import Network
 from autorec_np.engine import order
-from autorec_np.engine.order import by_activity, reordered, take_columns
+from autorec_np.engine.order import by_activity, reordered, row_orders, take_rows_of_blocks
 from autorec_np.engine.threads import Workers
 
 
@@ -32,14 +32,16 @@ def test_weights_are_put_in_order_in_pieces_of_any_size(size, tied, monkeypatch)
     network = Network(6, (3, 2, 3), tied=tied)
     theta = np.random.default_rng(0).normal(size=network.layout.size)
     columns = np.array([4, 0, 5, 1, 3, 2])
+    orders = row_orders(network, columns)
+    orders_back = {name: np.argsort(order) for name, order in orders.items()}
     taken, back = np.empty_like(theta), np.empty_like(theta)
     with Workers(2) as workers:
         for pool in (None, workers):
-            take_columns(network, theta, columns, taken, pool)
+            take_rows_of_blocks(network, theta, orders, taken, pool)
             views, taken_views = network.layout.views(theta), network.layout.views(taken)
             for name in network.layout.slices:
                 of_columns = name in ("encoder.weight", "decoder.weight", "decoder.bias")
                 expected = views[name][columns] if of_columns else views[name]
                 np.testing.assert_array_equal(taken_views[name], expected)
-            take_columns(network, taken, np.argsort(columns), back, pool)
+            take_rows_of_blocks(network, taken, orders_back, back, pool)
             assert back.tobytes() == theta.tobytes()

@@ -74,7 +74,7 @@ def interrupt_at_evaluation(monkeypatch, number):
     """Let Ctrl-C come in the middle of an evaluation, when a part of the step is done."""
     stream, calls = engines.stream, []
 
-    def interrupted(*batch, receive, workers):
+    def interrupted(*batch, receive, **others):
         calls.append(None)
 
         def receive_and_stop(where, part):
@@ -82,7 +82,7 @@ def interrupt_at_evaluation(monkeypatch, number):
             if len(calls) >= number:
                 raise KeyboardInterrupt
 
-        return stream(*batch, receive=receive_and_stop, workers=workers)
+        return stream(*batch, receive=receive_and_stop, **others)
 
     monkeypatch.setattr(engines, "stream", interrupted)
 
@@ -212,7 +212,7 @@ def test_an_interrupt_in_the_validation_does_not_count_its_epoch(epoch, monkeypa
 
 
 def test_an_interrupt_between_two_blocks_of_weights_does_not_mix_epochs(monkeypatch):
-    take, calls = engines.take_columns, []
+    take, calls = engines.take_rows_of_blocks, []
 
     def interrupted(network, theta, columns, out, workers):
         calls.append(None)
@@ -221,7 +221,7 @@ def test_an_interrupt_between_two_blocks_of_weights_does_not_mix_epochs(monkeypa
             raise KeyboardInterrupt
         take(network, theta, columns, out, workers)
 
-    monkeypatch.setattr(engines, "take_columns", interrupted)
+    monkeypatch.setattr(engines, "take_rows_of_blocks", interrupted)
     with pytest.warns(InterruptedWarning, match="after 3 "):
         model = make().fit(TRAIN)
     recorder = Recorder()
@@ -257,7 +257,7 @@ def diverge_at_evaluation(monkeypatch, number, what):
     """Spoil the value, or one derivative (and so a weight), of an evaluation."""
     stream, calls = engines.stream, []
 
-    def spoiled(*batch, receive, workers):
+    def spoiled(*batch, receive, **others):
         calls.append(None)
 
         def receive_spoiled(where, part):
@@ -265,7 +265,7 @@ def diverge_at_evaluation(monkeypatch, number, what):
                 part.reshape(-1)[0] = math.nan
             receive(where, part)
 
-        value = stream(*batch, receive=receive_spoiled, workers=workers)
+        value = stream(*batch, receive=receive_spoiled, **others)
         return math.nan if what == "value" and len(calls) == number else value
 
     monkeypatch.setattr(engines, "stream", spoiled)
