@@ -20,7 +20,7 @@ from autorec_np.core.kernels import spmm, spmm_transpose, with_data
 
 
 class Planes:
-    """The planes side by side: a matrix for `Network(n_columns, ..., n_inputs=planes.shape[1])`.
+    """The planes side by side, (38), (39): what `Network(..., n_inputs=planes.shape[1])` reads.
 
     Parameters
     ----------

@@ -20,7 +20,7 @@ from autorec_np.core.implicit import IMPLICIT
 from autorec_np.core.kernels import column_sums, spmm_transpose
 from autorec_np.core.objective import Objective, in_float64, squared_lengths
 from autorec_np.core.planes import Planes
-from autorec_np.engine.implicit import Shares
+from autorec_np.engine.rated import Shares
 from autorec_np.engine.threads import Workers, run
 from autorec_np.engine.tiled import Tiled
 

@@ -8,13 +8,16 @@ from matrices import random_csr, untiled
 from small_tiles import make_small
 
 from autorec_np.core import optimizers
+from autorec_np.core.implicit import ImplicitNetwork, scaled_pattern
 from autorec_np.core.lbfgs import TwoLoop
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
+from autorec_np.core.planes import Planes
 from autorec_np.engine import steps
 from autorec_np.engine.engines import PlainEngine, TiledEngine
 from autorec_np.engine.lbfgs import CompactPairs
 from autorec_np.engine.order import by_activity, reordered
+from autorec_np.engine.rated import Static
 
 ENGINES = {"plain": PlainEngine, "tiled": TiledEngine}
 EVERY_ENGINE = pytest.mark.parametrize("name", ENGINES)
@@ -62,20 +65,67 @@ def test_a_batch_holds_the_rows_that_were_asked_for_in_the_order_of_the_engine(n
         np.testing.assert_array_equal(untiled(got).toarray(), expected.toarray())
 
 
+PLANES = Planes(MATRIX, np.random.default_rng(4).normal(size=(2, MATRIX.nnz)))
+IMPLICIT = ImplicitNetwork(17, (4, 3), n_inputs=34, rated=scaled_pattern(MATRIX), n_implicit=2)
+EVERY_KIND = pytest.mark.parametrize(
+    ("network", "inputs"), [(NETWORK, MATRIX), (IMPLICIT, PLANES)], ids=["", "implicit, planes"]
+)
+
+
 @EVERY_ENGINE
-def test_the_parts_add_up_to_the_whole(name):
-    engine, objective = ENGINES[name](), Objective(NETWORK, 2.0)
-    arrangement = engine.arrange(NETWORK, MATRIX, 1)
+@EVERY_KIND
+def test_the_parts_add_up_to_the_whole(name, network, inputs):
+    engine, objective = ENGINES[name](), Objective(network, 2.0)
+    arrangement = engine.arrange(network, MATRIX, 1)
+    arranged = arrangement.objective(objective)
     rows, _ = by_activity(MATRIX)
-    theta = arrangement.arranged(theta_of())
-    whole = [arrangement.batch(MATRIX, MATRIX, rows, None)]
-    parts = [arrangement.batch(MATRIX, MATRIX, part, None) for part in np.array_split(rows, 3)]
-    value, gradient = engine.value_and_gradient(objective, theta, whole)
-    other_value, other_gradient = engine.value_and_gradient(objective, theta, parts)
+    start = np.random.default_rng(0).normal(0.0, 0.3, network.layout.size)
+    theta = arrangement.arranged(start)
+    whole = [arrangement.batch(inputs, MATRIX, rows, None)]
+    parts = [arrangement.batch(inputs, MATRIX, part, None) for part in np.array_split(rows, 3)]
+    value, gradient = engine.value_and_gradient(arranged, theta, whole)
+    other_value, other_gradient = engine.value_and_gradient(arranged, theta, parts)
     assert other_value == pytest.approx(value, rel=1e-12)
     np.testing.assert_allclose(other_gradient, gradient, rtol=1e-10, atol=1e-12)
-    exact = objective.value_and_gradient(theta_of(), MATRIX, MATRIX)[0]
+    exact, expected = objective.value_and_gradient(start, inputs, MATRIX)
     assert value == pytest.approx(exact, rel=1e-12)
+    restored = np.empty_like(start)
+    arrangement.restore(gradient, restored)
+    np.testing.assert_allclose(restored, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_the_products_of_the_whole_pattern_are_made_once_an_evaluation(monkeypatch):
+    """However many batches there are."""
+    engine, made = TiledEngine(), []
+    arrangement = engine.arrange(IMPLICIT, MATRIX, 1)
+    arranged = arrangement.objective(Objective(IMPLICIT, 2.0))
+    rows, _ = by_activity(MATRIX)
+    parts = [arrangement.batch(PLANES, MATRIX, part, None) for part in np.array_split(rows, 3)]
+
+    def count(name):
+        original = getattr(Static, name)
+
+        def counted(self, dense):
+            made.append(name)
+            return original(self, dense)
+
+        monkeypatch.setattr(Static, name, counted)
+
+    count("tiles_of_transpose")
+    count("bands_of_product")
+    theta = np.zeros(IMPLICIT.layout.size)
+    engine.value_and_gradient(arranged, theta, parts)
+    assert made == ["tiles_of_transpose", "bands_of_product"]
+
+
+def test_a_batch_of_planes_has_one_plan_for_all():
+    rows, columns = by_activity(MATRIX)
+    few = rows[::2]
+    batch = TiledEngine().arrange(IMPLICIT, MATRIX, 2).batch(PLANES, MATRIX, few, None)
+    assert {id(block.plan) for block in batch.inputs.blocks} == {id(batch.targets.plan)}
+    for got, whole in zip(batch.inputs.blocks, PLANES.blocks, strict=True):
+        expected = reordered(whole, few, columns).toarray()
+        np.testing.assert_array_equal(untiled(got).toarray(), expected)
 
 
 @EVERY_ENGINE

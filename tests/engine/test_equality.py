@@ -10,15 +10,18 @@ import pytest
 from scipy import sparse
 from small_tiles import make_small
 
+from autorec_np.core.implicit import ImplicitNetwork, scaled_pattern
 from autorec_np.core.kernels import with_data
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
+from autorec_np.core.planes import Planes
 from autorec_np.data.synthetic import make_ratings
 from autorec_np.engine.engines import PlainEngine, TiledEngine
 from autorec_np.engine.order import by_activity
 from autorec_np.engine.threads import Workers
 from autorec_np.models.autorec import AutoRec
-from autorec_np.training.trainer import ENGINES, SOLVERS
+from autorec_np.training.monitor import EpochMonitor
+from autorec_np.training.trainer import ENGINES, SOLVERS, Trainer, short_on_purpose
 
 SIZES = {
     (1, False): (3,),
@@ -44,17 +47,39 @@ def matrix_of(orientation):
     return matrix.T.tocsr() if orientation == "item" else matrix
 
 
+def make_network(targets, n_implicit, *settings):
+    if not n_implicit:
+        return Network(*settings)
+    return ImplicitNetwork(*settings, rated=scaled_pattern(targets), n_implicit=n_implicit)
+
+
 class Case:
     """One network at one point, as the lesson and as the engine see it."""
 
-    def __init__(self, depth, activation, output, tied, dropout, dtype, orientation, workers=None):
+    def __init__(
+        self,
+        depth,
+        activation,
+        output,
+        tied,
+        dropout,
+        dtype,
+        orientation,
+        workers=None,
+        n_implicit=0,
+        n_planes=0,
+    ):
         rng = np.random.default_rng(0)
         self.matrix = matrix_of(orientation)
         real = np.zeros(0, dtype).real.dtype
-        inputs = with_data(self.matrix, self.matrix.data.astype(real))
+        inputs = targets = with_data(self.matrix, self.matrix.data.astype(real))
         n_rows, n_columns = self.matrix.shape
         sizes = SIZES[depth, tied]
-        self.network = Network(n_columns, sizes, activation, output, tied)
+        if n_planes:
+            inputs = Planes(targets, rng.normal(size=(n_planes, targets.nnz)).astype(real))
+        self.network = make_network(
+            targets, n_implicit, n_columns, sizes, activation, output, tied, inputs.shape[1]
+        )
         self.objective = Objective(self.network, PENALTY)
         self.theta = rng.normal(0.0, 0.3, self.network.layout.size).astype(dtype)
         if np.iscomplexobj(self.theta):
@@ -62,12 +87,13 @@ class Case:
         masks = None
         if dropout:
             masks = [(rng.random((n_rows, k)) < 0.6) / inputs.dtype.type(0.6) for k in sizes]
-        self.arguments = (inputs, inputs, FRACTION, masks)
+        self.arguments = (inputs, targets, FRACTION, masks)
         self.engine = TiledEngine(workers)
-        self.arrangement = self.engine.arrange(self.network, inputs, 1)
-        rows, _ = by_activity(inputs)
+        self.arrangement = self.engine.arrange(self.network, targets, 1)
+        self.arranged = self.arrangement.objective(self.objective)
+        rows, _ = by_activity(targets)
         in_order = None if masks is None else [mask[rows] for mask in masks]
-        batch = self.arrangement.batch(inputs, inputs, rows, in_order)
+        batch = self.arrangement.batch(inputs, targets, rows, in_order)
         self.batch = batch._replace(fraction=FRACTION)
 
     def restored(self, theta):
@@ -78,6 +104,25 @@ class Case:
 
 def assert_close(got, expected, relative):
     assert np.abs(got - expected).max() <= relative * np.abs(expected).max()
+
+
+EXTRAS = {
+    "implicit": {"n_implicit": 2},
+    "planes": {"n_planes": 2},
+    "both": {"n_implicit": 3, "n_planes": 3},
+}
+
+
+def with_extras(cases):
+    """Add each of EXTRAS to cases without tied weights."""
+    return pytest.mark.parametrize(
+        "case",
+        [
+            pytest.param({**case.values[0], **extra, "tied": False}, id=f"{case.id}-{name}")
+            for case in cases.args[1]
+            for name, extra in EXTRAS.items()
+        ],
+    )
 
 
 def cases(*names, dtypes=tuple(RELATIVE)):
@@ -124,7 +169,7 @@ def test_the_tiles_of_the_cases_have_a_corner_and_a_rest():
 def test_the_lesson_on_tiles_is_the_lesson_on_csr(case):
     both = Case(**case)
     value, gradient = both.objective.value_and_gradient(both.theta, *both.arguments)
-    tiled_value, tiled_gradient = both.objective.value_and_gradient(
+    tiled_value, tiled_gradient = both.arranged.value_and_gradient(
         both.arrangement.arranged(both.theta), *both.batch
     )
     relative = RELATIVE[case["dtype"]]
@@ -132,18 +177,31 @@ def test_the_lesson_on_tiles_is_the_lesson_on_csr(case):
     assert_close(both.restored(tiled_gradient), gradient, relative)
 
 
+@with_extras(cases("depth", "activation", "output", "dropout", "dtype", "orientation"))
+def test_the_lesson_on_tiles_is_the_lesson_on_csr_with_implicit_decoder_and_planes(case):
+    test_the_lesson_on_tiles_is_the_lesson_on_csr(case)
+
+
 @cases("depth", "tied", "dropout", "dtype", "orientation")
 def test_the_streamed_gradient_is_that_of_the_lesson_to_the_bit(case, workers):
     both = Case(**case, workers=workers)
     theta = both.arrangement.arranged(both.theta)
-    value, gradient = both.objective.value_and_gradient(theta, *both.batch)
-    out = np.full_like(theta, np.nan)
+    value, gradient = both.arranged.value_and_gradient(theta, *both.batch)
+    out, before = np.full_like(theta, np.nan), theta.tobytes()
     streamed_value, streamed = both.engine.value_and_gradient(
-        both.objective, theta, [both.batch], out=out
+        both.arranged, theta, [both.batch], out=out
     )
+    assert theta.tobytes() == before
     assert streamed is out
     assert streamed_value == value
     np.testing.assert_array_equal(streamed, gradient)
+
+
+@with_extras(cases("depth", "dropout", "dtype", "orientation"))
+def test_the_streamed_gradient_is_that_of_the_lesson_with_implicit_decoder_and_planes(
+    case, workers
+):
+    test_the_streamed_gradient_is_that_of_the_lesson_to_the_bit(case, workers)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -153,21 +211,30 @@ def test_a_streamed_step_is_value_and_gradient_then_a_step_to_the_bit(case, rule
     streamed, stepped = (both.arrangement.arranged(both.theta) for _ in "ab")
     rules = [both.engine.rule(rule, theta) for theta in (streamed, stepped)]
     for rate in (0.01, 0.002, 0.03):
-        value, gradient = both.objective.value_and_gradient(stepped, *both.batch)
+        value, gradient = both.arranged.value_and_gradient(stepped, *both.batch)
         rules[1].step(stepped, gradient, rate)
-        assert value == both.engine.step(both.objective, streamed, [both.batch], rules[0], rate)
+        assert value == both.engine.step(both.arranged, streamed, [both.batch], rules[0], rate)
         assert streamed.tobytes() == stepped.tobytes()
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_a_step_in_the_lesson_is_the_step_of_the_engine(rule):
-    both = Case(2, "tanh", "sigmoid", False, True, np.float64, "item")
+@with_extras(cases("depth", "dropout", "dtype", "orientation", dtypes=(np.float32, np.float64)))
+def test_a_streamed_step_is_that_of_the_lesson_with_implicit_decoder_and_planes(
+    case, rule, workers
+):
+    test_a_streamed_step_is_value_and_gradient_then_a_step_to_the_bit(case, rule, workers)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("extra", [{}, *EXTRAS.values()], ids=["", *EXTRAS])
+def test_a_step_in_the_lesson_is_the_step_of_the_engine(rule, extra):
+    both = Case(2, "tanh", "sigmoid", False, True, np.float64, "item", **extra)
     plain = PlainEngine()
     theta, tiled = both.theta.copy(), both.arrangement.arranged(both.theta)
     rules = plain.rule(rule, theta), both.engine.rule(rule, tiled)
     for _ in range(5):
         value = plain.step(both.objective, theta, [both.arguments], rules[0], 0.01)
-        other = both.engine.step(both.objective, tiled, [both.batch], rules[1], 0.01)
+        other = both.engine.step(both.arranged, tiled, [both.batch], rules[1], 0.01)
         assert other == pytest.approx(value, rel=1e-12)
     assert_close(both.restored(tiled), theta, 1e-9)
 
@@ -212,3 +279,77 @@ def test_both_engines_have_one_loss_curve(solver, changes, orientation):
     np.testing.assert_allclose(tiled.loss_curve_, plain.loss_curve_, rtol=1e-9)
     assert tiled.n_evaluations_ == plain.n_evaluations_
     np.testing.assert_allclose(tiled.theta_, plain.theta_, rtol=1e-4, atol=1e-6)
+
+
+RATES = {"adam": 3e-3, "sgd": 1e-4, "rprop": 1e-3}
+
+
+def train(engine, solver, orientation, corruption, extra, workers=None):
+    """Ten epochs of a network with an implicit decoder or planes; theta and the loss curve."""
+    targets = matrix_of(orientation)
+    targets.data = targets.data - 2.0
+    rng = np.random.default_rng(3)
+    inputs = targets
+    if "n_planes" in extra:
+        inputs = Planes(targets, rng.normal(size=(extra["n_planes"], targets.nnz)))
+    network = make_network(
+        targets,
+        extra.get("n_implicit", 0),
+        targets.shape[1],
+        (4,),
+        "sigmoid",
+        "identity",
+        False,
+        inputs.shape[1],
+    )
+    trainer = Trainer(
+        solver=solver,
+        learning_rate="constant",
+        learning_rate_init=RATES.get(solver, 0.0),
+        warm_up=0.3,
+        momentum=0.9,
+        nesterovs_momentum=True,
+        batch_size=5,
+        max_iter=10,
+        tol=0.0,
+        n_iter_no_change=10,
+        dropout=0.0,
+        corruption=corruption,
+        engine=engine,
+    )
+    theta = network.layout.initialize(rng)
+    monitor = EpochMonitor(
+        10, None, early_stopping=False, tol=0.0, n_iter_no_change=10, callbacks=(), verbose=False
+    )
+    with short_on_purpose():
+        result = trainer.run(
+            Objective(network, PENALTY), theta, inputs, targets, rng, monitor, workers
+        )
+    return theta, result.values
+
+
+@pytest.mark.parametrize("extra", EXTRAS.values(), ids=EXTRAS)
+@pytest.mark.parametrize("orientation", ["item", "user"])
+@pytest.mark.parametrize(
+    ("solver", "corruption"), [*((solver, 0.0) for solver in SOLVERS), ("adam", 0.4), ("sgd", 0.4)]
+)
+def test_both_engines_have_one_loss_curve_with_implicit_decoder_and_planes(
+    solver, corruption, orientation, extra, workers
+):
+    theta, tiled = train("tiled", solver, orientation, corruption, extra, workers)
+    other, plain = train("plain", solver, orientation, corruption, extra)
+    assert len(tiled) == 10
+    assert corruption or tiled[-1] < tiled[0]
+    np.testing.assert_allclose(tiled, plain, rtol=1e-9)
+    np.testing.assert_allclose(theta, other, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("extra", EXTRAS.values(), ids=EXTRAS)
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_threads_change_no_bit_of_a_training(solver, extra):
+    alone = train("tiled", solver, "item", 0.0, extra)
+    for n_threads in (2, 3):
+        with Workers(n_threads) as pool:
+            theta, values = train("tiled", solver, "item", 0.0, extra, pool)
+        assert theta.tobytes() == alone[0].tobytes()
+        assert values == alone[1]

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import reference
 
+from autorec_np.core.implicit import ImplicitNetwork, scaled_pattern
 from autorec_np.core.network import Network
+from autorec_np.core.parameters import COLUMN_BLOCKS
 from autorec_np.engine import order
 from autorec_np.engine.order import by_activity, reordered, row_orders, take_rows_of_blocks
 from autorec_np.engine.threads import Workers
@@ -45,3 +47,21 @@ def test_weights_are_put_in_order_in_pieces_of_any_size(size, tied, monkeypatch)
                 np.testing.assert_array_equal(taken_views[name], expected)
             take_rows_of_blocks(network, taken, orders_back, back, pool)
             assert back.tobytes() == theta.tobytes()
+
+
+def test_planes_and_the_implicit_weight_have_orders_of_their_own(tiny_matrix):
+    rated = scaled_pattern(tiny_matrix)
+    network = ImplicitNetwork(6, (3,), n_inputs=12, rated=rated, n_implicit=2)
+    rows, columns = by_activity(tiny_matrix)
+    orders = row_orders(network, columns)
+    assert [*orders] == [*COLUMN_BLOCKS, "implicit.weight"]
+    assert orders["encoder.weight"].tolist() == [*columns, *columns + 6]
+    assert orders["implicit.weight"].tolist() == rows.tolist()
+    assert rows.tolist() != sorted(rows)
+
+
+def test_tied_weights_have_one_order():
+    assert [*row_orders(Network(6, (3,), tied=True), np.arange(6))] == [
+        "encoder.weight",
+        "decoder.bias",
+    ]

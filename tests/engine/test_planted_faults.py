@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from planted_faults import (
+    BOTH,
     CONSISTENT,
     CURVED,
     DEEP,
@@ -12,7 +13,10 @@ from planted_faults import (
     ENGINES,
     FAULTS,
     HEADER,
+    IMPLICIT,
+    LATER,
     ONE,
+    PLANES,
     STAND_IN,
     STREAMED,
     TIED,
@@ -31,7 +35,9 @@ from autorec_np.gradcheck import check_gradient
 
 PAGE = Path(__file__).parents[2] / "docs" / "gradient_checking.md"
 SETTINGS = {"one": ONE, "curved": CURVED, "deep": DEEP, "dropout": DROPOUT, "tied": TIED}
-THROUGH = [(fault, engine) for fault in FAULTS for engine in fault.engines]
+LATER_SETTINGS = {"implicit": IMPLICIT, "planes": PLANES, "implicit and planes": BOTH}
+EVERY_SETTING = SETTINGS | LATER_SETTINGS
+THROUGH = [(fault, engine) for fault in [*FAULTS, *LATER] for engine in fault.engines]
 THROUGH += [(fault, "tiled") for fault in STREAMED]
 through_every_engine = pytest.mark.parametrize(
     ("fault", "engine"), THROUGH, ids=lambda value: getattr(value, "what", value)
@@ -69,7 +75,7 @@ def test_a_patch_that_does_not_apply_is_an_error():
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
+@pytest.mark.parametrize("setting", EVERY_SETTING.values(), ids=EVERY_SETTING)
 def test_without_a_fault_every_block_passes(setting, engine):
     for method in ("central", "complex", "forward"):
         problem = plant(None, setting, engine)
@@ -122,7 +128,9 @@ def test_a_fault_in_both_is_left_to_the_tests_of_the_value(fault):
 
 
 @pytest.mark.parametrize("start", ["drawn", "initial"])
-@pytest.mark.parametrize("setting", [*SETTINGS.values(), None], ids=[*SETTINGS, "stand-in"])
+@pytest.mark.parametrize(
+    "setting", [*EVERY_SETTING.values(), None], ids=[*EVERY_SETTING, "stand-in"]
+)
 def test_errors_down_to_1e_6_are_caught_in_their_block_alone(setting, start):
     problem = plant_stand_in(None) if setting is None else plant(None, setting)
     theta, layout = problem.theta, problem.layout

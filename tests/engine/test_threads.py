@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from matrices import random_csr, small_csr
 
 from autorec_np.core.network import Network
+from autorec_np.core.planes import Planes
 from autorec_np.data.ratings import Ratings
 from autorec_np.data.synthetic import make_ratings
 from autorec_np.engine import threads
@@ -124,10 +125,14 @@ def test_a_block_of_rows_holds_their_entries(matrix):
         assert block.nnz == matrix.indptr[-1] - matrix.indptr[start]
 
 
+@pytest.mark.parametrize("n_planes", [0, 2])
 @pytest.mark.parametrize("n_threads", [None, 1, 3])
-def test_codes_in_blocks_of_rows_are_those_of_the_network(n_threads, monkeypatch):
+def test_codes_in_blocks_of_rows_are_those_of_the_network(n_threads, n_planes, monkeypatch):
     matrix = random_csr(60, 30, 500, seed=3)
-    network = Network(30, (5, 4), "tanh")
+    if n_planes:
+        planes = np.random.default_rng(1).normal(size=(n_planes, matrix.nnz))
+        matrix = Planes(matrix, planes)
+    network = Network(30, (5, 4), "tanh", n_inputs=matrix.shape[1])
     theta = network.layout.initialize(np.random.default_rng(0))
     monkeypatch.setattr(threads, "ENTRIES_PER_BLOCK", 40)
     with Workers(n_threads or 1) as pool:

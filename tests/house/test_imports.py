@@ -55,7 +55,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"cli"},
 }
 
-# The six files of the lesson in reading order, then chapters two and three.
+# The six files of the lesson in reading order, then chapters two to five.
 READING_ORDER = (
     "activations",
     "kernels",
@@ -65,6 +65,8 @@ READING_ORDER = (
     "optimizers",
     "lbfgs",
     "hessian",
+    "implicit",
+    "planes",
 )
 
 # Slow to load, or needed by few: imported inside the functions that need them.

@@ -30,7 +30,8 @@ from autorec_np.gradcheck import check_gradient
 PACKAGE = Path(__file__).parents[2] / "autorec_np"
 ENGINES = ("plain", "tiled")
 CORE = ("activations", "kernels", "parameters", "network", "objective")
-ENGINE = ("threads", "plan", "order", "tiled", "steps", "engines")
+CORE += ("hessian", "implicit", "planes")
+ENGINE = ("threads", "plan", "order", "tiled", "rated", "steps", "engines")
 STAND_IN = "sparse_autoencoder"
 USUAL = 1e-5  # where people who use the two other ways draw the line
 
@@ -44,6 +45,8 @@ class Setting:
     output: str = "identity"
     tied: bool = False
     dropout: bool = False
+    n_implicit: int = 0
+    n_planes: int = 0
 
 
 ONE = Setting()
@@ -51,6 +54,9 @@ CURVED = Setting(output="sigmoid")
 DEEP = Setting((3, 3), "tanh")
 DROPOUT = Setting((3, 3), "tanh", dropout=True)
 TIED = Setting((3, 3), tied=True)
+IMPLICIT = Setting((3, 3), "tanh", n_implicit=2)
+PLANES = Setting(n_planes=2)
+BOTH = Setting((3, 3), "tanh", n_implicit=2, n_planes=2)
 
 WEIGHTS = ("encoder.weight", "decoder.weight")
 BIASES = ("encoder.bias", "decoder.bias")
@@ -75,7 +81,7 @@ class Fault:
     engines: tuple[str, ...] = ENGINES  # through which it shows
 
 
-PLAIN = ("plain",)
+PLAIN, TILED_ONLY = ("plain",), ("tiled",)
 FAULTS = [
     # the factor of the residual
     Fault(
@@ -632,6 +638,159 @@ STREAMED = [
 ]
 
 
+# of the implicit decoder and the planes: the derivative goes back through (35) and (38)
+D_Y = ("implicit.weight",)
+LATER = [
+    Fault(
+        "D_Y forgotten",
+        "implicit",
+        "return self.expand_transpose(super().gradient(inputs, passed, signals))",
+        "return super().gradient(inputs, passed, signals)",
+        D_Y,
+        IMPLICIT,
+        engines=PLAIN,
+    ),
+    Fault(
+        "n^(-1/2) forgotten on the way back",
+        "implicit",
+        "+= spmm(self.rated, d_views",
+        "+= spmm(with_data(self.rated, np.ones(self.rated.nnz)), d_views",
+        D_Y,
+        IMPLICIT,
+        engines=PLAIN,
+    ),
+    Fault(
+        "n^(-1/2) forgotten on the way there",
+        "implicit",
+        "+= spmm_transpose(self.rated, views",
+        "+= spmm_transpose(with_data(self.rated, np.ones(self.rated.nnz)), views",
+        D_Y,
+        IMPLICIT,
+        side="value",
+        engines=PLAIN,
+    ),
+    Fault(
+        "D_Y of the last units instead of the first",
+        "implicit",
+        'd_views["decoder.weight"][:, : self.n',
+        'd_views["decoder.weight"][:, -self.n',
+        D_Y,
+        IMPLICIT,
+        engines=PLAIN,
+    ),
+    Fault(
+        "signals with W instead of W~",
+        "implicit",
+        "super().backward(self.expand(theta), pattern",
+        "super().backward(theta, pattern",
+        (*ENCODER, *INNER),
+        IMPLICIT,
+        engines=PLAIN,
+    ),
+    Fault(
+        "penalty on W~ instead of W, gradient",
+        "objective",
+        "(fraction * penalty) * theta[where]",
+        "(fraction * penalty) * getattr(self.network, 'expand', np.copy)(theta)[where]",
+        ("decoder.weight",),
+        IMPLICIT,
+        engines=PLAIN,
+    ),
+    Fault(
+        "no penalty on Y",
+        "objective",
+        "in self.penalties.items():  # of lambda",
+        "in [*self.penalties.items()][: -1]:  # of lambda",
+        D_Y,
+        IMPLICIT,
+        engines=PLAIN,
+    ),
+    Fault(
+        "the derivative of one plane for both",
+        "planes",
+        "for block in matrix.blocks])  # (39)",
+        "for block in matrix.blocks[:1] * 2])  # (39)",
+        ("encoder.weight",),
+        PLANES,
+        engines=PLAIN,
+    ),
+    Fault(
+        "planes in the other order on the way back",
+        "planes",
+        "for block in matrix.blocks])  # (39)",
+        "for block in matrix.blocks[::-1]])  # (39)",
+        ("encoder.weight",),
+        BOTH,
+        engines=PLAIN,
+    ),
+    Fault(
+        "only the first plane read",
+        "planes",
+        "        total += other",
+        "        pass",
+        ("encoder.weight",),
+        PLANES,
+        side="value",
+    ),
+    Fault(
+        "W~ left in the memory of W",
+        "rated",
+        "self.decoder[rows] = self.before[rows]",
+        "pass",
+        D_Y,
+        IMPLICIT,
+        side="value",
+        engines=TILED_ONLY,
+    ),
+    Fault(
+        "streamed D_Y of the last batch's units",
+        "rated",
+        "d_weight[:, : self.network.n_implicit]",
+        "d_weight[:, -self.network.n_implicit :]",
+        D_Y,
+        IMPLICIT,
+        engines=TILED_ONLY,
+    ),
+    Fault(
+        "no penalty on Y, streamed",
+        "rated",
+        "part += part.dtype.type(penalty)",
+        "part += 0 * part.dtype.type(penalty)",
+        D_Y,
+        IMPLICIT,
+        engines=TILED_ONLY,
+    ),
+    Fault(
+        "streamed D_Y without the corner",
+        "rated",
+        "product[:n_rows] += inside.T @ dense[tile]",
+        "pass",
+        D_Y,
+        BOTH,
+        engines=TILED_ONLY,
+    ),
+    Fault(
+        "N Y without the corner",
+        "rated",
+        "product += cells @ dense[: cells.shape[1]]",
+        "pass",
+        D_Y,
+        BOTH,
+        side="value",
+        engines=TILED_ONLY,
+    ),
+    Fault(
+        "a plane's panels given to the other",
+        "steps",
+        "first = number * block",
+        "first = (1 - number) * block",
+        ("encoder.weight",),
+        BOTH,
+        engines=TILED_ONLY,
+    ),
+]
+
+
 @dataclass
 class Problem:
     """An objective at a point, with the arguments of a call."""
@@ -699,7 +858,7 @@ def load_copies(sources: dict[str, str]) -> SimpleNamespace:
             source = sources.get(room) or source_of(room).read_text()
             exec(compile(source, f"{room}.py", "exec"), module.__dict__)
             copies[room] = module
-    for room, constant in itertools.product(("plan", "tiled"), SMALL):
+    for room, constant in itertools.product(("plan", "tiled", "rated"), SMALL):
         if hasattr(copies[room], constant):
             setattr(copies[room], constant, SMALL[constant])
     return SimpleNamespace(**copies)
@@ -711,10 +870,23 @@ def plant(fault: Fault | None, setting: Setting = ONE, engine: str = "plain") ->
         return plant_stand_in(fault)
     copies = load_copies({} if fault is None else {fault.room: patched(fault)})
     setting = setting if fault is None else fault.setting
-    targets = ratings()
+    inputs = targets = ratings()
     n_rows, n_columns = targets.shape
-    network = copies.network.Network(
-        n_columns, setting.sizes, setting.activation, setting.output, setting.tied
+    if setting.n_planes:
+        planes = np.random.default_rng(3).normal(size=(setting.n_planes, targets.nnz))
+        inputs = copies.planes.Planes(targets, planes)
+    kind, extra = copies.network.Network, {}
+    if setting.n_implicit:
+        kind = copies.implicit.ImplicitNetwork
+        extra = {"rated": copies.implicit.scaled_pattern(targets), "n_implicit": setting.n_implicit}
+    network = kind(
+        n_columns,
+        setting.sizes,
+        setting.activation,
+        setting.output,
+        setting.tied,
+        inputs.shape[1],
+        **extra,
     )
     weights = [
         name for name in (*network.layout.shapes, *network.layout.aliases) if "weight" in name
@@ -725,26 +897,27 @@ def plant(fault: Fault | None, setting: Setting = ONE, engine: str = "plain") ->
     masks = None
     if setting.dropout:
         masks = [np.where(rng.random((n_rows, k)) < 0.4, 0.0, 1 / 0.6) for k in setting.sizes]
-    arguments = {"inputs": targets, "targets": targets, "fraction": 0.4, "masks": masks}
+    arguments = {"inputs": inputs, "targets": targets, "fraction": 0.4, "masks": masks}
     options = {"activation": setting.activation, "output_activation": setting.output}
     runs, rows = copies.engines.PlainEngine(), np.arange(n_rows)
     if engine == "tiled":
         runs, rows = copies.engines.TiledEngine(), copies.order.by_activity(targets)[0]
     arrangement = runs.arrange(network, targets, 1)
     in_order = None if masks is None else [mask[rows] for mask in masks]
-    batch = arrangement.batch(targets, targets, rows, in_order)
+    arranged = arrangement.objective(objective)
+    batch = arrangement.batch(inputs, targets, rows, in_order)
     batch = batch._replace(fraction=arguments["fraction"])
 
     def fun(theta: Any, *changed: Any) -> tuple[Any, Any]:
         if changed:  # some of the rows
             return objective.value_and_gradient(theta, *changed)
         point, restored = arrangement.arranged(theta), np.empty_like(theta)
-        value, gradient = runs.value_and_gradient(objective, point, [batch])
+        value, gradient = runs.value_and_gradient(arranged, point, [batch])
         arrangement.restore(gradient, restored)
         return value, restored
 
     def value(theta: Any) -> Any:
-        return objective.value(arrangement.arranged(theta), *batch)
+        return arranged.value(arrangement.arranged(theta), *batch)
 
     return Problem(
         fun,

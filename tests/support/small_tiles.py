@@ -7,6 +7,7 @@ import pytest
 from scipy import sparse
 
 from autorec_np.engine import plan as planning
+from autorec_np.engine import rated as rating
 from autorec_np.engine import tiled as tiling
 from autorec_np.engine.order import by_activity, reordered
 from autorec_np.engine.plan import Plan, split
@@ -14,6 +15,7 @@ from autorec_np.engine.tiled import Tiled
 
 SMALL = {
     "TILE_ROWS": 2,
+    "TILE_COLUMNS": 3,
     "BAND_ROWS": 3,
     "STRIP_COLUMNS": 3,
     "STEP": 1,
@@ -27,7 +29,7 @@ SMALL = {
 
 def make_small(patch, **changes):
     for name, value in {**SMALL, **changes}.items():
-        for module in (planning, tiling):
+        for module in (planning, tiling, rating):
             if hasattr(module, name):
                 patch.setattr(module, name, value)
 

@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
+from autorec_np.core.kernels import with_data
+from autorec_np.core.planes import Planes
 from autorec_np.engine.engines import AsItIs
 from autorec_np.training.corruption import INPUT, Draws, corrupt, dropout_masks, splitmix64
 from autorec_np.training.trainer import Trainer
@@ -46,6 +48,16 @@ def test_the_pattern_is_kept_and_so_are_stored_zeros(tiny_matrix):
     np.testing.assert_array_equal(damaged.indptr, tiny_matrix.indptr)
     assert damaged.shape == tiny_matrix.shape
     assert np.count_nonzero(damaged.data) < np.count_nonzero(tiny_matrix.data)
+
+
+def test_one_mask_hits_all_planes_and_it_is_that_of_plain_ratings(tiny_matrix):
+    planes = Planes(tiny_matrix, np.random.default_rng(0).normal(size=(3, tiny_matrix.nnz)))
+    draws = Draws(5, 2)
+    plain = corrupt(with_data(tiny_matrix, np.ones(tiny_matrix.nnz)), 0.5, draws)
+    damaged = corrupt(planes, 0.5, draws)
+    assert damaged.pattern is planes.pattern
+    np.testing.assert_array_equal(damaged.data, planes.data * plain.data)
+    assert 0 < np.count_nonzero(plain.data) < tiny_matrix.nnz
 
 
 @pytest.mark.parametrize("probability", [0.1, 0.5, 0.9])

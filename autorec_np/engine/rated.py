@@ -158,7 +158,7 @@ class Shares:
         receive: Callable[[slice, Array], None],
         workers: Workers | None,
     ) -> None:
-        """Pass D_Y + penalty Y on, in parts, when all rows have been taken off."""
+        """Pass D_Y + penalty Y on, (36), in parts, when all rows have been taken off."""
         rated: Any = self.network.rated
         start, width = self.network.layout.slices[IMPLICIT].start, self.network.n_implicit
 
