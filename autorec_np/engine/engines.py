@@ -267,8 +267,8 @@ class ByActivity:
             return objective
         rated: Any = network.rated
         in_order = reordered(rated, self.orders[IMPLICIT], self.columns)
-        network = replace(network, rated=Static(in_order, self.workers))
-        return Objective(network, objective.penalties)
+        laid_out: Any = Static(in_order, self.workers)
+        return Objective(replace(network, rated=laid_out), objective.penalties)
 
     def arranged(self, theta: Array) -> Array:
         """Return theta in the order of the columns."""

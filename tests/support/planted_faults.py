@@ -672,8 +672,8 @@ LATER = [
     Fault(
         "D_Y of the last units instead of the first",
         "implicit",
-        'd_views["decoder.weight"][:, : self.n',
-        'd_views["decoder.weight"][:, -self.n',
+        'd_views["decoder.weight"][:, : self.n_implicit]',
+        'd_views["decoder.weight"][:, -self.n_implicit :]',
         D_Y,
         IMPLICIT,
         engines=PLAIN,
