@@ -20,7 +20,7 @@ from autorec_np.engine.engines import PlainEngine, TiledEngine
 from autorec_np.engine.order import by_activity
 from autorec_np.engine.threads import Workers
 from autorec_np.models.autorec import AutoRec
-from autorec_np.training.monitor import EpochMonitor
+from autorec_np.training.solvers import EpochMonitor
 from autorec_np.training.trainer import ENGINES, SOLVERS, Trainer, short_on_purpose
 
 SIZES = {
