@@ -160,6 +160,7 @@ class TiledEngine:
 
     def __init__(self, workers: Workers | None = None) -> None:
         self.workers = workers
+        self._shares: Shares | None = None
 
     def arrange(self, network: Network, targets: CSR, n_batches: int) -> ByActivity:
         """Put rows and columns in order of activity, and split off the dense corner."""
@@ -217,8 +218,7 @@ class TiledEngine:
         first: Receive,
         others: Receive | None = None,
     ) -> float:
-        network = objective.network
-        shares = Shares(network, theta) if isinstance(network, ImplicitNetwork) else None
+        shares = self._shares_for(objective.network, theta)
         value, fraction, receive = 0.0, 0.0, first
         for batch in batches:
             value += stream(
@@ -228,8 +228,18 @@ class TiledEngine:
             receive = others or first
         if shares is not None:
             penalty = fraction * objective.penalties.get(IMPLICIT, 0.0)
-            shares.finish(penalty, first, self.workers)
+            shares.finish(penalty, first)
         return value
+
+    def _shares_for(self, network: Network, theta: Array) -> Shares | None:
+        """Return the N Y of theta, in memory that all evaluations share."""
+        if not isinstance(network, ImplicitNetwork):
+            return None
+        shares = self._shares
+        if shares is None or shares.network is not network or shares.dtype != theta.dtype:
+            shares = self._shares = Shares(network, theta.dtype, self.workers)
+        shares.begin(theta)
+        return shares
 
 
 class ByActivity:

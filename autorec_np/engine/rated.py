@@ -121,45 +121,56 @@ def _(matrix: Static, dense: Array) -> Array:
 
 
 class Shares:
-    """N Y in the memory of W, there and back, and D_Y in the end.
+    """N Y in the memory of W, there and back, and D_Y in the end; for many evaluations.
 
     Parameters
     ----------
     network : ImplicitNetwork
         Its `rated` is a `Static`.
-    theta : ndarray, (layout.size,)
-        :meth:`passes` changes it, :meth:`take_off` restores it, to the bit.
+    dtype : dtype
+    workers : Workers, optional
     """
 
-    def __init__(self, network: ImplicitNetwork, theta: Array) -> None:
-        views = network.layout.views(theta)
-        self.network, self.implicit = network, views[IMPLICIT]
-        self.decoder = views["decoder.weight"][:, : network.n_implicit]
-        self.before = self.decoder.copy()
-        self.shares = spmm_transpose(network.rated, self.implicit)
-        self.d_shares = np.zeros_like(self.shares)
+    def __init__(
+        self, network: ImplicitNetwork, dtype: np.dtype[Any], workers: Workers | None
+    ) -> None:
+        self.network, self.dtype, self.workers = network, dtype, workers
+        self.rated: Any = network.rated
+        shape = network.n_columns, network.n_implicit
+        self.shares, self.before, self.d_shares = (np.empty(shape, dtype) for _ in range(3))
+
+    def begin(self, theta: Array) -> None:
+        """Work N Y out; :meth:`passes` will change theta, :meth:`take_off` restore it."""
+        views = self.network.layout.views(theta)
+        self.implicit = views[IMPLICIT]
+        self.decoder = views["decoder.weight"][:, : self.network.n_implicit]
+        self.n_passes = 0
+        _product(self.rated.tiles_of_transpose(self.implicit), self.shares, self.workers)
 
     def passes(
         self, theta: Array, inputs: Matrix, targets: Matrix, masks: Sequence[Array] | None
     ) -> Passes:
         """Return `Objective.passes` at theta~, which theta is from now on."""
-        self.decoder += self.shares
+        run([partial(self._put_on, rows) for rows in self.rated.tiles], self.workers)
+        self.n_passes += 1
         plain = self.network.plain
         return Objective(plain, 0.0).passes(theta[: plain.layout.size], inputs, targets, masks)
 
-    def take_off(self, rows: slice, d_weight: Array) -> None:
-        """Make some rows those of W again, and keep what D_Y needs of their derivative."""
-        self.decoder[rows] = self.before[rows]
-        self.d_shares[rows] += d_weight[:, : self.network.n_implicit]
+    def _put_on(self, rows: slice) -> None:
+        self.before[rows] = self.decoder[rows]
+        self.decoder[rows] += self.shares[rows]
 
-    def finish(
-        self,
-        penalty: float,
-        receive: Callable[[slice, Array], None],
-        workers: Workers | None,
-    ) -> None:
+    def take_off(self, rows: slice, d_weight: Array) -> None:
+        """Make some rows those of W again, to the bit, and keep what D_Y needs of D_W~."""
+        self.decoder[rows] = self.before[rows]
+        d_shares = d_weight[:, : self.network.n_implicit]
+        if self.n_passes == 1:
+            self.d_shares[rows] = d_shares
+        else:
+            self.d_shares[rows] += d_shares
+
+    def finish(self, penalty: float, receive: Callable[[slice, Array], None]) -> None:
         """Pass D_Y + penalty Y on, (36), in parts, when all rows have been taken off."""
-        rated: Any = self.network.rated
         start, width = self.network.layout.slices[IMPLICIT].start, self.network.n_implicit
 
         def work(rows: slice, multiply: Callable[[], Array]) -> None:
@@ -167,4 +178,5 @@ class Shares:
             part += part.dtype.type(penalty) * self.implicit[rows]
             receive(slice(start + rows.start * width, start + rows.stop * width), part.reshape(-1))
 
-        run([partial(work, *part) for part in rated.bands_of_product(self.d_shares)], workers)
+        parts = self.rated.bands_of_product(self.d_shares)
+        run([partial(work, *part) for part in parts], self.workers)

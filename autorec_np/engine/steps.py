@@ -88,9 +88,9 @@ def stream(
 
 def parts(pairs: Sequence[Factors]) -> Iterator[tuple[slice, Callable[[], Array]]]:
     """Yield some rows of a sum of products L^T R, and the function that multiplies them out."""
-    if isinstance(pairs[0][0], Planes):  # one plane below the other
-        [(planes, right)] = pairs
-        for number, block in enumerate(planes.blocks):
+    left, right = pairs[0]
+    if isinstance(left, Planes):  # one plane below the other; they cannot be tied
+        for number, block in enumerate(left.blocks):
             for rows, multiply in parts([(block, right)]):
                 first = number * block.shape[1]
                 yield slice(first + rows.start, first + rows.stop), multiply

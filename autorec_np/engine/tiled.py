@@ -19,6 +19,7 @@ from autorec_np.engine.threads import run
 
 ELEMENTS_PER_TASK = 1_000_000  # of a dense factor that a tile is multiplied with at once
 GROUPS_PER_TASK = 1024
+NON_ZEROS = 0.8  # part of the values; where fewer are not 0, products leave out those that are
 GATHERED_ELEMENTS = 400_000  # of the rows of a factor that are gathered for groups at once
 
 
@@ -35,6 +36,7 @@ class Tiled:
     def __init__(self, data: Array, plan: Plan) -> None:
         self.data, self.plan = data, plan
         self._corner: list[Array] = []
+        self._many_zeros = np.count_nonzero(data) < NON_ZEROS * len(data)
 
     @classmethod
     def of(cls, matrix: CSR, plan: Plan) -> Tiled:
@@ -149,7 +151,11 @@ class Tiled:
 
     def _values_of(self, positions: Any) -> Any:
         """Return a sparse array of positions in the rest with the values there instead."""
-        return with_values(positions, self.data[self.plan.n_dense :].take(positions.data))
+        values = with_values(positions, self.data[self.plan.n_dense :].take(positions.data))
+        if self._many_zeros:  # corrupted
+            values.indices, values.indptr = values.indices.copy(), values.indptr.copy()
+            values.eliminate_zeros()
+        return values
 
 
 @with_data.register

@@ -177,7 +177,7 @@ def test_the_lesson_on_tiles_is_the_lesson_on_csr(case):
     assert_close(both.restored(tiled_gradient), gradient, relative)
 
 
-@with_extras(cases("depth", "activation", "output", "dropout", "dtype", "orientation"))
+@with_extras(cases("depth", "output", "dropout", "dtype", "orientation"))
 def test_the_lesson_on_tiles_is_the_lesson_on_csr_with_implicit_decoder_and_planes(case):
     test_the_lesson_on_tiles_is_the_lesson_on_csr(case)
 

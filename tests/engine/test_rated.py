@@ -110,7 +110,8 @@ def shares_of(monkeypatch, seed=0):
 def test_w_comes_back_to_the_bit(monkeypatch):
     network, theta, matrix = shares_of(monkeypatch)
     before, expanded = theta.copy(), network.expand(theta)
-    shares = Shares(network, theta)
+    shares = Shares(network, theta.dtype, None)
+    shares.begin(theta)
     shares.passes(theta, matrix, matrix, None)
     assert theta.tobytes() == expanded.tobytes()
     for rows in (slice(0, 9), slice(9, 17)):
@@ -120,7 +121,8 @@ def test_w_comes_back_to_the_bit(monkeypatch):
 
 def test_what_is_taken_off_adds_up_to_the_derivative_by_y(monkeypatch):
     network, theta, matrix = shares_of(monkeypatch)
-    shares, got = Shares(network, theta), np.full_like(theta, np.nan)
+    shares, got = Shares(network, theta.dtype, None), np.full_like(theta, np.nan)
+    shares.begin(theta)
     rng = np.random.default_rng(1)
     d_weights = rng.normal(size=(2, 17, 4)).astype(np.float32)
     for d_weight in d_weights:  # of two batches
@@ -131,7 +133,7 @@ def test_what_is_taken_off_adds_up_to_the_derivative_by_y(monkeypatch):
     def store(where, part):
         got[where] = part
 
-    shares.finish(0.5, store, None)
+    shares.finish(0.5, store)
     d_implicit = network.layout.views(got)[IMPLICIT]
     expected = reference.spmm(network.rated.matrix, d_weights.sum(axis=0)[:, :2])
     expected += 0.5 * network.layout.views(theta)[IMPLICIT]
