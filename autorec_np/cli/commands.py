@@ -436,7 +436,7 @@ def _check_own_gradients(args: Namespace, started: float) -> int:
     say(
         args,
         "by hidden and output activation; one and three hidden layers, tied or not,",
-        "dropout or not, at a random point:",
+        "dropout or not, with an implicit decoder and planes, at a random point:",
         "",
         _error_table(drawn, "activation", "output_activation"),
         "",

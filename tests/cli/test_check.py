@@ -26,14 +26,17 @@ def test_gradcheck_passes(run):
     status, out, err = run("gradcheck", "--json")
     assert (status, err) == (0, "")
     result = json.loads(out)
-    assert (result["passed"], result["n_cases"], result["n_failed"]) == (True, 50, 0)
+    assert (result["passed"], result["n_cases"], result["n_failed"]) == (True, 58, 0)
     drawn = [case for case in result["cases"] if case["point"] == "drawn"]
     distinct = {
         (tuple(c["hidden_layer_sizes"]), c["activation"], c["output_activation"], c["tied"])
         for c in drawn
+        if not c["implicit"]
     }
     assert len(distinct) == 16
     assert {case["dropout"] for case in drawn} == {0.0, 0.3}
+    told = [(c["activation"], c["planes"]) for c in drawn if c["implicit"]]
+    assert sorted(told) == sorted(2 * [(a, p) for a in ("relu", "sigmoid") for p in (False, True)])
     others = {(c["activation"], c["term"], c["point"]) for c in result["cases"]}
     assert len(others) == 2 * (1 + 9)
 
@@ -53,7 +56,7 @@ def test_gradcheck_fails_with_a_wrong_gradient_and_says_where(run, monkeypatch):
     others = ("sigmoid", "initial", "trained", "saturated")
     assert "FAIL" not in [cell for name in others for cell in rows[name]]
     assert rows["relu"][1] != "FAIL"
-    assert "49 of 50 pass" in out
+    assert "57 of 58 pass" in out
     assert out.count("Case(hidden_layer_sizes=") == 1
 
 
