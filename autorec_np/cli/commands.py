@@ -160,11 +160,15 @@ def predict(args: Namespace) -> int:
     users = [parse_id(user, known.user_ids, f"{place}the user") for place, user, _ in pairs]
     items = [parse_id(item, known.item_ids, f"{place}the item") for place, _, item in pairs]
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["user", "item", "prediction", "cold"])
-    for user, item, rating, cold in zip(
-        users, items, model.predict(users, items), model.cold_pairs(users, items), strict=True
+    columns = {"prediction": model.predict(users, items)}
+    if args.interval is not None:
+        answers = model.predict(users, items, interval=args.interval)
+        columns = dict(zip(("prediction", "low", "high"), answers, strict=True))
+    writer.writerow(["user", "item", *columns, "cold"])
+    for user, item, cold, *values in zip(
+        users, items, model.cold_pairs(users, items), *columns.values(), strict=True
     ):
-        writer.writerow([user, item, f"{rating:.4f}", int(cold)])
+        writer.writerow([user, item, *(f"{value:.4f}" for value in values), int(cold)])
     return 0
 
 
@@ -178,18 +182,27 @@ def _add_predict(command: Parser) -> None:
         "columns, and a header that names the columns (user, item), are allowed",
         metavar="FILE",
     )
+    command.add_argument(
+        "--interval",
+        help="also print the ends of an interval that holds this part of such ratings, for "
+        "example 0.8; a model that is not calibrated is fitted once more for it",
+        type=float,
+        metavar="PART",
+    )
     add_output(command, as_json=False)
 
 
 PREDICT = Command(
-    usage="MODEL (--user ID --item ID ... | --pairs FILE)",
+    usage="MODEL (--user ID --item ID ... | --pairs FILE) [options]",
     summary="predict ratings of (user, item) pairs with a saved model",
     description="""\
 Writes CSV: user, item, prediction, cold (1 where the user or the item has no
-training rating, so that the bias baseline answers; 0 elsewhere).
+training rating, so that the bias baseline answers; 0 elsewhere). With
+--interval the columns low and high come before cold.
 """,
     examples=(
         "autorec-np predict model.npz --user 1 --item 50 172",
+        "autorec-np predict model.npz --user 1 --item 50 --interval 0.8",
         "autorec-np predict model.npz --pairs pairs.csv > predictions.csv",
     ),
     add_arguments=_add_predict,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import inspect
+import logging
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, overload
 
@@ -18,15 +20,24 @@ from autorec_np._types import CSR, Array
 from autorec_np._validation import check_integer
 from autorec_np.data.metrics import rmse
 from autorec_np.data.ratings import Ratings, as_ratings
+from autorec_np.data.splitting import check_apart, train_test_split
 from autorec_np.engine.blas import undisturbed
 from autorec_np.models import frames
 from autorec_np.models.top_n import top_n
+from autorec_np.models.uncertainty import Calibration, calibrated_on, check_level
+from autorec_np.training.trainer import interrupts_end_all, short_on_purpose
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Index, Series
     from typing_extensions import Self
 
 SCORES_PER_CHUNK = 8_388_608  # 64 MB in float64
+HELD_OUT = 0.1  # of the ratings, where `calibrate` is given none
+# Of the copy that `calibrate` fits: what its user would see, or be called with, twice
+UNSEEN: dict[str, Any] = {"callbacks": (), "verbose": False}
+
+logger = logging.getLogger(__name__)
+_calibrating = threading.RLock()
 
 T = TypeVar("T")
 AnyModel = TypeVar("AnyModel")
@@ -68,6 +79,7 @@ class Record(ABC):
 
     ratings: Ratings
     ids_are_indices: bool
+    calibration: Calibration | None = None
 
     @abstractmethod
     def score_pairs(self, users: Array, items: Array) -> Array:
@@ -280,8 +292,12 @@ class Recommender(ABC):
     def predict(self, users: Ratings) -> Array: ...
     @overload
     def predict(self, users: npt.ArrayLike, items: npt.ArrayLike) -> Array: ...
+    @overload
+    def predict(
+        self, users: Any, items: Any = None, *, interval: float
+    ) -> tuple[Any, Any, Any]: ...
     @undisturbed()
-    def predict(self, users: Any, items: Any = None) -> Any:
+    def predict(self, users: Any, items: Any = None, *, interval: float | None = None) -> Any:
         """Predict the rating of each pair.
 
         Parameters
@@ -291,11 +307,15 @@ class Recommender(ABC):
             of a Series is not looked at. An unknown id makes the pair cold.
             Or `Ratings` alone, in the order of their file; or a DataFrame, or another table that
             `as_ratings` reads, with columns named user and item, or with these first.
+        interval : float in (0, 1), optional
+            Also return an interval for each rating, which holds this part of such ratings:
+            `uncertainty`. The first time this calls `calibrate`, and takes as long as a fit.
 
         Returns
         -------
         ndarray of float64, (n,)
             Clipped to `rating_scale_`. For a DataFrame a Series named "prediction" with its index.
+            With `interval` a tuple of three such: prediction, low, high.
 
         Raises
         ------
@@ -304,14 +324,96 @@ class Recommender(ABC):
         TypeError
             Strings where the training ratings' ids are integers, or vice versa; no items.
         ValueError
-            Arrays of different lengths, a frame without the two columns.
+            Arrays of different lengths, a frame without the two columns; an `interval` that is not
+            in (0, 1), or that needs more held-out ratings than there are.
         """
-        fitted, frame = check_fitted(self), None
+        level, frame = None if interval is None else check_level(interval), None
         if items is None:
             users, items, frame = frames.asked_pairs(users)
-        scores = self._score_pairs(fitted, *fitted.positions(users, items))
-        predicted = np.clip(scores, *fitted.ratings.scale)
-        return predicted if frame is None else frames.predictions(predicted, frame)
+        fitted = check_fitted(self)
+        if level is not None and fitted.calibration is None:
+            fitted = self._calibrated()
+        users, items = fitted.positions(users, items)
+        scores, scale = self._score_pairs(fitted, users, items), fitted.ratings.scale
+        calibration, answers = fitted.calibration, list[Any]((np.clip(scores, *scale),))
+        if level is not None and calibration is not None:
+            counts = fitted.counts["user"][users], fitted.counts["item"][items]
+            answers += calibration.interval(level, scores, *counts, scale)
+        if frame is not None:
+            named = zip(answers, ("prediction", "low", "high"), strict=False)
+            answers = [frames.predictions(values, frame, name) for values, name in named]
+        return answers[0] if level is None else tuple(answers)
+
+    @undisturbed()
+    def calibrate(self, ratings: Any = None) -> Self:
+        """Learn how far predictions err, for ``predict(interval=...)``; return the model itself.
+
+        `partial_fit` keeps what is learned here, and `fit` drops it.
+
+        Parameters
+        ----------
+        ratings : Ratings, sparse matrix, DataFrame or (users, items, ratings), optional
+            Held-out ratings within `rating_scale_`. None: a copy of the model, without `callbacks`,
+            is fitted to nine tenths of `ratings_` (by `random_state`) and predicts the last one;
+            that takes as long as `fit`.
+
+        Raises
+        ------
+        NotFittedError
+        ValueError, TypeError
+            Ratings that cannot be used, or that the model was trained on. None, and a model that
+            was saved without its ratings.
+        """
+        fitted = check_fitted(self)
+        if ratings is None:
+            self._calibrated(anew=True)
+            return self
+        held_out = as_ratings(ratings)
+        check_not_empty(held_out)
+        check_apart(
+            fitted.ratings, held_out, "where errors are smaller; pass ratings that are held out."
+        )
+        self._keep(fitted, self._calibration_on(fitted, held_out))
+        return self
+
+    def _calibrated(self, anew: bool = False) -> Record:
+        with _calibrating:  # who comes second finds it done
+            fitted = check_fitted(self)
+            if fitted.calibration is not None and not anew:
+                return fitted
+            if np.isnan(fitted.ratings.matrix.data[:1]).any():
+                raise ValueError(
+                    "intervals need held-out ratings, and this model was saved without its own "
+                    "before it was calibrated; call calibrate(ratings) with some that it was not "
+                    "trained on, or calibrate() before save_model."
+                )
+            logger.info("%s: one more fit, to calibrate its intervals", type(self).__name__)
+            given = self.get_params()
+            last = {name: name.rpartition("__")[2] for name in given}  # of a Blend: member__name
+            quiet = {name: UNSEEN[end] for name, end in last.items() if end in UNSEEN}
+            copied = copy_unfitted(self).set_params(**quiet)
+            seed = copy.deepcopy(given.get("random_state", 0))
+            rest, held_out = train_test_split(fitted.ratings, HELD_OUT, seed)
+            with interrupts_end_all(), short_on_purpose():
+                copied.fit(rest)
+            more = len(fitted.ratings) / len(rest)  # ratings of each user and item than there
+            return self._keep(fitted, self._calibration_on(copied.fitted_, held_out, more))
+
+    def _calibration_on(self, fitted: Record, held_out: Ratings, more: float = 1.0) -> Calibration:
+        user_ids, item_ids, truth = held_out.triples()
+        users, items = fitted.positions(user_ids, item_ids)
+        if "raise" in (getattr(one, "cold", None) for one in (self, fitted)):
+            warm = ~fitted.is_cold(users, items)
+            users, items, truth = users[warm], items[warm], truth[warm]
+        counts = more * fitted.counts["user"][users], more * fitted.counts["item"][items]
+        scores = self._score_pairs(fitted, users, items)
+        return calibrated_on(truth, scores, *counts, fitted.ratings.scale)
+
+    def _keep(self, fitted: Record, calibration: Calibration) -> Record:
+        calibrated = replace(fitted, calibration=calibration)
+        if self.fitted_ is fitted:  # else it has been fitted meanwhile
+            self.fitted_ = calibrated
+        return calibrated
 
     @overload
     def score(self, users: Any) -> float: ...

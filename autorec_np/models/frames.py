@@ -60,8 +60,8 @@ def first_of_each(users: Any, positions: Array) -> tuple[Any, Array]:
     return users.take(first), positions[first]
 
 
-def predictions(values: Array, frame: DataFrame) -> Series[Any]:
-    series: Series[Any] = sys.modules["pandas"].Series(values, index=frame.index, name="prediction")
+def predictions(values: Array, frame: DataFrame, name: str = "prediction") -> Series[Any]:
+    series: Series[Any] = sys.modules["pandas"].Series(values, index=frame.index, name=name)
     return series
 
 

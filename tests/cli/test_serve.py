@@ -37,6 +37,21 @@ def test_predict_reads_and_writes_quoted_ids(run, folder, tmp_path):
     assert re.fullmatch(r'nobody,"i,4",\d\.\d{4},1', lines[2])
 
 
+def test_predict_writes_the_ends_of_intervals(run, folder):
+    source = folder / "numbers.npz"
+    status, out, err = run("predict", source, "--user", 1, "--item", 3, 999, "--interval", 0.8)
+    assert (status, err) == (0, "")
+    expected = load_model(source).predict([1, 1], [3, 999], interval=0.8)
+    assert out == "user,item,prediction,low,high,cold\n" + "".join(
+        f"1,{item},{rating:.4f},{low:.4f},{high:.4f},{cold}\n"
+        for item, cold, rating, low, high in zip([3, 999], [0, 1], *expected, strict=True)
+    )
+    status, out, err = run("predict", source, "--user", 1, "--item", 3, "--interval", 80)
+    assert (status, out) == (1, "")
+    assert "interval must be a finite number in (0, 1), got 80.0" in err
+    assert "On the command line: --interval PART" in err
+
+
 # recommend
 
 
