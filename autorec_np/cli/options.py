@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from autorec_np import core, data, models, sources, training
 from autorec_np._text import closest, did_you_mean
 from autorec_np.cli.console import UsageError
+from autorec_np.models.parameters import WIDTHS
 
 
 class Parser(argparse.ArgumentParser):
@@ -269,7 +270,8 @@ def _add_network(add: Callable[..., None]) -> None:
     )
     add(
         "--hidden",
-        "width of each hidden layer (default {default})",
+        f"width of each hidden layer (default {WIDTHS['item'][0]}; {WIDTHS['user'][0]} with "
+        "--orientation user)",
         dest="hidden_layer_sizes",
         type=lambda text: tuple(map(COUNT, text.split(","))),
         metavar="N[,N...]",

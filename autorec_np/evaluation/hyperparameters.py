@@ -32,7 +32,7 @@ from autorec_np.data.splitting import train_test_split
 from autorec_np.evaluation.cross_validation import Executor, Task, evaluate, for_task, run_tasks
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import copy_unfitted
-from autorec_np.models.parameters import resolved_implicit
+from autorec_np.models.parameters import resolved_implicit, resolved_widths
 from autorec_np.training.penalties import automatic_penalties
 from autorec_np.training.solvers import DivergenceError
 from autorec_np.training.trainer import SOLVERS, corruption_for, short_on_purpose
@@ -76,16 +76,17 @@ def default_space(model: AutoRec, ratings: Any) -> dict[str, Any]:
     def implicit_at(widths: Sequence[int]) -> int:
         return resolved_implicit(model.get_params() | {"hidden_layer_sizes": widths}, matrix)[0]
 
-    network = Network(1, tuple(model.hidden_layer_sizes), tied=model.tied)
+    sizes = resolved_widths(model.get_params())
+    network = Network(1, sizes, tied=model.tied)
     corruption = corruption_for(model.solver, model.corruption)
     penalties = automatic_penalties(network, matrix, corruption)
-    units = implicit_at(model.hidden_layer_sizes)
+    units = implicit_at(sizes)
     if units:
         penalties[IMPLICIT] = penalties["decoder.weight"]
     space: dict[str, Any] = {
         "regularization": {name: LogUniform(x / 8, 8 * x) for name, x in penalties.items()}
     }
-    if len(model.hidden_layer_sizes) == 1:
+    if len(sizes) == 1:
         space["hidden_layer_sizes"] = [
             (k,)
             for k in (50, 100, 200, 500)

@@ -26,7 +26,7 @@ from autorec_np.engine.threads import workers
 from autorec_np.models import newcomers
 from autorec_np.models.base import Axes, Recommender, check_fitted, check_not_empty, of_record
 from autorec_np.models.biases import BiasBaseline, FittedBiases, GlobalMean
-from autorec_np.models.parameters import check_parameters, resolved_implicit
+from autorec_np.models.parameters import check_parameters, resolved_implicit, resolved_widths
 from autorec_np.models.scoring import (
     Baseline,
     Fitted,
@@ -66,7 +66,8 @@ class AutoRec(Recommender):
     orientation : {"item", "user"}
         What a row is: "item" (I-AutoRec) is more accurate; for "user" (U-AutoRec), new users need
         no retraining.
-    hidden_layer_sizes : sequence of int
+    hidden_layer_sizes : sequence of int, optional
+        None: (500,), for U-AutoRec (200,).
     activation, output_activation : str
         g and f: "identity", "sigmoid", "tanh", "relu", "elu" or "softplus". For a sigmoid or tanh
         output, ratings are mapped from the rating scale to its range and back.
@@ -132,10 +133,12 @@ class AutoRec(Recommender):
         "plain" runs the lines of `core` in one thread, for a debugger; equal to rounding.
     implicit : "auto" or int
         q of the implicit decoder, W + [N Y, 0], (35): so many units of the last hidden layer are
-        also told who rated what. "auto": 0, the paper's decoder.
+        also told who rated what. 0: the paper's decoder. "auto": a fifth of the units, or 0 where
+        weights are tied or ratings few (`training.automatic_penalties`).
     inputs : {"auto", "ratings", "planes"}
         What the network reads: the ratings (the paper's), or in canonical units two planes, who
-        is rated and ratings minus biases, (38). "auto": "ratings".
+        is rated and ratings minus biases, (38). "auto": "planes" for U-AutoRec, where `implicit`
+        may be more than 0.
 
     Attributes
     ----------
@@ -196,7 +199,7 @@ class AutoRec(Recommender):
     def __init__(
         self,
         orientation: Axis = "item",
-        hidden_layer_sizes: Sequence[int] = (500,),
+        hidden_layer_sizes: Sequence[int] | None = None,
         activation: str = "sigmoid",
         output_activation: str = "identity",
         regularization: str | float | Mapping[str, float] = "auto",
@@ -358,7 +361,12 @@ class AutoRec(Recommender):
         rated = axes.orient(matrix)
         biases = FittedBiases.of(training, by_index, matrix=matrix)
         inputs = network_inputs(kind, rated, axes, biases, AffineMap(), self.dtype)
-        shape = tuple(self.hidden_layer_sizes), self.activation, self.output_activation, self.tied
+        shape = (
+            resolved_widths(self.get_params()),
+            self.activation,
+            self.output_activation,
+            self.tied,
+        )
         network = network_for(rated, inputs.shape[1], *shape, n_implicit, self.dtype)
         baseline = self._baseline_of(biases)
         centered = baseline is not None
@@ -441,7 +449,7 @@ class AutoRec(Recommender):
             if self.solver == "sgd":
                 n_rows, n_columns = targets.shape
                 per_batch = targets.nnz / n_columns * min(1.0, self.batch_size / n_rows)
-                rate /= max(per_batch, 1.0) * self.hidden_layer_sizes[-1]
+                rate /= max(per_batch, 1.0) * resolved_widths(self.get_params())[-1]
                 rate = min(rate, 1.0 / max(1.0, *penalties.values()))
         return Trainer(
             solver=self.solver,

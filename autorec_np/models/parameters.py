@@ -13,6 +13,7 @@ from autorec_np._validation import check_choice, check_integer, check_number
 from autorec_np.core.activations import ACTIVATIONS
 from autorec_np.core.optimizers import SCHEDULES
 from autorec_np.models.base import Axes
+from autorec_np.training.penalties import DETECTABLE, detail
 from autorec_np.training.solvers import is_callback
 from autorec_np.training.trainer import ENGINES, SOLVERS
 
@@ -42,23 +43,35 @@ COUNTS = ("batch_size", "n_iter_no_change", "max_iter")
 MAY_BE_NONE = ("corruption", "learning_rate_init", "warm_up", "max_iter")
 
 
+WIDTHS = {"item": (500,), "user": (200,)}  # hidden_layer_sizes=None
+IMPLICIT_PART = 5  # one in so many units
+
+
+def resolved_widths(parameters: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return `hidden_layer_sizes`, None replaced."""
+    widths = parameters["hidden_layer_sizes"]
+    return WIDTHS[parameters["orientation"]] if widths is None else tuple(widths)
+
+
 def automatic_implicit(
-    orientation: str, k: int, counts: tuple[Array, Array], tied: bool, solver: str
+    orientation: str, k: int, counts: tuple[Array, Array], tied: bool
 ) -> tuple[int, str]:
-    """Return what ``implicit="auto"`` and ``inputs="auto"`` are.
+    """Return what ``implicit="auto"`` and ``inputs="auto"`` are: docs/decisions.md.
 
     `k` is the width of the last hidden layer, `counts` how many ratings rows and columns have.
     """
-    return 0, "ratings"
+    if tied or detail(*counts) < DETECTABLE:
+        return 0, "ratings"
+    return k // IMPLICIT_PART, "planes" if orientation == "user" else "ratings"
 
 
 def resolved_implicit(parameters: Mapping[str, Any], matrix: CSR) -> tuple[int, str]:
     """Return `implicit` and `inputs`, "auto" replaced, for ratings `matrix` (users x items)."""
-    orientation, widths = parameters["orientation"], parameters["hidden_layer_sizes"]
+    orientation, widths = parameters["orientation"], resolved_widths(parameters)
     of_items = np.bincount(matrix.indices, minlength=matrix.shape[1])
     counts = Axes(orientation).rows_and_columns(np.diff(matrix.indptr), of_items)
     automatic = automatic_implicit(
-        orientation, max(widths[-1:], default=0), counts, parameters["tied"], parameters["solver"]
+        orientation, max(widths[-1:], default=0), counts, parameters["tied"]
     )
     implicit, inputs = parameters["implicit"], parameters["inputs"]
     units = automatic[0] if isinstance(implicit, str) else int(implicit)
@@ -97,6 +110,8 @@ def _check_cold(cold: Any) -> None:
 
 
 def _check_hidden_layer_sizes(widths: Any) -> None:
+    if widths is None:
+        return
     if isinstance(widths, str | bytes) or not isinstance(widths, Sequence | np.ndarray):
         raise TypeError(
             f"hidden_layer_sizes must be a sequence of widths, got {widths!r}; pass (500,) for "
@@ -122,11 +137,11 @@ def _check_implicit(parameters: Mapping[str, Any]) -> None:
         check_choice("implicit, where it is no integer,", implicit, ("auto",))
     else:
         check_integer("implicit", implicit, minimum=0)
-        widths = parameters["hidden_layer_sizes"]
-        if len(widths) and implicit > widths[-1]:
+        widths = resolved_widths(parameters)
+        if widths and implicit > widths[-1]:
             raise ValueError(
                 f"implicit={implicit} is more than the {widths[-1]} units of the last hidden layer "
-                f"(hidden_layer_sizes={tuple(widths)}), whose decoder weights it is added to; "
+                f"(hidden_layer_sizes={widths}), whose decoder weights it is added to; "
                 f"lower implicit, or widen that layer."
             )
     wanted = [f"implicit={implicit}"] if not isinstance(implicit, str) and implicit else []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from autorec_np.models.parameters import resolved_widths
+
 if TYPE_CHECKING:
     from autorec_np.data import Ratings
     from autorec_np.models import AutoRec
@@ -18,7 +20,7 @@ def describe_ratings(ratings: Ratings) -> str:
 
 
 def describe_model(model: AutoRec) -> str:
-    layers = " x ".join(str(size) for size in model.hidden_layer_sizes)
+    layers = " x ".join(str(size) for size in resolved_widths(model.get_params()))
     n_implicit, inputs = (
         getattr(model, f"{x}_", getattr(model, x)) for x in ("implicit", "inputs")
     )

@@ -33,14 +33,20 @@ def automatic_penalties(network: Network, matrix: CSR, corruption: float = 0.0) 
     corruption : float in [0, 1)
         See `corruption.corrupt`.
     """
-    n_row = typical_count(np.diff(matrix.indptr))
-    n_column = typical_count(np.bincount(matrix.indices))
-    unit = (n_row * n_column) ** 0.25
+    unit = detail(np.diff(matrix.indptr), np.bincount(matrix.indices))
     if unit < DETECTABLE:
         unit *= DROWNED_FACTOR
     names = [*network.layout.shapes, *network.layout.aliases]
     penalties = {name: unit * DECODER_FACTOR for name in names if name.endswith(".weight")}
     return penalties | {"encoder.weight": unit * ENCODER_FACTOR * (1.0 - corruption) ** 2}
+
+
+def detail(of_rows: Array, of_columns: Array) -> float:
+    """Return (n_row n_column)^(1/4) of the numbers of ratings of rows and columns.
+
+    From `DETECTABLE` on, factors can be told from noise.
+    """
+    return float((typical_count(of_rows) * typical_count(of_columns)) ** 0.25)
 
 
 def typical_count(counts: Array) -> float:

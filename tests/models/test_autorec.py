@@ -79,7 +79,7 @@ def baseline_matrix(model, ratings, baseline):
 def test_the_defaults_are_those_of_the_documentation():
     defaults = {name: p.default for name, p in inspect.signature(AutoRec).parameters.items()}
     assert defaults["orientation"] == "item"
-    assert defaults["hidden_layer_sizes"] == (500,)
+    assert defaults["hidden_layer_sizes"] is None
     assert (defaults["activation"], defaults["output_activation"]) == ("sigmoid", "identity")
     assert (defaults["regularization"], defaults["cold"]) == ("auto", "baseline")
     assert (defaults["solver"], defaults["learning_rate"]) == ("adam", "cosine")
