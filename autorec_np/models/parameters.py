@@ -44,6 +44,7 @@ MAY_BE_NONE = ("corruption", "learning_rate_init", "warm_up", "max_iter")
 
 
 WIDTHS = {"item": (500,), "user": (200,)}  # hidden_layer_sizes=None
+INPUTS = {"item": "ratings", "user": "planes"}  # inputs="auto"
 IMPLICIT_PART = 5  # one in so many units
 
 
@@ -62,7 +63,7 @@ def automatic_implicit(
     """
     if tied or detail(*counts) < DETECTABLE:
         return 0, "ratings"
-    return k // IMPLICIT_PART, "planes" if orientation == "user" else "ratings"
+    return k // IMPLICIT_PART, INPUTS[orientation]
 
 
 def resolved_implicit(parameters: Mapping[str, Any], matrix: CSR) -> tuple[int, str]:

@@ -147,7 +147,8 @@ def test_predictions_do_not_depend_on_the_test_ratings(orientation, R):
 
 
 def test_predicting_takes_pairs_and_no_matrix():
-    assert list(inspect.signature(AutoRec.predict).parameters) == ["self", "users", "items"]
+    predict = inspect.signature(AutoRec.predict).parameters
+    assert list(predict) == ["self", "users", "items", "interval"]
     score = inspect.signature(AutoRec.score).parameters
     assert list(score) == ["self", "users", "items", "ratings"]
 

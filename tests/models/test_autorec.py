@@ -749,6 +749,8 @@ def planted():
         {"hidden_layer_sizes": (20,), "regularization": 50.0, "batch_size": 32},
         {  # the paper's model
             "hidden_layer_sizes": (20,),
+            "implicit": 0,
+            "inputs": "ratings",
             "baseline": None,
             "regularization": 60.0,
             "solver": "rprop",

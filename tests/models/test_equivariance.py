@@ -193,7 +193,7 @@ def test_callbacks_are_told_the_objective_in_rating_units():
 
 def test_the_curve_is_the_objective_2_in_rating_units():
     options = {"max_iter": 6, "solver": "lbfgs", "dtype": "float64"}
-    model = fit(20.0, 300.0, **options)
+    model = fit(20.0, 300.0, **options, implicit=0)
     users, items, values = model.ratings_.triples()
     scores = model.fitted_.score_pairs(*model.fitted_.positions(users, items))
     weights = model.network_.layout.views(model.theta_)
@@ -203,7 +203,7 @@ def test_the_curve_is_the_objective_2_in_rating_units():
 
 
 def test_an_explicit_penalty_takes_the_ratings_as_they_are():
-    model = fit(20.0, 300.0, regularization=3.0, max_iter=2)
+    model = fit(20.0, 300.0, regularization=3.0, max_iter=2, implicit=0)
     assert model.input_map_ == model.output_map_ == (1.0, 0.0)
     assert model.regularization_ == {"encoder.weight": 3.0, "decoder.weight": 3.0}
 

@@ -53,15 +53,15 @@ def test_auto_is_the_paper():
 def test_auto_is_asked_with_what_it_goes_by(monkeypatch):
     asked = []
 
-    def automatic(orientation, k, counts, tied, solver):
-        asked.append((orientation, k, [one.tolist() for one in counts], tied, solver))
+    def automatic(orientation, k, counts, tied):
+        asked.append((orientation, k, [one.tolist() for one in counts], tied))
         return 2, "planes"
 
     monkeypatch.setattr(parameters, "automatic_implicit", automatic)
     model = fit({"orientation": "user"}, solver="sgd")
     assert (model.implicit_, model.inputs_) == (2, "planes")
     counts = [np.diff(R.matrix.indptr).tolist(), np.diff(R.matrix.T.tocsr().indptr).tolist()]
-    assert asked == [("user", 4, counts, False, "sgd")]
+    assert asked == [("user", 4, counts, False)]
     model = fit(implicit=1)
     assert (model.implicit_, model.inputs_) == (1, "planes")
     assert asked[1][:3] == ("item", 4, counts[::-1])
