@@ -193,7 +193,7 @@ def _add_predict(command: Parser) -> None:
 
 
 PREDICT = Command(
-    usage="MODEL (--user ID --item ID ... | --pairs FILE) [options]",
+    usage="MODEL (--user ID --item ID ... | --pairs FILE)",
     summary="predict ratings of (user, item) pairs with a saved model",
     description="""\
 Writes CSV: user, item, prediction, cold (1 where the user or the item has no

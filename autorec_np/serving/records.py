@@ -26,6 +26,7 @@ from autorec_np.models.biases import BiasBaseline, Biases, FittedBiases, FittedM
 from autorec_np.models.blend import WHOLE, Blend, FittedBlend, check_names
 from autorec_np.models.parameters import check_parameters
 from autorec_np.models.scoring import Course, Fitted, Implicit
+from autorec_np.models.uncertainty import N_FEATURES, N_GROUPS, Calibration
 from autorec_np.serving.archive import Members, ModelFileError, saying
 from autorec_np.training.units import AffineMap
 
@@ -101,6 +102,7 @@ class Common(NamedTuple):
 
     ratings: Ratings
     ids_are_indices: bool
+    calibration: Calibration | None
 
 
 class Kind(NamedTuple):
@@ -122,21 +124,49 @@ def pack_model(model: Recommender, packing: Packing) -> State:
     state: State = {"ids_are_indices": fitted.ids_are_indices, "ratings": None}
     if packing.around is not fitted.ratings:
         state["ratings"] = _pack_ratings(fitted.ratings, packing)
+    if fitted.calibration is not None:
+        state["calibration"] = _pack_calibration(fitted.calibration, packing)
     return {**template, "state": {**state, **KINDS[template["class"]].pack(fitted, packing)}}
 
 
 def unpack_model(found: State, members: Members, around: Ratings | None = None) -> Recommender:
     kind, state = KINDS[found["class"]], found["state"]
     shared = around if state.get("ratings", "") is None else None
-    common = {"ids_are_indices": bool, "ratings": _RATINGS if shared is None else (None,)}
+    common: State = {"ids_are_indices": bool, "ratings": _RATINGS if shared is None else (None,)}
+    if "calibration" in state:
+        common["calibration"] = int
     check(f"{members.prefix}state", state, {**common, **kind.wanted})
     model = _unpack_template(found)
     ratings = _unpack_ratings(state["ratings"], members) if shared is None else shared
     for name in ("user_ids", "item_ids"):
         if around is not None and not np.array_equal(getattr(around, name), getattr(ratings, name)):
             raise ModelFileError(f"its {members.prefix}{name} are not those of the model around it")
-    model.fitted_ = kind.unpack(state, Common(ratings, state["ids_are_indices"]), members)
+    calibration = _unpack_calibration(state.get("calibration"), members)
+    read = Common(ratings, state["ids_are_indices"], calibration)
+    model.fitted_ = kind.unpack(state, read, members)
     return model
+
+
+def _pack_calibration(calibration: Calibration, packing: Packing) -> int:
+    for name, array in calibration._asdict().items():
+        packing.put(f"calibration.{name}", array)
+    return len(calibration.errors)
+
+
+def _unpack_calibration(n_errors: int | None, members: Members) -> Calibration | None:
+    if n_errors is None:
+        return None
+    coefficients = members.take("calibration.coefficients", "<f8", N_FEATURES)
+    errors = members.take("calibration.errors", "<f8", n_errors)
+    starts = members.take("calibration.starts", "<i8", N_GROUPS + 1)
+    ends = starts.tolist()
+    if not (0 == ends[0] < ends[-1] == n_errors and ends == sorted(ends)):
+        raise ModelFileError("the groups of its calibration do not fit its errors")
+    falls = 1 + np.flatnonzero(np.diff(errors) < 0)  # within a group they are ascending
+    finite = np.isfinite(errors).all() and np.isfinite(coefficients).all()
+    if not (finite and errors.min() >= 0 and np.isin(falls, starts).all()):
+        raise ModelFileError("its calibration is not finite, or not ascending in each group")
+    return Calibration(coefficients, errors, starts)
 
 
 # Parameters
@@ -388,7 +418,7 @@ def _unpack_implicit(
 def _unpack_baselines(
     state: State, common: Common, members: Members
 ) -> tuple[FittedBiases, FittedBiases | FittedMean | None]:
-    ratings, by_index = common
+    ratings, by_index, _ = common
     training, cold = ratings, state["cold_baseline"]
     if not cold["trained_on_all"]:
         mask = members.take("trained_on", "|b1", len(ratings))

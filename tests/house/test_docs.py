@@ -402,7 +402,8 @@ def test_the_page_lists_every_member_of_a_model_file(tmp_path):
     members, keys = set(), set()
     blend = Blend([("network", network)]).fit(strings)
     told = with_record(network.fit(strings), implicit=Implicit(np.ones((8, 1)), np.ones((5, 1))))
-    for model in (told, BiasBaseline().fit(numbers), GlobalMean().fit(numbers), blend):
+    calibrated = BiasBaseline().fit(numbers).calibrate()
+    for model in (told, calibrated, GlobalMean().fit(numbers), blend):
         path = tmp_path / "model.npz"
         save_model(model, path)
         with np.load(path) as archive:

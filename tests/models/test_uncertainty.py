@@ -25,6 +25,7 @@ from autorec_np.models import base, uncertainty
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import NotFittedError, copy_unfitted
 from autorec_np.models.biases import BiasBaseline, GlobalMean
+from autorec_np.models.blend import Blend
 from autorec_np.models.uncertainty import Calibration, calibrated_on
 from autorec_np.serving.model_file import load_model, save_model
 from autorec_np.training.trainer import ConvergenceWarning
@@ -48,6 +49,7 @@ MODELS = {
     "user": AutoRec("user", **SMALL),
     "biases": BiasBaseline(),
     "mean": GlobalMean(),
+    "blend": Blend([("item", AutoRec(**SMALL)), ("biases", BiasBaseline())], random_state=0),
 }
 models = pytest.mark.parametrize("name", MODELS)
 
@@ -357,12 +359,13 @@ def test_an_error_leaves_the_model_as_it_was():
     assert model.fitted_ is record
 
 
-def test_the_other_fit_calls_and_shows_nothing(capsys):
+@pytest.mark.parametrize("around", [lambda model: model, lambda model: Blend([("a", model)])])
+def test_the_other_fit_calls_and_shows_nothing(around, capsys):
     epochs = []
-    model = AutoRec(**SMALL, callbacks=[epochs.append], verbose=True).fit(TRAIN)
+    model = around(AutoRec(**SMALL, callbacks=[epochs.append], verbose=True)).fit(TRAIN)
     n_epochs, _ = len(epochs), capsys.readouterr()
     model.calibrate()
-    assert len(epochs) == n_epochs == 4
+    assert len(epochs) == n_epochs >= 4
     assert capsys.readouterr() == ("", "")
 
 
@@ -434,8 +437,9 @@ def test_other_ratings_that_cannot_be_used():
     with pytest.raises(ValueError, match="holds no ratings"):
         model.calibrate(TEST.select(np.zeros(len(TEST), bool)))
     refusing = AutoRec(**SMALL, cold="raise").fit(TRAIN)
-    with pytest.raises(ValueError, match="none of the held-out ratings"):
-        refusing.calibrate(([-1], ITEMS[:1], [3.0]))
+    for model in (refusing, Blend([("a", refusing)]).fit(TRAIN)):
+        with pytest.raises(ValueError, match="none of the held-out ratings"):
+            model.calibrate(([-1], ITEMS[:1], [3.0]))
 
 
 def test_a_model_without_its_ratings_says_what_to_do(tmp_path):

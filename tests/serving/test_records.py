@@ -88,6 +88,47 @@ def test_an_implicit_decoder_is_saved(orientation, path):
         load_model(path)
 
 
+@pytest.mark.parametrize("name", [*MODELS])
+def test_calibrated_intervals_are_the_same_to_the_bit(name, path):
+    R = integer_ratings()
+    users, items, _ = R.triples()
+    model = MODELS[name]().fit(R).calibrate()
+    save_model(model, path, include_ratings=False)
+    loaded = load_model(path, memory_map=True)
+    assert same(loaded.fitted_.calibration, model.fitted_.calibration)
+    np.testing.assert_array_equal(
+        loaded.predict(users, items, interval=0.8), model.predict(users, items, interval=0.8)
+    )
+    save_model(MODELS[name]().fit(R), path)
+    assert load_model(path).fitted_.calibration is None
+
+
+CALIBRATION_CASES = {
+    "starts": (lambda starts, errors: starts.__setitem__(0, 1), "groups of its calibration"),
+    "ends": (lambda starts, errors: starts.__setitem__(-1, len(errors) - 1), "groups of its"),
+    "order": (lambda starts, errors: starts.__setitem__(2, starts[1] - 1), "groups of its"),
+    "nan": (lambda starts, errors: errors.__setitem__(3, np.nan), "is not finite"),
+    "negative": (lambda starts, errors: errors.__setitem__(starts[2], -1.0), "is not finite"),
+    "falls": (lambda starts, errors: errors.__setitem__(starts[2], 99.0), "not ascending in each"),
+}
+
+
+@pytest.mark.parametrize("case", CALIBRATION_CASES)
+def test_a_wrong_calibration_is_refused(case, path):
+    save_model(BiasBaseline().fit(integer_ratings()).calibrate(), path)
+    header, arrays = parts_of(path)
+    change, message = CALIBRATION_CASES[case]
+    parts = {name: array.copy() for name, array in arrays.items()}
+    change(parts["calibration.starts"], parts["calibration.errors"])
+    write_parts(path, header, parts)
+    with pytest.raises(ModelFileError, match=message):
+        load_model(path)
+    del header["state"]["calibration"]
+    write_parts(path, header, arrays)
+    with pytest.raises(ModelFileError, match=r"unknown arrays: .*calibration.coefficients"):
+        load_model(path)
+
+
 def test_what_the_network_reads_must_fit_it(path):
     save_model(AutoRec(**SMALL).fit(integer_ratings()), path)
     header, arrays = parts_of(path)
