@@ -247,10 +247,10 @@ assert count() == {2}
 @pytest.fixture(params=["error", "ignore", "default"])
 def filters(request):
     """Any filters; afterwards there must be the same."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(record=True) as shown:
         warnings.simplefilter(request.param)
         before = [entry for entry in warnings.filters if entry[2] is not process._Nobodys]
-        yield request.param
+        yield request.param, shown
         after = [entry for entry in warnings.filters if entry[2] is not process._Nobodys]
         assert after == before
 
@@ -318,7 +318,9 @@ def test_other_threads_warn_as_before(filters):
             raised = [str(error)]
         leave.set()
         assert mine.result() == {"mine"}
-    assert raised == (["too far"] if filters == "error" else [])
+    action, shown = filters
+    assert raised == (["too far"] if action == "error" else [])
+    assert [str(one.message) for one in shown] == (["too far"] if action == "default" else [])
 
 
 @pytest.mark.usefixtures("filters")
