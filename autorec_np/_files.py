@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import platform
 import secrets
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +22,7 @@ else:
     import fcntl
 
 BEYOND_TEXT = 1 << 30  # where Windows locks a byte: what is locked there cannot be read
+_MINUTE = 60.0  # seconds
 
 
 class _Terminated(BaseException):
@@ -58,19 +61,40 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary file that takes the place of `path` if the block succeeds."""
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "no such folder; create it first", str(path.parent))
+    _remove_abandoned(path)
     # Not tempfile.mkstemp: its files are readable by their owner only, also once renamed.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     with cleaned_up_on_sigterm():
         try:
             with open(temporary, "x+b") as file:
+                with suppress(OSError):  # a file system without locks
+                    try_lock(file.fileno())
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, path)
+                if sys.platform != "win32":
+                    os.replace(temporary, path)
+            if sys.platform == "win32":  # which renames no open file
+                os.replace(temporary, path)
         except BaseException:
             with suppress(OSError):
                 temporary.unlink()
             raise
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove temporaries of `path` that nobody holds: whoever wrote them was killed."""
+    for temporary in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 8}.tmp"):
+        with suppress(OSError):
+            status = temporary.stat()
+            # Not locked yet, or, on Windows, not any more
+            passing = sys.platform == "win32" or status.st_size == 0
+            if passing and time.time() - status.st_mtime < _MINUTE:
+                continue
+            with open(temporary, "r+b") as file:
+                free = try_lock(file.fileno()) and is_at(file.fileno(), temporary)
+            if free:
+                temporary.unlink()
 
 
 @contextmanager
@@ -106,8 +130,12 @@ def is_at(descriptor: int, path: Path) -> bool:
 def try_lock(descriptor: int) -> bool:
     try:
         if sys.platform == "win32":
+            place = os.lseek(descriptor, 0, os.SEEK_CUR)
             os.lseek(descriptor, BEYOND_TEXT, os.SEEK_SET)
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+            try:
+                msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+            finally:
+                os.lseek(descriptor, place, os.SEEK_SET)
         else:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):

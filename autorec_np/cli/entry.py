@@ -159,7 +159,7 @@ def _messages(words: Sequence[str], quiet: bool, verbose: bool) -> Iterator[None
     logger.addHandler(handler)
     logger.setLevel(level)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings():  # of all threads: the command owns its process
             warnings.simplefilter("ignore" if quiet else "always", UserWarning)
             warnings.showwarning = show
             yield

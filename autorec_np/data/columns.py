@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import re
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from scipy import sparse
 from autorec_np._types import Array
 from autorec_np.data.entries import dense_message
 from autorec_np.data.values import EARLIEST_LIKELY, are_times, as_numbers, check_timestamps
+from autorec_np.gradcheck.process import kept_back
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -428,8 +428,7 @@ def _from_other_library(data: Any) -> Table:
             return _from_frame(pyarrow.table(data).to_pandas(), kind)
     import pandas
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # deprecated by pandas
+    with kept_back():  # deprecated by pandas
         return _from_frame(pandas.api.interchange.from_dataframe(data), kind)
 
 

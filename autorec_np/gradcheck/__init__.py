@@ -7,10 +7,10 @@
 * `plot_error_curves` and `plot_taylor` draw what was found.
 
 The folder needs NumPy alone and imports nothing but itself: copy it under any name into any
-project. In the order of the work: `function` is the function under test and its blocks,
-`differences` are directional derivatives with their error budget, `probes` say where to look,
-`report` holds the verdicts, `check` is the check with the complex step, `taylor` holds the other
-tests, `pictures` draws with matplotlib.
+project. In the order of the work: `process` holds BLAS to one thread and keeps warnings back,
+`function` is the function under test and its blocks, `differences` are directional derivatives with
+their error budget, `probes` say where to look, `report` holds the verdicts, `check` is the check
+with the complex step, `taylor` holds the other tests, `pictures` draws with matplotlib.
 """
 
 from __future__ import annotations

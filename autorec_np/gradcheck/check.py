@@ -24,7 +24,16 @@ from .function import (
     random_direction,
     rms,
 )
-from .probes import AT_KINK, SETTLED, Demands, Outcome, Probe, ProbeMaker, line_scale
+from .probes import (
+    AT_KINK,
+    SETTLED,
+    Demands,
+    Outcome,
+    Probe,
+    ProbeMaker,
+    float32_steps,
+    line_scale,
+)
 from .report import BlockReport, GradientReport, Verdict
 
 # An error of this relative size must be visible, or the verdict is "inconclusive".
@@ -250,8 +259,7 @@ def _function_note(function: Function, blocks: Sequence[Block]) -> str:
         size, name = others[0].size, others[0].name
         notes.append(f"no block names {size} of the entries of theta: they are {name!r}")
     if function.warned:
-        first = min(text for _, text in function.warned)
-        notes.append(f"fun warned at theta itself: {first}")
+        notes.append(f"fun warned at theta itself: {min(function.warned)}")
     if function.skipped:
         reasons = ", ".join(f"{n} {reason}" for reason, n in function.skipped.most_common())
         notes.append(f"skipped points: {reasons}")
@@ -501,6 +509,11 @@ def _block_note(
     lost = [p for p in directions if p.outcome in unproven]
     if lost:
         why = ", ".join(sorted({p.obstacle() for p in lost}))
+        spacing = float32_steps(probes)
+        if spacing:
+            why = (
+                f"the values move in steps of {spacing:.3g}, as float32 rounds: compute in float64"
+            )
         notes.append(f"{len(lost)} of {len(directions)} directions are not resolved ({why})")
     return "; ".join(notes)
 
@@ -621,6 +634,11 @@ def complex_step(fun: Fun, theta: Any, direction: Any = None, *, random_state: A
         found = complex_step(parts.of(fun), parts.flat(), direction, random_state=random_state)
         return found if direction is not None else parts.split(found)
     point = check_theta(theta).astype(np.float64)
+    with one_blas_thread(point.size):
+        return _complex_step(fun, point, direction, random_state)
+
+
+def _complex_step(fun: Fun, point: Array, direction: Any, random_state: Any) -> Any:
     function = Function(fun, point, gradient=False)
     if direction is None:
         for i, x in enumerate(function.theta):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import enum
-import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+from .process import kept_back, single_threaded_blas
 
 Array: TypeAlias = npt.NDArray[Any]
 Fun: TypeAlias = Callable[[Any], Any]
@@ -153,23 +154,13 @@ def parts_of(theta: Any) -> Parts | None:
     return Parts(theta) if (isinstance(theta, dict) or several) and len(theta) else None
 
 
-@contextlib.contextmanager
-def one_blas_thread(size: int) -> Iterator[None]:
-    """Hold BLAS to one thread while a large theta is checked, where threadpoolctl is installed.
+def one_blas_thread(size: int) -> contextlib.AbstractContextManager[None]:
+    """Hold BLAS to one thread while a large theta is checked.
 
     Sums in threads are rounded in an order of their own, which is noise, and small products of a
     large theta wait for each other.
     """
-    limits: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
-    if size >= _LARGE:
-        try:
-            from threadpoolctl import threadpool_limits
-        except ImportError:
-            pass
-        else:
-            limits = threadpool_limits(1, user_api="blas")
-    with limits:
-        yield
+    return single_threaded_blas() if size >= _LARGE else contextlib.nullcontext()
 
 
 def check_scalar(value: Any, source: str, theta: Array) -> float:
@@ -242,7 +233,7 @@ class Function:
         self.evaluations, self.limit = 0, limit
         self.skipped: Counter[str] = Counter()
         self._fun, self._value, self._has_gradient = fun, value, gradient
-        self.warned: set[tuple[type[Warning], str]] = set()
+        self.warned: set[str] = set()
         self._original = np.array(original).ravel()
         self.theta = self._original.astype(np.float64)
         self._look_at_theta(tolerance)
@@ -368,8 +359,7 @@ class Function:
         """Return ``fun`` at `flat` with the flat gradient; every wrong answer is an error."""
         theta = flat.reshape(self.shape).copy()
         self._count()
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+        with kept_back() as heard:
             try:
                 answer = self._fun(theta)
             except Exception as error:
@@ -379,7 +369,7 @@ class Function:
                     f"(value, gradient); call fun(theta) by itself to see the traceback."
                 ) from error
         if at_theta:
-            self.warned.update((w.category, str(w.message)) for w in caught)
+            self.warned |= heard
         if not np.array_equal(theta.ravel(), flat):
             raise ValueError(
                 "fun changed theta in place; it must leave its argument alone: work on a copy "
@@ -421,8 +411,7 @@ class Function:
         """Return the value at `flat`; NaN where `fun` raises, is not finite or warns anew."""
         self._count()
         point = flat.astype(self.dtype).reshape(self.shape)
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+        with kept_back() as heard:
             try:
                 answer = self._numeric()(point)
             except Exception as error:  # whatever it is, fun says that it ends here
@@ -433,11 +422,9 @@ class Function:
             except (TypeError, ValueError):
                 self.skipped[f"returned {type(answer).__name__}"] += 1
                 return float("nan")
-        if caught:
-            seen = {(w.category, str(w.message)) for w in caught} - self.warned
-            if seen:
-                self.skipped[f"warned ({min(text for _, text in seen)})"] += 1
-                return float("nan")
+        if heard - self.warned:
+            self.skipped[f"warned ({min(heard - self.warned)})"] += 1
+            return float("nan")
         if not np.isfinite(value):
             self.skipped["not finite"] += 1
             return float("nan")
@@ -446,8 +433,7 @@ class Function:
     def complex_value(self, flat: Array) -> Any:
         """Return whatever the function answers at a complex point."""
         self._count()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with kept_back():
             return self._numeric()(flat.reshape(self.shape))
 
     def rounded(self, flat: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -36,7 +37,12 @@ _DOWN, _UP = 7, 8  # powers of RATIO around the nominal step: nine decades in al
 _COARSE, _NOISY, _MARGIN = 0.01, 1e-6, 3.0
 _FEW = 3.0  # slopes that f may gain for an error to be measured against them
 _SHARP = 10.0  # a budget so many times below what must be visible is sharp
+_CHANGES = 12  # how often the smallest change is sought
 _CLOSER = 5  # powers of RATIO below it, to look for what the steps are too long to see
+# Steps of float32: 2^-23 of a part of the value, which may be so much smaller (powers of two); and
+# how many must be seen, each a multiple to so much of it.
+_SINGLE, _SMALLER = 23, 10
+_ENOUGH, _CLOSE = 4, 1 / 64
 
 
 class Outcome(Word):
@@ -180,6 +186,9 @@ class Probe:
             return Outcome.RIGHT
         if outcome is not Outcome.RIGHT:
             outcome = self._sweep(*self._widest_range())
+        dead = not self._claims_dependence() and self.line.method is CENTRAL
+        if dead and outcome is Outcome.UNRESOLVED:
+            outcome = self._at_the_end_of_a_dead_zone()
         if outcome not in SETTLED and self.line.method is CENTRAL:
             at_kink = self._at_kink()
             if at_kink is not None:
@@ -269,6 +278,35 @@ class Probe:
         """Say whether f and the gradient agree that nothing depends on these entries."""
         samples = self._ascending()
         return bool(samples) and not self._claims_dependence() and all(s.stuck for s in samples)
+
+    def _at_the_end_of_a_dead_zone(self) -> Outcome:
+        """Judge by the smallest change of f where f begins to move, as beyond a dead relu.
+
+        A value that does not move may be rounded, but by no more than the smallest change.
+        """
+        samples = self._ascending()
+        still = list(itertools.takewhile(lambda sample: sample.stuck, samples))
+        if len(still) == len(samples) or self._take(0) not in still:
+            return Outcome.UNRESOLVED
+        function, low, sample = self.line.function, still[-1].step, samples[len(still)]
+        changes = [abs(value - function.value0) for value in sample.values]
+        sign = (0.0, 1.0, -1.0)[int(np.argmax(changes))]
+        near = far = (sample.step, max(changes))
+        part = 0.5
+        for _ in range(_CHANGES):
+            end = low
+            if far[1] > near[1]:
+                end = max(low, near[0] - near[1] * (far[0] - near[0]) / (far[1] - near[1]))
+            step = end + part * (near[0] - end)
+            change = abs(function.value(self.line.point(sign * step)) - function.value0)
+            part = _CLOSE if change and far is not near else 0.5
+            if change > 0:
+                near, far = (step, change), near
+            elif change == 0:
+                low = step
+        noise = max(near[1], rounding_noise(function, still[-1:])) / still[-1].step
+        self.best = Estimate(still[-1].step, 0.0, 0.0, 0.0, SAFETY * noise, self.analytic_noise)
+        return self._finding()
 
     def is_constant(self) -> bool:
         """Say whether f is constant near theta, further than rounding can explain."""
@@ -376,6 +414,40 @@ class Probe:
             return Outcome.KINK
         beyond = self.coordinate is not None and self.line.analytic != 0
         return self._wrong_or_accepted() if beyond else Outcome.OFF_KINK
+
+
+def float32_steps(probes: Iterable[Probe]) -> float:
+    """Return the spacing of float32 numbers in which the values move; 0 if they move otherwise.
+
+    v(h) + v(-h) - 2 v(0) is free of the slope, and at small steps h of the curvature: what is left
+    of a part that is rounded are multiples of its spacing.
+    """
+    seen = [
+        (s.step / p.line.nominal_step(), s)
+        for p in probes
+        for s in p.samples.values()
+        if s is not None and len(s.values) == 3
+    ]
+    for widest in (RATIO, 1.0, 1 / RATIO):
+        small = [sample for step, sample in seen if step < 1.5 * widest]
+        moves = np.array([v[1] - v[0] + (v[2] - v[0]) for v in (s.values for s in small)])
+        if moves.any():
+            spacing = _spacing(moves, max(s.size for s in small))
+            if spacing:
+                return spacing
+    return 0.0
+
+
+def _spacing(moves: Array, size: float) -> float:
+    """Return the power of two whose multiples all moves are; 0 unless it is one of float32."""
+    top = int(np.floor(np.log2(size))) - _SINGLE
+    for power in range(top, top - _SMALLER - 1, -1):
+        spacing = 2.0**power
+        multiples = np.round(moves / spacing)
+        fit = (np.abs(moves - multiples * spacing) <= _CLOSE * spacing).all()
+        if fit and np.count_nonzero(multiples) >= _ENOUGH:
+            return spacing if np.gcd.reduce(multiples.astype(int)) == 1 else 0.0
+    return 0.0
 
 
 def line_scale(theta: Array, direction: Array) -> float:

@@ -390,7 +390,8 @@ def adjoint_test(
     the difference is 8 eps sqrt(n) (||A x|| ||y|| + ||x|| ||At y||), n the larger of the two sizes.
     """
     rng = np.random.default_rng(random_state)
-    trials = [_adjoint_trial(A, At, shape, np.dtype(dtype), rng) for _ in range(n_trials)]
+    with one_blas_thread(int(np.prod(shape))):
+        trials = [_adjoint_trial(A, At, shape, np.dtype(dtype), rng) for _ in range(n_trials)]
     for verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS):
         found = [trial for trial in trials if trial.verdict is verdict]
         if found:
@@ -519,7 +520,8 @@ def check_hessian_vector(
         evaluations += report.evaluations
         notes += [report.note] if report.note and report.note not in notes else []
     tolerance = options.get("tolerance") or 0.0
-    reports["symmetry"] = _check_symmetry(hvp, point, list(vectors.values()), rng, tolerance)
+    with one_blas_thread(point.size):
+        reports["symmetry"] = _check_symmetry(hvp, point, list(vectors.values()), rng, tolerance)
     return GradientReport(reports, "; ".join(notes), evaluations)
 
 

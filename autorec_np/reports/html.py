@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import re
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
+
+from autorec_np.gradcheck.process import kept_back
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -117,9 +118,7 @@ def svg(figure: Figure, key: str, alt: str) -> str:
     rc = import_matplotlib().rcParams
     rc.update({"svg.fonttype": "none", "svg.hashsalt": key})
     stream = io.StringIO()
-    with warnings.catch_warnings():
-        # the browser has more letters
-        warnings.filterwarnings("ignore", "Glyph", UserWarning)
+    with kept_back("Glyph"):  # the browser has more letters
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
     svg = stream.getvalue()
     svg = svg[svg.index("<svg") :]

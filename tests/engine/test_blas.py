@@ -2,55 +2,24 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import subprocess
-import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
 import numpy as np
 import pytest
-import scipy.linalg
+from blas_threads import blas_threads, one_way, two_threads
 
 from autorec_np import explain, similar_items, similar_users
 from autorec_np.data.synthetic import make_ratings
-from autorec_np.engine import blas
-from autorec_np.engine.blas import VARIABLES, single_threaded_blas, undisturbed
+from autorec_np.engine.blas import undisturbed
 from autorec_np.engine.threads import workers
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import Record
 
-threadpoolctl = pytest.importorskip("threadpoolctl", reason="needs the extra `fast`")
+two_threads = pytest.fixture(autouse=True)(two_threads)
+way = pytest.fixture(params=["threadpoolctl", "ctypes"])(one_way)
 R = make_ratings(n_users=40, n_items=30, n_ratings=300, random_state=0)
 SMALL = {"hidden_layer_sizes": (3,), "max_iter": 2, "random_state": 0}
-
-
-def blas_threads():
-    """Return the numbers of threads, by a way that is not ours."""
-    assert scipy.linalg.blas.ddot([1.0], [1.0]) == np.dot([1.0], [1.0])  # so that both are loaded
-    pools = threadpoolctl.ThreadpoolController().select(user_api="blas").info()
-    return {pool["num_threads"] for pool in pools}
-
-
-@pytest.fixture(autouse=True)
-def two_threads(monkeypatch):
-    for name in VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-    with threadpoolctl.threadpool_limits(2, user_api="blas"):
-        if blas_threads() != {2}:
-            pytest.skip("BLAS cannot be given two threads here")
-        yield
-        assert blas_threads() == {2}
-
-
-@pytest.fixture(params=["threadpoolctl", "ctypes"])
-def way(request, monkeypatch):
-    """Both ways to limit BLAS."""
-    if request.param == "ctypes":
-        monkeypatch.setitem(sys.modules, "threadpoolctl", None)
-    return request.param
 
 
 @pytest.mark.usefixtures("way")
@@ -60,47 +29,6 @@ def test_blas_has_one_thread_while_workers_work(n_jobs):
         assert blas_threads() == {1}
         assert (pool is None) == (n_jobs == 1)
     assert blas_threads() == {2}
-
-
-@pytest.mark.usefixtures("way")
-def test_the_last_to_leave_gives_back_what_the_first_found():
-    entered, leave = Event(), Event()
-
-    def use():
-        with single_threaded_blas():
-            entered.set()
-            leave.wait(timeout=60)
-
-    with ThreadPoolExecutor(1) as pool:
-        with single_threaded_blas():
-            other = pool.submit(use)
-            assert entered.wait(timeout=60)
-            with single_threaded_blas():
-                pass
-            assert blas_threads() == {1}
-        assert blas_threads() == {1}  # the other is still inside
-        leave.set()
-        other.result()
-    assert blas_threads() == {2}
-
-
-@pytest.mark.usefixtures("way")
-def test_the_limit_is_lifted_where_the_first_to_come_was_another_thread():
-    entered, leave = Event(), Event()
-
-    def use():
-        with single_threaded_blas():
-            entered.set()
-            leave.wait(timeout=60)
-
-    with ThreadPoolExecutor(1) as pool:
-        other = pool.submit(use)
-        assert entered.wait(timeout=60)
-        with single_threaded_blas():
-            leave.set()
-            other.result(timeout=60)
-            assert blas_threads() == {1}
-        assert blas_threads() == {2}
 
 
 @pytest.mark.usefixtures("way")
@@ -143,40 +71,6 @@ def test_two_fits_at_once_do_not_change_one_anothers_bits():
 def test_an_error_restores_the_limit():
     with pytest.raises(ZeroDivisionError), workers(2):
         raise ZeroDivisionError
-    assert blas_threads() == {2}
-
-
-@pytest.mark.usefixtures("way")
-@pytest.mark.parametrize("name", VARIABLES)
-def test_where_the_environment_says_how_many_nothing_is_changed(name, monkeypatch):
-    monkeypatch.setenv(name, "2")
-    with single_threaded_blas():
-        assert blas_threads() == {2}
-
-
-@pytest.mark.usefixtures("way")
-def test_a_variable_that_comes_or_goes_meanwhile_does_no_harm(monkeypatch):
-    with single_threaded_blas():
-        monkeypatch.setenv(VARIABLES[0], "2")
-    assert blas_threads() == {2}
-    context = single_threaded_blas()
-    with context:
-        monkeypatch.delenv(VARIABLES[0])
-    assert blas_threads() == {2}
-
-
-@pytest.mark.usefixtures("way")
-def test_sixteen_threads_come_and_go():
-    barrier = threading.Barrier(16)
-
-    def use(_):
-        barrier.wait(timeout=60)
-        for _ in range(200):
-            with single_threaded_blas():
-                pass
-
-    with ThreadPoolExecutor(16) as pool:
-        list(pool.map(use, range(16)))
     assert blas_threads() == {2}
 
 
@@ -252,59 +146,3 @@ def test_answers_are_the_same_where_numpy_raises(output_activation):
     with np.errstate(all="raise"):
         found = answers()
     assert all(map(np.array_equal, found, expected))
-
-
-# Where nothing can be limited, and where threads have gone
-
-
-def test_without_a_way_one_hint_is_logged(monkeypatch, caplog):
-    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
-    monkeypatch.setattr(blas, "FUNCTIONS", (("no_such_get", "no_such_set"),))
-    monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr(blas, "_limit", type(blas._limit)())
-    with caplog.at_level(logging.WARNING):
-        for _ in range(3):
-            with single_threaded_blas():
-                assert blas_threads() == {2}
-    (message,) = caplog.messages
-    assert "pip install 'autorec_np[fast]', or set OPENBLAS_NUM_THREADS=1" in message
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_child_that_forks_off_meanwhile_has_the_number_back():
-    program = """
-import os, sys, threading
-import numpy as np, threadpoolctl
-from autorec_np.engine.blas import single_threaded_blas
-threadpoolctl.threadpool_limits(2, user_api="blas")
-def count():
-    pools = threadpoolctl.ThreadpoolController().select(user_api="blas").info()
-    return {one["num_threads"] for one in pools}
-entered, leave = threading.Event(), threading.Event()
-def use():
-    with single_threaded_blas():
-        entered.set()
-        leave.wait()
-thread = threading.Thread(target=use)
-thread.start()
-entered.wait()
-assert count() == {1}
-child = os.fork()
-if child == 0:
-    with single_threaded_blas():
-        inside = count()
-    os._exit(0 if (inside, count()) == ({1}, {2}) else 1)
-assert os.waitpid(child, 0)[1] == 0
-with single_threaded_blas():
-    child = os.fork()
-    if child == 0:
-        assert count() == {1}
-if child == 0:
-    os._exit(0 if count() == {2} else 1)
-assert os.waitpid(child, 0)[1] == 0
-leave.set()
-thread.join()
-assert count() == {2}
-"""
-    environment = {name: x for name, x in os.environ.items() if name not in VARIABLES}
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60, env=environment)

@@ -530,21 +530,3 @@ def test_a_function_in_float64_has_no_part_in_float32():
             return (value + noise) - noise, gradient
 
         assert "float32" not in check_gradient(fun, POINT).note
-
-
-def test_large_thetas_hold_blas_to_one_thread():
-    threadpoolctl = pytest.importorskip("threadpoolctl")
-
-    def threads():
-        found = threadpoolctl.threadpool_info()
-        return {pool["num_threads"] for pool in found if pool["user_api"] == "blas"}
-
-    before, seen = threads(), set()
-
-    def fun(x):
-        seen.update(threads())
-        return float(np.sum(x * x)), 2 * x
-
-    check_gradient(fun, np.ones(100_000), n_directions=1, n_coordinates=1)
-    assert seen <= {1}
-    assert threads() == before

@@ -1,5 +1,6 @@
 """Where the check looks, and kinks."""
 
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -238,3 +239,130 @@ def test_what_looks_wrong_without_a_proof_does_not_pass(seed, size):
     report = check_gradient(faulty, case.theta, case.blocks, random_state=seed)
     assert report.blocks["weight"].verdict == "inconclusive"
     assert "1 of 7 probes look wrong, without a proof" in report.blocks["weight"].note
+
+
+def regression(seed, reduce, dtype=np.float32, scale=1.0, cast=True):
+    """A loss in float32 beside a penalty in float64; `cast` says whether its theta is, too."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(60, 5)).astype(dtype)
+    y, penalty = rng.integers(0, 2, 60).astype(dtype), 10.0 ** rng.integers(-4, 1)
+
+    def fun(w):
+        z = X @ (w.astype(dtype) if cast else w)
+        loss = scale * float(dtype(reduce(np.logaddexp(0, z) - y * z)))
+        slope = scale * X.T @ (1 / (1 + np.exp(-z)) - y) / (60 if reduce is np.mean else 1)
+        return loss + penalty / 2 * float(w @ w), slope + penalty * w
+
+    return fun, rng.normal(size=5)
+
+
+STEPS = re.compile(r"the values move in steps of ([\d.e-]+), as float32 rounds: compute in float64")
+
+
+@pytest.mark.parametrize("reduce", [np.mean, np.sum])
+@pytest.mark.parametrize("cast", [True, False])
+def test_values_in_steps_of_float32_are_the_reason_that_is_said(reduce, cast):
+    undecided = said = 0
+    for seed in range(20):
+        fun, w = regression(seed, reduce, cast=cast)
+        report = check_gradient(fun, w, random_state=seed)
+        block = report.blocks["theta"]
+        assert block.verdict != "fail"
+        if block.verdict == "inconclusive" and "rounds a float64 theta" not in report.note:
+            undecided += 1
+            steps = STEPS.search(block.note)
+            if not steps and not cast:  # too few values have moved at all
+                continue
+            assert steps, str(report)
+            said += 1
+            spacing = float(np.spacing(np.float32(fun(w)[0])))
+            ratio = np.log2(float(steps[1]) / spacing)
+            assert abs(ratio - round(ratio)) < 0.02
+            assert -8 <= ratio <= 1
+    assert undecided >= 3
+    assert said >= 0.75 * undecided
+
+
+def rounded(digits):
+    return lambda x: (round(float(np.sum(np.cosh(x))), digits), np.sinh(x))
+
+
+def counted(x):
+    return float(np.sum(np.floor(1e6 * x))) + float(x @ x), 1e6 + 2 * x
+
+
+def half(x):
+    return float(np.float16(np.sum(np.cosh(x)))) + float(x @ x), np.sinh(x) + 2 * x
+
+
+def noisy(x):
+    noise = 1e-7 * np.sin(1e9 * float(x @ x))
+    return float(np.sum(np.cosh(x))) + noise, np.sinh(x)
+
+
+def rippled(x):
+    return float(x @ x + 1e-4 * np.sin(1e6 * x).sum()), 2 * x
+
+
+def kinked(x):
+    knots = np.linspace(-3, 3, 200_001)
+    return float(np.abs(x[:, None] - knots).mean()), np.zeros_like(x)
+
+
+def single(x):
+    return float(np.float32(np.sum(np.cosh(x)))), np.sinh(x)
+
+
+@pytest.mark.parametrize(
+    "fun",
+    [rounded(6), rounded(8), rounded(10), counted, half, noisy, rippled, kinked, rosenbrock],
+)
+def test_other_obstacles_are_not_called_float32(fun):
+    for seed in range(5):
+        x = np.random.default_rng(seed).normal(size=4)
+        assert "float32" not in str(check_gradient(fun, x, random_state=seed))
+
+
+def test_a_value_that_is_float32_as_a_whole_is_called_so():
+    assert "float32" in str(check_gradient(single, np.random.default_rng(0).normal(size=4)))
+
+
+DEAD = np.array([0.98, 0.9, -0.5, 1.0])  # of relus that begin at 1.05
+
+
+def dead_relus(x, gradient=0.0):
+    alive = np.maximum(0, x - 1.05)
+    return float(np.sum(alive + 0.3 * alive**2 + 1e3)), np.full_like(x, gradient)
+
+
+def test_relus_that_are_dead_at_theta_and_alive_beside_it_are_resolved():
+    for seed in range(10):
+        report = check_gradient(dead_relus, DEAD, random_state=seed)
+        assert report.passed, str(report)
+        assert max(block.budget for block in report.blocks.values()) < 1e-6
+        assert report.evaluations < 4 * 66 + 12 * 6 + 12
+    for wrong in (1.0, 1e-3, 1e-6):
+        assert not check_gradient(lambda x, g=wrong: dead_relus(x, g), DEAD).passed
+
+
+def forgotten(digits, of):
+    """A gradient that is zero, of values or parameters that are rounded."""
+
+    def fun(x):
+        y = x.astype(np.float32).astype(float) if digits is None else np.round(x, digits)
+        value = float(np.sum(np.cosh(y if of == "parameters" else x)))
+        rounded = value if of == "parameters" else float(np.float32(value))
+        if of == "values" and digits is not None:
+            rounded = round(value, digits)
+        return rounded, np.zeros_like(x)
+
+    return fun
+
+
+@pytest.mark.parametrize("of", ["values", "parameters"])
+@pytest.mark.parametrize("digits", [1, 2, 3, 5, 8, None])
+def test_a_forgotten_gradient_is_not_taken_for_dead_relus(digits, of):
+    for seed in range(10):
+        x = np.random.default_rng(seed).normal(size=4)
+        report = check_gradient(forgotten(digits, of), x, random_state=seed)
+        assert not report.passed, str(report)

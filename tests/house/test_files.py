@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -9,9 +10,11 @@ import subprocess
 import sys
 import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from autorec_np import GlobalMean, _files, load_model, make_ratings, save_model
 from autorec_np._files import alone, cleaned_up_on_sigterm, replacing
 
 needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="SIGTERM is not delivered")
@@ -26,6 +29,11 @@ def run(program, **environment):
         timeout=60,
         env={**os.environ, **environment},
     )
+
+
+def write(path, content):
+    with replacing(path) as file:
+        file.write(content)
 
 
 def names(folder):
@@ -142,6 +150,176 @@ def test_the_default_comes_back_and_another_thread_changes_nothing():
     thread.start()
     thread.join()
     assert seen == [signal.SIG_DFL] == [signal.getsignal(signal.SIGTERM)]
+
+
+KILLED_IN_A_THREAD = """
+import os, signal, sys, threading
+from autorec_np import load_model, save_model
+path = {path!r}
+model = load_model(path)
+writing = threading.Event()
+def wait(descriptor):
+    writing.set()
+    threading.Event().wait()
+os.fsync = wait
+threading.Thread(target=save_model, args=(model, path), daemon=True).start()
+assert writing.wait(60)
+os.kill(os.getpid(), signal.{signal})
+"""
+
+
+@needs_signals
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL"])
+def test_a_save_in_another_thread_leaves_the_old_file_and_the_next_save_cleans_up(tmp_path, name):
+    path = tmp_path / "model.npz"
+    save_model(GlobalMean().fit(make_ratings(10, 8, 30, random_state=0)), path)
+    before = path.read_bytes()
+    ended = run(KILLED_IN_A_THREAD.format(path=str(path), signal=name))
+    assert ended.returncode == -getattr(signal, name), ended.stderr
+    assert path.read_bytes() == before
+    assert len(names(tmp_path)) == 2
+    save_model(load_model(path), path)
+    assert names(tmp_path) == ["model.npz"]
+    assert path.read_bytes() == before
+
+
+HOLDING = """
+import sys
+from pathlib import Path
+from autorec_np._files import replacing
+with replacing(Path({path!r})) as file:
+    file.write(b"theirs")
+    file.flush()
+    print("writing", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_the_temporary_of_a_living_process_stays(tmp_path):
+    path = tmp_path / "file"
+    program = HOLDING.format(path=str(path))
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout.readline() == "writing\n"
+        for _ in range(2):
+            write(path, b"ours")
+        assert path.read_bytes() == b"ours"
+        assert len(names(tmp_path)) == 2
+        other.communicate("\n", timeout=60)
+    assert path.read_bytes() == b"theirs"
+    assert names(tmp_path) == ["file"]
+
+
+def test_the_temporary_of_another_thread_stays(tmp_path):
+    path = tmp_path / "file"
+    with replacing(path) as file:
+        file.write(b"mine")
+        file.flush()
+        for temporary in tmp_path.iterdir():
+            os.utime(temporary, (0, 0))  # however long it has been there
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(write, path, b"theirs").result()
+        assert path.read_bytes() == b"theirs"
+    assert path.read_bytes() == b"mine"
+    assert names(tmp_path) == ["file"]
+
+
+def test_only_temporaries_of_the_same_file_are_removed(tmp_path):
+    removed = [".a[1].npz.0123abcd.tmp", ".a[1].npz.00000000.tmp"]
+    kept = [".a1.npz.0123abcd.tmp", ".a[1].npz.0123.tmp", ".a[1].npz.tmp", ".b.0123abcd.tmp"]
+    for name in (*removed, *kept):
+        (tmp_path / name).write_text("half")
+    new = tmp_path / ".a[1].npz.11111111.tmp"  # created this moment, and not locked yet
+    old = tmp_path / ".a[1].npz.22222222.tmp"
+    new.touch()
+    old.touch()
+    os.utime(old, (0, 0))
+    write(tmp_path / "a[1].npz", b"whole")
+    assert names(tmp_path) == sorted(["a[1].npz", new.name, *kept])
+
+
+def test_a_file_system_without_locks_saves_all_the_same(tmp_path, monkeypatch):
+    def refuse(descriptor):
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr(_files, "try_lock", refuse)
+    abandoned = tmp_path / ".file.0123abcd.tmp"
+    abandoned.write_text("half")
+    write(tmp_path / "file", b"whole")
+    assert names(tmp_path) == [abandoned.name, "file"]
+
+
+def test_sixteen_threads_that_save_at_once_leave_one_whole_file(tmp_path):
+    path = tmp_path / "file"
+
+    def save(number):
+        for _ in range(20):
+            write(path, bytes([number]) * 50_000)
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(save, range(16)))
+    content = path.read_bytes()
+    assert len(content) == 50_000
+    assert len(set(content)) == 1
+    assert names(tmp_path) == ["file"]
+
+
+AS_ON_WINDOWS = """
+import concurrent.futures.process, fcntl, importlib, multiprocessing.pool, os, pkgutil, sys, types
+from pathlib import Path
+import numpy, pandas, requests, scipy.sparse, scipy.special
+import matplotlib.figure
+
+def locking(descriptor, mode, n_bytes):
+    assert (mode, n_bytes) == (2, 1)
+    try:
+        flock(descriptor, 2 | 4)
+    except BlockingIOError as error:
+        raise PermissionError(*error.args) from None
+
+flock = fcntl.flock
+sys.modules["fcntl"] = None
+sys.modules["msvcrt"] = types.SimpleNamespace(LK_NBLCK=2, locking=locking)
+sys.modules["threadpoolctl"] = None
+sys.platform = "win32"
+for name in ("fork", "register_at_fork", "sched_getaffinity", "fchmod", "getuid", "geteuid"):
+    delattr(os, name)
+
+import autorec_np
+for module in pkgutil.walk_packages(autorec_np.__path__, "autorec_np."):
+    if not module.name.endswith(("__main__", "pytest_plugin")):
+        importlib.import_module(module.name)
+from autorec_np import AutoRec, load_model, make_ratings, save_model
+from autorec_np._files import alone
+folder = Path({folder!r})
+R = make_ratings(n_users=9, n_items=8, n_ratings=30, random_state=0)
+model = AutoRec(hidden_layer_sizes=(2,), max_iter=1, random_state=0).fit(R)
+save_model(model, folder / "model.npz")
+(folder / ".model.npz.0123abcd.tmp").write_text("half")
+os.utime(folder / ".model.npz.0123abcd.tmp", (0, 0))
+save_model(load_model(folder / "model.npz"), folder / "model.npz")
+with alone(folder / "lock", "x"):
+    try:
+        with alone(folder / "lock", "x"):
+            raise AssertionError
+    except ValueError as error:
+        print(str(error).startswith("x is in use by process"))
+print(*sorted(path.name for path in folder.iterdir()))
+"""
+
+
+def test_nothing_is_asked_of_the_system_that_windows_lacks(tmp_path):
+    pytest.importorskip("fcntl")
+    pytest.importorskip("matplotlib")
+    ended = subprocess.run(
+        [sys.executable, "-c", AS_ON_WINDOWS.format(folder=str(tmp_path))],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout == "True\nmodel.npz\n"
 
 
 # One at a time

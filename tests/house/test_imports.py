@@ -37,8 +37,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "network": {"core.network"},
     "objective": {"core.objective"},
     "data": {"numpy", "scipy.sparse", "pandas", "pyarrow"}
-    | {"_habits", "_lazy", "_types", "_validation"},
-    "engine": {"numpy", "scipy.sparse", "threadpoolctl", "_lazy", "_types", "core"},
+    | {"_habits", "_lazy", "_types", "_validation", "gradcheck.process"},
+    "engine": {"numpy", "scipy.sparse", "_lazy", "_types", "core", "gradcheck.process"},
     "sources": {"numpy", "pandas", "requests", "_files", "_habits", "_lazy", "_types"}
     | {"_validation", "data"},
     "training": {"numpy", "scipy.optimize", "tqdm", "_lazy", "_text", "_types", "core", "engine"},

@@ -165,3 +165,10 @@ def test_stored_zeros_are_ratings_in_the_block():
     matrix.data[:5] = 0.0
     model = AutoRec(**QUICK, baseline=None).fit(matrix)
     assert check_model_gradient(model.fitted_)[1] == (4, 3, 12)
+
+
+def test_a_layer_that_is_dead_and_wakes_beside_theta_has_a_verdict():
+    case = Case((4, 3, 4), "relu", "identity", dropout=0.3)
+    report = check_case(case, 2, n_directions=1, n_coordinates=0)
+    assert report.blocks["hidden2.bias"].analytic == 0
+    assert is_right(case, report), str(report)
