@@ -21,11 +21,11 @@ from autorec_np.core.objective import Objective
 from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.data.splitting import train_test_split
 from autorec_np.data.values import warn_of_unsuitable
-from autorec_np.engine.blas import undisturbed
-from autorec_np.engine.threads import workers
+from autorec_np.engine.threads import undisturbed, workers
 from autorec_np.models import newcomers
 from autorec_np.models.base import Axes, Recommender, check_fitted, check_not_empty, of_record
 from autorec_np.models.biases import BiasBaseline, FittedBiases, GlobalMean
+from autorec_np.models.newcomers import updated
 from autorec_np.models.parameters import check_parameters, resolved_implicit
 from autorec_np.models.scoring import (
     Baseline,
@@ -37,12 +37,16 @@ from autorec_np.models.scoring import (
     start_again,
     targets_of,
 )
-from autorec_np.models.updates import updated
-from autorec_np.training.penalties import automatic_penalties
 from autorec_np.training.solvers import DivergenceError, EpochMonitor
-from autorec_np.training.start import starting_theta
+from autorec_np.training.start import (
+    AffineMap,
+    Mapped,
+    automatic_penalties,
+    canonical,
+    map_onto_outputs,
+    starting_theta,
+)
 from autorec_np.training.trainer import SOLVERS, Trainer, corruption_for, warn_of_interrupt
-from autorec_np.training.units import AffineMap, Mapped, canonical, map_onto_outputs
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -73,7 +77,7 @@ class AutoRec(Recommender):
     regularization : "auto", float, or mapping of str to float
         lambda of (2) in the ratings as given: one for every weight block, or by name
         ("encoder.weight", "hidden1.weight", ..., "decoder.weight", "implicit.weight"). "auto": by
-        `training.automatic_penalties`, in canonical units (`training.units`): what is learned does
+        `training.automatic_penalties`, in canonical units (`training.start`): what is learned does
         not depend on the unit of the ratings.
     tied : bool
         Whether W = V.

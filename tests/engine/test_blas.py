@@ -16,9 +16,8 @@ import scipy.linalg
 
 from autorec_np import explain, similar_items, similar_users
 from autorec_np.data.synthetic import make_ratings
-from autorec_np.engine import blas
-from autorec_np.engine.blas import VARIABLES, single_threaded_blas, undisturbed
-from autorec_np.engine.threads import workers
+from autorec_np.engine import threads
+from autorec_np.engine.threads import VARIABLES, single_threaded_blas, undisturbed, workers
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import Record
 
@@ -218,11 +217,11 @@ def test_all_that_computes_holds_blas_to_one_thread(call, model, monkeypatch):
         return look_up(self, *arguments, **options)
 
     if call == "partial_fit":
-        from autorec_np.models import updates
+        from autorec_np.models import newcomers
 
-        best = updates.best_biases
+        best = newcomers.best_biases
         monkeypatch.setattr(
-            updates, "best_biases", lambda *a: (seen.append(blas_threads()), best(*a))[1]
+            newcomers, "best_biases", lambda *a: (seen.append(blas_threads()), best(*a))[1]
         )
     else:
         monkeypatch.setattr(Record, "look_up", look)
@@ -261,7 +260,7 @@ def test_without_a_way_one_hint_is_logged(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "threadpoolctl", None)
     monkeypatch.setattr(blas, "FUNCTIONS", (("no_such_get", "no_such_set"),))
     monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr(blas, "_limit", type(blas._limit)())
+    monkeypatch.setattr(threads, "_limit", type(threads._limit)())
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             with single_threaded_blas():
@@ -275,7 +274,7 @@ def test_a_child_that_forks_off_meanwhile_has_the_number_back():
     program = """
 import os, sys, threading
 import numpy as np, threadpoolctl
-from autorec_np.engine.blas import single_threaded_blas
+from autorec_np.engine.threads import single_threaded_blas
 threadpoolctl.threadpool_limits(2, user_api="blas")
 def count():
     pools = threadpoolctl.ThreadpoolController().select(user_api="blas").info()
