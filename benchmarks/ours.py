@@ -14,11 +14,9 @@ from autorec_np import AutoRec, Ratings
 from autorec_np._types import CSR, Array
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
-from autorec_np.engine.blas import single_threaded_blas
 from autorec_np.engine.engines import Batch, TiledEngine
-from autorec_np.engine.order import by_activity, reordered
-from autorec_np.engine.plan import Plan, split
-from autorec_np.engine.threads import Workers
+from autorec_np.engine.plan import Plan, by_activity, reordered, split
+from autorec_np.engine.threads import Workers, single_threaded_blas
 from autorec_np.engine.tiled import Tiled
 from benchmarks.harness import THREADS
 

@@ -21,7 +21,7 @@ from autorec_np import (
     make_ratings,
     train_test_split,
 )
-from autorec_np.training.penalties import DECODER_FACTOR, ENCODER_FACTOR, typical_count
+from autorec_np.training.start import DECODER_FACTOR, ENCODER_FACTOR, typical_count
 from autorec_np.training.trainer import SOLVERS
 
 MULTIPLES = (1, 8, 64)

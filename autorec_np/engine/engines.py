@@ -21,13 +21,20 @@ from autorec_np.core.lbfgs import Pairs, TwoLoop
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
 from autorec_np.core.planes import Planes
-from autorec_np.engine.lbfgs import CompactPairs
-from autorec_np.engine.order import by_activity, reordered, row_orders, take_rows_of_blocks
-from autorec_np.engine.plan import TILE_ROWS, Plan, Split, panel_columns, split
-from autorec_np.engine.rated import Shares, Static
-from autorec_np.engine.steps import SGD, Adam, Receive, RProp, StepRule, stream
+from autorec_np.engine.plan import (
+    TILE_ROWS,
+    Plan,
+    Split,
+    by_activity,
+    panel_columns,
+    reordered,
+    row_orders,
+    split,
+    take_rows_of_blocks,
+)
+from autorec_np.engine.steps import SGD, Adam, CompactPairs, Receive, RProp, StepRule, stream
 from autorec_np.engine.threads import Workers
-from autorec_np.engine.tiled import Tiled
+from autorec_np.engine.tiled import Shares, Static, Tiled
 
 
 class Batch(NamedTuple):

@@ -15,13 +15,15 @@ that is dense enough for a dense product to be the faster one, unrated cells inc
 
 Any matrix may be tiled: one that is thin everywhere, or in another order, is all rest. Tiles, bands
 and panels are the tasks of a thread pool. Each writes its own part of a result, with the same
-arithmetic whichever thread runs it, so that no bit depends on the number of threads.
+arithmetic whichever thread runs it, so that no bit depends on the number of threads. Parameters go
+into the order of the columns, and back.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import pairwise, starmap
 from typing import Any, NamedTuple
 
@@ -29,6 +31,9 @@ import numpy as np
 from scipy import sparse
 
 from autorec_np._types import CSR, Array
+from autorec_np.core.implicit import IMPLICIT, ImplicitNetwork
+from autorec_np.core.network import Network
+from autorec_np.core.parameters import COLUMN_BLOCKS
 from autorec_np.engine.threads import Workers, row_block, run
 
 TILE_ROWS = 64
@@ -240,3 +245,66 @@ def _groups(rest: CSR) -> tuple[Array, Array, Array]:
     column_of_place = np.zeros(len(row_of_group) * GROUP, np.intp)
     column_of_place[places] = rest.indices
     return row_of_group, column_of_place, places
+
+
+WEIGHTS_PER_TASK = 2**18  # that are put in another order
+
+
+def by_activity(pattern: CSR) -> tuple[Array, Array]:
+    """Return the rows and the columns in order of their numbers of entries, most first."""
+    n_in_columns = np.bincount(pattern.indices, minlength=pattern.shape[1])
+    n_in_rows = np.diff(pattern.indptr)
+    return np.argsort(-n_in_rows, kind="stable"), np.argsort(-n_in_columns, kind="stable")
+
+
+def reordered(matrix: CSR, rows: Array, columns: Array) -> CSR:
+    """Return the matrix with its rows and columns in a new order, indices sorted."""
+    place = np.empty_like(columns, matrix.indices.dtype)
+    place[columns] = np.arange(len(columns))
+    block = matrix[rows]
+    block = sparse.csr_array((block.data, place[block.indices], block.indptr), shape=block.shape)
+    block.sort_indices()
+    return block
+
+
+def row_orders(network: Network, columns: Array) -> dict[str, Array]:
+    """Return the new order of the rows of each block that has one.
+
+    Parameters
+    ----------
+    network : Network
+    columns : ndarray of int, (n_columns,)
+        The new order of the columns; the planes of the inputs have it one after the other. Rows of
+        the implicit weight are put in order of activity.
+    """
+    shapes, n_columns = network.layout.shapes, len(columns)
+    orders = {name: columns for name in COLUMN_BLOCKS if name in shapes}
+    firsts = np.arange(0, shapes["encoder.weight"][0], n_columns)
+    orders["encoder.weight"] = np.add.outer(firsts, columns).reshape(-1)
+    if isinstance(network, ImplicitNetwork):
+        rated: Any = network.rated
+        orders[IMPLICIT] = by_activity(rated)[0]
+    return orders
+
+
+def take_rows_of_blocks(
+    network: Network,
+    theta: Array,
+    orders: Mapping[str, Array],
+    out: Array,
+    workers: Workers | None,
+) -> None:
+    """Write theta to `out`, with the rows of some blocks taken in another order."""
+    views, taken_views = network.layout.views(theta), network.layout.views(out)
+    tasks: list[Callable[[], object]] = []
+    for name in network.layout.slices:
+        block, taken = views[name], taken_views[name]
+        if name not in orders:
+            taken[...] = block
+            continue
+        n_rows = max(1, WEIGHTS_PER_TASK * len(block) // block.size)
+        for start in range(0, len(block), n_rows):
+            rows = slice(start, start + n_rows)
+            take = partial(block.take, orders[name][rows], axis=0, out=taken[rows], mode="clip")
+            tasks.append(take)
+    run(tasks, workers)

@@ -1,4 +1,4 @@
-"""The threads of a training run, and what they share: tasks, and blocks of rows."""
+"""The threads of a training run, and what they share: tasks, and blocks of rows; those of BLAS."""
 
 from __future__ import annotations
 
@@ -16,9 +16,21 @@ from scipy import sparse
 from autorec_np._types import CSR, Array, Matrix
 from autorec_np.core.network import Network
 from autorec_np.core.planes import Planes
-from autorec_np.engine.blas import undisturbed
+from autorec_np.gradcheck.process import VARIABLES as VARIABLES
+from autorec_np.gradcheck.process import single_threaded_blas as single_threaded_blas
 
 logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Compute whatever is set around us: BLAS has one thread, and what underflows is 0.
+
+    Also a decorator, ``@undisturbed()``.
+    """
+    with single_threaded_blas(), np.errstate(under="ignore"):
+        yield
+
 
 ENTRIES_PER_BLOCK = 16_384  # stored entries in a block of rows: enough work for one task
 

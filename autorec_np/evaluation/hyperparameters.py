@@ -33,8 +33,8 @@ from autorec_np.evaluation.cross_validation import Executor, Task, evaluate, for
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import copy_unfitted
 from autorec_np.models.parameters import resolved_implicit, resolved_widths
-from autorec_np.training.penalties import automatic_penalties
 from autorec_np.training.solvers import DivergenceError
+from autorec_np.training.start import automatic_penalties
 from autorec_np.training.trainer import SOLVERS, corruption_for, short_on_purpose
 
 Space: TypeAlias = Mapping[str, Any]

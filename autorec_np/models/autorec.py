@@ -21,11 +21,11 @@ from autorec_np.core.objective import Objective
 from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.data.splitting import train_test_split
 from autorec_np.data.values import warn_of_unsuitable
-from autorec_np.engine.blas import undisturbed
-from autorec_np.engine.threads import workers
+from autorec_np.engine.threads import undisturbed, workers
 from autorec_np.models import newcomers
 from autorec_np.models.base import Axes, Recommender, check_fitted, check_not_empty, of_record
 from autorec_np.models.biases import BiasBaseline, FittedBiases, GlobalMean
+from autorec_np.models.newcomers import updated
 from autorec_np.models.parameters import check_parameters, resolved_implicit, resolved_widths
 from autorec_np.models.scoring import (
     Baseline,
@@ -37,12 +37,16 @@ from autorec_np.models.scoring import (
     start_again,
     targets_of,
 )
-from autorec_np.models.updates import updated
-from autorec_np.training.penalties import automatic_penalties
 from autorec_np.training.solvers import DivergenceError, EpochMonitor
-from autorec_np.training.start import starting_theta
+from autorec_np.training.start import (
+    AffineMap,
+    Mapped,
+    automatic_penalties,
+    canonical,
+    map_onto_outputs,
+    starting_theta,
+)
 from autorec_np.training.trainer import SOLVERS, Trainer, corruption_for, warn_of_interrupt
-from autorec_np.training.units import AffineMap, Mapped, canonical, map_onto_outputs
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -74,7 +78,7 @@ class AutoRec(Recommender):
     regularization : "auto", float, or mapping of str to float
         lambda of (2) in the ratings as given: one for every weight block, or by name
         ("encoder.weight", "hidden1.weight", ..., "decoder.weight", "implicit.weight"). "auto": by
-        `training.automatic_penalties`, in canonical units (`training.units`): what is learned does
+        `training.automatic_penalties`, in canonical units (`training.start`): what is learned does
         not depend on the unit of the ratings.
     tied : bool
         Whether W = V.
@@ -369,10 +373,8 @@ class AutoRec(Recommender):
         )
         network = network_for(rated, inputs.shape[1], *shape, n_implicit, self.dtype)
         baseline = self._baseline_of(biases)
-        centered = baseline is not None
-        outputs = map_onto_outputs(self.output_activation, mapped, centered)
+        outputs = map_onto_outputs(self.output_activation, mapped, baseline is not None)
         targets = targets_of(rated, axes, baseline, outputs, self.dtype)
-        theta = self._initial_theta(network, axes, data, targets, centered, random_state)
         if isinstance(self.regularization, str):
             corruption = corruption_for(self.solver, self.corruption)
             penalties = automatic_penalties(network, rated, corruption)
@@ -394,7 +396,9 @@ class AutoRec(Recommender):
             penalties=scaled(penalties, outputs.factor),
             input_map=units,
             loss_unit=1.0 if ACTIVATIONS[self.output_activation].bounded else output_map.factor**2,
-            theta=theta,
+            theta=self._initial_theta(
+                network, axes, data, targets, baseline is not None, penalties, random_state
+            ),
             inputs=inputs,
             targets=targets,
             every_input=every_input,
@@ -436,11 +440,13 @@ class AutoRec(Recommender):
         data: Ratings,
         targets: CSR,
         centered: bool,
+        penalties: Mapping[str, float],
         random_state: np.random.Generator,
     ) -> Array:
         if self.warm_start and hasattr(self, "fitted_"):
             return start_again(self.fitted_, network, axes, data, self.dtype)
-        return starting_theta(network, targets, centered, random_state, self.dtype)
+        penalty = penalties.get("decoder.weight", 0.0)
+        return starting_theta(network, targets, centered, penalty, random_state, self.dtype)
 
     def _make_trainer(self, targets: CSR, penalties: Mapping[str, float]) -> Trainer:
         defaults, rate = SOLVERS[self.solver], self.learning_rate_init

@@ -21,9 +21,9 @@ from autorec_np._validation import check_integer
 from autorec_np.data.metrics import rmse
 from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.data.splitting import check_apart, train_test_split
-from autorec_np.engine.blas import undisturbed
+from autorec_np.engine.threads import undisturbed
 from autorec_np.models import frames
-from autorec_np.models.top_n import top_n
+from autorec_np.models.frames import top_n
 from autorec_np.models.uncertainty import Calibration, calibrated_on, check_level
 from autorec_np.training.trainer import interrupts_end_all, short_on_purpose
 

@@ -13,7 +13,7 @@ from autorec_np._validation import check_number
 from autorec_np.data.entries import row_of_each
 from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.models.base import Recommender, Record, check_not_empty, of_record
-from autorec_np.training.units import AffineMap
+from autorec_np.training.start import AffineMap
 
 if TYPE_CHECKING:
     from typing_extensions import Self

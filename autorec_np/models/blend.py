@@ -20,7 +20,7 @@ from autorec_np._validation import RandomState, check_n_jobs, check_number, chec
 from autorec_np.data.metrics import rmse
 from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.data.splitting import train_test_split
-from autorec_np.engine.blas import undisturbed
+from autorec_np.engine.threads import undisturbed
 from autorec_np.models import newcomers
 from autorec_np.models.base import (
     Recommender,
@@ -30,7 +30,7 @@ from autorec_np.models.base import (
     copy_unfitted,
     of_record,
 )
-from autorec_np.models.updates import merge, updated
+from autorec_np.models.newcomers import merge, updated
 from autorec_np.training.trainer import interrupts_end_all
 
 if TYPE_CHECKING:

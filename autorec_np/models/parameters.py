@@ -13,8 +13,8 @@ from autorec_np._validation import check_choice, check_integer, check_number
 from autorec_np.core.activations import ACTIVATIONS
 from autorec_np.core.optimizers import SCHEDULES
 from autorec_np.models.base import Axes
-from autorec_np.training.penalties import DETECTABLE, detail
 from autorec_np.training.solvers import is_callback
+from autorec_np.training.start import DETECTABLE, detail
 from autorec_np.training.trainer import ENGINES, SOLVERS
 
 CHOICES: dict[str, tuple[str | None, ...]] = {

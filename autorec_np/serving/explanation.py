@@ -21,13 +21,13 @@ from autorec_np._types import Array
 from autorec_np._validation import check_choice, check_integer
 from autorec_np.core.network import Network
 from autorec_np.data.ratings import Ratings
-from autorec_np.engine.blas import undisturbed
+from autorec_np.engine.threads import undisturbed
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import Recommender, check_fitted, chunks, padded
 from autorec_np.models.biases import BiasBaseline, GlobalMean
 from autorec_np.models.blend import Blend, FittedBlend, naming
+from autorec_np.models.frames import top_n
 from autorec_np.models.scoring import Fitted, Inputs, baseline_at, by_plane, pairs_of
-from autorec_np.models.top_n import top_n
 
 if TYPE_CHECKING:
     from typing_extensions import Self

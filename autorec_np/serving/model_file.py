@@ -19,17 +19,22 @@ from autorec_np._files import replacing
 from autorec_np._types import Array
 from autorec_np._version import __version__
 from autorec_np.models.base import Recommender
-from autorec_np.serving.archive import (
+from autorec_np.serving.records import (
+    KINDS,
     AnyPath,
     Members,
     ModelFileError,
+    Packing,
+    State,
+    check,
     listing,
+    pack_model,
     reading,
     saying,
+    unpack_model,
     write_archive,
 )
-from autorec_np.serving.records import KINDS, Packing, State, check, pack_model, unpack_model
-from autorec_np.training.units import AffineMap
+from autorec_np.training.start import AffineMap
 
 AnyModel = TypeVar("AnyModel", bound=Recommender)
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from autorec_np._lazy import hand_on
 
 if TYPE_CHECKING:
-    from autorec_np.training.penalties import automatic_penalties as automatic_penalties
     from autorec_np.training.solvers import DivergenceError as DivergenceError
     from autorec_np.training.solvers import EpochState as EpochState
+    from autorec_np.training.start import automatic_penalties as automatic_penalties
     from autorec_np.training.trainer import SOLVERS as SOLVERS
     from autorec_np.training.trainer import ConvergenceWarning as ConvergenceWarning
     from autorec_np.training.trainer import InterruptedWarning as InterruptedWarning
@@ -23,7 +23,7 @@ _MODULE_OF = {
     "InterruptedWarning": "trainer",
     "SOLVERS": "trainer",
     "Trainer": "trainer",
-    "automatic_penalties": "penalties",
+    "automatic_penalties": "start",
     "interrupts_end_all": "trainer",
 }
 

@@ -1,6 +1,15 @@
-"""Where a training starts: random weights, and an output that says the mean of its targets."""
+"""Where a training starts: the units of its ratings, its penalties and its first weights.
+
+Every default (penalties, learning rates, first weights, tolerances) was chosen on the ratings of
+MovieLens 1M. Other ratings are mapped to their mean and standard deviation first, so that what
+``regularization="auto"`` learns does not depend on the unit of the ratings. A training of many
+steps makes something else of the least difference in rounding. So R and a R + b have to become the
+very same numbers: ratings are counted in the steps of their grid, of half stars for example.
+"""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -9,11 +18,151 @@ from autorec_np._types import CSR, Array
 from autorec_np.core.activations import ACTIVATIONS
 from autorec_np.core.network import Network
 
+MEAN, SPREAD, WIDTH = 3.58, 1.117, 4.0  # of MovieLens 1M: mean, standard deviation, 5 - 1
+MOST_LEVELS = 10_000  # of a grid
+ON_GRID = 0.01  # steps that a value may be off
+
+
+class AffineMap(NamedTuple):
+    """y = factor x + offset, in float64."""
+
+    factor: float = 1.0
+    offset: float = 0.0
+
+    def __call__(self, values: Array) -> Array:
+        """Return y for each x."""
+        mapped = values.astype(np.float64)
+        mapped *= self.factor
+        mapped += self.offset
+        return mapped
+
+    def inverse(self, values: Array) -> Array:
+        """Return x for each y."""
+        mapped = values.astype(np.float64)
+        mapped -= self.offset
+        mapped /= self.factor
+        return mapped
+
+    def then(self, other: AffineMap) -> AffineMap:
+        """Return the map that applies this one first, and then another."""
+        return AffineMap(other.factor * self.factor, other.factor * self.offset + other.offset)
+
+
+class Mapped(NamedTuple):
+    """Ratings in other units.
+
+    Attributes
+    ----------
+    values : ndarray of float64, (n,)
+    scale : tuple of float
+    units : AffineMap
+        Of ratings as they are to these.
+    """
+
+    values: Array
+    scale: tuple[float, float]
+    units: AffineMap
+
+    @classmethod
+    def by(cls, units: AffineMap, ratings: Array, scale: tuple[float, float]) -> Mapped:
+        """Apply a map as it is."""
+        low, high = units(np.array(scale)).tolist()
+        return cls(units(ratings), (low, high), units)
+
+
+def canonical(ratings: Array, scale: tuple[float, float]) -> Mapped:
+    """Map ratings to the mean and standard deviation of those of MovieLens 1M.
+
+    R and a R + b give the same values to the bit, where the ratings lie on a grid whose steps are
+    long against the rounding of float32. Equal ratings have no standard deviation: the width of
+    their scale gives the factor, or where the scale is a single point too, the factor is 1.
+
+    Parameters
+    ----------
+    ratings : ndarray of float32, (n,)
+    scale : tuple of float
+    """
+    levels = np.unique(ratings).astype(np.float64)
+    start, step = float(levels[0]), step_of(levels)
+
+    def steps(values: Array) -> Array:
+        counted = (values.astype(np.float64) - start) / step
+        nearest = np.rint(counted)
+        return np.where(np.abs(counted - nearest) < ON_GRID, nearest, counted)
+
+    counted, ends = steps(ratings), steps(np.array(scale))
+    if len(levels) > 1:
+        factor = SPREAD / float(counted.std())
+    else:
+        factor = WIDTH / float(ends[1] - ends[0]) if ends[0] < ends[1] else 1.0
+    of_steps = AffineMap(factor, MEAN - factor * float(counted.mean()))
+    low, high = of_steps(ends).tolist()
+    units = AffineMap(1.0 / step, -start / step).then(of_steps)
+    return Mapped(of_steps(counted), (low, high), units)
+
+
+def step_of(levels: Array) -> float:
+    """Return the longest step of which all distances are multiples, 1 where there is none.
+
+    Euclid's algorithm for numbers that were rounded to float32: what a distance leaves when divided
+    by the step is the next step. Longer distances tell the step more exactly.
+
+    Parameters
+    ----------
+    levels : ndarray of float64, (n,)
+        In ascending order.
+    """
+    if not 1 < len(levels) <= MOST_LEVELS:
+        return 1.0
+    rounding = float(np.finfo(np.float32).eps * np.abs(levels).max())
+    distances = (levels[1:] - levels[0]).tolist()
+    step, doubt = float(np.diff(levels).min()), 2 * rounding
+    while step > 8 * rounding:
+        told, told_doubt = step, doubt
+        for distance in distances:
+            count = round(distance / told)
+            rest, error = abs(distance - count * told), 2 * rounding + count * told_doubt
+            if error > step / 4:
+                return 1.0
+            if rest > error:
+                break
+            told, told_doubt = distance / count, 2 * rounding / count
+        else:
+            return told
+        step, doubt = rest, error
+    return 1.0
+
+
+def map_onto_outputs(output_activation: str, mapped: Mapped, centered: bool) -> AffineMap:
+    """Return the map of ratings, in the units that the network reads, to what it is to say, (17).
+
+    For a bounded output, the rating scale is mapped onto (0, 1) or (-1, 1). Any other output says
+    the ratings; if it has a least value and ratings are not `centered`, which are differences, they
+    are raised where the low end of the scale would be out of reach.
+
+    Raises
+    ------
+    ValueError
+        The output is bounded, and the scale is a single point.
+    """
+    f, (low, high) = ACTIVATIONS[output_activation], mapped.scale
+    if not f.bounded:
+        return AffineMap(1.0, 0.0 if centered else max(0.0, f.lower - low))
+    if low == high:
+        raise ValueError(
+            f"output_activation={output_activation!r} needs a rating scale with two ends, but "
+            f"every rating is {mapped.units.inverse(np.array(low)):g}; pass "
+            f"rating_scale=(low, high)."
+        )
+    factor = (f.upper - f.lower) / (high - low)
+    return AffineMap(factor, f.lower - factor * low)
+
 
 def starting_theta(
     network: Network,
     targets: CSR,
     centered: bool,
+    penalty: float,
     random_state: np.random.Generator,
     dtype: npt.DTypeLike = np.float64,
 ) -> Array:
@@ -22,8 +171,8 @@ def starting_theta(
     While weights are small, every hidden unit is about g(0). Where this is not 0, rated columns
     start from b = 0 with mean / (k g(0)) added to W: the mean stays in W h, where the penalty holds
     it. J ends higher than from b = mean, and the RMSE of new ratings lower. Where g(0) = 0, W is V
-    as well (tied), or the targets are `centered`, b is the mean. A bounded output starts in its
-    middle.
+    as well (tied), the targets are `centered`, or the penalty of such a W is more than the squared
+    deviations of the targets, b is the mean. A bounded output starts in its middle.
 
     Parameters
     ----------
@@ -32,6 +181,8 @@ def starting_theta(
         What the outputs are to say.
     centered : bool
         Whether a baseline was subtracted from the targets.
+    penalty : float
+        lambda of the decoder weight.
     random_state : Generator
     dtype : dtype
     """
@@ -41,8 +192,65 @@ def starting_theta(
     views, mean = network.layout.views(theta), targets.data.mean(dtype=np.float64)
     views["decoder.bias"][...] = mean
     at_zero = ACTIVATIONS[network.activation].forward(np.zeros(1))[0]
-    if not (centered or network.tied or at_zero == 0.0):
-        rated = np.flatnonzero(np.bincount(targets.indices))  # W of others would be penalty alone
-        views["decoder.weight"][rated] += mean / (network.hidden_layer_sizes[-1] * at_zero)
+    if centered or network.tied or at_zero == 0.0:
+        return theta
+    width = network.hidden_layer_sizes[-1]
+    share = mean / (width * at_zero)
+    rated = np.flatnonzero(np.bincount(targets.indices))  # W of others would be penalty alone
+    cost = penalty / 2 * len(rated) * width * share**2
+    if cost < targets.nnz * targets.data.var(dtype=np.float64):
+        views["decoder.weight"][rated] += share
         views["decoder.bias"][rated] = 0.0
     return theta
+
+
+# Fitted on validation ratings of three data sets: docs/decisions.md, "The automatic penalty".
+ENCODER_FACTOR = 36.0
+DECODER_FACTOR = 12.0
+DETECTABLE, DROWNED_FACTOR = 6.0, 64.0
+
+
+def automatic_penalties(network: Network, matrix: CSR, corruption: float = 0.0) -> dict[str, float]:
+    """Return lambda of (2) for each weight block, in canonical units (`units.canonical`).
+
+    lambda = factor * (n_row n_column)^(1/4), with factor 36 (1 - corruption)^2 for the encoder
+    weight and 12 for every other; n_row and n_column are :func:`typical_count` of the rows and of
+    the columns. Both orientations of the same ratings have the same penalties. Where the root is
+    below 6, factors cannot be told from noise, and 64 times the penalty leaves the prediction to
+    the baseline.
+
+    The inputs that corruption leaves are divided by (1 - corruption): what acts on them as they
+    were is V / (1 - corruption), whose penalty has factor 36.
+
+    Parameters
+    ----------
+    network : Network
+    matrix : csr_array, (n_rows, n_columns)
+        The training ratings; only the pattern is read.
+    corruption : float in [0, 1)
+        See `corruption.corrupt`.
+    """
+    unit = detail(np.diff(matrix.indptr), np.bincount(matrix.indices))
+    if unit < DETECTABLE:
+        unit *= DROWNED_FACTOR
+    names = [*network.layout.shapes, *network.layout.aliases]
+    penalties = {name: unit * DECODER_FACTOR for name in names if name.endswith(".weight")}
+    return penalties | {"encoder.weight": unit * ENCODER_FACTOR * (1.0 - corruption) ** 2}
+
+
+def detail(of_rows: Array, of_columns: Array) -> float:
+    """Return (n_row n_column)^(1/4) of the numbers of ratings of rows and columns.
+
+    From `DETECTABLE` on, factors can be told from noise.
+    """
+    return float((typical_count(of_rows) * typical_count(of_columns)) ** 0.25)
+
+
+def typical_count(counts: Array) -> float:
+    """Return the mean count as a rating sees it: sum n^2 / sum n.
+
+    The count of the row (or column) of a rating drawn at random. Unlike the plain mean it does
+    not depend on how many rows with hardly any ratings are listed.
+    """
+    counts = counts.astype(np.float64)
+    return float(counts @ counts / counts.sum())

@@ -17,7 +17,7 @@ from autorec_np._types import CSR, Array
 from autorec_np.core.objective import Objective
 from autorec_np.core.planes import Planes
 from autorec_np.engine.engines import Arrangement, Batch, Engine, PlainEngine, TiledEngine
-from autorec_np.engine.order import by_activity
+from autorec_np.engine.plan import by_activity
 from autorec_np.engine.threads import Workers, row_blocks, run
 from autorec_np.training.corruption import Draws, corrupt, dropout_masks
 from autorec_np.training.solvers import (

@@ -11,8 +11,7 @@ from blas_threads import blas_threads, one_way, two_threads
 
 from autorec_np import explain, similar_items, similar_users
 from autorec_np.data.synthetic import make_ratings
-from autorec_np.engine.blas import undisturbed
-from autorec_np.engine.threads import workers
+from autorec_np.engine.threads import undisturbed, workers
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import Record
 

@@ -15,9 +15,9 @@ from autorec_np.core.objective import Objective
 from autorec_np.core.planes import Planes
 from autorec_np.engine import steps
 from autorec_np.engine.engines import PlainEngine, TiledEngine
-from autorec_np.engine.lbfgs import CompactPairs
-from autorec_np.engine.order import by_activity, reordered
-from autorec_np.engine.rated import Static
+from autorec_np.engine.plan import by_activity, reordered
+from autorec_np.engine.steps import CompactPairs
+from autorec_np.engine.tiled import Static
 
 ENGINES = {"plain": PlainEngine, "tiled": TiledEngine}
 EVERY_ENGINE = pytest.mark.parametrize("name", ENGINES)

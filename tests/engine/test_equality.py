@@ -17,7 +17,7 @@ from autorec_np.core.objective import Objective
 from autorec_np.core.planes import Planes
 from autorec_np.data.synthetic import make_ratings
 from autorec_np.engine.engines import PlainEngine, TiledEngine
-from autorec_np.engine.order import by_activity
+from autorec_np.engine.plan import by_activity
 from autorec_np.engine.threads import Workers
 from autorec_np.models.autorec import AutoRec
 from autorec_np.training.solvers import EpochMonitor

@@ -43,9 +43,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"_validation", "data"},
     "training": {"numpy", "scipy.optimize", "tqdm", "_lazy", "_text", "_types", "core", "engine"},
     "models": {"numpy", "scipy.sparse", "_habits", "_lazy", "_types", "_validation"}
-    | {"core", "data", "engine.blas", "engine.threads", "training"},
+    | {"core", "data", "engine.threads", "training"},
     "serving": {"numpy", "scipy", "onnx", "sklearn", "_lazy", "_types", "_validation"}
-    | {"_files", "_habits", "_version", "core", "data", "engine.blas", "models", "training.units"},
+    | {
+        "_files",
+        "_habits",
+        "_version",
+        "core",
+        "data",
+        "engine.threads",
+        "models",
+        "training.start",
+    },
     "evaluation": {"numpy", "scipy.special", "_habits", "_lazy", "_text", "_types", "_validation"}
     | {"_files", "core", "data", "models", "training"},
     "reports": {"numpy", "scipy.sparse", "matplotlib", "_lazy", "_types"}

@@ -23,8 +23,8 @@ from autorec_np.models.base import NotFittedError
 from autorec_np.models.biases import BiasBaseline, GlobalMean
 from autorec_np.models.scoring import fit_column
 from autorec_np.serving.model_file import load_model, save_model
-from autorec_np.training.penalties import DECODER_FACTOR, ENCODER_FACTOR, automatic_penalties
 from autorec_np.training.solvers import DivergenceError
+from autorec_np.training.start import DECODER_FACTOR, ENCODER_FACTOR, automatic_penalties
 from autorec_np.training.trainer import SOLVERS, Trainer
 
 SMALL = {"hidden_layer_sizes": (6,), "max_iter": 4, "n_jobs": 1, "random_state": 0}

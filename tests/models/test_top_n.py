@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import sparse
 
-from autorec_np.models.top_n import top_n
+from autorec_np.models.frames import top_n
 
 
 @st.composite

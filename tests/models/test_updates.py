@@ -16,8 +16,8 @@ from autorec_np.core.kernels import with_data
 from autorec_np.data.ratings import Ratings
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.biases import Biases, fit_biases
+from autorec_np.models.newcomers import merge, refresh_biases
 from autorec_np.models.scoring import baseline_at, fit_column, inputs_of
-from autorec_np.models.updates import merge, refresh_biases
 from autorec_np.serving.model_file import load_model, save_model
 from autorec_np.training.trainer import Trainer
 

@@ -7,10 +7,8 @@ import pytest
 from scipy import sparse
 
 from autorec_np.engine import plan as planning
-from autorec_np.engine import rated as rating
 from autorec_np.engine import tiled as tiling
-from autorec_np.engine.order import by_activity, reordered
-from autorec_np.engine.plan import Plan, split
+from autorec_np.engine.plan import Plan, by_activity, reordered, split
 from autorec_np.engine.tiled import Tiled
 
 SMALL = {
@@ -29,7 +27,7 @@ SMALL = {
 
 def make_small(patch, **changes):
     for name, value in {**SMALL, **changes}.items():
-        for module in (planning, tiling, rating):
+        for module in (planning, tiling):
             if hasattr(module, name):
                 patch.setattr(module, name, value)
 

@@ -7,7 +7,7 @@ import pytest
 from matrices import random_csr
 
 from autorec_np.core.network import Network
-from autorec_np.training.penalties import (
+from autorec_np.training.start import (
     DECODER_FACTOR,
     DETECTABLE,
     DROWNED_FACTOR,

@@ -24,7 +24,7 @@ def network(activation="sigmoid", output="identity", sizes=(200,), **options):
 
 def started(net, centered=False, dtype=np.float64, seed=3):
     """The blocks of the start, and those of the random weights alone."""
-    theta = starting_theta(net, R, centered, np.random.default_rng(seed), dtype)
+    theta = starting_theta(net, R, centered, 0.0, np.random.default_rng(seed), dtype)
     assert theta.dtype == dtype
     random = net.layout.initialize(np.random.default_rng(seed), dtype)
     return net.layout.views(theta), net.layout.views(random)
@@ -54,7 +54,7 @@ def test_the_mean_goes_into_the_decoder_weight(activation, output, sizes):
 def test_the_mean_is_taken_in_float64(centered):
     net = network(sizes=(1,))
     targets = sparse.csr_array(np.array([[2**24, 1, 1, 1] + [0] * 56], np.float32))
-    views = net.layout.views(starting_theta(net, targets, centered, np.random.default_rng(0)))
+    views = net.layout.views(starting_theta(net, targets, centered, 0.0, np.random.default_rng(0)))
     mean = views["decoder.bias"] if centered else views["decoder.weight"] / 2
     np.testing.assert_allclose(mean[:4], 2**22 + 0.75, rtol=0, atol=0.1)
 
@@ -95,7 +95,7 @@ def test_columns_without_ratings_keep_their_weights_and_say_the_mean(activation)
     targets = R.tolil()
     targets[:, empty] = 0
     targets = targets.tocsr()
-    theta = starting_theta(net, targets, False, np.random.default_rng(3))
+    theta = starting_theta(net, targets, False, 0.0, np.random.default_rng(3))
     got = net.layout.views(theta)
     random = net.layout.views(net.layout.initialize(np.random.default_rng(3)))
     change = (got["decoder.weight"] - random["decoder.weight"]).mean(axis=1)
@@ -106,7 +106,7 @@ def test_columns_without_ratings_keep_their_weights_and_say_the_mean(activation)
 
 
 def mean_output(net):
-    theta = starting_theta(net, R, False, np.random.default_rng(1))
+    theta = starting_theta(net, R, False, 0.0, np.random.default_rng(1))
     return net.forward(theta, R.astype(np.float64), R).outputs.mean()
 
 
@@ -127,3 +127,13 @@ def test_g_at_zero_is_read_from_the_table_of_activations(monkeypatch):
     np.testing.assert_allclose(
         got["decoder.weight"] - random["decoder.weight"], MEAN / 400, rtol=1e-12
     )
+
+
+@pytest.mark.parametrize(("factor", "in_weight"), [(0.99, True), (1.01, False)])
+def test_a_penalty_that_outweighs_the_targets_keeps_the_mean_in_the_bias(factor, in_weight):
+    net = network()
+    of_start = R.shape[1] * 200 * (MEAN / (200 * 0.5)) ** 2 / 2  # at a penalty of 1
+    penalty = factor * R.nnz * R.data.var(dtype=np.float64) / of_start
+    theta = starting_theta(net, R, False, penalty, np.random.default_rng(1))
+    bias = net.layout.views(theta)["decoder.bias"]
+    np.testing.assert_allclose(bias, 0.0 if in_weight else MEAN, rtol=1e-12)

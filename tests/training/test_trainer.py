@@ -20,8 +20,7 @@ from autorec_np.core.objective import Objective
 from autorec_np.core.optimizers import learning_rate_at
 from autorec_np.data.synthetic import make_ratings
 from autorec_np.engine import engines
-from autorec_np.engine.order import by_activity, reordered
-from autorec_np.engine.plan import TILE_ROWS, corner_widths
+from autorec_np.engine.plan import TILE_ROWS, by_activity, corner_widths, reordered
 from autorec_np.engine.threads import Workers
 from autorec_np.models.autorec import AutoRec
 from autorec_np.training import solvers as monitoring
