@@ -247,8 +247,8 @@ def test_ratings_without_the_shift_are_found(monkeypatch):
 
 def test_ratings_that_are_not_counted_in_steps_are_found(monkeypatch):
     """L-BFGS makes something else of the last bit of a rating."""
-    monkeypatch.setattr(units, "step_of", lambda levels: 1.0)
-    monkeypatch.setattr(units, "ON_GRID", -1.0)
+    monkeypatch.setattr(start, "step_of", lambda levels: 1.0)
+    monkeypatch.setattr(start, "ON_GRID", -1.0)
     assert farthest(solver="lbfgs", baseline=None) > CLOSE
 
 
