@@ -46,17 +46,10 @@ def blending_weights(scores: Array, ratings: Array) -> Array:
 
         ||ratings - scores w||^2 + lambda ||w - 1/m||^2,   lambda = m^2 ||ratings - x||^2 / n,
 
-    where x is the mean score of the members. With D = scores - x, the sum 1 leaves w = 1/m + v with
-    1 . v = 0, and ratings - scores w = (ratings - x) - D v. As D 1 = 0, the ridge solution v =
-    (D^T D + lambda I)^-1 D^T (ratings - x) has 1 . v = 0 by itself. lambda says that before a
-    rating is seen, a weight is 1/m with a standard deviation of 1/m. It matters where members
-    hardly differ: they get equal weights rather than large ones of both signs.
-
-    Parameters
-    ----------
-    scores : ndarray, (n, m)
-        Unclipped, a column for each member.
-    ratings : ndarray, (n,)
+    of unclipped scores (n, m), where x is their mean over the members. With D = scores - x, w = 1/m
+    + v with 1 . v = 0, which the ridge solution v = (D^T D + lambda I)^-1 D^T (ratings - x) has by
+    itself, as D 1 = 0. lambda says that before a rating is seen, a weight is 1/m with a standard
+    deviation of 1/m: members that hardly differ get equal weights.
     """
     n_members = scores.shape[1]
     mean = scores.mean(axis=1)

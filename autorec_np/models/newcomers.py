@@ -431,9 +431,7 @@ def _with_updated_columns(grown: Fitted, change: Change) -> Fitted:
 def merge(old: Ratings, new: Ratings, indexed: bool) -> Ratings:
     """Return the old ratings and the new; of a pair that is in both, the new.
 
-    Users and items without ratings stay, and the scale; timestamps where both have them. TypeError
-    for ids of another kind than the old; IndexError, where `indexed`, for a negative index or a
-    gap.
+    Users and items without ratings stay, and the scale; timestamps where both have them.
     """
     axes = []
     for name in ("user", "item"):

@@ -23,13 +23,6 @@ class Draws(NamedTuple):
     """A counter-based generator: SplitMix64 (Steele, Lea and Flood, 2014), read at any position.
 
     Number n of a stream is mix(start + n gamma). Each layer of each step has a stream of its own.
-
-    Attributes
-    ----------
-    seed : int
-        At least 0.
-    step : int
-        At least 0: within one, each position has one number.
     """
 
     seed: int
@@ -46,18 +39,7 @@ class Draws(NamedTuple):
 
 
 def splitmix64(start: np.uint64, positions: Array) -> Array:
-    """Return what SplitMix64, seeded with `start`, gives as numbers 0, 1, ... at some positions.
-
-    Parameters
-    ----------
-    start : uint64
-    positions : ndarray of int, (n,)
-        At least 0.
-
-    Returns
-    -------
-    ndarray of uint64, (n,)
-    """
+    """Return what SplitMix64, seeded with `start`, gives as numbers 0, 1, ... at positions (n,)."""
     z = positions.astype(np.uint64)
     z += np.uint64(1)
     z *= np.uint64(0x9E3779B97F4A7C15)
@@ -76,16 +58,9 @@ def corrupt(
     """Return inputs with each stored value set to 0 with a probability, the others scaled up.
 
     The others are divided by (1 - probability), so that the expectation of V^T r stays the same
-    (masking noise of Vincent et al., 2010, in inverted form). The pattern is kept.
-
-    Parameters
-    ----------
-    inputs : csr_array or Planes
-        All planes of a pair are hit, or none.
-    probability : float in [0, 1)
-    draws : Draws
-    entries : ndarray of int, (nnz,), optional
-        Where each stored value lies in the data of the whole matrix; None: `inputs` is the whole.
+    (masking noise of Vincent et al., 2010, in inverted form). The pattern is kept; all planes of a
+    pair are hit, or none. `entries` says where each stored value lies in the data of the whole
+    matrix; None: `inputs` is the whole.
     """
     kept = np.empty(inputs.nnz, bool)
     for first in range(0, inputs.nnz, ENTRIES_PER_BLOCK):
@@ -98,21 +73,7 @@ def corrupt(
 def dropout_masks(
     rows: Array, widths: Sequence[int], probability: float, draws: Draws, dtype: npt.DTypeLike
 ) -> list[Array]:
-    """Return one array of 0 or 1 / (1 - probability) for each hidden layer.
-
-    Parameters
-    ----------
-    rows : ndarray of int, (n_rows,)
-        Which rows of the whole matrix.
-    widths : sequence of int
-    probability : float in [0, 1)
-    draws : Draws
-    dtype : dtype
-
-    Returns
-    -------
-    list of ndarray, (n_rows, width)
-    """
+    """Return one array (len(rows), width) of 0 or 1 / (1 - probability) for each hidden layer."""
     values = np.array([0.0, 1.0 / (1.0 - probability)], dtype)
     masks = []
     for layer, width in enumerate(widths, INPUT + 1):

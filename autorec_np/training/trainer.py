@@ -100,15 +100,7 @@ def _set(switch: ContextVar[bool]) -> Iterator[None]:
 class SolverDefaults:
     """What parameters left at None mean for a solver; see `AutoRec`.
 
-    Attributes
-    ----------
-    full_batch : bool
-        Whether each iteration sees all rows, without corruption or dropout.
-    max_iter : int
-    learning_rate_init : float
-        For "sgd" still to be divided by k times the mean number of ratings that a column has in
-        a batch; not used by L-BFGS.
-    corruption : float
+    `full_batch`: each iteration sees all rows, without corruption or dropout.
     """
 
     full_batch: bool

@@ -258,7 +258,7 @@ def test_answers_are_the_same_where_numpy_raises(output_activation):
 
 def test_without_a_way_one_hint_is_logged(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "threadpoolctl", None)
-    monkeypatch.setattr(blas, "FUNCTIONS", (("no_such_get", "no_such_set"),))
+    monkeypatch.setattr(threads, "FUNCTIONS", (("no_such_get", "no_such_set"),))
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(threads, "_limit", type(threads._limit)())
     with caplog.at_level(logging.WARNING):
