@@ -58,7 +58,7 @@ class Truth:
     scale: tuple[float, float]
 
     def predict(self, user_ids: ArrayLike, item_ids: ArrayLike) -> Floats:
-        """Return the noiseless ratings, float64 (n,), of pairs of integer ids: clipped, not rounded.
+        """Return the noiseless ratings, float64 (n,), of pairs of ids: clipped, not rounded.
 
         Their RMSE is the yardstick of a model: sqrt(noise^2 + step^2 / 12), or a little less where
         the ends of the scale cut off noise.

@@ -125,15 +125,7 @@ class StepRule(ABC):
 
 
 class SGD(StepRule):
-    """`core.optimizers.SGD`, in place.
-
-    Parameters
-    ----------
-    theta : ndarray
-        Gives length and dtype.
-    momentum : float in [0, 1)
-    nesterovs_momentum : bool
-    """
+    """`core.optimizers.SGD`, in place; theta gives length and dtype."""
 
     def __init__(
         self, theta: Array, momentum: float = 0.9, nesterovs_momentum: bool = True
@@ -158,20 +150,11 @@ class SGD(StepRule):
 
 
 class Adam(StepRule):
-    """`core.optimizers.Adam`, in place.
+    """`core.optimizers.Adam`, in place; theta gives length and dtype.
 
     The moments are kept divided by (1 - beta), which saves two passes over them:
     m <- beta1 m + g;  v <- beta2 v + g^2;  theta <- theta - rate c m / (sqrt(v) + epsilon'), with
     c and epsilon' from both corrections.
-
-    Parameters
-    ----------
-    theta : ndarray
-        Gives length and dtype.
-    beta1, beta2 : float in [0, 1)
-        Decay of the running means of g and g^2.
-    epsilon : float
-        Added to the root of the second.
     """
 
     def __init__(
@@ -204,15 +187,7 @@ class Adam(StepRule):
 
 
 class RProp(StepRule):
-    """`core.optimizers.RProp`, in place.
-
-    Parameters
-    ----------
-    theta : ndarray
-        Gives length and dtype.
-    shortest, longest : float
-        Bounds of a step length.
-    """
+    """`core.optimizers.RProp`, in place; theta gives length and dtype."""
 
     def __init__(self, theta: Array, shortest: float = 1e-6, longest: float = 50.0) -> None:
         self.shortest, self.longest = shortest, longest

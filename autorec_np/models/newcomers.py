@@ -338,8 +338,7 @@ class Change(NamedTuple):
     """What new ratings change; each pair is of users and of items.
 
     `training`: all that the model has learned from, with the new. `places`: where those are that
-    the model knew. `touched`: those with new ratings. `matrices`: all ratings, users x items, and
-    their transpose.
+    the model knew. `touched` have new ratings. `matrices`: all, users x items, and the transpose.
     """
 
     training: Ratings

@@ -269,9 +269,9 @@ def scaled(penalties: Mapping[str, float], factor: float) -> dict[str, float]:
 class TrainingTask:
     """One training: what the network reads and is to say, and whose its weights will be.
 
-    `penalties` and targets are in the units of the output; the curve is the objective divided by
-    `loss_unit`. `every_input` includes the ratings held out for early stopping. `validation` has
-    positions of users and items, and ratings. `fitted` makes the record.
+    `penalties` and targets are in the units of the output; the curve is divided by `loss_unit`.
+    `every_input` includes the ratings held out for early stopping. `validation` has positions of
+    users and items, and ratings.
     """
 
     network: Network

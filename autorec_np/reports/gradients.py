@@ -28,7 +28,7 @@ from autorec_np.models.scoring import (
     scaled,
     targets_of,
 )
-from autorec_np.training.corruption import Draws, dropout_masks
+from autorec_np.training.trainer import Draws, dropout_masks
 
 TERMS = ("objective", "data", "penalty")
 POINTS = ("initial", "trained", "saturated")

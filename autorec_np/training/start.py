@@ -170,7 +170,7 @@ DETECTABLE, DROWNED_FACTOR = 6.0, 64.0
 
 
 def automatic_penalties(network: Network, matrix: CSR, corruption: float = 0.0) -> dict[str, float]:
-    """Return lambda of (2) for each weight block, in canonical units (`units.canonical`).
+    """Return lambda of (2) for each weight block, in canonical units (`canonical`).
 
     lambda = factor * (n_row n_column)^(1/4), with factor 36 (1 - corruption)^2 for the encoder
     weight and 12 for every other; n_row and n_column are :func:`typical_count` of the rows and of
@@ -202,8 +202,7 @@ def automatic_penalties(network: Network, matrix: CSR, corruption: float = 0.0) 
 def typical_count(counts: Array) -> float:
     """Return the mean count as a rating sees it: sum n^2 / sum n.
 
-    The count of the row (or column) of a rating drawn at random. Unlike the plain mean it does
-    not depend on how many rows with hardly any ratings are listed.
+    Unlike the plain mean it does not depend on how many rows with hardly any ratings are listed.
     """
     counts = counts.astype(np.float64)
     return float(counts @ counts / counts.sum())
