@@ -11,11 +11,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
 from autorec_np._habits import knows_habits
-from autorec_np._types import CSR, Array, Axis, UnknownIds
+from autorec_np._types import CSR, Array
 from autorec_np._validation import RandomState, check_n_jobs, check_number, check_random_state
 from autorec_np.data.metrics import rmse
 from autorec_np.data.ratings import Ratings, as_ratings
@@ -25,12 +24,11 @@ from autorec_np.models import newcomers
 from autorec_np.models.base import (
     Recommender,
     Record,
-    check_fitted,
     check_not_empty,
     copy_unfitted,
     of_record,
 )
-from autorec_np.models.newcomers import merge, updated
+from autorec_np.models.newcomers import FoldIn, merge, updated
 from autorec_np.training.trainer import interrupts_end_all
 
 if TYPE_CHECKING:
@@ -188,7 +186,7 @@ def naming(name: str) -> Iterator[None]:
         raise
 
 
-class Blend(Recommender):
+class Blend(FoldIn):
     """The weighted sum of several models: more accurate than each where their errors differ.
 
     `fit` holds validation ratings out, fits a copy of each model on the rest, and finds the weights
@@ -337,49 +335,8 @@ class Blend(Recommender):
             )
         return members
 
-    @knows_habits
-    @undisturbed()
-    def predict_new(
-        self,
-        ratings: Any,
-        items: npt.ArrayLike | None = None,
-        *,
-        users: npt.ArrayLike | None = None,
-        axis: Axis = "user",
-        unknown: UnknownIds = "raise",
-    ) -> Any:
-        """As `AutoRec.predict_new`; TypeError where a member cannot score newcomers."""
-        known = check_fitted(self)
-        return newcomers.predict_new(
-            known, ratings, items=items, users=users, axis=axis, unknown=unknown, cold=known.cold
-        )
-
-    @knows_habits
-    @undisturbed()
-    def recommend_new(
-        self,
-        ratings: Any,
-        n: int = 10,
-        exclude_seen: bool = True,
-        *,
-        axis: Axis = "user",
-        unknown: UnknownIds = "raise",
-        candidates: npt.ArrayLike | None = None,
-        exclude: npt.ArrayLike | None = None,
-    ) -> Any:
-        """As `AutoRec.recommend_new`; TypeError where a member cannot score newcomers."""
-        known = check_fitted(self)
-        return newcomers.recommend_new(
-            known,
-            ratings,
-            n,
-            exclude_seen,
-            axis=axis,
-            unknown=unknown,
-            candidates=candidates,
-            exclude=exclude,
-            cold=known.cold,
-        )
+    def _cold(self, fitted: FittedBlend) -> str:
+        return fitted.cold
 
     def partial_fit(self, ratings: Any) -> Self:
         """Take in new ratings without training; return the blend itself.
