@@ -251,8 +251,8 @@ def _draw_items(indptr: Integers, weights: Floats, rng: np.random.Generator) -> 
 def _draw_block(degrees: Integers, weights: Floats, rng: np.random.Generator) -> Integers:
     """Return the sorted codes, user * n_items + item, of different items for each user.
 
-    To draw among the items that are left is to draw with replacement and to ignore repeats. Other
-    users are completed by a race: item i arrives after an exponential time with rate weights[i].
+    Draws with replacement, of which repeats are ignored. Others are completed by a race: item i
+    arrives after an exponential time with rate weights[i].
     """
     n_items = len(weights)
     cumulative = np.cumsum(weights)

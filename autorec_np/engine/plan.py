@@ -47,14 +47,9 @@ GROUP_COLUMNS = 6144  # whose rows of a factor stay in the shared cache while th
 
 
 class Split(NamedTuple):
-    """The entries of a pattern inside and outside of the corner.
+    """The entries of a pattern inside and outside of the corner, as positions in its data.
 
-    Attributes
-    ----------
-    dense, rest : csr_array, (n_rows, n_columns)
-        Their data are positions in the data of the pattern.
-    row_widths : ndarray of int, (n_rows,)
-        Width of the corner in each row; they never grow.
+    `row_widths` (n_rows,), the width of the corner in each row, never grow.
     """
 
     dense: CSR

@@ -1,9 +1,7 @@
 """One training run: minibatches, corruption, dropout and validation around a solver.
 
-Random damage to the network's inputs, in training only: denoising and dropout.
-
-Who is hit is looked up, not drawn in turn: (seed, step, position) says it. So a mask depends on
-neither threads nor batches, nor on which part of a matrix is at hand, nor on who asks first.
+Who is hit by corruption and dropout is looked up, not drawn in turn: (seed, step, position) says
+it. So a mask depends on neither threads nor batches, nor on which part of a matrix is at hand.
 """
 
 from __future__ import annotations
