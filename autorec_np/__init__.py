@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from autorec_np.serving.explanation import explain as explain
     from autorec_np.serving.explanation import similar_items as similar_items
     from autorec_np.serving.explanation import similar_users as similar_users
+    from autorec_np.serving.model_file import export_onnx as export_onnx
     from autorec_np.serving.model_file import load_model as load_model
     from autorec_np.serving.model_file import save_model as save_model
-    from autorec_np.serving.onnx_export import export_onnx as export_onnx
     from autorec_np.serving.records import ModelFileError as ModelFileError
     from autorec_np.serving.scikit import RatingRegressor as RatingRegressor
     from autorec_np.sources.movielens import fetch_movielens as fetch_movielens
@@ -52,7 +52,7 @@ _MODULE_OF = {
     "evaluate_ranking": "evaluation.ranking_metrics",
     "evaluate_repeats": "evaluation.cross_validation",
     "explain": "serving.explanation",
-    "export_onnx": "serving.onnx_export",
+    "export_onnx": "serving.model_file",
     "fetch_movielens": "sources.movielens",
     "load_model": "serving.model_file",
     "mae": "data.metrics",

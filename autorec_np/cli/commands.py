@@ -36,7 +36,7 @@ from autorec_np.cli.options import (
     add_seed,
     default_of,
 )
-from autorec_np.reports.words import describe_ratings
+from autorec_np.reports.html import describe_ratings
 
 if TYPE_CHECKING:
     from autorec_np._types import Array

@@ -58,18 +58,10 @@ class Truth:
     scale: tuple[float, float]
 
     def predict(self, user_ids: ArrayLike, item_ids: ArrayLike) -> Floats:
-        """Return the noiseless rating of each pair, clipped to the scale but not rounded.
+        """Return the noiseless ratings, float64 (n,), of pairs of ids: clipped, not rounded.
 
-        Its RMSE is the yardstick of a model: sqrt(noise^2 + step^2 / 12), or a little less where
+        Their RMSE is the yardstick of a model: sqrt(noise^2 + step^2 / 12), or a little less where
         the ends of the scale cut off noise.
-
-        Parameters
-        ----------
-        user_ids, item_ids : array-like of int, shape (n,)
-
-        Returns
-        -------
-        ndarray of float64, shape (n,)
         """
         pairs = np.asarray(user_ids), np.asarray(item_ids)
         for what, ids, known in zip(
@@ -259,8 +251,8 @@ def _draw_items(indptr: Integers, weights: Floats, rng: np.random.Generator) -> 
 def _draw_block(degrees: Integers, weights: Floats, rng: np.random.Generator) -> Integers:
     """Return the sorted codes, user * n_items + item, of different items for each user.
 
-    To draw among the items that are left is to draw with replacement and to ignore repeats. Other
-    users are completed by a race: item i arrives after an exponential time with rate weights[i].
+    Draws with replacement, of which repeats are ignored. Others are completed by a race: item i
+    arrives after an exponential time with rate weights[i].
     """
     n_items = len(weights)
     cumulative = np.cumsum(weights)

@@ -96,17 +96,14 @@ class PlainEngine:
     """The lesson's own lines, one after the other, in one thread."""
 
     def arrange(self, network: Network, targets: CSR, n_batches: int) -> AsItIs:
-        """Leave everything as it is."""
         return AsItIs()
 
     def rule(self, solver: str, theta: Array, **settings: Any) -> optimizers.StepRule:
-        """Return a rule of `core.optimizers`."""
         rules = {"sgd": optimizers.SGD, "adam": optimizers.Adam, "rprop": optimizers.RProp}
         rule: optimizers.StepRule = rules[solver](**settings)
         return rule
 
     def pairs(self, theta: Array, memory: int) -> TwoLoop:
-        """Return the two-loop recursion."""
         return TwoLoop(memory)
 
     def step(
@@ -117,7 +114,6 @@ class PlainEngine:
         rule: optimizers.StepRule,
         learning_rate: float,
     ) -> float:
-        """Return J, and move theta."""
         value, gradient = self.value_and_gradient(objective, theta, batches)
         theta[...] = rule.step(theta, gradient, learning_rate)
         return value
@@ -138,21 +134,17 @@ class AsItIs:
     """The arrangement of the plain engine: every order stays."""
 
     def objective(self, objective: Objective) -> Objective:
-        """Return the objective."""
         return objective
 
     def arranged(self, theta: Array) -> Array:
-        """Return a copy."""
         return np.array(theta)
 
     def restore(self, theta: Array, out: Array) -> None:
-        """Copy theta to `out`."""
         out[...] = theta
 
     def batch(
         self, inputs: CSR | Planes, targets: CSR, rows: Array, masks: Sequence[Array] | None
     ) -> Batch:
-        """Take the rows."""
         return Batch(inputs[rows], targets[rows], len(rows) / targets.shape[0], masks)
 
 
@@ -174,13 +166,11 @@ class TiledEngine:
         return ByActivity(network, targets, n_batches, self.workers)
 
     def rule(self, solver: str, theta: Array, **settings: Any) -> StepRule:
-        """Return a rule of `engine.steps`."""
         rules = {"sgd": SGD, "adam": Adam, "rprop": RProp}
         rule: StepRule = rules[solver](theta, **settings)
         return rule
 
     def pairs(self, theta: Array, memory: int) -> CompactPairs:
-        """Return the compact form."""
         return CompactPairs(theta, memory, self.workers)
 
     def step(
@@ -252,14 +242,7 @@ class TiledEngine:
 class ByActivity:
     """The arrangement of the tiled engine: the most active rows and columns come first.
 
-    Parameters
-    ----------
-    network : Network
-    targets : csr_array, (n_rows, n_columns)
-        Only the pattern is read.
-    n_batches : int
-        Batches of about equal activity, into which the rows will be dealt.
-    workers : Workers, optional
+    Batches will be of about equal activity; only the pattern of `targets` is read.
     """
 
     def __init__(
@@ -288,13 +271,11 @@ class ByActivity:
         return Objective(replace(network, rated=laid_out), objective.penalties)
 
     def arranged(self, theta: Array) -> Array:
-        """Return theta in the order of the columns."""
         arranged = np.empty_like(theta)
         take_rows_of_blocks(self.network, theta, self.orders, arranged, self.workers)
         return arranged
 
     def restore(self, theta: Array, out: Array) -> None:
-        """Write theta to `out` in the order of the matrix."""
         take_rows_of_blocks(self.network, theta, self.orders_back, out, self.workers)
 
     def batch(

@@ -47,14 +47,9 @@ GROUP_COLUMNS = 6144  # whose rows of a factor stay in the shared cache while th
 
 
 class Split(NamedTuple):
-    """The entries of a pattern inside and outside of the corner.
+    """The entries of a pattern inside and outside of the corner, as positions in its data.
 
-    Attributes
-    ----------
-    dense, rest : csr_array, (n_rows, n_columns)
-        Their data are positions in the data of the pattern.
-    row_widths : ndarray of int, (n_rows,)
-        Width of the corner in each row; they never grow.
+    `row_widths` (n_rows,), the width of the corner in each row, never grow.
     """
 
     dense: CSR
@@ -100,29 +95,21 @@ class Plan:
 
     Attributes
     ----------
-    workers : Workers or None
     shape : (int, int)
         Of the pattern.
-    order : ndarray of int
-        Position in the data of the pattern of each entry, first those in the corner, then the rest.
-    indices : ndarray of int
-        Column of each entry, in that order.
-    n_dense : int
-        Entries in the corner.
-    tiles : list of slice
-        Rows of each tile.
+    order, indices : ndarray of int, (nnz,)
+        Position in the data of the pattern, and column, of each entry: first those in the corner,
+        `n_dense`, then the rest.
+    tiles, bands, panels : list of slice
+        Rows of each tile, rows of each band of the rest, columns of each panel.
     widths : list of int
         Columns of the corner in each tile.
-    panels : list of slice
-        Columns of each panel.
     strips : list of (int, slice)
         Columns of the corner, STRIP_COLUMNS at most, that the same tiles reach, and how many do.
     dense_of_tiles : list of slice
         Entries of the corner that each tile holds.
     cells : ndarray of int
         Their positions in the flat cells of their tile.
-    bands : list of slice
-        Rows of each band of the rest; its rows of a product fit in a core's cache.
     rest_of_bands : list of csc_array, (band, n_columns)
     rest_of_panels : list of csr_array, (panel, n_rows)
         The rest, column by column: as it is, and transposed. Their data are positions in the rest.
@@ -268,14 +255,9 @@ def reordered(matrix: CSR, rows: Array, columns: Array) -> CSR:
 
 
 def row_orders(network: Network, columns: Array) -> dict[str, Array]:
-    """Return the new order of the rows of each block that has one.
+    """Return the new order of the rows of each block that has one; `columns` have theirs.
 
-    Parameters
-    ----------
-    network : Network
-    columns : ndarray of int, (n_columns,)
-        The new order of the columns; the planes of the inputs have it one after the other. Rows of
-        the implicit weight are put in order of activity.
+    Planes of the inputs have it one after the other; rows of the implicit weight go by activity.
     """
     shapes, n_columns = network.layout.shapes, len(columns)
     orders = {name: columns for name in COLUMN_BLOCKS if name in shapes}

@@ -43,16 +43,10 @@ def stream(
 ) -> float:
     """Return J, and pass dJ/dtheta on in parts that are still in the cache.
 
-    Parameters
-    ----------
-    receive : callable
-        ``receive(where, part)`` with dJ/dtheta[where], which it may keep and change. The parts
-        cover theta once, in any order and from several threads. Nothing reads ``theta[where]`` any
-        more, so that an optimizer may change it at once.
-    shares : Shares, optional
-        For an `ImplicitNetwork`; its `finish` passes D_Y on, when all batches have streamed.
-
-    The other arguments and errors are those of `Objective.value_and_gradient`.
+    ``receive(where, part)`` gets dJ/dtheta[where], which it may keep and change. The parts cover
+    theta once, in any order and from several threads, and nothing reads ``theta[where]`` any more.
+    `shares` are of an `ImplicitNetwork`; `Shares.finish` passes D_Y on, when all batches have
+    streamed. The other arguments and errors are those of `Objective.value_and_gradient`.
     """
     layout, penalties = objective.network.layout, objective.penalties
     weights = layout.views(theta)
@@ -131,15 +125,7 @@ class StepRule(ABC):
 
 
 class SGD(StepRule):
-    """`core.optimizers.SGD`, in place.
-
-    Parameters
-    ----------
-    theta : ndarray
-        Gives length and dtype.
-    momentum : float in [0, 1)
-    nesterovs_momentum : bool
-    """
+    """`core.optimizers.SGD`, in place; theta gives length and dtype."""
 
     def __init__(
         self, theta: Array, momentum: float = 0.9, nesterovs_momentum: bool = True
@@ -164,20 +150,11 @@ class SGD(StepRule):
 
 
 class Adam(StepRule):
-    """`core.optimizers.Adam`, in place.
+    """`core.optimizers.Adam`, in place; theta gives length and dtype.
 
     The moments are kept divided by (1 - beta), which saves two passes over them:
     m <- beta1 m + g;  v <- beta2 v + g^2;  theta <- theta - rate c m / (sqrt(v) + epsilon'), with
     c and epsilon' from both corrections.
-
-    Parameters
-    ----------
-    theta : ndarray
-        Gives length and dtype.
-    beta1, beta2 : float in [0, 1)
-        Decay of the running means of g and g^2.
-    epsilon : float
-        Added to the root of the second.
     """
 
     def __init__(
@@ -210,15 +187,7 @@ class Adam(StepRule):
 
 
 class RProp(StepRule):
-    """`core.optimizers.RProp`, in place.
-
-    Parameters
-    ----------
-    theta : ndarray
-        Gives length and dtype.
-    shortest, longest : float
-        Bounds of a step length.
-    """
+    """`core.optimizers.RProp`, in place; theta gives length and dtype."""
 
     def __init__(self, theta: Array, shortest: float = 1e-6, longest: float = 50.0) -> None:
         self.shortest, self.longest = shortest, longest
@@ -262,16 +231,7 @@ class CompactPairs:
         H g = gamma g + S R^-T ((D + gamma Y^T Y) u - gamma Y^T g) - gamma Y u,   R u = S^T g
 
     S^T y and Y^T y of a new pair are differences of S^T g and Y^T g, which are needed anyway. The
-    methods are those of `core.lbfgs.TwoLoop`.
-
-    Parameters
-    ----------
-    theta : ndarray, (n,)
-        Gives length and dtype.
-    memory : int
-        Pairs that are kept.
-    workers : Workers, optional
-        Threads for the passes; no number depends on them.
+    methods are those of `core.lbfgs.TwoLoop`; no number depends on the threads.
     """
 
     def __init__(self, theta: Array, memory: int = 10, workers: Workers | None = None) -> None:
@@ -381,9 +341,7 @@ def in_blocks(size: int, workers: Workers | None, task: Callable[[slice], Any]) 
 def inner_product(left: Array, right: Array) -> float:
     """Return left . right, summed in the dtype within short runs and in float64 over them.
 
-    For float32 it is off by about 1e-9 of the product of the norms, and several times faster than
-    float64 throughout. The runs are too short for BLAS to share one among threads, which would
-    change its result.
+    The runs are too short for BLAS to share one among threads, which would change its result.
     """
     whole = left.size - left.size % ELEMENTS_PER_RUN
     rows, columns = (-1, 1, ELEMENTS_PER_RUN), (-1, ELEMENTS_PER_RUN, 1)

@@ -204,15 +204,7 @@ class Parts(NamedTuple):
 
 
 class Static:
-    """A matrix whose values stay, with its products by few columns.
-
-    Parameters
-    ----------
-    matrix : csr_array, (n_rows, n_columns)
-        In order of activity.
-    workers : Workers, optional
-        Threads; no number depends on them.
-    """
+    """A matrix in order of activity whose values stay, with its products by few columns."""
 
     def __init__(self, matrix: CSR, workers: Workers | None = None) -> None:
         self.matrix, self.workers = matrix, workers
@@ -293,15 +285,7 @@ def _(matrix: Static, dense: Array) -> Array:
 
 
 class Shares:
-    """N Y in the memory of W, there and back, and D_Y in the end; for many evaluations.
-
-    Parameters
-    ----------
-    network : ImplicitNetwork
-        Its `rated` is a `Static`.
-    dtype : dtype
-    workers : Workers, optional
-    """
+    """N Y in the memory of W, there and back, and D_Y in the end; `network.rated` is a `Static`."""
 
     def __init__(
         self, network: ImplicitNetwork, dtype: np.dtype[Any], workers: Workers | None

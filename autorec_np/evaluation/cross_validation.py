@@ -432,11 +432,10 @@ class Task(NamedTuple):
 
 
 def run_tasks(tasks: Iterable[Task], executor: Executor | None) -> Iterator[Any]:
-    """Yield what the tasks return, in their order.
+    """Yield what the tasks return, in their order; what the first failing one raises gets its name.
 
-    An executor is given all tasks before the first result; without one, each runs when its result
-    is asked for. What the first failing task raises gets its name. What has not begun when the
-    iterator ends is cancelled.
+    An executor is given all tasks before the first result. What has not begun when the iterator
+    ends is cancelled.
     """
     if executor is None:
         for task in tasks:

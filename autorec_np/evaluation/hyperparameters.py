@@ -141,9 +141,8 @@ class SearchResult:
         The lowest RMSE of those trained in full.
     trials : tuple of Trial
         In the order in which they ran.
-    n_train, n_validation : int
-        Numbers of ratings.
-    random_state : int
+    n_train, n_validation, random_state : int
+        Numbers of ratings, and the seed.
     """
 
     model: Any = field(compare=False)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
 from autorec_np._habits import NETWORK_ATTRIBUTES_ELSEWHERE, knows_habits
-from autorec_np._types import CSR, Array, Axis, Solver, UnknownIds
+from autorec_np._types import CSR, Array, Axis, Solver
 from autorec_np._validation import RandomState, check_n_jobs, check_random_state
 from autorec_np.core.activations import ACTIVATIONS
 from autorec_np.core.kernels import with_data
@@ -21,11 +21,11 @@ from autorec_np.core.objective import Objective
 from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.data.splitting import train_test_split
 from autorec_np.data.values import warn_of_unsuitable
-from autorec_np.engine.threads import undisturbed, workers
+from autorec_np.engine.threads import workers
 from autorec_np.models import newcomers
-from autorec_np.models.base import Axes, Recommender, check_fitted, check_not_empty, of_record
+from autorec_np.models.base import Axes, Record, check_fitted, check_not_empty, of_record
 from autorec_np.models.biases import BiasBaseline, FittedBiases, GlobalMean
-from autorec_np.models.newcomers import updated
+from autorec_np.models.newcomers import FoldIn, updated
 from autorec_np.models.parameters import check_parameters, resolved_implicit, resolved_widths
 from autorec_np.models.scoring import (
     Baseline,
@@ -49,7 +49,6 @@ from autorec_np.training.start import (
 from autorec_np.training.trainer import SOLVERS, Trainer, corruption_for, warn_of_interrupt
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
     from typing_extensions import Self
 
     from autorec_np.training.solvers import EpochCallback
@@ -58,7 +57,7 @@ if TYPE_CHECKING:
 WARM_UP = {"item": 0.3, "user": 0.1}
 
 
-class AutoRec(Recommender):
+class AutoRec(FoldIn):
     """Autoencoder for rating prediction (Sedhain, Menon, Sanner and Xie, WWW 2015).
 
     A row r of ratings is reconstructed by h(r) = f(W g(V^T r + mu) + b), (1), and
@@ -137,8 +136,8 @@ class AutoRec(Recommender):
         "plain" runs the lines of `core` in one thread, for a debugger; equal to rounding.
     implicit : "auto" or int
         q of the implicit decoder, W + [N Y, 0], (35): so many units of the last hidden layer are
-        also told who rated what. 0: the paper's decoder. "auto": a fifth of the units, or 0 where
-        weights are tied or ratings few (`training.automatic_penalties`).
+        also told who rated what. 0: the paper's decoder. "auto": a fifth of the units, or 0 for a
+        full-batch solver, tied weights, or few ratings (`training.automatic_penalties`).
     inputs : {"auto", "ratings", "planes"}
         What the network reads: the ratings (the paper's), or in canonical units two planes, who
         is rated and ratings minus biases, (38). "auto": "planes" for U-AutoRec, where `implicit`
@@ -479,135 +478,8 @@ class AutoRec(Recommender):
     def _score_all_items(self, fitted: Fitted, users: Array) -> Array:
         return fitted.score_all_items(users, self.cold)
 
-    @overload
-    def predict_new(
-        self,
-        ratings: DataFrame,
-        items: npt.ArrayLike | None = None,
-        *,
-        users: npt.ArrayLike | None = None,
-        axis: Axis = "user",
-        unknown: UnknownIds = "raise",
-    ) -> DataFrame: ...
-    @overload
-    def predict_new(
-        self,
-        ratings: Any,
-        items: npt.ArrayLike | None = None,
-        *,
-        users: npt.ArrayLike | None = None,
-        axis: Axis = "user",
-        unknown: UnknownIds = "raise",
-    ) -> Array: ...
-    @knows_habits
-    @undisturbed()
-    def predict_new(
-        self,
-        ratings: Any,
-        items: npt.ArrayLike | None = None,
-        *,
-        users: npt.ArrayLike | None = None,
-        axis: Axis = "user",
-        unknown: UnknownIds = "raise",
-    ) -> Any:
-        """Predict for users (or items) who were not in training, from their ratings.
-
-        Nothing is learned or kept; `partial_fit` does that. A new row (a user in orientation
-        "user", an item in "item") takes one forward pass; a new column (the other way round)
-        `scoring.fit_column`, whose bias is not penalized: with fewer than about ten ratings the
-        bias baseline is the better guess.
-
-        Parameters
-        ----------
-        ratings : mapping of id to rating, or (ids, ratings)
-            Of one new user, of known items (``{}``: the biases alone tell). For ``axis="item"``, of
-            one new item by known users. Or of many, whose ids only tell them apart: Ratings, a
-            sparse matrix (users x items), a DataFrame or (users, items, ratings).
-        items, users : array_like, (n,), optional
-            Known items to predict for, or for ``axis="item"`` users. None: all, as in ``ratings_``.
-        axis : {"user", "item"}
-            What is new.
-        unknown : {"raise", "ignore"}
-            What to do with a rating of an item (or by a user) that is not known.
-
-        Returns
-        -------
-        ndarray of float64, (n,) for one, (m, n) for many
-            Clipped to `rating_scale_`; the m rows by ascending id. For a DataFrame a DataFrame with
-            ids on both axes.
-
-        Raises
-        ------
-        ValueError
-            An unknown id where `unknown` is "raise", a repeated one, a rating that cannot be used.
-        """
-        known = check_fitted(self)
-        return newcomers.predict_new(
-            known, ratings, items=items, users=users, axis=axis, unknown=unknown, cold=self.cold
-        )
-
-    @overload
-    def recommend_new(
-        self,
-        ratings: DataFrame,
-        n: int = 10,
-        exclude_seen: bool = True,
-        *,
-        axis: Axis = "user",
-        unknown: UnknownIds = "raise",
-        candidates: npt.ArrayLike | None = None,
-        exclude: npt.ArrayLike | None = None,
-    ) -> DataFrame: ...
-    @overload
-    def recommend_new(
-        self,
-        ratings: Any,
-        n: int = 10,
-        exclude_seen: bool = True,
-        *,
-        axis: Axis = "user",
-        unknown: UnknownIds = "raise",
-        candidates: npt.ArrayLike | None = None,
-        exclude: npt.ArrayLike | None = None,
-    ) -> newcomers.NewRecommendations: ...
-    @knows_habits
-    @undisturbed()
-    def recommend_new(
-        self,
-        ratings: Any,
-        n: int = 10,
-        exclude_seen: bool = True,
-        *,
-        axis: Axis = "user",
-        unknown: UnknownIds = "raise",
-        candidates: npt.ArrayLike | None = None,
-        exclude: npt.ArrayLike | None = None,
-    ) -> Any:
-        """Recommend to users who were not in training, from their ratings.
-
-        For ``axis="item"``: the users who will rate a new item highest. `ratings`, `axis` and
-        `unknown` as in :meth:`predict_new`, the rest as in :meth:`recommend`. Who has no rating of
-        a known item is answered with the items that have the most training ratings, and the scores
-        are these numbers (`cold` ``"raise"`` refuses).
-
-        Returns
-        -------
-        newcomers.NewRecommendations
-            The pair of ids (object) and scores (float64), (n,) for one, (m, n) for many by
-            ascending id. For a DataFrame a DataFrame as in :meth:`recommend` (for ``axis="item"``
-            with item before user), whose ``attrs`` hold `n_unknown`, and `popular` as ids.
-        """
-        return newcomers.recommend_new(
-            check_fitted(self),
-            ratings,
-            n,
-            exclude_seen,
-            axis=axis,
-            unknown=unknown,
-            candidates=candidates,
-            exclude=exclude,
-            cold=self.cold,
-        )
+    def _cold(self, fitted: Record) -> str | float:
+        return self.cold
 
     def partial_fit(self, ratings: Any) -> Self:
         """Take in new ratings without training; return the model itself.

@@ -11,11 +11,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
 from autorec_np._habits import knows_habits
-from autorec_np._types import CSR, Array, Axis, UnknownIds
+from autorec_np._types import CSR, Array
 from autorec_np._validation import RandomState, check_n_jobs, check_number, check_random_state
 from autorec_np.data.metrics import rmse
 from autorec_np.data.ratings import Ratings, as_ratings
@@ -25,12 +24,11 @@ from autorec_np.models import newcomers
 from autorec_np.models.base import (
     Recommender,
     Record,
-    check_fitted,
     check_not_empty,
     copy_unfitted,
     of_record,
 )
-from autorec_np.models.newcomers import merge, updated
+from autorec_np.models.newcomers import FoldIn, merge, updated
 from autorec_np.training.trainer import interrupts_end_all
 
 if TYPE_CHECKING:
@@ -46,17 +44,10 @@ def blending_weights(scores: Array, ratings: Array) -> Array:
 
         ||ratings - scores w||^2 + lambda ||w - 1/m||^2,   lambda = m^2 ||ratings - x||^2 / n,
 
-    where x is the mean score of the members. With D = scores - x, the sum 1 leaves w = 1/m + v with
-    1 . v = 0, and ratings - scores w = (ratings - x) - D v. As D 1 = 0, the ridge solution v =
-    (D^T D + lambda I)^-1 D^T (ratings - x) has 1 . v = 0 by itself. lambda says that before a
-    rating is seen, a weight is 1/m with a standard deviation of 1/m. It matters where members
-    hardly differ: they get equal weights rather than large ones of both signs.
-
-    Parameters
-    ----------
-    scores : ndarray, (n, m)
-        Unclipped, a column for each member.
-    ratings : ndarray, (n,)
+    of unclipped scores (n, m), where x is their mean over the members. With D = scores - x, w = 1/m
+    + v with 1 . v = 0, which the ridge solution v = (D^T D + lambda I)^-1 D^T (ratings - x) has by
+    itself, as D 1 = 0. lambda says that before a rating is seen, a weight is 1/m with a standard
+    deviation of 1/m: members that hardly differ get equal weights.
     """
     n_members = scores.shape[1]
     mean = scores.mean(axis=1)
@@ -195,7 +186,7 @@ def naming(name: str) -> Iterator[None]:
         raise
 
 
-class Blend(Recommender):
+class Blend(FoldIn):
     """The weighted sum of several models: more accurate than each where their errors differ.
 
     `fit` holds validation ratings out, fits a copy of each model on the rest, and finds the weights
@@ -344,49 +335,8 @@ class Blend(Recommender):
             )
         return members
 
-    @knows_habits
-    @undisturbed()
-    def predict_new(
-        self,
-        ratings: Any,
-        items: npt.ArrayLike | None = None,
-        *,
-        users: npt.ArrayLike | None = None,
-        axis: Axis = "user",
-        unknown: UnknownIds = "raise",
-    ) -> Any:
-        """As `AutoRec.predict_new`; TypeError where a member cannot score newcomers."""
-        known = check_fitted(self)
-        return newcomers.predict_new(
-            known, ratings, items=items, users=users, axis=axis, unknown=unknown, cold=known.cold
-        )
-
-    @knows_habits
-    @undisturbed()
-    def recommend_new(
-        self,
-        ratings: Any,
-        n: int = 10,
-        exclude_seen: bool = True,
-        *,
-        axis: Axis = "user",
-        unknown: UnknownIds = "raise",
-        candidates: npt.ArrayLike | None = None,
-        exclude: npt.ArrayLike | None = None,
-    ) -> Any:
-        """As `AutoRec.recommend_new`; TypeError where a member cannot score newcomers."""
-        known = check_fitted(self)
-        return newcomers.recommend_new(
-            known,
-            ratings,
-            n,
-            exclude_seen,
-            axis=axis,
-            unknown=unknown,
-            candidates=candidates,
-            exclude=exclude,
-            cold=known.cold,
-        )
+    def _cold(self, fitted: FittedBlend) -> str:
+        return fitted.cold
 
     def partial_fit(self, ratings: Any) -> Self:
         """Take in new ratings without training; return the blend itself.

@@ -87,8 +87,7 @@ def recommendations(
     """Return a frame with one row for each recommendation.
 
     `axes` names the columns of ids: of the `asked` (m,), whose dtype is kept, and of the `known`
-    (n,) that are recommended, and `cold` says which have no ratings. `best` are positions in
-    `known`, best first; a score of -inf means none.
+    (n,) that are recommended; `cold` says which have no ratings. `best` are positions in `known`.
     """
     pandas = sys.modules["pandas"]
     rows, ranks = np.nonzero(scores > -np.inf)

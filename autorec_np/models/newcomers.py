@@ -5,16 +5,18 @@ Both are short of training; new ratings change what they touch.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import singledispatch
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from autorec_np._types import CSR, Array
+from autorec_np._habits import knows_habits
+from autorec_np._types import CSR, Array, Axis, UnknownIds
 from autorec_np._validation import check_choice, check_integer
 from autorec_np.core.kernels import take_rows, with_data
 from autorec_np.core.parameters import COLUMN_BLOCKS
@@ -23,7 +25,7 @@ from autorec_np.data.ratings import Ratings, as_ratings, assemble
 from autorec_np.data.values import OutsideScaleError, check_ids, shown, unique_with_positions
 from autorec_np.engine.threads import undisturbed
 from autorec_np.models import frames
-from autorec_np.models.base import Axes, Record, chunks, padded
+from autorec_np.models.base import Axes, Recommender, Record, check_fitted, chunks, padded
 from autorec_np.models.biases import Biases, FittedBiases, FittedMean, best_biases
 from autorec_np.models.frames import top_n
 from autorec_np.models.scoring import (
@@ -38,6 +40,7 @@ from autorec_np.models.scoring import (
 )
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
     from typing_extensions import Self
 
 
@@ -88,73 +91,176 @@ class NewRatings(NamedTuple):
     n_unknown: int
 
 
-def predict_new(
-    fitted: Record,
-    ratings: Any,
-    *,
-    items: npt.ArrayLike | None,
-    users: npt.ArrayLike | None,
-    axis: str,
-    unknown: str,
-    cold: str | float,
-) -> Any:
-    new = read_new(fitted, ratings, axis, unknown)
-    wrong, asked = Axes(axis).rows_and_columns(users, items)
-    if wrong is not None:
-        raise ValueError(
-            f"with axis={axis!r} known {new.other}s are what to predict for; pass "
-            f"{new.other}s=..., or the other axis."
-        )
-    known = fitted.ids(new.other)
-    places = np.arange(len(known)) if asked is None else fitted.look_up(new.other, asked)
-    if cold == "raise":
-        refuse_cold(fitted.counts[new.other][places] == 0)
-    predicted = np.empty((new.rated.shape[0], len(places)))
-    for part in chunks(*new.rated.shape):
-        scores = score_new(fitted, new.rated[part], axis, cold)[:, places]
-        np.clip(scores, *fitted.ratings.scale, out=predicted[part])
-    if frames.is_frame(ratings):
-        return frames.table(predicted, new.ids, known[places], (axis, new.other))
-    return predicted[0] if new.single else predicted
+class FoldIn(Recommender):
+    """A model that also scores who was not in training, from their ratings."""
 
+    @abstractmethod
+    def _cold(self, fitted: Any) -> str | float:
+        """Return the parameter `cold`."""
 
-def recommend_new(
-    fitted: Record,
-    ratings: Any,
-    n: int,
-    exclude_seen: bool,
-    *,
-    axis: str,
-    candidates: npt.ArrayLike | None,
-    exclude: npt.ArrayLike | None,
-    unknown: str,
-    cold: str | float,
-) -> Any:
-    n = check_integer("n", n, minimum=1)
-    new = read_new(fitted, ratings, axis, unknown)
-    unrated = np.diff(new.rated.indptr) == 0
-    counts = fitted.counts[new.other][:-1]
-    left_out = fitted.left_out(new.other, candidates, exclude)
-    known = fitted.ids(new.other)
-    best = np.empty((new.rated.shape[0], min(n, len(known))), np.int64)
-    best_scores = np.empty(best.shape)
-    for part in chunks(*new.rated.shape):
-        rated = new.rated[part]
-        scores = score_new(fitted, rated, axis, cold)
-        scores[unrated[part]] = counts  # the most popular
-        scores[:, left_out] = -np.inf
-        best[part], best_scores[part] = top_n(scores, n, rated if exclude_seen else None)
-    if frames.is_frame(ratings):
-        cold_ones = unrated, counts == 0
-        frame = frames.recommendations(
-            (axis, new.other), new.ids, known, best, best_scores, cold_ones
-        )
-        frame.attrs.update(n_unknown=new.n_unknown, popular=new.ids[unrated].tolist())
-        return frame
-    ids, best_scores = padded(best, best_scores, known, n)
-    if new.single:
-        return NewRecommendations(ids[0], best_scores[0], new.n_unknown, bool(unrated[0]))
-    return NewRecommendations(ids, best_scores, new.n_unknown, unrated)
+    @overload
+    def predict_new(
+        self,
+        ratings: DataFrame,
+        items: npt.ArrayLike | None = None,
+        *,
+        users: npt.ArrayLike | None = None,
+        axis: Axis = "user",
+        unknown: UnknownIds = "raise",
+    ) -> DataFrame: ...
+    @overload
+    def predict_new(
+        self,
+        ratings: Any,
+        items: npt.ArrayLike | None = None,
+        *,
+        users: npt.ArrayLike | None = None,
+        axis: Axis = "user",
+        unknown: UnknownIds = "raise",
+    ) -> Array: ...
+    @knows_habits
+    @undisturbed()
+    def predict_new(
+        self,
+        ratings: Any,
+        items: npt.ArrayLike | None = None,
+        *,
+        users: npt.ArrayLike | None = None,
+        axis: Axis = "user",
+        unknown: UnknownIds = "raise",
+    ) -> Any:
+        """Predict for users (or items) who were not in training, from their ratings.
+
+        Nothing is learned or kept; `partial_fit` does that. A new row (a user in orientation
+        "user", an item in "item") takes one forward pass; a new column (the other way round)
+        `scoring.fit_column`, whose bias is not penalized: with fewer than about ten ratings the
+        bias baseline is the better guess.
+
+        Parameters
+        ----------
+        ratings : mapping of id to rating, or (ids, ratings)
+            Of one new user, of known items (``{}``: the biases alone tell). For ``axis="item"``, of
+            one new item by known users. Or of many, whose ids only tell them apart: Ratings, a
+            sparse matrix (users x items), a DataFrame or (users, items, ratings).
+        items, users : array_like, (n,), optional
+            Known items to predict for, or for ``axis="item"`` users. None: all, as in ``ratings_``.
+        axis : {"user", "item"}
+            What is new.
+        unknown : {"raise", "ignore"}
+            What to do with a rating of an item (or by a user) that is not known.
+
+        Returns
+        -------
+        ndarray of float64, (n,) for one, (m, n) for many
+            Clipped to `rating_scale_`; the m rows by ascending id. For a DataFrame a DataFrame with
+            ids on both axes.
+
+        Raises
+        ------
+        ValueError
+            An unknown id where `unknown` is "raise", a repeated one, a rating that cannot be used.
+        TypeError
+            A member of a Blend cannot score newcomers.
+        """
+        fitted = check_fitted(self)
+        cold = self._cold(fitted)
+        new = read_new(fitted, ratings, axis, unknown)
+        wrong, asked = Axes(axis).rows_and_columns(users, items)
+        if wrong is not None:
+            raise ValueError(
+                f"with axis={axis!r} known {new.other}s are what to predict for; pass "
+                f"{new.other}s=..., or the other axis."
+            )
+        known = fitted.ids(new.other)
+        places = np.arange(len(known)) if asked is None else fitted.look_up(new.other, asked)
+        if cold == "raise":
+            refuse_cold(fitted.counts[new.other][places] == 0)
+        predicted = np.empty((new.rated.shape[0], len(places)))
+        for part in chunks(*new.rated.shape):
+            scores = score_new(fitted, new.rated[part], axis, cold)[:, places]
+            np.clip(scores, *fitted.ratings.scale, out=predicted[part])
+        if frames.is_frame(ratings):
+            return frames.table(predicted, new.ids, known[places], (axis, new.other))
+        return predicted[0] if new.single else predicted
+
+    @overload
+    def recommend_new(
+        self,
+        ratings: DataFrame,
+        n: int = 10,
+        exclude_seen: bool = True,
+        *,
+        axis: Axis = "user",
+        unknown: UnknownIds = "raise",
+        candidates: npt.ArrayLike | None = None,
+        exclude: npt.ArrayLike | None = None,
+    ) -> DataFrame: ...
+    @overload
+    def recommend_new(
+        self,
+        ratings: Any,
+        n: int = 10,
+        exclude_seen: bool = True,
+        *,
+        axis: Axis = "user",
+        unknown: UnknownIds = "raise",
+        candidates: npt.ArrayLike | None = None,
+        exclude: npt.ArrayLike | None = None,
+    ) -> NewRecommendations: ...
+    @knows_habits
+    @undisturbed()
+    def recommend_new(
+        self,
+        ratings: Any,
+        n: int = 10,
+        exclude_seen: bool = True,
+        *,
+        axis: Axis = "user",
+        unknown: UnknownIds = "raise",
+        candidates: npt.ArrayLike | None = None,
+        exclude: npt.ArrayLike | None = None,
+    ) -> Any:
+        """Recommend to users who were not in training, from their ratings.
+
+        For ``axis="item"``: the users who will rate a new item highest. `ratings`, `axis` and
+        `unknown` as in :meth:`predict_new`, the rest as in :meth:`recommend`. Who has no rating of
+        a known item is answered with the items that have the most training ratings, and the scores
+        are these numbers (`cold` ``"raise"`` refuses).
+
+        Returns
+        -------
+        newcomers.NewRecommendations
+            The pair of ids (object) and scores (float64), (n,) for one, (m, n) for many by
+            ascending id. For a DataFrame a DataFrame as in :meth:`recommend` (for ``axis="item"``
+            with item before user), whose ``attrs`` hold `n_unknown`, and `popular` as ids.
+        """
+        fitted = check_fitted(self)
+        cold = self._cold(fitted)
+        n = check_integer("n", n, minimum=1)
+        new = read_new(fitted, ratings, axis, unknown)
+        unrated = np.diff(new.rated.indptr) == 0
+        counts = fitted.counts[new.other][:-1]
+        left_out = fitted.left_out(new.other, candidates, exclude)
+        known = fitted.ids(new.other)
+        best = np.empty((new.rated.shape[0], min(n, len(known))), np.int64)
+        best_scores = np.empty(best.shape)
+        for part in chunks(*new.rated.shape):
+            rated = new.rated[part]
+            scores = score_new(fitted, rated, axis, cold)
+            scores[unrated[part]] = counts  # the most popular
+            scores[:, left_out] = -np.inf
+            best[part], best_scores[part] = top_n(scores, n, rated if exclude_seen else None)
+        if frames.is_frame(ratings):
+            cold_ones = unrated, counts == 0
+            frame = frames.recommendations(
+                (axis, new.other), new.ids, known, best, best_scores, cold_ones
+            )
+            frame.attrs.update(n_unknown=new.n_unknown, popular=new.ids[unrated].tolist())
+            return frame
+        ids, best_scores = padded(best, best_scores, known, n)
+        if new.single:
+            return NewRecommendations(ids[0], best_scores[0], new.n_unknown, bool(unrated[0]))
+        return NewRecommendations(ids, best_scores, new.n_unknown, unrated)
 
 
 def read_new(fitted: Record, ratings: Any, axis: str, unknown: str) -> NewRatings:
@@ -338,8 +444,7 @@ class Change(NamedTuple):
     """What new ratings change; each pair is of users and of items.
 
     `training`: all that the model has learned from, with the new. `places`: where those are that
-    the model knew. `touched`: those with new ratings. `matrices`: all ratings, users x items, and
-    their transpose.
+    the model knew. `touched` have new ratings. `matrices`: all, users x items, and the transpose.
     """
 
     training: Ratings
@@ -431,9 +536,7 @@ def _with_updated_columns(grown: Fitted, change: Change) -> Fitted:
 def merge(old: Ratings, new: Ratings, indexed: bool) -> Ratings:
     """Return the old ratings and the new; of a pair that is in both, the new.
 
-    Users and items without ratings stay, and the scale; timestamps where both have them. TypeError
-    for ids of another kind than the old; IndexError, where `indexed`, for a negative index or a
-    gap.
+    Users and items without ratings stay, and the scale; timestamps where both have them.
     """
     axes = []
     for name in ("user", "item"):

@@ -55,13 +55,13 @@ def resolved_widths(parameters: Mapping[str, Any]) -> tuple[int, ...]:
 
 
 def automatic_implicit(
-    orientation: str, k: int, counts: tuple[Array, Array], tied: bool
+    orientation: str, k: int, counts: tuple[Array, Array], tied: bool, solver: str
 ) -> tuple[int, str]:
     """Return what ``implicit="auto"`` and ``inputs="auto"`` are: docs/decisions.md.
 
     `k` is the width of the last hidden layer, `counts` how many ratings rows and columns have.
     """
-    if tied or detail(*counts) < DETECTABLE:
+    if tied or SOLVERS[solver].full_batch or detail(*counts) < DETECTABLE:
         return 0, "ratings"
     return k // IMPLICIT_PART, INPUTS[orientation]
 
@@ -72,7 +72,7 @@ def resolved_implicit(parameters: Mapping[str, Any], matrix: CSR) -> tuple[int, 
     of_items = np.bincount(matrix.indices, minlength=matrix.shape[1])
     counts = Axes(orientation).rows_and_columns(np.diff(matrix.indptr), of_items)
     automatic = automatic_implicit(
-        orientation, max(widths[-1:], default=0), counts, parameters["tied"]
+        orientation, max(widths[-1:], default=0), counts, parameters["tied"], parameters["solver"]
     )
     implicit, inputs = parameters["implicit"], parameters["inputs"]
     units = automatic[0] if isinstance(implicit, str) else int(implicit)

@@ -269,9 +269,9 @@ def scaled(penalties: Mapping[str, float], factor: float) -> dict[str, float]:
 class TrainingTask:
     """One training: what the network reads and is to say, and whose its weights will be.
 
-    `penalties` and targets are in the units of the output; the curve is the objective divided by
-    `loss_unit`. `every_input` includes the ratings held out for early stopping. `validation` has
-    positions of users and items, and ratings. `fitted` makes the record.
+    `penalties` and targets are in the units of the output; the curve is divided by `loss_unit`.
+    `every_input` includes the ratings held out for early stopping. `validation` has positions of
+    users and items, and ratings.
     """
 
     network: Network
@@ -390,25 +390,13 @@ def fit_column(
 ) -> tuple[Array, float]:
     """Return the decoder row w (k,) and bias b of one new column, in float64.
 
-    Minimizes sum_r (t_r - f(h_r . w + b + o_r))^2 + penalty / 2 ||w||^2 over the rows r that the
-    new column has a target for. With an identity output this is a ridge problem with an unpenalized
-    intercept; its dual form, (18), solves one system of the size of the number of targets:
+    Minimizes sum_r (t_r - f(h_r . w + b + o_r))^2 + penalty / 2 ||w||^2 over the rows r that have
+    frozen `codes` h (n, k), `targets` t (n,) and an `offset` o, (n,) or 0: what an implicit decoder
+    adds. With an identity output this is a ridge problem with an unpenalized intercept. Its dual
+    form, (18), is a system of the size of the targets, the primal of the codes: the smaller is
+    solved. A penalty of 0 gives the solution of least norm. Another output takes L-BFGS.
 
         w = Hc^T a,   (Hc Hc^T + penalty / 2 I) a = t - mean(t),   b = mean(t) - mean(h) . w
-
-    With more targets than codes, the primal (Hc^T Hc + penalty / 2 I) w = Hc^T (t - mean(t)) is
-    the smaller system of the two. Another output is minimized by L-BFGS.
-
-    Parameters
-    ----------
-    codes : ndarray, (n, k)
-        Frozen codes h_r.
-    targets : ndarray, (n,)
-    penalty : float
-        lambda of the decoder weight; 0 gives the solution of least norm.
-    output_activation : str
-    offset : ndarray, (n,), or 0
-        o: what an implicit decoder adds.
     """
     codes, targets = (array.astype(np.float64, copy=False) for array in (codes, targets))
     if output_activation == "identity":

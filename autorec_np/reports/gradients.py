@@ -28,7 +28,7 @@ from autorec_np.models.scoring import (
     scaled,
     targets_of,
 )
-from autorec_np.training.corruption import Draws, dropout_masks
+from autorec_np.training.trainer import Draws, dropout_masks
 
 TERMS = ("objective", "data", "penalty")
 POINTS = ("initial", "trained", "saturated")
@@ -38,9 +38,8 @@ class Case(NamedTuple):
     """A small network, a term of the objective, and a point.
 
     `term` is "objective" (2), "data" (without its penalty) or "penalty" (without ratings). `point`
-    is "drawn" (at random), "initial" (as `fit` begins), "trained" (twenty steps of gradient descent
-    later) or "saturated" (large weights). `implicit` units are told who rated what; `planes`: the
-    network reads two.
+    is "drawn" (at random), "initial" (as `fit` begins), "trained" (after twenty steps of gradient
+    descent) or "saturated" (large weights).
     """
 
     hidden_layer_sizes: tuple[int, ...] = (4,)

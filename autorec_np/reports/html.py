@@ -1,4 +1,4 @@
-"""HTML as text: one page, tables, and pictures as inline SVG."""
+"""A report as text: ratings and models in a line each, tables and pictures on a page of HTML."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from autorec_np.gradcheck.process import kept_back
+from autorec_np.models.parameters import resolved_widths
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from autorec_np.data import Ratings
+    from autorec_np.models import AutoRec
 
 # of Okabe and Ito, for the color-blind
 BLUE, ORANGE, GRAY = "#0072b2", "#d55e00", "#999999"
@@ -155,3 +159,25 @@ def import_matplotlib() -> Any:
             "plots need matplotlib, which is not installed: pip install 'autorec_np[plot]'."
         ) from error
     return matplotlib
+
+
+def describe_ratings(ratings: Ratings) -> str:
+    low, high = ratings.scale
+    return (
+        f"{len(ratings):,} ratings, {ratings.n_users:,} users x {ratings.n_items:,} items, "
+        f"scale {low:g} to {high:g}"
+    )
+
+
+def describe_model(model: AutoRec) -> str:
+    layers = " x ".join(str(size) for size in resolved_widths(model.get_params()))
+    n_implicit, inputs = (
+        getattr(model, f"{x}_", getattr(model, x)) for x in ("implicit", "inputs")
+    )
+    told = f"implicit {n_implicit}, " if n_implicit and not isinstance(n_implicit, str) else ""
+    told += "planes, " if inputs == "planes" else ""
+    return (
+        f"{'I' if model.orientation == 'item' else 'U'}-AutoRec, "
+        f"{'tied, ' if model.tied else ''}{layers} hidden units, {model.activation} and "
+        f"{model.output_activation}, {told}solver {model.solver}"
+    )

@@ -33,8 +33,15 @@ from autorec_np.models.biases import BiasBaseline, GlobalMean
 from autorec_np.models.scoring import Fitted
 from autorec_np.reports import html
 from autorec_np.reports.gradients import check_model_gradient
-from autorec_np.reports.html import BLUE, GRAY, ORANGE, import_matplotlib, printable
-from autorec_np.reports.words import describe_model, describe_ratings
+from autorec_np.reports.html import (
+    BLUE,
+    GRAY,
+    ORANGE,
+    describe_model,
+    describe_ratings,
+    import_matplotlib,
+    printable,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

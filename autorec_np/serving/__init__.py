@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from autorec_np.serving.explanation import explain as explain
     from autorec_np.serving.explanation import similar_items as similar_items
     from autorec_np.serving.explanation import similar_users as similar_users
+    from autorec_np.serving.model_file import export_onnx as export_onnx
     from autorec_np.serving.model_file import load_model as load_model
     from autorec_np.serving.model_file import read_metadata as read_metadata
     from autorec_np.serving.model_file import save_model as save_model
-    from autorec_np.serving.onnx_export import export_onnx as export_onnx
     from autorec_np.serving.records import ModelFileError as ModelFileError
     from autorec_np.serving.scikit import RatingRegressor as RatingRegressor
 
@@ -21,7 +21,7 @@ _MODULE_OF = {
     "ModelFileError": "records",
     "RatingRegressor": "scikit",
     "explain": "explanation",
-    "export_onnx": "onnx_export",
+    "export_onnx": "model_file",
     "load_model": "model_file",
     "read_metadata": "model_file",
     "save_model": "model_file",

@@ -193,13 +193,8 @@ State: TypeAlias = dict[str, Any]
 
 # What `check` wants: types, tuples of choices, and dicts of them.
 _IDS = ("integers", "strings")
-_RATINGS = {
-    "kept": ("all", "pattern"),
-    "scale": list,
-    "timestamps": bool,
-    "user_ids": _IDS,
-    "item_ids": _IDS,
-}
+_RATINGS: State = {"kept": ("all", "pattern"), "scale": list, "timestamps": bool}
+_RATINGS |= {"user_ids": _IDS, "item_ids": _IDS}
 _CURVES = ("loss_curve", "validation_curve")
 _BIASES = {"mean": float}
 _AFFINE_MAP = {"factor": float, "offset": float}

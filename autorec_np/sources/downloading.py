@@ -102,13 +102,8 @@ def download(
     https to http, and may a failure of TLS lead to plain http, with a warning.
 
     `check` is called with the path before the rename; on a ValueError or DownloadError the partial
-    file is deleted. `retries` count anew whenever that file has grown; `backoff`, in seconds,
-    doubles for each.
-
-    Raises
-    ------
-    DownloadError
-        The file could not be fetched, verified or written; nothing is at `destination`.
+    file is deleted. `retries` count anew whenever it has grown; `backoff`, in seconds, doubles for
+    each. DownloadError: it could not be fetched, verified or written.
     """
     destination = Path(destination)
     if destination.is_file():
@@ -358,14 +353,8 @@ def extract(
 ) -> Path:
     """Unpack a zip archive into the new folder `folder`, which appears only when it is complete.
 
-    Only `members` (all by default) are unpacked, to at most `max_bytes` together.
-
-    Raises
-    ------
-    ArchiveError
-        The archive is damaged, unsafe, too large, or another one.
-    OSError
-        A file cannot be read or written, or the folder exists.
+    Only `members` (all by default) are unpacked, to at most `max_bytes` together. ArchiveError: it
+    is damaged, unsafe, too large, or another one.
     """
     archive, folder = Path(archive), Path(folder)
     if folder.exists():

@@ -53,20 +53,10 @@ class DivergenceError(ArithmeticError):
 
 @dataclass(frozen=True)
 class Iteration:
-    """What a solver reports after each epoch (iteration of a full-batch solver).
+    """What a solver reports after each epoch (iteration of a full-batch solver), from number 1.
 
-    Attributes
-    ----------
-    number : int
-        From 1.
-    theta : ndarray
-        The parameters now; copy what is to be kept.
-    value : float
-        The objective; for minibatches the sum of the blocks' values as they were visited.
-    learning_rate : float
-        Of the last step; nan for L-BFGS.
-    n_evaluations : int
-        So far; see `Minimum`.
+    Copy what is to be kept of `theta`. `value` is the objective; for minibatches the sum of the
+    blocks' values as they were visited. `learning_rate` is nan for L-BFGS.
     """
 
     number: int
@@ -81,20 +71,10 @@ Callback: TypeAlias = Callable[[Iteration], bool]
 
 @dataclass(frozen=True)
 class Minimum:
-    """What a solver returns.
+    """What a solver returns: the last `theta`, and the objective after each epoch or iteration.
 
-    Attributes
-    ----------
-    theta : ndarray
-        The last parameters.
-    values : list of float
-        The objective after each epoch or iteration.
-    n_evaluations : int
-        Evaluations of (value, gradient); for minibatches of one block each.
-    converged, limit_reached : bool
-        Whether the solver's own test, or the limit of iterations, stopped it (neither: a callback).
-    message : str
-        Why it stopped.
+    `n_evaluations` are of (value, gradient); for minibatches of one block each. The solver's own
+    test, or the limit of iterations, stopped it, or neither: a callback. `message` says why.
     """
 
     theta: Array
@@ -118,33 +98,12 @@ def run_steps(
     n_iter_no_change: int = 0,
     callback: Callback | None = None,
 ) -> Minimum:
-    """Minimize a sum by steps on some of its terms.
+    """Minimize a sum by steps on some of its terms; DivergenceError where it is not finite.
 
-    Parameters
-    ----------
-    step : callable
-        ``step(theta, learning_rate) -> value`` of the next batch: it changes theta in place, and
-        returns the value from before. The batches of an epoch must add up to the objective.
-    theta : ndarray, (n,)
-        Start; changed in place.
-    n_batches, n_epochs : int
-        `step` is called ``n_batches * n_epochs`` times.
-    learning_rate_init, schedule, warm_up
-        See `core.optimizers.learning_rate_at`.
-    tol, n_iter_no_change
-        Converged when the best value has not fallen by more than ``tol * best`` for
-        `n_iter_no_change` epochs (0: never).
-    callback : callable, optional
-        Called with an `Iteration` after each epoch; True stops.
-
-    Returns
-    -------
-    Minimum
-
-    Raises
-    ------
-    DivergenceError
-        If the value of an epoch is not finite.
+    ``step(theta, learning_rate) -> value`` changes theta in place by the next batch, and returns
+    its value from before; `n_batches` add up to the objective. Rates are by
+    `core.optimizers.learning_rate_at`. Converged when the best value has not fallen by more than
+    ``tol * best`` for `n_iter_no_change` epochs (0: never). A true result of `callback` stops.
     """
     values: list[float] = []
     plateau, message = _Plateau(tol, n_iter_no_change), LIMIT
@@ -177,27 +136,10 @@ def run_lbfgs(
     n_iter_no_change: int = 5,
     callback: Callback | None = None,
 ) -> Minimum:
-    """Minimize by `core.lbfgs.minimize_lbfgs`.
+    """Minimize by `core.lbfgs.minimize_lbfgs`; DivergenceError where the start is not finite.
 
-    Parameters
-    ----------
-    fun : callable
-        ``fun(theta) -> (value, gradient)`` of the whole objective.
-    theta : ndarray, (n,)
-        Start; not changed.
-    pairs : TwoLoop or another memory, optional
-    max_iter : int
-    tol, n_iter_no_change, callback
-        As in :func:`run_steps`, of iterations.
-
-    Returns
-    -------
-    Minimum
-
-    Raises
-    ------
-    DivergenceError
-        If the value at the start is not finite.
+    ``fun(theta) -> (value, gradient)`` is of the whole objective; theta is not changed. `tol`,
+    `n_iter_no_change` and `callback` as in :func:`run_steps`, of iterations.
     """
     values: list[float] = []
     n_evaluations = 0
@@ -354,26 +296,8 @@ def _as_function(callback: Any) -> Any:
 class EpochMonitor:
     """Follows a run: curves, best weights, early stopping, callbacks, log lines or a bar.
 
-    A context manager, whose end closes the bar.
-
-    Parameters
-    ----------
-    n_epochs : int
-    validate : callable or None
-        theta -> RMSE on the validation ratings.
-    early_stopping, tol, n_iter_no_change, callbacks, verbose
-        As in `AutoRec`; `tol` in rating units.
-    loss_unit : float
-        What an objective in the units of the network is divided by.
-
-    Attributes
-    ----------
-    values, curve : list of float
-        The objective, and the validation RMSE (if there is one), after each epoch.
-    best_theta : ndarray or None
-        The weights of the lowest validation RMSE.
-    n_evaluations : int
-        See `solvers.Minimum`.
+    A context manager, whose end closes the bar. `validate` returns the RMSE on the validation
+    ratings; an objective is divided by `loss_unit`; the rest is as in `AutoRec`.
     """
 
     def __init__(

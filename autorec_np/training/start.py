@@ -49,15 +49,7 @@ class AffineMap(NamedTuple):
 
 
 class Mapped(NamedTuple):
-    """Ratings in other units.
-
-    Attributes
-    ----------
-    values : ndarray of float64, (n,)
-    scale : tuple of float
-    units : AffineMap
-        Of ratings as they are to these.
-    """
+    """Ratings in other `units`, which map ratings as they are to these."""
 
     values: Array
     scale: tuple[float, float]
@@ -74,13 +66,8 @@ def canonical(ratings: Array, scale: tuple[float, float]) -> Mapped:
     """Map ratings to the mean and standard deviation of those of MovieLens 1M.
 
     R and a R + b give the same values to the bit, where the ratings lie on a grid whose steps are
-    long against the rounding of float32. Equal ratings have no standard deviation: the width of
-    their scale gives the factor, or where the scale is a single point too, the factor is 1.
-
-    Parameters
-    ----------
-    ratings : ndarray of float32, (n,)
-    scale : tuple of float
+    long against the rounding of float32. Of equal ratings the width of their scale gives the
+    factor, or where the scale is a single point too, the factor is 1.
     """
     levels = np.unique(ratings).astype(np.float64)
     start, step = float(levels[0]), step_of(levels)
@@ -104,13 +91,8 @@ def canonical(ratings: Array, scale: tuple[float, float]) -> Mapped:
 def step_of(levels: Array) -> float:
     """Return the longest step of which all distances are multiples, 1 where there is none.
 
-    Euclid's algorithm for numbers that were rounded to float32: what a distance leaves when divided
-    by the step is the next step. Longer distances tell the step more exactly.
-
-    Parameters
-    ----------
-    levels : ndarray of float64, (n,)
-        In ascending order.
+    Euclid's algorithm for ascending numbers that were rounded to float32: what a distance leaves
+    when divided by the step is the next step. Longer distances tell the step more exactly.
     """
     if not 1 < len(levels) <= MOST_LEVELS:
         return 1.0
@@ -136,14 +118,9 @@ def step_of(levels: Array) -> float:
 def map_onto_outputs(output_activation: str, mapped: Mapped, centered: bool) -> AffineMap:
     """Return the map of ratings, in the units that the network reads, to what it is to say, (17).
 
-    For a bounded output, the rating scale is mapped onto (0, 1) or (-1, 1). Any other output says
-    the ratings; if it has a least value and ratings are not `centered`, which are differences, they
-    are raised where the low end of the scale would be out of reach.
-
-    Raises
-    ------
-    ValueError
-        The output is bounded, and the scale is a single point.
+    For a bounded output, the rating scale, which needs two ends, is mapped onto (0, 1) or (-1, 1).
+    Any other output says the ratings; if it has a least value and ratings are not `centered`, which
+    are differences, they are raised where the low end of the scale would be out of reach.
     """
     f, (low, high) = ACTIVATIONS[output_activation], mapped.scale
     if not f.bounded:
@@ -171,20 +148,9 @@ def starting_theta(
     While weights are small, every hidden unit is about g(0). Where this is not 0, rated columns
     start from b = 0 with mean / (k g(0)) added to W: the mean stays in W h, where the penalty holds
     it. J ends higher than from b = mean, and the RMSE of new ratings lower. Where g(0) = 0, W is V
-    as well (tied), the targets are `centered`, or the penalty of such a W is more than the squared
-    deviations of the targets, b is the mean. A bounded output starts in its middle.
-
-    Parameters
-    ----------
-    network : Network
-    targets : csr_array, (n_rows, n_columns)
-        What the outputs are to say.
-    centered : bool
-        Whether a baseline was subtracted from the targets.
-    penalty : float
-        lambda of the decoder weight.
-    random_state : Generator
-    dtype : dtype
+    as well (tied), the targets are `centered` (by a baseline), or the `penalty` of such a W is more
+    than the squared deviations of the targets, b is the mean. A bounded output starts in its
+    middle.
     """
     theta = network.layout.initialize(random_state, dtype)
     if ACTIVATIONS[network.output_activation].bounded:
@@ -211,7 +177,7 @@ DETECTABLE, DROWNED_FACTOR = 6.0, 64.0
 
 
 def automatic_penalties(network: Network, matrix: CSR, corruption: float = 0.0) -> dict[str, float]:
-    """Return lambda of (2) for each weight block, in canonical units (`units.canonical`).
+    """Return lambda of (2) for each weight block, in canonical units (`canonical`).
 
     lambda = factor * (n_row n_column)^(1/4), with factor 36 (1 - corruption)^2 for the encoder
     weight and 12 for every other; n_row and n_column are :func:`typical_count` of the rows and of
@@ -249,8 +215,7 @@ def detail(of_rows: Array, of_columns: Array) -> float:
 def typical_count(counts: Array) -> float:
     """Return the mean count as a rating sees it: sum n^2 / sum n.
 
-    The count of the row (or column) of a rating drawn at random. Unlike the plain mean it does
-    not depend on how many rows with hardly any ratings are listed.
+    Unlike the plain mean it does not depend on how many rows with hardly any ratings are listed.
     """
     counts = counts.astype(np.float64)
     return float(counts @ counts / counts.sum())

@@ -1,4 +1,8 @@
-"""One training run: minibatches, corruption, dropout and validation around a solver."""
+"""One training run: minibatches, corruption, dropout and validation around a solver.
+
+Who is hit by corruption and dropout is looked up, not drawn in turn: (seed, step, position) says
+it. So a mask depends on neither threads nor batches, nor on which part of a matrix is at hand.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +14,18 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from autorec_np._types import CSR, Array
+from autorec_np._types import CSR, AnyMatrix, Array
+from autorec_np.core.kernels import with_data
 from autorec_np.core.objective import Objective
 from autorec_np.core.planes import Planes
 from autorec_np.engine.engines import Arrangement, Batch, Engine, PlainEngine, TiledEngine
 from autorec_np.engine.plan import by_activity
 from autorec_np.engine.threads import Workers, row_blocks, run
-from autorec_np.training.corruption import Draws, corrupt, dropout_masks
 from autorec_np.training.solvers import (
     Callback,
     DivergenceError,
@@ -31,6 +37,74 @@ from autorec_np.training.solvers import (
     run_scipy_lbfgs,
     run_steps,
 )
+
+INPUT = 0  # the layer that `corrupt` damages; hidden layers count from 1
+ENTRIES_AT_ONCE = 32_768  # that are looked up at once, in a core's cache
+
+
+class Draws(NamedTuple):
+    """A counter-based generator: SplitMix64 (Steele, Lea and Flood, 2014), read at any position.
+
+    Number n of a stream is mix(start + n gamma). Each layer of each step has a stream of its own.
+    """
+
+    seed: int
+    step: int
+
+    def at(self, positions: Array, layer: int = INPUT) -> Array:
+        """Return the numbers at some positions, (n,), uniform uint64 each."""
+        sequence = np.random.SeedSequence(self.seed, spawn_key=(self.step, layer))
+        return splitmix64(sequence.generate_state(1, np.uint64)[0], positions)
+
+    def keeps(self, positions: Array, probability: float, layer: int = INPUT) -> Array:
+        """Return (n,) bool: False, with the probability, where a position is hit."""
+        return np.asarray(self.at(positions, layer) >= np.uint64(probability * 2.0**64))
+
+
+def splitmix64(start: np.uint64, positions: Array) -> Array:
+    """Return what SplitMix64, seeded with `start`, gives as numbers 0, 1, ... at positions (n,)."""
+    z = positions.astype(np.uint64)
+    z += np.uint64(1)
+    z *= np.uint64(0x9E3779B97F4A7C15)
+    z += start
+    z ^= z >> np.uint64(30)
+    z *= np.uint64(0xBF58476D1CE4E5B9)
+    z ^= z >> np.uint64(27)
+    z *= np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    return z
+
+
+def corrupt(
+    inputs: AnyMatrix, probability: float, draws: Draws, entries: Array | None = None
+) -> AnyMatrix:
+    """Return inputs with each stored value set to 0 with a probability, the others scaled up.
+
+    The others are divided by (1 - probability), so that the expectation of V^T r stays the same
+    (masking noise of Vincent et al., 2010, in inverted form). The pattern is kept; all planes of a
+    pair are hit, or none. `entries` says where each stored value lies in the data of the whole
+    matrix; None: `inputs` is the whole.
+    """
+    kept = np.empty(inputs.nnz, bool)
+    for first in range(0, inputs.nnz, ENTRIES_AT_ONCE):
+        block = slice(first, min(first + ENTRIES_AT_ONCE, inputs.nnz))
+        positions = np.arange(block.start, block.stop) if entries is None else entries[block]
+        kept[block] = draws.keeps(positions, probability)
+    return with_data(inputs, inputs.data * kept / inputs.dtype.type(1.0 - probability))
+
+
+def dropout_masks(
+    rows: Array, widths: Sequence[int], probability: float, draws: Draws, dtype: npt.DTypeLike
+) -> list[Array]:
+    """Return one array (len(rows), width) of 0 or 1 / (1 - probability) for each hidden layer."""
+    values = np.array([0.0, 1.0 / (1.0 - probability)], dtype)
+    masks = []
+    for layer, width in enumerate(widths, INPUT + 1):
+        units = rows[:, np.newaxis] * width + np.arange(width)
+        kept = draws.keeps(units.reshape(-1), probability, layer)
+        masks.append(values[kept.astype(np.intp)].reshape(units.shape))
+    return masks
+
 
 ENGINES = ("tiled", "plain")
 ENTRIES_PER_BLOCK = 2**20  # of a full batch: rows that are worked on at once
@@ -100,15 +174,7 @@ def _set(switch: ContextVar[bool]) -> Iterator[None]:
 class SolverDefaults:
     """What parameters left at None mean for a solver; see `AutoRec`.
 
-    Attributes
-    ----------
-    full_batch : bool
-        Whether each iteration sees all rows, without corruption or dropout.
-    max_iter : int
-    learning_rate_init : float
-        For "sgd" still to be divided by k times the mean number of ratings that a column has in
-        a batch; not used by L-BFGS.
-    corruption : float
+    `full_batch`: each iteration sees all rows, without corruption or dropout.
     """
 
     full_batch: bool

@@ -32,8 +32,7 @@ from autorec_np.serving.explanation import (
     similar_items,
     similar_users,
 )
-from autorec_np.serving.model_file import save_model
-from autorec_np.serving.onnx_export import export_onnx
+from autorec_np.serving.model_file import export_onnx, save_model
 
 SMALL = {"hidden_layer_sizes": (4,), "max_iter": 2, "n_jobs": 1, "random_state": 0}
 

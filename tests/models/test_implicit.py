@@ -43,8 +43,9 @@ def objectives(monkeypatch):
 # What the parameters say
 
 
-def test_auto_is_the_paper():
-    automatic, plain = fit(), fit(implicit=0, inputs="ratings")
+@pytest.mark.parametrize("changes", [{}, {"solver": "lbfgs"}, {"tied": True}], ids=str)
+def test_auto_is_the_paper_where_ratings_are_few_or_nothing_else_is_right(changes):
+    automatic, plain = fit(**changes), fit(**changes, implicit=0, inputs="ratings")
     np.testing.assert_array_equal(automatic.theta_, plain.theta_)
     assert (automatic.implicit_, automatic.inputs_) == (0, "ratings")
     assert automatic.fitted_.implicit is None
@@ -53,15 +54,15 @@ def test_auto_is_the_paper():
 def test_auto_is_asked_with_what_it_goes_by(monkeypatch):
     asked = []
 
-    def automatic(orientation, k, counts, tied):
-        asked.append((orientation, k, [one.tolist() for one in counts], tied))
+    def automatic(orientation, k, counts, tied, solver):
+        asked.append((orientation, k, [one.tolist() for one in counts], tied, solver))
         return 2, "planes"
 
     monkeypatch.setattr(parameters, "automatic_implicit", automatic)
     model = fit({"orientation": "user"}, solver="sgd")
     assert (model.implicit_, model.inputs_) == (2, "planes")
     counts = [np.diff(R.matrix.indptr).tolist(), np.diff(R.matrix.T.tocsr().indptr).tolist()]
-    assert asked == [("user", 4, counts, False)]
+    assert asked == [("user", 4, counts, False, "sgd")]
     model = fit(implicit=1)
     assert (model.implicit_, model.inputs_) == (1, "planes")
     assert asked[1][:3] == ("item", 4, counts[::-1])
@@ -427,3 +428,16 @@ def test_an_interrupted_training_serves_what_it_has():
     assert model.fitted_.implicit.weight.shape == (R.n_items, 3)
     assert np.isfinite(model.predict(*R.triples()[:2])).all()
     assert dataclasses.is_dataclass(model.fitted_)
+
+
+def test_auto_follows_the_orientation_the_solver_and_the_ratings():
+    many, few = np.full(100, 40), np.full(100, 5)
+    assert parameters.automatic_implicit("item", 500, (many, many), False, "adam") == (
+        100,
+        "ratings",
+    )
+    assert parameters.automatic_implicit("user", 200, (many, many), False, "sgd") == (40, "planes")
+    paper = (0, "ratings")
+    assert parameters.automatic_implicit("user", 200, (few, few), False, "adam") == paper
+    assert parameters.automatic_implicit("user", 200, (many, many), True, "adam") == paper
+    assert parameters.automatic_implicit("item", 500, (many, many), False, "lbfgs") == paper

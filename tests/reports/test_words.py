@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from autorec_np.data.ratings import Ratings
 from autorec_np.models.autorec import AutoRec
-from autorec_np.reports.words import describe_model, describe_ratings
+from autorec_np.reports.html import describe_model, describe_ratings
 
 
 def test_a_model_in_one_line():

@@ -15,7 +15,7 @@ from autorec_np.data.synthetic import make_ratings
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import NotFittedError
 from autorec_np.models.biases import GlobalMean
-from autorec_np.serving.onnx_export import OPERATORS, export_onnx
+from autorec_np.serving.model_file import OPERATORS, export_onnx
 
 SMALL = {"max_iter": 3, "random_state": 0}
 MODELS = {

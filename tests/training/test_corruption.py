@@ -13,8 +13,7 @@ from scipy import sparse
 from autorec_np.core.kernels import with_data
 from autorec_np.core.planes import Planes
 from autorec_np.engine.engines import AsItIs
-from autorec_np.training.corruption import INPUT, Draws, corrupt, dropout_masks, splitmix64
-from autorec_np.training.trainer import Trainer
+from autorec_np.training.trainer import INPUT, Draws, Trainer, corrupt, dropout_masks, splitmix64
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
@@ -142,7 +141,7 @@ def test_rows_alone_are_corrupted_as_in_the_whole_matrix(tiny_matrix, seed, data
 @pytest.mark.parametrize("size", [1, 7, 10_000])
 def test_corruption_does_not_depend_on_the_blocks_in_which_it_is_looked_up(size, monkeypatch):
     whole = corrupt(ones(1000), 0.5, Draws(1, 2))
-    monkeypatch.setattr("autorec_np.training.corruption.ENTRIES_PER_BLOCK", size)
+    monkeypatch.setattr("autorec_np.training.trainer.ENTRIES_AT_ONCE", size)
     np.testing.assert_array_equal(corrupt(ones(1000), 0.5, Draws(1, 2)).data, whole.data)
     backwards = np.arange(1000)[::-1]
     reverse = corrupt(ones(1000), 0.5, Draws(1, 2), backwards)
