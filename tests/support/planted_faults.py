@@ -31,7 +31,7 @@ PACKAGE = Path(__file__).parents[2] / "autorec_np"
 ENGINES = ("plain", "tiled")
 CORE = ("activations", "kernels", "parameters", "network", "objective")
 CORE += ("hessian", "implicit", "planes")
-ENGINE = ("threads", "plan", "order", "tiled", "rated", "steps", "engines")
+ENGINE = ("threads", "plan", "tiled", "steps", "engines")
 STAND_IN = "sparse_autoencoder"
 USUAL = 1e-5  # where people who use the two other ways draw the line
 
@@ -734,7 +734,7 @@ LATER = [
     ),
     Fault(
         "W~ left in the memory of W",
-        "rated",
+        "tiled",
         "self.decoder[rows] = self.before[rows]",
         "pass",
         D_Y,
@@ -744,7 +744,7 @@ LATER = [
     ),
     Fault(
         "streamed D_Y of the last batch's units",
-        "rated",
+        "tiled",
         "d_weight[:, : self.network.n_implicit]",
         "d_weight[:, -self.network.n_implicit :]",
         D_Y,
@@ -753,7 +753,7 @@ LATER = [
     ),
     Fault(
         "no penalty on Y, streamed",
-        "rated",
+        "tiled",
         "part += part.dtype.type(penalty)",
         "part += 0 * part.dtype.type(penalty)",
         D_Y,
@@ -762,7 +762,7 @@ LATER = [
     ),
     Fault(
         "streamed D_Y without the corner",
-        "rated",
+        "tiled",
         "product[:n_rows] += inside.T @ dense[tile]",
         "pass",
         D_Y,
@@ -771,7 +771,7 @@ LATER = [
     ),
     Fault(
         "N Y without the corner",
-        "rated",
+        "tiled",
         "product += cells @ dense[: cells.shape[1]]",
         "pass",
         D_Y,
@@ -858,7 +858,7 @@ def load_copies(sources: dict[str, str]) -> SimpleNamespace:
             source = sources.get(room) or source_of(room).read_text()
             exec(compile(source, f"{room}.py", "exec"), module.__dict__)
             copies[room] = module
-    for room, constant in itertools.product(("plan", "tiled", "rated"), SMALL):
+    for room, constant in itertools.product(("plan", "tiled"), SMALL):
         if hasattr(copies[room], constant):
             setattr(copies[room], constant, SMALL[constant])
     return SimpleNamespace(**copies)
