@@ -901,7 +901,7 @@ def plant(fault: Fault | None, setting: Setting = ONE, engine: str = "plain") ->
     options = {"activation": setting.activation, "output_activation": setting.output}
     runs, rows = copies.engines.PlainEngine(), np.arange(n_rows)
     if engine == "tiled":
-        runs, rows = copies.engines.TiledEngine(), copies.order.by_activity(targets)[0]
+        runs, rows = copies.engines.TiledEngine(), copies.plan.by_activity(targets)[0]
     arrangement = runs.arrange(network, targets, 1)
     in_order = None if masks is None else [mask[rows] for mask in masks]
     arranged = arrangement.objective(objective)
