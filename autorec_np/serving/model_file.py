@@ -22,21 +22,16 @@ from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import Recommender, check_fitted
 from autorec_np.models.biases import FittedBiases, FittedMean
 from autorec_np.models.scoring import RATED, Baseline, Fitted
-from autorec_np.serving.records import (
-    KINDS,
+from autorec_np.serving.archive import (
     AnyPath,
     Members,
     ModelFileError,
-    Packing,
-    State,
-    check,
     listing,
-    pack_model,
     reading,
     saying,
-    unpack_model,
     write_archive,
 )
+from autorec_np.serving.records import KINDS, Packing, State, check, pack_model, unpack_model
 from autorec_np.training.start import AffineMap
 
 AnyModel = TypeVar("AnyModel", bound=Recommender)
