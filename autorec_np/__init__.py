@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from autorec_np.evaluation.cross_validation import cross_validate as cross_validate
     from autorec_np.evaluation.cross_validation import evaluate as evaluate
     from autorec_np.evaluation.cross_validation import evaluate_repeats as evaluate_repeats
+    from autorec_np.evaluation.held_out import evaluate_ranking as evaluate_ranking
     from autorec_np.evaluation.hyperparameters import search as search
-    from autorec_np.evaluation.ranking_metrics import evaluate_ranking as evaluate_ranking
     from autorec_np.gradcheck import check_gradient as check_gradient
     from autorec_np.gradcheck import taylor_test as taylor_test
     from autorec_np.models.autorec import AutoRec as AutoRec
@@ -49,7 +49,7 @@ _MODULE_OF = {
     "check_gradient": "gradcheck",
     "cross_validate": "evaluation.cross_validation",
     "evaluate": "evaluation.cross_validation",
-    "evaluate_ranking": "evaluation.ranking_metrics",
+    "evaluate_ranking": "evaluation.held_out",
     "evaluate_repeats": "evaluation.cross_validation",
     "explain": "serving.explanation",
     "export_onnx": "serving.model_file",

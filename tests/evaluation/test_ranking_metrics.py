@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from autorec_np.data.ratings import Ratings
 from autorec_np.data.splitting import train_test_split
 from autorec_np.data.synthetic import make_ratings
-from autorec_np.evaluation import ranking_metrics
-from autorec_np.evaluation.ranking_metrics import (
+from autorec_np.evaluation import held_out
+from autorec_np.evaluation.held_out import (
     coverage_at_k,
     evaluate_ranking,
     novelty_at_k,
@@ -34,7 +34,7 @@ TRAIN, TEST = train_test_split(
 
 
 def metric(name):
-    return getattr(ranking_metrics, f"{name}_at_k")
+    return getattr(held_out, f"{name}_at_k")
 
 
 # Against ranx

@@ -18,8 +18,7 @@ import pytest
 
 from autorec_np.data.ratings import Ratings
 from autorec_np.data.synthetic import make_ratings
-from autorec_np.evaluation.held_out import not_trained_on, predict_held_out
-from autorec_np.evaluation.ranking_metrics import evaluate_ranking
+from autorec_np.evaluation.held_out import evaluate_ranking, not_trained_on, predict_held_out
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.biases import BiasBaseline, GlobalMean
 from autorec_np.models.blend import Blend
