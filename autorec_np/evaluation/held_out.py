@@ -10,8 +10,8 @@ with z the influence of a pair on the estimate: |e| - MAE for the MAE, and (e^2 
 for the RMSE (the delta method). Student's t has one degree of freedom less than there are users or
 items, whichever are fewer.
 
-In a recommended list, an item is *relevant* to a user whose held-out rating of it reaches a threshold. With hit_j = 1
-where the item at place j is relevant, else 0, and R relevant items,
+In a list, an item is *relevant* to a user whose held-out rating of it reaches a threshold. With
+hit_j = 1 where the item at place j is relevant, else 0, and R relevant items,
 
     precision@k = sum_{j<=k} hit_j / k                recall@k = sum_{j<=k} hit_j / R
     NDCG@k = sum_{j<=k} hit_j / log2(j + 1), over the same sum of a list of min(k, R) hits
