@@ -20,7 +20,7 @@ into the order of the columns, and back.
 
 The numbers of the kernels are those of a CSR array, to rounding. `Tiled` is a batch of ratings.
 `Static` is the whole pattern of an implicit decoder: its dense corner and its rest are laid out
-once, for N Y once a step and D_Y once from all of D_W~, while W~ stands in the place of W (`Shares`).
+once, for N Y once a step and D_Y once from all of D_W~, while W~ stands for W (`Shares`).
 """
 
 from __future__ import annotations

@@ -111,11 +111,11 @@ def test_all_that_computes_holds_blas_to_one_thread(call, model, monkeypatch):
         return look_up(self, *arguments, **options)
 
     if call == "partial_fit":
-        from autorec_np.models import updates
+        from autorec_np.models import newcomers
 
-        best = updates.best_biases
+        best = newcomers.best_biases
         monkeypatch.setattr(
-            updates, "best_biases", lambda *a: (seen.append(blas_threads()), best(*a))[1]
+            newcomers, "best_biases", lambda *a: (seen.append(blas_threads()), best(*a))[1]
         )
     else:
         monkeypatch.setattr(Record, "look_up", look)
