@@ -22,6 +22,7 @@ from autorec_np.models.base import Recommender
 
 N_ML1M_SPLITS = 3
 BIAS_ROW = BiasBaseline(regularization=5.0)
+EQUATION_2 = {"implicit": 0, "inputs": "ratings", "baseline": None, "corruption": 0.0}
 
 
 class Row(NamedTuple):
@@ -39,13 +40,13 @@ ROWS = [
         "ml-1m-item-eq2-adam",
         "ml-1m",
         "random",
-        AutoRec(baseline=None, regularization=400.0, corruption=0.0, max_iter=40, random_state=0),
+        AutoRec(**EQUATION_2, regularization=400.0, max_iter=40, random_state=0),
     ),
     Row(
         "ml-1m-item-eq2-lbfgs",
         "ml-1m",
         "random",
-        AutoRec(baseline=None, regularization=400.0, solver="lbfgs", random_state=0),
+        AutoRec(**EQUATION_2, regularization=400.0, solver="lbfgs", random_state=0),
     ),
     Row("ml-1m-defaults-item", "ml-1m", "random", AutoRec(random_state=0)),
     Row("ml-1m-defaults-user", "ml-1m", "random", AutoRec(orientation="user", random_state=0)),

@@ -44,7 +44,13 @@ def main() -> None:
                     "decoder.weight": decoder * unit,
                 }
                 model = AutoRec(
-                    orientation, regularization=penalties, corruption=corruption, random_state=0
+                    orientation,
+                    hidden_layer_sizes=(500,),
+                    implicit=0,
+                    inputs="ratings",
+                    regularization=penalties,
+                    corruption=corruption,
+                    random_state=0,
                 ).fit(fit)
                 error = -model.score(users, items, ratings)
                 print(name, orientation, corruption, encoder, decoder, f"{error:.4f}", flush=True)

@@ -15,7 +15,14 @@ from autorec_np import AutoRec, fetch_movielens, train_test_split
 
 CHANGES: list[dict[str, Any]] = [
     {},
+    {"implicit": 0, "inputs": "ratings"},
+    {"implicit": 20},
+    {"implicit": 100},
+    {"inputs": "ratings"},
+    {"inputs": "planes"},
     {"hidden_layer_sizes": (100,)},
+    {"hidden_layer_sizes": (200,)},
+    {"hidden_layer_sizes": (500,)},
     {"hidden_layer_sizes": (1000,)},
     {"hidden_layer_sizes": (500, 100, 500)},
     {"activation": "tanh"},

@@ -25,7 +25,9 @@ PENALTY = 400.0  # of the rows that compare single evaluations and epochs
 # shorter training wants fewer hidden units, a smaller penalty and a longer warm-up. Each line: k,
 # epochs, rows in a batch, rate, penalty of the encoder, that of the decoder as a part of it,
 # corruption, warm-up; then the validation RMSE.
-_EQUATION_2 = {"baseline": None, "regularization": 200.0, "corruption": 0.0, "batch_size": 512}
+_PLAIN = {"implicit": 0, "inputs": "ratings"}
+_EQUATION_2 = {**_PLAIN, "baseline": None, "regularization": 200.0, "corruption": 0.0}
+_EQUATION_2["batch_size"] = 512
 CURVE = [
     (80, 12, 640, 8e-3, 230.0, 0.33, 0.05, 0.6),  # 0.8390
     (100, 11, 384, 8e-3, 310.0, 0.33, 0.0, 0.6),  # 0.8365
@@ -54,6 +56,7 @@ FITS: dict[str, list[dict[str, Any]]] = {
             "regularization": {"encoder.weight": penalty, "decoder.weight": part * penalty},
             "corruption": corruption,
             "warm_up": warm_up,
+            **_PLAIN,
         }
         for k, epochs, batch_size, rate, penalty, part, corruption, warm_up in CURVE
     ],
@@ -123,6 +126,8 @@ class Epochs:
         self._train = train
         self._model = AutoRec(
             hidden_layer_sizes=(k,),
+            implicit=0,
+            inputs="ratings",
             baseline=None,
             regularization=PENALTY,
             corruption=0.0,

@@ -71,7 +71,14 @@ def differences(ratings: Ratings, orientation: str, seed: int) -> list[float]:
             "encoder.weight": multiple * unit * ENCODER_FACTOR * (1 - corruption) ** 2,
             "decoder.weight": multiple * unit * DECODER_FACTOR,
         }
-        model = AutoRec(orientation, regularization=penalties, random_state=0).fit(fit)
+        model = AutoRec(
+            orientation,
+            hidden_layer_sizes=(500,),
+            implicit=0,
+            inputs="ratings",
+            regularization=penalties,
+            random_state=0,
+        ).fit(fit)
         errors.append(-model.score(*test) - bias)
     default = AutoRec(orientation, random_state=0).fit(fit)
     return [unit, bias, *errors, -default.score(*test) - bias]

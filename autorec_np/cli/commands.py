@@ -36,7 +36,6 @@ from autorec_np.cli.options import (
     add_seed,
     default_of,
 )
-from autorec_np.reports.html import describe_ratings
 
 if TYPE_CHECKING:
     from autorec_np._types import Array
@@ -54,7 +53,9 @@ STANDARD_INPUT = "-"
 def fetch(args: Namespace) -> int:
     found = sources.fetch_movielens(args.name, args.data_home, progress=not args.quiet)
     folds = f", folds {', '.join(found.folds)}" if found.folds else ""
-    print(f"{found.name}  {describe_ratings(found.ratings)}\n{len(found.titles):,} titles{folds}")
+    print(
+        f"{found.name}  {reports.describe_ratings(found.ratings)}\n{len(found.titles):,} titles{folds}"
+    )
     print(f"from {found.source}\n\nWhere you use it, cite:")
     print(indented(textwrap.fill(found.citation, 76)))
     return 0

@@ -13,7 +13,6 @@ from typing import Any, NoReturn
 from autorec_np import core, data, models, sources, training
 from autorec_np._text import closest, did_you_mean
 from autorec_np.cli.console import UsageError
-from autorec_np.models.parameters import WIDTHS
 
 
 class Parser(argparse.ArgumentParser):
@@ -261,6 +260,8 @@ def add_model(command: Parser) -> None:
 
 
 def _add_network(add: Callable[..., None]) -> None:
+    from autorec_np.models.parameters import WIDTHS
+
     functions = list(core.ACTIVATIONS)
     corruption = training.SOLVERS[default_of(models.AutoRec, "solver")].corruption
     add(

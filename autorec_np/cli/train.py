@@ -31,7 +31,6 @@ from autorec_np.cli.options import (
     add_seed,
     default_of,
 )
-from autorec_np.reports.html import describe_model, describe_ratings
 
 if TYPE_CHECKING:
     from autorec_np.data import Ratings
@@ -423,12 +422,12 @@ def _scores(errors: Errors, n_cold: int | None) -> dict[str, Any]:
 
 
 def _say_setting(args: Namespace, label: str, ratings: Ratings, model: AutoRec) -> None:
-    say(args, f"data    {label}: {describe_ratings(ratings)}")
+    say(args, f"data    {label}: {reports.describe_ratings(ratings)}")
     if ratings.columns is not None:
         say(args, f"        columns {ratings.columns}")
     if ratings.n_missing:
         say(args, f"        without {ratings.n_missing:,} that are no ratings (--missing)")
-    say(args, f"model   {describe_model(model)}")
+    say(args, f"model   {reports.describe_model(model)}")
 
 
 @contextmanager

@@ -76,17 +76,6 @@ class Ratings:
         Which columns of a file or a frame were read as what.
     n_missing : int
         Values that were left out because they mean "not rated".
-
-    Examples
-    --------
-    >>> R = Ratings.from_triples([7, 7, 9], ["a", "b", "a"], [4, 0, 5], scale=(0, 5))
-    >>> R
-    Ratings(3 ratings, 2 users x 2 items, 75 % filled, scale 0-5)
-    >>> R.matrix.toarray()
-    array([[4., 0.],
-           [5., 0.]], dtype=float32)
-    >>> R.matrix.nnz
-    3
     """
 
     matrix: sparse.csr_array[np.float32]

@@ -1,4 +1,4 @@
-"""Held-out ratings against a fitted model: errors with intervals, in groups, and ranked lists.
+"""How good a fitted model is on held-out ratings: its predictions, with intervals, and its lists.
 
 Errors of one user are alike, and so are those of one item; so the variance over pairs is clustered
 two ways (Cameron, Gelbach and Miller, "Robust inference with multiway clustering", J. Business &
@@ -10,8 +10,10 @@ with z the influence of a pair on the estimate: |e| - MAE for the MAE, and (e^2 
 for the RMSE (the delta method). Student's t has one degree of freedom less than there are users or
 items, whichever are fewer.
 
-In a list, an item is *relevant* to a user whose held-out rating of it reaches a threshold. With
-hit_j = 1 where the item at place j is relevant, else 0, and R relevant items,
+Metrics of recommended lists against the held-out ratings of their users.
+
+An item is *relevant* to a user whose held-out rating of it reaches a threshold. With hit_j = 1
+where the item at place j is relevant, else 0, and R relevant items,
 
     precision@k = sum_{j<=k} hit_j / k                recall@k = sum_{j<=k} hit_j / R
     NDCG@k = sum_{j<=k} hit_j / log2(j + 1), over the same sum of a list of min(k, R) hits

@@ -11,12 +11,16 @@ if TYPE_CHECKING:
     from autorec_np.reports.gradients import all_cases as all_cases
     from autorec_np.reports.gradients import check_case as check_case
     from autorec_np.reports.gradients import is_right as is_right
+    from autorec_np.reports.html import describe_model as describe_model
+    from autorec_np.reports.html import describe_ratings as describe_ratings
     from autorec_np.reports.pictures import html_report as html_report
 
 _MODULE_OF = {
     "Case": "gradients",
     "all_cases": "gradients",
     "check_case": "gradients",
+    "describe_model": "html",
+    "describe_ratings": "html",
     "html_report": "pictures",
     "is_right": "gradients",
 }

@@ -9,7 +9,6 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from autorec_np.gradcheck.process import kept_back
-from autorec_np.models.parameters import resolved_widths
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -170,6 +169,8 @@ def describe_ratings(ratings: Ratings) -> str:
 
 
 def describe_model(model: AutoRec) -> str:
+    from autorec_np.models.parameters import resolved_widths
+
     layers = " x ".join(str(size) for size in resolved_widths(model.get_params()))
     n_implicit, inputs = (
         getattr(model, f"{x}_", getattr(model, x)) for x in ("implicit", "inputs")

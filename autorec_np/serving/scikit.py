@@ -49,14 +49,6 @@ class RatingRegressor:
     n_features_in_ : int
     feature_names_in_ : ndarray of str, (2,)
         Only where X was a DataFrame whose column names are strings.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from autorec_np.models.biases import GlobalMean
-    >>> X = np.array([[1, 10], [1, 11], [2, 10]])
-    >>> RatingRegressor(GlobalMean()).fit(X, [3, 4, 5]).predict(X)
-    array([4., 4., 4.])
     """
 
     model_: Any

@@ -116,15 +116,6 @@ def read_ratings(
         and the line (from 1; blank lines count) and says what to do.
     OSError
         The file cannot be opened.
-
-    Examples
-    --------
-    >>> import io
-    >>> R = read_ratings(io.StringIO("userId,movieId,rating\\n1,007,4.5\\n1,NA,3\\n"))
-    >>> len(R), R.scale, str(R.columns)
-    (2, (3.0, 4.5), "user = 'userId', item = 'movieId', rating = 'rating'")
-    >>> R.user_ids, R.item_ids
-    (array([1]), array(['007', 'NA'], dtype=object))
     """
     check_choice("header", header, (None, True, False))
     check_choice("duplicates", duplicates, DUPLICATE_RULES)

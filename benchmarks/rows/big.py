@@ -36,7 +36,8 @@ def train(folder: str, n_items: int, settings: dict[str, Any]) -> dict[str, floa
     matrix = read(folder, n_items)
     before = peak_memory()
     marks = [time.perf_counter()]
-    model = AutoRec(n_jobs=THREADS, random_state=0, verbose=True, **settings)
+    plain = {"hidden_layer_sizes": (500,), "implicit": 0, "inputs": "ratings", **settings}
+    model = AutoRec(n_jobs=THREADS, random_state=0, verbose=True, **plain)
     with ours.after_each_epoch(lambda: marks.append(time.perf_counter())):
         model.fit(matrix)
     return {

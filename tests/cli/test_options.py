@@ -22,6 +22,7 @@ from autorec_np.evaluation.cross_validation import evaluate_repeats
 from autorec_np.evaluation.hyperparameters import search
 from autorec_np.gradcheck import check_gradient
 from autorec_np.models.autorec import WARM_UP, AutoRec
+from autorec_np.models.parameters import WIDTHS
 from autorec_np.sources.movielens import fetch_movielens
 from autorec_np.sources.reading import read_ratings
 from autorec_np.training.trainer import SOLVERS
@@ -89,6 +90,8 @@ def real_default(action: argparse.Action) -> object:
     if action.dest == "corruption":
         value = AutoRec().get_params()["solver"]
         value = SOLVERS[value].corruption
+    if action.dest == "hidden_layer_sizes":
+        value = WIDTHS["item"]
     return value
 
 
@@ -122,6 +125,11 @@ def test_a_help_text_states_the_real_default(command, name):
     assert default_fault(action, help) is None
     if action.default not in (None, argparse.SUPPRESS) and name in OF_FUNCTIONS:
         assert action.default == real_default(action)
+
+
+def test_the_help_states_the_width_for_users_too():
+    (hidden,) = (one for one in parser_of("train")._actions if option(one) == "--hidden")
+    assert f"; {WIDTHS['user'][0]} with --orientation user)" in hidden.help
 
 
 def test_a_wrong_default_in_a_help_text_is_found():
