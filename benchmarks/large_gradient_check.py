@@ -16,8 +16,8 @@ from autorec_np import check_gradient, fetch_movielens
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
 from autorec_np.engine.engines import TiledEngine
-from autorec_np.engine.plan import by_activity
 from autorec_np.engine.threads import Workers
+from autorec_np.engine.tiled import by_activity
 from benchmarks.ours import in_order
 
 

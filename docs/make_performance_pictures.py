@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from autorec_np import make_ratings
 from autorec_np._types import CSR
-from autorec_np.engine.plan import STRIP_COLUMNS, Plan, by_activity, reordered, split
+from autorec_np.engine.tiled import STRIP_COLUMNS, Plan, by_activity, reordered, split
 
 IMAGES = Path(__file__).parent / "images"
 CELL = 32  # rows and columns that make one dot

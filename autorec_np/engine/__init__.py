@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from autorec_np.engine.engines import Engine as Engine
     from autorec_np.engine.engines import PlainEngine as PlainEngine
     from autorec_np.engine.engines import TiledEngine as TiledEngine
-    from autorec_np.engine.plan import Plan as Plan
     from autorec_np.engine.threads import Workers as Workers
+    from autorec_np.engine.tiled import Plan as Plan
     from autorec_np.engine.tiled import Tiled as Tiled
 
 _MODULE_OF = {
     "Engine": "engines",
-    "Plan": "plan",
+    "Plan": "tiled",
     "PlainEngine": "engines",
     "Tiled": "tiled",
     "TiledEngine": "engines",

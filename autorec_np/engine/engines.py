@@ -21,10 +21,15 @@ from autorec_np.core.lbfgs import Pairs, TwoLoop
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
 from autorec_np.core.planes import Planes
-from autorec_np.engine.plan import (
+from autorec_np.engine.steps import SGD, Adam, CompactPairs, Receive, RProp, StepRule, stream
+from autorec_np.engine.threads import Workers
+from autorec_np.engine.tiled import (
     TILE_ROWS,
     Plan,
+    Shares,
     Split,
+    Static,
+    Tiled,
     by_activity,
     panel_columns,
     reordered,
@@ -32,9 +37,6 @@ from autorec_np.engine.plan import (
     split,
     take_rows_of_blocks,
 )
-from autorec_np.engine.steps import SGD, Adam, CompactPairs, Receive, RProp, StepRule, stream
-from autorec_np.engine.threads import Workers
-from autorec_np.engine.tiled import Shares, Static, Tiled
 
 
 class Batch(NamedTuple):

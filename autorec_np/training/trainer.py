@@ -24,8 +24,8 @@ from autorec_np.core.kernels import with_data
 from autorec_np.core.objective import Objective
 from autorec_np.core.planes import Planes
 from autorec_np.engine.engines import Arrangement, Batch, Engine, PlainEngine, TiledEngine
-from autorec_np.engine.plan import by_activity
 from autorec_np.engine.threads import Workers, row_blocks, run
+from autorec_np.engine.tiled import by_activity
 from autorec_np.training.solvers import (
     Callback,
     DivergenceError,

@@ -15,9 +15,8 @@ from autorec_np.core.objective import Objective
 from autorec_np.core.planes import Planes
 from autorec_np.engine import steps
 from autorec_np.engine.engines import PlainEngine, TiledEngine
-from autorec_np.engine.plan import by_activity, reordered
 from autorec_np.engine.steps import CompactPairs
-from autorec_np.engine.tiled import Static
+from autorec_np.engine.tiled import Static, by_activity, reordered
 
 ENGINES = {"plain": PlainEngine, "tiled": TiledEngine}
 EVERY_ENGINE = pytest.mark.parametrize("name", ENGINES)

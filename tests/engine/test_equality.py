@@ -17,8 +17,8 @@ from autorec_np.core.objective import Objective
 from autorec_np.core.planes import Planes
 from autorec_np.data.synthetic import make_ratings
 from autorec_np.engine.engines import PlainEngine, TiledEngine
-from autorec_np.engine.plan import by_activity
 from autorec_np.engine.threads import Workers
+from autorec_np.engine.tiled import by_activity
 from autorec_np.models.autorec import AutoRec
 from autorec_np.training.solvers import EpochMonitor
 from autorec_np.training.trainer import ENGINES, SOLVERS, Trainer, short_on_purpose

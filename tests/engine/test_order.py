@@ -9,9 +9,9 @@ import reference
 from autorec_np.core.implicit import ImplicitNetwork, scaled_pattern
 from autorec_np.core.network import Network
 from autorec_np.core.parameters import COLUMN_BLOCKS
-from autorec_np.engine import plan
-from autorec_np.engine.plan import by_activity, reordered, row_orders, take_rows_of_blocks
+from autorec_np.engine import tiled
 from autorec_np.engine.threads import Workers
+from autorec_np.engine.tiled import by_activity, reordered, row_orders, take_rows_of_blocks
 
 
 def test_rows_and_columns_are_put_in_order_of_activity(tiny_matrix):
@@ -30,7 +30,7 @@ def test_rows_and_columns_are_put_in_order_of_activity(tiny_matrix):
 @pytest.mark.parametrize("size", [1, 5, 13, 2**18])
 @pytest.mark.parametrize("tied", [False, True])
 def test_weights_are_put_in_order_in_pieces_of_any_size(size, tied, monkeypatch):
-    monkeypatch.setattr(plan, "WEIGHTS_PER_TASK", size)
+    monkeypatch.setattr(tiled, "WEIGHTS_PER_TASK", size)
     network = Network(6, (3, 2, 3), tied=tied)
     theta = np.random.default_rng(0).normal(size=network.layout.size)
     columns = np.array([4, 0, 5, 1, 3, 2])

@@ -7,8 +7,7 @@ from hypothesis import given
 from matrices import random_csr, small_csr
 from small_tiles import SMALL, small_tiling
 
-from autorec_np.engine.plan import Plan, split
-from autorec_np.engine.tiled import Tiled
+from autorec_np.engine.tiled import Plan, Tiled, split
 
 
 @given(matrix=small_csr())

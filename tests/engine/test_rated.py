@@ -13,9 +13,8 @@ from small_tiles import long_tailed, make_small
 
 from autorec_np.core.implicit import IMPLICIT, ImplicitNetwork, scaled_pattern
 from autorec_np.core.kernels import spmm, spmm_transpose
-from autorec_np.engine.plan import by_activity, reordered
 from autorec_np.engine.threads import Workers
-from autorec_np.engine.tiled import Shares, Static
+from autorec_np.engine.tiled import Shares, Static, by_activity, reordered
 from autorec_np.gradcheck import adjoint_test
 
 

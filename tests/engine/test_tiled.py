@@ -14,10 +14,10 @@ from scipy import sparse
 from small_tiles import SMALL, long_tailed, make_small, tiled_from
 
 from autorec_np.core.kernels import column_sums, sddmm, spmm, spmm_transpose, with_data
-from autorec_np.engine import plan as planning
+from autorec_np.engine import tiled as planning
 from autorec_np.engine import tiled as tiling
-from autorec_np.engine.plan import by_activity, reordered
 from autorec_np.engine.threads import Workers
+from autorec_np.engine.tiled import by_activity, reordered
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,7 @@ from autorec_np.data.metrics import rmse
 from autorec_np.data.ratings import Ratings
 from autorec_np.data.splitting import train_test_split
 from autorec_np.data.synthetic import make_ratings
-from autorec_np.engine.plan import by_activity, reordered
-from autorec_np.engine.tiled import Tiled
+from autorec_np.engine.tiled import Tiled, by_activity, reordered
 from autorec_np.evaluation.cross_validation import evaluate
 from autorec_np.models import autorec, scoring
 from autorec_np.models.autorec import AutoRec

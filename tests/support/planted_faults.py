@@ -9,7 +9,6 @@ can see: those are in CONSISTENT, for the tests of the value.
 
 from __future__ import annotations
 
-import itertools
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -31,7 +30,7 @@ PACKAGE = Path(__file__).parents[2] / "autorec_np"
 ENGINES = ("plain", "tiled")
 CORE = ("activations", "kernels", "parameters", "network", "objective")
 CORE += ("hessian", "implicit", "planes")
-ENGINE = ("threads", "plan", "tiled", "steps", "engines")
+ENGINE = ("threads", "tiled", "steps", "engines")
 STAND_IN = "sparse_autoencoder"
 USUAL = 1e-5  # where people who use the two other ways draw the line
 
@@ -858,9 +857,8 @@ def load_copies(sources: dict[str, str]) -> SimpleNamespace:
             source = sources.get(room) or source_of(room).read_text()
             exec(compile(source, f"{room}.py", "exec"), module.__dict__)
             copies[room] = module
-    for room, constant in itertools.product(("plan", "tiled"), SMALL):
-        if hasattr(copies[room], constant):
-            setattr(copies[room], constant, SMALL[constant])
+    for constant, value in SMALL.items():
+        setattr(copies["tiled"], constant, value)
     return SimpleNamespace(**copies)
 
 
@@ -901,7 +899,7 @@ def plant(fault: Fault | None, setting: Setting = ONE, engine: str = "plain") ->
     options = {"activation": setting.activation, "output_activation": setting.output}
     runs, rows = copies.engines.PlainEngine(), np.arange(n_rows)
     if engine == "tiled":
-        runs, rows = copies.engines.TiledEngine(), copies.plan.by_activity(targets)[0]
+        runs, rows = copies.engines.TiledEngine(), copies.tiled.by_activity(targets)[0]
     arrangement = runs.arrange(network, targets, 1)
     in_order = None if masks is None else [mask[rows] for mask in masks]
     arranged = arrangement.objective(objective)

@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from autorec_np.engine import plan as planning
 from autorec_np.engine import tiled as tiling
-from autorec_np.engine.plan import Plan, by_activity, reordered, split
-from autorec_np.engine.tiled import Tiled
+from autorec_np.engine.tiled import Plan, Tiled, by_activity, reordered, split
 
 SMALL = {
     "TILE_ROWS": 2,
     "TILE_COLUMNS": 3,
     "BAND_ROWS": 3,
+    "STATIC_BAND_ROWS": 3,
     "STRIP_COLUMNS": 3,
     "STEP": 1,
     "GROUP": 2,
@@ -27,9 +26,7 @@ SMALL = {
 
 def make_small(patch, **changes):
     for name, value in {**SMALL, **changes}.items():
-        for module in (planning, tiling):
-            if hasattr(module, name):
-                patch.setattr(module, name, value)
+        patch.setattr(tiling, name, value)
 
 
 def tiled_from(matrix, workers=None):

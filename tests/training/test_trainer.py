@@ -20,8 +20,8 @@ from autorec_np.core.objective import Objective
 from autorec_np.core.optimizers import learning_rate_at
 from autorec_np.data.synthetic import make_ratings
 from autorec_np.engine import engines
-from autorec_np.engine.plan import TILE_ROWS, by_activity, corner_widths, reordered
 from autorec_np.engine.threads import Workers
+from autorec_np.engine.tiled import TILE_ROWS, by_activity, corner_widths, reordered
 from autorec_np.models.autorec import AutoRec
 from autorec_np.training import solvers as monitoring
 from autorec_np.training import trainer as training
