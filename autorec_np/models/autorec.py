@@ -31,6 +31,7 @@ from autorec_np.models.scoring import Baseline, Fitted, TrainingTask, inputs_of,
 from autorec_np.models.updates import updated
 from autorec_np.training.penalties import automatic_penalties
 from autorec_np.training.solvers import DivergenceError, EpochMonitor
+from autorec_np.training.start import starting_theta
 from autorec_np.training.trainer import SOLVERS, Trainer, corruption_for, warn_of_interrupt
 from autorec_np.training.units import AffineMap, Mapped, canonical, map_onto_outputs
 
@@ -340,9 +341,10 @@ class AutoRec(Recommender):
         )
         biases = FittedBiases.of(training, by_index, matrix=matrix)
         baseline = self._baseline_of(biases)
-        outputs = map_onto_outputs(self.output_activation, mapped, centered=baseline is not None)
+        centered = baseline is not None
+        outputs = map_onto_outputs(self.output_activation, mapped, centered)
         targets = targets_of(rated, axes, baseline, outputs, self.dtype)
-        theta = self._initial_theta(network, axes, data, targets, random_state)
+        theta = self._initial_theta(network, axes, data, targets.data, centered, random_state)
         if isinstance(self.regularization, str):
             corruption = corruption_for(self.solver, self.corruption)
             penalties = automatic_penalties(network, inputs, corruption)
@@ -402,16 +404,16 @@ class AutoRec(Recommender):
         network: Network,
         axes: Axes,
         data: Ratings,
-        targets: CSR,
+        targets: Array,
+        centered: bool,
         random_state: np.random.Generator,
     ) -> Array:
-        layout = network.layout
         if self.warm_start and hasattr(self, "fitted_"):
             last = self.fitted_
             _, column_ids = axes.rows_and_columns(data.user_ids, data.item_ids)
             if not (
                 last.axes == axes
-                and last.network.layout.shapes == layout.shapes
+                and last.network.layout.shapes == network.layout.shapes
                 and np.array_equal(last.ids(axes.column), column_ids)
             ):
                 columns = f"{axes.column}s"
@@ -421,10 +423,7 @@ class AutoRec(Recommender):
                     f"first, or use warm_start=False to train anew."
                 )
             return last.theta.astype(self.dtype)
-        theta = layout.initialize(random_state, self.dtype)
-        if not ACTIVATIONS[self.output_activation].bounded:
-            layout.views(theta)["decoder.bias"][...] = targets.data.mean(dtype=np.float64)
-        return theta
+        return starting_theta(network, targets, centered, random_state, self.dtype)
 
     def _make_trainer(self, inputs: CSR, penalties: Mapping[str, float]) -> Trainer:
         defaults, rate = SOLVERS[self.solver], self.learning_rate_init

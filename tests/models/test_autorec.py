@@ -298,6 +298,32 @@ def test_a_bounded_output_has_the_objective_times_the_squared_map_factor(
 
 
 @ORIENTATIONS
+@BASELINES
+def test_the_mean_starts_in_the_decoder_weight_where_nothing_was_subtracted(
+    orientation, baseline, R, runs
+):
+    model = AutoRec(**SMALL, orientation=orientation, baseline=baseline).fit(R)
+    _, _, theta, _, targets = runs[0]
+    views = model.network_.layout.views(theta)
+    mean = targets.data.mean(dtype=np.float64)
+    of_weight, of_bias = (mean, 0.0) if baseline is None else (0.0, mean)
+    assert 6 * 0.5 * views["decoder.weight"].mean() == pytest.approx(of_weight, abs=0.01)
+    assert views["decoder.weight"].std() < 0.02
+    assert (views["decoder.bias"] == np.float32(of_bias)).all()
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "softplus", "relu"])
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_both_engines_start_at_the_same_place(solver, activation, R):
+    options = {**SMALL, "solver": solver, "activation": activation, "baseline": None}
+    plain, tiled = (
+        AutoRec(**options, dtype="float64", engine=engine).fit(R).loss_curve_
+        for engine in ("plain", "tiled")
+    )
+    assert plain == pytest.approx(tiled, rel=1e-10)
+
+
+@ORIENTATIONS
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 @pytest.mark.parametrize("batch_size", [1, 7, 256])
 def test_the_batches_of_an_epoch_add_up_to_the_objective(orientation, solver, batch_size, R, runs):
@@ -628,6 +654,14 @@ def test_warm_start_needs_the_same_network(changes, R):
     model = AutoRec(**SMALL, warm_start=True).fit(R)
     with pytest.raises(ValueError, match=r"warm_start=True needs .*use warm_start=False"):
         model.set_params(**changes).fit(R)
+
+
+@BASELINES
+def test_a_warm_start_begins_where_the_last_training_ended(baseline, R, runs):
+    model = AutoRec(**SMALL, baseline=baseline, warm_start=True).fit(R)
+    theta = model.theta_.copy()
+    model.fit(R)
+    np.testing.assert_array_equal(runs[1][2], theta)
 
 
 def test_a_warm_start_does_not_take_a_square_matrix_for_its_transpose():
