@@ -344,7 +344,7 @@ class AutoRec(Recommender):
         centered = baseline is not None
         outputs = map_onto_outputs(self.output_activation, mapped, centered)
         targets = targets_of(rated, axes, baseline, outputs, self.dtype)
-        theta = self._initial_theta(network, axes, data, targets.data, centered, random_state)
+        theta = self._initial_theta(network, axes, data, targets, centered, random_state)
         if isinstance(self.regularization, str):
             corruption = corruption_for(self.solver, self.corruption)
             penalties = automatic_penalties(network, inputs, corruption)
@@ -404,7 +404,7 @@ class AutoRec(Recommender):
         network: Network,
         axes: Axes,
         data: Ratings,
-        targets: Array,
+        targets: CSR,
         centered: bool,
         random_state: np.random.Generator,
     ) -> Array:

@@ -24,7 +24,7 @@ MAPS = [(0.05, 0.0), (0.2, 20.0), (20.0, -8e3), (1000.0, 4e5)]
 MAX_ITER = {"adam": 8, "sgd": 8, "rprop": None, "lbfgs": None, "scipy-lbfgs": None}
 STOPPING = {
     "solver": "rprop",
-    "baseline": None,
+    "baseline": "mean",
     "early_stopping": True,
     "n_iter_no_change": 3,
     "tol": 1e-3,

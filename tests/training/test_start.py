@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from autorec_np.core.activations import ACTIVATIONS
 from autorec_np.core.network import Network
@@ -23,7 +24,7 @@ def network(activation="sigmoid", output="identity", sizes=(200,), **options):
 
 def started(net, centered=False, dtype=np.float64, seed=3):
     """The blocks of the start, and those of the random weights alone."""
-    theta = starting_theta(net, R.data, centered, np.random.default_rng(seed), dtype)
+    theta = starting_theta(net, R, centered, np.random.default_rng(seed), dtype)
     assert theta.dtype == dtype
     random = net.layout.initialize(np.random.default_rng(seed), dtype)
     return net.layout.views(theta), net.layout.views(random)
@@ -51,10 +52,11 @@ def test_the_mean_goes_into_the_decoder_weight(activation, output, sizes):
 
 @pytest.mark.parametrize("centered", [False, True])
 def test_the_mean_is_taken_in_float64(centered):
-    net, targets = network(sizes=(1,)), np.array([2**24, 1, 1, 1], np.float32)
+    net = network(sizes=(1,))
+    targets = sparse.csr_array(np.array([[2**24, 1, 1, 1] + [0] * 56], np.float32))
     views = net.layout.views(starting_theta(net, targets, centered, np.random.default_rng(0)))
     mean = views["decoder.bias"] if centered else views["decoder.weight"] / 2
-    np.testing.assert_allclose(mean, 2**22 + 0.75, rtol=0, atol=0.1)
+    np.testing.assert_allclose(mean[:4], 2**22 + 0.75, rtol=0, atol=0.1)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -86,8 +88,25 @@ def test_a_bounded_output_starts_in_its_middle(activation, output, centered):
     assert_only({}, got, random)
 
 
+@pytest.mark.parametrize("activation", AT_ZERO)
+def test_columns_without_ratings_keep_their_weights_and_say_the_mean(activation):
+    """A mean in their weights would be penalty alone, and no rating could move it."""
+    net, empty = network(activation), np.array([0, 7, R.shape[1] - 1])
+    targets = R.tolil()
+    targets[:, empty] = 0
+    targets = targets.tocsr()
+    theta = starting_theta(net, targets, False, np.random.default_rng(3))
+    got = net.layout.views(theta)
+    random = net.layout.views(net.layout.initialize(np.random.default_rng(3)))
+    change = (got["decoder.weight"] - random["decoder.weight"]).mean(axis=1)
+    assert np.array_equal(np.flatnonzero(change == 0), empty)
+    mean = targets.data.mean(dtype=np.float64)
+    np.testing.assert_array_equal(got["decoder.bias"][empty], mean)
+    assert np.count_nonzero(got["decoder.bias"]) == 3
+
+
 def mean_output(net):
-    theta = starting_theta(net, R.data, False, np.random.default_rng(1))
+    theta = starting_theta(net, R, False, np.random.default_rng(1))
     return net.forward(theta, R.astype(np.float64), R).outputs.mean()
 
 
