@@ -39,7 +39,7 @@ ROWS = [
         "ml-1m-item-eq2-adam",
         "ml-1m",
         "random",
-        AutoRec(baseline=None, regularization=400.0, corruption=0.0, max_iter=40, random_state=0),
+        AutoRec(baseline=None, regularization=300.0, corruption=0.0, max_iter=40, random_state=0),
     ),
     Row(
         "ml-1m-item-eq2-lbfgs",
