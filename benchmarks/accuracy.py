@@ -40,7 +40,7 @@ ROWS = [
         "ml-1m-item-eq2-adam",
         "ml-1m",
         "random",
-        AutoRec(**EQUATION_2, regularization=400.0, max_iter=40, random_state=0),
+        AutoRec(**EQUATION_2, regularization=300.0, max_iter=40, random_state=0),
     ),
     Row(
         "ml-1m-item-eq2-lbfgs",

@@ -345,7 +345,8 @@ def similar_items(model: AutoRec, items: npt.ArrayLike, n: int = 10) -> tuple[Ar
     """Return the items that are most similar to each of some items.
 
     By the cosine of their codes (orientation "item"), relative to the mean code, or decoder weights
-    ("user"); with an item without training ratings, it is 0.
+    ("user"), without a baseline relative to their mean; with an item without training ratings, it
+    is 0.
 
     Parameters
     ----------
@@ -407,8 +408,9 @@ def _most_similar(model: AutoRec, axis: str, wanted: npt.ArrayLike, n: int) -> t
 def _unit_vectors(fitted: Fitted, axis: str) -> Array:
     known = fitted.counts[axis][:-1] > 0
     vectors, rounding = fitted.vectors(axis).astype(np.float64), 0.0
-    if axis == fitted.axes.row:
-        # (1) does not change where a constant moves from every code into the output biases
+    if axis == fitted.axes.row or fitted.baseline is None:
+        # (1) does not change where a constant moves from every code into the output biases; without
+        # a baseline, every decoder weight holds the mean rating
         mean = vectors[known].mean(axis=0)
         vectors -= mean
         rounding = np.finfo(fitted.codes.dtype).eps * np.linalg.norm(mean)

@@ -22,10 +22,10 @@ SMALL = {"hidden_layer_sizes": (4,), "max_iter": 3, "random_state": 0}
 BY_AXIS = {"item": similar_items, "user": similar_users}
 
 
-def fitted(orientation: str, ratings=None) -> AutoRec:
+def fitted(orientation: str, ratings=None, **options) -> AutoRec:
     if ratings is None:
         ratings = make_ratings(n_users=30, n_items=20, n_ratings=300, random_state=2)
-    return AutoRec(orientation, **SMALL).fit(ratings)
+    return AutoRec(orientation, **SMALL, **options).fit(ratings)
 
 
 def ids_of(model: AutoRec, axis: str):
@@ -46,13 +46,16 @@ def plain_cosines(model: AutoRec, axis: str):
     else:
         weights = model.network_.layout.views(model.theta_)["decoder.weight"]
         vectors = weights.astype(np.float64)
+        if model.baseline_ is None:
+            vectors = vectors - vectors.mean(axis=0)
     return np.array([[a @ b / np.sqrt((a @ a) * (b @ b)) for b in vectors] for a in vectors])
 
 
+@pytest.mark.parametrize("baseline", ["bias", None])
 @pytest.mark.parametrize("orientation", ["item", "user"])
 @pytest.mark.parametrize("axis", ["item", "user"])
-def test_cosines_are_those_of_the_definition(axis, orientation, monkeypatch):
-    model = fitted(orientation)
+def test_cosines_are_those_of_the_definition(axis, orientation, baseline, monkeypatch):
+    model = fitted(orientation, baseline=baseline)
     expected = plain_cosines(model, axis)
     np.fill_diagonal(expected, -np.inf)
     known = ids_of(model, axis)
