@@ -1,4 +1,4 @@
-"""The build backend: that of setuptools, whose wheel is then packed as tightly as DEFLATE allows."""
+"""The build backend: that of setuptools, whose wheel is packed as tightly as DEFLATE allows."""
 
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile

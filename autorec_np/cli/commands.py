@@ -53,8 +53,8 @@ STANDARD_INPUT = "-"
 def fetch(args: Namespace) -> int:
     found = sources.fetch_movielens(args.name, args.data_home, progress=not args.quiet)
     folds = f", folds {', '.join(found.folds)}" if found.folds else ""
-    print(
-        f"{found.name}  {reports.describe_ratings(found.ratings)}\n{len(found.titles):,} titles{folds}"
+    ratings = reports.describe_ratings(found.ratings)
+    print(f"{found.name}  {ratings}\n{len(found.titles):,} titles{folds}")
     )
     print(f"from {found.source}\n\nWhere you use it, cite:")
     print(indented(textwrap.fill(found.citation, 76)))
