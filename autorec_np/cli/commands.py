@@ -55,7 +55,6 @@ def fetch(args: Namespace) -> int:
     folds = f", folds {', '.join(found.folds)}" if found.folds else ""
     ratings = reports.describe_ratings(found.ratings)
     print(f"{found.name}  {ratings}\n{len(found.titles):,} titles{folds}")
-    )
     print(f"from {found.source}\n\nWhere you use it, cite:")
     print(indented(textwrap.fill(found.citation, 76)))
     return 0
