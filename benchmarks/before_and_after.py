@@ -3,6 +3,8 @@
     git worktree add ../before COMMIT
     python -m benchmarks.before_and_after ../before gradient epoch lbfgs --turns 3
 
+``our_fits`` among the rows are the fits of "autorec_np" in the row "fits", without its peers.
+
 Each turn runs ``python -m benchmarks run ROWS`` once in the other checkout and once in this one,
 each in a process of its own. For each of our measurements it prints the medians, the ratio of the
 medians, and the ratio between the slowest and the fastest turn of the other checkout: a difference
@@ -22,11 +24,25 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parents[1]
 OURS = "autorec_np"
+OUR_FITS = """
+import json, time
+from benchmarks import ours
+from benchmarks.data import split_for
+train, _ = split_for(False)
+for number, settings in enumerate(ours.FITS["autorec_np"], start=1):
+    started = time.perf_counter()
+    ours.Fitter().fit(train, **settings)
+    print(json.dumps([f"fit #{number}", time.perf_counter() - started]))
+"""
 
 
 def turn(tree: Path, rows: list[str], repeats: int) -> dict[str, float]:
     """Run the rows in a checkout; return the median seconds of each of our measurements."""
     environment = os.environ | {"PYTHONPATH": str(tree)}
+    if rows == ["our_fits"]:
+        command = [sys.executable, "-W", "ignore", "-c", OUR_FITS]
+        printed = subprocess.check_output(command, cwd=tree, env=environment, text=True)
+        return dict(map(json.loads, printed.splitlines()))
     command = [sys.executable, "-m", "benchmarks", "run", *rows, "--repeats", str(repeats)]
     subprocess.run(command, cwd=tree, env=environment, check=True, stdout=subprocess.DEVNULL)
     results = json.loads((tree / "benchmarks" / "results" / "full.json").read_text())
