@@ -302,7 +302,8 @@ def test_a_bounded_output_has_the_objective_times_the_squared_map_factor(
 def test_the_mean_starts_in_the_decoder_weight_where_nothing_was_subtracted(
     orientation, baseline, R, runs
 ):
-    model = AutoRec(**SMALL, orientation=orientation, baseline=baseline).fit(R)
+    options = {**SMALL, "orientation": orientation, "baseline": baseline}
+    model = AutoRec(**options, regularization=0.01).fit(R)
     _, _, theta, _, targets = runs[0]
     views, rated = model.network_.layout.views(theta), np.unique(targets.indices)
     mean = targets.data.mean(dtype=np.float64)
@@ -313,11 +314,22 @@ def test_the_mean_starts_in_the_decoder_weight_where_nothing_was_subtracted(
     assert (views["decoder.bias"][rated] == np.float32(of_bias)).all()
 
 
+@ORIENTATIONS
+def test_the_mean_stays_in_the_bias_where_the_penalty_of_few_ratings_would_drive_it_there(
+    orientation, R, runs
+):
+    model = AutoRec(**SMALL, orientation=orientation, baseline=None).fit(R)
+    _, _, theta, _, targets = runs[0]
+    bias = model.network_.layout.views(theta)["decoder.bias"]
+    assert bias == pytest.approx(targets.data.mean(dtype=np.float64), rel=1e-6)
+
+
 @pytest.mark.filterwarnings("ignore::autorec_np.training.trainer.ConvergenceWarning")
 @pytest.mark.parametrize("activation", ["sigmoid", "softplus", "relu"])
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_both_engines_start_at_the_same_place(solver, activation, R):
     options = {**SMALL, "solver": solver, "activation": activation, "baseline": None}
+    options["regularization"] = 0.01
     plain, tiled = (
         AutoRec(**options, dtype="float64", engine=engine).fit(R).loss_curve_
         for engine in ("plain", "tiled")

@@ -43,6 +43,7 @@ def objectives(monkeypatch):
 # What the parameters say
 
 
+@pytest.mark.filterwarnings("ignore::autorec_np.training.trainer.ConvergenceWarning")
 @pytest.mark.parametrize("changes", [{}, {"solver": "lbfgs"}, {"tied": True}], ids=str)
 def test_auto_is_the_paper_where_ratings_are_few_or_nothing_else_is_right(changes):
     automatic, plain = fit(**changes), fit(**changes, implicit=0, inputs="ratings")
