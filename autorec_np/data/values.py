@@ -225,7 +225,10 @@ def check_ratings(values: Any) -> Array:
 
     True and False are the ratings 1 and 0.
     """
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError:  # lists of several lengths
+        array = np.asarray(values, dtype=object)
     if array.ndim != 1:
         raise ValueError(
             f"ratings must be one-dimensional, one for each pair, got an array of shape "

@@ -50,7 +50,13 @@ from autorec_np.data.metrics import finite_vector, mae, rmse
 from autorec_np.data.ratings import as_ratings
 from autorec_np.data.splitting import check_apart, shared_pairs
 from autorec_np.data.values import shown
-from autorec_np.models.base import NotFittedError, Recommender, check_fitted, check_not_empty
+from autorec_np.models.base import (
+    NotFittedError,
+    Recommender,
+    check_fitted,
+    check_no_class,
+    check_not_empty,
+)
 
 CONFIDENCE = 0.95
 
@@ -531,6 +537,7 @@ def evaluate_ranking(
     k = check_integer("k", k, minimum=1)
     held_out = as_ratings(test)
     check_not_empty(held_out, "test")
+    check_no_class(model)
     model = copy.copy(model)  # it stays as it is, whatever is fitted meanwhile
     train = getattr(model, "ratings_", None)
     if train is None:

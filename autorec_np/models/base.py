@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Index, Series
     from typing_extensions import Self
 
+MOST_PADDED = 100_000  # places of a list that may stay empty
 SCORES_PER_CHUNK = 8_388_608  # 64 MB in float64
 HELD_OUT = 0.1  # of the ratings, where `calibrate` is given none
 # Of the copy that `calibrate` fits: what its user would see, or be called with, twice
@@ -194,6 +195,7 @@ def check_fitted(model: HasRecord[AnyRecord]) -> AnyRecord:
 
     Take it once: another thread may fit the model meanwhile.
     """
+    check_no_class(model)
     try:
         return model.fitted_
     except AttributeError:
@@ -517,8 +519,8 @@ class Recommender(ABC):
         IndexError, TypeError
             As `predict`.
         """
-        n = check_integer("n", n, minimum=1)
         fitted = check_fitted(self)
+        n = check_n(n, fitted.ratings.n_items)
         framed = frames.is_pandas(users)
         if frames.is_frame(users):
             (users,) = frames.id_columns(users, "user")
@@ -540,7 +542,13 @@ class Recommender(ABC):
         return frames.recommendations(("user", "item"), users, known, best, best_scores, cold)
 
 
+def check_no_class(model: Any) -> None:
+    if isinstance(model, type):
+        raise TypeError(f"a model is needed, got its class: pass {model.__name__}().")
+
+
 def copy_unfitted(model: AnyModel) -> AnyModel:
+    check_no_class(model)
     read_parameters = getattr(model, "get_params", None)
     if read_parameters is None:
         raise TypeError(
@@ -558,6 +566,13 @@ def copy_unfitted(model: AnyModel) -> AnyModel:
 def chunks(n_rows: int, n_columns: int) -> Iterator[slice]:
     length = max(1, SCORES_PER_CHUNK // n_columns)
     yield from (slice(start, start + length) for start in range(0, n_rows, length))
+
+
+def check_n(n: int, n_known: int) -> int:
+    places: int = check_integer("n", n, minimum=1)
+    if places > max(n_known, MOST_PADDED):
+        raise ValueError(f"n is {n:,}, but only {n_known:,} are known; pass a smaller n.")
+    return places
 
 
 def padded(best: Array, best_scores: Array, ids: Array, n: int) -> tuple[Array, Array]:

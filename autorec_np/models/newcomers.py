@@ -17,7 +17,7 @@ from scipy import sparse
 
 from autorec_np._habits import knows_habits
 from autorec_np._types import CSR, Array, Axis, UnknownIds
-from autorec_np._validation import check_choice, check_integer
+from autorec_np._validation import check_choice
 from autorec_np.core.kernels import take_rows, with_data
 from autorec_np.core.parameters import COLUMN_BLOCKS
 from autorec_np.data.entries import row_of_each
@@ -25,7 +25,7 @@ from autorec_np.data.ratings import Ratings, as_ratings, assemble
 from autorec_np.data.values import OutsideScaleError, check_ids, shown, unique_with_positions
 from autorec_np.engine.threads import undisturbed
 from autorec_np.models import frames
-from autorec_np.models.base import Axes, Recommender, Record, check_fitted, chunks, padded
+from autorec_np.models.base import Axes, Recommender, Record, check_fitted, check_n, chunks, padded
 from autorec_np.models.biases import Biases, FittedBiases, FittedMean, best_biases
 from autorec_np.models.frames import top_n
 from autorec_np.models.scoring import (
@@ -236,12 +236,12 @@ class FoldIn(Recommender):
         """
         fitted = check_fitted(self)
         cold = self._cold(fitted)
-        n = check_integer("n", n, minimum=1)
         new = read_new(fitted, ratings, axis, unknown)
         unrated = np.diff(new.rated.indptr) == 0
         counts = fitted.counts[new.other][:-1]
         left_out = fitted.left_out(new.other, candidates, exclude)
         known = fitted.ids(new.other)
+        n = check_n(n, len(known))
         best = np.empty((new.rated.shape[0], min(n, len(known))), np.int64)
         best_scores = np.empty(best.shape)
         for part in chunks(*new.rated.shape):
@@ -288,6 +288,12 @@ def read_new(fitted: Record, ratings: Any, axis: str, unknown: str) -> NewRating
             f"the ratings of a new {axis} must be a mapping {{{other} id: rating}} or a pair "
             f"({other} ids, ratings); those of many Ratings, a sparse matrix, a DataFrame or "
             f"(users, items, ratings); got {type(ratings).__name__}."
+        )
+    if frames.is_frame(ratings) and len(ratings.columns) == 2:
+        first, second = ratings.columns
+        raise ValueError(
+            f"a DataFrame of two columns does not say which new {axis} a rating is of; for one "
+            f"{axis} pass (frame[{first!r}], frame[{second!r}]), for many add a column {axis!r}."
         )
     new = within_scale(fitted, ratings)
     matrix = axes.orient(new.matrix)

@@ -68,7 +68,7 @@ class RatingRegressor:
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters by name; where `deep`, ``model__name`` too."""
         params = {name: getattr(self, name) for name in ("model", "rating_scale", "duplicates")}
-        if deep and self.model is not None:
+        if deep and self.model is not None and not isinstance(self.model, type):
             nested = self.model.get_params()
             params.update({f"model__{name}": value for name, value in nested.items()})
         return params

@@ -158,3 +158,9 @@ def test_who_wants_such_ratings_can_say_so():
     with warnings.catch_warnings():
         follow(caught[0].message, "warnings.simplefilter(", warnings=warnings)
         warn_of_unsuitable(np.ones(5), stacklevel=1)  # a warning would be an error
+
+
+@pytest.mark.parametrize("values", [[[1], 2], [1, [2, 3]]], ids=str)
+def test_lists_of_several_lengths_are_no_ratings(values):
+    with pytest.raises(TypeError, match=r"^ratings must be numbers, got \["):
+        check_ratings(values)

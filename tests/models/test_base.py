@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 import autorec_np
+from autorec_np import RatingRegressor, cross_validate, evaluate_ranking, search
 from autorec_np.data.ratings import Ratings
 from autorec_np.data.synthetic import make_ratings
 from autorec_np.models import base
@@ -220,3 +221,25 @@ def test_what_a_row_is_is_decided_in_axes_alone():
     }
     found = {name: count for name, count in compared.items() if count}
     assert found == {"base.py": 3, "scoring.py": 1, "explanation.py": 1}
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda R: cross_validate(AutoRec, R),
+        lambda R: search(AutoRec, R),
+        lambda R: evaluate_ranking(AutoRec, R),
+        lambda R: RatingRegressor(AutoRec).fit(np.column_stack(R.triples()[:2]), R.triples()[2]),
+    ],
+    ids=["cross_validate", "search", "evaluate_ranking", "RatingRegressor"],
+)
+def test_a_class_in_place_of_a_model_is_told_apart(use):
+    with pytest.raises(TypeError, match=r"got its class: pass AutoRec\(\)\.$"):
+        use(make_ratings(20, 10, 100, random_state=0))
+
+
+def test_more_places_than_a_list_can_have_are_refused_before_memory_is():
+    model = GlobalMean().fit(make_ratings(20, 10, 100, random_state=0))
+    assert model.recommend([1], n=12)[0].shape == (1, 12)
+    with pytest.raises(ValueError, match=r"^n is 1,000,000,000, but only 10 are known"):
+        model.recommend([1], n=10**9)

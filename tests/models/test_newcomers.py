@@ -278,3 +278,15 @@ def test_who_has_rated_all_has_no_items_and_json_no_infinity():
     pairs = zip(ids, scores, strict=True)
     answer = [{"item": item, "score": score} for item, score in pairs if item is not None]
     assert json.dumps(answer, allow_nan=False) == "[]"
+
+
+@pytest.mark.parametrize("axis", ["user", "item"])
+def test_a_frame_without_the_new_ones_is_told_what_to_do(axis):
+    model, other = fit(), "item" if axis == "user" else "user"
+    known = model.ratings_.item_ids if axis == "user" else model.ratings_.user_ids
+    frame = pd.DataFrame({other: known[:2], "rating": [4.0, 2.0]})
+    with pytest.raises(ValueError, match=r"^a DataFrame of two columns does not say which new"):
+        model.recommend_new(frame, axis=axis)
+    one = model.recommend_new((frame[other], frame["rating"]), axis=axis)
+    many = model.recommend_new(frame.assign(**{axis: "new"}), axis=axis)
+    assert many[other].tolist() == [*filter(lambda x: x is not None, one.ids)]
