@@ -131,7 +131,9 @@ class TestImplicitAndPlanesRProp(
     value_tolerance = 1e-2
 
 
-class TestImplicitAndPlanesLBFGS(FullBatchContract, implicit=4, inputs="planes", solver="lbfgs"):
+class TestImplicitAndPlanesLBFGS(
+    FullBatchContract, implicit=4, inputs="planes", solver="lbfgs", max_iter=600
+):
     pass
 
 

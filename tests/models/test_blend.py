@@ -93,7 +93,7 @@ class BlendContract(RecommenderContract, random_state=0, n_jobs=1):
     def test_all_kinds_of_ratings_give_the_same_model(self):
         rated = TRAIN.filter(min_user=1, min_item=1)
         matrix = rated.matrix.tocoo()
-        rows, columns, ratings = *matrix.coords, matrix.data
+        rows, columns, ratings = matrix.row, matrix.col, matrix.data
         kinds = {
             "csr_array": rated.matrix,
             "Ratings": Ratings.from_triples(rows, columns, ratings),
