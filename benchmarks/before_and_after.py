@@ -3,7 +3,7 @@
     git worktree add ../before COMMIT
     python -m benchmarks.before_and_after ../before gradient epoch lbfgs --turns 3
 
-``our_fits`` among the rows are the fits of "autorec_np" in the row "fits", without its peers.
+``our_fits`` in place of the rows are the fits of "autorec_np" in the row "fits", without its peers.
 
 Each turn runs ``python -m benchmarks run ROWS`` once in the other checkout and once in this one,
 each in a process of its own. For each of our measurements it prints the medians, the ratio of the

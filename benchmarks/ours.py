@@ -15,8 +15,9 @@ from autorec_np._types import CSR, Array
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
 from autorec_np.engine.engines import Batch, TiledEngine
-from autorec_np.engine.threads import Workers, single_threaded_blas
+from autorec_np.engine.threads import Workers
 from autorec_np.engine.tiled import Plan, Tiled, by_activity, reordered, split
+from autorec_np.gradcheck.process import single_threaded_blas
 from benchmarks.harness import THREADS
 
 PENALTY = 400.0  # of the rows that compare single evaluations and epochs

@@ -160,8 +160,9 @@ def predict(args: Namespace) -> int:
     users = [parse_id(user, known.user_ids, f"{place}the user") for place, user, _ in pairs]
     items = [parse_id(item, known.item_ids, f"{place}the item") for place, _, item in pairs]
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    columns = {"prediction": model.predict(users, items)}
-    if args.interval is not None:
+    if args.interval is None:
+        columns = {"prediction": model.predict(users, items)}
+    else:
         answers = model.predict(users, items, interval=args.interval)
         columns = dict(zip(("prediction", "low", "high"), answers, strict=True))
     writer.writerow(["user", "item", *columns, "cold"])
@@ -412,8 +413,9 @@ GRADCHECK = Command(
     description="""\
 Without arguments the package's own: every pair of activations, one and three
 hidden layers, tied and untied weights, dropout; data term and penalty apart,
-at the initial point, after training and in saturation. With FILE.py:FUNCTION
-yours: any function theta -> (value, gradient). Exits with 1 unless all pass.
+at the initial point, after training and in saturation; the implicit decoder,
+with and without planes. With FILE.py:FUNCTION yours: any function
+theta -> (value, gradient). Exits with 1 unless all pass.
 """,
     examples=(
         "autorec-np gradcheck",

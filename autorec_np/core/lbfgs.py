@@ -41,7 +41,7 @@ class Pairs(Protocol):
         """Keep the differences of (theta, gradient) between two points, if s . y is positive."""
 
     def direction(self, gradient: Array) -> tuple[Array, float]:
-        """Return d = -H g, or -g without pairs, and g . d."""
+        """Return d = -P g, or -g without pairs, and g . d."""
 
     def move(self, theta: Array, step: float, direction: Array) -> Array:
         """Return theta + step d."""
@@ -77,7 +77,7 @@ class TwoLoop:
             self.pairs.append((s, y, 1 / curvature))
 
     def direction(self, gradient: Array) -> tuple[Array, float]:
-        """Return d = -H g by algorithm 7.4, newest pair to oldest and back, and g . d."""
+        """Return d = -P g by algorithm 7.4, newest pair to oldest and back, and g . d."""
         q, coefficients = gradient, []
         for s, y, rho in reversed(self.pairs):
             coefficients.append(rho * self.dot(s, q))

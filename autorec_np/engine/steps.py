@@ -271,7 +271,7 @@ class CompactPairs:
         self._own_products = curvature, yy
 
     def direction(self, gradient: Array) -> tuple[Array, float]:
-        """Return d = -H g, or -g without pairs, and g . d."""
+        """Return d = -P g, or -g without pairs, and g . d."""
         used = self._used
         if not used:
             return -gradient, -self.dot(gradient, gradient)

@@ -16,8 +16,7 @@ from scipy import sparse
 from autorec_np._types import CSR, Array, Matrix
 from autorec_np.core.network import Network
 from autorec_np.core.planes import Planes
-from autorec_np.gradcheck.process import VARIABLES as VARIABLES
-from autorec_np.gradcheck.process import single_threaded_blas as single_threaded_blas
+from autorec_np.gradcheck.process import single_threaded_blas
 
 logger = logging.getLogger(__name__)
 

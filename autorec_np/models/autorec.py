@@ -111,8 +111,8 @@ class AutoRec(FoldIn):
         Epochs, or iterations of a full-batch solver. None: 20 for "adam", 60 for "sgd", 200 for
         "rprop", 150 for L-BFGS.
     tol : float
-        Least fall of the validation RMSE (with regularization="auto" in canonical units) for early
-        stopping; least relative fall of the objective for full-batch solvers.
+        Least fall of the validation RMSE (in canonical units with regularization="auto" or planes)
+        for early stopping; least relative fall of the objective for full-batch solvers.
     early_stopping : bool
         Whether to stop when the validation RMSE stops falling, and restore the best weights.
     validation_fraction : float in (0, 1)

@@ -132,7 +132,7 @@ class FittedBlend(Record):
 
     @property
     def cold(self) -> str:
-        """ "raise" where a member has it: what `newcomers` need to know of cold ones."""
+        """What `newcomers` need to know of cold ones: "raise" where a member has it."""
         values = (
             value
             for member in self.members.values()

@@ -16,7 +16,7 @@ from autorec_np.core.implicit import IMPLICIT, ImplicitNetwork, scaled_pattern
 from autorec_np.core.kernels import spmm, spmm_transpose, with_data
 from autorec_np.core.network import Network
 from autorec_np.core.planes import Planes
-from autorec_np.data.entries import row_of_each
+from autorec_np.data.entries import frozen, row_of_each
 from autorec_np.data.metrics import rmse
 from autorec_np.data.ratings import Ratings
 from autorec_np.engine.threads import Workers, encode
@@ -89,9 +89,9 @@ class Fitted(Record):
 
     def __post_init__(self) -> None:
         for name in ("theta", "codes"):
-            object.__setattr__(self, name, _read_only(getattr(self, name)))
+            object.__setattr__(self, name, frozen(getattr(self, name)))
         if self.implicit is not None:
-            object.__setattr__(self, "implicit", Implicit(*map(_read_only, self.implicit)))
+            object.__setattr__(self, "implicit", Implicit(*map(frozen, self.implicit)))
 
     @property
     def training(self) -> Ratings:
@@ -172,12 +172,6 @@ class Fitted(Record):
         if isinstance(cold, str):  # of "raise", all pairs that are left are warm
             return self.cold_baseline.score_pairs(users, items)
         return np.full(len(users), float(cold))
-
-
-def _read_only(array: Array) -> Array:
-    view: Array = array.view()
-    view.flags.writeable = False
-    return view
 
 
 def refuse_cold(is_cold: Array) -> None:

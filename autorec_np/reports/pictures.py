@@ -476,13 +476,13 @@ def _group_section(model: AutoRec, test: Any, pairs: Predictions) -> str:
 
 
 def _inside_section(model: AutoRec, titles: Titles) -> str:
-    shapes = model.network_.layout.shapes
+    blocks = [*model.network_.layout.shapes, *[IMPLICIT][: model.implicit_]]
     by, codes = model.orientation_, model.codes_
     shown = [
         _picture(
             plot_weights(model),
             "weights",
-            f"Histograms of the fitted {', '.join(shapes)}.",
+            f"Histograms of the fitted {', '.join(blocks)}.",
         ),
         _picture(
             plot_activations(model),

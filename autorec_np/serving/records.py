@@ -16,6 +16,7 @@ from scipy import sparse
 
 from autorec_np._types import Array
 from autorec_np._validation import check_number
+from autorec_np.core.implicit import IMPLICIT
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
 from autorec_np.data.entries import row_of_each
@@ -61,7 +62,6 @@ _AUTOREC = {
     "n_iter": int,
     "n_evaluations": int,
 }
-_IMPLICIT = "implicit.weight"
 
 
 class RatedPairs(Ratings):
@@ -299,7 +299,7 @@ def _pack_autorec(fitted: Fitted, packing: Packing) -> State:
     packing.put("theta", fitted.theta)
     packing.put("codes", fitted.codes)
     if fitted.implicit is not None:
-        packing.put(_IMPLICIT, fitted.implicit.weight)
+        packing.put(IMPLICIT, fitted.implicit.weight)
         packing.put("implicit.shares", fitted.implicit.shares)
     for name in _CURVES:
         packing.put(name, np.array(getattr(course, name), np.float64))
@@ -380,7 +380,7 @@ def _unpack_network(
         penalties = {name: float(x) for name, x in state["regularization"].items()}
         checked = dict(penalties)
         if state["implicit"] is not None:
-            check_number(_IMPLICIT, checked.pop(_IMPLICIT, 0.0), minimum=0.0)
+            check_number(IMPLICIT, checked.pop(IMPLICIT, 0.0), minimum=0.0)
         Objective(network, checked)  # checks them
     _, n_columns = axes.rows_and_columns(*ratings.shape)
     n_inputs, n_planes = network.n_inputs or network.n_columns, 1 + (state["inputs"] == "planes")
@@ -406,7 +406,7 @@ def _unpack_implicit(
             f"its implicit decoder has {n_units} units, of {width} in a network that is "
             f"{'' if network.tied else 'not '}tied"
         )
-    weight = members.take(_IMPLICIT, "<f4 <f8", n_rows, n_units)
+    weight = members.take(IMPLICIT, "<f4 <f8", n_rows, n_units)
     return Implicit(weight, members.take("implicit.shares", "<f4 <f8", network.n_columns, n_units))
 
 

@@ -194,7 +194,7 @@ def automatic_penalties(network: Network, matrix: CSR, corruption: float = 0.0) 
     matrix : csr_array, (n_rows, n_columns)
         The training ratings; only the pattern is read.
     corruption : float in [0, 1)
-        See `corruption.corrupt`.
+        See `trainer.corrupt`.
     """
     unit = detail(np.diff(matrix.indptr), np.bincount(matrix.indices))
     if unit < DETECTABLE:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autorec_np import AutoRec, Ratings, save_model
-from autorec_np.engine.threads import VARIABLES
+from autorec_np.gradcheck.process import VARIABLES
 from benchmarks.data import split_for
 from benchmarks.harness import THREADS, Measurement, Result, Setting
 
