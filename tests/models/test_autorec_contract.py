@@ -138,7 +138,12 @@ class TestImplicitAndPlanesLBFGS(
 
 
 class TestImplicitAndPlanesScipyLBFGSByUser(
-    FullBatchContract, implicit=4, inputs="planes", solver="scipy-lbfgs", orientation="user"
+    FullBatchContract,
+    implicit=4,
+    inputs="planes",
+    solver="scipy-lbfgs",
+    orientation="user",
+    max_iter=600,
 ):
     pass
 
