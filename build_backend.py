@@ -3,7 +3,6 @@
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
 
-import zopfli
 from setuptools import build_meta
 from setuptools.build_meta import *  # noqa: F403
 
@@ -17,6 +16,8 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
 
 def pack(path):
     """Write a zip archive anew with the same members, compressed by Zopfli."""
+    import zopfli  # an editable install and a source package do without
+
     with ZipFile(path) as archive:
         members = [(member, archive.read(member)) for member in archive.infolist()]
     with zopfli.ZipFile(path, "w", compression=ZIP_DEFLATED) as archive:
