@@ -50,6 +50,13 @@ STEP = 64  # columns by which a tile's width grows
 DENSE_ENOUGH = 0.14  # part of the cells that is rated, from which a dense product is faster
 GROUP = 8  # entries of one row in the rest that are sampled by one small product
 GROUP_COLUMNS = 6144  # whose rows of a factor stay in the shared cache while they are sampled
+WEIGHTS_PER_TASK = 2**18  # that are put in another order
+ELEMENTS_PER_TASK = 1_000_000  # of a dense factor that a tile is multiplied with at once
+GROUPS_PER_TASK = 1024
+NON_ZEROS = 0.8  # part of the values; where fewer are not 0, products leave out those that are
+GATHERED_ELEMENTS = 400_000  # of the rows of a factor that are gathered for groups at once
+TILE_COLUMNS = 256  # of N^T, in one tile of the corner
+STATIC_BAND_ROWS = 128  # of a product by N^T in one task
 
 
 class Split(NamedTuple):
@@ -240,9 +247,6 @@ def _groups(rest: CSR) -> tuple[Array, Array, Array]:
     return row_of_group, column_of_place, places
 
 
-WEIGHTS_PER_TASK = 2**18  # that are put in another order
-
-
 def by_activity(pattern: CSR) -> tuple[Array, Array]:
     """Return the rows and the columns in order of their numbers of entries, most first."""
     n_in_columns = np.bincount(pattern.indices, minlength=pattern.shape[1])
@@ -296,12 +300,6 @@ def take_rows_of_blocks(
             take = partial(block.take, orders[name][rows], axis=0, out=taken[rows], mode="clip")
             tasks.append(take)
     run(tasks, workers)
-
-
-ELEMENTS_PER_TASK = 1_000_000  # of a dense factor that a tile is multiplied with at once
-GROUPS_PER_TASK = 1024
-NON_ZEROS = 0.8  # part of the values; where fewer are not 0, products leave out those that are
-GATHERED_ELEMENTS = 400_000  # of the rows of a factor that are gathered for groups at once
 
 
 class Tiled:
@@ -466,10 +464,6 @@ def _(matrix: Tiled, dense: Array) -> Array:
 @sddmm.register
 def _(pattern: Tiled, left: Array, right: Array) -> Array:
     return pattern.sample(left, right)
-
-
-TILE_COLUMNS = 256  # of N^T, in one tile of the corner
-STATIC_BAND_ROWS = 128  # of a product by N^T in one task
 
 
 class Parts(NamedTuple):

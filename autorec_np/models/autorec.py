@@ -166,15 +166,6 @@ class AutoRec(FoldIn):
         Epochs or iterations; evaluations of value and gradient.
     ratings_, rating_scale_, user_counts_, item_counts_
         See `base.Recommender`.
-
-    Examples
-    --------
-    >>> from autorec_np import AutoRec, make_ratings
-    >>> R = make_ratings(n_users=200, n_items=80, n_ratings=4000, random_state=0)
-    >>> model = AutoRec(hidden_layer_sizes=(20,), max_iter=5, random_state=0).fit(R)
-    >>> ids, scores = model.recommend(R.user_ids[:3], n=5)
-    >>> ids.shape
-    (3, 5)
     """
 
     _attributes_elsewhere = NETWORK_ATTRIBUTES_ELSEWHERE

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from autorec_np._habits import ATTRIBUTES_ELSEWHERE, knows_habits, parameter_hint
 from autorec_np._types import CSR, Array
 from autorec_np._validation import check_integer
+from autorec_np.data.entries import frozen
 from autorec_np.data.metrics import rmse
 from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.data.splitting import check_apart, train_test_split
@@ -102,13 +103,10 @@ class Record(ABC):
     @cached_property
     def _counted(self) -> dict[str, Array]:
         matrix = self.training.matrix
-        by_axis = {
-            "user": np.diff(matrix.indptr, append=matrix.indptr[-1:]),
-            "item": np.bincount(matrix.indices, minlength=matrix.shape[1] + 1),
+        return {
+            "user": frozen(np.diff(matrix.indptr, append=matrix.indptr[-1:])),
+            "item": frozen(np.bincount(matrix.indices, minlength=matrix.shape[1] + 1)),
         }
-        for counts in by_axis.values():
-            counts.flags.writeable = False
-        return by_axis
 
     @property
     def user_counts(self) -> Array:

@@ -16,6 +16,7 @@ from scipy import sparse
 from autorec_np._habits import knows_habits
 from autorec_np._types import CSR, Array
 from autorec_np._validation import RandomState, check_n_jobs, check_number, check_random_state
+from autorec_np.data.entries import frozen
 from autorec_np.data.metrics import rmse
 from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.data.splitting import train_test_split
@@ -24,6 +25,7 @@ from autorec_np.models import newcomers
 from autorec_np.models.base import (
     Recommender,
     Record,
+    check_no_class,
     check_not_empty,
     copy_unfitted,
     of_record,
@@ -71,10 +73,12 @@ def check_members(estimators: Any) -> dict[str, Recommender]:
         if not (isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str)):
             raise TypeError(f"a member must be a pair (name, model), got {pair!r:.60}.")
         if not isinstance(pair[1], Recommender):
-            kind, advice = type(pair[1]).__name__, "pass AutoRec(), BiasBaseline() or another Blend"
-            if isinstance(pair[1], type):
-                kind, advice = "a class", f"pass {pair[1].__name__}()"
-            raise TypeError(f"member {pair[0]!r} must be a model, got {kind}; {advice}.")
+            with naming(pair[0]):
+                check_no_class(pair[1])
+            raise TypeError(
+                f"member {pair[0]!r} must be a model, got {type(pair[1]).__name__}; pass "
+                f"AutoRec(), BiasBaseline() or another Blend."
+            )
     names = [name for name, _ in estimators]
     check_names(names)
     return dict(estimators)
@@ -108,10 +112,7 @@ class FittedBlend(Record):
     @cached_property
     def _counted(self) -> dict[str, Array]:
         counted = [member.fitted_.counts for member in self.members.values()]
-        by_axis = {axis: np.min([one[axis] for one in counted], axis=0) for axis in counted[0]}
-        for counts in by_axis.values():
-            counts.flags.writeable = False
-        return by_axis
+        return {axis: frozen(np.min([one[axis] for one in counted], axis=0)) for axis in counted[0]}
 
     def score_pairs(self, users: Array, items: Array) -> Array:
         return self.weighted(score_pairs_of(one, users, items) for one in self.members.values())

@@ -14,7 +14,7 @@ from autorec_np.core.activations import ACTIVATIONS
 from autorec_np.core.optimizers import SCHEDULES
 from autorec_np.models.base import Axes
 from autorec_np.training.solvers import is_callback
-from autorec_np.training.start import DETECTABLE, detail
+from autorec_np.training.start import DETECTABLE, typical_root
 from autorec_np.training.trainer import ENGINES, SOLVERS
 
 CHOICES: dict[str, tuple[str | None, ...]] = {
@@ -61,7 +61,7 @@ def automatic_implicit(
 
     `k` is the width of the last hidden layer, `counts` how many ratings rows and columns have.
     """
-    if tied or SOLVERS[solver].full_batch or detail(*counts) < DETECTABLE:
+    if tied or SOLVERS[solver].full_batch or typical_root(*counts) < DETECTABLE:
         return 0, "ratings"
     return k // IMPLICIT_PART, INPUTS[orientation]
 

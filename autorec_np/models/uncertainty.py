@@ -1,11 +1,9 @@
 """Intervals around predictions that hold a part of the ratings: split-conformal prediction.
 
-The distance of a held-out rating r from its score s is d = |r - s|, or 0 where both are at or
-beyond the same end of the scale: predictions are clipped to it. Divided by the distance sigma that
-is usual for such a pair, e = d / sigma is drawn as the e of a new rating of the same group. So of n
-in a group, the ceil((n + 1) level)-th smallest, q, holds a new one with a probability of at least
-`level` (Vovk, Gammerman and Shafer, 2005; Lei et al., 2018). The interval is s - q sigma to
-s + q sigma, clipped to the scale.
+The distance of a held-out rating from its score, divided by the sigma that is usual for such a
+pair, is drawn as that of a new rating of the same group. So the ceil((n + 1) level)-th smallest of
+n, q, holds a new one with a probability of at least `level` (Vovk, Gammerman and Shafer, 2005; Lei
+et al., 2018; docs/derivation.md): the interval is score -+ q sigma, clipped to the scale.
 
 The groups are cold pairs, and users with at most 20, at most 100 and more training ratings. One
 with too few held-out ratings has the largest q of the others.
@@ -54,19 +52,19 @@ class Calibration(NamedTuple):
 
     def quantiles(self, level: float) -> Array:
         """Return q of each group, which grows with `level`."""
-        every = np.sort(self.errors)
-        if rank(level, len(every)) > len(every):
+        place, n = rank(level, len(self.errors)), len(self.errors)
+        if place > n:
             least = math.ceil(level / (1 - level))
             raise ValueError(
                 f"interval={level:g} needs {least} held-out ratings, and the model was calibrated "
-                f"on {len(every)}; call calibrate(ratings) with more, or ask for less."
+                f"on {n}; call calibrate(ratings) with more, or ask for less."
             )
         parts = [self.errors[start:stop] for start, stop in pairwise(self.starts)]
         own = [
             part[min(rank(level, len(part)), len(part)) - 1] if len(part) >= FEWEST else 0.0
             for part in parts
         ]
-        widest = max(every[rank(level, len(every)) - 1], *own)
+        widest = max(np.partition(self.errors, place - 1)[place - 1], *own)
         enough = [len(part) >= max(FEWEST, rank(level, len(part))) for part in parts]
         return np.where(enough, own, widest)
 

@@ -23,7 +23,7 @@ from autorec_np.core.network import Network
 from autorec_np.data.ratings import Ratings
 from autorec_np.engine.threads import undisturbed
 from autorec_np.models.autorec import AutoRec
-from autorec_np.models.base import Recommender, check_fitted, chunks, padded
+from autorec_np.models.base import Recommender, check_fitted, check_n, chunks, padded
 from autorec_np.models.biases import BiasBaseline, GlobalMean
 from autorec_np.models.blend import Blend, FittedBlend, naming
 from autorec_np.models.frames import top_n
@@ -389,8 +389,8 @@ def _most_similar(model: AutoRec, axis: str, wanted: npt.ArrayLike, n: int) -> t
             f"similar items and users need the codes of an AutoRec, got {type(model).__name__}"
             f"{advice}."
         )
-    n = check_integer("n", n, minimum=1)
     fitted = check_fitted(model)
+    n = check_n(n, len(fitted.ids(axis)))
     positions = fitted.look_up(axis, wanted)
     known = _known.setdefault(fitted, {})
     if axis not in known:

@@ -196,7 +196,7 @@ def automatic_penalties(network: Network, matrix: CSR, corruption: float = 0.0) 
     corruption : float in [0, 1)
         See `trainer.corrupt`.
     """
-    unit = detail(np.diff(matrix.indptr), np.bincount(matrix.indices))
+    unit = typical_root(np.diff(matrix.indptr), np.bincount(matrix.indices))
     if unit < DETECTABLE:
         unit *= DROWNED_FACTOR
     names = [*network.layout.shapes, *network.layout.aliases]
@@ -204,11 +204,8 @@ def automatic_penalties(network: Network, matrix: CSR, corruption: float = 0.0) 
     return penalties | {"encoder.weight": unit * ENCODER_FACTOR * (1.0 - corruption) ** 2}
 
 
-def detail(of_rows: Array, of_columns: Array) -> float:
-    """Return (n_row n_column)^(1/4) of the numbers of ratings of rows and columns.
-
-    From `DETECTABLE` on, factors can be told from noise.
-    """
+def typical_root(of_rows: Array, of_columns: Array) -> float:
+    """Return (n_row n_column)^(1/4) of the numbers of ratings of rows and columns."""
     return float((typical_count(of_rows) * typical_count(of_columns)) ** 0.25)
 
 
