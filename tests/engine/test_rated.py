@@ -13,6 +13,8 @@ from small_tiles import long_tailed, make_small
 
 from autorec_np.core.implicit import IMPLICIT, ImplicitNetwork, scaled_pattern
 from autorec_np.core.kernels import spmm, spmm_transpose
+from autorec_np.core.objective import Objective
+from autorec_np.engine.engines import TiledEngine
 from autorec_np.engine.threads import Workers
 from autorec_np.engine.tiled import Shares, Static, by_activity, reordered
 from autorec_np.gradcheck import adjoint_test
@@ -138,3 +140,21 @@ def test_what_is_taken_off_adds_up_to_the_derivative_by_y(monkeypatch):
     expected += 0.5 * network.layout.views(theta)[IMPLICIT]
     np.testing.assert_allclose(d_implicit, expected, rtol=1e-5, atol=1e-5)
     assert np.isnan(got[: network.plain.layout.size]).all()  # those come from the panels
+
+
+def test_an_engine_that_goes_on_to_another_pattern_forgets_the_first(monkeypatch):
+    make_small(monkeypatch)
+    shared, found = TiledEngine(), []
+    for seed in (0, 1):
+        matrix = random_csr(23, 17, 160, seed=seed)
+        network = ImplicitNetwork(17, (4,), rated=scaled_pattern(matrix), n_implicit=2)
+        theta = np.random.default_rng(3).normal(size=network.layout.size)
+        for engine in (shared, TiledEngine()):
+            arrangement = engine.arrange(network, matrix, 1)
+            objective = arrangement.objective(Objective(network, 0.3))
+            batch = arrangement.batch(matrix, matrix, by_activity(matrix)[0], None)
+            found.append(engine.value_and_gradient(objective, arrangement.arranged(theta), [batch]))
+    for got, expected in (found[:2], found[2:]):
+        assert got[0] == expected[0]
+        np.testing.assert_array_equal(got[1], expected[1])
+    assert found[0][0] != found[2][0]

@@ -384,7 +384,11 @@ def test_an_error_names_its_member(fitted):
         (GlobalMean(), TypeError, r"must be a list of pairs \(name, model\), got GlobalMean"),
         ([GlobalMean()], TypeError, r"a member must be a pair \(name, model\), got GlobalMean"),
         ([(3, GlobalMean())], TypeError, r"a member must be a pair \(name, model\), got \(3, Glo"),
-        ([("a", GlobalMean)], TypeError, r"'a' must be a model, got a class; pass GlobalMean\(\)"),
+        (
+            [("a", GlobalMean)],
+            TypeError,
+            r"member 'a': a model is needed, got its class: pass GlobalMean\(\)",
+        ),
         ([("a", object())], TypeError, r"'a' must be a model, got object; pass AutoRec\(\)"),
         ([("a", GlobalMean()), ("a", BiasBaseline())], ValueError, "two members are named 'a'"),
         ([("a__b", GlobalMean())], ValueError, "cannot be named 'a__b': set_params.* choose anoth"),

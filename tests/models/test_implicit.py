@@ -7,6 +7,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from markdown_pages import ROOT
 from sklearn.base import clone
 from small_models import SMALL, R, axes, fit
 
@@ -442,3 +443,14 @@ def test_auto_follows_the_orientation_the_solver_and_the_ratings():
     assert parameters.automatic_implicit("user", 200, (few, few), False, "adam") == paper
     assert parameters.automatic_implicit("user", 200, (many, many), True, "adam") == paper
     assert parameters.automatic_implicit("item", 500, (many, many), False, "lbfgs") == paper
+
+
+@pytest.mark.parametrize("orientation", ["item", "user"])
+def test_the_width_that_none_means_is_the_documented_one(orientation):
+    model = AutoRec(orientation, max_iter=1, n_jobs=1, random_state=0).fit(R)
+    (width,) = model.network_.hidden_layer_sizes
+    said = {"item": f"None: ({width},)", "user": f"for U-AutoRec ({width},)."}
+    assert said[orientation] in AutoRec.__doc__
+    page = (ROOT / "docs" / "defaults.md").read_text(encoding="utf-8")
+    (row,) = (line for line in page.splitlines() if line.startswith("| `hidden_layer_sizes` |"))
+    assert {"item": f"({width},) for I-", "user": f"({width},) for U-"}[orientation] in row

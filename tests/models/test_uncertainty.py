@@ -166,6 +166,12 @@ def test_a_group_with_few_ratings_has_the_widest_of_the_others():
     assert calibration.quantiles(0.99).tolist() == [9.0, 9.0, 9.0, 2.0]
 
 
+def test_groups_that_all_have_few_ratings_share_the_quantile_of_all():
+    parts = np.arange(1.0, 81.0).reshape(20, 4).T  # 20 errors in each of four groups
+    calibration = Calibration(np.zeros(6), parts.reshape(-1), np.arange(0, 81, 20))
+    assert calibration.quantiles(0.5).tolist() == [41.0] * 4  # the 41st of 80
+
+
 # Models
 
 
@@ -306,6 +312,25 @@ def test_one_more_fit_that_is_logged_and_no_more(monkeypatch, caplog):
     assert len(fits) == 2
     model.calibrate(TEST).predict(USERS, ITEMS, interval=0.8)
     assert len(fits) == 2
+
+
+def test_counts_of_the_copy_stand_for_those_of_all_ratings(monkeypatch):
+    seen = []
+
+    def spy(truth, scores, *counts_and_scale):
+        seen.append(counts_and_scale[:2])
+        return calibrated_on(truth, scores, *counts_and_scale)
+
+    monkeypatch.setattr(base, "calibrated_on", spy)
+    model = fitted("biases").calibrate()
+    [(of_users, of_items)] = seen
+    rest, held_out = train_test_split(TRAIN, 0.1, 0)
+    copied = fitted("biases", rest)
+    users, items = copied.fitted_.positions(*held_out.triples()[:2])
+    more = len(TRAIN) / len(rest)
+    np.testing.assert_allclose(of_users, more * copied.fitted_.counts["user"][users], rtol=1e-12)
+    np.testing.assert_allclose(of_items, more * copied.fitted_.counts["item"][items], rtol=1e-12)
+    assert model.fitted_.calibration is not None
 
 
 def test_threads_share_one_calibration(monkeypatch):

@@ -209,3 +209,9 @@ def test_what_is_kept_ends_with_the_model():
     del model
     gc.collect()
     assert len(similarity._known) == n_kept - 1
+
+
+def test_more_places_than_a_list_can_have_are_refused_before_memory_is():
+    model = fitted("item")
+    with pytest.raises(ValueError, match=r"^n is 1,000,000,000, but only \d+ are known"):
+        similar_items(model, model.ratings_.item_ids[:1], n=10**9)
