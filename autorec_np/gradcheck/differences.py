@@ -1,4 +1,4 @@
-r"""Directional derivatives by differences, and how far they can be off."""
+"""Directional derivatives by differences, and how far they can be off."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FORWARD = Method("forward", 1, 1 / 2)
 
 @dataclass(frozen=True)
 class Sample:
-    """Departures of f from the analytic slope at one step (module docstring)."""
+    """The odd and the even part of what f departs from its analytic slope at a step."""
 
     step: float
     odd: float
@@ -46,7 +46,6 @@ class Sample:
 
     @property
     def size(self) -> float:
-        """The largest magnitude among the values."""
         return max(abs(v) for v in self.values)
 
 
@@ -71,7 +70,6 @@ class Estimate:
         return parts + self.dispute
 
     def sees_a_slope(self) -> bool:
-        """Say whether the slope at this step stands clearly above the budget."""
         return self.slope > _CLEAR * self.budget
 
     @property
@@ -106,7 +104,7 @@ class Line:
         self._piece = np.empty(0) if pattern is None else self._piece_at(function.theta)
 
     def nominal_step(self) -> float:
-        """The step that balances truncation and rounding for a function of the scale's size."""
+        """It balances truncation and rounding for a function of the scale's size."""
         return float(self.function.eps**self.method.step_exponent * self.scale)
 
     def _piece_at(self, flat: Array) -> Array:
@@ -114,7 +112,6 @@ class Line:
         return np.asarray(self.pattern(flat.reshape(self.function.shape)))
 
     def point(self, t: float) -> Array:
-        """Return theta + t d as the function will see it."""
         moved = self.function.theta.copy()
         moved[self.index] += t * self.direction
         return self.function.rounded(moved)
@@ -122,7 +119,8 @@ class Line:
     def sample(self, step: float) -> Sample | None:
         """Return the departures at `step`, or None where a point must be skipped."""
         signs = (1.0, -1.0) if self.method is CENTRAL else (self.side,)
-        values, moves = [], []
+        center = self.function.value0
+        values, departures = [], []
         for sign in signs:
             point = self.point(sign * step)
             move = point[self.index] - self.function.theta[self.index]
@@ -135,18 +133,12 @@ class Line:
             if not np.isfinite(value):
                 return None
             values.append(value)
-            moves.append(float(self.gradient @ move))
-        return self._departures(step, values, moves)
-
-    def _departures(self, step: float, values: list[float], moves: list[float]) -> Sample:
-        center = self.function.value0
-        departures = [v - center - m for v, m in zip(values, moves, strict=True)]
+            departures.append(value - center - float(self.gradient @ move))
         if self.method is CENTRAL:
             odd, even = (departures[0] - departures[1]) / 2, (departures[0] + departures[1]) / 2
         else:
             odd, even = self.side * departures[0], np.nan
-        stuck = all(v == center for v in values)
-        return Sample(step, odd, even, (center, *values), stuck)
+        return Sample(step, odd, even, (center, *values), all(v == center for v in values))
 
 
 def _annihilator(powers: tuple[int, int]) -> tuple[float, float, float]:
@@ -164,20 +156,23 @@ _FORWARD_NOISE = _annihilator((1, 2))
 
 def measured_noise(triple: Sequence[Sample], method: Method = CENTRAL) -> list[float]:
     """Return what no smooth function explains in three samples, in units of f."""
+    odd, even = [s.odd for s in triple], [s.even for s in triple]
     if method is FORWARD:
-        return [abs(sum(w * s.odd for w, s in zip(_FORWARD_NOISE, triple, strict=True)))]
-    odd = sum(w * s.odd for w, s in zip(_ODD_NOISE, triple, strict=True))
-    even = sum(w * s.even for w, s in zip(_EVEN_NOISE, triple, strict=True))
-    return [abs(odd) * 2**0.5, abs(even) * 2**0.5]
+        return [_residual(_FORWARD_NOISE, odd)]
+    return [_residual(_ODD_NOISE, odd) * 2**0.5, _residual(_EVEN_NOISE, even) * 2**0.5]
+
+
+def _residual(weights: Sequence[float], parts: Sequence[float]) -> float:
+    return abs(sum(w * part for w, part in zip(weights, parts, strict=True)))
 
 
 def noise_level(residuals: Sequence[float]) -> float:
-    """Return the standard deviation behind the residuals, by the median (kinks are outliers)."""
+    """Return their standard deviation, by the median: kinks are outliers."""
     return 1.4826 * statistics.median(residuals) if residuals else 0.0
 
 
 def value_grid(values: Sequence[float]) -> float:
-    """Return the grid on which all values lie, of powers of two or of ten; 0 for a single value."""
+    """Return the power of two or of ten whose multiples all values are; 0 for a single value."""
     distinct = set(values) - {0.0}
     if len(distinct) < 2:
         return 0.0
@@ -187,10 +182,7 @@ def value_grid(values: Sequence[float]) -> float:
 
 
 def _decimal_grid(values: set[float]) -> float:
-    """Return the last decimal place of values that all have few digits; 0 if one has many.
-
-    Shortest representations have 16 or 17 digits unless somebody rounded.
-    """
+    """Return the last decimal place of values that somebody rounded: all have few digits."""
     texts = [repr(value) for value in values]
     if max(map(len, texts)) > _MOST_DIGITS + len("-0.e-00"):
         return 0.0
@@ -204,9 +196,7 @@ def _decimal_grid(values: set[float]) -> float:
 
 
 def rounding_noise(function: Function, samples: Sequence[Sample]) -> float:
-    """Return the least noise that values such as those of the samples can have."""
-    floor = function.eps * max(s.size for s in samples)
-    return max(floor, coarseness(function, samples))
+    return max(function.eps * max(s.size for s in samples), coarseness(function, samples))
 
 
 def coarseness(function: Function, samples: Sequence[Sample]) -> float:
@@ -219,7 +209,7 @@ def coarseness(function: Function, samples: Sequence[Sample]) -> float:
 
 
 def estimate(triple: Sequence[Sample], noise: float, analytic_noise: float, line: Line) -> Estimate:
-    """Return the error and its budget at the smallest of three steps h, 4h, 16h."""
+    """Judge at the smallest of three steps h, 4h, 16h."""
     h, widest = triple[0].step, triple[2].step
     errors = [s.odd / s.step for s in triple]
     shrink = RATIO**line.method.order
@@ -249,7 +239,7 @@ def estimate(triple: Sequence[Sample], noise: float, analytic_noise: float, line
 def sweep_estimates(
     line: Line, samples: Sequence[Sample | None], analytic_noise: float
 ) -> list[Estimate]:
-    """Return the estimates of all triples of neighboring steps (ascending, None where skipped).
+    """Return the estimates of all triples of neighboring steps, which ascend.
 
     The noise of a step is measured at this and smaller steps: larger ones may show curvature.
     """
@@ -274,13 +264,12 @@ def sweep_estimates(
 
 
 def _first_change(function: Function, samples: Sequence[Sample]) -> float:
-    """Return the first change of the value on the way from theta: where smaller steps leave it as
-    it is, values or parameters are rounded, and by as much.
-    """
-    for sample in samples:
-        if not sample.stuck:
-            return max(abs(v - function.value0) for v in sample.values)
-    return 0.0
+    """Where smaller steps leave the value as it is, it or theta is rounded, and by as much."""
+    return next((_largest_move(function, s) for s in samples if not s.stuck), 0.0)
+
+
+def _largest_move(function: Function, sample: Sample) -> float:
+    return max(abs(v - function.value0) for v in sample.values)
 
 
 def judging(estimates: Sequence[Estimate]) -> Estimate:
@@ -301,7 +290,6 @@ def judging(estimates: Sequence[Estimate]) -> Estimate:
 
 
 def _heard(estimate: Estimate, estimates: Sequence[Estimate]) -> Estimate:
-    """Return the estimate with the truncation that smaller steps show."""
     smaller = (o for o in estimates if o.step < estimate.step)
     shown = (
         abs(o.error - estimate.error) - o.noise - estimate.noise - estimate.analytic_noise
@@ -315,16 +303,16 @@ def _contradict(one: Estimate, other: Estimate) -> bool:
 
 
 def in_dead_zone(function: Function, samples: Sequence[Sample], slope: float) -> bool:
-    """Say whether f is constant near theta further than rounding can explain (a dead relu)."""
+    """Whether f is constant further than rounding can explain, as by a dead relu."""
     rounding = function.eps * max(s.size for s in samples)
     return any(s.stuck and abs(slope) * s.step > SAFETY * rounding for s in samples)
 
 
 def too_steep(function: Function, samples: Sequence[Sample]) -> bool:
-    """Say whether f moves at the smallest steps already by a visible part of all that it moves at
-    larger ones, and not by rounding: then it has a slope that no step is small enough to see.
+    """Whether f moves at the smallest steps already by a visible part of all that it moves at
+    larger ones, and not by rounding.
     """
-    moves = [max(abs(v - function.value0) for v in s.values) for s in samples]
+    moves = [_largest_move(function, s) for s in samples]
     least = min(moves[:3])
     rounded = rounding_noise(function, samples[:3])
     return least > _STEEP * max(moves) and least > _NOT_ROUNDING * rounded
@@ -333,8 +321,7 @@ def too_steep(function: Function, samples: Sequence[Sample]) -> bool:
 def one_sided(samples: Sequence[Sample], noise: float) -> tuple[Estimate, Estimate] | None:
     """Return the errors of the left and right slope if theta lies on a kink, else None.
 
-    There the gap between the slopes, 2 even(h) / h, keeps its size while h shrinks. The slopes are
-    taken at the steps where it does.
+    There the gap between the slopes, 2 even(h) / h, keeps its size while h shrinks.
     """
     seen = [s for s in samples if abs(s.even) > SAFETY * noise]
     if len(seen) < 5:

@@ -31,18 +31,14 @@ class Word(str, enum.Enum):
     Every Python version prints it alike: from 3.12 on, `format` follows `__str__`.
     """
 
-    def __str__(self) -> str:
-        return str.__str__(self)
-
-    def __repr__(self) -> str:
-        return str.__repr__(self)
+    __str__ = str.__str__
+    __repr__ = str.__repr__
 
     def __format__(self, spec: str) -> str:
         return str.__format__(self, spec)
 
 
 def check_theta(theta: Any) -> Array:
-    """Return `theta` as a floating array of at least one finite entry, or say what is wrong."""
     if callable(theta):
         raise TypeError(
             "theta must be an array of parameters, got a function; one function returns both "
@@ -66,13 +62,16 @@ def check_theta(theta: Any) -> Array:
             f"theta must be an array with at least one entry, got shape {array.shape}; "
             f"pass one flat vector of parameters, np.atleast_1d(theta) for a single one."
         )
-    if not np.isfinite(array).all():
-        index = int(np.flatnonzero(~np.isfinite(array.ravel()))[0])
-        raise ValueError(
-            f"theta must be finite, got {array.ravel()[index]} at flat index {index}; "
-            f"check the gradient at a point where the function is defined."
-        )
+    _check_finite("theta", array.ravel(), "check the gradient where the function is defined")
     return array
+
+
+def _check_finite(what: str, flat: Array, advice: str) -> None:
+    wrong = np.flatnonzero(~np.isfinite(flat))
+    if wrong.size:
+        raise ValueError(
+            f"{what} must be finite, got {flat[wrong[0]]} at flat index {wrong[0]}; {advice}."
+        )
 
 
 class Parts:
@@ -80,41 +79,39 @@ class Parts:
 
     def __init__(self, theta: Any) -> None:
         self.kind = type(theta)
-        named = theta.items() if isinstance(theta, dict) else enumerate(theta)
-        self.arrays = {
-            str(key) if isinstance(theta, dict) else f"theta[{key}]": np.asarray(part)
-            for key, part in named
-        }
         self._keys = list(theta) if isinstance(theta, dict) else []
-        for name, array in self.arrays.items():
+        named = theta.items() if self._keys else ((f"theta[{k}]", p) for k, p in enumerate(theta))
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.slices: dict[str, slice] = {}
+        self._arrays = []
+        self._ends = []
+        end = 0
+        for key, part in named:
+            name, array = str(key), np.asarray(part)
             if array.dtype not in (np.float64, np.float32):
                 raise TypeError(
                     f"every part of theta must be a float64 or float32 array, got dtype "
                     f"{array.dtype} for {name}; pass np.asarray(part, dtype=float)."
                 )
-        ends = np.cumsum([array.size for array in self.arrays.values()])
-        self.shapes = {name: array.shape for name, array in self.arrays.items()}
-        self.slices = {
-            name: slice(int(end) - array.size, int(end))
-            for (name, array), end in zip(self.arrays.items(), ends, strict=True)
-            if array.size
-        }
+            start, end = end, end + array.size
+            self.shapes[name] = array.shape
+            if array.size:
+                self.slices[name] = slice(start, end)
+            self._arrays.append(array)
+            self._ends.append(end)
 
     def flat(self) -> Array:
-        """Return theta as one vector."""
-        return np.concatenate([array.ravel() for array in self.arrays.values()])
+        return _flat(self._arrays)
 
     def split(self, flat: Array) -> Any:
         """Return a flat vector as theta is: the same kind, keys and shapes."""
-        ends = np.cumsum([array.size for array in self.arrays.values()])[:-1]
-        pieces = np.split(flat, ends)
+        pieces = np.split(flat, self._ends[:-1])
         shaped = [p.reshape(s) for p, s in zip(pieces, self.shapes.values(), strict=True)]
         if self._keys:
             return dict(zip(self._keys, shaped, strict=True))
         return self.kind(*shaped) if hasattr(self.kind, "_fields") else self.kind(shaped)
 
     def join(self, answer: Any, what: str) -> Array:
-        """Return an answer that has the parts of theta as one vector, or say what is missing."""
         parts: list[Any] = []
         if isinstance(answer, dict) and {*answer} == {*self._keys}:
             parts = [answer[key] for key in self._keys]
@@ -122,7 +119,7 @@ class Parts:
             parts = list(answer)
         arrays = [np.asarray(part) for part in parts]
         if [array.shape for array in arrays] == [*self.shapes.values()]:
-            return np.concatenate([array.ravel() for array in arrays])
+            return _flat(arrays)
         raise ValueError(
             f"{what} must have the parts of theta, a {self.kind.__name__} of arrays of shapes "
             f"{self.shapes}, got {type(answer).__name__}; return one array for each part."
@@ -140,16 +137,18 @@ class Parts:
         return flat_fun
 
     def product_of(self, hvp: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-        """Return ``hvp(theta, v)`` as a function of flat arguments."""
         return lambda flat, v: self.join(hvp(self.split(flat), self.split(v)), "hvp's answer")
 
     def of(self, fun: Fun) -> Fun:
-        """Return a function of theta, such as its value or pattern, as one of flat theta."""
         return lambda flat: fun(self.split(flat))
 
 
+def _flat(arrays: list[Any]) -> Array:
+    return np.concatenate([array.ravel() for array in arrays])
+
+
 def parts_of(theta: Any) -> Parts | None:
-    """Return the parts of a dict, or of a list or tuple of arrays; None for a single array."""
+    """None for a single array."""
     several = isinstance(theta, list | tuple) and any(isinstance(p, np.ndarray) for p in theta)
     return Parts(theta) if (isinstance(theta, dict) or several) and len(theta) else None
 
@@ -164,7 +163,6 @@ def one_blas_thread(size: int) -> contextlib.AbstractContextManager[None]:
 
 
 def check_scalar(value: Any, source: str, theta: Array) -> float:
-    """Return `value` as a finite float, or say why it is not the value of an objective."""
     array = np.asarray(value)
     if array.ndim != 0 or array.dtype.kind not in "fiu":
         raise ValueError(
@@ -180,7 +178,6 @@ def check_scalar(value: Any, source: str, theta: Array) -> float:
 
 
 def value_of(answer: Any) -> Any:
-    """Return the value in an answer: itself, or the first of (value, gradient)."""
     return answer[0] if isinstance(answer, tuple | list) and len(answer) == 2 else answer
 
 
@@ -196,14 +193,14 @@ class Function:
     value0 : float
         The value at theta on the numeric side.
     gradient_eps, eps : float
-        Machine epsilon of the analytic and of the numeric side. The latter is float32's also where
-        `fun` accepts a float64 theta but rounds it.
+        Machine epsilon of the analytic and of the numeric side: float32's also where `fun` accepts
+        a float64 theta but rounds it.
     dtype : numpy.dtype
         In which the numeric side is called: float64, or float32 where `fun` refuses float64.
     differs : str
         What differed between two evaluations at theta; empty if `fun` depends on theta alone.
     limit : float
-        How often `fun` and `value` may be called; beyond it OutOfEvaluations is raised.
+        Calls of `fun` and `value` beyond which OutOfEvaluations is raised.
     jitter : float
         Difference of two values at theta, where it is small enough to be rounding.
     warned : set
@@ -222,8 +219,8 @@ class Function:
         tolerance: float = 0.0,
         limit: float = np.inf,
     ) -> None:
-        for name, function in (("fun", fun), ("value", value)):
-            if not callable(function) and not (name == "value" and function is None):
+        for name, function in (("fun", fun), ("value", fun if value is None else value)):
+            if not callable(function):
                 raise TypeError(
                     f"{name} must be a callable of theta, got {type(function).__name__}; "
                     f"pass fun(theta) -> (value, gradient) and value(theta) -> value."
@@ -281,7 +278,7 @@ class Function:
         """Call `fun` beside theta: what it leaves behind would show at theta afterwards."""
         eps = float(np.finfo(self._original.dtype).eps)
         size = np.where(self.theta == 0, rms(self.theta) or 1.0, np.abs(self.theta))
-        signs = np.random.default_rng(0).choice(np.array([-1.0, 1.0]), size=size.size)
+        signs = random_signs(np.random.default_rng(0), size.size)
         moved = self.theta + eps ** (1 / 3) * size * signs
         try:
             self.value_and_gradient(moved.astype(self._original.dtype))
@@ -289,7 +286,6 @@ class Function:
             return  # outside the domain
 
     def _explain(self, allowed: float) -> str:
-        """Return what differed and why: `fun` is random, or keeps state from call to call."""
         one, other = (self.value_and_gradient(self._original) for _ in range(2))
         if not _difference(one[0], other[0], one[1], other[1], allowed):
             return (
@@ -307,7 +303,7 @@ class Function:
             return True
         try:
             self._count()
-            self._numeric()(self.theta.reshape(self.shape).copy())
+            self._numeric(self.theta.reshape(self.shape).copy())
         except OutOfEvaluations:
             raise
         except Exception:
@@ -320,9 +316,7 @@ class Function:
         self.evaluations += 1
 
     def _rounds_to_float32(self) -> bool:
-        """Say whether `fun` silently computes in float32: blind to the bits that float32 lacks,
-        although the gradient promises a visible change, and not to larger ones.
-        """
+        """Whether `fun` is blind to the bits that float32 lacks, and not to larger ones."""
         single = self.theta.astype(np.float32).astype(np.float64)
         uphill = np.sign(self.gradient * self.theta)
         promised = 2.0**-28 * float(np.sum(np.abs(self.gradient * self.theta)))
@@ -335,9 +329,7 @@ class Function:
         return other != self.value0 and not (_is_decimal(other) and _is_decimal(self.value0))
 
     def _casts_a_part(self) -> bool:
-        """Say whether a part of `fun` rounds theta to float32: the value jumps where all entries
-        pass, uphill, from one float32 to the next, by more than it moves beside the jump.
-        """
+        """Whether the value jumps where all entries pass, uphill, from one float32 to the next."""
         lower = self.theta.astype(np.float32)
         tiny = np.nextafter(lower, np.float32(np.inf)).astype(np.float64) - lower  # spacing, so far
         middle = lower + tiny / 2
@@ -395,17 +387,11 @@ class Function:
                 f"{gradient.shape} and dtype {gradient.dtype}; one entry per entry of theta."
             )
         gradient = gradient.ravel()
-        if not np.isfinite(gradient).all():
-            index = int(np.flatnonzero(~np.isfinite(gradient))[0])
-            raise ValueError(
-                f"the gradient must be finite, got {gradient[index]} at flat index {index}; "
-                f"check it at a point where the function is differentiable."
-            )
+        _check_finite("the gradient", gradient, "check it where the function is differentiable")
         return gradient
 
-    def _numeric(self) -> Fun:
-        fun = self._value if self._value is not None else self._fun
-        return lambda theta: value_of(fun(theta))
+    def _numeric(self, theta: Array) -> Any:
+        return value_of((self._fun if self._value is None else self._value)(theta))
 
     def value(self, flat: Array) -> float:
         """Return the value at `flat`; NaN where `fun` raises, is not finite or warns anew."""
@@ -413,31 +399,29 @@ class Function:
         point = flat.astype(self.dtype).reshape(self.shape)
         with kept_back() as heard:
             try:
-                answer = self._numeric()(point)
+                answer = self._numeric(point)
             except Exception as error:  # whatever it is, fun says that it ends here
-                self.skipped[f"raised {type(error).__name__}{f': {error}' * bool(str(error))}"] += 1
-                return float("nan")
+                said = f": {error}" if str(error) else ""
+                return self._skip(f"raised {type(error).__name__}{said}")
             try:
                 value = float(answer)
             except (TypeError, ValueError):
-                self.skipped[f"returned {type(answer).__name__}"] += 1
-                return float("nan")
+                return self._skip(f"returned {type(answer).__name__}")
         if heard - self.warned:
-            self.skipped[f"warned ({min(heard - self.warned)})"] += 1
-            return float("nan")
-        if not np.isfinite(value):
-            self.skipped["not finite"] += 1
-            return float("nan")
-        return value
+            return self._skip(f"warned ({min(heard - self.warned)})")
+        return value if np.isfinite(value) else self._skip("not finite")
+
+    def _skip(self, reason: str) -> float:
+        self.skipped[reason] += 1
+        return float("nan")
 
     def complex_value(self, flat: Array) -> Any:
-        """Return whatever the function answers at a complex point."""
         self._count()
         with kept_back():
-            return self._numeric()(flat.reshape(self.shape))
+            return self._numeric(flat.reshape(self.shape))
 
     def rounded(self, flat: Array) -> Array:
-        """Return the point that the numeric side really sees for `flat`, in float64."""
+        """Return the point that the numeric side sees, in float64."""
         if self.eps == np.finfo(np.float64).eps:
             return flat
         return flat.astype(np.float32).astype(np.float64)
@@ -446,7 +430,7 @@ class Function:
         """Return `n` changes of the analytic gradient when theta moves by about one ulp."""
         changes = []
         for _ in range(n):
-            signs = rng.choice(np.array([-1.0, 1.0]), size=self.theta.size)
+            signs = random_signs(rng, self.theta.size)
             moved = self._original * (1 + self.gradient_eps * signs)
             try:
                 _, gradient = self.value_and_gradient(moved.astype(self._original.dtype))
@@ -457,13 +441,12 @@ class Function:
 
 
 def _is_decimal(value: float) -> bool:
-    """Say whether a value has few decimal digits and is none of float32: somebody rounded it."""
+    """Whether somebody rounded a value: it has few decimal digits and is none of float32."""
     digits = repr(abs(value)).partition("e")[0].replace(".", "").lstrip("0")
     return len(digits) <= _MOST_DIGITS and float(np.float32(value)) != value
 
 
 def _difference(value: float, again: float, one: Array, other: Array, allowed: float) -> str:
-    """Return what differs by more than `allowed`, relative; empty if nothing does."""
     if abs(value - again) > allowed * max(abs(value), abs(again)):
         return f"value {value!r}, then {again!r}"
     change = float(np.max(np.abs(one - other)))
@@ -473,26 +456,27 @@ def _difference(value: float, again: float, one: Array, other: Array, allowed: f
 
 
 def norm(vector: Array) -> float:
-    """Return the Euclidean norm, without overflow."""
+    """Without overflow."""
     largest = float(np.max(np.abs(vector)))
     return largest * float(np.linalg.norm(vector / largest)) if largest > 0 else 0.0
 
 
 def rms(vector: Array) -> float:
-    """Return the root mean square, without overflow."""
     return norm(vector) / float(np.sqrt(vector.size))
 
 
-def random_direction(rng: np.random.Generator, size: int) -> Array:
-    """Return entries of random sign and of magnitudes between 1/2 and 3/2.
+def random_signs(rng: np.random.Generator, size: int | tuple[int, ...]) -> Array:
+    return rng.choice(np.array([-1.0, 1.0]), size=size)
 
-    Comparable, so that none is overlooked; unequal, since plain signs often hit a symmetry of f.
+
+def random_direction(rng: np.random.Generator, size: int) -> Array:
+    """Return comparable entries, so that none is overlooked, and unequal ones, since plain signs
+    often hit a symmetry of f.
     """
-    return rng.choice(np.array([-1.0, 1.0]), size=size) * rng.uniform(0.5, 1.5, size=size)
+    return random_signs(rng, size) * rng.uniform(0.5, 1.5, size=size)
 
 
 def check_direction(direction: Any, function: Function) -> Array:
-    """Return `direction` flat, in float64; ValueError if it does not fit theta."""
     array = np.asarray(direction, dtype=np.float64)
     if array.shape != function.shape or not np.isfinite(array).all() or not array.any():
         raise ValueError(
@@ -520,23 +504,19 @@ class Block:
         self.shape = shape or (size,)
 
     def position(self, i: int) -> int:
-        """Return the flat position in theta of the block's i-th entry."""
         if isinstance(self.index, slice):
             return int(self.index.start) + i * int(self.index.step)
         return int(self.index[i])
 
     def coordinate(self, i: int) -> str:
-        """Return the name of the block's i-th entry, such as ``decoder.weight[17, 3]``."""
+        """Return a name such as ``decoder.weight[17, 3]``."""
         name, place = ("theta", self.position(i)) if self.others else (self.name, i)
         subscripts = np.unravel_index(place, self.shape)
         return f"{name}[{', '.join(str(int(k)) for k in subscripts)}]"
 
 
 def make_blocks(blocks: Any, theta_shape: tuple[int, ...]) -> list[Block]:
-    """Return the blocks of a mapping name -> indices, of a layout, or one of the whole theta.
-
-    Entries that no block names are a block of their own, the last: nothing is left unchecked.
-    """
+    """Entries that no block names are a block of their own, the last: none is left unchecked."""
     n = int(np.prod(theta_shape))
     if blocks is None:
         return [Block("theta", slice(0, n, 1), n, theta_shape)]
@@ -589,7 +569,6 @@ def _make_block(name: str, index: Any, theta_shape: tuple[int, ...], shape: Any)
 
 
 def _positions(name: str, index: Any, theta_shape: tuple[int, ...]) -> Array:
-    """Return the flat positions that an index array, a mask, or a subscript of theta names."""
     n = int(np.prod(theta_shape))
     if isinstance(index, tuple) and any(isinstance(part, slice) for part in index):
         return np.asarray(np.arange(n).reshape(theta_shape)[index])
@@ -616,7 +595,6 @@ def _positions(name: str, index: Any, theta_shape: tuple[int, ...]) -> Array:
 
 
 def _unnamed(blocks: list[Block], n: int) -> Array:
-    """Return the positions that no block names; ValueError where two blocks name the same."""
     owner = np.full(n, -1, dtype=np.intp)
     for number, block in enumerate(blocks):
         taken = owner[block.index]

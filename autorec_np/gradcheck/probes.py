@@ -63,7 +63,7 @@ AT_KINK = (Outcome.KINK, Outcome.OFF_KINK)
 
 @dataclass(frozen=True)
 class Demands:
-    """What a verdict owes: the relative error that must be visible, and that which is accepted."""
+    """Relative errors: that which must be visible, and that which is accepted."""
 
     resolution: float = np.inf
     tolerance: float = 0.0
@@ -87,31 +87,27 @@ class Probe:
 
     @property
     def error(self) -> float:
-        """The distance of the analytic from the numeric slope."""
         return 0.0 if self.best is None else abs(self.best.error)
 
     @property
     def numeric(self) -> float:
-        """The numeric slope."""
         return self.line.analytic + self.best.error if self.best is not None else np.nan
 
     @property
     def relative_error(self) -> float:
-        """The error relative to the larger of the two slopes."""
         return self.error / max(abs(self.line.analytic), abs(self.numeric)) if self.error else 0.0
 
     @property
     def accepted_error(self) -> float:
-        """The error relative to the slopes, which a tolerance is compared with."""
+        """That which a tolerance is compared with."""
         return self.error / self._slopes() if self.error else 0.0
 
     @property
     def sharp(self) -> bool:
-        """Whether the budget is well below what must be visible."""
         return self.best is not None and _SHARP * self.best.budget <= self._visible()
 
     def base(self) -> list[Sample] | None:
-        """Return the samples at the nominal step and its two larger neighbors, None if skipped."""
+        """Return the samples at the nominal step and its two larger neighbors."""
         if self._take(0) is None and self.line.method is FORWARD and self.line.side > 0:
             self.line.side = -1.0  # theta may lie at the border of the domain
             self.samples.clear()
@@ -120,12 +116,11 @@ class Probe:
         return kept if len(kept) == 3 else None
 
     def noise_residuals(self) -> list[float]:
-        """Return the noise seen at the nominal step."""
         triple = self.base()
         return measured_noise(triple, self.line.method) if triple else []
 
     def judge_base(self, block_noise: float) -> None:
-        """Judge at the nominal step, with the noise pooled over the probes of the block."""
+        """Judge at the nominal step; the noise is pooled over the probes of the block."""
         triple = self.base()
         if triple is None:
             return
@@ -137,29 +132,21 @@ class Probe:
             outcome = self._finding()
         self.outcome = Outcome.SUSPECT if outcome is Outcome.WRONG else outcome
 
-    def judge_sweep(self) -> None:
-        """Judge at the best step of a sweep; a wider sweep follows if that decides nothing."""
-        self.outcome = self._judged_by_sweep()
-
     def settle(self, found: Estimate) -> None:
-        """Take an estimate that needs no resolution: that of the complex step."""
+        """Take an estimate that needs no resolution."""
         self.best = found
         self.outcome = Outcome.RIGHT if found.excess <= 1 else self._wrong_or_accepted()
 
     def departs_at_small_steps(self) -> bool:
-        """Say whether the slope is another one at a step a thousand times below the nominal one.
-
-        There a term shows that oscillates faster than the steps.
+        """Whether the slope is another one at a step a thousand times below the nominal one, where
+        a term shows that oscillates faster.
         """
         sample = self._take(-_CLOSER)
         if self.best is None or sample is None:
             return False
         noise = self.best.noise * self.best.step / sample.step
-        known = (
-            noise
-            + self.best.budget
-            + SAFETY * rounding_noise(self.line.function, [sample]) / sample.step
-        )
+        rounding = SAFETY * rounding_noise(self.line.function, [sample]) / sample.step
+        known = noise + self.best.budget + rounding
         return abs(sample.odd / sample.step - self.best.error) > known
 
     def _take(self, k: float) -> Sample | None:
@@ -175,6 +162,10 @@ class Probe:
         down = np.log(64 * eps * line.scale / line.nominal_step()) / np.log(RATIO)
         up = np.log(largest / line.nominal_step()) / np.log(RATIO)
         return min(-_DOWN, int(down)), max(_UP, int(up))
+
+    def judge_sweep(self) -> None:
+        """Judge at the best step of a sweep; a wider sweep follows if that decides nothing."""
+        self.outcome = self._judged_by_sweep()
 
     def _judged_by_sweep(self) -> Outcome:
         outcome = self._sweep(-_DOWN, _UP)
@@ -200,9 +191,7 @@ class Probe:
     def _sweep(self, low: int, high: int) -> Outcome:
         samples = [self._take(k) for k in range(low, high + 1)]
         estimates = sweep_estimates(self.line, samples, self.analytic_noise)
-        if estimates:
-            return self._weigh(estimates)
-        return self._finding()
+        return self._weigh(estimates) if estimates else self._finding()
 
     def _weigh(self, estimates: list[Estimate]) -> Outcome:
         self.estimates, self.best = estimates, judging(estimates)
@@ -228,13 +217,12 @@ class Probe:
         return Outcome.SUSPECT if guessed and self.best.excess < _MARGIN else Outcome.WRONG
 
     def _slopes(self) -> float:
-        """Return the largest of the analytic, the numeric and the block's typical slope."""
         numeric = 0.0 if self.best is None else abs(self.numeric)
         return max(abs(self.line.analytic), numeric, self.slope)
 
     def _gained(self) -> float:
-        """Return the largest slope that f gains on the way to a larger step, up to the size of
-        theta: it is all that is left at a minimum.
+        """Return the largest slope that f gains up to the size of theta: all that is left at a
+        minimum.
         """
         if self.best is None or self.line.method is FORWARD:
             return 0.0
@@ -244,9 +232,7 @@ class Probe:
         return max((2 * abs(s.even) / s.step for s in seen if abs(s.even) > noise), default=0.0)
 
     def _visible(self) -> float:
-        """Return the error that must be visible.
-
-        What f gains far from theta counts where the slopes are zero within the budget, at a
+        """What f gains far from theta counts where the slopes are zero within the budget, at a
         minimum; else no more than a few of the slopes themselves, and no slope is called right
         whose budget exceeds a hundredth of it.
         """
@@ -271,19 +257,15 @@ class Probe:
         return sorted(kept, key=lambda s: s.step)
 
     def _claims_dependence(self) -> bool:
-        """Say whether the gradient has a nonzero entry among those that move."""
         return bool(((self.line.gradient != 0) & (self.line.direction != 0)).any())
 
     def _is_flat(self) -> bool:
-        """Say whether f and the gradient agree that nothing depends on these entries."""
+        """Whether f and the gradient agree that nothing depends on these entries."""
         samples = self._ascending()
         return bool(samples) and not self._claims_dependence() and all(s.stuck for s in samples)
 
     def _at_the_end_of_a_dead_zone(self) -> Outcome:
-        """Judge by the smallest change of f where f begins to move, as beyond a dead relu.
-
-        A value that does not move may be rounded, but by no more than the smallest change.
-        """
+        """A value that does not move may be rounded, but by no more than its smallest change."""
         samples = self._ascending()
         still = list(itertools.takewhile(lambda sample: sample.stuck, samples))
         if len(still) == len(samples) or self._take(0) not in still:
@@ -309,7 +291,6 @@ class Probe:
         return self._finding()
 
     def is_constant(self) -> bool:
-        """Say whether f is constant near theta, further than rounding can explain."""
         samples = self._ascending()
         slope = max(abs(self.line.analytic), abs(self.numeric))
         return bool(samples) and in_dead_zone(self.line.function, samples, slope)
@@ -319,15 +300,11 @@ class Probe:
         return len(samples) > 3 and too_steep(self.line.function, samples)
 
     def _confirmed(self) -> Outcome:
-        """Look once more between the steps that called the gradient wrong.
-
-        There a fault is as large, while kinks and rounding that met at those steps by chance are
-        others.
+        """Look between the steps that called the gradient wrong: there a fault is as large, while
+        kinks and rounding that met at those steps by chance are others.
         """
         assert self.best is not None
-        if not self._claims_dependence() and self.is_constant():
-            return Outcome.UNRESOLVED
-        if self._is_too_steep():
+        if (not self._claims_dependence() and self.is_constant()) or self._is_too_steep():
             return Outcome.UNRESOLVED
         best, line = self.best, self.line
         middle = round(np.log(best.step / line.nominal_step()) / np.log(RATIO))
@@ -345,18 +322,17 @@ class Probe:
         return Outcome.SUSPECT
 
     def is_disputed(self) -> bool:
-        """Say whether other steps call right what the best step calls wrong."""
+        """Whether other steps call right what the best step calls wrong."""
         return self.best is not None and self.best.dispute > 0
 
     def is_doubted(self) -> bool:
-        """Say whether it looks wrong at some steps, without a proof."""
-        return self.outcome is Outcome.SUSPECT or (
-            self.outcome is Outcome.UNRESOLVED and self.is_disputed()
-        )
+        """Whether it looks wrong at some steps, without a proof."""
+        disputed = self.outcome is Outcome.UNRESOLVED and self.is_disputed()
+        return disputed or self.outcome is Outcome.SUSPECT
 
     def kinks(self) -> int:
-        """Return how many steps near the nominal one met a kink: the pattern changed, or the two
-        sides disagreed visibly, as beyond a kink (at much larger steps that may be curvature).
+        """Count the steps near the nominal one where the pattern changed, or the two sides
+        disagreed visibly (at much larger steps that may be curvature).
         """
         if self.best is None or self.slope == 0:
             return self.line.crossed
@@ -366,7 +342,6 @@ class Probe:
         return self.line.crossed + sum(low < e.step <= high for e in rough)
 
     def obstacle(self) -> str:
-        """Return what makes the budget as wide as it is."""
         best = self.best
         if best is None:
             return "outside the domain" if self.samples else "not looked at"
@@ -385,7 +360,6 @@ class Probe:
         return max(parts, key=lambda name: parts[name])
 
     def curve(self) -> dict[str, list[float]]:
-        """Return step, error and budget at every step that was judged, for a picture."""
         return {
             "step": [e.step for e in self.estimates],
             "error": [abs(e.error) for e in self.estimates],
@@ -393,7 +367,6 @@ class Probe:
         }
 
     def _at_kink(self) -> Outcome | None:
-        """Return what the one-sided slopes say if theta lies on a kink, else None."""
         samples = self._ascending()
         if not samples:
             return None
@@ -417,7 +390,7 @@ class Probe:
 
 
 def float32_steps(probes: Iterable[Probe]) -> float:
-    """Return the spacing of float32 numbers in which the values move; 0 if they move otherwise.
+    """Return the spacing of float32 numbers in which the values move; 0 if they do not.
 
     v(h) + v(-h) - 2 v(0) is free of the slope, and at small steps h of the curvature: what is left
     of a part that is rounded are multiples of its spacing.
@@ -457,10 +430,7 @@ def line_scale(theta: Array, direction: Array) -> float:
 
 
 class ProbeMaker:
-    """Draws the directions and coordinates of a block.
-
-    `gradient_changes` are those of the analytic gradient when theta moves by one ulp.
-    """
+    """`gradient_changes` are those of the analytic gradient when theta moves by one ulp."""
 
     def __init__(
         self,
@@ -475,8 +445,8 @@ class ProbeMaker:
         self.demands, self.gradient_changes = demands or Demands(), gradient_changes
 
     def directions(self, block: Block, n: int) -> list[Probe]:
-        """Return up to `n` directions: along the gradient, then random ones, every second of them
-        scaled with theta for blocks whose entries differ in size.
+        """Along the gradient, then random ones, every second of them scaled with theta for blocks
+        whose entries differ in size.
         """
         theta = self.function.theta[block.index]
         gradient = self.function.gradient[block.index]
@@ -489,7 +459,6 @@ class ProbeMaker:
     def along(
         self, block: Block, direction: Array, stretch: float = 1.0, given: int | None = None
     ) -> Probe:
-        """Return a probe along `direction`; `stretch` varies its steps."""
         unit = direction / rms(direction)
         theta = self.function.theta[block.index]
         scale = line_scale(theta, unit) * stretch
@@ -499,7 +468,6 @@ class ProbeMaker:
         return Probe(line, noise, self.demands, slope, given=given)
 
     def coordinates(self, block: Block, chosen: Iterable[int]) -> list[Probe]:
-        """Return probes of the given entries of the block."""
         gradient = self.function.gradient[block.index]
         scale = line_scale(self.function.theta[block.index], np.ones(block.size))
         slope, rounding = rms(gradient), self._typical_rounding(block)
@@ -516,23 +484,21 @@ class ProbeMaker:
         return Probe(line, noise, self.demands, max(slope, abs(line.analytic)), i)
 
     def _rounding(self, line: Line) -> float:
-        """Return the rounding of the analytic slope: eps of its terms, or as seen one ulp away."""
+        """Of the analytic slope: eps of its terms, or as seen one ulp away."""
         rounding = self.function.gradient_eps * norm(line.gradient * line.direction)
         changes = [change[line.index] * line.direction for change in self.gradient_changes]
         return rounding + max((max(norm(c), abs(float(c.sum()))) for c in changes), default=0.0)
 
     def _typical_rounding(self, block: Block) -> float:
-        """Return the same for a typical entry of the block: two changes of one entry may be small
-        by chance. (The median: on a kink an entry may change by any amount.)
-        """
+        """Two changes of one entry may be small by chance, and of any size on a kink."""
         changes = [np.abs(change[block.index]) for change in self.gradient_changes]
         seen = [1.4826 * float(np.median(c[c > 0])) for c in changes if c.any()]
         gradient = self.function.gradient[block.index]
         return self.function.gradient_eps * rms(gradient) + max(seen, default=0.0)
 
     def choose(self, block: Block, n: int, active: Array | None) -> Array:
-        """Return all entries of a small block; of a large one the largest gradient and entries in
-        rows with and without data (if `active` does not say: with and without a gradient).
+        """Of a large block: the largest gradient, and entries in rows with and without data (if
+        `active` does not say: with and without a gradient).
         """
         gradient = self.function.gradient[block.index]
         if block.size <= n:
@@ -542,14 +508,10 @@ class ProbeMaker:
         has_data = gradient != 0
         if active is not None:
             has_data = np.repeat(active, block.size // len(active))
-        strata = [np.flatnonzero(has_data), np.flatnonzero(~has_data)]
-        quota = [n - 1 - (n - 1) // 3, (n - 1) // 3]
-        if len(strata[1]) < quota[1]:
-            quota = [n - 1 - len(strata[1]), len(strata[1])]
-        elif len(strata[0]) < quota[0]:
-            quota = [len(strata[0]), n - 1 - len(strata[0])]
+        touched, others = np.flatnonzero(has_data), np.flatnonzero(~has_data)
+        n_others = max(min((n - 1) // 3, len(others)), n - 1 - len(touched))
         picked = [
-            self.rng.choice(stratum, size=size, replace=False)
-            for stratum, size in zip(strata, quota, strict=True)
+            self.rng.choice(touched, size=n - 1 - n_others, replace=False),
+            self.rng.choice(others, size=n_others, replace=False),
         ]
         return np.unique(np.concatenate([[np.argmax(np.abs(gradient))], *picked]))
