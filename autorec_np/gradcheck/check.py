@@ -172,9 +172,7 @@ class GradientError(AssertionError):
 
     def __init__(self, report: GradientReport) -> None:
         self.report = report
-        failed = [
-            name for name, block in report.blocks.items() if block.verdict is not Verdict.PASS
-        ]
+        failed = [n for n, block in report.blocks.items() if block.verdict is not Verdict.PASS]
         super().__init__(f"the gradient check did not pass for {', '.join(failed)}\n{report}")
 
 
@@ -222,21 +220,16 @@ def _check_directions(directions: Any, function: Function) -> list[Array] | None
 
 
 def _check_active_rows(active_rows: Mapping[str, Any], blocks: list[Block]) -> dict[str, Array]:
-    checked = {}
-    by_name = {block.name: block for block in blocks}
-    for name, rows in active_rows.items():
-        if name not in by_name:
-            raise ValueError(
-                f"active_rows names {name!r}, but the blocks are {', '.join(by_name)}."
-            )
-        mask = np.asarray(rows)
-        block = by_name[name]
-        if mask.dtype != bool or mask.ndim != 1 or not mask.size or block.size % mask.size:
+    sizes = {block.name: block.size for block in blocks}
+    checked = {name: np.asarray(rows) for name, rows in active_rows.items()}
+    for name, mask in checked.items():
+        if name not in sizes:
+            raise ValueError(f"active_rows names {name!r}, but the blocks are {', '.join(sizes)}.")
+        if mask.dtype != bool or mask.ndim != 1 or not mask.size or sizes[name] % mask.size:
             raise ValueError(
                 f"active_rows[{name!r}] must be a 1-d boolean mask with one entry per row of the "
-                f"block (size {block.size}), got dtype {mask.dtype} and shape {mask.shape}."
+                f"block (size {sizes[name]}), got dtype {mask.dtype} and shape {mask.shape}."
             )
-        checked[name] = mask
     return checked
 
 
@@ -273,6 +266,10 @@ class Plan:
     complete: bool  # every entry is looked at by itself
     left_out: str = ""
 
+    @property
+    def probes(self) -> list[Probe]:
+        return [*self.directions, *self.coordinates]
+
 
 class BlockChecker:
     """Judges one block after another; `given` are the directions that the caller chose."""
@@ -292,11 +289,11 @@ class BlockChecker:
         for number, block in enumerate(blocks):
             share = (limit - function.evaluations) // (len(blocks) - number)
             function.limit = function.evaluations + share
-            plan = self.plan(block, n_directions, n_coordinates, rows.get(block.name))
-            reports[block.name] = self.check(block, plan)
+            plan = self._plan(block, n_directions, n_coordinates, rows.get(block.name))
+            reports[block.name] = self._check(block, plan)
         return reports
 
-    def plan(
+    def _plan(
         self, block: Block, n_directions: int, n_coordinates: int, active: Array | None
     ) -> Plan:
         function = self.maker.function
@@ -322,23 +319,19 @@ class BlockChecker:
             )
         return Plan(directions, coordinates, len(coordinates) == block.size, left_out)
 
-    def check(self, block: Block, plan: Plan) -> BlockReport:
+    def _check(self, block: Block, plan: Plan) -> BlockReport:
         function = self.maker.function
         before = function.evaluations
-        directions, coordinates = plan.directions, plan.coordinates
         left_out = plan.left_out
         try:
             self._judge_all(block, plan)
         except OutOfEvaluations:
             left_out = left_out or "max_evaluations ended the search in this block"
-        probes = [*directions, *coordinates]
-        verdict = _verdict(directions, coordinates, plan.complete)
-        note = _block_note(block, directions, coordinates, self.maker.demands.tolerance)
-        if not directions:
+        if not plan.directions:
             left_out = left_out or "no given direction enters this block"
-        return _block_report(
-            block, verdict, probes, function.evaluations - before, _joined(note, left_out)
-        )
+        note = _block_note(block, plan, self.maker.demands.tolerance)
+        evaluations = function.evaluations - before
+        return _block_report(block, plan, evaluations, _joined(note, left_out))
 
     def _judge_all(self, block: Block, plan: Plan) -> None:
         directions, coordinates = plan.directions, plan.coordinates
@@ -347,7 +340,7 @@ class BlockChecker:
         unsettled = any(p.outcome not in SETTLED for p in directions)
         self._judge(coordinates, sweep_unresolved=unsettled and plan.complete)
         if self.method == "complex":
-            judge_complex([*directions, *coordinates])
+            judge_complex(plan.probes)
         if self.given is not None or any(p.outcome is Outcome.WRONG for p in coordinates):
             return
         if any(p.outcome is Outcome.WRONG for p in directions):
@@ -388,37 +381,34 @@ class BlockChecker:
                 direction[start:stop] = random_direction(rng, stop - start)
                 probe = self.maker.along(block, direction)
                 probe.judge_base(0.0)
-                size = norm(probe.line.direction)
-                halves.append((probe.error / size, start, stop))
+                halves.append((probe.error / norm(probe.line.direction), start, stop))
             _, low, high = max(halves)
         (probe,) = self.maker.coordinates(block, [low])
         self._judge([probe], sweep_unresolved=True)
         return probe
 
 
-def _verdict(directions: list[Probe], coordinates: list[Probe], complete: bool) -> Verdict:
+def _verdict(plan: Plan) -> Verdict:
     """One wrong probe fails a block; it passes if all directions, or all its entries, are right.
 
     Where steps dispute along a direction what a coordinate shows, neither is proven.
     """
-    outcomes = [p.outcome for p in [*directions, *coordinates]]
+    directions, probes = plan.directions, plan.probes
+    outcomes = [p.outcome for p in probes]
     if Outcome.WRONG in outcomes:
         disputed = any(p.is_disputed() for p in directions)
         return Verdict.INCONCLUSIVE if disputed else Verdict.FAIL
-    if Outcome.OFF_KINK in outcomes or any(p.is_doubted() for p in [*directions, *coordinates]):
+    if Outcome.OFF_KINK in outcomes or any(p.is_doubted() for p in probes):
         return Verdict.INCONCLUSIVE
-    if directions and all(p.outcome in SETTLED for p in directions):
-        return Verdict.PASS
-    if complete and all(p.outcome in SETTLED for p in coordinates):
+    all_settled = directions and all(p.outcome in SETTLED for p in directions)
+    if all_settled or (plan.complete and all(p.outcome in SETTLED for p in plan.coordinates)):
         return Verdict.PASS
     return Verdict.INCONCLUSIVE
 
 
-def _block_report(
-    block: Block, verdict: Verdict, probes: list[Probe], evaluations: int, note: str
-) -> BlockReport:
-    kinks = _kinks(probes)
-    seen = [p for p in probes if p.best is not None]
+def _block_report(block: Block, plan: Plan, evaluations: int, note: str) -> BlockReport:
+    verdict, kinks = _verdict(plan), _kinks(plan.probes)
+    seen = [p for p in plan.probes if p.best is not None]
     if not seen:
         return BlockReport(verdict, evaluations=evaluations, kinks=kinks, note=note)
     judged = [p for p in seen if p.outcome not in (Outcome.UNRESOLVED, Outcome.SUSPECT)] or seen
@@ -450,9 +440,7 @@ def _block_report(
 
 
 def _kinks(probes: Sequence[Probe]) -> int:
-    """Return how many steps met a kink; values that are rounded inside look like some, and are
-    disputed.
-    """
+    # values that are rounded inside look like kinks, and are disputed
     if any(p.is_disputed() for p in probes):
         return sum(p.line.crossed for p in probes)
     return sum(p.kinks() for p in probes)
@@ -474,10 +462,9 @@ def _is_of_an_iteration(probe: Probe) -> bool:
     return doubted and 0 < probe.relative_error < _OF_AN_ITERATION
 
 
-def _block_note(
-    block: Block, directions: list[Probe], coordinates: list[Probe], tolerance: float
-) -> str:
-    probes = [*coordinates, *directions]
+def _block_note(block: Block, plan: Plan, tolerance: float) -> str:
+    directions = plan.directions
+    probes = [*plan.coordinates, *directions]
     kinks = _kinks(probes)
     notes = [f"{kinks} steps skipped: across a kink or a sharp bend"] if kinks else []
     accepted = [p.accepted_error for p in probes if p.outcome is Outcome.ACCEPTED]
@@ -498,20 +485,18 @@ def _block_note(
             f"along {len(outside)} of them the gradient lies outside of the one-sided slopes: it "
             f"is no subgradient, or kinks of opposite signs meet; move theta by a little"
         )
-    suspects = [p for p in probes if p.outcome is Outcome.SUSPECT]
-    if any(p.outcome is Outcome.WRONG for p in probes):
-        suspects = []  # one proof is enough
-    if suspects:
-        notes.append(f"{len(suspects)} of {len(probes)} probes look wrong, without a proof")
-    unproven = (Outcome.UNRESOLVED, Outcome.SUSPECT if suspects else Outcome.UNRESOLVED)
+    outcomes = [p.outcome for p in probes]
+    unproven = [Outcome.UNRESOLVED]
+    n_suspects = outcomes.count(Outcome.SUSPECT)
+    if n_suspects and Outcome.WRONG not in outcomes:  # one proof is enough
+        notes.append(f"{n_suspects} of {len(probes)} probes look wrong, without a proof")
+        unproven.append(Outcome.SUSPECT)
     lost = [p for p in directions if p.outcome in unproven]
     if lost:
         why = ", ".join(sorted({p.obstacle() for p in lost}))
-        spacing = float32_steps(probes)
-        if spacing:
-            why = (
-                f"the values move in steps of {spacing:.3g}, as float32 rounds: compute in float64"
-            )
+        if spacing := float32_steps(probes):
+            steps = f"the values move in steps of {spacing:.3g}"
+            why = f"{steps}, as float32 rounds: compute in float64"
         notes.append(f"{len(lost)} of {len(directions)} directions are not resolved ({why})")
     return "; ".join(notes)
 

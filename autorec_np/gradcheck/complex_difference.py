@@ -60,9 +60,8 @@ def complex_slope(line: Line, theta: Array) -> float:
 
 
 def judge_complex(probes: Sequence[Probe]) -> None:
-    """Judge probes by the complex step, after their central differences have confirmed that step.
-
-    Its noise is what one ulp of theta changes, pooled over the probes in units of their length.
+    """Judge probes after their central differences have confirmed the complex step, whose noise is
+    what one ulp of theta changes, pooled over the probes in units of their length.
     """
     judged = [probe for probe in probes if probe.outcome not in AT_KINK]
     lines = [probe.line for probe in judged]
@@ -135,25 +134,21 @@ def complex_step(fun: Fun, theta: Any, direction: Any = None, *, random_state: A
         return found if direction is not None else parts.split(found)
     point = check_theta(theta).astype(np.float64)
     with one_blas_thread(point.size):
-        return _complex_step(fun, point, direction, random_state)
-
-
-def _complex_step(fun: Fun, point: Array, direction: Any, random_state: Any) -> Any:
-    function = Function(fun, point, gradient=False)
-    if direction is None:
-        for i, x in enumerate(function.theta):
-            line = Line(function, np.array([i]), np.ones(1), abs(x) or 1.0)
-            function.gradient[i] = complex_slope(line, function.theta)
-        rng = np.random.default_rng(random_state)
-        _confirm(function, random_direction(rng, point.size))
-        return function.gradient.reshape(point.shape)
-    along = check_direction(direction, function)
-    unit = along / rms(along)
-    line = Line(function, slice(None), unit, line_scale(function.theta, unit))
-    slope = complex_slope(line, function.theta) * rms(along)
-    function.gradient = along * (slope / float(along @ along))
-    _confirm(function, along)
-    return slope
+        function = Function(fun, point, gradient=False)
+        if direction is None:
+            for i, x in enumerate(function.theta):
+                line = Line(function, np.array([i]), np.ones(1), abs(x) or 1.0)
+                function.gradient[i] = complex_slope(line, function.theta)
+            rng = np.random.default_rng(random_state)
+            _confirm(function, random_direction(rng, point.size))
+            return function.gradient.reshape(point.shape)
+        along = check_direction(direction, function)
+        unit = along / rms(along)
+        line = Line(function, slice(None), unit, line_scale(function.theta, unit))
+        slope = complex_slope(line, function.theta) * rms(along)
+        function.gradient = along * (slope / float(along @ along))
+        _confirm(function, along)
+        return slope
 
 
 def _confirm(function: Function, direction: Array) -> None:

@@ -80,17 +80,7 @@ def plot_taylor(report: TaylorReport) -> Figure:
     Parameters
     ----------
     report : TaylorReport
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    ImportError
-        matplotlib is not installed.
-    ValueError
-        No block has remainders.
+        Of the result and errors, all is as in `plot_error_curves`.
     """
     blocks = {name: block for name, block in report.blocks.items() if block.steps}
     if not blocks:
@@ -114,7 +104,6 @@ def plot_taylor(report: TaylorReport) -> Figure:
 
 
 def _panels(blocks: Mapping[str, Any], what: str) -> tuple[Figure, Any]:
-    """Return a figure with a titled panel for each block, at most three a row."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -137,7 +126,7 @@ def _panels(blocks: Mapping[str, Any], what: str) -> tuple[Figure, Any]:
 
 
 def _reference(panel: Any, step: Any, error: Any, slope: int, label: str, style: str) -> None:
-    """Draw a line of the slope through the error at its end, if the error rises towards it."""
+    """Draw it through the error at its end, if the error rises towards it."""
     end = 0 if slope < 0 else -1
     if len(error) and error[end] > 10 * error.min():
         line = error[end] * (step / step[end]) ** slope

@@ -1,15 +1,13 @@
 """What belongs to the whole process, used with a thought for its other threads.
 
-BLAS is held to one thread while we compute, and given back after. OpenBLAS shares a product among
-threads of its own, which wait for the next one by spinning. Beside our pool, beside other requests
-of a service or beside a busy neighbor on the machine, they make everything several times slower,
-and what they add up is rounded in an order of their own. NumPy has no call that limits them.
-threadpoolctl (extra `fast`) has, and is used where it is installed; else the functions of the BLAS
-that NumPy and SciPy are linked with are called through ctypes.
+BLAS is held to one thread while we compute, and given back after. The threads of OpenBLAS wait for
+the next product by spinning: beside our pool, other requests of a service or a busy neighbor they
+make everything several times slower, and they round sums in an order of their own. threadpoolctl
+(extra `fast`) limits them where it is installed; else ctypes calls the BLAS that NumPy and SciPy
+are linked with.
 
 Warnings of one thread are kept back while those of the others go where they went before:
-`warnings.catch_warnings` changes filters for all, and threads that use it at once may leave them
-changed.
+`warnings.catch_warnings` changes filters for all.
 """
 
 from __future__ import annotations
@@ -40,8 +38,7 @@ VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
 )
 
-# Compiled modules that are linked with a BLAS: that of NumPy 2 or 1, and SciPy's, which is another
-# one in their wheels.
+# Compiled modules that are linked with the BLAS of NumPy 2 or 1, and with SciPy's.
 LINKED = (
     "numpy._core._multiarray_umath",
     "numpy.core._multiarray_umath",
@@ -63,8 +60,7 @@ FUNCTIONS = (
 def single_threaded_blas() -> Iterator[None]:
     """Hold BLAS to one thread, unless the environment says how many it has.
 
-    The limit is the whole process's: the first to come sets it, and the last to leave gives back
-    the number that the first found.
+    The first of the process to come sets the limit, and the last to leave gives back what was.
     """
     _limit.enter()
     try:
@@ -87,15 +83,11 @@ def kept_back(start: str = "") -> Iterator[set[str]]:
 
 
 class Blas(NamedTuple):
-    """One BLAS of the process."""
-
     get: Callable[[], int]
     set: Callable[[int], Any]
 
 
 class _Limit:
-    """Counts those who need BLAS held to one thread."""
-
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._n_inside = 0
@@ -127,7 +119,7 @@ class _Limit:
         self._found = []
 
     def _libraries(self) -> list[Blas]:
-        """Return every BLAS that is loaded, looked for anew when a module has brought one."""
+        """They are looked for anew when a module has brought one."""
         state = [name in sys.modules for name in LINKED], sys.modules.get("threadpoolctl", ...)
         if self._known[0] != state:
             self._known = state, _libraries()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,12 +20,10 @@ class Verdict(Word):
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Return `value` for a table; a dash where there is none."""
     return "-" if value is None or not np.isfinite(value) else f"{value:.{digits}g}"
 
 
 def jsonable(value: Any) -> Any:
-    """Return `value` with floats that JSON can hold: None for NaN and infinities."""
     if isinstance(value, dict):
         return {str(k): jsonable(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
@@ -38,7 +36,7 @@ def jsonable(value: Any) -> Any:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
-    """Return an aligned plain-text table, the first `left` columns flush left."""
+    """The first `left` columns are flush left."""
     columns = []
     for number, cells in enumerate(zip(header, *rows, strict=True)):
         width = max(map(len, cells))
@@ -93,8 +91,7 @@ class BlockReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-able values, without the curve."""
-        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        del fields["curve"]
+        fields = {name: value for name, value in asdict(self).items() if name != "curve"}
         return dict(jsonable(fields))
 
 
@@ -111,7 +108,6 @@ class Report:
         return all(block.verdict is Verdict.PASS for block in self.blocks.values())
 
     def with_notes(self, header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
-        """Return a table with the notes below it."""
         notes = [f"{name}: {block.note}" for name, block in self.blocks.items() if block.note]
         return "\n".join([table(header, rows, left), *filter(None, [self.note]), *notes])
 
@@ -134,12 +130,11 @@ class GradientReport(Report):
 
     def to_dict(self) -> dict[str, Any]:
         """Return ``{"passed": bool, "note": str, "blocks": {name: {"verdict": ..., ...}}}``."""
-        blocks = {name: block.to_dict() for name, block in self.blocks.items()}
         return {
             "passed": self.passed,
             "note": self.note,
             "evaluations": self.evaluations,
-            "blocks": blocks,
+            "blocks": {name: block.to_dict() for name, block in self.blocks.items()},
         }
 
     def __str__(self) -> str:

@@ -22,6 +22,7 @@ from .function import (
     one_blas_thread,
     parts_of,
     random_direction,
+    random_signs,
     rms,
 )
 from .probes import line_scale
@@ -55,10 +56,10 @@ class TaylorBlock:
     """
 
     verdict: Verdict
-    slopes: dict[int, float]
-    steps: list[float] = field(repr=False)
-    remainders: dict[int, list[float]] = field(repr=False)
-    noise_floor: float
+    slopes: dict[int, float] = field(default_factory=dict)
+    steps: list[float] = field(default_factory=list, repr=False)
+    remainders: dict[int, list[float]] = field(default_factory=dict, repr=False)
+    noise_floor: float = np.nan
     note: str = ""
     evaluations: int = 0
 
@@ -73,9 +74,8 @@ class TaylorReport(Report):
         """Return JSON-able values; an exact order has the slope None and stands in "exact"."""
         blocks = {}
         for name, block in self.blocks.items():
-            fields = {key: getattr(block, key) for key in block.__dataclass_fields__}
             exact = [order for order, slope in block.slopes.items() if slope == np.inf]
-            blocks[name] = jsonable({**fields, "exact": exact})
+            blocks[name] = jsonable({**asdict(block), "exact": exact})
         return {"passed": self.passed, "note": self.note, "blocks": blocks}
 
     def __str__(self) -> str:
@@ -145,31 +145,21 @@ def taylor_test(
         theta, blocks = parts.flat(), parts if blocks is None else blocks
         direction = None if direction is None else parts.join(direction, "direction")
     with one_blas_thread(np.size(theta)):
-        return _taylor_report(fun, theta, blocks, direction, hvp, value, random_state)
+        function = Function(fun, theta, value)
+        along = None if direction is None else check_direction(direction, function)
+        named = [
+            block
+            for block in make_blocks(blocks, function.shape)
+            if along is None or not block.others or along[block.index].any()
+        ]
+        if note := function.differs:
+            return TaylorReport({block.name: _undecided(note) for block in named}, note)
+        rng = np.random.default_rng(random_state)
+        return TaylorReport({b.name: _test_block(function, b, along, hvp, rng) for b in named})
 
 
-def _taylor_report(
-    fun: Fun,
-    theta: Any,
-    blocks: Any,
-    direction: Any,
-    hvp: Callable[[Any, Any], Any] | None,
-    value: Fun | None,
-    random_state: Any,
-) -> TaylorReport:
-    function = Function(fun, theta, value)
-    along = None if direction is None else check_direction(direction, function)
-    named = [
-        block
-        for block in make_blocks(blocks, function.shape)
-        if along is None or not block.others or along[block.index].any()
-    ]
-    if function.differs:
-        note = function.differs
-        empty = TaylorBlock(Verdict.INCONCLUSIVE, {}, [], {}, np.nan, note)
-        return TaylorReport({block.name: empty for block in named}, note)
-    rng = np.random.default_rng(random_state)
-    return TaylorReport({b.name: _test_block(function, b, along, hvp, rng) for b in named})
+def _undecided(note: str) -> TaylorBlock:
+    return TaylorBlock(Verdict.INCONCLUSIVE, note=note)
 
 
 def _test_block(
@@ -185,15 +175,14 @@ def _test_block(
     else:
         direction = along[block.index]
         if not direction.any():
-            note = "the given direction does not enter this block"
-            return TaylorBlock(Verdict.INCONCLUSIVE, {}, [], {}, np.nan, note)
+            return _undecided("the given direction does not enter this block")
     direction = direction / rms(direction)
     theta = function.theta[block.index]
     line = Line(function, block.index, direction, line_scale(theta, direction))
     samples = _samples(line)
     if len(samples) < 3:
-        note = f"fewer than three steps could be evaluated ({dict(function.skipped)})"
-        return TaylorBlock(Verdict.INCONCLUSIVE, {}, [], {}, np.nan, note)
+        skipped = dict(function.skipped)
+        return _undecided(f"fewer than three steps could be evaluated ({skipped})")
     floors = _noise_floors(function, samples)
     curvature = None if hvp is None else _curvature(hvp, function, block, direction)
     remainders = _remainders(samples, line.analytic, curvature)
@@ -205,7 +194,7 @@ def _test_block(
 
 
 def _samples(line: Line) -> list[Sample]:
-    """Samples at descending steps, from a quarter of theta to its spacing."""
+    """They descend, from a quarter of theta to its spacing."""
     eps = line.function.eps
     n = int(np.log(_LARGEST_STEP / (64 * eps)) / np.log(RATIO))
     taken = [line.sample(_LARGEST_STEP * line.scale / RATIO**k) for k in range(n + 1)]
@@ -213,10 +202,7 @@ def _samples(line: Line) -> list[Sample]:
 
 
 def _noise_floors(function: Function, samples: Sequence[Sample]) -> list[float]:
-    """Return twice the noise of the values at each step, with the safety of the error budget.
-
-    One huge value at a large step is rounded coarsely, which says nothing of the others.
-    """
+    """One huge value at a large step is rounded coarsely, which says nothing of the others."""
     ascending = samples[::-1]
     small = ascending[: len(ascending) // 2 + 2]
     triples = zip(small, small[1:], small[2:], strict=False)
@@ -292,12 +278,10 @@ def _taylor_verdict(
         return Verdict.INCONCLUSIVE, "theta lies on a kink; use check_gradient"
     low = [order for order, slope in slopes.items() if slope < order + 1 - _SLACK]
     if low:
-        what = {0: "value", 1: "gradient", 2: "Hessian-vector product"}
-        wrong = what[min(low)]
-        return (
-            Verdict.FAIL,
-            f"the remainder of order {min(low)} falls too slowly: the {wrong} is wrong",
-        )
+        order = min(low)
+        wrong = ("value", "gradient", "Hessian-vector product")[order]
+        note = f"the remainder of order {order} falls too slowly: the {wrong} is wrong"
+        return Verdict.FAIL, note
     return Verdict.PASS, ""
 
 
@@ -392,11 +376,12 @@ def adjoint_test(
     rng = np.random.default_rng(random_state)
     with one_blas_thread(int(np.prod(shape))):
         trials = [_adjoint_trial(A, At, shape, np.dtype(dtype), rng) for _ in range(n_trials)]
-    for verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS):
-        found = [trial for trial in trials if trial.verdict is verdict]
-        if found:
-            break
-    return max(found, key=lambda t: t.difference / t.budget if t.budget else 0.0)
+    gravest = (Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.FAIL).index
+
+    def how_bad(trial: AdjointReport) -> tuple[int, float]:
+        return gravest(trial.verdict), trial.difference / trial.budget if trial.budget else 0.0
+
+    return max(trials, key=how_bad)
 
 
 def _adjoint_trial(
@@ -438,7 +423,7 @@ def _adjoint_trial(
 def _adjoint_verdict(
     finite: bool, repeats: bool, bend: float, difference: float, rounding: float, size: float
 ) -> tuple[Verdict, str]:
-    """Judge a trial; `bend` is the departure from linearity, all are relative."""
+    """`bend` is the departure from linearity; all are relative."""
     if not finite:
         return Verdict.FAIL, "A or At returned values that are not finite"
     if not repeats and bend > rounding:
@@ -456,7 +441,7 @@ def _adjoint_verdict(
 
 
 def _seen_dtypes(*arrays: Array) -> list[Any]:
-    """Return the precision of the arrays, float32 also where all values of one are of float32."""
+    """An array whose values are all of float32 has its precision."""
     floating = [a.dtype if a.dtype.kind == "f" else np.dtype(np.float64) for a in arrays]
     short = [a.any() and np.array_equal(a, a.astype(np.float32)) for a in arrays]
     return [np.float32 if s else d for s, d in zip(short, floating, strict=True)]
@@ -538,10 +523,8 @@ def _check_symmetry(
     rng: np.random.Generator,
     tolerance: float,
 ) -> BlockReport:
-    """Compare u . H v with v . H u for u and v that enter all blocks.
-
-    The budget is rounding as the products themselves show it: their change when theta moves by one
-    ulp, and eps times their size.
+    """The budget is rounding as the products themselves show it: their change when theta moves by
+    one ulp, and eps times their size.
     """
     u, v = sum(parts), sum(rng.normal() * part for part in parts)
     assert isinstance(u, np.ndarray)
@@ -556,18 +539,16 @@ def _check_symmetry(
     left, right, size = both(theta)
     change = 0.0
     for _ in range(2):
-        signs = rng.choice(np.array([-1.0, 1.0]), size=theta.shape)
-        moved = both((theta * (1 + eps * signs)).astype(theta.dtype))
+        moved = both((theta * (1 + eps * random_signs(rng, theta.shape))).astype(theta.dtype))
         change = max(change, abs(moved[0] - left), abs(moved[1] - right))
     budget = SAFETY * (eps * size * theta.size**0.5 + change)
     error = abs(left - right)
     relative_error = error / max(abs(left), abs(right), size) if error else 0.0
-    note, verdict = "", Verdict.PASS
-    if error > budget and relative_error <= tolerance:
-        note = f"accepted within tolerance={tolerance:g}"
-    elif error > budget:
-        verdict = Verdict.FAIL
-        note = "u . H v and v . H u differ: the Hessian is symmetric"
+    verdict, note = Verdict.PASS, ""
+    if error > budget:
+        verdict, note = Verdict.FAIL, "u . H v and v . H u differ: the Hessian is symmetric"
+        if relative_error <= tolerance:
+            verdict, note = Verdict.PASS, f"accepted within tolerance={tolerance:g}"
     return BlockReport(
         verdict=verdict,
         relative_error=error / max(abs(left), abs(right)) if error else 0.0,
