@@ -9,8 +9,8 @@
 The folder needs NumPy alone and imports nothing but itself: copy it under any name into any
 project. In the order of the work: `process` holds BLAS to one thread and keeps warnings back,
 `function` is the function under test and its blocks, `differences` are directional derivatives with
-their error budget, `probes` say where to look, `report` holds the verdicts, `complex_difference` is
-the complex step, `check` the check, `taylor` holds the other tests, `pictures` draws.
+their error budget, `probes` say where to look, `report` shows the verdicts, `check` holds the check
+and the complex step, `taylor` the other tests.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .check import ComplexStepError as ComplexStepError
     from .check import GradientError as GradientError
     from .check import assert_gradient as assert_gradient
     from .check import check_gradient as check_gradient
-    from .complex_difference import ComplexStepError as ComplexStepError
-    from .complex_difference import complex_step as complex_step
-    from .pictures import plot_error_curves as plot_error_curves
-    from .pictures import plot_taylor as plot_taylor
+    from .check import complex_step as complex_step
     from .report import BlockReport as BlockReport
     from .report import GradientReport as GradientReport
     from .report import Verdict as Verdict
+    from .report import plot_error_curves as plot_error_curves
+    from .report import plot_taylor as plot_taylor
     from .taylor import AdjointReport as AdjointReport
     from .taylor import TaylorBlock as TaylorBlock
     from .taylor import TaylorReport as TaylorReport
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _MODULE_OF = {
     "AdjointReport": "taylor",
     "BlockReport": "report",
-    "ComplexStepError": "complex_difference",
+    "ComplexStepError": "check",
     "GradientError": "check",
     "GradientReport": "report",
     "TaylorBlock": "taylor",
@@ -49,9 +49,9 @@ _MODULE_OF = {
     "assert_gradient": "check",
     "check_gradient": "check",
     "check_hessian_vector": "taylor",
-    "complex_step": "complex_difference",
-    "plot_error_curves": "pictures",
-    "plot_taylor": "pictures",
+    "complex_step": "check",
+    "plot_error_curves": "report",
+    "plot_taylor": "report",
     "taylor_test": "taylor",
 }
 

@@ -1,14 +1,22 @@
-"""What a check found: verdicts by block, as a table for people and as values for JSON."""
+"""What a check found: verdicts by block, as a table, as values for JSON, and as pictures.
+
+Pictures need matplotlib. They are new Figures without a window: ``figure.savefig("picture.svg")``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .function import Word
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from .taylor import TaylorReport
 
 
 class Verdict(Word):
@@ -157,3 +165,119 @@ class GradientReport(Report):
             for name, b in self.blocks.items()
         ]
         return self.with_notes(header.split(","), rows, left=3)
+
+
+# distinct with any kind of color blindness
+VERDICT_COLORS = {
+    Verdict.PASS: "#1b7837",
+    Verdict.FAIL: "#b2182b",
+    Verdict.INCONCLUSIVE: "#b35806",
+}
+ORDER_COLORS = ("#4d4d4d", "#2166ac", "#762a83")
+
+
+def plot_error_curves(report: GradientReport) -> Figure:
+    """Plot the error of the numeric derivative against its step, one panel a block, log-log.
+
+    Truncation falls with the square of the step, rounding grows with its inverse: both are drawn as
+    reference slopes, with the error budget and the step that was chosen. Where the gradient is
+    wrong the error stays on a plateau: that of the gradient.
+
+    Parameters
+    ----------
+    report : GradientReport
+        Of ``check_gradient(..., full_sweep=True)``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ImportError
+        matplotlib is not installed.
+    ValueError
+        No block of the report has a curve of at least three steps.
+    """
+    blocks = {name: b for name, b in report.blocks.items() if len(b.curve.get("step", ())) > 2}
+    if not blocks:
+        raise ValueError(
+            "the report holds no errors by step; call check_gradient(..., full_sweep=True)."
+        )
+    figure, panels = _panels(blocks, "|numeric - analytic slope|")
+    for panel, block in zip(panels, blocks.values(), strict=True):
+        step, error, budget = (np.asarray(block.curve[key]) for key in ("step", "error", "budget"))
+        seen = error > 0  # an error of exactly 0 has no place on a logarithmic axis
+        color = VERDICT_COLORS[block.verdict]
+        panel.loglog(step, budget, color="#999999", lw=1, label="error budget")
+        panel.loglog(step[seen], error[seen], "o-", color=color, ms=4, label="error")
+        _reference(panel, step[seen], error[seen], -1, "rounding, slope -1", "-")
+        _reference(panel, step[seen], error[seen], 2, "truncation, slope 2", "--")
+        panel.axvline(block.step, color="#2166ac", ls=":", label="chosen step")
+    entries = {
+        label: line
+        for p in panels
+        for line, label in zip(*p.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=5, fontsize=8)
+    return figure
+
+
+def plot_taylor(report: TaylorReport) -> Figure:
+    """Plot the Taylor remainders against the step with their fitted slopes, one panel a block.
+
+    Parameters
+    ----------
+    report : TaylorReport
+        Of the result and errors, all is as in `plot_error_curves`.
+    """
+    blocks = {name: block for name, block in report.blocks.items() if block.steps}
+    if not blocks:
+        raise ValueError(
+            f"the report holds no remainders{f': {report.note}' if report.note else ''}."
+        )
+    figure, panels = _panels(blocks, "remainder")
+    for panel, block in zip(panels, blocks.values(), strict=True):
+        step = np.asarray(block.steps)
+        for order, values in block.remainders.items():
+            remainder, slope = np.asarray(values), block.slopes[order]
+            said = "exact" if np.isinf(slope) else f"slope {slope:.2f}, wanted {order + 1}"
+            seen = remainder > 0
+            panel.loglog(
+                step[seen], remainder[seen], "o-", ms=3, color=ORDER_COLORS[order],
+                label=f"order {order}: {said}",
+            )  # fmt: skip
+        panel.axhspan(panel.get_ylim()[0], block.noise_floor, color="#eeeeee", label="rounding")
+        panel.legend(fontsize=7, loc="upper left")
+    return figure
+
+
+def _panels(blocks: Mapping[str, Any], what: str) -> tuple[Figure, Any]:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(
+            "plots need matplotlib, which is not installed: pip install matplotlib."
+        ) from error
+    n = len(blocks)
+    n_columns = 2 if n == 4 else min(n, 3)
+    n_rows = -(-n // n_columns)
+    figure = Figure(figsize=(4.2 * n_columns, 3.4 * n_rows), layout="constrained")
+    grid = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
+    for unused in grid[n:]:
+        unused.set_axis_off()
+    for panel, (name, block) in zip(grid, blocks.items(), strict=False):
+        color = VERDICT_COLORS[block.verdict]
+        panel.set_title(f"{name}: {block.verdict}", fontsize=10, color=color)
+        panel.set_xlabel("step")
+        panel.set_ylabel(what)
+    return figure, grid[:n]
+
+
+def _reference(panel: Any, step: Any, error: Any, slope: int, label: str, style: str) -> None:
+    """Draw it through the error at its end, if the error rises towards it."""
+    end = 0 if slope < 0 else -1
+    if len(error) and error[end] > 10 * error.min():
+        line = error[end] * (step / step[end]) ** slope
+        shown = line >= error.min() / 3
+        panel.loglog(step[shown], line[shown], style, color="#bbbbbb", lw=3, zorder=0, label=label)
