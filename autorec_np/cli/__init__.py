@@ -1,18 +1,43 @@
-"""The command autorec-np."""
+"""The way into the command autorec-np: Ctrl-C is one line, also while the rest is imported."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from types import FrameType
 
-from autorec_np._lazy import hand_on
 
-if TYPE_CHECKING:
-    from autorec_np.cli.start import main as main
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return the exit code.
 
-_MODULE_OF = {
-    "main": "start",
-}
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        None: the arguments of the process.
+    """
+    interrupts = 0
 
-__all__ = [*_MODULE_OF]
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal interrupts
+        interrupts += 1
+        signal.default_int_handler(number, frame)
 
-__getattr__, __dir__ = hand_on(__name__, _MODULE_OF)
+    in_main = threading.current_thread() is threading.main_thread()
+    ours = in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if ours:
+        signal.signal(signal.SIGINT, interrupt)
+    try:
+        from autorec_np.cli import entry
+
+        return entry.main(argv)
+    except (KeyboardInterrupt, ImportError, SystemError) as error:
+        # compiled modules make an ImportError of an interrupt
+        if not (interrupts or isinstance(error, KeyboardInterrupt)):
+            raise
+        print("autorec-np: interrupted", file=sys.stderr, flush=True)
+        return 128 + signal.SIGINT  # as shells report it
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,6 +1,6 @@
 """The command line ``autorec-np``: its commands, messages and exit codes.
 
-`start` is the way in. `train` and `commands` hold the commands. Results go to stdout, everything
+`train` and `commands` hold the commands. Results go to stdout, everything
 else to stderr. Exit codes: 0 success, 1 failure, 2 wrong usage, 130 Ctrl-C, 141 the reader of
 stdout went away.
 """
@@ -58,7 +58,7 @@ completion in bash and zsh, after pip install 'autorec_np[completion]':
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; see `start.main`."""
+    """Run one command; see `cli.main`."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         try:

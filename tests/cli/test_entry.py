@@ -17,7 +17,7 @@ from command_line import COMMANDS, SMALL
 
 from autorec_np import __version__, data
 from autorec_np.cli import entry as cli
-from autorec_np.cli import start
+from autorec_np.cli import main as way_in
 from autorec_np.cli.console import UsageError
 from autorec_np.serving.model_file import load_model
 
@@ -289,7 +289,7 @@ def test_a_reader_that_leaves_is_no_error(folder):
 
 def test_the_command_and_the_module_are_the_same():
     (entry,) = entry_points(group="console_scripts", name="autorec-np")
-    assert entry.load() is start.main
+    assert entry.load() is way_in
     result = subprocess.run(
         [sys.executable, "-m", "autorec_np", "train", "missing.csv"],
         capture_output=True,

@@ -8,8 +8,7 @@ import sys
 
 import pytest
 
-from autorec_np.cli import entry
-from autorec_np.cli.start import main
+from autorec_np.cli import entry, main
 
 PROGRAM = """
 import os, signal, sys
