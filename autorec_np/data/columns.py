@@ -1,7 +1,7 @@
 """Tables of every kind that hold ratings, and which of their columns is which.
 
-Names decide where they say who is who. Columns are taken by their place only where nothing
-contradicts it. Everything else is an error, because a wrong guess would give plausible figures.
+Names decide. Columns are taken by their place only where nothing contradicts it. Everything else
+is an error, because a wrong guess would give plausible figures.
 """
 
 from __future__ import annotations
@@ -35,8 +35,6 @@ _WORDS = {
     "rating": "rating rate score star overall grade mark preference",
     "timestamp": "timestamp tstamp datetime date time",
 }
-"""Words for each role, by which people in this field name their columns."""
-
 _SHORT = {
     "uid": "user", "iid": "item", "parentasin": "item", "ts": "timestamp",
     "u": "user", "i": "item", "r": "rating", "t": "timestamp",
@@ -115,11 +113,7 @@ def role_of(name: object) -> tuple[str, int] | None:
     for role in ("user", "item"):
         if joined in _NAMES[role]:
             return role, 0
-        if (
-            len(words) > 1
-            and words[-1] in ("name", "title")
-            and "".join(words[:-1]) in _NAMES[role]
-        ):
+        if words and words[-1] in ("name", "title") and "".join(words[:-1]) in _NAMES[role]:
             return role, 1
     if joined in ("username", "nickname"):
         return "user", 1
@@ -147,13 +141,10 @@ def _words(name: object) -> list[str]:
     return re.findall(r"[^\W_]+", text.lower())
 
 
-def _every_form(words: str) -> set[str]:
-    known = set(words.split())
-    known |= {f"{word}s" for word in known}
-    return known
-
-
-_NAMES = {role: _every_form(words) for role, words in (*_WORDS.items(), ("other", _OTHERS))}
+_NAMES = {
+    role: {word + ending for word in words.split() for ending in ("", "s")}
+    for role, words in {**_WORDS, "other": _OTHERS}.items()
+}
 for _role in ("user", "item"):
     _NAMES[_role] |= {f"{word}{key}" for word in _NAMES[_role] for key in (*_KEYS, "ids")}
 
@@ -191,19 +182,13 @@ def decide(
                 raise UndecidedColumns(f"{listed} could each be the {role}")
         known = known_roles(names)
         if set(wanted) <= known.keys():
-            _find_times(names, values, known)
+            rest = [place for place in range(len(names)) if place not in known.values()]
+            if "timestamp" not in known and len(names) == 4 and len(rest) == 1:
+                (place,) = rest
+                if role_of(names[place]) is None and are_times(values(place)[:SAMPLE]):
+                    known["timestamp"] = place
             return {role: known[role] for role in (*wanted, "timestamp") if role in known}
     return _by_place(names, n_columns, values, wanted, known, may_be_table)
-
-
-def _find_times(
-    names: Sequence[object], values: Callable[[int], Array], known: dict[str, int]
-) -> None:
-    rest = [place for place in range(len(names)) if place not in known.values()]
-    if "timestamp" not in known and len(names) == 4 and len(rest) == 1:
-        (place,) = rest
-        if role_of(names[place]) is None and are_times(values(place)[:SAMPLE]):
-            known["timestamp"] = place
 
 
 def _by_place(
@@ -244,7 +229,7 @@ def _by_place(
     if n_columns == 4:
         if known.get("timestamp") == 3 or are_times(values(3)[:SAMPLE]):
             found["timestamp"] = 3
-        elif not _says_nothing(numbers[3]) and (names is None or role_of(names[3]) != ("other", 0)):
+        elif _says_something(numbers[3]) and (names is None or role_of(names[3]) != ("other", 0)):
             raise UndecidedColumns(
                 f"{_title(names, 3)} holds no times and no name says what it is",
                 is_table=all(one is not None for one in numbers),
@@ -252,9 +237,9 @@ def _by_place(
     return found
 
 
-def _says_nothing(numbers: Array | None) -> bool:
+def _says_something(numbers: Array | None) -> bool:
     """Zeros only are the times of a copy that has lost them."""
-    return numbers is not None and len(numbers) > 1 and not numbers.any()
+    return numbers is None or len(numbers) < 2 or bool(numbers.any())
 
 
 def _title(names: Sequence[object] | None, place: int) -> str:
@@ -285,16 +270,16 @@ def _why_no_rating(numbers: Array | None) -> str | None:
     if len(numbers) == 0 or not _are_whole(numbers):
         return None
     low, high = float(numbers.min()), float(numbers.max())
+    what, example = None, low
     if high >= 2.0**63:
         return None
     if low >= EARLIEST_LIKELY:
-        return f"times ({low:.0f} for example)"
-    if low >= EARLIEST_YEAR and high <= LATEST_YEAR:
-        return f"years ({low:.0f} for example)"
-    n_distinct = len(np.unique(numbers))
-    if high > LARGEST_PLAIN_RATING and n_distinct > max(1, len(numbers) // 2):
-        return f"ids ({high:.0f} for example)"
-    return None
+        what = "times"
+    elif low >= EARLIEST_YEAR and high <= LATEST_YEAR:
+        what = "years"
+    elif high > LARGEST_PLAIN_RATING and len(np.unique(numbers)) > max(1, len(numbers) // 2):
+        what, example = "ids", high
+    return what and f"{what} ({example:.0f} for example)"
 
 
 def _is_table(
@@ -384,7 +369,7 @@ def as_table(data: Any) -> Table | None:
 
 
 def _from_frame(frame: DataFrame, kind: str = "frame") -> Table:
-    """Include the levels of the index that are named as a role is."""
+    """Levels of the index that are named as a role is are columns too."""
     names: list[Any] = list(frame.columns)
     columns: list[Any] = [frame.iloc[:, place] for place in range(len(names))]
     if names == list(range(len(names))) and len(names) > 0:
@@ -401,10 +386,11 @@ def _from_frame(frame: DataFrame, kind: str = "frame") -> Table:
 
 
 def _from_series(series: Any) -> Table | None:
-    if series.index.nlevels != 2:
+    index = series.index
+    if index.nlevels != 2:
         return None
-    names = [*series.index.names, series.name]
-    columns = [series.index.get_level_values(0), series.index.get_level_values(1), series]
+    names = [*index.names, series.name]
+    columns = [index.get_level_values(0), index.get_level_values(1), series]
     return Table(None if None in names[:2] else names, columns, "Series")
 
 
@@ -444,8 +430,7 @@ def _from_mapping(data: Mapping[Any, Any]) -> Table | None:
         return Table(list(data), values, "dict")
     else:
         return None
-    users, items, ratings = ([triple[place] for triple in triples] for place in range(3))
-    return Table(None, [users, items, ratings], TRIPLES)
+    return Table(None, [[one[place] for one in triples] for place in range(3)], TRIPLES)
 
 
 def _from_rows(rows: list[Any]) -> Table | None:
@@ -508,14 +493,11 @@ def find_ratings(
         places = _stated_places(table, columns)
     else:
         try:
-            if (
-                table.index is not None
-                and not {*ROLES[:3]} <= known_roles(table.names or ()).keys()
-            ):
+            known = known_roles(table.names or ()).keys()
+            if table.index is not None and not {*ROLES[:3]} <= known:
                 raise UndecidedColumns(f"{table.index!r} is the name of an axis", is_table=True)
-            may_be_table = table.kind != TUPLES
             places = decide(
-                table.names, len(table.columns), table.sample, may_be_table=may_be_table
+                table.names, len(table.columns), table.sample, may_be_table=table.kind != TUPLES
             )
         except UndecidedColumns as error:
             raise ValueError(_message(table, error)) from None
@@ -601,15 +583,14 @@ def table_advice(
     known = known_roles(names or ())
     axis = "item" if "item" in known and "user" not in known else "user"
     other, turned = ("user", ".T") if axis == "item" else ("item", "")
+    wide, ids = frame, repr(axis)
     if axis in known and names is not None and names[known[axis]] != index:
-        ids, long = repr(names[known[axis]]), frame
+        long, ids = frame, repr(names[known[axis]])
         wide = f"{frame}.set_index({ids})"
-    elif names and index is None and first_holds_ids and not str(names[0]).isdecimal():
-        wide = f"{frame}.set_index({names[0]!r})"
-        ids, long = f"{axis!r}", f"{wide}.reset_index(names={axis!r})"
     else:
-        ids, wide = f"{axis!r}", frame
-        long = f"{frame}.reset_index(names={axis!r})"
+        if names and index is None and first_holds_ids and not str(names[0]).isdecimal():
+            wide = f"{frame}.set_index({names[0]!r})"
+        long = f"{wide}.reset_index(names={ids})"
     return (
         f"Melt it: autorec_np.data.as_ratings({long}.melt(id_vars={ids}, var_name={other!r}, "
         f"value_name='rating').dropna(), missing=(0,)) where 0 means 'not rated'; or pass a sparse "

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DUPLICATE_RULES = ("raise", "first", "last", "mean")
+_BUILD_ANEW = "Build the matrix anew, for example from triples."
 
 
 class DuplicateRatingError(ValueError):
@@ -59,10 +60,8 @@ def arrange(
     ids: tuple[Array, Array],
     duplicates: str,
 ) -> tuple[sparse.csr_array[np.float32], Positions | None, Positions]:
-    """Sort checked entries, given in file order, into a canonical CSR; resolve duplicates.
-
-    The positions refer to `ids`. Returns the matrix, the timestamps (aligned with its data), and
-    the place in its data of each kept entry, in file order.
+    """Return a canonical CSR, its timestamps, and the place in its data of each kept entry, in the
+    order of the file; `rows` and `columns` are positions in `ids`.
     """
     user_ids, item_ids = ids
     shape = len(user_ids), len(item_ids)
@@ -106,7 +105,7 @@ def sort_by_cell(rows: Array, columns: Array, shape: tuple[int, int]) -> Array:
 def canonical_csr(
     data: NDArray[np.float32], indices: Array, indptr: Array, shape: tuple[int, int]
 ) -> sparse.csr_array[np.float32]:
-    """Wrap canonical arrays in read-only views, so that no caller's flag changes."""
+    """Wrap canonical arrays in read-only views: no caller's flag changes."""
     # SciPy would keep int64 where int32 suffices.
     index = np.int32 if max(*shape, len(data)) < 2**31 else np.int64
     indices, indptr = indices.astype(index, copy=False), indptr.astype(index, copy=False)
@@ -202,13 +201,13 @@ def _compressed_entries(matrix: Any) -> tuple[Array, Array, Array]:
     if len(indptr) != n_major + 1 or indptr[0] != 0 or (np.diff(indptr) < 0).any():
         raise ValueError(
             f"the matrix's indptr must hold {n_major + 1:,} non-decreasing offsets from 0, one per "
-            f"{major} and the end; it does not. Build the matrix anew, for example from triples."
+            f"{major} and the end; it does not. {_BUILD_ANEW}"
         )
     n_stored = int(indptr[-1])
     if n_stored > min(len(indices), len(data)):
         raise ValueError(
             f"the matrix's indptr ends at {n_stored:,} but it has {len(indices):,} indices and "
-            f"{len(data):,} values. Build the matrix anew, for example from triples."
+            f"{len(data):,} values. {_BUILD_ANEW}"
         )
     _check_indices(indices[:n_stored], n_minor, minor)
     along, across = row_of_each(matrix), indices[:n_stored]
@@ -244,16 +243,17 @@ def selection_mask(selection: Any, n_ratings: int) -> NDArray[np.bool_]:
         raise TypeError(
             f"selection must be a boolean mask or integer positions, got dtype {array.dtype}."
         )
-    if array.min() < 0 or array.max() >= n_ratings:
-        wrong = array[(array < 0) | (array >= n_ratings)][0]
+    wrong = array[(array < 0) | (array >= n_ratings)]
+    if len(wrong):
         raise IndexError(
-            f"selection has the position {wrong}; positions must be in [0, {n_ratings}), in file "
-            f"order."
+            f"selection has the position {wrong[0]}; positions must be in [0, {n_ratings}), in "
+            f"file order."
         )
     mask[array] = True
-    if np.count_nonzero(mask) < len(array):
+    n_repeats = len(array) - np.count_nonzero(mask)
+    if n_repeats:
         raise ValueError(
-            f"selection gives {len(array) - np.count_nonzero(mask):,} positions more than once "
+            f"selection gives {n_repeats:,} positions more than once "
             f"(the first: {array[first_repeat(array)]}); a rating can be selected once."
         )
     return mask

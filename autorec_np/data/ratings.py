@@ -32,7 +32,6 @@ from autorec_np.data.entries import (
 )
 from autorec_np.data.values import (
     Positions,
-    at_index,
     check_axis_ids,
     check_ids,
     check_lengths,
@@ -141,7 +140,7 @@ class Ratings:
         if n_missing:
             user_array, item_array, values = user_array[rated], item_array[rated], values[rated]
             times = None if times is None else times[rated]
-        checked_scale = check_values(values, scale, lambda index: at_index(rated[index]))
+        checked_scale = check_values(values, scale, lambda index: f"at index {rated[index]}")
         user_ids, rows = unique_with_positions(user_array)
         item_ids, columns = unique_with_positions(item_array)
         try:
@@ -241,11 +240,9 @@ class Ratings:
         rated, n_missing = split_missing(values, check_missing(missing))
         if n_missing:
             rows, columns, values = rows[rated], columns[rated], values[rated]
-
-        def where(index: int) -> str:
-            return f"at (row {rows[index]}, column {columns[index]})"
-
-        checked_scale = check_values(values, scale, where)
+        checked_scale = check_values(
+            values, scale, lambda index: f"at (row {rows[index]}, column {columns[index]})"
+        )
         row_ids, rows_by_id = relabel(users, rows, n_users)
         column_ids, columns_by_id = relabel(items, columns, n_items)
         R = assemble(
@@ -479,8 +476,7 @@ def as_ratings(
         raise TypeError(
             f"ratings must be a Ratings, a SciPy sparse matrix (users x items), a table such as a "
             f"DataFrame (columns user, item, rating), a list of tuples (user, item, rating) or a "
-            f"tuple (users, items, ratings), got {type(data).__name__}{of_length}; "
-            f"{advice}."
+            f"tuple (users, items, ratings), got {type(data).__name__}{of_length}; {advice}."
         )
     R = Ratings.from_triples(*found, scale=scale, duplicates=duplicates, missing=missing)
     return dataclasses.replace(R, columns=read)
@@ -498,7 +494,7 @@ def _changed(ratings: Ratings, scale: tuple[float, float] | None, missing: Array
     if scale is None and n_missing == 0:
         return ratings
     part = ratings.select(rated) if n_missing else ratings
-    checked = check_values(part.matrix.data[part.order], scale, at_index)
+    checked = check_values(part.matrix.data[part.order], scale, "at index {}".format)
     return dataclasses.replace(part, scale=checked, n_missing=ratings.n_missing + n_missing)
 
 

@@ -185,7 +185,16 @@ def make_ratings(
             )
     rng = check_random_state(random_state)
 
-    truth = _draw_truth(n_users, n_items, rank, (low, high), rng)
+    width = high - low
+    spread = max(rank, 1) ** -0.25  # of a factor; <p, q> has rank terms of variance spread ** 4
+    truth = Truth(
+        mean=(low + high) / 2 + width / 8,
+        user_bias=width / 10 * rng.standard_normal(n_users),
+        item_bias=width / 8 * rng.standard_normal(n_items),
+        user_factors=spread * rng.standard_normal((n_users, rank)),
+        item_factors=width / 8 * spread * rng.standard_normal((n_items, rank)),
+        scale=(low, high),
+    )
     activities = np.exp(activity * rng.standard_normal(n_users))
     degrees = _draw_degrees(activities, n_ratings, n_items, rng)
     indptr = np.concatenate(([0], np.cumsum(degrees)))
@@ -205,22 +214,6 @@ def make_ratings(
     order = frozen(rng.permutation(n_ratings))
     ratings = Ratings(matrix, users, items, None, truth.scale, order)
     return (ratings, truth) if return_truth else ratings
-
-
-def _draw_truth(
-    n_users: int, n_items: int, rank: int, scale: tuple[float, float], rng: np.random.Generator
-) -> Truth:
-    low, high = scale
-    width = high - low
-    spread = max(rank, 1) ** -0.25  # of a factor; <p, q> has rank terms of variance spread ** 4
-    return Truth(
-        mean=(low + high) / 2 + width / 8,
-        user_bias=width / 10 * rng.standard_normal(n_users),
-        item_bias=width / 8 * rng.standard_normal(n_items),
-        user_factors=spread * rng.standard_normal((n_users, rank)),
-        item_factors=width / 8 * spread * rng.standard_normal((n_items, rank)),
-        scale=scale,
-    )
 
 
 def _draw_degrees(
@@ -251,8 +244,8 @@ def _draw_items(indptr: Integers, weights: Floats, rng: np.random.Generator) -> 
 def _draw_block(degrees: Integers, weights: Floats, rng: np.random.Generator) -> Integers:
     """Return the sorted codes, user * n_items + item, of different items for each user.
 
-    Draws with replacement, of which repeats are ignored. Others are completed by a race: item i
-    arrives after an exponential time with rate weights[i].
+    Repeats among draws with replacement are ignored. A race completes the others: item i arrives
+    after an exponential time with rate weights[i].
     """
     n_items = len(weights)
     cumulative = np.cumsum(weights)

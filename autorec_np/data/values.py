@@ -28,11 +28,7 @@ Positions: TypeAlias = npt.NDArray[np.int64]
 
 
 def check_ids(values: Any, name: str) -> Array:
-    """Return ids as a 1-d array: int64, or object with nothing but exact ``str`` (also of UUIDs).
-
-    TypeError where they are neither integers nor strings, or both; ValueError where one is missing
-    or beyond int64, or the array is not 1-d.
-    """
+    """Return ids as a 1-d array: int64, or object with nothing but exact ``str`` (of UUIDs too)."""
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         is_id = isinstance(values, (str, uuid.UUID)) or is_integer_type(type(values))
         advice = f"; pass [{values!r}] for one id" if is_id else ""
@@ -221,10 +217,7 @@ class OutsideScaleError(ValueError):
 
 
 def check_ratings(values: Any) -> Array:
-    """Return ratings as a 1-d float32 or float64 array; TypeError where they are not numbers.
-
-    True and False are the ratings 1 and 0.
-    """
+    """Return ratings as a 1-d float32 or float64 array; True and False are 1 and 0."""
     try:
         array = np.asarray(values)
     except ValueError:  # lists of several lengths
@@ -253,7 +246,7 @@ _REMEDIES = {
 
 def _as_float(value: object, index: int) -> float:
     if is_missing(value):
-        return float("nan")
+        return math.nan
     if isinstance(value, (str, bytes)) or not hasattr(value, "__float__"):
         raise TypeError(
             f"ratings must be numbers, got {value!r} ({type(value).__name__}) at index {index}; "
@@ -266,7 +259,7 @@ def _as_float(value: object, index: int) -> float:
 def as_numbers(values: Array) -> Array | None:
     """Return int64 or float64 (NaN: missing), or None where values are no numbers.
 
-    Texts count where all of them write numbers without leading zeros; an empty one is missing.
+    Texts may write numbers, without leading zeros; an empty one is missing.
     """
     if values.dtype.kind in "bi":
         return values.astype(np.int64)
@@ -284,12 +277,12 @@ def as_numbers(values: Array) -> Array | None:
 def _number(value: object) -> float | None:
     if isinstance(value, str):
         if not value:
-            return float("nan")
+            return math.nan
         if not _NUMBER.fullmatch(value):
             return None
         return float(value) if len(value) > 18 or set(value) & set(".eE") else int(value)
     if is_missing(value):
-        return float("nan")
+        return math.nan
     if is_integer_type(type(value)) or isinstance(value, (bool, np.bool_)):
         return int(value)  # type: ignore[call-overload, no-any-return]
     if isinstance(value, (numbers.Real, decimal.Decimal)):
@@ -331,12 +324,8 @@ def check_lengths(**arrays: Array | None) -> None:
         raise ValueError("there are no ratings: all arrays are empty; pass at least one rating.")
 
 
-def at_index(index: int) -> str:
-    return f"at index {index}"
-
-
 def split_missing(values: Array, missing: Array) -> tuple[Array, int]:
-    """Return which values are ratings, and how many are none; ValueError where all are."""
+    """Return which values are ratings, and how many are none."""
     rated = is_rating(values, missing)
     n_missing = int(np.count_nonzero(~rated))
     if n_missing == len(values):
@@ -347,10 +336,9 @@ def split_missing(values: Array, missing: Array) -> tuple[Array, int]:
 
 
 def check_values(
-    values: Array,
-    scale: tuple[float, float] | None,
-    where: Callable[[int], str],
+    values: Array, scale: tuple[float, float] | None, where: Callable[[int], str]
 ) -> tuple[float, float]:
+    """Return the scale; `where` says where a value stands."""
     low, high = check_scale(scale)
     # Rounding is monotone: a rating within the scale stays within the rounded scale.
     with np.errstate(over="ignore"):
@@ -359,10 +347,10 @@ def check_values(
     if bad.any():
         index = int(np.argmax(bad))
         reason = "is too large for float32" if np.isfinite(values[index]) else "is not finite"
+        advice = _or_missing("NaN", "float('nan')") if np.isnan(values[index]) else ""
         raise ValueError(
             f"the rating {where(index)} is {values[index]}, which {reason}, and so are "
-            f"{int(bad.sum()):,} of {len(values):,} ratings; drop or correct them"
-            f"{_FOR_NAN if np.isnan(values[index]) else ''}."
+            f"{int(bad.sum()):,} of {len(values):,} ratings; drop or correct them{advice}."
         )
     outside = (stored < np.float32(low)) | (stored > np.float32(high))
     if outside.any():
@@ -381,23 +369,19 @@ def check_values(
 
 def remedy(outside: Array, scale: tuple[float, float]) -> str:
     low, high = min(scale[0], outside.min()), max(scale[1], outside.max())
-    advice = (
-        f"correct them, or state a wider scale: scale=({low:g}, {high:g}), of a model "
-        f"rating_scale=({low:g}, {high:g})"
-    )
+    wider = f"({low:g}, {high:g})"
+    advice = f"correct them, or state a wider scale: scale={wider}, of a model rating_scale={wider}"
     if len(np.unique(outside)) == 1:
         value = f"{outside[0]:g}"
-        advice += (
-            f", or, if {value} means 'not rated', pass missing=({value},) to "
-            f"autorec_np.data.as_ratings or read_ratings"
-        )
+        advice += _or_missing(value, f"({value},)")
     return advice
 
 
-_FOR_NAN = (
-    ", or, if NaN means 'not rated', pass missing=float('nan') to autorec_np.data.as_ratings or "
-    "read_ratings"
-)
+def _or_missing(what: str, missing: str) -> str:
+    return (
+        f", or, if {what} means 'not rated', pass missing={missing} to "
+        f"autorec_np.data.as_ratings or read_ratings"
+    )
 
 
 def check_scale(scale: tuple[float, float] | None) -> tuple[float, float]:
@@ -425,7 +409,6 @@ class UnsuitableRatingsWarning(UserWarning):
 
 
 def unsuitable(ratings: Array) -> str | None:
-    """Return what is wrong with ratings as something to predict; or None."""
     low, high = float(ratings.min()), float(ratings.max())
     if low == high:
         return (
@@ -490,20 +473,18 @@ def are_times(values: Array) -> bool:
 def check_timestamps(values: Any) -> Positions:
     """Return times as whole seconds since 1970, int64 of shape (n,).
 
-    Integers stay as they are, whatever their unit; dates without a time zone are in UTC. TypeError
-    where anything else stands, or nothing.
+    Integers stay as they are, whatever their unit; dates without a time zone are in UTC.
     """
     array = np.asarray(values)
-    if array.ndim == 1 and array.dtype.kind in "iu":
+    kind = array.dtype.kind if array.ndim == 1 else None
+    if kind in ("i", "u"):
         return array.astype(np.int64, copy=False)
-    if array.ndim == 1 and array.dtype.kind == "M":
-        if not np.isnat(array).any():
-            return array.astype("datetime64[s]").astype(np.int64)
-    elif array.ndim == 1 and array.dtype.kind == "f":
-        if (np.abs(array) < 2.0**63).all():
-            whole: Positions = np.floor(array).astype(np.int64)
-            return whole
-    elif array.ndim == 1 and array.dtype.kind in "OUT":
+    if kind == "M" and not np.isnat(array).any():
+        return array.astype("datetime64[s]").astype(np.int64)
+    if kind == "f" and (np.abs(array) < 2.0**63).all():
+        whole: Positions = np.floor(array).astype(np.int64)
+        return whole
+    if kind in ("O", "U", "T"):
         found = [_seconds(value) for value in array.tolist()]
         if None not in found:
             return np.array(found, dtype=np.int64)
