@@ -22,19 +22,22 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 from autorec_np import evaluation, gradcheck, models, reports, serving, sources
 from autorec_np._files import replacing
 from autorec_np._text import did_you_mean, indented, table
-from autorec_np.cli.console import UsageError, emit, finish, say
 from autorec_np.cli.options import (
     BLOCK,
     COUNT,
     PART,
     Command,
     Parser,
+    UsageError,
     add_data_home,
     add_output,
     add_reading,
     add_saved_model,
     add_seed,
     default_of,
+    emit,
+    finish,
+    say,
 )
 
 if TYPE_CHECKING:
@@ -81,7 +84,6 @@ is in none of them, and says what the data set holds.
 
 
 def load_data(args: Namespace) -> tuple[Ratings, Titles, Folds]:
-    """Return ratings, titles and folds of the data set or the file."""
     name, names = args.data, sources.MOVIELENS_NAMES
     parameters = inspect.signature(sources.read_ratings).parameters
     given = vars(args).items()
@@ -142,7 +144,6 @@ def read_pairs(path: str) -> list[tuple[str, str, str]]:
 
 
 def check_writable(option: str, name: str | None) -> None:
-    """Raise ValueError before the work whose result could not be written."""
     if name is None:
         return
     path = Path(name)

@@ -18,8 +18,7 @@ from typing import Any
 
 from autorec_np._version import __version__
 from autorec_np.cli import commands, train
-from autorec_np.cli.console import UsageError, complain, error_message
-from autorec_np.cli.options import Command, Parser, epilog
+from autorec_np.cli.options import Command, Parser, UsageError, complain, epilog, error_message
 
 INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 + the signal's number
 

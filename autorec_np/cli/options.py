@@ -1,23 +1,31 @@
-"""What a command is, the parser of its arguments, and the options that commands share."""
+"""What commands share: the parser of their arguments, options, and what they write."""
 
 from __future__ import annotations
 
 import argparse
 import glob
 import inspect
+import json
 import re
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from autorec_np import core, data, models, sources, training
-from autorec_np._text import closest, did_you_mean
-from autorec_np.cli.console import UsageError
+from autorec_np._text import closest, did_you_mean, duration, plain
+from autorec_np._version import __version__
+
+LINE_WIDTH = 79
+CLEAR = f"\r{' ' * LINE_WIDTH}\r"
+
+
+class UsageError(Exception):
+    """Arguments that do not fit together."""
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors take one line."""
-
     def __init__(self, **options: Any) -> None:
         super().__init__(
             formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options
@@ -433,3 +441,35 @@ COLD = _checked(
     lambda text: text if text in ("baseline", "raise") else float(text),
 )
 BLOCK = _checked("NAME=START:STOP, as in bias=6:9", _block)
+
+
+def say(args: argparse.Namespace, *lines: str) -> None:
+    """Print lines, unless --json."""
+    if not args.json:
+        print(*lines, sep="\n", flush=True)
+
+
+def emit(args: argparse.Namespace, **content: Any) -> None:
+    """Print one object, if --json."""
+    if args.json:
+        first = {"command": args.command, "version": __version__}
+        print(json.dumps(plain({**first, **content}), allow_nan=False))
+
+
+def finish(args: argparse.Namespace, started: float, **content: Any) -> None:
+    seconds = time.perf_counter() - started
+    say(args, f"Everything in {duration(seconds)}.")
+    emit(args, **content, seconds=seconds)
+
+
+def complain(message: str) -> None:
+    """Write one line to stderr, in the place of a progress line."""
+    stream = sys.stderr
+    start = CLEAR if stream.isatty() else ""
+    print(f"{start}autorec-np: {' '.join(message.split())}", file=stream, flush=True)
+
+
+def error_message(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return str(error) or type(error).__name__

@@ -12,17 +12,19 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
 from autorec_np import data, evaluation, models, reports, serving, training
-from autorec_np._text import duration, indented, table
+from autorec_np._text import duration, epoch_line, indented, table
 from autorec_np.cli.commands import check_writable, list_best, load_data
-from autorec_np.cli.console import UsageError, finish, progress, say
 from autorec_np.cli.options import (
+    CLEAR,
     COUNT,
+    LINE_WIDTH,
     PART,
     Command,
     Parser,
+    UsageError,
     add_data,
     add_fit_options,
     add_jobs,
@@ -30,6 +32,8 @@ from autorec_np.cli.options import (
     add_save,
     add_seed,
     default_of,
+    finish,
+    say,
 )
 
 if TYPE_CHECKING:
@@ -37,11 +41,59 @@ if TYPE_CHECKING:
     from autorec_np.evaluation import Trial
     from autorec_np.evaluation.cross_validation import Evaluation
     from autorec_np.models import AutoRec, Recommender
+    from autorec_np.training import EpochState
 
 Errors: TypeAlias = "dict[str, dict[str, float]]"
 
 MODEL = "AutoRec"
+REDRAW_SECONDS = 0.1
 PUBLISHED_FOLDS = ("u1", "u2", "u3", "u4", "u5")
+
+
+class Progress:
+    """A callback of `AutoRec` that shows the epoch and the time left over `n_runs` trainings.
+
+    Not `as_lines`, one line is drawn anew.
+    """
+
+    def __init__(self, stream: TextIO, n_runs: int = 1, as_lines: bool = True) -> None:
+        self.stream, self.n_runs, self.as_lines = stream, n_runs, as_lines
+        self._run = 0
+        self._drawn_at = 0.0
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._drawn_at:
+            print(CLEAR, end="", file=self.stream, flush=True)
+
+    def __call__(self, state: EpochState) -> None:
+        if state.epoch == 1:
+            self._run += 1
+        line, now = self._line(state), time.monotonic()
+        if self.as_lines:
+            print(line, file=self.stream, flush=True)
+        elif now - self._drawn_at >= REDRAW_SECONDS:
+            print(f"\r{line:{LINE_WIDTH}.{LINE_WIDTH}}", end="", file=self.stream, flush=True)
+            self._drawn_at = now
+
+    def _line(self, state: EpochState) -> str:
+        run = f"run {self._run} of {self.n_runs}, " if self.n_runs > 1 else ""
+        epoch = epoch_line(
+            state.epoch, state.n_epochs, state.value, state.validation_rmse, state.seconds
+        )
+        per_epoch = state.seconds / state.epoch
+        epochs_left = state.n_epochs * (1 + self.n_runs - self._run) - state.epoch
+        left = f", {duration(per_epoch * epochs_left)} left" if epochs_left else ""
+        return f"{run}{epoch}{left}"
+
+
+@contextmanager
+def progress(args: Namespace, n_runs: int = 1) -> Iterator[tuple[Progress, ...]]:
+    """Yield callbacks: none with --quiet."""
+    with Progress(sys.stderr, n_runs, as_lines=not sys.stderr.isatty()) as shown:
+        yield () if args.quiet else (shown,)
 
 
 def demo(args: Namespace) -> int:
@@ -293,7 +345,6 @@ def _processes(n: int) -> Iterator[ProcessPoolExecutor | None]:
 
 
 def _protocol(args: Namespace, published: dict[str, Any]) -> tuple[Any, int, str]:
-    """Return folds (None: random splits), their number, and both in words."""
     if not args.test_size:
         raise UsageError("evaluate needs test ratings: --test-size must be above 0")
     if args.folds:
@@ -432,7 +483,6 @@ def _say_setting(args: Namespace, label: str, ratings: Ratings, model: AutoRec) 
 
 @contextmanager
 def _saving(args: Namespace, model: AutoRec, titles: dict[int, str]) -> Iterator[None]:
-    """Save a model after it was trained, or as far as it was at Ctrl-C."""
     try:
         yield
     except KeyboardInterrupt:

@@ -288,7 +288,6 @@ def _is_table(
     known: dict[str, int],
     ids: Sequence[Array],
 ) -> bool:
-    """Whether the would-be ids are ratings too."""
     users, items, ratings = numbers[:3]
     if any(one.dtype.kind == "f" and not _are_whole(one) for one in ids):
         return True
@@ -470,7 +469,6 @@ def _from_rows(rows: list[Any]) -> Table | None:
 
 
 def matrix_of(array: Array) -> sparse.coo_array:
-    """Return the ratings of a dense table, users x items: all that is not NaN."""
     if isinstance(array, np.ma.MaskedArray):
         array = np.where(np.ma.getmaskarray(array), np.nan, array.data.astype(np.float64))
     array = np.asarray(array)  # numpy.matrix stays two-dimensional

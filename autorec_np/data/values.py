@@ -325,7 +325,6 @@ def check_lengths(**arrays: Array | None) -> None:
 
 
 def split_missing(values: Array, missing: Array) -> tuple[Array, int]:
-    """Return which values are ratings, and how many are none."""
     rated = is_rating(values, missing)
     n_missing = int(np.count_nonzero(~rated))
     if n_missing == len(values):
@@ -338,7 +337,6 @@ def split_missing(values: Array, missing: Array) -> tuple[Array, int]:
 def check_values(
     values: Array, scale: tuple[float, float] | None, where: Callable[[int], str]
 ) -> tuple[float, float]:
-    """Return the scale; `where` says where a value stands."""
     low, high = check_scale(scale)
     # Rounding is monotone: a rating within the scale stays within the rounded scale.
     with np.errstate(over="ignore"):

@@ -262,8 +262,6 @@ def _function_note(function: Function, blocks: Sequence[Block]) -> str:
 
 @dataclass(frozen=True)
 class Plan:
-    """The probes of a block, and what `max_evaluations` leaves out of them."""
-
     directions: list[Probe]
     coordinates: list[Probe]
     complete: bool  # every entry is looked at by itself
@@ -373,7 +371,6 @@ class BlockChecker:
             probe.judge_sweep()
 
     def _hunt(self, block: Block) -> Probe:
-        """Find the coordinate of a fault that only directions have seen, by bisection."""
         low, high = 0, block.size
         rng = self.maker.rng
         while high - low > 1:
@@ -513,7 +510,6 @@ class ComplexStepError(ValueError):
 
 
 def complex_slope(line: Line, theta: Array) -> float:
-    """Return Im f(theta + i h d) / h, or raise ComplexStepError."""
     h = _RELATIVE_STEP * line.scale
     point = theta.astype(np.complex128)
     point[line.index] += 1j * h * line.direction

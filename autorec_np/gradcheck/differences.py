@@ -23,8 +23,6 @@ _MOST_DIGITS = 12  # of a value that somebody rounded to decimals
 
 @dataclass(frozen=True)
 class Method:
-    """A finite-difference formula: the order of its error and its optimal step."""
-
     name: str
     order: int
     step_exponent: float  # nominal step = eps ** step_exponent * scale
@@ -65,7 +63,6 @@ class Estimate:
 
     @property
     def budget(self) -> float:
-        """B(h): the error that truncation and rounding can explain."""
         parts = self.truncation + self.roughness + self.noise + self.analytic_noise
         return parts + self.dispute
 
@@ -117,7 +114,6 @@ class Line:
         return self.function.rounded(moved)
 
     def sample(self, step: float) -> Sample | None:
-        """Return the departures at `step`, or None where a point must be skipped."""
         signs = (1.0, -1.0) if self.method is CENTRAL else (self.side,)
         center = self.function.value0
         values, departures = [], []
@@ -200,7 +196,6 @@ def rounding_noise(function: Function, samples: Sequence[Sample]) -> float:
 
 
 def coarseness(function: Function, samples: Sequence[Sample]) -> float:
-    """Return by how much values are rounded whatever their size."""
     values = [v for s in samples for v in s.values]
     changes = [abs(v - function.value0) for v in values if v != function.value0]
     # Where f does not move at all, its values may be quantized as coarsely as its first change.

@@ -41,8 +41,8 @@ class Word(str, enum.Enum):
 def check_theta(theta: Any) -> Array:
     if callable(theta):
         raise TypeError(
-            "theta must be an array of parameters, got a function; one function returns both "
-            "value and gradient here: check_gradient(lambda x: (func(x), grad(x)), x0)."
+            "theta must be an array of parameters, got a function; one function returns both value "
+            "and gradient here: check_gradient(lambda x: (func(x), grad(x)), x0)."
         )
     array = np.asarray(theta)
     if array.dtype.kind == "c":
@@ -104,7 +104,6 @@ class Parts:
         return _flat(self._arrays)
 
     def split(self, flat: Array) -> Any:
-        """Return a flat vector as theta is: the same kind, keys and shapes."""
         pieces = np.split(flat, self._ends[:-1])
         shaped = [p.reshape(s) for p, s in zip(pieces, self.shapes.values(), strict=True)]
         if self._keys:
@@ -148,7 +147,6 @@ def _flat(arrays: list[Any]) -> Array:
 
 
 def parts_of(theta: Any) -> Parts | None:
-    """None for a single array."""
     several = isinstance(theta, list | tuple) and any(isinstance(p, np.ndarray) for p in theta)
     return Parts(theta) if (isinstance(theta, dict) or several) and len(theta) else None
 
@@ -184,29 +182,21 @@ def value_of(answer: Any) -> Any:
 class Function:
     """``fun(theta) -> (value, gradient)`` under test at one point; everything here is flat.
 
-    With ``gradient=False`` its value alone is of interest: `fun` may return only that, and the
-    gradient is zero until somebody sets it.
+    With ``gradient=False`` `fun` may return its value alone, and the gradient is zero until
+    somebody sets it. The numeric side is called in `dtype`: float64, or float32 where `fun` refuses
+    that; it gives `value0` at theta.
 
     Attributes
     ----------
-    theta, gradient : ndarray (n,), float64
-    value0 : float
-        The value at theta on the numeric side.
     gradient_eps, eps : float
         Machine epsilon of the analytic and of the numeric side: float32's also where `fun` accepts
         a float64 theta but rounds it.
-    dtype : numpy.dtype
-        In which the numeric side is called: float64, or float32 where `fun` refuses float64.
     differs : str
-        What differed between two evaluations at theta; empty if `fun` depends on theta alone.
-    limit : float
-        Calls of `fun` and `value` beyond which OutOfEvaluations is raised.
+        What differed between two evaluations at theta.
     jitter : float
         Difference of two values at theta, where it is small enough to be rounding.
-    warned : set
-        What `fun` warned of at theta itself.
-    skipped : Counter
-        How many perturbed points were skipped, by reason.
+    warned, skipped : set and Counter
+        What `fun` warned of at theta; how many perturbed points were skipped, by reason.
     """
 
     def __init__(
@@ -316,7 +306,6 @@ class Function:
         self.evaluations += 1
 
     def _rounds_to_float32(self) -> bool:
-        """Whether `fun` is blind to the bits that float32 lacks, and not to larger ones."""
         single = self.theta.astype(np.float32).astype(np.float64)
         uphill = np.sign(self.gradient * self.theta)
         promised = 2.0**-28 * float(np.sum(np.abs(self.gradient * self.theta)))
@@ -348,7 +337,6 @@ class Function:
         return self.in_part
 
     def value_and_gradient(self, flat: Array, *, at_theta: bool = False) -> tuple[float, Array]:
-        """Return ``fun`` at `flat` with the flat gradient; every wrong answer is an error."""
         theta = flat.reshape(self.shape).copy()
         self._count()
         with kept_back() as heard:
@@ -509,7 +497,6 @@ class Block:
         return int(self.index[i])
 
     def coordinate(self, i: int) -> str:
-        """Return a name such as ``decoder.weight[17, 3]``."""
         name, place = ("theta", self.position(i)) if self.others else (self.name, i)
         subscripts = np.unravel_index(place, self.shape)
         return f"{name}[{', '.join(str(int(k)) for k in subscripts)}]"

@@ -46,8 +46,6 @@ _ENOUGH, _CLOSE = 4, 1 / 64
 
 
 class Outcome(Word):
-    """What was found along one direction or coordinate."""
-
     RIGHT = "right"
     ACCEPTED = "accepted"  # within the tolerance that the caller gave
     WRONG = "wrong"
@@ -71,8 +69,6 @@ class Demands:
 
 @dataclass
 class Probe:
-    """One direction or coordinate of a block and what was found along it."""
-
     line: Line
     analytic_noise: float  # the part A of the budget
     demands: Demands
@@ -99,7 +95,6 @@ class Probe:
 
     @property
     def accepted_error(self) -> float:
-        """That which a tolerance is compared with."""
         return self.error / self._slopes() if self.error else 0.0
 
     @property
@@ -107,7 +102,6 @@ class Probe:
         return self.best is not None and _SHARP * self.best.budget <= self._visible()
 
     def base(self) -> list[Sample] | None:
-        """Return the samples at the nominal step and its two larger neighbors."""
         if self._take(0) is None and self.line.method is FORWARD and self.line.side > 0:
             self.line.side = -1.0  # theta may lie at the border of the domain
             self.samples.clear()
@@ -326,7 +320,6 @@ class Probe:
         return self.best is not None and self.best.dispute > 0
 
     def is_doubted(self) -> bool:
-        """Whether it looks wrong at some steps, without a proof."""
         disputed = self.outcome is Outcome.UNRESOLVED and self.is_disputed()
         return disputed or self.outcome is Outcome.SUSPECT
 
@@ -424,7 +417,6 @@ def _spacing(moves: Array, size: float) -> float:
 
 
 def line_scale(theta: Array, direction: Array) -> float:
-    """Return the rms of theta along a direction of rms 1; 1 if theta is zero there."""
     scale = rms(direction * theta)
     return scale if scale > _TINY else 1.0
 

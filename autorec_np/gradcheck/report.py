@@ -105,8 +105,6 @@ class BlockReport:
 
 @dataclass(frozen=True)
 class Report:
-    """Verdicts by block, with a note on the whole function."""
-
     blocks: Mapping[str, Any]
     note: str = ""
 

@@ -194,7 +194,6 @@ def _test_block(
 
 
 def _samples(line: Line) -> list[Sample]:
-    """They descend, from a quarter of theta to its spacing."""
     eps = line.function.eps
     n = int(np.log(_LARGEST_STEP / (64 * eps)) / np.log(RATIO))
     taken = [line.sample(_LARGEST_STEP * line.scale / RATIO**k) for k in range(n + 1)]

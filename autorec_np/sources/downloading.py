@@ -95,21 +95,20 @@ def download(
 ) -> Path:
     """Fetch `url` to the file `destination`, which appears only when it is whole and verified.
 
-    The bytes go to ``<destination>.part``, are checked there and then renamed. A file that exists
-    is returned as it is. Of several processes that ask for a file one fetches it, the others wait.
+    The bytes go to ``<destination>.part``, are checked there, by `check` too, and then renamed. A
+    file that exists is returned as it is. Of several processes one fetches it, the others wait.
 
     A hash pins the file. Only then a transfer that broke off is resumed, may a redirect lead from
     https to http, and may a failure of TLS lead to plain http, with a warning.
 
-    `check` is called with the path before the rename; on a ValueError or DownloadError the partial
-    file is deleted. `retries` count anew whenever it has grown; `backoff`, in seconds, doubles for
-    each. DownloadError: it could not be fetched, verified or written.
+    `retries` count anew whenever the file has grown; `backoff`, in seconds, doubles for each.
+    DownloadError: it could not be fetched, verified or written.
     """
     destination = Path(destination)
     if destination.is_file():
         return destination
     stated = {"md5": md5, "sha256": sha256}
-    hashes = {name: wanted.lower() for name, wanted in stated.items() if wanted is not None}
+    hashes = {name: wanted.lower() for name, wanted in stated.items() if wanted}
     deadline = time.monotonic() + total_timeout
     request = _Request(url, destination, size, hashes, max_bytes, deadline)
     try:
@@ -338,6 +337,7 @@ class _ProgressLine:
 
 
 _ARCHIVE_ERRNOS = (errno.EINVAL, errno.EEXIST, errno.ENOTDIR)
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, ArithmeticError, EOFError, RuntimeError, ValueError)
 
 
 class ArchiveError(ValueError):
@@ -353,8 +353,7 @@ def extract(
 ) -> Path:
     """Unpack a zip archive into the new folder `folder`, which appears only when it is complete.
 
-    Only `members` (all by default) are unpacked, to at most `max_bytes` together. ArchiveError: it
-    is damaged, unsafe, too large, or another one.
+    Only `members` (all by default) are unpacked, to at most `max_bytes` together.
     """
     archive, folder = Path(archive), Path(folder)
     if folder.exists():
@@ -380,15 +379,7 @@ def extract(
 def _refusing(archive: Path) -> Iterator[None]:
     try:
         yield
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        ArithmeticError,
-        EOFError,
-        RuntimeError,
-        ValueError,
-        OSError,
-    ) as error:
+    except (*_UNREADABLE, OSError) as error:
         if isinstance(error, OSError) and error.errno not in _ARCHIVE_ERRNOS:
             raise
         reason = str(error)

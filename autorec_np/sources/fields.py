@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import itertools
 import logging
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -92,21 +93,20 @@ class IdColumn:
 def read_columns(
     document: Document, layout: Layout
 ) -> tuple[tuple[Array, Positions], tuple[Array, Positions], Array, Positions | None]:
-    """Return users and items (unique ids and positions), ratings and timestamps."""
-    ids = {"user": IdColumn(), "item": IdColumn()}
+    users, items = ids = IdColumn(), IdColumn()
     ratings: list[Array] = []
     timestamps: list[Positions] | None = [] if len(layout.columns) == 4 else None
     n_records, are_dates = 0, None
     for user, item, rating, *rest in _column_blocks(document, layout):
-        ids["user"].extend(user)
-        ids["item"].extend(item)
+        users.extend(user)
+        items.extend(item)
         ratings.append(_numbers(rating, document))
         if timestamps is not None:
             if are_dates is None:
                 are_dates = not isinstance(rest[0], np.ndarray) and is_date(rest[0][0])
-            times, wrong = _times(rest[0], are_dates)
+            found, wrong = _times(rest[0], are_dates)
             if wrong is None:
-                timestamps.append(times)
+                timestamps.append(found)
             elif layout.timestamp_required:
                 line, fields = document.record(n_records + wrong + layout.header)
                 raise document.error(
@@ -121,7 +121,7 @@ def read_columns(
         n_records += len(user)
     if n_records == 0:
         raise no_ratings(document.label)
-    for role, column in ids.items():
+    for role, column in zip(ROLES, ids, strict=False):
         empty = column.first_empty()
         if empty is not None:
             line, fields = document.record(empty + layout.header)
@@ -130,12 +130,8 @@ def read_columns(
                 f"the {role} id is empty in {cut(fields)}; every rating needs a user and an item. "
                 f"Correct or drop this line.",
             )
-    return (
-        ids["user"].finish(),
-        ids["item"].finish(),
-        np.concatenate(ratings),
-        None if timestamps is None else np.concatenate(timestamps),
-    )
+    times = None if timestamps is None else np.concatenate(timestamps)
+    return users.finish(), items.finish(), np.concatenate(ratings), times
 
 
 def _column_blocks(document: Document, layout: Layout) -> Iterator[list[Column]]:
@@ -232,12 +228,9 @@ def check_length(record: Record, document: Document, layout: Layout) -> list[str
     return fields
 
 
-def _is_integer(token: str) -> bool:
-    return bool(re.fullmatch("-?[0-9]{1,40}", token)) and -(2**63) <= int(token) < 2**63
-
-
 def _is_canonical_integer(token: str) -> bool:
-    return _is_integer(token) and str(int(token)) == token
+    is_integer = re.fullmatch("-?[0-9]{1,19}", token) and -(2**63) <= int(token) < 2**63
+    return bool(is_integer) and str(int(token)) == token
 
 
 def _times(column: Column, are_dates: bool) -> tuple[Positions, int | None]:
@@ -263,25 +256,21 @@ def _numbers(column: Column, document: Document) -> Array:
 
 def _number(token: str) -> float:
     if token in NO_RATING:
-        return float("nan")
+        return math.nan
     if token in TRUTH:
         return TRUTH[token]
-    if token.strip(NUMBER_CHARACTERS):
-        return float("inf")
-    try:
-        return float(token)
-    except ValueError:
-        return float("inf")
+    with contextlib.suppress(ValueError):
+        if not token.strip(NUMBER_CHARACTERS):
+            return float(token)
+    return math.inf
 
 
 SAMPLE_RECORDS = 200
 
 
 class Found(NamedTuple):
-    """`titles` name the columns in messages and results."""
-
     layout: Layout
-    titles: list[Any]
+    titles: list[Any]  # of the columns, in messages and results
 
 
 def find_layout(
@@ -344,8 +333,7 @@ def _default_layout(document: Document, header: bool | None, comment: str | None
     names = [fields[place] for place in kept] if header else None
 
     def values(place: int) -> Array:
-        column = [document.with_point(row[kept[place]]) for row in rows]
-        return np.fromiter(column, dtype=object, count=len(column))
+        return np.array([document.with_point(row[kept[place]]) for row in rows], dtype=object)
 
     try:
         found = decide(names, len(kept), values)
@@ -371,9 +359,7 @@ def _undecided(
             f"{table_advice(read, frame, first_holds_ids=holds_ids(first))} If it is a list of "
             f"ratings, {name_them}."
         )
-    what = "the columns have no names"
-    if names is not None:
-        what = f"the header names {cut(names)}"
+    what = "the columns have no names" if names is None else f"the header names {cut(names)}"
     return (
         f"{what}, which does not tell the columns of user, item and rating: {error}; {name_them}."
     )

@@ -229,7 +229,6 @@ def _document_of_lines(lines: Lines, label: str) -> tuple[Document, Found]:
 def _check_sizes(
     sizes: tuple[int, ...], ids: tuple[Array, Array], n_ratings: int, label: str
 ) -> None:
-    """Raise ValueError where a header of Matrix Market does not fit its entries."""
     wrong = "" if sizes[2] == n_ratings else f"{sizes[2]:,} entries, but there are {n_ratings:,}"
     for axis, known, length in zip(("rows", "columns"), ids, sizes, strict=False):
         first, last = known[0], known[-1]

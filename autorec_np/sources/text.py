@@ -79,12 +79,17 @@ def read_source(source: Any, member: str | None, max_bytes: int | None) -> tuple
 def _read_stream(
     stream: Any, label: str, member: str | None, bound: int
 ) -> tuple[str, str | bytes]:
-    content = _read_within(stream, label, bound)
-    if isinstance(content, str):
-        if member is not None:
-            raise _no_archive(label, member)
-        return label, content
-    return _read_file(io.BytesIO(content), label, member, bound)
+    chunks: list[Any] = []
+    size = 0
+    while chunk := stream.read(_CHUNK):
+        size += len(chunk)
+        _check_size(size, label, bound)
+        chunks.append(chunk)
+    if not chunks or isinstance(chunks[0], bytes):
+        return _read_file(io.BytesIO(b"".join(chunks)), label, member, bound)
+    if member is not None:
+        raise _no_archive(label, member)
+    return label, "".join(chunks)
 
 
 def _read_file(file: IO[bytes], label: str, member: str | None, bound: int) -> tuple[str, bytes]:
@@ -160,19 +165,6 @@ def _is_left_by_a_system(name: str) -> bool:
     return "__MACOSX" in parts or parts[-1] in _LEFT_BY_SYSTEMS or parts[-1].startswith("._")
 
 
-def _read_within(stream: Any, label: str, bound: int) -> str | bytes:
-    chunks: list[Any] = []
-    size = 0
-    while chunk := stream.read(_CHUNK):
-        size += len(chunk)
-        _check_size(size, label, bound)
-        chunks.append(chunk)
-    if not chunks:
-        return b""
-    joined: str | bytes = chunks[0][:0].join(chunks)
-    return joined
-
-
 def _check_size(size: int, label: str, bound: int) -> None:
     if size > bound:
         raise ValueError(
@@ -186,9 +178,10 @@ _EXCEL = f"read it with pandas.read_excel {_THEN}"
 _WITHIN = "unpack it and pass the file of ratings"
 _MAGIC = (
     (b"PK\x03\x04", "an archive within a packed file", _WITHIN),
-    (b"\x1f\x8b\x08", "a packed file within another", _WITHIN),
-    (b"\xfd7zXZ\x00", "a packed file within another", _WITHIN),
-    (b"BZh91AY&SY", "a packed file within another", _WITHIN),
+    *(
+        (magic, "a packed file within another", _WITHIN)
+        for magic in (b"\x1f\x8b\x08", b"\xfd7zXZ\x00", b"BZh91AY&SY")
+    ),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Excel sheet", _EXCEL),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "unpack it with 7z x and pass the file of ratings"),
     (b"Rar!\x1a\x07", "a RAR archive", "unpack it with unrar x and pass the file of ratings"),
@@ -355,6 +348,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_LINE_END = r"\r\n|\r|\n"
 _CONTROL = bytes({*range(32)} - {*b"\t\n\r\f\x1a"})
 
 
@@ -369,17 +363,14 @@ class Dialect:
 
 @dataclasses.dataclass(frozen=True)
 class Document:
-    """The text of a file, with what is needed to split it into records.
-
-    Quoted fields may run over lines that look like records if it `trusts_quotes`.
-    """
+    """The text of a file, with what is needed to split it into records."""
 
     label: str
     text: str
     separator: str
     quoted: bool
     decimal: str = "."
-    trusts_quotes: bool = False
+    trusts_quotes: bool = False  # quoted fields may run over lines that look like records
     skips_spaces: bool = False
 
     def error(self, line: int, message: str) -> ValueError:
@@ -425,7 +416,7 @@ class Document:
 
     def _check_runs_on(self, fields: list[str], n_fields: int, line: int, last: int) -> None:
         for field in fields:
-            for part in re.split(r"\r\n|\r|\n", field)[1:]:
+            for part in re.split(_LINE_END, field)[1:]:
                 if n_fields and part.count(self.separator) >= n_fields - 1:
                     raise self.error(
                         line,
@@ -464,7 +455,7 @@ def decode(raw: bytes, encoding: str, label: str) -> str:
         text = raw.decode(encoding)
     except UnicodeError as error:
         start = getattr(error, "start", 0)
-        line = len(re.findall(rb"\r\n|\r|\n", raw[:start])) + 1
+        line = _line_at(raw[:start].decode("latin-1"), start)
         advice = "pass the encoding of the file, encoding='latin-1' for example"
         if _looks_binary(raw):
             advice = "this is not a text file; pass one with a user, an item and a rating a line"
@@ -500,7 +491,7 @@ def _looks_binary(raw: bytes) -> bool:
 
 
 def _line_at(text: str, position: int) -> int:
-    return len(re.findall(r"\r\n|\r|\n", text[:position])) + 1
+    return len(re.findall(_LINE_END, text[:position])) + 1
 
 
 def no_ratings(label: str) -> ValueError:
@@ -531,7 +522,7 @@ def open_document(label: str, text: str, dialect: Dialect) -> Document:
 
 def _without_other_lines(text: str, dialect: Dialect) -> tuple[str, str | None]:
     if dialect.skip_lines:
-        ends = re.finditer(r"\r\n|\r|\n", text)
+        ends = re.finditer(_LINE_END, text)
         last = next(itertools.islice(ends, dialect.skip_lines - 1, None), None)
         stop = len(text) if last is None else last.end()
         text = re.sub(r"[^\r\n]+", "", text[:stop]) + text[stop:]

@@ -8,7 +8,8 @@ import time
 import numpy as np
 from command_line import SMALL
 
-from autorec_np.cli.console import LINE_WIDTH, Progress, complain, error_message
+from autorec_np.cli.options import LINE_WIDTH, complain, error_message
+from autorec_np.cli.train import Progress
 from autorec_np.training.solvers import EpochState
 
 

@@ -18,7 +18,7 @@ from command_line import COMMANDS, SMALL
 from autorec_np import __version__, data
 from autorec_np.cli import entry as cli
 from autorec_np.cli import main as way_in
-from autorec_np.cli.console import UsageError
+from autorec_np.cli.options import UsageError
 from autorec_np.serving.model_file import load_model
 
 # Help, usage errors, failures
