@@ -56,7 +56,7 @@ class Ratings:
     """Ratings of users for items: a sparse matrix, the ids of its rows and columns, a scale.
 
     `from_triples`, `from_frame`, `from_matrix`, `as_ratings` and `read_ratings` check everything;
-    the constructor itself trusts its arguments. A `Ratings` is immutable, its arrays are read-only.
+    the constructor trusts its arguments. A `Ratings` is immutable, its arrays are read-only.
 
     Attributes
     ----------
@@ -111,8 +111,8 @@ class Ratings:
         scale : (low, high), optional
             The rating scale. Default: the ratings' range.
         duplicates : {"raise", "first", "last", "mean"}
-            Of the ratings of a pair: keep the first or the last; or take the mean (in float64), in
-            the place of the first and with the timestamp of the last.
+            Of the ratings of a pair, keep the first or the last; or take the mean, in the place of
+            the first and with the timestamp of the last.
         missing : number or sequence of numbers
             Values that mean "not rated", NaN may be one: left out and counted in `n_missing`.
 
@@ -124,8 +124,7 @@ class Ratings:
         ------
         ValueError
             No ratings, arrays of different lengths, a missing id, a rating that is not finite or
-            outside `scale`, a repeated pair under ``duplicates="raise"``; with the index of the
-            first and their number.
+            outside `scale`, a repeated pair under ``duplicates="raise"``.
         TypeError
             Ids that are not all integers or all strings, ratings that are not numbers, timestamps
             that are no times.
@@ -430,16 +429,16 @@ def as_ratings(
     Parameters
     ----------
     data : Ratings, sparse matrix, tuple of arrays, or table of any kind
-        A sparse matrix is users x items, its indices become the ids (`Ratings.from_matrix`); so is
-        a dense floating array of more than four columns with NaN where there is no rating. A tuple
-        is ``(users, items, ratings[, timestamps])`` (`Ratings.from_triples`).
+        A sparse matrix is users x items, as in `Ratings.from_matrix`; so is a dense floating array
+        of more than four columns with NaN where there is no rating. A tuple is ``(users, items,
+        ratings[, timestamps])``, as in `Ratings.from_triples`.
 
         A table is a pandas, polars or pyarrow table, anything with ``__dataframe__`` or
         ``__arrow_c_stream__``, a dict of columns, a list of dicts, or a list of tuples (user,
         item, rating[, timestamp]); ``{user: {item: rating}}`` and ``{(user, item): rating}`` too.
-        Its columns are known by name (user, userId, reviewer; item, movie_id, asin; rating, stars;
-        timestamp, date; and the like). Where names say nothing and nothing contradicts it, the
-        first three of three or four columns are user, item and rating.
+        Its columns are known by name (userId, reviewer; movie_id, asin; stars; date; and the like).
+        Where names say nothing and nothing contradicts it, the first three of three or four columns
+        are user, item and rating.
     scale, duplicates, missing
         As in `Ratings.from_triples`; a `Ratings` keeps its scale.
     columns : sequence of three or four, optional

@@ -1,8 +1,8 @@
 """Splits of ratings into a training and a test part, and whether two parts overlap.
 
-Every splitter takes whatever :func:`~autorec_np.data.as_ratings` takes. Together the two parts
-hold every rating exactly once. Both keep the ids, the shape and the order of the whole. Nothing is
-stratified: test pairs may be *cold*, without a training rating of their user or item.
+Every splitter takes what :func:`~autorec_np.data.as_ratings` takes. The two parts hold every rating
+exactly once, and keep the ids, the shape and the order of the whole. Nothing is stratified: test
+pairs may be *cold*, without a training rating of their user or item.
 """
 
 from __future__ import annotations

@@ -9,13 +9,11 @@ The generative model, for user u and item i, with w = high - low the width of th
     p_u  ~ N(0, I / sqrt(rank)),   q_i ~ N(0, I (w / 8)^2 / sqrt(rank))
     e_ui ~ N(0, noise^2)                                   in rating units
 
-On the scale 1-5 these sizes resemble MovieLens.
-
 *Which* pairs are rated has a long tail on both sides and does not depend on the ratings. Item i has
 the popularity exp(popularity * z_i) and user u the activity exp(activity * z_u), with z ~ N(0, 1).
 Each user gets one rating; a multinomial draw by activity divides the others. A user with d ratings
-draws d different items, one after the other, by popularity. Last, an item that nobody drew takes
-over a random rating of an item that has more than one.
+draws d different items by popularity. Last, an item that nobody drew takes over a random rating of
+an item that has more than one.
 """
 
 from __future__ import annotations

@@ -1,16 +1,10 @@
 """Check hand-written gradients: anyone's ``fun(theta) -> (value, gradient)``.
 
-* `check_gradient` gives a verdict for every block of theta; `assert_gradient` raises instead.
-* `taylor_test` fits the slopes of the Taylor remainders.
-* `complex_step` differentiates analytic functions to 1e-15.
-* `adjoint_test` and `check_hessian_vector` do the same for linear maps and second derivatives.
-* `plot_error_curves` and `plot_taylor` draw what was found.
-
 The folder needs NumPy alone and imports nothing but itself: copy it under any name into any
 project. In the order of the work: `process` holds BLAS to one thread and keeps warnings back,
 `function` is the function under test and its blocks, `differences` are directional derivatives with
 their error budget, `probes` say where to look, `report` shows the verdicts, `check` holds the check
-and the complex step, `taylor` the other tests.
+and the complex step, `taylor` the tests of remainders, adjoints and second derivatives.
 """
 
 from __future__ import annotations

@@ -71,12 +71,12 @@ def check_gradient(
         ``fun(theta) -> (value, gradient)``: a real scalar and an array of theta's shape.
     theta : ndarray of float64 or float32, or a list, tuple or dict of such arrays
         The point. For float32 the numeric side calls `fun` with a float64 theta if it accepts one.
-        Several arrays are the blocks; `fun` gets them, and returns its gradient, as theta is given.
+        Several arrays are the blocks; `fun` gets them and returns its gradient in the same form.
     blocks : mapping of str to slice, int array, mask or subscript, or layout, optional
         Named parts of theta: slices and integers count in flat theta, masks and subscripts such as
         ``np.s_[:, 0]`` may have its shape. Or an object with such ``slices`` and with ``shapes``,
-        which make the coordinates readable. Default: one block, "theta". Entries that no block
-        names are checked as a block of their own, "others".
+        for readable coordinates. Default: one block, "theta". Entries that no block names are a
+        block of their own, "others".
     method : {"central", "complex", "forward"}
         Central differences; the complex step (analytic functions only, error near 1e-15); or
         one-sided differences, for a theta at the border of the domain.
@@ -84,28 +84,26 @@ def check_gradient(
         ``value(theta) -> value``, if that is cheaper than `fun`.
     pattern : callable, optional
         ``pattern(theta)`` -> array that names the linear piece of a piecewise function, such as the
-        signs of the pre-activations of a relu. Steps onto another piece are then skipped.
+        signs of the pre-activations of a relu. Steps onto another piece are skipped.
     active_rows : mapping of str to bool array, optional
         By block: which of its rows are touched by data. Both kinds are sampled.
     n_directions, n_coordinates : int
-        Directions and single coordinates per block. A block of at most `n_coordinates` entries is
-        checked entry by entry; one of a single entry has one direction.
+        Per block. A block of at most `n_coordinates` entries is checked entry by entry.
     directions : sequence of arrays of theta's shape, optional
-        Check along these alone, as far as they enter each block: a subspace in which theta may
-        move, such as the tangents of a constraint. No coordinates are looked at then.
+        Check along these alone, as far as they enter each block, and no coordinates: for a subspace
+        in which theta may move, such as the tangents of a constraint.
     resolution : float, optional
         The relative error that must be visible for the verdict "pass". Default 1e-5, for a float32
         gradient 1e-3.
     tolerance : float, optional
         Accept errors up to this part of the slopes, and say so: for values that come from a solver.
-        Default: none; an error beyond truncation and rounding fails however small it is.
+        Default: an error beyond truncation and rounding fails however small it is.
     max_evaluations : int, optional
         Of `fun` and `value` together. What is left then is inconclusive.
     full_sweep : bool
-        Sweep the step over nine decades everywhere, not only where the nominal step does not settle
-        the matter; for pictures of error against step.
+        Sweep the step over nine decades everywhere, for pictures of error against step.
     random_state : int, Generator or None
-        Draws directions and coordinates; the default repeats itself.
+        Draws directions and coordinates.
 
     Returns
     -------
@@ -121,9 +119,8 @@ def check_gradient(
 
     Notes
     -----
-    Some 12 evaluations prepare the check. A block costs 6 for each direction and each coordinate (3
-    one-sided, 9 with the complex step), so at most 96 by default, and up to 60 more for each of
-    them that has to be swept; ``report.blocks[name].evaluations`` counts them.
+    Some 12 evaluations prepare the check. Each direction and coordinate of a block costs 6 (3
+    one-sided, 9 with the complex step), and up to 60 more if it has to be swept.
     """
     if method not in _METHODS:
         raise ValueError(f"method must be one of {', '.join(map(repr, _METHODS))}, got {method!r}.")
@@ -594,13 +591,13 @@ def complex_step(fun: Fun, theta: Any, direction: Any = None, *, random_state: A
     Returns
     -------
     float, or what theta is
-        Exact to rounding, near 1e-15 relative.
+        Exact to rounding.
 
     Raises
     ------
     ComplexStepError
         Where `fun` is not complex-safe: it raises, returns a real value, or disagrees with a
-        central difference beyond the error budget of that.
+        central difference beyond its error budget.
     """
     parts = parts_of(theta)
     if parts is not None:

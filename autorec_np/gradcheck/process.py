@@ -1,10 +1,9 @@
 """What belongs to the whole process, used with a thought for its other threads.
 
-BLAS is held to one thread while we compute, and given back after. The threads of OpenBLAS wait for
-the next product by spinning: beside our pool, other requests of a service or a busy neighbor they
-make everything several times slower, and they round sums in an order of their own. threadpoolctl
-(extra `fast`) limits them where it is installed; else ctypes calls the BLAS that NumPy and SciPy
-are linked with.
+BLAS is held to one thread while we compute. The threads of OpenBLAS wait for the next product by
+spinning: beside our pool or other work they make everything several times slower, and they round
+sums in an order of their own. threadpoolctl (extra `fast`) limits them where it is installed; else
+ctypes calls the BLAS that NumPy and SciPy are linked with.
 
 Warnings of one thread are kept back while those of the others go where they went before:
 `warnings.catch_warnings` changes filters for all.

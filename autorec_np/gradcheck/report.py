@@ -62,22 +62,21 @@ class BlockReport:
     verdict : Verdict
         A string: "pass", "fail" or "inconclusive".
     relative_error : float
-        The largest error found, relative to the slopes of the function.
+        The largest found, relative to the slopes of the function.
     worst_coordinate : str or None
-        Name and index of the coordinate with the largest error, ``decoder.weight[17, 3]``.
+        Of the largest error, such as ``decoder.weight[17, 3]``.
     analytic, numeric : float
-        The two derivatives there (along the worst direction if no coordinate was evaluated).
+        The two derivatives there, or along the worst direction.
     step : float
         The step of the numeric derivative.
     budget : float
         The error that truncation and rounding can explain.
     noise_floor : float
-        The part of the budget that is rounding noise.
+        The part of rounding in it.
     evaluations : int
         Calls of the function.
     kinks : int
-        Steps skipped because they lead across a kink: the pattern changed, or the slopes of the two
-        sides disagreed.
+        Steps skipped because the pattern changed, or the slopes of the two sides disagreed.
     note : str
         What a reader should know; empty if nothing.
     curve : dict
@@ -177,9 +176,8 @@ ORDER_COLORS = ("#4d4d4d", "#2166ac", "#762a83")
 def plot_error_curves(report: GradientReport) -> Figure:
     """Plot the error of the numeric derivative against its step, one panel a block, log-log.
 
-    Truncation falls with the square of the step, rounding grows with its inverse: both are drawn as
-    reference slopes, with the error budget and the step that was chosen. Where the gradient is
-    wrong the error stays on a plateau: that of the gradient.
+    Truncation falls with the square of the step, rounding grows with its inverse. Where the
+    gradient is wrong the error stays on a plateau.
 
     Parameters
     ----------

@@ -49,8 +49,8 @@ class TaylorBlock:
     remainders : dict of int to list of float
         By order, aligned with `steps`.
     noise_floor : float
-        Remainders below it are rounding noise and take no part in the fit. It is that of the
-        smallest step: where the values are larger, their rounding is.
+        Remainders below it are rounding noise and take no part in the fit: that of the smallest
+        step.
     note : str
     evaluations : int
     """
@@ -117,8 +117,7 @@ def taylor_test(
 
     if gradient and Hessian-vector product are right. A wrong gradient turns the slope of R1 into 1.
     The slope is fitted to the smallest steps whose remainders stand above the rounding noise, where
-    an error of the gradient weighs most. Taking the larger of the two sides keeps the remainder
-    from crossing zero.
+    an error of the gradient weighs most.
 
     Parameters
     ----------
@@ -341,15 +340,13 @@ def adjoint_test(
     """Check that `At` is the adjoint of the linear map `A`: <A x, y> = <x, At y> for all x and y.
 
     A backward pass is the adjoint of a linear forward pass, so this finds a transposed or a
-    mismatched kernel without differentiating anything. `A` is tested for linearity as well.
+    mismatched kernel. `A` is tested for linearity as well.
 
     Parameters
     ----------
     A, At : callable
-        ``A(x)`` takes an array of `shape`, ``At(y)`` one of the shape of ``A(x)``; both return
-        arrays.
+        ``A(x)`` takes an array of `shape`, ``At(y)`` one of the shape of ``A(x)``.
     shape : int or tuple of int
-        Shape of x.
     dtype : dtype
         float64 or float32: that of x and y.
     n_trials : int
@@ -358,9 +355,9 @@ def adjoint_test(
     Returns
     -------
     AdjointReport
-        Inconclusive where two calls of A differ, where A is linear only to some digits fewer than
-        its type has (it computes in float32, or iterates) and the difference is no larger, or where
-        the budget exceeds a hundredth of the two sides.
+        Inconclusive where two calls of A differ, where A is linear to fewer digits than its type
+        has (it rounds or iterates inside) and the difference is no larger, or where the budget
+        exceeds a hundredth of the two sides.
 
     Raises
     ------

@@ -183,14 +183,14 @@ def fetch_movielens(
     """Read a MovieLens data set, downloading it where it is not on this machine yet.
 
     The archive ``<name>.zip`` or the unpacked folder (``<name>/``; ``ml-10M100K/`` for ml-10m) is
-    looked for in `data_home`, or where that is None in ``$AUTOREC_NP_DATA``; then in the per-user
-    cache (`cache_folder`). A download goes to `data_home` or the cache, and is checked by size and
-    hash; of what was found, only structure and counts are.
+    looked for in `data_home`, else in ``$AUTOREC_NP_DATA``; then in the per-user cache
+    (`cache_folder`). A download goes to `data_home` or the cache, and is checked by size and hash;
+    of what was found, only structure and counts are.
 
     Parameters
     ----------
     name : {"ml-latest-small", "ml-100k", "ml-1m", "ml-10m", "ml-20m", "ml-25m", "ml-32m"}
-        ml-latest-small changes over time: for studies take one of the others.
+        ml-latest-small changes over time.
     data_home : path, optional
     download_if_missing : bool
         False: raise FileNotFoundError instead.
@@ -212,8 +212,8 @@ def fetch_movielens(
 
     Notes
     -----
-    GroupLens Research, University of Minnesota, allow research use, ask for a citation
-    (`CITATION`) and mostly forbid redistribution: see each archive's README.
+    GroupLens Research allow research use, ask for a citation (`CITATION`) and mostly forbid
+    redistribution: see each archive's README.
     """
     check_choice("name", name, MOVIELENS_NAMES)
     stated = os.environ.get("AUTOREC_NP_DATA") if data_home is None else data_home

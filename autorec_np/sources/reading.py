@@ -64,28 +64,27 @@ def read_ratings(
     Parameters
     ----------
     path : str, path-like, or an open file of bytes or text
-        ``"-"`` is standard input. What gzip, bzip2, xz or zip packed is unpacked, however named.
-        Matrix Market files (ids are the rows and columns, from 1), the blocks of the Netflix prize
-        and Parquet files are read too.
+        ``"-"`` is standard input. What gzip, bzip2, xz or zip packed is unpacked. Matrix Market
+        files (ids are the rows and columns, from 1), the blocks of the Netflix prize and Parquet
+        files are read too.
     sep : str, optional
-        What separates the fields: any string, or ``"whitespace"`` for runs of spaces and tabs.
-        By default what a first line ``sep=;`` says; else the first of ``::``, tab, comma,
-        semicolon, ``|`` and whitespace which splits each of the first 20 lines into the same number
-        of fields, at least three, with a number in the last line; else the first that splits the
-        first line into three or more. Spaces after the separator are dropped where all of the first
-        lines have them.
+        Any string, or ``"whitespace"`` for runs of spaces and tabs. By default what a first line
+        ``sep=;`` says; else the first of ``::``, tab, comma, semicolon, ``|`` and whitespace which
+        splits each of the first 20 lines into the same number of fields, at least three, with a
+        number in the last line; else the first that splits the first line into three or more.
+        Spaces after it are dropped where all of the first lines have them.
     header : bool, optional
         Whether the first line names the columns. By default it does if `columns` are names, if it
         holds well-known names, or if none of its fields is a number and that of the rating is not
         empty.
     columns : sequence of three or four str or int, optional
-        The columns of user, item, rating and timestamp, by name or by position from 0. By default
-        they are found as in `as_ratings`, and a timestamp is read if a name says that it is one, or
-        if a fourth column holds nothing but times. ``Ratings.columns`` says what was read.
+        Those of user, item, rating and timestamp, by name or by position from 0. By default they
+        are found as in `as_ratings`, and a timestamp is read if a name says that it is one, or if a
+        fourth column holds nothing but times. ``Ratings.columns`` says what was read.
     scale, duplicates, missing
         As in `Ratings.from_triples`. A `missing` NaN also stands for an empty rating, NA and null.
     decimal : {".", ","}
-        What separates the fraction of a rating.
+        The decimal mark of ratings.
     comment : str, optional
         Lines that begin with it are no records.
     skip_lines : int
@@ -94,26 +93,26 @@ def read_ratings(
         False: quotes are plain characters. True: a quoted field may hold anything. By default
         fields may be quoted as in CSV, but not run over lines which look like ratings.
     encoding : str
-        Of the text. A byte-order mark is skipped; that of UTF-16 and UTF-32 decides.
+        A byte-order mark is skipped; that of UTF-16 and UTF-32 decides.
     member : str, optional
         The file to read in a zip archive of several.
     max_bytes : int or None
-        The most bytes that are unpacked, or read from a stream: 4 GiB. None: no bound.
+        The most bytes that are unpacked, or read from a stream. None: no bound.
 
     Returns
     -------
     Ratings
         In the order of the file. Ids that are *all* canonical decimal integers (no leading zeros or
         plus sign, within int64) become int64; other columns of ids stay strings, exactly as in the
-        file: "007", "NA" and " x " are ids. An explicit 0 is a rating.
+        file: "007", "NA" and " x " are ids. A 0 is a rating.
 
     Raises
     ------
     ValueError
         The file is empty, binary, not in the stated encoding, damaged or too large; its columns are
-        not known for sure; a line has too few or too many fields, an empty id, or a rating that is
-        no finite number or outside the scale; or a pair is rated twice. The message names the file
-        and the line (from 1; blank lines count) and says what to do.
+        not known for sure; a line has another number of fields, an empty id, or a rating that is no
+        finite number or outside the scale; or a pair is rated twice. The message names the file and
+        the line (from 1; blank lines count).
     OSError
         The file cannot be opened.
     """
