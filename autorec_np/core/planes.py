@@ -1,12 +1,14 @@
-"""Chapter five: input planes, several values at each rated pair.
+"""Chapter five: input planes, several values at each rated pair, and features of the rows.
 
 One number a pair says two things: that there is a rating, and how high it is. Planes keep them
 apart. Plane p holds a value X_p at every stored pair, and has encoder weights V_p of its own:
 
-    Z1 = sum_p X_p V_p + 1 mu^T = [X_1 X_2 ...] [V_1; V_2; ...] + 1 mu^T                  (38)
+    Z1 = sum_p X_p V_p + F A + 1 mu^T = [X_1 X_2 ... F] [V_1; V_2; ...; A] + 1 mu^T       (38)
 
-For the network that is a wider matrix: two of the five kernels are all that is new. The derivative
-by V_p is X_p^T D_Z, plane by plane, (39). Equation numbers refer to docs/derivation.md.
+F, if any, is dense and holds what else is known of the rows, such as the genres of items. For the
+network that is a wider matrix: two of the five kernels are all that is new. The derivative by V_p
+is X_p^T D_Z, plane by plane, and by A it is F^T D_Z, (39). Equation numbers refer to
+docs/derivation.md.
 """
 
 from __future__ import annotations
@@ -28,16 +30,18 @@ class Planes:
         Where every plane has its values; its own are not read.
     data : ndarray, (n_planes, nnz)
         The values of each plane, in the order of the pattern's.
+    features : ndarray, (n_rows, n_features), optional
+        F, of fewer features than columns: so a width, divided by n_columns, says both numbers.
 
     Attributes
     ----------
-    pattern, data
+    pattern, data, features
         As passed.
-    blocks : list of csr_array, (n_rows, n_columns)
-        X_p; all share the indices of the pattern.
+    blocks : list of csr_array (n_rows, n_columns) and ndarray (n_rows, n_features)
+        X_p, which share the indices of the pattern, and F.
     shape : (int, int)
-        (n_rows, n_planes * n_columns), one plane after the other, as are the rows of the encoder
-        weight.
+        (n_rows, n_planes * n_columns + n_features), one block after the other, as are the rows of
+        the encoder weight.
     nnz : int
         Stored pairs: values of one plane.
     indices : ndarray of int, (nnz,)
@@ -46,22 +50,30 @@ class Planes:
     Raises
     ------
     ValueError
-        If `data` does not have one value of each plane for each stored pair.
+        If `data` does not have one value of each plane for each stored pair, or `features` are too
+        many.
     """
 
-    def __init__(self, pattern: Matrix, data: Array) -> None:
+    def __init__(self, pattern: Matrix, data: Array, features: Array | None = None) -> None:
         if data.ndim != 2 or not len(data) or data.shape[1] != pattern.nnz:
             raise ValueError(
                 f"data must have shape (n_planes, {pattern.nnz}), one value of each plane for each "
                 f"stored pair, got {data.shape}."
             )
-        self.pattern, self.data = pattern, data
-        self.blocks = [with_data(pattern, plane) for plane in data]
+        self.pattern, self.data, self.features = pattern, data, features
+        self.blocks: list[Any] = [with_data(pattern, plane) for plane in data]
+        if features is not None:
+            n_features, n_columns = features.shape[1], pattern.shape[1]
+            if n_features >= n_columns:
+                raise ValueError(
+                    f"there must be fewer features than columns, got {n_features} features of the "
+                    f"rows and {n_columns} columns; leave some out."
+                )
+            self.blocks.append(features)
 
     @property
     def shape(self) -> tuple[int, int]:
-        n_rows, n_columns = self.pattern.shape
-        return n_rows, len(self.data) * n_columns
+        return self.pattern.shape[0], sum(block.shape[1] for block in self.blocks)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -79,17 +91,21 @@ class Planes:
         """Return some rows, chosen as those of a CSR array."""
         csr: Any = self.pattern
         taken: CSR = with_data(csr, np.arange(csr.nnz))[rows]
-        return Planes(taken, self.data[:, taken.data])
+        return self.part(rows, taken, self.data[:, taken.data])
+
+    def part(self, rows: Any, pattern: Matrix, data: Array) -> Planes:
+        """Return some rows, of which pattern and data are at hand."""
+        return Planes(pattern, data, None if self.features is None else self.features[rows])
 
 
 @with_data.register
 def _(pattern: Planes, data: Array) -> Planes:  # type: ignore[misc]
-    return Planes(pattern.pattern, data)
+    return Planes(pattern.pattern, data, pattern.features)
 
 
 @spmm.register
 def _(matrix: Planes, dense: Array) -> Array:
-    weights = np.split(dense, len(matrix.blocks))
+    weights = np.split(dense, np.cumsum([block.shape[1] for block in matrix.blocks[:-1]]))
     total, *others = map(spmm, matrix.blocks, weights)  # (38)
     for other in others:
         total += other

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ from autorec_np.data.entries import (
     row_of_each,
     selection_mask,
 )
+from autorec_np.data.features import read_features
 from autorec_np.data.values import (
     Positions,
     check_axis_ids,
@@ -75,6 +76,8 @@ class Ratings:
         Which columns of a file or a frame were read as what.
     n_missing : int
         Values that were left out because they mean "not rated".
+    features : mapping of "user" and "item" to ndarray of float64, shape (n, d)
+        Centered, and divided by their ranges: see `with_features`.
     """
 
     matrix: sparse.csr_array[np.float32]
@@ -85,6 +88,7 @@ class Ratings:
     order: Positions
     columns: ColumnsRead | None = None
     n_missing: int = 0
+    features: Mapping[str, Array] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def from_triples(
@@ -394,6 +398,49 @@ class Ratings:
             matrix=matrix,
             user_ids=frozen(self.user_ids[users]),
             item_ids=frozen(self.item_ids[items]),
+            features={
+                axis: frozen(features[users if axis == "user" else items])
+                for axis, features in self.features.items()
+            },
+        )
+
+    def with_features(
+        self, users: DataFrame | None = None, items: DataFrame | None = None
+    ) -> Ratings:
+        """Return the ratings with what else is known of users or items.
+
+        An `AutoRec` reads the features of its rows (items, in orientation "item"). Of users and
+        items that have features and no rating, which become known here, the bias baseline of every
+        model is predicted from them. Whoever new ratings add has average features.
+
+        Parameters
+        ----------
+        users, items : pandas.DataFrame, shape (n, d), optional
+            Numbers that describe each user or item of the ratings, and perhaps others, whose ids
+            are the index. The unit of a column does not matter.
+
+        Raises
+        ------
+        TypeError, ValueError
+            No DataFrame, or columns that are no numbers; a number that is not finite, an id that is
+            repeated, missing, or of another kind.
+        """
+        rows, columns, values = self.positions()
+        user_ids, item_ids, features = self.user_ids, self.item_ids, dict(self.features)
+        if users is not None:
+            user_ids, features["user"], at = read_features(
+                users, "user", user_ids, self.user_positions
+            )
+            rows = at[rows]
+        if items is not None:
+            item_ids, features["item"], at = read_features(
+                items, "item", item_ids, self.item_positions
+            )
+            columns = at[columns]
+        times = None if self.timestamps is None else self.timestamps[self.order]
+        R = assemble(rows, columns, values, times, user_ids, item_ids, self.scale, "raise")
+        return dataclasses.replace(
+            R, columns=self.columns, n_missing=self.n_missing, features=features
         )
 
     def to_frame(self) -> DataFrame:

@@ -290,5 +290,6 @@ class ByActivity:
         fraction = len(rows) / targets.shape[0]
         tiled = Tiled.of(targets, plan)
         if isinstance(inputs, Planes):
-            return Batch(Planes(tiled, inputs.data[:, plan.order]), tiled, fraction, masks)
+            planes = inputs.part(rows, tiled, inputs.data[:, plan.order])
+            return Batch(planes, tiled, fraction, masks)
         return Batch(Tiled.of(inputs, plan), tiled, fraction, masks)

@@ -83,14 +83,15 @@ def stream(
 def parts(pairs: Sequence[Factors]) -> Iterator[tuple[slice, Callable[[], Array]]]:
     """Yield some rows of a sum of products L^T R, and the function that multiplies them out."""
     left, right = pairs[0]
-    if isinstance(left, Planes):  # one plane below the other; they cannot be tied
-        for number, block in enumerate(left.blocks):
+    if isinstance(left, Planes):  # one block below the other; they cannot be tied
+        first = 0
+        for block in left.blocks:
             for rows, multiply in parts([(block, right)]):
-                first = number * block.shape[1]
                 yield slice(first + rows.start, first + rows.stop), multiply
+            first += block.shape[1]
         return
     tiled = [(left.cast(right.dtype), right) for left, right in pairs if isinstance(left, Tiled)]
-    if not tiled:  # an inner layer, which is small
+    if not tiled:  # an inner layer, or features, which are small
         [(dense, right)] = pairs
         yield slice(0, dense.shape[1]), partial(spmm_transpose, dense, right)
         return

@@ -151,7 +151,7 @@ def encode(network: Network, theta: Array, inputs: CSR | Planes, workers: Worker
         block: Matrix = row_block(pattern, rows)
         if isinstance(inputs, Planes):
             entries = slice(pattern.indptr[rows.start], pattern.indptr[rows.stop])
-            block = Planes(block, inputs.data[:, entries])
+            block = inputs.part(rows, block, inputs.data[:, entries])
         codes[rows] = network.encode(theta, block)
 
     blocks = row_blocks(np.diff(pattern.indptr), ENTRIES_PER_BLOCK)

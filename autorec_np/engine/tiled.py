@@ -267,12 +267,15 @@ def reordered(matrix: CSR, rows: Array, columns: Array) -> CSR:
 def row_orders(network: Network, columns: Array) -> dict[str, Array]:
     """Return the new order of the rows of each block that has one; `columns` have theirs.
 
-    Planes of the inputs have it one after the other; rows of the implicit weight go by activity.
+    Planes of the inputs have it one after the other, features behind them stay; rows of the
+    implicit weight go by activity.
     """
     shapes, n_columns = network.layout.shapes, len(columns)
     orders = {name: columns for name in COLUMN_BLOCKS if name in shapes}
-    firsts = np.arange(0, shapes["encoder.weight"][0], n_columns)
-    orders["encoder.weight"] = np.add.outer(firsts, columns).reshape(-1)
+    order = np.arange(shapes["encoder.weight"][0])
+    planes = order[: len(order) - len(order) % n_columns].reshape(-1, n_columns)
+    planes[...] = planes[:, columns]
+    orders["encoder.weight"] = order
     if isinstance(network, ImplicitNetwork):
         rated: Any = network.rated
         orders[IMPLICIT] = by_activity(rated)[0]

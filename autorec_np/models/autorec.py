@@ -33,6 +33,7 @@ from autorec_np.models.scoring import (
     TrainingTask,
     network_for,
     network_inputs,
+    pairs_of,
     scaled,
     start_again,
     targets_of,
@@ -354,7 +355,9 @@ class AutoRec(FoldIn):
         matrix, units = with_data(training.matrix, mapped.values), mapped.units
         rated = axes.orient(matrix)
         biases = FittedBiases.of(training, by_index, matrix=matrix)
-        inputs = network_inputs(kind, rated, axes, biases, AffineMap(), self.dtype)
+        features = data.features.get(axes.row)
+        of_pairs = biases.score_pairs(*pairs_of(rated, axes))
+        inputs = network_inputs(kind, rated, of_pairs, features, AffineMap(), self.dtype)
         shape = (
             resolved_widths(self.get_params()),
             self.activation,
@@ -379,7 +382,8 @@ class AutoRec(FoldIn):
         every_input = inputs
         if training is not data:
             every_rating = axes.orient(data.matrix)
-            every_input = network_inputs(kind, every_rating, axes, cold_baseline, units, self.dtype)
+            of_pairs = cold_baseline.score_pairs(*pairs_of(every_rating, axes))
+            every_input = network_inputs(kind, every_rating, of_pairs, features, units, self.dtype)
         warn_of_unsuitable(data.matrix.data, stacklevel=5)  # where `fit` was called
         return TrainingTask(
             network=network,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -10,9 +11,11 @@ from scipy import sparse
 
 from autorec_np._types import CSR, Array
 from autorec_np._validation import check_number
+from autorec_np.core.kernels import with_data
 from autorec_np.data.entries import row_of_each
 from autorec_np.data.ratings import Ratings, as_ratings
-from autorec_np.models.base import Recommender, Record, check_not_empty, of_record
+from autorec_np.models.base import Axes, Recommender, Record, check_not_empty, of_record
+from autorec_np.models.features import feature_effects
 from autorec_np.training.start import AffineMap
 
 if TYPE_CHECKING:
@@ -133,12 +136,30 @@ class FittedBiases(Record):
         )
         return replace(self, biases=biases)
 
+    @cached_property
+    def _effects(self) -> dict[str, Array]:
+        (mean, *sides), effects = self.biases, {}
+        for axis, features in self.ratings.features.items():
+            own, others = Axes(axis).rows_and_columns(*sides)
+            rated = Axes(Axes(axis).column).orient(self.ratings.matrix)
+            residuals = rated.data - mean - others[row_of_each(rated)]
+            effects[axis] = feature_effects(features, own, with_data(rated, residuals))
+        return effects
+
     def score_pairs(self, users: Array, items: Array) -> Array:
-        return self.biases.at(users, items)
+        scores = self.biases.at(users, items)
+        for axis, features in self.ratings.features.items():
+            rows, columns = Axes(axis).rows_and_columns(*np.broadcast_arrays(users, items))
+            unrated = np.nonzero((rows >= 0) & (self.counts[axis][rows] == 0))
+            if len(unrated[0]):
+                rows, columns, effects = rows[unrated], columns[unrated], self._effects[axis]
+                scores[unrated] += effects[columns, -1]
+                for feature, effect in zip(features.T, effects.T, strict=False):
+                    scores[unrated] += feature[rows] * effect[columns]
+        return scores
 
     def score_all_items(self, users: Array) -> Array:
-        mean, user, item = self.biases
-        return mean + user[users, np.newaxis] + item
+        return self.score_pairs(users[:, np.newaxis], np.arange(self.ratings.n_items))
 
     def model(self) -> BiasBaseline:
         model = BiasBaseline(self.regularization)

@@ -479,15 +479,16 @@ def _grown(fitted: Fitted, data: Ratings, change: Change) -> Fitted:
     had_none = fitted.counts[axes.column][:-1] == 0
     n_inputs = fitted.network.n_inputs
     if n_inputs is not None:
-        n_inputs = n_inputs // fitted.network.n_columns * n_columns
+        n_planes, n_features = divmod(n_inputs, fitted.network.n_columns)
+        n_inputs = n_planes * n_columns + n_features
     network = replace(fitted.network, n_columns=n_columns, n_inputs=n_inputs)
     theta = np.zeros(network.layout.size, fitted.theta.dtype)
     for name, view in network.layout.views(theta).items():
         if name not in COLUMN_BLOCKS:
             view[...] = fitted.weights[name]
             continue
-        planes = by_plane(view, n_columns)
-        planes[:, columns_at] = by_plane(fitted.weights[name], len(columns_at))
+        planes, others = by_plane(view, n_columns)
+        planes[:, columns_at], others[...] = by_plane(fitted.weights[name], len(columns_at))
         if name == "encoder.weight":  # was random
             planes[:, columns_at[had_none]] = 0.0
     implicit = fitted.implicit
@@ -513,7 +514,7 @@ def _updated_codes(grown: Fitted, change: Change) -> Array:
     rows = np.union1d(touched, np.setdiff1d(np.arange(len(codes)), known))
     rated = take_rows(axes.rows_and_columns(*change.matrices)[0], rows)
     biases = grown.cold_baseline.score_pairs(*pairs_of(rated, axes, rows))
-    codes[rows] = grown.network.encode(grown.theta, grown.read(rated, biases))
+    codes[rows] = grown.network.encode(grown.theta, grown.read(rated, biases, rows))
     return codes
 
 
@@ -542,7 +543,8 @@ def _with_updated_columns(grown: Fitted, change: Change) -> Fitted:
 def merge(old: Ratings, new: Ratings, indexed: bool) -> Ratings:
     """Return the old ratings and the new; of a pair that is in both, the new.
 
-    Users and items without ratings stay, and the scale; timestamps where both have them.
+    Users and items without ratings stay, the scale and the old features, average ones of new users
+    and items; timestamps where both have them.
     """
     axes = []
     for name in ("user", "item"):
@@ -567,7 +569,7 @@ def merge(old: Ratings, new: Ratings, indexed: bool) -> Ratings:
     times = None
     if old.timestamps is not None and new.timestamps is not None:
         times = np.concatenate([R.timestamps[R.order] for R in (old, new)])  # type: ignore[index]
-    return assemble(
+    merged = assemble(
         np.concatenate([at[rows] for at, (rows, _, _) in zip(user_at, parts, strict=True)]),
         np.concatenate([at[columns] for at, (_, columns, _) in zip(item_at, parts, strict=True)]),
         np.concatenate([values for *_, values in parts]),
@@ -577,6 +579,12 @@ def merge(old: Ratings, new: Ratings, indexed: bool) -> Ratings:
         old.scale,
         "last",
     )
+    places = {"user": user_at[0], "item": item_at[0]}
+    features = {
+        axis: spread(known, places[axis], merged.shape[axis == "item"])
+        for axis, known in old.features.items()
+    }
+    return replace(merged, features=features)
 
 
 def spread(values: Array, places: Array, length: int) -> Array:

@@ -22,6 +22,7 @@ from autorec_np.data.ratings import Ratings
 from autorec_np.engine.threads import Workers, encode
 from autorec_np.models.base import Axes, Record
 from autorec_np.models.biases import FittedBiases, FittedMean
+from autorec_np.models.features import ridge
 from autorec_np.training.solvers import run_lbfgs
 from autorec_np.training.start import AffineMap
 
@@ -32,9 +33,9 @@ Baseline: TypeAlias = "FittedBiases | FittedMean"
 Inputs: TypeAlias = "CSR | Planes"
 
 MAX_ITER, TOLERANCE = 500, 1e-10  # of a new column without a closed form
-SMALLEST_PENALTY = 1e-12  # of the trace: below it, least squares of least norm
 PAIRS_PER_CHUNK = 16_384  # pairs whose codes are gathered at once
 RATED = 3.0  # what the first of two planes says of a pair that is rated, in canonical units
+FEATURE_RANGE = 6.0  # of a feature as the network reads it: docs/decisions.md
 
 
 class Course(NamedTuple):
@@ -119,11 +120,17 @@ class Fitted(Record):
     def vectors(self, axis: str) -> Array:
         return self.codes if axis == self.axes.row else self.weights["decoder.weight"]
 
-    def read(self, rated: CSR, biases: Array) -> Inputs:
-        """Return what the network reads of ratings whose bias baseline is `biases`, (nnz,)."""
-        if self.inputs == "ratings":
-            return inputs_of(rated, self.input_map, self.theta.dtype)
-        return planes_of(rated, biases, self.input_map, self.theta.dtype)
+    def read(self, rated: CSR, biases: Array, rows: Array | None = None) -> Inputs:
+        """Return what the network reads of ratings whose bias baseline is `biases`, (nnz,).
+
+        `rows` says which rows they are; None: new ones, whose features are taken to be average.
+        """
+        features = self.ratings.features.get(self.axes.row)
+        if features is not None:
+            new = np.zeros((rated.shape[0], features.shape[1]))
+            features = new if rows is None else features[rows]
+        dtype = self.theta.dtype
+        return network_inputs(self.inputs, rated, biases, features, self.input_map, dtype)
 
     def to_ratings(self, activity: Array) -> Array:
         f = ACTIVATIONS[self.network.output_activation].forward
@@ -183,15 +190,26 @@ def refuse_cold(is_cold: Array) -> None:
         )
 
 
-def inputs_of(rated: CSR, input_map: AffineMap, dtype: npt.DTypeLike) -> CSR:
-    return with_data(rated, input_map(rated.data).astype(dtype))
+def network_inputs(
+    kind: str,
+    rated: CSR,
+    biases: Array,
+    features: Array | None,
+    input_map: AffineMap,
+    dtype: npt.DTypeLike,
+) -> Inputs:
+    """Return what the network reads, `kind` "ratings" or "planes", and features, if any.
 
-
-def planes_of(rated: CSR, biases: Array, input_map: AffineMap, dtype: npt.DTypeLike) -> Planes:
-    """Return who is rated, and by how much more than the biases: see `core.planes`."""
-    planes = np.full((2, rated.nnz), RATED, dtype)
-    planes[1] = input_map.factor * (rated.data.astype(np.float64) - biases)
-    return Planes(rated, planes)
+    Planes say who is rated, and by how much more than the `biases` (nnz,): see `core.planes`.
+    """
+    if kind == "planes":
+        planes = np.full((2, rated.nnz), RATED, dtype)
+        planes[1] = input_map.factor * (rated.data.astype(np.float64) - biases)
+    else:
+        planes = input_map(rated.data).astype(dtype)[np.newaxis]
+    if features is not None:
+        return Planes(rated, planes, (FEATURE_RANGE * features).astype(dtype))
+    return with_data(rated, planes[0]) if kind == "ratings" else Planes(rated, planes)
 
 
 def network_for(
@@ -214,23 +232,10 @@ def network_for(
     return ImplicitNetwork(*shape, n_inputs=wider, rated=rated, n_implicit=n_implicit)
 
 
-def by_plane(block: Array, n_columns: int) -> Array:
-    """Return a view (n_planes, n_columns, ...) of a block with rows for each column."""
-    return block.reshape(-1, n_columns, *block.shape[1:])
-
-
-def network_inputs(
-    kind: str,
-    rated: CSR,
-    axes: Axes,
-    biases: FittedBiases,
-    input_map: AffineMap,
-    dtype: npt.DTypeLike,
-) -> Inputs:
-    """Return what the network reads of all rows; `kind` is "ratings" or "planes"."""
-    if kind == "ratings":
-        return inputs_of(rated, input_map, dtype)
-    return planes_of(rated, biases.score_pairs(*pairs_of(rated, axes)), input_map, dtype)
+def by_plane(block: Array, n_columns: int) -> tuple[Array, Array]:
+    """Return views of a block: its rows for each column, (n_planes, n_columns, ...), and others."""
+    end = len(block) - len(block) % n_columns
+    return block[:end].reshape(-1, n_columns, *block.shape[1:]), block[end:]
 
 
 def pairs_of(rated: CSR, axes: Axes, rows: Array | None = None) -> tuple[Array, Array]:
@@ -394,24 +399,8 @@ def fit_column(
     """
     codes, targets = (array.astype(np.float64, copy=False) for array in (codes, targets))
     if output_activation == "identity":
-        return _ridge(codes, targets - offset, penalty)
+        return ridge(codes, targets - offset, penalty)
     return _minimize(codes, targets, penalty, output_activation, offset)
-
-
-def _ridge(codes: Array, targets: Array, penalty: float) -> tuple[Array, float]:
-    mean_code, mean_target = codes.mean(axis=0), float(targets.mean())
-    centered, residuals = codes - mean_code, targets - mean_target
-    n, k = centered.shape
-    gram = centered @ centered.T if n <= k else centered.T @ centered
-    if penalty / 2 > SMALLEST_PENALTY * gram.trace():
-        gram[np.diag_indices_from(gram)] += penalty / 2
-        if n <= k:
-            weight = centered.T @ np.linalg.solve(gram, residuals)
-        else:
-            weight = np.linalg.solve(gram, centered.T @ residuals)
-    else:  # the Gram matrix may be singular
-        weight = np.linalg.lstsq(centered, residuals, rcond=None)[0]
-    return weight, mean_target - float(mean_code @ weight)
 
 
 def _minimize(

@@ -115,7 +115,10 @@ def check_model_gradient(
     numbers of rows, columns and ratings of the block.
     """
     rated, dtype, axes = fitted.axes.orient(fitted.ratings.matrix), fitted.theta.dtype, fitted.axes
-    inputs = fitted.read(rated, fitted.cold_baseline.score_pairs(*pairs_of(rated, axes)))
+    biases = fitted.cold_baseline.score_pairs(*pairs_of(rated, axes))
+    inputs = fitted.read(rated, biases, np.arange(rated.shape[0]))
+    if isinstance(inputs, Planes):  # which holds fewer features than columns
+        n_columns = max(n_columns, 1 + inputs.shape[1] % rated.shape[1])
     targets = targets_of(rated, axes, fitted.baseline, fitted.output_map, dtype)
     rows = np.sort(np.argsort(-np.diff(rated.indptr), kind="stable")[:n_rows])
     counts = np.bincount(take_rows(rated, rows).indices, minlength=rated.shape[1])
@@ -131,8 +134,9 @@ def check_model_gradient(
 
     planes = [cut(plane) for plane in np.atleast_2d(inputs.data)]
     block_inputs, block_targets = planes[0], cut(targets.data)
-    if fitted.inputs == "planes":
-        block_inputs = Planes(block_targets, np.stack([plane.data for plane in planes]))
+    if isinstance(inputs, Planes):
+        data = np.stack([plane.data for plane in planes])
+        block_inputs = inputs.part(rows, block_targets, data)
     whole = fitted.network
     shape = whole.hidden_layer_sizes, whole.activation, whole.output_activation, whole.tied
     network = network_for(
@@ -154,7 +158,8 @@ def _weights_of_block(fitted: Fitted, network: Network, rows: Array, columns: Ar
     views, implicit = network.layout.views(theta), fitted.implicit
     for name, trained in fitted.weights.items():
         if name in COLUMN_BLOCKS:
-            trained = by_plane(trained, fitted.network.n_columns)[:, columns]
+            planes, others = by_plane(trained, fitted.network.n_columns)
+            trained = np.append(planes[:, columns], others)
         views[name][...] = trained.reshape(views[name].shape)
     if implicit is not None:
         views[IMPLICIT][...] = implicit.weight[rows]

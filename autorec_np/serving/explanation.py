@@ -184,12 +184,11 @@ def _of_row(fitted: Fitted, user: Any, item: Any) -> tuple[Derivatives, Array, A
         (values, others, [0, len(others)]), shape=(1, fitted.network.n_columns)
     )
     biases = fitted.cold_baseline.score_pairs(*pairs_of(rated, fitted.axes, np.array([row])))
-    inputs, (factor, offset) = fitted.read(rated, biases), fitted.input_map
-    slopes = input_derivatives(fitted.network, fitted.theta, inputs, column)
+    inputs, (factor, offset) = fitted.read(rated, biases, np.array([row])), fitted.input_map
+    *first, slopes = np.atleast_2d(input_derivatives(fitted.network, fitted.theta, inputs, column))
     pattern = np.zeros(len(others))
-    if fitted.inputs == "planes":
-        first, slopes = slopes
-        pattern += inputs.data[0] * first / fitted.output_map.factor
+    if first:
+        pattern += inputs.data[0] * first[0] / fitted.output_map.factor
     ids = fitted.ids(fitted.axes.column)[others].astype(object)
     found = Derivatives(ids, values, slopes * (factor / fitted.output_map.factor))
     return found, pattern, biases if fitted.inputs == "planes" else -offset / factor
@@ -202,7 +201,7 @@ def input_derivatives(network: Network, theta: Array, inputs: Inputs, column: in
     )
     passed = network.forward(theta, inputs, pattern)
     [d_z] = network.backward(theta, pattern, passed, np.ones_like(passed.outputs)).d_z[0]
-    weight = by_plane(network.layout.views(theta)["encoder.weight"], network.n_columns)
+    weight, _ = by_plane(network.layout.views(theta)["encoder.weight"], network.n_columns)
     return np.reshape(weight[:, inputs.indices] @ d_z, inputs.data.shape)  # (30)
 
 

@@ -241,6 +241,8 @@ def export_onnx(model: AutoRec, path: str | os.PathLike[str]) -> None:
         onnx is not installed.
     NotFittedError, TypeError
         The model is not fitted, or no AutoRec.
+    ValueError
+        The network reads features.
     OSError
         The file cannot be written.
     """
@@ -253,6 +255,10 @@ def export_onnx(model: AutoRec, path: str | os.PathLike[str]) -> None:
     if not isinstance(model, AutoRec):
         raise TypeError(f"export_onnx can export an AutoRec, got {type(model).__name__}.")
     fitted = check_fitted(model)
+    if fitted.axes.row in fitted.ratings.features:
+        raise ValueError(
+            "export_onnx cannot export a network that reads features; fit on ratings without them."
+        )
     network = fitted.network
     nodes, value = _input_nodes(fitted, helper.make_node), "inputs"
     input_factor, input_offset = fitted.input_map

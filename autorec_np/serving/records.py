@@ -36,7 +36,7 @@ State: TypeAlias = dict[str, Any]
 # What `check` wants: types, tuples of choices, and dicts of them.
 _IDS = ("integers", "strings")
 _RATINGS: State = {"kept": ("all", "pattern"), "scale": list, "timestamps": bool}
-_RATINGS |= {"user_ids": _IDS, "item_ids": _IDS}
+_RATINGS |= {"user_ids": _IDS, "item_ids": _IDS, "features": {"user": int, "item": int}}
 _CURVES = ("loss_curve", "validation_curve")
 _BIASES = {"mean": float}
 _AFFINE_MAP = {"factor": float, "offset": float}
@@ -128,6 +128,8 @@ def unpack_model(found: State, members: Members, around: Ratings | None = None) 
     kind, state = KINDS[found["class"]], found["state"]
     shared = around if state.get("ratings", "") is None else None
     common: State = {"ids_are_indices": bool, "ratings": _RATINGS if shared is None else (None,)}
+    if isinstance(state.get("ratings"), dict):  # without features, a file says nothing of them
+        state["ratings"].setdefault("features", {"user": 0, "item": 0})
     if "calibration" in state:
         common["calibration"] = int
     check(f"{members.prefix}state", state, {**common, **kind.wanted})
@@ -384,12 +386,15 @@ def _unpack_network(
         Objective(network, checked)  # checks them
     _, n_columns = axes.rows_and_columns(*ratings.shape)
     n_inputs, n_planes = network.n_inputs or network.n_columns, 1 + (state["inputs"] == "planes")
-    if n_planes == 2 and network.tied:
-        raise ModelFileError("its network is tied and reads two planes")
-    if not n_inputs == n_planes * network.n_columns == n_planes * n_columns:
+    n_features = ratings.features[axes.row].shape[1] if axes.row in ratings.features else 0
+    if network.tied and n_planes + n_features > 1:
+        raise ModelFileError("its network is tied and reads two planes, or features")
+    if n_features >= n_columns or not (
+        n_inputs - n_features == n_planes * network.n_columns == n_planes * n_columns
+    ):
         raise ModelFileError(
             f"its network reads {n_inputs} columns and returns {network.n_columns}, where its "
-            f"ratings, in orientation {axes.row!r}, have {n_columns}"
+            f"ratings, in orientation {axes.row!r}, have {n_columns} and {n_features} features"
         )
     return network, penalties
 
@@ -446,6 +451,13 @@ def _pack_ratings(ratings: Ratings, packing: Packing) -> State:
     user_ids = _pack_ids("users", ratings.user_ids, packing)
     item_ids = _pack_ids("items", ratings.item_ids, packing)
     timestamps, include_ratings = None, packing.include_ratings
+    if ratings.features and not include_ratings:
+        raise ValueError(
+            "what features say of users and items without ratings is told from the ratings; save "
+            "the model with include_ratings=True."
+        )
+    for axis, features in ratings.features.items():
+        packing.put(f"features.{axis}", features)
     packing.put("ratings.indices", ratings.matrix.indices)
     packing.put("ratings.indptr", ratings.matrix.indptr)
     if include_ratings:
@@ -454,13 +466,17 @@ def _pack_ratings(ratings: Ratings, packing: Packing) -> State:
         packing.put("ratings.order", ratings.order)
     if timestamps is not None:
         packing.put("ratings.timestamps", timestamps)
-    return {
+    state: State = {
         "kept": "all" if include_ratings else "pattern",
         "scale": [float(end) for end in ratings.scale],
         "timestamps": timestamps is not None,
         "user_ids": user_ids,
         "item_ids": item_ids,
     }
+    if ratings.features:
+        given = {axis: found.shape[1] for axis, found in ratings.features.items()}
+        state["features"] = {"user": 0, "item": 0, **given}
+    return state
 
 
 def _unpack_ratings(state: State, members: Members) -> Ratings:
@@ -494,7 +510,14 @@ def _unpack_ratings(state: State, members: Members) -> Ratings:
         raise ModelFileError("the order of its ratings is not a permutation")
     for array in (matrix.data, matrix.indices, matrix.indptr, order):
         array.flags.writeable = False
-    return kind(matrix, user_ids, item_ids, timestamps, (low, high), order)
+    features = {
+        axis: members.take(f"features.{axis}", "<f8", len(ids), state["features"][axis])
+        for axis, ids in (("user", user_ids), ("item", item_ids))
+        if state["features"][axis]
+    }
+    if not all(np.isfinite(array).all() for array in features.values()):
+        raise ModelFileError("its features are not finite")
+    return kind(matrix, user_ids, item_ids, timestamps, (low, high), order, features=features)
 
 
 def _pack_ids(name: str, ids: Array, packing: Packing) -> str:

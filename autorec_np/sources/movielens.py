@@ -9,8 +9,9 @@ import logging
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -20,9 +21,13 @@ from autorec_np.sources.downloading import DownloadError, download, extract
 from autorec_np.sources.reading import read_ratings
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from autorec_np.data.ratings import Ratings
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 CITATION = (
     "F. Maxwell Harper and Joseph A. Konstan. 2015. The MovieLens Datasets: History and Context. "
@@ -41,9 +46,20 @@ class _Layout(NamedTuple):
     titles_separator: str
     encoding: str
     scale: tuple[float, float]
+    users: str | None = None
+    user_fields: tuple[str, ...] = ()
 
 
-_TABS = _Layout("u.data", "\t", "u.item", "|", "latin-1", (1.0, 5.0))
+# Of ml-100k, where flags stand for genres; and where ages begin that are one group in ml-1m.
+_GENRES = (
+    *("unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime"),
+    *("Documentary", "Drama", "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery"),
+    *("Romance", "Sci-Fi", "Thriller", "War", "Western"),
+)
+_AGES = (1, 18, 25, 35, 45, 50, 56)
+
+_BY_AGE = ("age", "gender", "occupation")
+_TABS = _Layout("u.data", "\t", "u.item", "|", "latin-1", (1.0, 5.0), "u.user", _BY_AGE)
 _COLONS = _Layout("ratings.dat", "::", "movies.dat", "::", "utf-8", (0.5, 5.0))
 _CSV = _Layout("ratings.csv", ",", "movies.csv", ",", "utf-8", (0.5, 5.0))
 
@@ -85,7 +101,12 @@ _DATA_SETS = {
         max_bytes=100_000_000,
     ),
     "ml-1m": _DataSet(
-        _COLONS._replace(encoding="latin-1", scale=(1.0, 5.0)),
+        _COLONS._replace(
+            encoding="latin-1",
+            scale=(1.0, 5.0),
+            users="users.dat",
+            user_fields=("gender", "age", "occupation"),
+        ),
         _exactly(1_000_209),
         _exactly(6_040),
         _exactly(3_706),
@@ -152,6 +173,10 @@ class MovieLens:
         By item id, of the items without a rating too.
     folds : dict of str to (Ratings, Ratings)
         The published splits (training, test) of ml-100k: ``"u1"`` to ``"u5"``, ``"ua"``, ``"ub"``.
+    genres : dict of int to str
+        By item id, the names between bars.
+    users : dict of int to dict
+        "gender", "age" and "occupation" by user id, as they are written; of ml-100k and ml-1m.
     source : pathlib.Path
         The archive or the folder that it was read from.
     citation : str
@@ -161,8 +186,28 @@ class MovieLens:
     ratings: Ratings
     titles: dict[int, str]
     folds: dict[str, tuple[Ratings, Ratings]]
+    genres: dict[int, str]
+    users: dict[int, dict[str, str]]
     source: Path
     citation: str = CITATION
+
+    @property
+    def item_features(self) -> DataFrame:
+        """Genres, a column of 0 and 1 each, by item id: for `Ratings.with_features`."""
+        import pandas as pd
+
+        flags = pd.Series(self.genres, dtype=object).str.get_dummies("|")
+        features: DataFrame = flags.drop(columns="(no genres listed)", errors="ignore")
+        return features
+
+    @property
+    def user_features(self) -> DataFrame:
+        """Likewise gender, group of ages (by the youngest) and occupation, by user id."""
+        import pandas as pd
+
+        users = pd.DataFrame.from_dict(self.users, "index")
+        users["age"] = [max(low for low in _AGES if low <= int(age)) for age in users["age"]]
+        return pd.get_dummies(users, columns=[*users], dtype="int8")
 
     def __repr__(self) -> str:
         folds = f"folds {', '.join(self.folds)}" if self.folds else "no folds"
@@ -309,7 +354,7 @@ def _load(name: str, source: Path) -> MovieLens:
 
 def _files(known: _DataSet) -> list[str]:
     tests = [f"{fold}.test" for fold in known.folds]
-    return [known.layout.ratings, known.layout.titles, *tests]
+    return [*filter(None, (known.layout.ratings, known.layout.titles, known.layout.users)), *tests]
 
 
 def _read(name: str, folder: Path) -> MovieLens:
@@ -327,9 +372,18 @@ def _read(name: str, folder: Path) -> MovieLens:
             wanted = f"{low:,}" if low == high else f"{low:,} to {high:,}"
             reason = f"it has {count:,} {what} where {wanted} are expected"
             raise _not_as_published(name, folder, reason)
-    titles = _read_titles(folder / known.layout.titles, known.layout)
+    layout, users = known.layout, {}
+    items = _read_rows(folder / layout.titles, layout, "an item id and a title", _title_and_genres)
+    if layout.users:
+        users = _read_rows(
+            folder / layout.users,
+            layout,
+            f"a user id and {', '.join(layout.user_fields)}",
+            lambda row: dict(zip(layout.user_fields, row[1:4], strict=True)),
+        )
+    titles, genres = ({item: pair[n] for item, pair in items.items()} for n in (0, 1))
     folds = {fold: _read_fold(name, folder / f"{fold}.test", ratings) for fold in known.folds}
-    return MovieLens(name, ratings, titles, folds, folder)
+    return MovieLens(name, ratings, titles, folds, genres, users, folder)
 
 
 def _not_as_published(name: str, source: Path, reason: str) -> ValueError:
@@ -351,9 +405,18 @@ def _read_ratings(path: Path, layout: _Layout) -> Ratings:
     return dataclasses.replace(ratings, columns=None)
 
 
-def _read_titles(path: Path, layout: _Layout) -> dict[int, str]:
+def _title_and_genres(row: list[str]) -> tuple[str, str]:
+    if len(row) > 3:
+        flagged = zip(_GENRES, row[5:], strict=False)
+        return row[1], "|".join(genre for genre, flag in flagged if flag == "1")
+    return row[1], "|".join(row[2:])
+
+
+def _read_rows(
+    path: Path, layout: _Layout, wanted: str, pick: Callable[[list[str]], T]
+) -> dict[int, T]:
     separator = layout.titles_separator
-    titles: dict[int, str] = {}
+    picked: dict[int, T] = {}
     with open(path, encoding=layout.encoding) as file:
         is_csv = separator == ","
         rows = csv.reader(file) if is_csv else (line.strip().split(separator) for line in file)
@@ -361,13 +424,13 @@ def _read_titles(path: Path, layout: _Layout) -> dict[int, str]:
             if is_csv:
                 next(rows, None)
             for row in filter(any, rows):
-                titles[int(row[0])] = row[1]
+                picked[int(row[0])] = pick(row)
         except (ValueError, IndexError, csv.Error) as error:
             raise ValueError(
-                f"{path}, entry {len(titles) + 1}: expected an item id, {separator!r} and a title "
+                f"{path}, entry {len(picked) + 1}: expected {wanted}, separated by {separator!r}, "
                 f"in {layout.encoding} ({error}). Fetch the file anew."
             ) from error
-    return titles
+    return picked
 
 
 def _read_fold(name: str, path: Path, ratings: Ratings) -> tuple[Ratings, Ratings]:
