@@ -546,7 +546,7 @@ def merge(old: Ratings, new: Ratings, indexed: bool) -> Ratings:
     Users and items without ratings stay, the scale and the old features, average ones of new users
     and items; timestamps where both have them.
     """
-    axes = []
+    axes, features = [], {}
     for name in ("user", "item"):
         known, added = (getattr(ratings, f"{name}_ids") for ratings in (old, new))
         if known.dtype != added.dtype:
@@ -564,6 +564,8 @@ def merge(old: Ratings, new: Ratings, indexed: bool) -> Ratings:
                 f"{len(known)} without a gap; pass a sparse matrix of the new shape."
             )
         axes.append((ids, positions[: len(known)], positions[len(known) :]))
+        if name in old.features:
+            features[name] = spread(old.features[name], positions[: len(known)], len(ids))
     (user_ids, *user_at), (item_ids, *item_at) = axes
     parts = [ratings.positions() for ratings in (old, new)]
     times = None
@@ -579,11 +581,6 @@ def merge(old: Ratings, new: Ratings, indexed: bool) -> Ratings:
         old.scale,
         "last",
     )
-    places = {"user": user_at[0], "item": item_at[0]}
-    features = {
-        axis: spread(known, places[axis], merged.shape[axis == "item"])
-        for axis, known in old.features.items()
-    }
     return replace(merged, features=features)
 
 

@@ -190,6 +190,10 @@ def refuse_cold(is_cold: Array) -> None:
         )
 
 
+def inputs_of(rated: CSR, input_map: AffineMap, dtype: npt.DTypeLike) -> CSR:
+    return with_data(rated, input_map(rated.data).astype(dtype))
+
+
 def network_inputs(
     kind: str,
     rated: CSR,
@@ -206,10 +210,13 @@ def network_inputs(
         planes = np.full((2, rated.nnz), RATED, dtype)
         planes[1] = input_map.factor * (rated.data.astype(np.float64) - biases)
     else:
-        planes = input_map(rated.data).astype(dtype)[np.newaxis]
-    if features is not None:
-        return Planes(rated, planes, (FEATURE_RANGE * features).astype(dtype))
-    return with_data(rated, planes[0]) if kind == "ratings" else Planes(rated, planes)
+        inputs = inputs_of(rated, input_map, dtype)
+        if features is None:
+            return inputs
+        planes = inputs.data[np.newaxis]
+    return Planes(
+        rated, planes, None if features is None else (FEATURE_RANGE * features).astype(dtype)
+    )
 
 
 def network_for(

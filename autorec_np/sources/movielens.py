@@ -10,6 +10,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, TypeVar
 
@@ -175,8 +176,9 @@ class MovieLens:
         The published splits (training, test) of ml-100k: ``"u1"`` to ``"u5"``, ``"ua"``, ``"ub"``.
     genres : dict of int to str
         By item id, the names between bars.
-    users : dict of int to dict
-        "gender", "age" and "occupation" by user id, as they are written; of ml-100k and ml-1m.
+    users : dict of int to str
+        By user id gender, group of ages (from which on) and occupation, of ml-100k and ml-1m:
+        "gender_F|age_25|occupation_writer".
     source : pathlib.Path
         The archive or the folder that it was read from.
     citation : str
@@ -187,27 +189,19 @@ class MovieLens:
     titles: dict[int, str]
     folds: dict[str, tuple[Ratings, Ratings]]
     genres: dict[int, str]
-    users: dict[int, dict[str, str]]
+    users: dict[int, str]
     source: Path
     citation: str = CITATION
 
     @property
     def item_features(self) -> DataFrame:
-        """Genres, a column of 0 and 1 each, by item id: for `Ratings.with_features`."""
-        import pandas as pd
-
-        flags = pd.Series(self.genres, dtype=object).str.get_dummies("|")
-        features: DataFrame = flags.drop(columns="(no genres listed)", errors="ignore")
-        return features
+        """A column of 0 and 1 for each genre, by item id: for `Ratings.with_features`."""
+        return _flags(self.genres).drop(columns="(no genres listed)", errors="ignore")
 
     @property
     def user_features(self) -> DataFrame:
-        """Likewise gender, group of ages (by the youngest) and occupation, by user id."""
-        import pandas as pd
-
-        users = pd.DataFrame.from_dict(self.users, "index")
-        users["age"] = [max(low for low in _AGES if low <= int(age)) for age in users["age"]]
-        return pd.get_dummies(users, columns=[*users], dtype="int8")
+        """Likewise of `users`."""
+        return _flags(self.users)
 
     def __repr__(self) -> str:
         folds = f"folds {', '.join(self.folds)}" if self.folds else "no folds"
@@ -215,6 +209,13 @@ class MovieLens:
             f"MovieLens({self.name!r}, {self.ratings!r}, {len(self.titles):,} titles, {folds}, "
             f"from {str(self.source)!r})"
         )
+
+
+def _flags(names: dict[int, str]) -> DataFrame:
+    import pandas as pd
+
+    flags: DataFrame = pd.Series(names, dtype=object).str.get_dummies("|")
+    return flags
 
 
 def fetch_movielens(
@@ -379,7 +380,7 @@ def _read(name: str, folder: Path) -> MovieLens:
             folder / layout.users,
             layout,
             f"a user id and {', '.join(layout.user_fields)}",
-            lambda row: dict(zip(layout.user_fields, row[1:4], strict=True)),
+            partial(_about_user, layout.user_fields),
         )
     titles, genres = ({item: pair[n] for item, pair in items.items()} for n in (0, 1))
     folds = {fold: _read_fold(name, folder / f"{fold}.test", ratings) for fold in known.folds}
@@ -410,6 +411,12 @@ def _title_and_genres(row: list[str]) -> tuple[str, str]:
         flagged = zip(_GENRES, row[5:], strict=False)
         return row[1], "|".join(genre for genre, flag in flagged if flag == "1")
     return row[1], "|".join(row[2:])
+
+
+def _about_user(fields: tuple[str, ...], row: list[str]) -> str:
+    told: dict[str, object] = dict(zip(fields, row[1:4], strict=True))
+    told["age"] = max(age for age in _AGES if age <= int(row[1 + fields.index("age")]))
+    return "|".join(f"{name}_{value}" for name, value in told.items())
 
 
 def _read_rows(

@@ -21,12 +21,19 @@ from autorec_np.gradcheck import adjoint_test, check_gradient
 def side_by_side(planes):
     """The same matrix as one CSR array, from dense arrays."""
     return sparse.csr_array(
-        np.hstack([reference.dense_and_stored(block)[0] for block in planes.blocks])
+        np.hstack(
+            [
+                block if block is planes.features else reference.dense_and_stored(block)[0]
+                for block in planes.blocks
+            ]
+        )
     )
 
 
-def planes_of(matrix, n_planes, seed=0):
-    return Planes(matrix, whole_numbers((n_planes, matrix.nnz), seed))
+def planes_of(matrix, n_planes, seed=0, n_features=0):
+    n_features = min(n_features, matrix.shape[1] - 1)
+    features = whole_numbers((matrix.shape[0], n_features), seed + 1) if n_features > 0 else None
+    return Planes(matrix, whole_numbers((n_planes, matrix.nnz), seed), features)
 
 
 def test_worked_by_hand():
@@ -42,9 +49,27 @@ def test_worked_by_hand():
     assert back.ravel().tolist() == [6, 0, 6, 2, 0, -4]
 
 
-@given(matrix=small_csr(), n_planes=st.integers(1, 3), k=st.integers(1, 3), seed=st.integers(0, 9))
-def test_products_are_those_of_the_planes_side_by_side(matrix, n_planes, k, seed):
-    planes = planes_of(matrix, n_planes, seed)
+def test_features_worked_by_hand():
+    """As above, and features F = (2, -1), A = (4, 3): z = 3 + 8 - 3 = 8, and D_A = (4, -2)."""
+    pattern = sparse.csr_array((np.zeros(2), [0, 2], [0, 2]), shape=(1, 3))
+    planes = Planes(pattern, np.array([[3.0, 3], [1, -2]]), np.array([[2.0, -1]]))
+    assert planes.shape == (1, 8)
+    assert spmm(planes, np.array([[1.0], [9], [2], [4], [9], [5], [4], [3]])).tolist() == [[8]]
+    back = spmm_transpose(planes, np.array([[2.0]]))
+    assert back.ravel().tolist() == [6, 0, 6, 2, 0, -4, 4, -2]
+    with pytest.raises(ValueError, match="fewer features than columns, got 3 .* and 3 columns"):
+        Planes(pattern, planes.data, np.ones((1, 3)))
+
+
+@given(
+    matrix=small_csr(),
+    n_planes=st.integers(1, 3),
+    k=st.integers(1, 3),
+    seed=st.integers(0, 9),
+    n_features=st.integers(0, 4),
+)
+def test_products_are_those_of_the_planes_side_by_side(matrix, n_planes, k, seed, n_features):
+    planes = planes_of(matrix, n_planes, seed, n_features)
     whole = side_by_side(planes)
     right, left = (whole_numbers((n, k), seed) for n in (planes.shape[1], planes.shape[0]))
     assert planes.shape == whole.shape
@@ -64,7 +89,7 @@ def test_the_products_are_adjoint(tiny_matrix, n_planes):
 
 
 def test_rows_are_taken_from_every_plane(tiny_matrix):
-    planes = planes_of(tiny_matrix, 2)
+    planes = planes_of(tiny_matrix, 2, n_features=3)
     for rows in (np.array([3, 0]), slice(2, 6), np.array([1])):
         taken = planes[rows]
         np.testing.assert_array_equal(
@@ -75,13 +100,14 @@ def test_rows_are_taken_from_every_plane(tiny_matrix):
 
 
 def test_the_planes_share_one_pattern(tiny_matrix):
-    planes = planes_of(tiny_matrix, 2)
-    for block in planes.blocks:
+    planes = planes_of(tiny_matrix, 2, n_features=3)
+    for block in planes.blocks[:2]:
         assert np.shares_memory(block.indices, tiny_matrix.indices)
         assert np.shares_memory(block.indptr, tiny_matrix.indptr)
         assert np.shares_memory(block.data, planes.data)
     other = with_data(planes, planes.data * 2)
     assert other.pattern is planes.pattern
+    assert other.features is planes.features
     np.testing.assert_array_equal(other.blocks[1].data, planes.blocks[1].data * 2)
     assert planes.dtype == np.float64
     np.testing.assert_array_equal(planes.indices, tiny_matrix.indices)
@@ -95,7 +121,7 @@ def test_data_of_another_shape_are_refused(tiny_matrix, shape):
 
 
 def problem(matrix, n_planes=2, sizes=(4, 3)):
-    planes = planes_of(matrix, n_planes)
+    planes = planes_of(matrix, n_planes, n_features=3)
     network = Network(6, sizes, "tanh", "sigmoid", n_inputs=planes.shape[1])
     theta = np.random.default_rng(1).normal(0.0, 0.5, network.layout.size)
     return Objective(network, 0.7), theta, (planes, matrix, 0.4)

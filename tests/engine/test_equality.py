@@ -68,6 +68,7 @@ class Case:
         workers=None,
         n_implicit=0,
         n_planes=0,
+        n_features=0,
     ):
         rng = np.random.default_rng(0)
         self.matrix = matrix_of(orientation)
@@ -76,7 +77,9 @@ class Case:
         n_rows, n_columns = self.matrix.shape
         sizes = SIZES[depth, tied]
         if n_planes:
-            inputs = Planes(targets, rng.normal(size=(n_planes, targets.nnz)).astype(real))
+            features = rng.normal(size=(n_rows, n_features)).astype(real) if n_features else None
+            planes = rng.normal(size=(n_planes, targets.nnz)).astype(real)
+            inputs = Planes(targets, planes, features)
         self.network = make_network(
             targets, n_implicit, n_columns, sizes, activation, output, tied, inputs.shape[1]
         )
@@ -110,6 +113,8 @@ EXTRAS = {
     "implicit": {"n_implicit": 2},
     "planes": {"n_planes": 2},
     "both": {"n_implicit": 3, "n_planes": 3},
+    "features": {"n_planes": 1, "n_features": 3},
+    "all": {"n_implicit": 2, "n_planes": 2, "n_features": 9},
 }
 
 
@@ -291,7 +296,9 @@ def train(engine, solver, orientation, corruption, extra, workers=None):
     rng = np.random.default_rng(3)
     inputs = targets
     if "n_planes" in extra:
-        inputs = Planes(targets, rng.normal(size=(extra["n_planes"], targets.nnz)))
+        n_features = extra.get("n_features", 0)
+        features = rng.normal(size=(targets.shape[0], n_features)) if n_features else None
+        inputs = Planes(targets, rng.normal(size=(extra["n_planes"], targets.nnz)), features)
     network = make_network(
         targets,
         extra.get("n_implicit", 0),

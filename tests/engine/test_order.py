@@ -56,6 +56,9 @@ def test_planes_and_the_implicit_weight_have_orders_of_their_own(tiny_matrix):
     orders = row_orders(network, columns)
     assert [*orders] == [*COLUMN_BLOCKS, "implicit.weight"]
     assert orders["encoder.weight"].tolist() == [*columns, *columns + 6]
+    wider = ImplicitNetwork(6, (3,), n_inputs=15, rated=rated, n_implicit=2)
+    with_features = row_orders(wider, columns)["encoder.weight"]
+    assert with_features.tolist() == [*columns, *columns + 6, 12, 13, 14]
     assert orders["implicit.weight"].tolist() == rows.tolist()
     assert rows.tolist() != sorted(rows)
 

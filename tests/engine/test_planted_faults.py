@@ -12,6 +12,7 @@ from planted_faults import (
     DROPOUT,
     ENGINES,
     FAULTS,
+    FEATURES,
     HEADER,
     IMPLICIT,
     LATER,
@@ -36,6 +37,7 @@ from autorec_np.gradcheck import check_gradient
 PAGE = Path(__file__).parents[2] / "docs" / "gradient_checking.md"
 SETTINGS = {"one": ONE, "curved": CURVED, "deep": DEEP, "dropout": DROPOUT, "tied": TIED}
 LATER_SETTINGS = {"implicit": IMPLICIT, "planes": PLANES, "implicit and planes": BOTH}
+LATER_SETTINGS |= {"features": FEATURES}
 EVERY_SETTING = SETTINGS | LATER_SETTINGS
 THROUGH = [(fault, engine) for fault in [*FAULTS, *LATER] for engine in fault.engines]
 THROUGH += [(fault, "tiled") for fault in STREAMED]

@@ -38,6 +38,7 @@ TITLES = {
     7: "Nobody rated this: a tale (1999)",
     3952: "Señor, ¿qué? (2000)",
 }
+USERS = (3, 10, 11)  # of whom something is told
 Rating = tuple[int, int, float, int]
 
 
@@ -106,6 +107,7 @@ def make_files(name: str) -> dict[str, bytes]:
     if name == "ml-100k":
         items = [f"{i}|{title}|01-Jan-1995||http://x|0|1\n" for i, title in TITLES.items()]
         files = {"u.data": as_lines(rows, "\t"), "u.item": "".join(items).encode("latin-1")}
+        files["u.user"] = b"".join(b"%d|%d|F|writer|T8H1N\n" % (u, u + 15) for u in USERS)
         for fold in FOLDS:
             files[f"{fold}.test"] = as_lines(fold_rows(rows, fold), "\t")
         folder = "ml-100k"
@@ -114,6 +116,8 @@ def make_files(name: str) -> dict[str, bytes]:
         movies = "".join(f"{i}::{title}::Comedy|Drama\n" for i, title in TITLES.items())
         files = {"ratings.dat": as_lines(rows, "::"), "movies.dat": movies.encode(encoding)}
         folder = "ml-1m" if name == "ml-1m" else "ml-10M100K"
+        if name == "ml-1m":
+            files["users.dat"] = b"".join(b"%d::M::1::10::48067-9\n" % u for u in USERS)
     else:
         movies_csv = [(i, title, "Comedy|Drama") for i, title in TITLES.items()]
         files = {
@@ -472,7 +476,7 @@ def test_a_download_with_another_content(tmp_path: Path, server: ScriptedServer)
 @pytest.mark.usefixtures("small")
 def test_a_download_that_breaks_off_is_resumed(tmp_path: Path, server: ScriptedServer) -> None:
     # Stored, not deflated, so that it is larger than one read of the transport.
-    files = {**make_files("ml-1m"), "ml-1m/users.dat": np.random.default_rng(0).bytes(50_000)}
+    files = {**make_files("ml-1m"), "ml-1m/padding": np.random.default_rng(0).bytes(50_000)}
     content = pack(files)
     known = dataclasses.replace(
         datasets._DATA_SETS["ml-1m"],
@@ -643,6 +647,47 @@ def test_titles_that_are_none(
     expected = re.escape(f"{folder / file}, entry {entry}: expected an item id")
     with pytest.raises(ValueError, match=expected):
         fetch_movielens(name, tmp_path)
+
+
+@pytest.mark.usefixtures("small")
+def test_users_that_are_none(tmp_path: Path) -> None:
+    folder = place_folder(tmp_path, "ml-1m")
+    (folder / "users.dat").write_text("3::M::1::10::1\n4::F\n")
+    wanted = "entry 2: expected a user id and gender, age, occupation, separated by '::'"
+    with pytest.raises(ValueError, match=re.escape(f"{folder / 'users.dat'}, {wanted}")):
+        fetch_movielens("ml-1m", tmp_path)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("name", MOVIELENS_NAMES)
+def test_features(name: str, tmp_path: Path) -> None:
+    place_archive(tmp_path, name)
+    data = fetch_movielens(name, tmp_path)
+    assert set(data.genres.values()) == {"Action" if name == "ml-100k" else "Comedy|Drama"}
+    items = data.item_features
+    assert items.index.tolist() == list(TITLES)
+    assert items.columns.tolist() == (["Action"] if name == "ml-100k" else ["Comedy", "Drama"])
+    assert (items == 1).all(axis=None)
+    R = data.ratings.with_features(items=items)
+    assert R.item_ids.tolist() == sorted(TITLES)  # also those that nobody rated
+    if name not in ("ml-100k", "ml-1m"):
+        assert data.users == {}
+        assert data.user_features.shape == (0, 0)
+        return
+    assert data.user_features.index.tolist() == list(USERS)
+    flags = {name: column.tolist() for name, column in data.user_features.items()}
+    if name == "ml-100k":
+        assert data.users[3] == "age_18|gender_F|occupation_writer"
+        ages = {"age_18": [1, 0, 0], "age_25": [0, 1, 1]}
+        assert flags == {**ages, "gender_F": [1, 1, 1], "occupation_writer": [1, 1, 1]}
+    else:
+        assert flags == dict.fromkeys(("gender_M", "age_1", "occupation_10"), [1, 1, 1])
+
+
+def test_genres_that_are_not_listed() -> None:
+    told = {1: "Drama|War", 2: "(no genres listed)"}
+    data = MovieLens("ml-20m", None, {}, {}, told, {}, Path())
+    assert data.item_features.to_dict("list") == {"Drama": [1, 0], "War": [1, 0]}
 
 
 def foreign_pairs(rows: list[Rating]) -> list[tuple[int, int]]:

@@ -46,6 +46,7 @@ class Setting:
     dropout: bool = False
     n_implicit: int = 0
     n_planes: int = 0
+    n_features: int = 0
 
 
 ONE = Setting()
@@ -56,6 +57,7 @@ TIED = Setting((3, 3), tied=True)
 IMPLICIT = Setting((3, 3), "tanh", n_implicit=2)
 PLANES = Setting(n_planes=2)
 BOTH = Setting((3, 3), "tanh", n_implicit=2, n_planes=2)
+FEATURES = Setting(n_planes=1, n_features=2)
 
 WEIGHTS = ("encoder.weight", "decoder.weight")
 BIASES = ("encoder.bias", "decoder.bias")
@@ -781,10 +783,28 @@ LATER = [
     Fault(
         "a plane's panels given to the other",
         "steps",
-        "first = number * block",
-        "first = (1 - number) * block",
+        "for block in left.blocks:",
+        "for block in left.blocks[::-1]:",
         ("encoder.weight",),
         BOTH,
+        engines=TILED_ONLY,
+    ),
+    Fault(
+        "no derivative by the weights of the features",
+        "planes",
+        "[spmm_transpose(block, dense) for block",
+        "[spmm_transpose(block, dense * (block.shape[1] > 2)) for block",
+        ("encoder.weight",),
+        FEATURES,
+        engines=PLAIN,
+    ),
+    Fault(
+        "sign of the derivative by the weights of the features",
+        "steps",
+        "partial(spmm_transpose, dense, right)",
+        "partial(spmm_transpose, dense, -right)",
+        ("encoder.weight",),
+        FEATURES,
         engines=TILED_ONLY,
     ),
 ]
@@ -872,7 +892,8 @@ def plant(fault: Fault | None, setting: Setting = ONE, engine: str = "plain") ->
     n_rows, n_columns = targets.shape
     if setting.n_planes:
         planes = np.random.default_rng(3).normal(size=(setting.n_planes, targets.nnz))
-        inputs = copies.planes.Planes(targets, planes)
+        features = np.random.default_rng(4).normal(size=(n_rows, setting.n_features))
+        inputs = copies.planes.Planes(targets, planes, features if setting.n_features else None)
     kind, extra = copies.network.Network, {}
     if setting.n_implicit:
         kind = copies.implicit.ImplicitNetwork
