@@ -48,7 +48,7 @@ def read_features(
             f"frame[~frame.index.duplicated()].astype(float).reindex(ids, fill_value=0) gives "
             f"those who lack any the features 0."
         )
-    features = np.empty_like(values)
+    features = np.empty(values.shape)
     features[places] = values
     span = np.ptp(features, axis=0)
     features = (features - features.mean(axis=0)) / np.where(span > 0, span, 1.0)

@@ -57,6 +57,7 @@ _GENRES = (
     *("Documentary", "Drama", "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery"),
     *("Romance", "Sci-Fi", "Thriller", "War", "Western"),
 )
+_NO_GENRE = "(no genres listed)"
 _AGES = (1, 18, 25, 35, 45, 50, 56)
 
 _BY_AGE = ("age", "gender", "occupation")
@@ -196,7 +197,8 @@ class MovieLens:
     @property
     def item_features(self) -> DataFrame:
         """A column of 0 and 1 for each genre, by item id: for `Ratings.with_features`."""
-        return _flags(self.genres).drop(columns="(no genres listed)", errors="ignore")
+        flags: DataFrame = _flags(self.genres).drop(columns=_NO_GENRE, errors="ignore")
+        return flags
 
     @property
     def user_features(self) -> DataFrame:

@@ -681,7 +681,7 @@ def test_features(name: str, tmp_path: Path) -> None:
         ages = {"age_18": [1, 0, 0], "age_25": [0, 1, 1]}
         assert flags == {**ages, "gender_F": [1, 1, 1], "occupation_writer": [1, 1, 1]}
     else:
-        assert flags == dict.fromkeys(("gender_M", "age_1", "occupation_10"), [1, 1, 1])
+        assert flags == {key: [1, 1, 1] for key in ("gender_M", "age_1", "occupation_10")}
 
 
 def test_genres_that_are_not_listed() -> None:
