@@ -31,7 +31,7 @@ class Planes:
     data : ndarray, (n_planes, nnz)
         The values of each plane, in the order of the pattern's.
     features : ndarray, (n_rows, n_features), optional
-        F, of fewer features than columns: so a width, divided by n_columns, says both numbers.
+        F, fewer than columns: a width divided by n_columns says the numbers of planes and features.
 
     Attributes
     ----------
@@ -50,8 +50,7 @@ class Planes:
     Raises
     ------
     ValueError
-        If `data` does not have one value of each plane for each stored pair, or `features` are too
-        many.
+        `data` without one value of each plane for each stored pair, or too many features.
     """
 
     def __init__(self, pattern: Matrix, data: Array, features: Array | None = None) -> None:
@@ -63,11 +62,10 @@ class Planes:
         self.pattern, self.data, self.features = pattern, data, features
         self.blocks: list[Any] = [with_data(pattern, plane) for plane in data]
         if features is not None:
-            n_features, n_columns = features.shape[1], pattern.shape[1]
-            if n_features >= n_columns:
+            if features.shape[1] >= pattern.shape[1]:
                 raise ValueError(
-                    f"there must be fewer features than columns, got {n_features} features of the "
-                    f"rows and {n_columns} columns; leave some out."
+                    f"there must be fewer features than columns, got {features.shape[1]} features "
+                    f"of the rows and {pattern.shape[1]} columns; leave some out."
                 )
             self.blocks.append(features)
 

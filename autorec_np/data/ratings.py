@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,6 @@ from autorec_np.data.entries import (
     row_of_each,
     selection_mask,
 )
-from autorec_np.data.features import read_features
 from autorec_np.data.values import (
     Positions,
     check_axis_ids,
@@ -409,33 +408,30 @@ class Ratings:
     ) -> Ratings:
         """Return the ratings with what else is known of users or items.
 
-        An `AutoRec` reads the features of its rows (items, in orientation "item"). Of users and
-        items that have features and no rating, which become known here, the bias baseline of every
-        model is predicted from them. Whoever new ratings add has average features.
+        An `AutoRec` reads the features of its rows (items, in orientation "item"). The bias
+        baseline, of every model, predicts users and items without ratings from theirs. Whoever new
+        ratings add has average features.
 
         Parameters
         ----------
         users, items : pandas.DataFrame, shape (n, d), optional
-            Numbers that describe each user or item of the ratings, and perhaps others, whose ids
-            are the index. The unit of a column does not matter.
+            Numbers, in any unit, that describe the users or items of the ratings and perhaps
+            others, who become known. The index has their ids.
 
         Raises
         ------
         TypeError, ValueError
-            No DataFrame, or columns that are no numbers; a number that is not finite, an id that is
-            repeated, missing, or of another kind.
+            What is no DataFrame of finite numbers; ids that repeat, lack or are of another kind.
         """
         rows, columns, values = self.positions()
         user_ids, item_ids, features = self.user_ids, self.item_ids, dict(self.features)
         if users is not None:
-            user_ids, features["user"], at = read_features(
-                users, "user", user_ids, self.user_positions
-            )
+            find = self.user_positions
+            user_ids, features["user"], at = _read_features(users, "user", user_ids, find)
             rows = at[rows]
         if items is not None:
-            item_ids, features["item"], at = read_features(
-                items, "item", item_ids, self.item_positions
-            )
+            find = self.item_positions
+            item_ids, features["item"], at = _read_features(items, "item", item_ids, find)
             columns = at[columns]
         times = None if self.timestamps is None else self.timestamps[self.order]
         R = assemble(rows, columns, values, times, user_ids, item_ids, self.scale, "raise")
@@ -542,6 +538,43 @@ def _changed(ratings: Ratings, scale: tuple[float, float] | None, missing: Array
     part = ratings.select(rated) if n_missing else ratings
     checked = check_values(part.matrix.data[part.order], scale, "at index {}".format)
     return dataclasses.replace(part, scale=checked, n_missing=ratings.n_missing + n_missing)
+
+
+def _read_features(
+    frame: Any, axis: str, known: Array, find: Callable[[Array], Positions]
+) -> tuple[Array, Array, Positions]:
+    """Return ids, ascending, their features and where the `known` ids are."""
+    name = f"features of {axis}s must"
+    if not hasattr(frame, "select_dtypes"):
+        raise TypeError(
+            f"{name} be a DataFrame with their ids as its index, got {type(frame).__name__}; pass "
+            f"pandas.DataFrame(features, index=ids)."
+        )
+    if odd := [*frame.select_dtypes(exclude=["number", "bool"])]:
+        raise TypeError(
+            f"{name} be numbers, but {odd} are not; pass pandas.get_dummies(frame, columns={odd})."
+        )
+    values = frame.to_numpy(np.float64, na_value=np.nan)
+    if not (values.size and np.isfinite(values).all()):
+        raise ValueError(
+            f"{name} be finite, and at least one, got shape {values.shape} with "
+            f"{np.count_nonzero(~np.isfinite(values)):,} that are not; fill gaps with "
+            f"frame.fillna(frame.mean())."
+        )
+    ids, places = unique_with_positions(check_ids(frame.index, f"{axis} ids"))
+    found = find(ids)
+    missing = np.delete(known, found[found >= 0])
+    if len(ids) < len(frame) or len(missing):
+        raise ValueError(
+            f"{name} have one row for each {axis} of the ratings, but lack {len(missing):,} of "
+            f"{len(known):,} {missing[:1].tolist()} and repeat {len(frame) - len(ids):,}; pass "
+            f"frame[~frame.index.duplicated()].astype(float).reindex(ids, fill_value=0)."
+        )
+    features = np.empty(values.shape)
+    features[places] = values
+    span = np.ptp(features, axis=0)
+    features = (features - features.mean(axis=0)) / np.where(span > 0, span, 1.0)
+    return ids, frozen(features), np.flatnonzero(found >= 0)
 
 
 def assemble(

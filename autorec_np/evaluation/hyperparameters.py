@@ -399,7 +399,8 @@ def _run(
 def _digest(ratings: Ratings) -> str:
     """The SHA-256 of all that a fit depends on."""
     digest = hashlib.sha256()
-    ids, features = (ratings.user_ids, ratings.item_ids), ratings.features.values()
+    features: Any = ratings.features.values()
+    ids = ratings.user_ids, ratings.item_ids
     for array in (*ratings.positions(), *ids, ratings.scale, *features):
         is_text = np.asarray(array).dtype.kind == "O"
         digest.update(json.dumps(list(array)).encode() if is_text else np.asarray(array).tobytes())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -11,11 +12,9 @@ from scipy import sparse
 
 from autorec_np._types import CSR, Array
 from autorec_np._validation import check_number
-from autorec_np.core.kernels import with_data
 from autorec_np.data.entries import row_of_each
 from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.models.base import Axes, Recommender, Record, check_not_empty, of_record
-from autorec_np.models.features import feature_effects
 from autorec_np.training.start import AffineMap
 
 if TYPE_CHECKING:
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
 REGULARIZATION = 5.0  # of a BiasBaseline where none is given
 MAX_SWEEPS = 200
 SMALLEST_CHANGE = 1e-6  # of a bias in standard deviations of the ratings: sweeps end below it
+FEATURE_PENALTY = 100.0  # of (40) and (41), for features of range 1: docs/decisions.md
+SMALLEST_PENALTY = 1e-12  # of the trace: below it, least squares of least norm
 OVER_RELAXATION = 1.5  # between 1 and 2; with 1 it takes ML-1M two to three times the sweeps
 
 
@@ -78,6 +79,23 @@ def best_biases(rated: CSR, mean: float, others: Array, regularization: float) -
     residuals = rated.data.astype(np.float64) - mean - others[rated.indices]
     sums = np.bincount(row_of_each(rated), residuals, minlength=len(counts))
     return np.asarray(sums / np.maximum(regularization + counts, regularization or 1.0))
+
+
+def ridge(inputs: Array, targets: Array, penalty: float) -> tuple[Array, float]:
+    """Return the minimizer w, b of sum (t - h . w - b)^2 + penalty / 2 ||w||^2, (18)."""
+    mean_input, mean_target = inputs.mean(axis=0), float(targets.mean())
+    centered, residuals = inputs - mean_input, targets - mean_target
+    n, k = centered.shape
+    gram = centered @ centered.T if n <= k else centered.T @ centered
+    if penalty / 2 > SMALLEST_PENALTY * gram.trace():
+        gram[np.diag_indices_from(gram)] += penalty / 2
+        if n <= k:
+            weight = centered.T @ np.linalg.solve(gram, residuals)
+        else:
+            weight = np.linalg.solve(gram, centered.T @ residuals)
+    else:  # the Gram matrix may be singular
+        weight = np.linalg.lstsq(centered, residuals, rcond=None)[0]
+    return weight, mean_target - float(mean_input @ weight)
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -137,13 +155,28 @@ class FittedBiases(Record):
         return replace(self, biases=biases)
 
     @cached_property
-    def _effects(self) -> dict[str, Array]:
+    def effects(self) -> dict[str, Array]:
+        """Effects E (n_columns + 1, d + 1) of the features of the rows, by axis, (40) and (41).
+
+        To the biases of an unrated row f comes [f, 1] . E[c]; the last of E is of any column that
+        is unrated.
+        """
         (mean, *sides), effects = self.biases, {}
         for axis, features in self.ratings.features.items():
             own, others = Axes(axis).rows_and_columns(*sides)
-            rated = Axes(Axes(axis).column).orient(self.ratings.matrix)
-            residuals = rated.data - mean - others[row_of_each(rated)]
-            effects[axis] = feature_effects(features, own, with_data(rated, residuals))
+            wide = np.column_stack([features, np.ones(len(features))])
+            weighted = self.counts[axis][:-1] * wide.T
+            gram = weighted @ wide + FEATURE_PENALTY * np.eye(wide.shape[1])
+            common = np.linalg.solve(gram, weighted @ own)  # (40)
+            rated = Axes(Axes(axis).column).orient(self.ratings.matrix)  # columns x rows
+            base = mean + others[row_of_each(rated)] + (wide @ common)[rated.indices]
+            residuals = rated.data - base
+            effects[axis] = np.tile(common, (len(others) + 1, 1))
+            for effect, (start, stop) in zip(effects[axis], pairwise(rated.indptr), strict=False):
+                if start < stop:
+                    rows = features[rated.indices[start:stop]]
+                    weight, bias = ridge(rows, residuals[start:stop], FEATURE_PENALTY)  # (41)
+                    effect += [*weight, bias]
         return effects
 
     def score_pairs(self, users: Array, items: Array) -> Array:
@@ -152,7 +185,7 @@ class FittedBiases(Record):
             rows, columns = Axes(axis).rows_and_columns(*np.broadcast_arrays(users, items))
             unrated = np.nonzero((rows >= 0) & (self.counts[axis][rows] == 0))
             if len(unrated[0]):
-                rows, columns, effects = rows[unrated], columns[unrated], self._effects[axis]
+                rows, columns, effects = rows[unrated], columns[unrated], self.effects[axis]
                 scores[unrated] += effects[columns, -1]
                 for feature, effect in zip(features.T, effects.T, strict=False):
                     scores[unrated] += feature[rows] * effect[columns]

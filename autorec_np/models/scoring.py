@@ -21,8 +21,7 @@ from autorec_np.data.metrics import rmse
 from autorec_np.data.ratings import Ratings
 from autorec_np.engine.threads import Workers, encode
 from autorec_np.models.base import Axes, Record
-from autorec_np.models.biases import FittedBiases, FittedMean
-from autorec_np.models.features import ridge
+from autorec_np.models.biases import FittedBiases, FittedMean, ridge
 from autorec_np.training.solvers import run_lbfgs
 from autorec_np.training.start import AffineMap
 

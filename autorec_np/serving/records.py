@@ -128,7 +128,7 @@ def unpack_model(found: State, members: Members, around: Ratings | None = None) 
     kind, state = KINDS[found["class"]], found["state"]
     shared = around if state.get("ratings", "") is None else None
     common: State = {"ids_are_indices": bool, "ratings": _RATINGS if shared is None else (None,)}
-    if isinstance(state.get("ratings"), dict):  # without features, a file says nothing of them
+    if isinstance(state.get("ratings"), dict):  # a file without features does not name them
         state["ratings"].setdefault("features", {"user": 0, "item": 0})
     if "calibration" in state:
         common["calibration"] = int
@@ -387,11 +387,10 @@ def _unpack_network(
     _, n_columns = axes.rows_and_columns(*ratings.shape)
     n_inputs, n_planes = network.n_inputs or network.n_columns, 1 + (state["inputs"] == "planes")
     n_features = ratings.features[axes.row].shape[1] if axes.row in ratings.features else 0
-    if network.tied and n_planes + n_features > 1:
-        raise ModelFileError("its network is tied and reads two planes, or features")
-    if n_features >= n_columns or not (
-        n_inputs - n_features == n_planes * network.n_columns == n_planes * n_columns
-    ):
+    if n_planes == 2 and network.tied:
+        raise ModelFileError("its network is tied and reads two planes")
+    read = divmod(n_inputs, n_columns)
+    if network.n_columns != n_columns or read != (n_planes, n_features):
         raise ModelFileError(
             f"its network reads {n_inputs} columns and returns {network.n_columns}, where its "
             f"ratings, in orientation {axes.row!r}, have {n_columns} and {n_features} features"
@@ -453,8 +452,8 @@ def _pack_ratings(ratings: Ratings, packing: Packing) -> State:
     timestamps, include_ratings = None, packing.include_ratings
     if ratings.features and not include_ratings:
         raise ValueError(
-            "what features say of users and items without ratings is told from the ratings; save "
-            "the model with include_ratings=True."
+            "what features say is learned from the ratings; save the model with "
+            "include_ratings=True."
         )
     for axis, features in ratings.features.items():
         packing.put(f"features.{axis}", features)

@@ -47,21 +47,19 @@ class _Layout(NamedTuple):
     titles_separator: str
     encoding: str
     scale: tuple[float, float]
-    users: str | None = None
-    user_fields: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()  # the file, and what its fields are after the id
 
 
-# Of ml-100k, where flags stand for genres; and where ages begin that are one group in ml-1m.
+# Of ml-100k, where flags stand for them
 _GENRES = (
     *("unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime"),
     *("Documentary", "Drama", "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery"),
     *("Romance", "Sci-Fi", "Thriller", "War", "Western"),
 )
-_NO_GENRE = "(no genres listed)"
-_AGES = (1, 18, 25, 35, 45, 50, 56)
+_AGES = (1, 18, 25, 35, 45, 50, 56)  # each begins a group, and stands for it in ml-1m
 
-_BY_AGE = ("age", "gender", "occupation")
-_TABS = _Layout("u.data", "\t", "u.item", "|", "latin-1", (1.0, 5.0), "u.user", _BY_AGE)
+_USERS = ("u.user", "age", "gender", "occupation")
+_TABS = _Layout("u.data", "\t", "u.item", "|", "latin-1", (1.0, 5.0), _USERS)
 _COLONS = _Layout("ratings.dat", "::", "movies.dat", "::", "utf-8", (0.5, 5.0))
 _CSV = _Layout("ratings.csv", ",", "movies.csv", ",", "utf-8", (0.5, 5.0))
 
@@ -106,8 +104,7 @@ _DATA_SETS = {
         _COLONS._replace(
             encoding="latin-1",
             scale=(1.0, 5.0),
-            users="users.dat",
-            user_fields=("gender", "age", "occupation"),
+            users=("users.dat", "gender", "age", "occupation"),
         ),
         _exactly(1_000_209),
         _exactly(6_040),
@@ -178,8 +175,8 @@ class MovieLens:
     genres : dict of int to str
         By item id, the names between bars.
     users : dict of int to str
-        By user id gender, group of ages (from which on) and occupation, of ml-100k and ml-1m:
-        "gender_F|age_25|occupation_writer".
+        By user id, such as "gender_F|age_25|occupation_writer"; 25 stands for 25 to 34. Of ml-100k
+        and ml-1m.
     source : pathlib.Path
         The archive or the folder that it was read from.
     citation : str
@@ -197,12 +194,11 @@ class MovieLens:
     @property
     def item_features(self) -> DataFrame:
         """A column of 0 and 1 for each genre, by item id: for `Ratings.with_features`."""
-        flags: DataFrame = _flags(self.genres).drop(columns=_NO_GENRE, errors="ignore")
-        return flags
+        return _flags(self.genres)
 
     @property
     def user_features(self) -> DataFrame:
-        """Likewise of `users`."""
+        """Likewise for `users`."""
         return _flags(self.users)
 
     def __repr__(self) -> str:
@@ -357,7 +353,7 @@ def _load(name: str, source: Path) -> MovieLens:
 
 def _files(known: _DataSet) -> list[str]:
     tests = [f"{fold}.test" for fold in known.folds]
-    return [*filter(None, (known.layout.ratings, known.layout.titles, known.layout.users)), *tests]
+    return [known.layout.ratings, known.layout.titles, *known.layout.users[:1], *tests]
 
 
 def _read(name: str, folder: Path) -> MovieLens:
@@ -378,12 +374,9 @@ def _read(name: str, folder: Path) -> MovieLens:
     layout, users = known.layout, {}
     items = _read_rows(folder / layout.titles, layout, "an item id and a title", _title_and_genres)
     if layout.users:
-        users = _read_rows(
-            folder / layout.users,
-            layout,
-            f"a user id and {', '.join(layout.user_fields)}",
-            partial(_about_user, layout.user_fields),
-        )
+        file, *fields = layout.users
+        wanted = f"a user id, {', '.join(fields)}"
+        users = _read_rows(folder / file, layout, wanted, partial(_about_user, fields))
     titles, genres = ({item: pair[n] for item, pair in items.items()} for n in (0, 1))
     folds = {fold: _read_fold(name, folder / f"{fold}.test", ratings) for fold in known.folds}
     return MovieLens(name, ratings, titles, folds, genres, users, folder)
@@ -412,13 +405,13 @@ def _title_and_genres(row: list[str]) -> tuple[str, str]:
     if len(row) > 3:
         flagged = zip(_GENRES, row[5:], strict=False)
         return row[1], "|".join(genre for genre, flag in flagged if flag == "1")
-    return row[1], "|".join(row[2:])
+    return row[1], "|".join(row[2:]).replace("(no genres listed)", "")
 
 
-def _about_user(fields: tuple[str, ...], row: list[str]) -> str:
-    told: dict[str, object] = dict(zip(fields, row[1:4], strict=True))
-    told["age"] = max(age for age in _AGES if age <= int(row[1 + fields.index("age")]))
-    return "|".join(f"{name}_{value}" for name, value in told.items())
+def _about_user(fields: list[str], row: list[str]) -> str:
+    told = dict(zip(fields, row[1:4], strict=True))
+    told["age"] = f"{max(age for age in _AGES if age <= int(told['age']))}"
+    return "|".join(map("_".join, told.items()))
 
 
 def _read_rows(

@@ -16,9 +16,9 @@ from autorec_np.evaluation.cross_validation import cross_validate, evaluate
 from autorec_np.evaluation.hyperparameters import search
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import Axes
+from autorec_np.models.biases import FEATURE_PENALTY as PENALTY
 from autorec_np.models.biases import BiasBaseline, GlobalMean
 from autorec_np.models.blend import Blend
-from autorec_np.models.features import PENALTY, feature_effects
 from autorec_np.models.scoring import FEATURE_RANGE
 from autorec_np.reports.gradients import check_model_gradient
 from autorec_np.serving.explanation import explain, rating_derivatives
@@ -138,13 +138,15 @@ def test_unrated_rows_are_predicted_by_two_ridge_regressions(orientation, regula
 
 
 def test_effects_worked_by_hand():
-    """Own biases 2, -2 of f = 1, -1 with one rating each: (1 + 1 + penalty) a = 4."""
-    features = np.array([[1.0], [-1.0], [0.5]])
-    residuals = sparse.csr_array((np.array([3.0, -1]), [0, 1], [0, 2, 2]), shape=(2, 3))
-    effects = feature_effects(features, np.array([2.0, -2, 0]), residuals)
-    a = 4 / (2 + PENALTY)
-    v = ((3 - a) - (-1 + a)) / 2 / (1 + PENALTY / 4)  # centered: both are 1 from their mean
-    np.testing.assert_allclose(effects, [[a + v, 1.0], [a, 0], [a, 0]], atol=1e-12)
+    """One user rated items of f = 1 and -1, with 5 and 1: their biases are 2 / (1 + lambda)."""
+    frame = pd.DataFrame({"f": [1.0, -1, 0]}, [1, 2, 3])
+    data = Ratings.from_triples([7, 7], [1, 2], [5.0, 1.0]).with_features(items=frame)
+    fitted = BiasBaseline(1.0).fit(data).fitted_
+    np.testing.assert_allclose(fitted.biases.item, [1, -1, 0], atol=1e-5)
+    assert fitted.ratings.features["item"].ravel().tolist() == [0.5, -0.5, 0]
+    a = 1 / (0.5 + PENALTY)  # (1/4 + 1/4 + penalty) a = 1/2 + 1/2
+    v = (2 - a / 2) / (0.5 + PENALTY / 2)  # residuals 2 - a / 2 and its negative
+    np.testing.assert_allclose(fitted.effects["item"], [[a + v, 0], [a, 0]], atol=1e-6)
 
 
 def planted(axis, seed=0):
@@ -182,7 +184,7 @@ def test_an_unrated_row_is_predicted_better_than_by_the_biases(kind, orientation
 
 def test_both_unrated_add_up():
     model = BiasBaseline().fit(told("item", others=True))
-    (mean, *_), effects = model.biases_, model.fitted_._effects
+    (mean, *_), effects = model.biases_, model.fitted_.effects
     expected = mean
     for axis in ("user", "item"):
         [row] = model.fitted_.find(axis, [NEW])
@@ -193,7 +195,7 @@ def test_both_unrated_add_up():
 # Every door passes features on
 
 
-def test_held_out_folds_and_blends_have_features():
+def test_held_out_folds_and_blends_have_features(tmp_path):
     train, test, features = planted("item")
     triples = [np.append(*parts) for parts in zip(train.triples(), test.triples(), strict=True)]
     plain = Ratings.from_triples(*triples)
@@ -212,7 +214,10 @@ def test_held_out_folds_and_blends_have_features():
     assert members["i"].network_.n_inputs % data.n_users == 3
     assert (members["u"].network_.n_inputs or 0) % data.n_items == 0
     assert all(member.ratings_.features for member in members.values())
-    searched = [search(AutoRec(**few), R, {"tol": [1e-4, 1e-5]}, 2, strategy="random") for R in (data, plain)]
+    searched = [
+        search(AutoRec(**few), R, {"tol": [1e-4, 1e-5]}, 2, strategy="random")
+        for R in (data, plain)
+    ]
     assert searched[0].best.rmse != searched[1].best.rmse
 
 

@@ -653,7 +653,7 @@ def test_titles_that_are_none(
 def test_users_that_are_none(tmp_path: Path) -> None:
     folder = place_folder(tmp_path, "ml-1m")
     (folder / "users.dat").write_text("3::M::1::10::1\n4::F\n")
-    wanted = "entry 2: expected a user id and gender, age, occupation, separated by '::'"
+    wanted = "entry 2: expected a user id, gender, age, occupation, separated by '::'"
     with pytest.raises(ValueError, match=re.escape(f"{folder / 'users.dat'}, {wanted}")):
         fetch_movielens("ml-1m", tmp_path)
 
@@ -684,10 +684,14 @@ def test_features(name: str, tmp_path: Path) -> None:
         assert flags == {key: [1, 1, 1] for key in ("gender_M", "age_1", "occupation_10")}
 
 
-def test_genres_that_are_not_listed() -> None:
-    told = {1: "Drama|War", 2: "(no genres listed)"}
-    data = MovieLens("ml-20m", None, {}, {}, told, {}, Path())
-    assert data.item_features.to_dict("list") == {"Drama": [1, 0], "War": [1, 0]}
+@pytest.mark.usefixtures("small")
+def test_genres_that_are_not_listed(tmp_path: Path) -> None:
+    folder = place_folder(tmp_path, "ml-20m")
+    rows = "".join(f"{item},T,(no genres listed)\n" for item in TITLES)
+    (folder / "movies.csv").write_text(f"movieId,title,genres\n{rows}5,U,Drama|War\n")
+    data = fetch_movielens("ml-20m", tmp_path)
+    flags = [0] * len(TITLES) + [1]
+    assert data.item_features.to_dict("list") == {"Drama": flags, "War": flags}
 
 
 def foreign_pairs(rows: list[Rating]) -> list[tuple[int, int]]:

@@ -62,7 +62,7 @@ REFUSED = {
     "strings": (
         ABOUT_ITEMS.assign(genre="Drama"),
         TypeError,
-        r"but \['genre'\] are not; encode them: pandas.get_dummies\(frame, columns=\['genre'\]\)",
+        r"but \['genre'\] are not; pass pandas.get_dummies\(frame, columns=\['genre'\]\)",
     ),
     "a gap": (
         ABOUT_ITEMS.assign(year=[1, np.nan, np.inf, 2]),
@@ -72,8 +72,8 @@ REFUSED = {
     "a gap of pandas": (ABOUT_ITEMS.astype("Int64").replace(8, pd.NA), ValueError, "fill gaps"),
     "no columns": (ABOUT_ITEMS[[]], ValueError, r"at least one, got shape \(4, 0\)"),
     "no rows": (ABOUT_ITEMS[:0], ValueError, r"at least one, got shape \(0, 2\)"),
-    "too few": (ABOUT_ITEMS.drop(index=[9, 7]), ValueError, r"lack 1 of 3, for example 9, and"),
-    "repeated": (pd.concat([ABOUT_ITEMS] * 2), ValueError, r"lack 0 of 3, and repeat 4"),
+    "too few": (ABOUT_ITEMS.drop(index=[9, 7]), ValueError, r"lack 1 of 3 \[9\] and"),
+    "repeated": (pd.concat([ABOUT_ITEMS] * 2), ValueError, r"lack 0 of 3 \[\] and repeat 4"),
     "other ids": (ABOUT_ITEMS.set_axis([*"abcd"]), TypeError, r"item ids .* are integers"),
 }
 
