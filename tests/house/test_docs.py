@@ -17,6 +17,7 @@ from pathlib import Path
 
 import markdown_pages as pages
 import numpy as np
+import pandas as pd
 import pytest
 from changed_records import with_record
 from markdown_pages import PAGES, ROOT, name_of, read
@@ -402,7 +403,8 @@ def test_the_page_lists_every_member_of_a_model_file(tmp_path):
     members, keys = set(), set()
     blend = Blend([("network", network)]).fit(strings)
     told = with_record(network.fit(strings), implicit=Implicit(np.ones((8, 1)), np.ones((5, 1))))
-    calibrated = BiasBaseline().fit(numbers).calibrate()
+    told_of = {axis: pd.DataFrame({"f": range(n)}) for axis, n in (("users", 5), ("items", 8))}
+    calibrated = BiasBaseline().fit(numbers.with_features(**told_of)).calibrate()
     for model in (told, calibrated, GlobalMean().fit(numbers), blend):
         path = tmp_path / "model.npz"
         save_model(model, path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from full_disk import full_disk
 from scipy import sparse
@@ -138,6 +139,10 @@ def test_refusals(path, monkeypatch):
         export_onnx(AutoRec(), path)
     with pytest.raises(TypeError, match="can export an AutoRec, got GlobalMean"):
         export_onnx(GlobalMean().fit(ratings), path)
+    told = ratings.with_features(items=pd.DataFrame(np.eye(20), ratings.item_ids))
+    with pytest.raises(ValueError, match="a network that reads features; fit on ratings without"):
+        export_onnx(AutoRec(**SMALL).fit(told), path)
+    export_onnx(AutoRec("user", **SMALL).fit(told), path)  # reads none
     with pytest.raises(OSError, match=r".+"):
         export_onnx(AutoRec(**SMALL, hidden_layer_sizes=(3,)).fit(ratings), path / "missing")
 

@@ -6,6 +6,7 @@ import json
 import random
 
 import numpy as np
+import pandas as pd
 import pytest
 from changed_records import with_record
 from model_files import MODELS, SMALL, integer_ratings, members, parts_of, same, write_parts
@@ -145,6 +146,29 @@ def test_what_the_network_reads_must_fit_it(path):
     write_parts(path, header, arrays)
     with pytest.raises(ModelFileError, match=r"tied"):
         load_model(path)
+
+
+def test_features_must_fit_ids_and_network(path):
+    R = integer_ratings()
+    told = R.with_features(items=pd.DataFrame(np.eye(R.n_items)[:, :5], R.item_ids))
+    save_model(AutoRec(**SMALL).fit(told), path)
+    header, arrays = parts_of(path)
+    given = header["state"]["ratings"]["features"]
+    assert given == {"user": 0, "item": 5}
+    for wrong in (0, -1, 4, 6, None, 5.0):
+        given["item"] = wrong
+        write_parts(path, header, arrays)
+        with pytest.raises(ModelFileError, match=r"features|its network reads|does not know"):
+            load_model(path)
+    given["item"] = 5
+    features = arrays["features.item"].copy()
+    for wrong in (features[:-1], features.astype(np.float32), features * np.nan):
+        arrays["features.item"] = wrong
+        write_parts(path, header, arrays)
+        with pytest.raises(ModelFileError, match=r"features"):
+            load_model(path)
+    save_model(AutoRec(**SMALL).fit(R), path)  # as the format was before there were any
+    assert "features" not in parts_of(path)[0]["state"]["ratings"]
 
 
 LISTED_CASES = {
