@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -129,6 +131,8 @@ def test_unrated_rows_are_predicted_by_two_ridge_regressions(orientation, regula
         expected.append(biases.mean + others[c] + p[-1] + (F[-1] - X.mean(axis=0)) @ w + mean)
     got = model.predict(*pair(orientation, NEW, columns))
     np.testing.assert_allclose(got, np.clip(expected, *R.scale), atol=1e-5)
+    nobody = model.predict(*pair(orientation, 12345, columns))  # who has no features
+    np.testing.assert_allclose(nobody, biases.mean + others[:5], atol=1e-5)
     unknown = model.predict(*pair(orientation, NEW, [12345]))  # (40) alone
     np.testing.assert_allclose(unknown, np.clip(biases.mean + p[-1], *R.scale), atol=1e-5)
     network = fit(orientation, dtype="float64")
@@ -214,11 +218,11 @@ def test_held_out_folds_and_blends_have_features(tmp_path):
     assert members["i"].network_.n_inputs % data.n_users == 3
     assert (members["u"].network_.n_inputs or 0) % data.n_items == 0
     assert all(member.ratings_.features for member in members.values())
-    searched = [
-        search(AutoRec(**few), R, {"tol": [1e-4, 1e-5]}, 2, strategy="random")
-        for R in (data, plain)
-    ]
-    assert searched[0].best.rmse != searched[1].best.rmse
+    find = partial(search, AutoRec(**few), space={"tol": [1e-4, 1e-5]}, n_candidates=2)
+    found, other = find(data), find(plain, resume=tmp_path / "plain")
+    assert found.best.rmse != other.best.rmse
+    with pytest.raises(ValueError, match=r"with other settings \(ratings was"):
+        find(data, resume=tmp_path / "plain")
 
 
 # A fitted model at work
@@ -284,6 +288,8 @@ def test_first_ratings_reach_the_code_of_an_unrated_row(orientation):
         known = model.fitted_.find(axis, before.ids(axis))
         np.testing.assert_array_equal(features[known], before.ratings.features[axis])
     assert np.isfinite(model.predict(*pair(other, 6000, [NEW, 5000]))).all()
+    last = (record.weights["encoder.weight"][-3:] for record in (before, model.fitted_))
+    np.testing.assert_array_equal(*last)  # the weights of features
 
 
 @orientations
