@@ -172,24 +172,24 @@ class MovieLens:
         By item id, of the items without a rating too.
     folds : dict of str to (Ratings, Ratings)
         The published splits (training, test) of ml-100k: ``"u1"`` to ``"u5"``, ``"ua"``, ``"ub"``.
+    source : pathlib.Path
+        The archive or the folder that it was read from.
+    citation : str
     genres : dict of int to str
         By item id, the names between bars.
     users : dict of int to str
         By user id, such as "gender_F|age_25|occupation_writer"; 25 stands for 25 to 34. Of ml-100k
         and ml-1m.
-    source : pathlib.Path
-        The archive or the folder that it was read from.
-    citation : str
     """
 
     name: str
     ratings: Ratings
     titles: dict[int, str]
     folds: dict[str, tuple[Ratings, Ratings]]
-    genres: dict[int, str]
-    users: dict[int, str]
     source: Path
     citation: str = CITATION
+    genres: dict[int, str] = dataclasses.field(default_factory=dict)
+    users: dict[int, str] = dataclasses.field(default_factory=dict)
 
     @property
     def item_features(self) -> DataFrame:
@@ -379,7 +379,7 @@ def _read(name: str, folder: Path) -> MovieLens:
         users = _read_rows(folder / file, layout, wanted, partial(_about_user, fields))
     titles, genres = ({item: pair[n] for item, pair in items.items()} for n in (0, 1))
     folds = {fold: _read_fold(name, folder / f"{fold}.test", ratings) for fold in known.folds}
-    return MovieLens(name, ratings, titles, folds, genres, users, folder)
+    return MovieLens(name, ratings, titles, folds, folder, genres=genres, users=users)
 
 
 def _not_as_published(name: str, source: Path, reason: str) -> ValueError:
