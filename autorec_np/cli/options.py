@@ -52,7 +52,7 @@ class Parser(argparse.ArgumentParser):
         return {action.dest: action for action in self._actions if action.option_strings}
 
     def in_options(self, message: str) -> str:
-        """Return a message with the options of the parameters that it names."""
+        """Add the options of the parameters that a message names."""
         named = dict.fromkeys(re.findall(r"\b([a-z]\w*)=|\b([a-z]+(?:_[a-z]+)+)\b", message))
         by_parameter = self._by_parameter()
         actions = [by_parameter[one] for one in map("".join, named) if one in by_parameter]

@@ -36,7 +36,7 @@ from .probes import (
 )
 from .report import BlockReport, GradientReport, Verdict
 
-# An error of this relative size must be visible, or the verdict is "inconclusive".
+# the relative error that must be visible
 RESOLUTION = {np.dtype(np.float64): 1e-5, np.dtype(np.float32): 1e-3}
 _METHODS = {"central": CENTRAL, "forward": FORWARD, "complex": CENTRAL}
 _EVALUATIONS = {"central": 6, "forward": 3, "complex": 9}  # of one probe, if it needs no sweep
@@ -270,7 +270,7 @@ class Plan:
 
 
 class BlockChecker:
-    """Judges one block after another; `given` are the directions that the caller chose."""
+    """`given` are the directions that the caller chose."""
 
     def __init__(
         self, maker: ProbeMaker, method: str, full_sweep: bool, given: list[Array] | None
@@ -347,7 +347,7 @@ class BlockChecker:
     def _judge(self, probes: list[Probe], sweep_unresolved: bool) -> None:
         """Judge at the nominal step; sweep where that finds a fault or decides nothing.
 
-        The largest fault is confirmed first; after one is, the others remain suspects.
+        After the largest fault is confirmed, the others remain suspects.
         """
         noise = noise_level([r for p in probes for r in p.noise_residuals()])
         for probe in probes:
@@ -362,7 +362,6 @@ class BlockChecker:
             found = found or probe.outcome is Outcome.WRONG
 
     def _look_closer(self, directions: list[Probe]) -> None:
-        """Look along one direction for what oscillates faster than the steps."""
         probe = directions[-1] if directions else None
         if probe and probe.outcome is Outcome.RIGHT and probe.departs_at_small_steps():
             probe.judge_sweep()

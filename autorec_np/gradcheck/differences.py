@@ -101,7 +101,6 @@ class Line:
         self._piece = np.empty(0) if pattern is None else self._piece_at(function.theta)
 
     def nominal_step(self) -> float:
-        """It balances truncation and rounding for a function of the scale's size."""
         return float(self.function.eps**self.method.step_exponent * self.scale)
 
     def _piece_at(self, flat: Array) -> Array:
@@ -151,7 +150,7 @@ _FORWARD_NOISE = _annihilator((1, 2))
 
 
 def measured_noise(triple: Sequence[Sample], method: Method = CENTRAL) -> list[float]:
-    """Return what no smooth function explains in three samples, in units of f."""
+    """Return what no smooth function explains, in units of f."""
     odd, even = [s.odd for s in triple], [s.even for s in triple]
     if method is FORWARD:
         return [_residual(_FORWARD_NOISE, odd)]
@@ -168,7 +167,7 @@ def noise_level(residuals: Sequence[float]) -> float:
 
 
 def value_grid(values: Sequence[float]) -> float:
-    """Return the power of two or of ten whose multiples all values are; 0 for a single value."""
+    """Return the power of two or of ten whose multiples all values are."""
     distinct = set(values) - {0.0}
     if len(distinct) < 2:
         return 0.0
@@ -204,7 +203,7 @@ def coarseness(function: Function, samples: Sequence[Sample]) -> float:
 
 
 def estimate(triple: Sequence[Sample], noise: float, analytic_noise: float, line: Line) -> Estimate:
-    """Judge at the smallest of three steps h, 4h, 16h."""
+    """Judge at the smallest of three steps."""
     h, widest = triple[0].step, triple[2].step
     errors = [s.odd / s.step for s in triple]
     shrink = RATIO**line.method.order
@@ -234,14 +233,10 @@ def estimate(triple: Sequence[Sample], noise: float, analytic_noise: float, line
 def sweep_estimates(
     line: Line, samples: Sequence[Sample | None], analytic_noise: float
 ) -> list[Estimate]:
-    """Return the estimates of all triples of neighboring steps, which ascend.
-
-    The noise of a step is measured at this and smaller steps: larger ones may show curvature.
-    """
-    function = line.function
+    """The noise of a step is measured at this and smaller ones: larger ones may show curvature."""
+    function, level = line.function, 0.0
     found: list[Estimate] = []
     windows: list[list[float]] = []
-    level = 0.0
     usable = [s for s in samples if s is not None]
     first_change = _first_change(function, usable)
     for first, second, third in zip(samples, samples[1:], samples[2:], strict=False):
@@ -298,15 +293,12 @@ def _contradict(one: Estimate, other: Estimate) -> bool:
 
 
 def in_dead_zone(function: Function, samples: Sequence[Sample], slope: float) -> bool:
-    """Whether f is constant further than rounding can explain, as by a dead relu."""
     rounding = function.eps * max(s.size for s in samples)
     return any(s.stuck and abs(slope) * s.step > SAFETY * rounding for s in samples)
 
 
 def too_steep(function: Function, samples: Sequence[Sample]) -> bool:
-    """Whether f moves at the smallest steps already by a visible part of all that it moves at
-    larger ones, and not by rounding.
-    """
+    """Whether f moves at the smallest steps by a visible part of all that it moves."""
     moves = [_largest_move(function, s) for s in samples]
     least = min(moves[:3])
     rounded = rounding_noise(function, samples[:3])

@@ -26,10 +26,7 @@ class OutOfEvaluations(Exception):
 
 
 class Word(str, enum.Enum):
-    """A word of a fixed list that equals, prints and serializes as the plain string.
-
-    Every Python version prints it alike: from 3.12 on, `format` follows `__str__`.
-    """
+    """It equals, prints and serializes as the plain string, alike in every Python version."""
 
     __str__ = str.__str__
     __repr__ = str.__repr__
@@ -125,7 +122,7 @@ class Parts:
         )
 
     def gradient_of(self, fun: Fun) -> Fun:
-        """Return `fun` as a function of flat theta; a value alone stays a value alone."""
+        """A value alone stays a value alone."""
 
         def flat_fun(flat: Array) -> Any:
             answer = fun(self.split(flat))
@@ -152,11 +149,7 @@ def parts_of(theta: Any) -> Parts | None:
 
 
 def one_blas_thread(size: int) -> contextlib.AbstractContextManager[None]:
-    """Hold BLAS to one thread while a large theta is checked.
-
-    Sums in threads are rounded in an order of their own, which is noise, and small products of a
-    large theta wait for each other.
-    """
+    """The sums of threads are rounded in an order of their own, which is noise."""
     return single_threaded_blas() if size >= _LARGE else contextlib.nullcontext()
 
 
@@ -232,8 +225,7 @@ class Function:
         self.gradient_eps = max(float(np.finfo(dtype).eps) for dtype in dtypes)
         self._look_elsewhere()
         again, gradient_again = self.value_and_gradient(self._original, at_theta=True)
-        # Rounding (threads) may differ: by eps^(2/3), which over a step of eps^(1/3) leaves a third
-        # of the digits.
+        # of rounding, in threads: over a step of eps^(1/3) it leaves a third of the digits
         allowed = max(float(np.finfo(self._original.dtype).eps) ** (2 / 3), tolerance)
         self.jitter = abs(value - again)
         self.differs = _difference(value, again, gradient, gradient_again, allowed)
@@ -382,7 +374,7 @@ class Function:
         return value_of((self._fun if self._value is None else self._value)(theta))
 
     def value(self, flat: Array) -> float:
-        """Return the value at `flat`; NaN where `fun` raises, is not finite or warns anew."""
+        """Return NaN where `fun` raises, is not finite or warns anew."""
         self._count()
         point = flat.astype(self.dtype).reshape(self.shape)
         with kept_back() as heard:
@@ -415,7 +407,7 @@ class Function:
         return flat.astype(np.float32).astype(np.float64)
 
     def gradient_changes(self, rng: np.random.Generator, n: int = 2) -> list[Array]:
-        """Return `n` changes of the analytic gradient when theta moves by about one ulp."""
+        """How the analytic gradient changes when theta moves by about one ulp."""
         changes = []
         for _ in range(n):
             signs = random_signs(rng, self.theta.size)
@@ -458,9 +450,7 @@ def random_signs(rng: np.random.Generator, size: int | tuple[int, ...]) -> Array
 
 
 def random_direction(rng: np.random.Generator, size: int) -> Array:
-    """Return comparable entries, so that none is overlooked, and unequal ones, since plain signs
-    often hit a symmetry of f.
-    """
+    """The entries are unequal, since plain signs often hit a symmetry of f."""
     return random_signs(rng, size) * rng.uniform(0.5, 1.5, size=size)
 
 
@@ -475,10 +465,7 @@ def check_direction(direction: Any, function: Function) -> Array:
 
 
 class Block:
-    """A named part of flat theta: `index` (a slice or int array), and the shape it stands for.
-
-    A block of `others` holds the entries that no block names; they keep their places in theta.
-    """
+    """A named part of flat theta; one of `others` holds the entries that no block names."""
 
     def __init__(
         self,

@@ -39,8 +39,8 @@ _FEW = 3.0  # slopes that f may gain for an error to be measured against them
 _SHARP = 10.0  # a budget so many times below what must be visible is sharp
 _CHANGES = 12  # how often the smallest change is sought
 _CLOSER = 5  # powers of RATIO below it, to look for what the steps are too long to see
-# Steps of float32: 2^-23 of a part of the value, which may be so much smaller (powers of two); and
-# how many must be seen, each a multiple to so much of it.
+# Steps of float32: 2^-23 of a part of the value, by so many powers of two smaller than it; how many
+# must be seen, each a multiple to so much of it.
 _SINGLE, _SMALLER = 23, 10
 _ENOUGH, _CLOSE = 4, 1 / 64
 
@@ -132,9 +132,7 @@ class Probe:
         self.outcome = Outcome.RIGHT if found.excess <= 1 else self._wrong_or_accepted()
 
     def departs_at_small_steps(self) -> bool:
-        """Whether the slope is another one at a step a thousand times below the nominal one, where
-        a term shows that oscillates faster.
-        """
+        """Whether the slope is another at a step a thousand times smaller: a term oscillates."""
         sample = self._take(-_CLOSER)
         if self.best is None or sample is None:
             return False
@@ -149,7 +147,7 @@ class Probe:
         return self.samples[k]
 
     def _widest_range(self) -> tuple[int, int]:
-        """Steps from the spacing of theta to the size of the largest entry of theta or 1."""
+        """From the spacing of theta to the size of the largest entry of theta or 1."""
         line = self.line
         eps = line.function.eps
         largest = max(1.0, float(np.max(np.abs(line.function.theta))), line.scale)
@@ -158,7 +156,6 @@ class Probe:
         return min(-_DOWN, int(down)), max(_UP, int(up))
 
     def judge_sweep(self) -> None:
-        """Judge at the best step of a sweep; a wider sweep follows if that decides nothing."""
         self.outcome = self._judged_by_sweep()
 
     def _judged_by_sweep(self) -> Outcome:
@@ -237,7 +234,7 @@ class Probe:
         return min(resolution * max(slopes, min(gained, _FEW * slopes)), slopes / 100)
 
     def _reach_out(self, widest: Sample, margin: float) -> None:
-        """Sample where f gains the slope beside which the budget is small, if it is a parabola."""
+        """Sample where a parabola gains the slope beside which the budget is small."""
         assert self.best is not None
         curvature = 2 * abs(widest.even) / widest.step**2
         if not curvature > 0:  # zero, or one-sided
@@ -254,7 +251,6 @@ class Probe:
         return bool(((self.line.gradient != 0) & (self.line.direction != 0)).any())
 
     def _is_flat(self) -> bool:
-        """Whether f and the gradient agree that nothing depends on these entries."""
         samples = self._ascending()
         return bool(samples) and not self._claims_dependence() and all(s.stuck for s in samples)
 
@@ -294,8 +290,8 @@ class Probe:
         return len(samples) > 3 and too_steep(self.line.function, samples)
 
     def _confirmed(self) -> Outcome:
-        """Look between the steps that called the gradient wrong: there a fault is as large, while
-        kinks and rounding that met at those steps by chance are others.
+        """Between the steps that called the gradient wrong a fault is as large, while kinks and
+        rounding that met at those steps by chance are others.
         """
         assert self.best is not None
         if (not self._claims_dependence() and self.is_constant()) or self._is_too_steep():
@@ -324,9 +320,7 @@ class Probe:
         return disputed or self.outcome is Outcome.SUSPECT
 
     def kinks(self) -> int:
-        """Count the steps near the nominal one where the pattern changed, or the two sides
-        disagreed visibly (at much larger steps that may be curvature).
-        """
+        """At steps much larger than the nominal one the two sides may disagree by curvature."""
         if self.best is None or self.slope == 0:
             return self.line.crossed
         low, high = self.best.step, self.line.nominal_step() * RATIO**2
@@ -383,7 +377,7 @@ class Probe:
 
 
 def float32_steps(probes: Iterable[Probe]) -> float:
-    """Return the spacing of float32 numbers in which the values move; 0 if they do not.
+    """Return the spacing of float32 numbers in which the values move, or 0.
 
     v(h) + v(-h) - 2 v(0) is free of the slope, and at small steps h of the curvature: what is left
     of a part that is rounded are multiples of its spacing.
@@ -437,9 +431,7 @@ class ProbeMaker:
         self.demands, self.gradient_changes = demands or Demands(), gradient_changes
 
     def directions(self, block: Block, n: int) -> list[Probe]:
-        """Along the gradient, then random ones, every second of them scaled with theta for blocks
-        whose entries differ in size.
-        """
+        """Along the gradient, then at random, every second one scaled with theta."""
         theta = self.function.theta[block.index]
         gradient = self.function.gradient[block.index]
         drawn = [gradient] if gradient.any() else []

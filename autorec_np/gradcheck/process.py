@@ -118,7 +118,6 @@ class _Limit:
         self._found = []
 
     def _libraries(self) -> list[Blas]:
-        """They are looked for anew when a module has brought one."""
         state = [name in sys.modules for name in LINKED], sys.modules.get("threadpoolctl", ...)
         if self._known[0] != state:
             self._known = state, _libraries()
@@ -138,7 +137,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _libraries() -> list[Blas]:
-    """Return every BLAS that is loaded; where none can be limited, say once what helps."""
+    """Where no BLAS can be limited, say once what helps."""
     try:
         import threadpoolctl
     except ImportError:
@@ -172,10 +171,7 @@ def _through_threadpoolctl(threadpoolctl: Any) -> list[Blas]:
 
 
 def _through_ctypes() -> list[Blas]:
-    """Return the BLAS of NumPy and that of SciPy, each once.
-
-    The system looks for a function in a compiled module, then in what it is linked with.
-    """
+    """The system looks for a function in a compiled module, then in what it is linked with."""
     modules = [sys.modules[name] for name in LINKED if name in sys.modules]
     paths = [str(module.__file__) for module in modules]
     if sys.platform == "win32":  # there only in the module itself

@@ -242,8 +242,8 @@ def fitted_slope(
 ) -> float:
     """Return the log-log slope at the smallest steps above the floor; infinite if exact there.
 
-    `steps` descend. A remainder that falls below the floor from one step to the next faster than
-    any smooth one could (it leaves a kink behind) is exact as well.
+    A remainder that falls below the floor from one step to the next faster than any smooth one
+    could (it leaves a kink behind) is exact as well.
     """
     above = 0
     while above < len(steps) and remainders[above] > floors[above]:
@@ -519,9 +519,7 @@ def _check_symmetry(
     rng: np.random.Generator,
     tolerance: float,
 ) -> BlockReport:
-    """The budget is rounding as the products themselves show it: their change when theta moves by
-    one ulp, and eps times their size.
-    """
+    """The budget is what the products change when theta moves by one ulp, and eps of their size."""
     u, v = sum(parts), sum(rng.normal() * part for part in parts)
     assert isinstance(u, np.ndarray)
     assert isinstance(v, np.ndarray)

@@ -32,11 +32,12 @@ logger = logging.getLogger(__name__)
 _CHUNK = 8192  # bytes, after which the time limit is looked at
 _MAX_REDIRECTS = 5
 _LOCK_POLL = 0.05  # seconds
+_UNTRUSTED = "without a known hash the content could not be trusted"
 _PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 class DownloadError(OSError):
-    """A file could not be fetched; the message names the URL, the reason and what to do."""
+    """A file could not be fetched."""
 
 
 class _Broken(Exception):
@@ -199,10 +200,7 @@ def _receive(
 ) -> None:
     downgraded = any(one.url.startswith("http:") for one in (*response.history, response))
     if request.url.startswith("https:") and downgraded and not request.pinned:
-        raise request.error(
-            f"the server redirects from https to {response.url}, and without a known hash the "
-            "content could not be trusted"
-        )
+        raise request.error(f"the server redirects from https to {response.url}, and {_UNTRUSTED}")
     status = response.status_code
     answer = f"the server answered HTTP {status} {response.reason}"
     if status == 200:
@@ -219,8 +217,7 @@ def _receive(
     total = request.size if rest is None else offset + rest
     if request.size not in (None, total):
         raise request.error(
-            f"the server announces {total:,} bytes where {request.size:,} are expected, so it is "
-            "another file"
+            f"the server announces {total:,} bytes where {request.size:,} are expected"
         )
     count = offset
     _check_bound(request, total or 0)
@@ -250,9 +247,7 @@ def _without_tls(request: _Request, url: str, error: Exception) -> str:
     if parts.scheme != "https":
         raise request.error(reason) from error
     if not request.pinned:
-        raise request.error(
-            f"{reason}, and without a known hash the content could not be trusted over plain http"
-        ) from error
+        raise request.error(f"{reason}, and {_UNTRUSTED} over plain http") from error
     warnings.warn(
         f"{url}: {reason}; falling back to plain http, because the content is verified by its "
         "hash.",
@@ -386,8 +381,8 @@ def _refusing(archive: Path) -> Iterator[None]:
         if not isinstance(error, ArchiveError):
             reason = f"is not a readable zip archive ({reason or type(error).__name__})"
         raise ArchiveError(
-            f"{archive} {reason}; it is damaged, unsafe or not the expected archive, and none of "
-            "it was unpacked. Delete it and fetch it anew, from a source that you trust."
+            f"{archive} {reason}; it is damaged, unsafe or not the expected archive. Delete it and "
+            "fetch it anew, from a source that you trust."
         ) from error
 
 

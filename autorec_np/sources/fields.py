@@ -163,7 +163,7 @@ def _blocks(document: Document, layout: Layout) -> Iterator[tuple[int, str]]:
 
 
 def split_numbers(block: str, separator: str, layout: Layout) -> list[Column] | None:
-    """Return the wanted columns as numbers; None if a field is not a plain number.
+    """None if a field is not a plain number.
 
     float64 holds decimals of 15 characters exactly, or correctly rounded as ``float`` does.
     """

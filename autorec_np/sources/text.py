@@ -168,8 +168,8 @@ def _is_left_by_a_system(name: str) -> bool:
 def _check_size(size: int, label: str, bound: int) -> None:
     if size > bound:
         raise ValueError(
-            f"{label}: holds more than the {bound:,} bytes that are accepted, so it may be made to "
-            f"fill the memory; if you trust it, pass a larger max_bytes=, or None for no bound."
+            f"{label}: holds more than the {bound:,} bytes that are accepted; if you trust it, "
+            f"pass a larger max_bytes=, or None for no bound."
         )
 
 
@@ -348,6 +348,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_PLAIN_QUOTES = "quoting=False if quotes are plain characters here"
 _LINE_END = r"\r\n|\r|\n"
 _CONTROL = bytes({*range(32)} - {*b"\t\n\r\f\x1a"})
 
@@ -363,8 +364,6 @@ class Dialect:
 
 @dataclasses.dataclass(frozen=True)
 class Document:
-    """The text of a file, with what is needed to split it into records."""
-
     label: str
     text: str
     separator: str
@@ -377,7 +376,7 @@ class Document:
         return ValueError(f"{self.label}, line {line:,}: {message}")
 
     def records(self, block: str | None = None, line: int = 1) -> Iterator[Record]:
-        """Yield line numbers and fields of all records that are not blank: slow, but exact."""
+        """Yield all that are not blank: slow, but exact."""
         text = self.text if block is None else block
         for number, fields in self._quoted(text) if self.quoted else self._plain(text, line):
             if len(fields) > 1 or "".join(fields).strip(" \t"):
@@ -405,9 +404,8 @@ class Document:
             except csv.Error as error:
                 raise self.error(
                     line,
-                    f"a quoted field is malformed ({error}). A quoted field ends with a quote "
-                    f"right before the separator; double a quote that belongs to it, or pass "
-                    f"quoting=False if quotes are plain characters here.",
+                    f"a quoted field is malformed ({error}). It ends with a quote right before the "
+                    f"separator; double a quote that belongs to it, or pass {_PLAIN_QUOTES}.",
                 ) from None
             if reader.line_num > line and not self.trusts_quotes:
                 self._check_runs_on(fields, n_fields, line, reader.line_num)
@@ -421,8 +419,8 @@ class Document:
                     raise self.error(
                         line,
                         f"a quoted field runs on to line {last:,} and holds lines that look like "
-                        f"ratings, {cut(part)} for example; pass quoting=False if quotes are plain "
-                        f"characters here, or quoting=True if the field is meant so.",
+                        f"ratings, {cut(part)} for example; pass {_PLAIN_QUOTES}, or quoting=True "
+                        f"if the field is meant so.",
                     )
 
     def is_number(self, token: str) -> bool:
