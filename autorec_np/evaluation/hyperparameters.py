@@ -74,7 +74,7 @@ def default_space(model: AutoRec, ratings: Any) -> dict[str, Any]:
     matrix = as_ratings(ratings).matrix
 
     def implicit_at(widths: Sequence[int]) -> int:
-        return resolved_implicit(model.get_params() | {"hidden_layer_sizes": widths}, matrix)[0]
+        return resolved_implicit(model.get_params() | {"hidden_layer_sizes": widths})[0]
 
     sizes = resolved_widths(model.get_params())
     network = Network(1, sizes, tied=model.tied)

@@ -43,6 +43,7 @@ from autorec_np.training.start import (
     AffineMap,
     Mapped,
     automatic_penalties,
+    automatic_shrinkage,
     canonical,
     map_onto_outputs,
     starting_theta,
@@ -181,6 +182,7 @@ class AutoRec(FoldIn):
     regularization_: dict[str, float] = of_record(lambda record: dict(record.penalties))
     implicit_: int = of_record(lambda record: record.n_implicit)
     inputs_: str = of_record(lambda record: record.inputs)
+    shrinkage_: float = of_record(lambda record: record.shrinkage)
     baseline_: BiasBaseline | GlobalMean | None = of_record(
         lambda record: record.baseline and record.baseline.model()
     )
@@ -350,7 +352,7 @@ class AutoRec(FoldIn):
             training, held_out = train_test_split(data, self.validation_fraction, random_state)
         check_not_empty(training)
         axes, by_index = Axes(self.orientation), sparse.issparse(ratings)
-        n_implicit, kind = resolved_implicit(self.get_params(), training.matrix)
+        n_implicit, kind = resolved_implicit(self.get_params())
         mapped = self._mapped(training.matrix.data, data.scale, kind)
         matrix, units = with_data(training.matrix, mapped.values), mapped.units
         rated = axes.orient(matrix)
@@ -368,9 +370,12 @@ class AutoRec(FoldIn):
         baseline = self._baseline_of(biases)
         outputs = map_onto_outputs(self.output_activation, mapped, baseline is not None)
         targets = targets_of(rated, axes, baseline, outputs, self.dtype)
+        shrinkage = 0.0
         if isinstance(self.regularization, str):
             corruption = corruption_for(self.solver, self.corruption)
             penalties = automatic_penalties(network, rated, corruption)
+            if baseline is not None and not self.tied:
+                shrinkage = automatic_shrinkage(rated)
         else:
             penalties = scaled(Objective(network, self.regularization).penalties, units.factor)
         cold_baseline = biases.unmapped(units)
@@ -388,6 +393,7 @@ class AutoRec(FoldIn):
         return TrainingTask(
             network=network,
             penalties=scaled(penalties, outputs.factor),
+            shrinkage=shrinkage,
             input_map=units,
             loss_unit=1.0 if ACTIVATIONS[self.output_activation].bounded else output_map.factor**2,
             theta=self._initial_theta(

@@ -363,13 +363,8 @@ def new_rows(fitted: Fitted, rated: CSR, base: Array, biases: Array) -> Array:
 
 def new_columns(fitted: Fitted, rated: CSR, base: Array, biases: Array) -> Array:
     residuals = rated.data - base[row_of_each(rated), rated.indices]
-    weights, own_biases = fit_columns(
-        fitted.codes,
-        with_data(rated, fitted.output_map(residuals)),
-        fitted.decoder_penalty,
-        fitted.network.output_activation,
-        fitted.implicit and fitted.implicit.shares_of(rated),
-    )
+    shares = fitted.implicit and fitted.implicit.shares_of(rated)
+    weights, own_biases = fit_columns(fitted, rated, residuals, shares)
     activity = weights.astype(fitted.codes.dtype) @ fitted.codes.T
     return fitted.to_ratings(activity + own_biases[:, np.newaxis])
 
@@ -531,11 +526,7 @@ def _with_updated_columns(grown: Fitted, change: Change) -> Fitted:
         implicit = implicit._replace(shares=every_share)
     views = network.layout.views(theta)
     views["decoder.weight"][columns], views["decoder.bias"][columns] = fit_columns(
-        grown.codes,
-        with_data(rated, grown.output_map(rated.data - np.float64(base))),
-        grown.decoder_penalty,
-        network.output_activation,
-        shares,
+        grown, rated, rated.data - np.float64(base), shares
     )
     return replace(grown, theta=theta, implicit=implicit)
 

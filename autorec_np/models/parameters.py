@@ -8,13 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from autorec_np._types import CSR, Array
 from autorec_np._validation import check_choice, check_integer, check_number
 from autorec_np.core.activations import ACTIVATIONS
 from autorec_np.core.optimizers import SCHEDULES
-from autorec_np.models.base import Axes
 from autorec_np.training.solvers import is_callback
-from autorec_np.training.start import DETECTABLE, typical_root
 from autorec_np.training.trainer import ENGINES, SOLVERS
 
 CHOICES: dict[str, tuple[str | None, ...]] = {
@@ -54,26 +51,12 @@ def resolved_widths(parameters: Mapping[str, Any]) -> tuple[int, ...]:
     return WIDTHS[parameters["orientation"]] if widths is None else tuple(widths)
 
 
-def automatic_implicit(
-    orientation: str, k: int, counts: tuple[Array, Array], tied: bool, solver: str
-) -> tuple[int, str]:
-    """Return what ``implicit="auto"`` and ``inputs="auto"`` are: docs/decisions.md.
-
-    `k` is the width of the last hidden layer, `counts` how many ratings rows and columns have.
-    """
-    if tied or SOLVERS[solver].full_batch or typical_root(*counts) < DETECTABLE:
-        return 0, "ratings"
-    return k // IMPLICIT_PART, INPUTS[orientation]
-
-
-def resolved_implicit(parameters: Mapping[str, Any], matrix: CSR) -> tuple[int, str]:
-    """Return `implicit` and `inputs`, "auto" replaced, for ratings `matrix` (users x items)."""
+def resolved_implicit(parameters: Mapping[str, Any]) -> tuple[int, str]:
+    """Return `implicit` and `inputs`, "auto" replaced: docs/decisions.md."""
     orientation, widths = parameters["orientation"], resolved_widths(parameters)
-    of_items = np.bincount(matrix.indices, minlength=matrix.shape[1])
-    counts = Axes(orientation).rows_and_columns(np.diff(matrix.indptr), of_items)
-    automatic = automatic_implicit(
-        orientation, max(widths[-1:], default=0), counts, parameters["tied"], parameters["solver"]
-    )
+    automatic = max(widths[-1:], default=0) // IMPLICIT_PART, INPUTS[orientation]
+    if parameters["tied"] or SOLVERS[parameters["solver"]].full_batch:
+        automatic = 0, "ratings"
     implicit, inputs = parameters["implicit"], parameters["inputs"]
     units = automatic[0] if isinstance(implicit, str) else int(implicit)
     return units, automatic[1] if inputs == "auto" else inputs

@@ -23,7 +23,7 @@ from autorec_np.engine.threads import Workers, encode
 from autorec_np.models.base import Axes, Record
 from autorec_np.models.biases import FittedBiases, FittedMean, ridge
 from autorec_np.training.solvers import run_lbfgs
-from autorec_np.training.start import AffineMap
+from autorec_np.training.start import AffineMap, reliability
 
 if TYPE_CHECKING:
     from autorec_np.training.solvers import EpochMonitor
@@ -71,7 +71,8 @@ class Fitted(Record):
     """What an AutoRec has learned: all that predicting, folding in, updating and saving need.
 
     See `AutoRec`; arrays are read-only. `cold_baseline` is of the ratings trained on. `network` is
-    the plain one: with an implicit decoder, the decoder weight in `theta` is W + [N Y, 0].
+    the plain one: with an implicit decoder, the decoder weight in `theta` is W + [N Y, 0]. The rows
+    of decoder weight and bias are multiplied by the `reliability` of their columns.
     """
 
     network: Network
@@ -86,6 +87,7 @@ class Fitted(Record):
     course: Course = field(default_factory=Course)
     implicit: Implicit | None = None
     inputs: str = "ratings"
+    shrinkage: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("theta", "codes"):
@@ -275,12 +277,13 @@ class TrainingTask:
     """One training: what the network reads and is to say, and whose its weights will be.
 
     `penalties` and targets are in the units of the output; the curve is divided by `loss_unit`.
-    `every_input` includes the ratings held out for early stopping. `validation` has positions of
+    `shrinkage` is c of `reliability`. `every_input` includes the ratings held out for early stopping. `validation` has positions of
     users and items, and ratings.
     """
 
     network: Network
     penalties: Mapping[str, float]
+    shrinkage: float
     input_map: AffineMap
     loss_unit: float
     theta: Array
@@ -294,16 +297,23 @@ class TrainingTask:
         self, theta: Array, inputs: Inputs, workers: Workers | None, **others: Any
     ) -> Fitted:
         """Return the record of weights that were trained, with the codes of `inputs`."""
-        network = self.network
+        network, own = self.network, theta.copy()
         if isinstance(network, ImplicitNetwork):
             weight = network.layout.views(theta)[IMPLICIT].copy()
             weight[np.diff(self.targets.indptr) == 0] = 0.0  # was random
             shares = spmm_transpose(network.rated, weight)
             network = network.plain
-            theta = theta[: network.layout.size].copy()
-            network.layout.views(theta)["decoder.weight"][:, : weight.shape[1]] += shares
+            own = own[: network.layout.size]
+            network.layout.views(own)["decoder.weight"][:, : weight.shape[1]] += shares
             others["implicit"] = Implicit(weight, shares)
-        return self.fitted(theta=theta, codes=encode(network, theta, inputs, workers), **others)
+        counts = np.bincount(self.targets.indices, minlength=network.n_columns)
+        scale_columns(network.layout.views(own), reliability(counts, self.shrinkage))
+        return self.fitted(
+            theta=own,
+            codes=encode(network, own, inputs, workers),
+            shrinkage=self.shrinkage,
+            **others,
+        )
 
     def validation_with(
         self, workers: Workers | None, cold: str | float
@@ -331,6 +341,12 @@ class TrainingTask:
         return self.record(theta, self.every_input, workers, course=course)
 
 
+def scale_columns(views: Mapping[str, Array], factors: Array) -> None:
+    """Multiply the decoder weight and bias of each column by its factor, (n_columns,)."""
+    views["decoder.weight"][...] *= factors[:, np.newaxis]
+    views["decoder.bias"][...] *= factors
+
+
 def start_again(
     last: Fitted, network: Network, axes: Axes, data: Ratings, dtype: npt.DTypeLike
 ) -> Array:
@@ -353,8 +369,10 @@ def start_again(
         )
     theta = np.zeros(network.layout.size, dtype)
     theta[: plain.layout.size] = last.theta
+    views = network.layout.views(theta)
+    kept = reliability(last.counts[axes.column][:-1], last.shrinkage)
+    scale_columns(views, 1 / np.where(kept, kept, 1.0))
     if last.implicit is not None:
-        views = network.layout.views(theta)
         views["decoder.weight"][:, :n_units] -= last.implicit.shares
         places = last.find(axes.row, row_ids)
         known = places >= 0
@@ -363,27 +381,29 @@ def start_again(
 
 
 def fit_columns(
-    codes: Array, targets: CSR, penalty: float, output_activation: str, shares: Array | None = None
+    fitted: Fitted, rated: CSR, residuals: Array, shares: Array | None
 ) -> tuple[Array, Array]:
-    """Return decoder weights (m, k) and biases (m,), each by `fit_column`; 0 without targets.
+    """Return decoder weights (m, k) and biases (m,), each by `fit_column`, times `reliability`.
 
-    `shares` (m, q) of an implicit decoder are in the weights, the penalty is without them.
+    `rated` (m, n_rows) says who rated these columns, `residuals` (nnz,) what the baseline leaves of
+    the ratings. `shares` (m, q) of an implicit decoder are in the weights, the penalty is without
+    them.
     """
-    weights = np.zeros((targets.shape[0], codes.shape[1]))
+    targets, codes = fitted.output_map(residuals), fitted.codes
+    penalty, output_activation = fitted.decoder_penalty, fitted.network.output_activation
+    weights = np.zeros((rated.shape[0], codes.shape[1]))
     biases = np.zeros(len(weights))
-    for column, (start, stop) in enumerate(pairwise(targets.indptr)):
+    for column, (start, stop) in enumerate(pairwise(rated.indptr)):
         if start < stop:
-            own = codes[targets.indices[start:stop]].astype(np.float64)
+            own = codes[rated.indices[start:stop]].astype(np.float64)
+            offset = 0.0 if shares is None else own[:, : shares.shape[1]] @ shares[column]
             weights[column], biases[column] = fit_column(
-                own,
-                targets.data[start:stop],
-                penalty,
-                output_activation,
-                0.0 if shares is None else own[:, : shares.shape[1]] @ shares[column],
+                own, targets[start:stop], penalty, output_activation, offset
             )
     if shares is not None:
         weights[:, : shares.shape[1]] += shares
-    return weights, biases
+    kept = reliability(np.diff(rated.indptr), fitted.shrinkage)
+    return weights * kept[:, np.newaxis], biases * kept
 
 
 def fit_column(

@@ -28,6 +28,7 @@ from autorec_np.models.biases import BiasBaseline, GlobalMean
 from autorec_np.models.blend import Blend, FittedBlend, naming
 from autorec_np.models.frames import top_n
 from autorec_np.models.scoring import Fitted, Inputs, baseline_at, by_plane, pairs_of
+from autorec_np.training.start import reliability
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -77,7 +78,7 @@ class Influence(NamedTuple):
     targets : ndarray of float64
         Ratings minus baseline, and minus what an implicit decoder says of them.
     weights : ndarray of float64
-        They add up to 1, and ``weights @ targets`` is the score minus its baseline, and minus what
+        They add up to the `reliability` of the column, and ``weights @ targets`` is the score minus its baseline, and minus what
         the implicit decoder says.
     changes : ndarray of float64
         The score minus what it would be without this rating; NaN where nothing would be left to
@@ -145,8 +146,9 @@ def _contributions(model: Recommender, user: Any, item: Any, by: str) -> Explana
         (ids, ratings, derivatives), pattern, unread = _of_row(fitted, user, item)
         return Explanation(ids, (ratings - unread) * derivatives + pattern, pattern)
     ids, targets, codes, code, own = _of_column(fitted, user, item)
-    pattern = pattern_parts(own, code)
-    by_ratings = targets * column_weights(codes, fitted.decoder_penalty, code)
+    [kept] = reliability(np.array([len(ids)]), fitted.shrinkage)
+    pattern = kept * pattern_parts(own, code)
+    by_ratings = kept * targets * column_weights(codes, fitted.decoder_penalty, code)
     return Explanation(ids, by_ratings + pattern, pattern)
 
 
@@ -214,8 +216,11 @@ def rating_influence(model: AutoRec, user: Any, item: Any) -> Influence:
     """
     fitted = _check_model(model)
     ids, targets, codes, code, own = _of_column(fitted, user, item)
-    influence = column_influence(codes, targets, fitted.decoder_penalty, code, own)
-    return Influence(ids, targets, *influence)
+    weights, changes = column_influence(codes, targets, fitted.decoder_penalty, code, own)
+    score = weights @ targets + pattern_parts(own, code).sum()
+    kept, kept_without = reliability(len(ids) - np.arange(2), fitted.shrinkage)
+    changes = kept * score - kept_without * (score - changes)
+    return Influence(ids, targets, kept * weights, changes)
 
 
 def _of_column(fitted: Fitted, user: Any, item: Any) -> tuple[Array, Array, Array, Array, Array]:

@@ -52,6 +52,7 @@ _AUTOREC = {
     "orientation": ("item", "user"),
     "network": _NETWORK,
     "inputs": ("ratings", "planes"),
+    "shrinkage": float,
     "implicit": (int, None),
     "input_map": _AFFINE_MAP,
     "output_map": _AFFINE_MAP,
@@ -316,6 +317,7 @@ def _pack_autorec(fitted: Fitted, packing: Packing) -> State:
         "orientation": fitted.axes.row,
         "network": network,
         "inputs": fitted.inputs,
+        "shrinkage": float(fitted.shrinkage),
         "implicit": fitted.implicit and fitted.implicit.weight.shape[1],
         "input_map": _pack_map(fitted.input_map),
         "output_map": _pack_map(fitted.output_map),
@@ -357,6 +359,7 @@ def _unpack_autorec(whole: State, common: Common, members: Members) -> Fitted:
         course=course,
         implicit=_unpack_implicit(state, network, n_rows, members),
         inputs=state["inputs"],
+        shrinkage=state["shrinkage"],
     )
 
 
