@@ -417,7 +417,7 @@ def _unit_vectors(fitted: Fitted, axis: str) -> Array:
         # a baseline, every decoder weight holds the mean rating
         mean = vectors[known].mean(axis=0)
         vectors -= mean
-        rounding = np.finfo(fitted.codes.dtype).eps * np.linalg.norm(mean)
+        rounding = 4 * np.finfo(fitted.codes.dtype).eps * np.linalg.norm(mean)
     lengths = np.linalg.norm(vectors, axis=1)
     learned = known & (lengths > rounding)
     vectors[learned] /= lengths[learned, np.newaxis]

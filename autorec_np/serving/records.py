@@ -131,6 +131,8 @@ def unpack_model(found: State, members: Members, around: Ratings | None = None) 
     common: State = {"ids_are_indices": bool, "ratings": _RATINGS if shared is None else (None,)}
     if isinstance(state.get("ratings"), dict):  # a file without features does not name them
         state["ratings"].setdefault("features", {"user": 0, "item": 0})
+    if isinstance(state.get("autorec"), dict):  # a file may be older than this
+        state["autorec"].setdefault("shrinkage", 0.0)
     if "calibration" in state:
         common["calibration"] = int
     check(f"{members.prefix}state", state, {**common, **kind.wanted})

@@ -214,7 +214,7 @@ def reliability(counts: Array, shrinkage: float) -> Array:
 
     Where ratings are few, what a network adds to a baseline is noise.
     """
-    return counts / (counts + shrinkage) if shrinkage else np.ones(len(counts))
+    return counts / (counts + shrinkage) if shrinkage else np.ones(np.shape(counts))
 
 
 def typical_root(matrix: CSR) -> float:

@@ -27,6 +27,7 @@ from autorec_np.models.biases import BiasBaseline, GlobalMean
 from autorec_np.training.trainer import Trainer
 
 SMALL = {"hidden_layer_sizes": (6,), "max_iter": 4, "n_jobs": 1, "random_state": 0}
+SMALL |= {"implicit": 0, "inputs": "ratings"}
 ORIENTATIONS = pytest.mark.parametrize("orientation", ["item", "user"])
 SOLVERS = pytest.mark.parametrize("solver", ["adam", "sgd", "rprop", "lbfgs", "scipy-lbfgs"])
 pytestmark = pytest.mark.filterwarnings("ignore::autorec_np.training.trainer.ConvergenceWarning")

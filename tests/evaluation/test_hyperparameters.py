@@ -202,7 +202,7 @@ def test_the_space_may_name_the_parameters_of_any_model():
 
 def test_a_training_that_diverges_loses():
     space = {"learning_rate_init": [1e38]}
-    model = AutoRec("item", (3,), "identity", solver="sgd", n_jobs=1, random_state=0)
+    model = AutoRec("item", (3,), solver="sgd", n_jobs=1, random_state=0)
     result = run(model=model, space=space, strategy="random")
     assert result.best_params == {}
     assert result.trials[1].rmse == math.inf
@@ -334,7 +334,7 @@ def test_two_searches_do_not_share_a_file(tmp_path, whole):
 
 def test_a_training_that_diverged_is_resumed(tmp_path):
     arguments = {
-        "model": AutoRec("item", (3,), "identity", solver="sgd", n_jobs=1, random_state=0),
+        "model": AutoRec("item", (3,), solver="sgd", n_jobs=1, random_state=0),
         "space": {"learning_rate_init": [1e38]},
         "strategy": "random",
     }

@@ -44,31 +44,25 @@ def objectives(monkeypatch):
 # What the parameters say
 
 
+AUTO = {"implicit": "auto", "inputs": "auto"}
+
+
 @pytest.mark.filterwarnings("ignore::autorec_np.training.trainer.ConvergenceWarning")
-@pytest.mark.parametrize("changes", [{}, {"solver": "lbfgs"}, {"tied": True}], ids=str)
-def test_auto_is_the_paper_where_ratings_are_few_or_nothing_else_is_right(changes):
-    automatic, plain = fit(**changes), fit(**changes, implicit=0, inputs="ratings")
+@pytest.mark.parametrize("changes", [{"solver": "lbfgs"}, {"tied": True}], ids=str)
+def test_auto_is_the_paper_where_nothing_else_is_right(changes):
+    automatic, plain = fit(AUTO, **changes), fit(**changes)
     np.testing.assert_array_equal(automatic.theta_, plain.theta_)
     assert (automatic.implicit_, automatic.inputs_) == (0, "ratings")
     assert automatic.fitted_.implicit is None
 
 
-def test_auto_is_asked_with_what_it_goes_by(monkeypatch):
-    asked = []
-
-    def automatic(orientation, k, counts, tied, solver):
-        asked.append((orientation, k, [one.tolist() for one in counts], tied, solver))
-        return 2, "planes"
-
-    monkeypatch.setattr(parameters, "automatic_implicit", automatic)
-    model = fit({"orientation": "user"}, solver="sgd")
-    assert (model.implicit_, model.inputs_) == (2, "planes")
-    counts = [np.diff(R.matrix.indptr).tolist(), np.diff(R.matrix.T.tocsr().indptr).tolist()]
-    assert asked == [("user", 4, counts, False, "sgd")]
-    model = fit(implicit=1)
-    assert (model.implicit_, model.inputs_) == (1, "planes")
-    assert asked[1][:3] == ("item", 4, counts[::-1])
-    assert fit(implicit=0, inputs="ratings").fitted_.implicit is None
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+@orientations
+def test_auto_is_a_fifth_of_the_units_and_what_the_orientation_reads(orientation, solver):
+    model = fit(AUTO, orientation=orientation, solver=solver, hidden_layer_sizes=(12,))
+    assert (model.implicit_, model.inputs_) == (2, parameters.INPUTS[orientation])
+    given = fit(AUTO, orientation=orientation, implicit=1)
+    assert (given.implicit_, given.inputs_) == (1, parameters.INPUTS[orientation])
 
 
 def test_the_parameters_are_cloned_and_trained_with():
@@ -181,7 +175,7 @@ def check_no_leak(model, trained, held_out):
 
 def test_the_validation_curve_is_of_what_serves():
     train, validation = train_test_split(R, 0.2, 0)
-    model = AutoRec(**SMALL, **BOTH).fit(train, validation)
+    model = AutoRec(**{**SMALL, **BOTH}).fit(train, validation)
     assert model.validation_curve_[-1] == pytest.approx(-model.score(validation), rel=1e-6)
 
 
@@ -394,12 +388,12 @@ def test_search_and_cross_validation_take_them():
     found = search(model, R, space, 4, strategy="random")
     assert {trial.params.get("inputs") for trial in found.trials[1:]} <= {"ratings", "planes"}
     assert any(trial.params.get("implicit") for trial in found.trials)
-    result = cross_validate({"both": AutoRec(**SMALL, **BOTH)}, R, cv=2)
+    result = cross_validate({"both": AutoRec(**{**SMALL, **BOTH})}, R, cv=2)
     assert "both" in str(result)
 
 
 def test_the_default_space_penalizes_y_and_leaves_room_for_it():
-    model = AutoRec(**{**SMALL, "hidden_layer_sizes": (200,)}, implicit=100)
+    model = AutoRec(**{**SMALL, "hidden_layer_sizes": (200,), "implicit": 100})
     space = default_space(model, R)
     assert {*space["regularization"]} == {"encoder.weight", "decoder.weight", "implicit.weight"}
     assert space["hidden_layer_sizes"] == [(100,), (200,), (500,)]
@@ -424,25 +418,12 @@ def test_an_interrupted_training_serves_what_it_has():
         if state.epoch == 2:
             raise KeyboardInterrupt
 
-    model = AutoRec(**SMALL, **BOTH, callbacks=[stop])
+    model = AutoRec(**{**SMALL, **BOTH}, callbacks=[stop])
     with pytest.warns(UserWarning, match="interrupted"):
         model.fit(R)
     assert model.fitted_.implicit.weight.shape == (R.n_items, 3)
     assert np.isfinite(model.predict(*R.triples()[:2])).all()
     assert dataclasses.is_dataclass(model.fitted_)
-
-
-def test_auto_follows_the_orientation_the_solver_and_the_ratings():
-    many, few = np.full(100, 40), np.full(100, 5)
-    assert parameters.automatic_implicit("item", 500, (many, many), False, "adam") == (
-        100,
-        "ratings",
-    )
-    assert parameters.automatic_implicit("user", 200, (many, many), False, "sgd") == (40, "planes")
-    paper = (0, "ratings")
-    assert parameters.automatic_implicit("user", 200, (few, few), False, "adam") == paper
-    assert parameters.automatic_implicit("user", 200, (many, many), True, "adam") == paper
-    assert parameters.automatic_implicit("item", 500, (many, many), False, "lbfgs") == paper
 
 
 @pytest.mark.parametrize("orientation", ["item", "user"])

@@ -84,7 +84,7 @@ def R():
         ({"inputs": "both"}, ValueError, "inputs must be one of 'auto', 'ratings', 'planes'"),
         ({"inputs": "planes", "tied": True}, ValueError, "tied=True .*inputs='planes' cannot"),
         (
-            {"regularization": {"implicit.weight": 1.0}},
+            {"regularization": {"implicit.weight": 1.0}, "implicit": 0},
             ValueError,
             r"'implicit.weight'.*\['encoder.weight', 'decoder.weight'\]",
         ),

@@ -19,6 +19,7 @@ from autorec_np.models.biases import Biases, fit_biases
 from autorec_np.models.newcomers import merge, refresh_biases
 from autorec_np.models.scoring import baseline_at, fit_column, inputs_of
 from autorec_np.serving.model_file import load_model, save_model
+from autorec_np.training.start import reliability
 from autorec_np.training.trainer import Trainer
 
 TRIPLES = st.lists(
@@ -98,7 +99,8 @@ def check_touched(before, model, users, items):
             model.network_.output_activation,
             model.codes_[rated] @ share,
         )
-        weight = weight + share
+        kept = reliability(len(rated), model.shrinkage_)
+        weight, bias = kept * (weight + share), kept * bias
         np.testing.assert_allclose(views["decoder.weight"][column], weight, rtol=1e-4, atol=1e-6)
         assert views["decoder.bias"][column] == pytest.approx(bias, rel=1e-4, abs=1e-6)
     if before is None:

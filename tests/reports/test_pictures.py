@@ -46,7 +46,7 @@ def split():
 
 @pytest.fixture(scope="module")
 def model(split):
-    model = AutoRec(hidden_layer_sizes=(6,), max_iter=5, n_jobs=1, random_state=0)
+    model = AutoRec(hidden_layer_sizes=(6,), max_iter=5, n_jobs=1, random_state=0, implicit=0)
     return model.fit(split[0], validation=split[1])
 
 

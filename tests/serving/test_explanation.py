@@ -31,6 +31,7 @@ from autorec_np.serving.explanation import (
 from autorec_np.serving.model_file import load_model, save_model
 
 SMALL = {"hidden_layer_sizes": (5,), "max_iter": 4, "random_state": 0, "dtype": "float64"}
+SMALL |= {"implicit": 0, "inputs": "ratings"}
 ARCHITECTURES = [
     ((4,), False),
     ((4, 3), False),
@@ -353,7 +354,7 @@ BOTH = {"implicit": 3, "inputs": "planes"}
 @pytest.mark.parametrize("options", [{}, BOTH])
 def test_the_pattern_is_told_apart(options):
     ratings = data()
-    model = AutoRec("user", **SMALL, **options).fit(ratings)
+    model = AutoRec("user", **{**SMALL, **options}).fit(ratings)
     for by in ("items", "users"):
         found = explain(model, ratings.user_ids[0], ratings.item_ids[1], by=by)
         ids, contributions = found
@@ -369,7 +370,7 @@ def test_the_pattern_is_told_apart(options):
 def test_parts_of_the_planes_are_the_changes_of_a_linear_network(orientation):
     """Each rating without its residual, and without both planes."""
     ratings = data()
-    model = AutoRec(orientation, **SMALL, **BOTH, activation="identity").fit(ratings)
+    model = AutoRec(orientation, **{**SMALL, **BOTH}, activation="identity").fit(ratings)
     user, item = ratings.user_ids[0], ratings.item_ids[1]
     by = "users" if orientation == "item" else "items"
     found = explain(model, user, item, n=100, by=by)
@@ -395,7 +396,7 @@ def test_parts_of_the_planes_are_the_changes_of_a_linear_network(orientation):
 def test_parts_of_the_implicit_decoder_add_up_to_its_share(orientation):
     """h . [N Y, 0] by the pattern, and h . w + b by the ratings."""
     ratings = data()
-    model = AutoRec(orientation, **SMALL, **BOTH, regularization=1.5).fit(ratings)
+    model = AutoRec(orientation, **{**SMALL, **BOTH}, regularization=1.5).fit(ratings)
     user, item = ratings.user_ids[4], ratings.item_ids[7]
     row, column = (7, 4) if orientation == "item" else (4, 7)
     by = "items" if orientation == "item" else "users"

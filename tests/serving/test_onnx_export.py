@@ -18,7 +18,7 @@ from autorec_np.models.base import NotFittedError
 from autorec_np.models.biases import GlobalMean
 from autorec_np.serving.model_file import OPERATORS, export_onnx
 
-SMALL = {"max_iter": 3, "random_state": 0}
+SMALL = {"max_iter": 3, "random_state": 0, "implicit": 0, "inputs": "ratings"}
 MODELS = {
     "plain": {},
     "deep": {"hidden_layer_sizes": (6, 4), "activation": "tanh"},
@@ -82,20 +82,22 @@ def test_onnxruntime_gives_the_scores_of_the_model(name, orientation, path):
     np.testing.assert_allclose(run(path, model, rows[3:4]), expected[3:4], rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("options", [{}, {"regularization": 5.0}, {"inputs": "planes"}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"baseline": None}, {"regularization": 5.0}, {"inputs": "planes"}], ids=str
+)
 def test_a_rating_of_0_is_told_from_no_rating_by_nan(options, path):
     pytest.importorskip("onnx", reason="needs the package onnx")
     generator = np.random.default_rng(0)
     users, items = np.divmod(np.sort(generator.choice(60, 45, replace=False)), 6)
     matrix = sparse.csr_array((generator.integers(0, 3, 45).astype(float), (users, items)))
-    model = AutoRec("user", hidden_layer_sizes=(3,), activation="identity", **SMALL, **options)
+    model = AutoRec("user", hidden_layer_sizes=(3,), activation="identity", **{**SMALL, **options})
     model.fit(matrix)
     assert (model.ratings_.matrix.data == 0).any()
     export_onnx(model, path)
     rows = np.arange(10)
     expected = model.fitted_.score_all_items(rows)
     np.testing.assert_allclose(run(path, model, rows, np.nan), expected, rtol=0, atol=1e-5)
-    if not options:  # an input of its own, which is not that of no rating
+    if options == {"baseline": None}:  # an input of its own, which is not that of no rating
         assert np.abs(run(path, model, rows, 0.0) - expected).max() > 1e-5
 
 

@@ -15,6 +15,8 @@ SMALL = {
     "regularization": 2.0,
     "random_state": 0,
     "n_jobs": 1,
+    "implicit": 0,
+    "inputs": "ratings",
 }
 VARIANTS = [
     {"orientation": "item"},

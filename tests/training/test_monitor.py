@@ -31,6 +31,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::autorec_np.training.trainer.Con
 
 def make(solver="adam", **changes):
     settings = {"hidden_layer_sizes": (4,), "max_iter": N_EPOCHS, "batch_size": 7, "n_jobs": 1}
+    settings |= {"implicit": 0, "inputs": "ratings", "regularization": 2.0}
     return AutoRec(**{**settings, "solver": solver, "random_state": 0, **changes})
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from matrices import random_csr
+from scipy.sparse import csr_array
 
 from autorec_np.core.network import Network
 from autorec_np.training.start import (
     DECODER_FACTOR,
-    DETECTABLE,
-    DROWNED_FACTOR,
     ENCODER_FACTOR,
     automatic_penalties,
+    automatic_shrinkage,
+    reliability,
     typical_count,
 )
 
@@ -31,8 +32,6 @@ def test_every_weight_has_the_penalty_of_the_formula(corruption):
     network = Network(50, (4, 3), tied=False)
     root = typical_count(np.diff(matrix.indptr)) * typical_count(np.bincount(matrix.indices))
     unit = root**0.25
-    assert unit < DETECTABLE  # so little is drowned in noise
-    unit *= DROWNED_FACTOR
     assert automatic_penalties(network, matrix, corruption) == pytest.approx(
         {
             "encoder.weight": ENCODER_FACTOR * (1 - corruption) ** 2 * unit,
@@ -50,9 +49,15 @@ def test_both_orientations_have_the_same_penalties_and_tied_names_both():
     assert set(by_row) == {"encoder.weight", "decoder.weight"}
 
 
-def test_enough_ratings_are_not_drowned():
-    matrix = random_csr(300, 300, 60_000, seed=2)
-    root = typical_count(np.diff(matrix.indptr)) * typical_count(np.bincount(matrix.indices))
-    assert root**0.25 > DETECTABLE
-    penalties = automatic_penalties(Network(300, (3,)), matrix)
-    assert penalties["decoder.weight"] == pytest.approx(DECODER_FACTOR * root**0.25)
+def test_shrinkage_is_one_rating_where_rows_and_columns_have_256():
+    dense = csr_array(np.ones((256, 256)))
+    assert automatic_shrinkage(dense) == pytest.approx(1.0)
+    sparse = random_csr(60, 50, 200, seed=0)
+    counts = typical_count(np.diff(sparse.indptr)), typical_count(np.bincount(sparse.indices))
+    assert automatic_shrinkage(sparse) == pytest.approx(2**16 / np.prod(counts))
+    assert automatic_shrinkage(sparse) == pytest.approx(automatic_shrinkage(sparse.T.tocsr()))
+
+
+def test_a_column_is_believed_by_its_ratings():
+    np.testing.assert_allclose(reliability(np.array([0, 1, 3, 27]), 3.0), [0, 0.25, 0.5, 0.9])
+    np.testing.assert_array_equal(reliability(np.array([0, 1, 3]), 0.0), 1.0)
