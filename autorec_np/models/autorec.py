@@ -26,7 +26,12 @@ from autorec_np.models import newcomers
 from autorec_np.models.base import Axes, Record, check_fitted, check_not_empty, of_record
 from autorec_np.models.biases import BiasBaseline, FittedBiases, GlobalMean
 from autorec_np.models.newcomers import FoldIn, updated
-from autorec_np.models.parameters import check_parameters, resolved_implicit, resolved_widths
+from autorec_np.models.parameters import (
+    check_parameters,
+    resolved_batch_size,
+    resolved_implicit,
+    resolved_widths,
+)
 from autorec_np.models.scoring import (
     Baseline,
     Fitted,
@@ -55,8 +60,9 @@ if TYPE_CHECKING:
 
     from autorec_np.training.solvers import EpochCallback
 
-# Part of the steps in which "cosine" climbs, chosen on validation ratings: docs/decisions.md
-WARM_UP = {"item": 0.3, "user": 0.1}
+# Chosen on validation ratings: docs/decisions.md
+WARM_UP = {"item": 0.3, "user": 0.1}  # part of the steps in which "cosine" climbs
+ADAM_RATE = {"item": 4e-3, "user": 3e-3}
 
 
 class AutoRec(FoldIn):
@@ -80,7 +86,8 @@ class AutoRec(FoldIn):
         lambda of (2) in the ratings as given: one for every weight block, or by name
         ("encoder.weight", "hidden1.weight", ..., "decoder.weight", "implicit.weight"). "auto": by
         `training.automatic_penalties`, in canonical units (`training.start`): what is learned does
-        not depend on the unit of the ratings.
+        not depend on the unit of the ratings. With a baseline and without tied weights, a column of
+        n training ratings is then believed n / (n + `shrinkage_`): `training.reliability`.
     tied : bool
         Whether W = V.
     dropout : float in [0, 1)
@@ -101,14 +108,14 @@ class AutoRec(FoldIn):
     learning_rate : {"cosine", "constant", "step", "exponential"}
         Schedule of a minibatch solver; see `optimizers.learning_rate_at`.
     learning_rate_init : float, optional
-        None: 3e-3 for "adam", 1e-3 (first step length) for "rprop"; for "sgd" 0.1 / (k times the
+        None: 4e-3 for "adam" (U-AutoRec 3e-3), 1e-3 (first step length) for "rprop"; for "sgd" 0.1 / (k times the
         mean number of ratings that a column has in a batch), at most 1 / lambda.
     warm_up : float in [0, 1), optional
         Part of the steps in which "cosine" climbs. None: 0.3 for I-AutoRec, 0.1 for U-AutoRec.
     momentum, nesterovs_momentum : float in [0, 1), bool
         Of "sgd".
-    batch_size : int
-        Most rows in a batch.
+    batch_size : int, optional
+        Most rows in a batch. None: an eighth of the rows, at least 64 and at most 512.
     max_iter : int, optional
         Epochs, or iterations of a full-batch solver. None: 20 for "adam", 60 for "sgd", 200 for
         "rprop", 150 for L-BFGS.
@@ -138,12 +145,12 @@ class AutoRec(FoldIn):
         "plain" runs the lines of `core` in one thread, for a debugger; equal to rounding.
     implicit : "auto" or int
         q of the implicit decoder, W + [N Y, 0], (35): so many units of the last hidden layer are
-        also told who rated what. 0: the paper's decoder. "auto": a fifth of the units, or 0 for a
-        full-batch solver, tied weights, or few ratings (`training.automatic_penalties`).
+        also told who rated what. 0: the paper's decoder. "auto": a fifth of the units (half in
+        U-AutoRec), or 0 for a full-batch solver or tied weights.
     inputs : {"auto", "ratings", "planes"}
         What the network reads: the ratings (the paper's), or in canonical units two planes, who
-        is rated and ratings minus biases, (38). "auto": "planes" for U-AutoRec, where `implicit`
-        may be more than 0.
+        is rated and ratings minus biases, (38). "auto": "planes", where `implicit` may be more
+        than 0.
 
     Attributes
     ----------
@@ -212,7 +219,7 @@ class AutoRec(FoldIn):
         warm_up: float | None = None,
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
-        batch_size: int = 256,
+        batch_size: int | None = None,
         max_iter: int | None = None,
         tol: float = 1e-4,
         early_stopping: bool = False,
@@ -450,11 +457,14 @@ class AutoRec(FoldIn):
 
     def _make_trainer(self, targets: CSR, penalties: Mapping[str, float]) -> Trainer:
         defaults, rate = SOLVERS[self.solver], self.learning_rate_init
+        n_rows, n_columns = targets.shape
+        batch_size = resolved_batch_size(self.get_params(), n_rows)
         if rate is None:
             rate = defaults.learning_rate_init
+            if self.solver == "adam":
+                rate = ADAM_RATE[self.orientation]
             if self.solver == "sgd":
-                n_rows, n_columns = targets.shape
-                per_batch = targets.nnz / n_columns * min(1.0, self.batch_size / n_rows)
+                per_batch = targets.nnz / n_columns * min(1.0, batch_size / n_rows)
                 rate /= max(per_batch, 1.0) * resolved_widths(self.get_params())[-1]
                 rate = min(rate, 1.0 / max(1.0, *penalties.values()))
         return Trainer(
@@ -464,7 +474,7 @@ class AutoRec(FoldIn):
             warm_up=WARM_UP[self.orientation] if self.warm_up is None else self.warm_up,
             momentum=self.momentum,
             nesterovs_momentum=self.nesterovs_momentum,
-            batch_size=self.batch_size,
+            batch_size=batch_size,
             max_iter=defaults.max_iter if self.max_iter is None else self.max_iter,
             tol=self.tol,
             n_iter_no_change=self.n_iter_no_change,

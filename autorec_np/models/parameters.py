@@ -37,12 +37,12 @@ NUMBERS = (
     ("tol", np.inf, (True, True)),
 )
 COUNTS = ("batch_size", "n_iter_no_change", "max_iter")
-MAY_BE_NONE = ("corruption", "learning_rate_init", "warm_up", "max_iter")
+MAY_BE_NONE = ("corruption", "learning_rate_init", "warm_up", "max_iter", "batch_size")
 
 
 WIDTHS = {"item": (500,), "user": (200,)}  # hidden_layer_sizes=None
-INPUTS = {"item": "ratings", "user": "planes"}  # inputs="auto"
-IMPLICIT_PART = 5  # one in so many units
+IMPLICIT_PART = {"item": 5, "user": 2}  # implicit="auto": one in so many units
+BATCHES, BATCH_SIZES = 8, (64, 512)  # batch_size=None: an eighth of the rows, within these
 
 
 def resolved_widths(parameters: Mapping[str, Any]) -> tuple[int, ...]:
@@ -51,10 +51,16 @@ def resolved_widths(parameters: Mapping[str, Any]) -> tuple[int, ...]:
     return WIDTHS[parameters["orientation"]] if widths is None else tuple(widths)
 
 
+def resolved_batch_size(parameters: Mapping[str, Any], n_rows: int) -> int:
+    """Return `batch_size`, None replaced."""
+    given = parameters["batch_size"]
+    return int(np.clip(-(-n_rows // BATCHES), *BATCH_SIZES)) if given is None else given
+
+
 def resolved_implicit(parameters: Mapping[str, Any]) -> tuple[int, str]:
     """Return `implicit` and `inputs`, "auto" replaced: docs/decisions.md."""
-    orientation, widths = parameters["orientation"], resolved_widths(parameters)
-    automatic = max(widths[-1:], default=0) // IMPLICIT_PART, INPUTS[orientation]
+    [width] = resolved_widths(parameters)[-1:] or [0]
+    automatic = width // IMPLICIT_PART[parameters["orientation"]], "planes"
     if parameters["tied"] or SOLVERS[parameters["solver"]].full_batch:
         automatic = 0, "ratings"
     implicit, inputs = parameters["implicit"], parameters["inputs"]
