@@ -108,8 +108,8 @@ class AutoRec(FoldIn):
     learning_rate : {"cosine", "constant", "step", "exponential"}
         Schedule of a minibatch solver; see `optimizers.learning_rate_at`.
     learning_rate_init : float, optional
-        None: 4e-3 for "adam" (U-AutoRec 3e-3), 1e-3 (first step length) for "rprop"; for "sgd" 0.1 / (k times the
-        mean number of ratings that a column has in a batch), at most 1 / lambda.
+        None: 4e-3 for "adam" (3e-3 for U-AutoRec), 1e-3 (first step length) for "rprop"; for "sgd"
+        0.1 / (k times the mean number of ratings that a column has in a batch), at most 1 / lambda.
     warm_up : float in [0, 1), optional
         Part of the steps in which "cosine" climbs. None: 0.3 for I-AutoRec, 0.1 for U-AutoRec.
     momentum, nesterovs_momentum : float in [0, 1), bool

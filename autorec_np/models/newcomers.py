@@ -18,7 +18,7 @@ from scipy import sparse
 from autorec_np._habits import knows_habits
 from autorec_np._types import CSR, Array, Axis, UnknownIds
 from autorec_np._validation import check_choice
-from autorec_np.core.kernels import take_rows, with_data
+from autorec_np.core.kernels import take_rows
 from autorec_np.core.parameters import COLUMN_BLOCKS
 from autorec_np.data.entries import row_of_each
 from autorec_np.data.ratings import Ratings, as_ratings, assemble

@@ -277,8 +277,8 @@ class TrainingTask:
     """One training: what the network reads and is to say, and whose its weights will be.
 
     `penalties` and targets are in the units of the output; the curve is divided by `loss_unit`.
-    `shrinkage` is c of `reliability`. `every_input` includes the ratings held out for early stopping. `validation` has positions of
-    users and items, and ratings.
+    `shrinkage` is c of `reliability`. `every_input` includes the ratings held out for early
+    stopping. `validation` has positions of users and items, and ratings.
     """
 
     network: Network

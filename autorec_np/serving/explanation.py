@@ -78,8 +78,8 @@ class Influence(NamedTuple):
     targets : ndarray of float64
         Ratings minus baseline, and minus what an implicit decoder says of them.
     weights : ndarray of float64
-        They add up to the `reliability` of the column, and ``weights @ targets`` is the score minus its baseline, and minus what
-        the implicit decoder says.
+        They add up to the `reliability` of the column, and ``weights @ targets`` is the score minus
+        its baseline, and minus what the implicit decoder says.
     changes : ndarray of float64
         The score minus what it would be without this rating; NaN where nothing would be left to
         fit.

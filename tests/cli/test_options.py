@@ -22,7 +22,7 @@ from autorec_np.evaluation.cross_validation import evaluate_repeats
 from autorec_np.evaluation.hyperparameters import search
 from autorec_np.gradcheck import check_gradient
 from autorec_np.models.autorec import WARM_UP, AutoRec
-from autorec_np.models.parameters import WIDTHS
+from autorec_np.models.parameters import BATCH_SIZES, BATCHES, WIDTHS
 from autorec_np.sources.movielens import fetch_movielens
 from autorec_np.sources.reading import read_ratings
 from autorec_np.training.trainer import SOLVERS
@@ -55,6 +55,9 @@ IN_WORDS = {
     "by solver": lambda name: len({getattr(one, name) for one in SOLVERS.values()}) > 2,
     "by orientation": lambda name: (
         default(AutoRec, name) is None and WARM_UP["item"] != WARM_UP["user"]
+    ),
+    "an eighth of all, 64 to 512": lambda name: (
+        default(AutoRec, name) is None and (BATCHES, BATCH_SIZES) == (8, (64, 512))
     ),
     "all cores": lambda name: default(AutoRec, name) is None,
     "one": lambda name: all(parser_of(c).get_default(name) == 1 for c in ("evaluate", "tune")),

@@ -36,7 +36,12 @@ def parts():
 @pytest.fixture(scope="module", params=["item", "user"])
 def model(request, parts):
     return AutoRec(
-        request.param, hidden_layer_sizes=(20,), max_iter=10, random_state=0, n_jobs=1
+        request.param,
+        hidden_layer_sizes=(20,),
+        max_iter=10,
+        batch_size=256,
+        random_state=0,
+        n_jobs=1,
     ).fit(parts[0])
 
 

@@ -89,7 +89,7 @@ def test_the_defaults_are_those_of_the_documentation():
     assert (defaults["activation"], defaults["output_activation"]) == ("sigmoid", "identity")
     assert (defaults["regularization"], defaults["cold"]) == ("auto", "baseline")
     assert (defaults["solver"], defaults["learning_rate"]) == ("adam", "cosine")
-    assert (defaults["batch_size"], defaults["dtype"]) == (256, "float32")
+    assert (defaults["batch_size"], defaults["dtype"]) == (None, "float32")
     assert (defaults["n_jobs"], defaults["random_state"]) == (None, None)
 
 
@@ -101,9 +101,26 @@ def test_parameters_left_at_none_have_a_value_for_each_solver(solver, R, runs):
     limits = {"adam": 20, "sgd": 60, "rprop": 200, "lbfgs": 150, "scipy-lbfgs": 150}
     assert trainer.max_iter == limits[solver]
     assert trainer.corruption == (0.5 if solver in ("adam", "sgd") else 0.0)
-    rates = {"adam": 3e-3, "rprop": 1e-3, "sgd": 0.1 / (len(R) / 40 * 6)}
+    rates = {"adam": 4e-3, "rprop": 1e-3, "sgd": 0.1 / (len(R) / 40 * 6)}
     if solver in rates:
         assert trainer.learning_rate_init == pytest.approx(rates[solver], rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "expected"), [(9, 64), (512, 64), (513, 65), (4000, 500), (9000, 512)]
+)
+def test_a_batch_is_an_eighth_of_the_rows_by_default(n_rows, expected, runs):
+    rows = np.arange(n_rows)
+    ratings = (rows, rows % 3, 1.0 + rows % 5)
+    AutoRec("user", **{**SMALL, "max_iter": 1}).fit(ratings)
+    AutoRec("user", **{**SMALL, "max_iter": 1}, batch_size=7).fit(ratings)
+    assert [trainer.batch_size for trainer, *_ in runs] == [expected, 7]
+
+
+@pytest.mark.parametrize(("orientation", "rate"), [("item", 4e-3), ("user", 3e-3)])
+def test_the_default_rate_of_adam_depends_on_the_orientation(R, runs, orientation, rate):
+    AutoRec(**SMALL, orientation=orientation).fit(R)
+    assert runs[0][0].learning_rate_init == rate
 
 
 @pytest.mark.parametrize(("orientation", "warm_up"), [("item", 0.3), ("user", 0.1)])

@@ -208,7 +208,7 @@ def test_the_curve_is_the_objective_2_in_rating_units():
 
 
 def test_an_explicit_penalty_takes_the_ratings_as_they_are():
-    model = fit(20.0, 300.0, regularization=3.0, max_iter=2, implicit=0)
+    model = fit(20.0, 300.0, regularization=3.0, max_iter=2, implicit=0, inputs="ratings")
     assert model.input_map_ == model.output_map_ == (1.0, 0.0)
     assert model.regularization_ == {"encoder.weight": 3.0, "decoder.weight": 3.0}
 

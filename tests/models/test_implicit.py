@@ -17,7 +17,6 @@ from autorec_np.data.splitting import train_test_split
 from autorec_np.data.synthetic import make_ratings
 from autorec_np.evaluation.cross_validation import cross_validate
 from autorec_np.evaluation.hyperparameters import default_space, search
-from autorec_np.models import parameters
 from autorec_np.models import scoring as scoring_room
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.biases import BiasBaseline
@@ -58,11 +57,11 @@ def test_auto_is_the_paper_where_nothing_else_is_right(changes):
 
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 @orientations
-def test_auto_is_a_fifth_of_the_units_and_what_the_orientation_reads(orientation, solver):
+def test_auto_is_a_part_of_the_units_and_both_planes(orientation, solver):
     model = fit(AUTO, orientation=orientation, solver=solver, hidden_layer_sizes=(12,))
-    assert (model.implicit_, model.inputs_) == (2, parameters.INPUTS[orientation])
+    assert (model.implicit_, model.inputs_) == ({"item": 2, "user": 6}[orientation], "planes")
     given = fit(AUTO, orientation=orientation, implicit=1)
-    assert (given.implicit_, given.inputs_) == (1, parameters.INPUTS[orientation])
+    assert (given.implicit_, given.inputs_) == (1, "planes")
 
 
 def test_the_parameters_are_cloned_and_trained_with():

@@ -46,7 +46,8 @@ def test_a_new_item_is_a_new_user_of_the_transposed_ratings(variant, axis):
     other = {"user": "item", "item": "user"}
     users, items, ratings = R.triples()
     transposed = Ratings.from_triples(items, users, ratings, scale=R.scale)
-    variant = {**variant, "warm_up": 0.3}  # its default depends on the orientation
+    # whose defaults depend on the orientation
+    variant = {**variant, "warm_up": 0.3, "learning_rate_init": 3e-3}
     mirrored = {**variant, "orientation": other[variant["orientation"]]}
     np.testing.assert_allclose(
         fit(variant).predict_new(as_triples(axis, *newcomers(axis)), axis=axis),

@@ -196,7 +196,8 @@ def test_weights_alone_are_the_same(n, k, penalty, seed):
 @pytest.mark.parametrize("orientation", ["item", "user"])
 def test_an_explanation_decomposes_nothing(orientation, monkeypatch):
     R = make_ratings(n_users=30, n_items=20, n_ratings=300, random_state=2)
-    model = AutoRec(orientation, hidden_layer_sizes=(4,), max_iter=3, random_state=0).fit(R)
+    options = {"hidden_layer_sizes": (4,), "max_iter": 3, "random_state": 0, "implicit": 0}
+    model = AutoRec(orientation, **options).fit(R)
     influence = rating_influence(model, R.user_ids[3], R.item_ids[5])
     monkeypatch.setattr(np.linalg, "svd", None)
     by = f"{model.fitted_.axes.row}s"

@@ -18,7 +18,8 @@ from autorec_np.models.biases import GlobalMean
 from autorec_np.serving import explanation as similarity
 from autorec_np.serving.explanation import similar_items, similar_users
 
-SMALL = {"hidden_layer_sizes": (4,), "max_iter": 3, "random_state": 0, "implicit": 0}
+SMALL = {"hidden_layer_sizes": (4,), "max_iter": 3, "random_state": 0}
+SMALL |= {"implicit": 0, "inputs": "ratings"}
 BY_AXIS = {"item": similar_items, "user": similar_users}
 
 

@@ -21,6 +21,7 @@ from autorec_np.models.blend import Blend
 from autorec_np.serving.archive import write_archive
 
 SMALL = {"hidden_layer_sizes": (6,), "max_iter": 3, "batch_size": 16, "random_state": 0}
+SMALL |= {"implicit": 0, "inputs": "ratings"}
 STRANGE_IDS = ["", "007", "7", "NA", "null", "a\0", "a\0\0", " x ", "ü", "星", "\ud800", "x" * 300]
 
 

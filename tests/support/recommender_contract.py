@@ -610,7 +610,9 @@ class AutoRecContract(
         np.testing.assert_allclose(
             self.fitted().predict(EVERY_USER, EVERY_ITEM)[cold],
             baseline.predict(EVERY_USER, EVERY_ITEM)[cold],
-            rtol=1e-14 if getattr(self.fitted(), "inputs_", "") == "planes" else 0,  # fitted in other units
+            rtol=1e-14
+            if getattr(self.fitted(), "inputs_", "") == "planes"
+            else 0,  # fitted in other units
         )
         table = score_table(self.fitted())
         ids, scores = self.fitted().recommend([COLD_USER], n=4)
