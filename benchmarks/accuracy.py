@@ -23,6 +23,7 @@ from autorec_np.models.base import Recommender
 N_ML1M_SPLITS = 3
 BIAS_ROW = BiasBaseline(regularization=5.0)
 EQUATION_2 = {"implicit": 0, "inputs": "ratings", "baseline": None, "corruption": 0.0}
+ADAM = {**EQUATION_2, "batch_size": 256, "learning_rate_init": 3e-3}
 
 
 class Row(NamedTuple):
@@ -40,7 +41,7 @@ ROWS = [
         "ml-1m-item-eq2-adam",
         "ml-1m",
         "random",
-        AutoRec(**EQUATION_2, regularization=300.0, max_iter=40, random_state=0),
+        AutoRec(**ADAM, regularization=300.0, max_iter=40, random_state=0),
     ),
     Row(
         "ml-1m-item-eq2-lbfgs",

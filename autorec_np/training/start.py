@@ -210,7 +210,7 @@ def automatic_shrinkage(matrix: CSR) -> float:
 
 
 def reliability(counts: Array, shrinkage: float) -> Array:
-    """Return n / (n + c) of columns with n ratings, (m,): how much of a network's output is kept.
+    """Return n / (n + c), (42), of columns with n ratings: how much of their output is kept.
 
     Where ratings are few, what a network adds to a baseline is noise.
     """

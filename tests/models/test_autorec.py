@@ -21,6 +21,7 @@ from autorec_np.models import autorec
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import NotFittedError
 from autorec_np.models.biases import BiasBaseline, GlobalMean
+from autorec_np.models.newcomers import score_new
 from autorec_np.models.scoring import fit_column
 from autorec_np.serving.model_file import load_model, save_model
 from autorec_np.training.solvers import DivergenceError
@@ -238,6 +239,39 @@ def test_a_bounded_output_needs_a_scale_with_two_ends(R):
     with pytest.warns(UnsuitableRatingsWarning, match="every rating is 3"):
         model.fit(same)
     assert model.predict([0], [0]) == pytest.approx(3.0, abs=0.5)
+
+
+@ORIENTATIONS
+@pytest.mark.parametrize("changes", [{}, {"implicit": 3, "inputs": "planes"}], ids=str)
+def test_a_column_is_believed_by_its_training_ratings(orientation, changes, R, monkeypatch):
+    """Decoder weight and bias times n / (n + c), and so the predictions and those of newcomers."""
+    options = {**SMALL, **changes, "orientation": orientation, "dtype": "float64"}
+    model = AutoRec(**options).fit(R)
+    monkeypatch.setattr(autorec, "automatic_shrinkage", lambda matrix: 0.0)
+    whole = AutoRec(**options).fit(R)
+    n_users, n_items = (np.bincount(at).clip(1).astype(float) for at in R.positions()[:2])
+    per_user, per_item = n_users @ n_users / len(R), n_items @ n_items / len(R)
+    assert model.shrinkage_ == pytest.approx(2**16 / (per_user * per_item), rel=0.05)
+    assert whole.shrinkage_ == 0.0
+    column = "user" if orientation == "item" else "item"
+    n = model.fitted_.counts[column][:-1]
+    kept = n / (n + model.shrinkage_)
+    ours, theirs = model.fitted_.weights, whole.fitted_.weights
+    np.testing.assert_array_equal(ours["encoder.weight"], theirs["encoder.weight"])
+    expected = theirs["decoder.weight"] * kept[:, np.newaxis]
+    np.testing.assert_allclose(ours["decoder.weight"], expected, rtol=1e-12)
+    np.testing.assert_allclose(ours["decoder.bias"], theirs["decoder.bias"] * kept, rtol=1e-12)
+    told = sparse.csr_array(([5.0, 1, 2, 4, 3], [0, 4, 7, 11, 29], [0, 5]), shape=(1, 30))
+    part = 5 / (5 + model.shrinkage_) if column == "user" else kept
+    records = model.fitted_, whole.fitted_, model.fitted_.cold_baseline
+    [new], [of_whole], [base] = (score_new(one, told, "user", "baseline") for one in records)
+    np.testing.assert_allclose(new - base, part * (of_whole - base), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("changes", [{"regularization": 3.0}, {"baseline": None}, {"tied": True}])
+def test_without_a_baseline_or_with_an_explicit_penalty_nothing_is_shrunk(changes, R):
+    assert AutoRec(**SMALL).fit(R).shrinkage_ > 0
+    assert AutoRec(**{**SMALL, **changes}).fit(R).shrinkage_ == 0.0
 
 
 # Targets, inputs, objective
