@@ -33,16 +33,12 @@ def parts():
     return train_test_split(R, 0.1, 0)
 
 
-@pytest.fixture(scope="module", params=["item", "user"])
+@pytest.fixture(scope="module", params=[("item", "ratings"), ("user", "planes")], ids="-".join)
 def model(request, parts):
-    return AutoRec(
-        request.param,
-        hidden_layer_sizes=(20,),
-        max_iter=10,
-        batch_size=256,
-        random_state=0,
-        n_jobs=1,
-    ).fit(parts[0])
+    orientation, inputs = request.param
+    options = {"hidden_layer_sizes": (20,), "implicit": 4, "max_iter": 10, "batch_size": 256}
+    options |= {"inputs": inputs, "learning_rate_init": 3e-3, "random_state": 0, "n_jobs": 1}
+    return AutoRec(orientation, **options).fit(parts[0])
 
 
 def test_it_is_better_than_the_biases(model, parts):
