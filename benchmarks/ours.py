@@ -41,6 +41,16 @@ CURVE = [
     (500, 20, 256, 3e-3, 193.0, 1.33, 0.5, 0.3),  # 0.8254
     (500, 20, 192, 2.5e-3, 193.0, 1.33, 0.5, 0.3),  # 0.8253
 ]
+# With the implicit decoder, the automatic penalties and batches of an eighth of the rows: k, q,
+# epochs, rate, warm-up, inputs; then the validation RMSE. The last line is the default.
+_IMPLICIT = [
+    (150, 60, 12, 6e-3, 0.5, "ratings"),
+    (250, 100, 12, 6e-3, 0.5, "ratings"),
+    (250, 100, 14, 6e-3, 0.5, "ratings"),
+    (300, 100, 16, 5e-3, 0.5, "ratings"),
+    (300, 100, 20, 4e-3, 0.3, "planes"),
+    (500, 100, 20, 4e-3, 0.3, "planes"),
+]
 # Equation (2) alone: epochs, rows in a batch, rate and penalty; then the validation RMSE.
 _EQUATION_2 = [
     (10, 128, 8e-3, 200.0),  # 0.8368
@@ -73,6 +83,17 @@ FITS: dict[str, list[dict[str, Any]]] = {
             **_PLAIN,
         }
         for k, epochs, batch_size, rate, penalty, part, corruption, warm_up in CURVE
+    ],
+    "autorec_np, implicit decoder": [
+        {
+            "hidden_layer_sizes": (k,),
+            "implicit": q,
+            "max_iter": epochs,
+            "learning_rate_init": rate,
+            "warm_up": warm_up,
+            "inputs": inputs,
+        }
+        for k, q, epochs, rate, warm_up, inputs in _IMPLICIT
     ],
 }
 
