@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from autorec_np._lazy import hand_on
-from autorec_np._version import __version__
+
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from autorec_np.data.metrics import mae as mae
@@ -68,6 +69,5 @@ _MODULE_OF = {
 }
 
 __all__ = [*_MODULE_OF, "__version__"]
-
 
 __getattr__, __dir__ = hand_on(__name__, _MODULE_OF)

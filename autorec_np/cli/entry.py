@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from autorec_np._version import __version__
+from autorec_np import __version__
 from autorec_np.cli import commands, train
 from autorec_np.cli.options import Command, Parser, UsageError, complain, epilog, error_message
 

@@ -13,9 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from autorec_np import core, data, models, sources, training
+from autorec_np import __version__, core, data, models, sources, training
 from autorec_np._text import closest, did_you_mean, duration, plain
-from autorec_np._version import __version__
 
 LINE_WIDTH = 79
 CLEAR = f"\r{' ' * LINE_WIDTH}\r"

@@ -1,7 +1,7 @@
-"""The file of a saved model: named arrays with a hash, written whole or not at all.
+"""The file of a saved model: an uncompressed ``.npz`` that ends in the SHA-256 of all before it.
 
-The file is an uncompressed ``.npz`` that ends in the SHA-256 of all before it. It may still be made
-with intent: no array takes more memory than its bytes, and its header is not evaluated.
+It may still be made with intent: no array takes more memory than its bytes, and its header is not
+evaluated.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class ModelFileError(ValueError):
 
 @contextmanager
 def saying(what: str) -> Iterator[None]:
-    """Make whatever goes wrong, of any kind, a ModelFileError that begins with `what`."""
+    """Make every error a ModelFileError that begins with `what`."""
     try:
         yield
     except Exception as error:
@@ -59,7 +59,7 @@ def write_archive(file: BinaryIO, arrays: Mapping[str, Array]) -> None:
 
 
 def _padding(offset: int) -> bytes:
-    """Return an extra field after which a member is aligned, as zipalign writes it."""
+    """Return the extra field, as of zipalign, after which a member is aligned."""
     fixed = struct.calcsize("<HHH")
     n_zeros = -(offset + fixed + _ZIP64_FIELD) % _ALIGNMENT
     return struct.pack("<HHH", 0xD935, 2 + n_zeros, _ALIGNMENT) + bytes(n_zeros)
@@ -86,14 +86,13 @@ def reading(path: AnyPath, memory_map: bool = False, verify: bool = True) -> Ite
         if verify and _digest(file) != file.read():
             raise ModelFileError(
                 "it does not end in the SHA-256 of its content: it is damaged or cut off, or "
-                "autorec_np.save_model did not write it; copy it again, or save the model anew"
+                "save_model did not write it; copy it again, or save the model anew"
             )
         with zipfile.ZipFile(file) as archive:
             yield Members(archive, file, memory_map)
 
 
 def listing(arrays: Mapping[str, Array]) -> dict[str, Any]:
-    """Return dtype and shape of each array by name, as the header lists them."""
     return {
         name: {"dtype": array.dtype.newbyteorder("<").str, "shape": [*array.shape]}
         for name, array in arrays.items()
@@ -101,7 +100,7 @@ def listing(arrays: Mapping[str, Array]) -> dict[str, Any]:
 
 
 class Members:
-    """The arrays of a file. What a header lists goes into `listed`, and must be what is read."""
+    """The arrays of a file; `listed`, from its header, must be what is read."""
 
     prefix = ""
     listed: dict[str, Any] | None = None
@@ -119,7 +118,7 @@ class Members:
             self.unread[name] = info
 
     def within(self, prefix: str) -> Members:
-        """Return those whose names begin with a prefix, which is left out where one is asked."""
+        """Return those whose names begin with a prefix, which is then left out."""
         part = copy.copy(self)
         part.prefix += prefix
         return part
@@ -154,7 +153,7 @@ class Members:
             fits = math.prod(needed) == n_values and rest == 0
             if content[: len(_ARRAY_MAGIC)] == _ARRAY_MAGIC and stated == header and fits:
                 array = np.frombuffer(content, dtype, offset=start).reshape(needed)
-                # A file of other origin need not be aligned, which compiled code may rely on.
+                # a file of other origin need not be aligned
                 native = np.require(array, dtype.newbyteorder("="), "A")
                 native.flags.writeable = False
                 self._compare(name, {"dtype": code, "shape": [*needed]})

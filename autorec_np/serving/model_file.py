@@ -15,9 +15,9 @@ from typing import Any, TypeVar, overload
 import numpy as np
 import scipy
 
+from autorec_np import __version__
 from autorec_np._files import replacing
 from autorec_np._types import Array
-from autorec_np._version import __version__
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import Recommender, check_fitted
 from autorec_np.models.biases import FittedBiases, FittedMean
@@ -39,8 +39,7 @@ AnyModel = TypeVar("AnyModel", bound=Recommender)
 FORMAT = "autorec_np model"
 FORMAT_VERSION = 2
 
-# What `check` wants of the header of format 1, where a reader finds arrays by themselves.
-_HEADER_1 = {
+_HEADER_1 = {  # of format 1, which does not list the arrays
     "format": str,
     "format_version": int,
     "class": tuple(KINDS),
@@ -66,13 +65,12 @@ def save_model(
     model : AutoRec, Blend, BiasBaseline or GlobalMean
         Fitted. `callbacks` come back as ``()``, and a `random_state` that is a Generator as None.
     path : str or path-like
-        The file, under exactly this name; ``.npz`` is customary. It is replaced.
+        The file that is replaced; ``.npz`` is customary.
     metadata : mapping of str to JSON-able values, optional
-        What `read_metadata` returns.
+        For `read_metadata`.
     include_ratings : bool
-        Whether to keep the training ratings. Without them the file says who rated what:
-        predictions, recommendations and codes stay the same, and what needs ratings raises a
-        ValueError.
+        False: the file says who rated what, and not how. Predictions, recommendations and codes
+        stay the same, and what needs ratings raises a ValueError.
 
     Raises
     ------
@@ -104,7 +102,7 @@ def save_model(
     except (TypeError, ValueError, RecursionError) as error:
         raise TypeError(
             f"parameters and metadata must be what JSON can hold: mappings with string keys, "
-            f"lists, strings, finite numbers, booleans and None ({error})."
+            f"lists, strings, finite numbers, booleans, None ({error})."
         ) from error
     with replacing(Path(os.path.realpath(path))) as file:
         write_archive(file, {"header": np.frombuffer(text, np.uint8), **arrays})
@@ -133,24 +131,22 @@ def load_model(
     expected : class, optional
         `AutoRec`, `Blend`, ...: what the file must hold.
     memory_map : bool
-        Whether the arrays stay in the file and are read as they are used: a large model opens at
-        once, and processes share its memory. Replace such a file (`save_model`, ``os.replace``),
-        and never write into it: what is mapped changes, and a shorter file kills the process with
-        SIGBUS.
+        Whether arrays stay in the file and are read as they are used: a large model opens at once,
+        and processes share its memory. Replace such a file (`save_model`, ``os.replace``), and
+        never write into it: the model would change, and a shorter file kill the process (SIGBUS).
     verify : bool, optional
         Whether to compare the hash of the whole file first. None: unless it is mapped.
 
     Returns
     -------
     AutoRec, Blend, BiasBaseline or GlobalMean
-        What it predicts equals what the saved model does to the last bit (on another machine, or
-        with another NumPy, to rounding). Its arrays are read-only.
+        It predicts what the saved one does to the last bit (on another machine, or with another
+        NumPy, to rounding). Its arrays are read-only.
 
     Raises
     ------
     ModelFileError
-        The file is damaged, not a model, not the `expected` one, or of another format. It is a
-        ValueError.
+        The file is damaged, no model, not the `expected` one, or of another format; a ValueError.
     OSError
         The file cannot be opened.
     """
@@ -183,8 +179,8 @@ def _read_header(members: Members) -> State:
     if version not in (1, FORMAT_VERSION):
         raise ModelFileError(
             f"it is in format {version!r:.20}, written by {header.get('versions')!r:.100}, and "
-            f"this autorec_np {__version__} reads format 1 and {FORMAT_VERSION}: pip install "
-            f"--upgrade autorec_np"
+            f"autorec_np {__version__} reads format 1 and {FORMAT_VERSION}: pip install --upgrade "
+            f"autorec_np"
         )
     if version == 1:
         check("header", header, _HEADER_1)
@@ -195,7 +191,7 @@ def _read_header(members: Members) -> State:
 
 
 def _upgrade(header: State) -> None:
-    """Add to a header of format 1 what it stood for without saying it."""
+    """Add to a header of format 1 what it did not say."""
     state, parameters = header["state"], header["parameters"]
     if header["class"] == "BiasBaseline":
         given = parameters.get("regularization")
@@ -221,19 +217,18 @@ def export_onnx(model: AutoRec, path: str | os.PathLike[str]) -> None:
         NaN where there is no rating, or 0 where the rating scale does not hold 0: of users over
         ``ratings_.item_ids`` (orientation "user"), or of items over ``ratings_.user_ids``.
     ``row_bias``, (n_rows, 1)
-        Only where ``baseline_`` is a `BiasBaseline`, or the network reads planes, which the graph
-        makes itself: from ``cold_baseline_.biases_``; for a new row by (19) of docs/derivation.md,
-        or 0.
+        Only where ``baseline_`` is a `BiasBaseline`, or the network reads planes: that of
+        ``cold_baseline_.biases_``; of a new row (19) of docs/derivation.md, or 0.
 
-    Its output ``scores``, (n_rows, n_columns), is in rating units as `recommend` ranks them: not
-    clipped, rated columns not left out, and nothing special for cold pairs.
+    Its output ``scores``, (n_rows, n_columns), is in rating units, not clipped, with rated columns,
+    and with nothing special for cold pairs.
 
     Parameters
     ----------
     model : AutoRec
         Fitted.
     path : str or path-like
-        The file; ``.onnx`` is customary.
+        ``.onnx`` is customary.
 
     Raises
     ------
@@ -241,10 +236,8 @@ def export_onnx(model: AutoRec, path: str | os.PathLike[str]) -> None:
         onnx is not installed.
     NotFittedError, TypeError
         The model is not fitted, or no AutoRec.
-    ValueError
-        The network reads features.
-    OSError
-        The file cannot be written.
+    ValueError, OSError
+        The network reads features; the file cannot be written.
     """
     try:
         from onnx import TensorProto, helper, numpy_helper
@@ -260,29 +253,27 @@ def export_onnx(model: AutoRec, path: str | os.PathLike[str]) -> None:
             "export_onnx cannot export a network that reads features; fit on ratings without them."
         )
     network = fitted.network
-    nodes, value = _input_nodes(fitted, helper.make_node), "inputs"
+    nodes = _input_nodes(fitted, helper.make_node)
     input_factor, input_offset = fitted.input_map
     factor, offset = fitted.output_map
-    constants = {
+    constants: dict[str, Any] = {
         **{name: x for name, x in fitted.weights.items() if name not in network.layout.aliases},
-        "zero": np.array(0.0),
-        "input_factor": np.array(input_factor),
-        "factor": np.array(factor),
+        "zero": 0.0,
+        "input_factor": input_factor,
+        "factor": factor,
         "column": _column_scores(fitted, fitted.baseline) - offset / factor,
     }
     inputs = {"ratings": network.n_columns}
     if fitted.inputs == "planes":
         inputs["row_bias"] = 1
         constants["column_bias"] = _column_scores(fitted, fitted.cold_baseline)
-        constants["rated"] = np.array(RATED)
+        constants["rated"] = RATED
     else:
-        constants["rating_of_input_0"] = np.array(-input_offset / input_factor)
+        constants["rating_of_input_0"] = -input_offset / input_factor
 
     def append(operator: str, *further: str, **attributes: Any) -> None:
-        nonlocal value
-        result = f"value{len(nodes)}"
+        [value], result = nodes[-1].output, f"value{len(nodes)}"
         nodes.append(helper.make_node(operator, [value, *further], [result], **attributes))
-        value = result
 
     for depth in range(len(network.hidden_layer_sizes)):
         name = f"hidden{depth}" if depth else "encoder"
@@ -296,7 +287,7 @@ def export_onnx(model: AutoRec, path: str | os.PathLike[str]) -> None:
     if isinstance(fitted.baseline, FittedBiases):
         inputs["row_bias"] = 1
         append("Add", "row_bias")
-    nodes.append(helper.make_node("Identity", [value], ["scores"]))
+    nodes.append(helper.make_node("Identity", nodes[-1].output, ["scores"]))
 
     def declared(name: str, width: int) -> Any:
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n_rows", width])
@@ -324,30 +315,24 @@ def export_onnx(model: AutoRec, path: str | os.PathLike[str]) -> None:
 
 
 def _input_nodes(fitted: Fitted, make_node: Callable[..., Any]) -> list[Any]:
-    nodes, unrated = [make_node("IsNaN", ["ratings"], ["missing"])], "missing"
+    lines, unrated = ["IsNaN ratings missing"], "missing"  # operator, what it reads, its result
     low, high = fitted.ratings.scale
     if not low <= 0 <= high:
         unrated = "missing_or_0"
-        nodes += [
-            make_node("Equal", ["ratings", "zero"], ["is_0"]),
-            make_node("Or", ["missing", "is_0"], [unrated]),
-        ]
-    if fitted.inputs == "planes":
-        return [
-            *nodes,
-            make_node("Sub", ["ratings", "column_bias"], ["less_column"]),
-            make_node("Sub", ["less_column", "row_bias"], ["difference"]),
-            make_node("Mul", ["difference", "input_factor"], ["mapped"]),
-            make_node("Where", [unrated, "zero", "rated"], ["first"]),
-            make_node("Where", [unrated, "zero", "mapped"], ["second"]),
-            make_node("Concat", ["first", "second"], ["inputs"], axis=1),
-        ]
-    return [
-        *nodes,
-        make_node("Sub", ["ratings", "rating_of_input_0"], ["difference"]),
-        make_node("Mul", ["difference", "input_factor"], ["mapped"]),
-        make_node("Where", [unrated, "zero", "mapped"], ["inputs"]),
-    ]
+        lines += ["Equal ratings zero is_0", f"Or missing is_0 {unrated}"]
+    planes = fitted.inputs == "planes"
+    if planes:
+        lines += ["Sub ratings column_bias less_column", "Sub less_column row_bias difference"]
+    else:
+        lines += ["Sub ratings rating_of_input_0 difference"]
+    lines += ["Mul difference input_factor mapped"]
+    if planes:
+        lines += [f"Where {unrated} zero rated first"]
+    lines += [f"Where {unrated} zero mapped {'second' if planes else 'inputs'}"]
+    nodes = [make_node(operator, read, [to]) for operator, *read, to in map(str.split, lines)]
+    if planes:
+        nodes.append(make_node("Concat", ["first", "second"], ["inputs"], axis=1))
+    return nodes
 
 
 def _column_scores(fitted: Fitted, baseline: Baseline | None) -> Array:

@@ -1,6 +1,6 @@
 """`RatingRegressor`: a rating model as a scikit-learn regressor of (user, item) pairs.
 
-scikit-learn divides the rows of X, here ratings. It is not imported unless it asks itself.
+scikit-learn is not imported unless it asks itself.
 """
 
 from __future__ import annotations
@@ -29,16 +29,15 @@ class RatingRegressor:
 
     ``GridSearchCV(RatingRegressor(AutoRec()), {"model__regularization": [100.0, 400.0]}, cv=5,
     scoring="neg_root_mean_squared_error")`` searches as for any regressor. X has two columns, user
-    and item ids: a DataFrame, or an array of integers, strings, or floats that are whole numbers.
-    Other X, and `y` of shape (n, 1), which ``check_estimator`` fits, are errors.
+    and item ids: a DataFrame, or an array of integers, strings or whole floats. Other X, and `y` of
+    shape (n, 1), which ``check_estimator`` fits, are errors.
 
     Parameters
     ----------
     model : AutoRec, BiasBaseline or GlobalMean, optional
         Never fitted itself: `fit` fits a copy. None: ``AutoRec()``.
     rating_scale : (low, high), optional
-        Predictions are clipped to it. None: the model's own, else the range of `y`, which a fold
-        may not reach.
+        Predictions are clipped to it. None: the model's own, else the range of `y`.
     duplicates : {"raise", "first", "last", "mean"}
         What to do where a pair occurs more than once; see `Ratings.from_triples`.
 
@@ -48,7 +47,7 @@ class RatingRegressor:
         The fitted copy.
     n_features_in_ : int
     feature_names_in_ : ndarray of str, (2,)
-        Only where X was a DataFrame whose column names are strings.
+        Only of a DataFrame whose column names are strings.
     """
 
     model_: Any
@@ -66,7 +65,7 @@ class RatingRegressor:
         self.duplicates = duplicates
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the parameters by name; where `deep`, ``model__name`` too."""
+        """Return the parameters by name; where `deep`, those of the model too."""
         params = {name: getattr(self, name) for name in ("model", "rating_scale", "duplicates")}
         if deep and self.model is not None and not isinstance(self.model, type):
             nested = self.model.get_params()
@@ -89,8 +88,7 @@ class RatingRegressor:
         if nested:  # after `model` itself
             if self.model is None:
                 raise ValueError(
-                    f"model is None, so model__{next(iter(nested))} cannot be set; pass a model, "
-                    f"as in RatingRegressor(AutoRec())."
+                    f"model is None, so model__{next(iter(nested))} cannot be set; pass a model."
                 )
             self.model.set_params(**nested)
         return self
@@ -130,9 +128,9 @@ class RatingRegressor:
         return self
 
     def predict(self, X: Any) -> Array:
-        """Predict the ratings of pairs, (n,) float64; errors as in `fit`, and before it."""
+        """Predict ratings, (n,) float64; errors as in `fit`, and NotFittedError."""
         if not self.__sklearn_is_fitted__():
-            # scikit-learn's own class where it is in use: that is what its users catch
+            # scikit-learn's own class where it is in use
             theirs = sys.modules.get("sklearn.exceptions")
             raise (theirs or sys.modules[NotFittedError.__module__]).NotFittedError(
                 "this RatingRegressor is not fitted yet; call fit(X, y) first."
@@ -171,7 +169,7 @@ class RatingRegressor:
         return tags.Tags(
             estimator_type="regressor",
             target_tags=tags.TargetTags(required=True),
-            # of features that say nothing about a user or an item, no R^2 can be promised
+            # features that are no ids say nothing
             regressor_tags=tags.RegressorTags(poor_score=True),
             input_tags=tags.InputTags(categorical=True, string=True),
         )
@@ -180,7 +178,7 @@ class RatingRegressor:
 def _columns(X: Any) -> tuple[Any, Any]:
     if sparse.issparse(X):
         raise TypeError(
-            "Sparse data is not supported: X must have a user id and an item id in each row; for a "
+            "Sparse data is not supported: X must have two columns, user and item ids; for a "
             "sparse matrix of users x items call model.fit(matrix)."
         )
     is_frame = any(hasattr(X, name) for name in ("iloc", "__dataframe__", "__arrow_c_stream__"))
@@ -189,7 +187,7 @@ def _columns(X: Any) -> tuple[Any, Any]:
         raise ValueError("Complex data not supported: X must hold user and item ids.")
     if len(table.shape) != 2:
         raise ValueError(
-            f"Expected 2D array, got shape {table.shape}. Reshape your data to two columns: user "
+            f"Expected 2D array, got shape {table.shape}. Reshape your data to two columns, user "
             f"and item ids."
         )
     if table.shape[1] != 2:
@@ -212,8 +210,8 @@ def _whole(ids: Any) -> Any:
         raise ValueError("X contains NaN, infinity or a value too large to be an id; drop the row.")
     if (array % 1).any():
         raise ValueError(
-            f"X must hold ids, integers or strings, got {array[array % 1 != 0][0]}; columns of "
-            f"measurements cannot be read as users and items."
+            f"X must hold ids, integers or strings, got {array[array % 1 != 0][0]}; measurements "
+            f"cannot be read as users and items."
         )
     return array.astype(np.int64)
 

@@ -20,7 +20,6 @@ TESTED_ELSEWHERE = {
     "__main__.py": "cli/test_entry.py",
     "_lazy.py": "house/test_imports.py",
     "_types.py": "house/test_imports.py",
-    "_version.py": "house/test_imports.py",
     "network.py": "core/test_network.py",
     "objective.py": "core/test_objective.py",
 }
