@@ -1,13 +1,10 @@
 """Evaluation that cannot leak: fit on the training part, predict test *pairs*, pool the errors.
 
-* ``fit`` receives the training ratings only; ``predict`` the ids of the test pairs, never their
-  ratings. A test pair that is also a training pair is an error.
-* RMSE and MAE are pooled over *all* test pairs, cold ones (user or item without a training rating)
-  too.
-* A fresh copy of the model is fitted for every split.
+For every split a fresh copy of the model is fitted to the training ratings, and predicts *all* test
+pairs, cold ones too, from their ids. A test pair that is also a training pair is an error.
 
-Independent tasks run one after the other or by an executor, with the same results. Results, and the
-first error, come in the order asked; warnings of other processes are issued again in this one.
+Tasks run one after the other or by an executor, with the same results. Results, and the first
+error, come in the order asked; warnings of other processes are issued again in this one.
 """
 
 from __future__ import annotations
@@ -104,7 +101,7 @@ class CrossValidation:
 
     @property
     def rmse(self) -> MeanInterval:
-        """Mean over the splits with its 95 % confidence interval."""
+        """Mean over the splits with its 95 % interval."""
         return mean_and_interval([one.rmse for one in self.evaluations])
 
     @property
@@ -143,10 +140,10 @@ class Comparison(dict[str, CrossValidation]):
     """The results of several models on the same splits, by name."""
 
     def difference(self, first: str, second: str) -> MeanInterval:
-        """Mean over the splits of RMSE(first) - RMSE(second), with its 95 % confidence interval.
+        """Mean over the splits of RMSE(first) - RMSE(second), with its 95 % interval.
 
-        Taken split by split, so that what makes a split hard cancels. The first model is better
-        where the whole interval is negative.
+        What makes a split hard cancels. The first model is better where the whole interval is
+        negative.
         """
         pairs = zip(self[first].evaluations, self[second].evaluations, strict=True)
         return mean_and_interval([one.rmse - other.rmse for one, other in pairs])
@@ -189,8 +186,8 @@ def evaluate(model: Model, train: Any, test: Any) -> Evaluation:
     Raises
     ------
     ValueError
-        If a part is empty, a test pair is also in `train`, or ``predict`` does not return a finite
-        number for each test pair.
+        If a part is empty, a test pair is also in `train`, or a prediction is missing or not
+        finite.
     TypeError
         If `model` cannot be copied, or ids are of two kinds.
     """
@@ -206,8 +203,8 @@ def _measure(model: Model, train: Any, test: Any) -> Evaluation:
     check_apart(
         training,
         test,
-        "so the error would be too small; use parts without a common (user, item), such as "
-        "autorec_np.data.splitting makes, or model.score for the training error.",
+        "so the error would be too small; split them with autorec_np.data.splitting, or call "
+        "model.score for the training error.",
     )
     users, items, ratings = test.triples()
     trained_rows, trained_columns, _ = training.positions()
@@ -282,8 +279,8 @@ def cross_validate(
         Seed of random folds; the models keep theirs.
     executor : Executor, optional
         Trains at a time: a pool of `concurrent.futures`, a Dask client's ``get_executor()``, or
-        what else has ``submit``. Results are the same to the last bit. ``n_jobs=None`` of a model
-        then means one thread.
+        what else has ``submit``. Results are the same to the last bit. ``n_jobs=None`` then means
+        one thread.
     callback : callable, optional
         Called with the names of the split and the model ("" of a single one) and the `Evaluation`.
 
@@ -346,9 +343,8 @@ def evaluate_repeats(
 ) -> CrossValidation | Comparison:
     """Evaluate a model, or several on the same splits, on repeated random splits.
 
-    The protocol of the AutoRec paper (Sedhain et al., WWW 2015): five random 90/10 splits over the
-    ratings. Repeat i = 0, 1, ... uses
-    ``train_test_split(ratings, test_size, random_state=random_state + i)``.
+    By default five 90/10 splits, as in the AutoRec paper (Sedhain et al., WWW 2015). Repeat i = 0,
+    1, ... uses ``train_test_split(ratings, test_size, random_state=random_state + i)``.
 
     Parameters
     ----------
@@ -379,7 +375,7 @@ def _evaluate_all(
 ) -> CrossValidation | Comparison:
     models: Models = model if isinstance(model, Mapping) else {"": model}
     if not models:
-        raise ValueError("no model to evaluate: the mapping of names to models is empty.")
+        raise ValueError("no model to evaluate: the mapping of models is empty.")
     if executor is not None:
         models = {name: for_task(one) for name, one in models.items()}
     names: list[str] = []
@@ -406,7 +402,7 @@ def _evaluate_all(
         if callback is not None:
             callback(split_name, model_name, result)
     if not names:
-        raise ValueError("no split to evaluate on: cv is empty; pass at least one (train, test).")
+        raise ValueError("no split to evaluate on: cv is empty; pass pairs (train, test).")
     validated = {name: CrossValidation(tuple(names), tuple(results[name])) for name in models}
     return Comparison(validated) if isinstance(model, Mapping) else validated[""]
 
@@ -417,7 +413,7 @@ Place: TypeAlias = tuple[str, int]
 
 
 class Executor(Protocol):
-    """A pool of `concurrent.futures` or a Dask client's `get_executor()`."""
+    """See :func:`cross_validate`."""
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Any:
         """Return a future with ``result()`` and ``cancel()``."""
@@ -432,10 +428,10 @@ class Task(NamedTuple):
 
 
 def run_tasks(tasks: Iterable[Task], executor: Executor | None) -> Iterator[Any]:
-    """Yield what the tasks return, in their order; what the first failing one raises gets its name.
+    """Yield what the tasks return, in their order; an error begins with the name of its task.
 
-    An executor is given all tasks before the first result. What has not begun when the iterator
-    ends is cancelled.
+    An executor is given all tasks before the first result; those that have not begun when the
+    iterator ends are cancelled.
     """
     if executor is None:
         for task in tasks:
@@ -491,10 +487,7 @@ def _run(caller: Place, function: Callable[..., Any], *arguments: Any) -> tuple[
 
 
 class _Recorder:
-    """Keeps the warnings of each thread.
-
-    Filters are those of all threads: the first task sets them, the last restores them.
-    """
+    """Keeps the warnings of each thread; filters, which are of all, go with the last task."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -1,8 +1,7 @@
 """How good a fitted model is on held-out ratings: its predictions, with intervals, and its lists.
 
 Errors of one user are alike, and so are those of one item; so the variance over pairs is clustered
-two ways (Cameron, Gelbach and Miller, "Robust inference with multiway clustering", J. Business &
-Economic Statistics 29, 2011):
+two ways (Cameron, Gelbach and Miller, J. Business & Economic Statistics 29, 2011):
 
     V = V(users) + V(items) - V(pairs),   V(G) = G / (G - 1) sum_groups (sum_group z)^2 / n^2
 
@@ -10,24 +9,18 @@ with z the influence of a pair on the estimate: |e| - MAE for the MAE, and (e^2 
 for the RMSE (the delta method). Student's t has one degree of freedom less than there are users or
 items, whichever are fewer.
 
-Metrics of recommended lists against the held-out ratings of their users.
-
 An item is *relevant* to a user whose held-out rating of it reaches a threshold. With hit_j = 1
-where the item at place j is relevant, else 0, and R relevant items,
+where the item at place j of a list is relevant, else 0, and R relevant items,
 
     precision@k = sum_{j<=k} hit_j / k                recall@k = sum_{j<=k} hit_j / R
     NDCG@k = sum_{j<=k} hit_j / log2(j + 1), over the same sum of a list of min(k, R) hits
     AP@k = sum_{j<=k} hit_j precision@j / R           hit rate@k = 1 where any hit_j = 1
     RR@k = 1 / (place of the first hit), 0 without one
 
-averaged over users (MAP and MRR), as trec_eval and ranx compute them for binary relevance:
-
-* A user *without relevant items* is left out of the averages.
-* Empty places are misses: precision@k divides by k.
-* AP@k divides by R; other codes divide by min(k, R).
-
-Items rated low, and unrated ones, are misses alike: values are comparable between models on one
-split, not between data sets.
+averaged over the users with relevant items (MAP and MRR), as trec_eval and ranx compute them for
+binary relevance. Empty places are misses, as are items rated low and unrated ones: values are
+comparable between models on one split, not between data sets. AP@k divides by R, and not, as in
+other codes, by min(k, R).
 """
 
 from __future__ import annotations
@@ -50,13 +43,7 @@ from autorec_np.data.metrics import finite_vector, mae, rmse
 from autorec_np.data.ratings import as_ratings
 from autorec_np.data.splitting import check_apart, shared_pairs
 from autorec_np.data.values import shown
-from autorec_np.models.base import (
-    NotFittedError,
-    Recommender,
-    check_fitted,
-    check_no_class,
-    check_not_empty,
-)
+from autorec_np.models.base import Recommender, check_fitted, check_not_empty
 
 CONFIDENCE = 0.95
 
@@ -99,12 +86,10 @@ class MeanInterval:
 
 
 def mean_and_interval(values: Iterable[float], confidence: float = 0.95) -> MeanInterval:
-    """Mean of repeated measurements with Student's t confidence interval.
+    """Mean of repeated measurements with Student's t confidence interval, mean ± t s / sqrt(n).
 
-    mean ± t * s / sqrt(n), with s the sample standard deviation (n - 1 in the denominator) and t
-    the (1 + confidence) / 2 quantile of Student's t with n - 1 degrees of freedom. It assumes
-    independent, roughly normal values; of splits of *one* set of ratings it says how far the mean
-    moves with the splits, not with new ratings.
+    It assumes independent, roughly normal values. Of splits of *one* set of ratings it says how far
+    the mean moves with the splits, not with new ratings.
 
     Parameters
     ----------
@@ -115,7 +100,6 @@ def mean_and_interval(values: Iterable[float], confidence: float = 0.95) -> Mean
     Returns
     -------
     MeanInterval
-        NaN ends for one value.
 
     Raises
     ------
@@ -129,33 +113,18 @@ def mean_and_interval(values: Iterable[float], confidence: float = 0.95) -> Mean
     )
     sample = finite_vector("values", list(values))
     n = len(sample)
-    mean, half_width = float(sample.mean()), float("nan")
-    if n > 1:
-        quantile = stdtrit(n - 1, (1 + confidence) / 2)
-        half_width = float(quantile * sample.std(ddof=1) / np.sqrt(n))
-    return MeanInterval(mean, mean - half_width, mean + half_width, n, confidence)
+    deviation = float(sample.std(ddof=1)) if n > 1 else 0.0
+    return _student(float(sample.mean()), deviation, float(np.sqrt(n)), n, n, confidence)
 
 
-def clustered_interval(
-    estimate: float, influence: Array, users: Array, items: Array
+def _student(
+    mean: float, deviation: float, divisor: float, n_groups: int, n: int, confidence: float
 ) -> MeanInterval:
-    """Return estimate ± t sqrt(V); NaN ends where all pairs are of one user or one item.
-
-    `influence`, (n,), sums to 0; `users` and `items`, (n,), say whose pairs they are.
-    """
-    n, variances, n_groups = len(influence), [], []
-    for labels in (users, items):
-        _, groups = np.unique(labels, return_inverse=True)
-        sums = np.bincount(groups, weights=influence)
-        n_groups.append(len(sums))
-        variances.append(len(sums) / max(len(sums) - 1, 1) * float(sums @ sums))
+    """Return mean ± t deviation / divisor; NaN ends of one group."""
     half_width = float("nan")
-    if min(n_groups) > 1:
-        both = sum(variances) - float(influence @ influence)
-        # by chance the sum can be below its parts
-        quantile = float(stdtrit(min(n_groups) - 1, (1 + CONFIDENCE) / 2))
-        half_width = quantile * max(both, *variances) ** 0.5 / n
-    return MeanInterval(estimate, estimate - half_width, estimate + half_width, n, CONFIDENCE)
+    if n_groups > 1:
+        half_width = float(stdtrit(n_groups - 1, (1 + confidence) / 2)) * deviation / divisor
+    return MeanInterval(mean, mean - half_width, mean + half_width, n, confidence)
 
 
 MOST_RATING_VALUES = 12
@@ -166,8 +135,7 @@ ACTIVITY_EDGES = (1, 3, 10, 32, 100, 316, 1000, 3162, 10_000, 31_623, 100_000)  
 class Predictions:
     """Held-out pairs with what the model predicts for them; arrays (n,).
 
-    `users` and `items` are positions in the held-out ratings; the counts are of training ratings, 0
-    for a cold user or item.
+    `users` and `items` are positions in the held-out ratings; the counts are of training ratings.
     """
 
     users: Array
@@ -194,13 +162,13 @@ class Predictions:
 
     @property
     def mae(self) -> MeanInterval:
-        """MAE, likewise."""
+        """As `rmse`."""
         errors = np.abs(self.truth - self.predicted)
         return self.interval(mae(self.truth, self.predicted), errors - errors.mean())
 
     @property
     def mean_rating(self) -> MeanInterval:
-        """Mean true rating, likewise."""
+        """Of the true ratings; as `rmse`."""
         mean = self.truth.mean()
         return self.interval(float(mean), self.truth - mean)
 
@@ -211,7 +179,16 @@ class Predictions:
         return np.asarray((squares - mean) / (2 * np.sqrt(mean) if mean > 0 else 1.0))
 
     def interval(self, estimate: float, influence: Array) -> MeanInterval:
-        return clustered_interval(estimate, influence, self.users, self.items)
+        """Return estimate ± t sqrt(V); `influence`, (n,), sums to 0."""
+        variances, n_groups = [], []
+        for labels in (self.users, self.items):
+            _, groups = np.unique(labels, return_inverse=True)
+            sums = np.bincount(groups, weights=influence)
+            n_groups.append(len(sums))
+            variances.append(len(sums) / max(len(sums) - 1, 1) * float(sums @ sums))
+        # by chance the sum can be below its parts
+        variance = max(sum(variances) - float(influence @ influence), *variances)
+        return _student(estimate, variance**0.5, len(self), min(n_groups), len(self), CONFIDENCE)
 
 
 def rmse_difference(first: Predictions, second: Predictions) -> MeanInterval:
@@ -292,7 +269,7 @@ def errors_by_activity(pairs: Predictions, axis: str) -> list[Group]:
 
 
 def calibration(pairs: Predictions, n_groups: int = 10) -> list[Group]:
-    """Group pairs by prediction, about as many in each group."""
+    """Group pairs by prediction, about as many in each."""
     edges = np.unique(np.quantile(pairs.predicted, np.linspace(0, 1, n_groups + 1)))
     return _classes(pairs, pairs.predicted, edges)
 
@@ -348,8 +325,7 @@ def scores_per_user(recommended: Lists, relevant: Relevant, k: int = 10) -> dict
     Parameters
     ----------
     recommended : array_like of ids, (m, n)
-        One list for each user, best first, as ``model.recommend(users)[0]``; None is an empty
-        place.
+        Lists, best first, as ``model.recommend(users)[0]``; None is an empty place.
     relevant : sequence of m collections of ids
         See :func:`relevant_items`.
     k : int
@@ -366,17 +342,15 @@ def scores_per_user(recommended: Lists, relevant: Relevant, k: int = 10) -> dict
     TypeError
         Ids in the place of lists of ids, or of two kinds.
     """
-    k = check_integer("k", k, minimum=1)
-    _check_lists("recommended", recommended)
+    places_of_all = _places(recommended, k)
     _check_lists("relevant", relevant)
     if len(recommended) != len(relevant):
         raise ValueError(
             f"recommended has lists for {len(recommended)} users and relevant has "
-            f"{len(relevant)}; pass both for the same users, in the same order."
+            f"{len(relevant)}; pass both for the same users, in one order."
         )
-    hits = np.zeros((len(relevant), k))
-    places_of_all = _places(recommended, k)
     _check_same_kind(places_of_all, relevant)
+    hits = np.zeros((len(relevant), k))
     for row, items, wanted in zip(hits, places_of_all, map(set, relevant), strict=True):
         row[: len(items)] = [item in wanted for item in items]
     counts = np.array([len(set(wanted)) for wanted in relevant], dtype=np.float64)
@@ -397,7 +371,7 @@ def scores_per_user(recommended: Lists, relevant: Relevant, k: int = 10) -> dict
 
 
 def precision_at_k(recommended: Lists, relevant: Relevant, k: int = 10) -> float:
-    """Share of the k places with a relevant item; see :func:`scores_per_user`."""
+    """Share of the k places with a relevant item, as :func:`scores_per_user`."""
     return _mean(recommended, relevant, k, "precision")
 
 
@@ -433,10 +407,9 @@ def coverage_at_k(recommended: Lists, n_items: int, k: int = 10) -> float:
 
 
 def novelty_at_k(recommended: Lists, train: Any, k: int = 10) -> float:
-    """Mean of -log2(share of the users who rated the item in training) over all k places, in bits.
+    """Mean self-information over all k places, in bits (Zhou et al., PNAS 2010).
 
-    The mean self-information (Zhou et al., PNAS 2010). An item that nobody rated counts as rated by
-    one.
+    It is -log2(share of the users who rated the item in training); at least one counts.
 
     Parameters
     ----------
@@ -461,7 +434,7 @@ def novelty_at_k(recommended: Lists, train: Any, k: int = 10) -> float:
 
 @dataclass(frozen=True)
 class RankingEvaluation:
-    """The lists of one model, measured on held-out ratings.
+    """The lists of one model, measured.
 
     Attributes
     ----------
@@ -474,10 +447,8 @@ class RankingEvaluation:
     k : int
     threshold : float
         Of relevance.
-    n_users : int
-        With relevant items.
-    n_without_relevant : int
-        Further users with held-out ratings.
+    n_users, n_without_relevant : int
+        With held-out ratings: with relevant items, and without.
     n_unknown : int
         Of `n_users`: not known to the model; their lists are empty.
     """
@@ -511,15 +482,16 @@ class RankingEvaluation:
 
 @knows_habits
 def evaluate_ranking(
-    model: Any, test: Any, k: int = 10, threshold: float | None = None
+    model: Recommender, test: Any, k: int = 10, threshold: float | None = None
 ) -> RankingEvaluation:
     """Recommend to every user with held-out ratings and measure the lists.
 
     Parameters
     ----------
-    model : AutoRec, BiasBaseline or GlobalMean
-        Fitted on ratings without those of `test`.
+    model : Recommender
+        Fitted.
     test : Ratings, sparse matrix, DataFrame or (users, items, ratings)
+        Held out.
     k : int
         Length of the lists.
     threshold : float, optional
@@ -532,22 +504,19 @@ def evaluate_ranking(
     Raises
     ------
     ValueError
-        A test pair is also a training pair, or no held-out rating reaches the threshold.
+        A test pair is also a training pair, or no rating reaches the threshold.
+    NotFittedError
     """
     k = check_integer("k", k, minimum=1)
     held_out = as_ratings(test)
     check_not_empty(held_out, "test")
-    check_no_class(model)
-    model = copy.copy(model)  # it stays as it is, whatever is fitted meanwhile
-    train = getattr(model, "ratings_", None)
-    if train is None:
-        raise NotFittedError("evaluate_ranking measures a fitted model; call fit(train) first.")
-    threshold = _threshold(model.rating_scale_, threshold)
+    model = copy.copy(model)  # as in `predict_held_out`
+    train = check_fitted(model).ratings
+    threshold = _threshold(train.scale, threshold)
     check_apart(
         train,
         held_out,
-        "which are never recommended; use parts without a common (user, item), such as "
-        "autorec_np.data.splitting makes.",
+        "which are never recommended; split them with autorec_np.data.splitting.",
     )
     raters = held_out.user_ids[np.diff(held_out.matrix.indptr) > 0]
     relevant = relevant_items(held_out, raters, threshold)
@@ -555,7 +524,7 @@ def evaluate_ranking(
     if not measured.any():
         raise ValueError(
             f"no held-out rating reaches threshold={threshold:g} (the highest is "
-            f"{held_out.matrix.data.max():g}), so nothing is relevant; lower the threshold."
+            f"{held_out.matrix.data.max():g}); lower the threshold."
         )
     users = raters[measured]
     known = train.user_positions(users) >= 0
@@ -601,7 +570,6 @@ def _check_lists(name: str, lists: Any) -> None:
 
 
 def _check_same_kind(recommended: Sequence[Sequence[Any]], relevant: Relevant) -> None:
-    """Raise TypeError where some ids are strings and others are not."""
     examples: dict[bool, Any] = {}
     for one in itertools.chain(*recommended, *relevant):
         if one is not None:
@@ -619,7 +587,7 @@ def _mean(recommended: Lists, relevant: Relevant, k: int, name: str) -> float:
     measured = scores[~np.isnan(scores)]
     if not len(measured):
         raise ValueError(
-            f"none of the {len(relevant)} users has a relevant item; lower the threshold of "
-            f"relevance, or hold out more ratings."
+            f"none of the {len(relevant)} users has a relevant item; lower the threshold, or hold "
+            f"out more ratings."
         )
     return float(measured.mean())

@@ -1,8 +1,8 @@
 """`search`: hyper-parameters by random search or successive halving, on validation ratings.
 
-Every trial fits on the same part of the ratings given and is measured on the rest. Hold test
-ratings out before, and read them once, after ``result.model.fit(train)``: the winner's RMSE, the
-least of many, is too good to report.
+Every trial fits on the same part of the ratings and is measured on the rest. The winner's RMSE, the
+least of many, is too good to report: hold test ratings out before, and read them once, after
+``result.model.fit(train)``.
 """
 
 from __future__ import annotations
@@ -62,14 +62,11 @@ class LogUniform:
 
 
 def default_space(model: AutoRec, ratings: Any) -> dict[str, Any]:
-    """Return a space around what AutoRec does by default on these ratings.
-
-    Penalties are within a factor of 8 of the automatic ones.
-    """
+    """Return a space around what AutoRec does by default; penalties within a factor of 8."""
     if not isinstance(model, AutoRec):
         raise TypeError(
             f"a {type(model).__name__} has no space by default; pass space={{name: [value, ...]}}, "
-            f"of names that get_params() has."
+            f"with names of get_params()."
         )
     matrix = as_ratings(ratings).matrix
 
@@ -86,12 +83,13 @@ def default_space(model: AutoRec, ratings: Any) -> dict[str, Any]:
     space: dict[str, Any] = {
         "regularization": {name: LogUniform(x / 8, 8 * x) for name, x in penalties.items()}
     }
-    if len(sizes) == 1:
-        space["hidden_layer_sizes"] = [
-            (k,)
-            for k in (50, 100, 200, 500)
-            if implicit_at((k,)) <= k and bool(implicit_at((k,))) == bool(units)
-        ]
+    widths = [
+        (k,)
+        for k in (50, 100, 200, 500)
+        if implicit_at((k,)) <= k and bool(implicit_at((k,))) == bool(units)
+    ]
+    if len(sizes) == 1 and widths:
+        space["hidden_layer_sizes"] = widths
     if model.solver == "adam":
         space["learning_rate_init"] = LogUniform(1e-3, 1e-2)
     if not SOLVERS[model.solver].full_batch:
@@ -111,7 +109,7 @@ class Trial:
     params : dict
         What differs from it.
     divisor : int
-        It was trained for ``ceil(max_iter / divisor)`` epochs.
+        Of ``max_iter``, rounded up.
     rmse : float
         On the validation ratings; infinite where the training diverged.
     seconds : float
@@ -138,7 +136,7 @@ class SearchResult:
     model : estimator
         Unfitted, with the best parameters; fit it on all of the ratings.
     best : Trial
-        The lowest RMSE of those trained in full.
+        Of those trained in full.
     trials : tuple of Trial
         In the order in which they ran.
     n_train, n_validation, random_state : int
@@ -154,20 +152,16 @@ class SearchResult:
 
     @property
     def best_params(self) -> Parameters:
-        """Of the winner."""
+        """Of `best`."""
         return self.best.params
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-able dict; the RMSE of a trial that diverged is None."""
-        names = ("n_train", "n_validation", "random_state")
-        return {
-            "best": plain(asdict(self.best)),
-            **{name: getattr(self, name) for name in names},
-            "trials": [plain(asdict(trial)) for trial in self.trials],
-        }
+        """Return a JSON-able dict; an infinite RMSE is None."""
+        names = "best", "n_train", "n_validation", "random_state", "trials"
+        found: dict[str, Any] = plain({name: getattr(self, name) for name in names}, asdict)
+        return found
 
     def __str__(self) -> str:
-        """The best ten, those trained in full first."""
         last = {trial.candidate: trial for trial in self.trials}
         ranked = sorted(last.values(), key=lambda one: (one.divisor, one.rmse, one.candidate))
         flat = {trial.candidate: _flat(trial.params) for trial in self.trials}
@@ -205,8 +199,8 @@ def search(
     Parameters
     ----------
     model : estimator
-        AutoRec or a baseline; as it is, it is candidate 0 and trained in full. A `random_state`
-        that is not an int is replaced by that of the search.
+        AutoRec or a baseline; as it is, it is candidate 0 and trained in full. Its `random_state`
+        is that of the search if it is not an int.
     ratings : Ratings, sparse matrix, DataFrame or (users, items, ratings)
         Without the test ratings.
     space : mapping of str to list, distribution or mapping, optional
@@ -219,7 +213,7 @@ def search(
     strategy : {"halving", "random"}
         "random": all are trained in full. "halving": all are trained for a small part of
         ``max_iter``, the best 1 / `factor` anew for `factor` times as many epochs, and so on
-        (successive halving; Jamieson and Talwalkar, 2016).
+        (Jamieson and Talwalkar, 2016).
     factor : int
         At least 2.
     validation_size : float or int
@@ -228,11 +222,11 @@ def search(
         Seed of the candidates and of the split.
     resume : path, optional
         A file of JSON lines: the settings, then every trial as it ends. With the same settings its
-        trials are not run again; the result is the same. ``<resume>.lock`` keeps others out.
+        trials are not run again. ``<resume>.lock`` keeps others out.
     callback : callable, optional
-        Called with each new `Trial`, its number from 1, and the number of trials in all.
+        Called with each new `Trial`, its number, and the number of all trials.
     executor : Executor, optional
-        Runs trials at the same time, as for :func:`cross_validate`.
+        As for :func:`cross_validate`.
 
     Returns
     -------
@@ -242,7 +236,7 @@ def search(
     ------
     ValueError
         An argument out of range or refused by the model, a `resume` file that is damaged, foreign,
-        of other settings or in use, or only trainings that diverged.
+        of other settings or in use, or no training that converged.
     TypeError
         A space that cannot be drawn from, or values that are not JSON-able.
     """
@@ -349,7 +343,7 @@ def _sample(name: str, space: Any, generator: np.random.Generator) -> Any:
     if isinstance(space, str) or not isinstance(space, Sequence | np.ndarray) or not len(space):
         raise TypeError(
             f"{name} in the space must be a list of values, a distribution with rvs or a mapping, "
-            f"got {space!r}; pass [{space!r}] for one value."
+            f"got {space!r}; pass [{space!r}]."
         )
     return space[int(generator.integers(len(space)))]
 
@@ -362,7 +356,7 @@ def _refuse(value: Any) -> NoReturn:
 
 
 def _rungs(n_candidates: int, factor: int) -> list[tuple[int, int]]:
-    """Return (divisor of the epochs, number of candidates) of each rung, shortest first."""
+    """Return (divisor of the epochs, number of candidates) of each rung."""
     n_rungs = 1
     while factor**n_rungs <= min(n_candidates, LARGEST_DIVISOR):
         n_rungs += 1
@@ -397,7 +391,6 @@ def _run(
 
 
 def _digest(ratings: Ratings) -> str:
-    """The SHA-256 of all that a fit depends on."""
     digest = hashlib.sha256()
     features: Any = ratings.features.values()
     ids = ratings.user_ids, ratings.item_ids
@@ -419,7 +412,7 @@ class _Journal:
         content = self.path.read_bytes() if self.path.exists() else b""
         complete = content[: content.rfind(b"\n") + 1]
         if not complete and not header.encode().startswith(content):
-            raise ValueError(f"{self.path} is not a file of `search`; name another file to resume.")
+            raise ValueError(f"{self.path} is not a file of `search`; name another file.")
         lines = [self._parse(line, n) for n, line in enumerate(complete.splitlines(), 1)]
         if lines:
             self._check_settings(lines[0], json.loads(header))
@@ -460,7 +453,7 @@ class _Journal:
     def _damaged(self, number: int) -> ValueError:
         return ValueError(
             f"{self.path}, line {number} is not what `search` wrote there; delete this line and "
-            f"all after it, or name another file to resume."
+            f"all after it, or name another file."
         )
 
     def _check_settings(self, there: dict[str, Any], here: dict[str, Any]) -> None:
@@ -471,8 +464,8 @@ class _Journal:
         )
         if listed:
             raise ValueError(
-                f"{self.path} holds a search with other settings ({listed}); repeat them to resume "
-                f"it, or name another file for this search."
+                f"{self.path} holds a search with other settings ({listed}); repeat them, or name "
+                f"another file."
             )
 
 

@@ -162,6 +162,15 @@ def test_log_uniform_is_uniform_in_the_logarithm():
     assert stats.kstest(np.log10(drawn), stats.uniform(-2, 4).cdf).pvalue > 0.01
 
 
+def test_a_search_by_default_keeps_a_width_that_no_other_may_replace():
+    many = make_ratings(n_users=300, n_items=200, n_ratings=9000, random_state=3)
+    model = AutoRec(**{**MODEL.get_params(), "implicit": "auto", "max_iter": 1})
+    assert "hidden_layer_sizes" not in default_space(model, many)  # wider: an implicit decoder
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        assert len(search(model, many, n_candidates=2, strategy="random").trials) == 2
+
+
 @pytest.mark.parametrize(
     ("changes", "names"),
     [
