@@ -31,10 +31,7 @@ class _Terminated(BaseException):
 
 @contextmanager
 def cleaned_up_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM unwind the block, so that it removes its temporaries, and then end the process.
-
-    Only in the main thread, and where the program does not handle SIGTERM.
-    """
+    """Let SIGTERM unwind the block, and then end the process; not where the program handles it."""
     in_main = threading.current_thread() is threading.main_thread()
     if not in_main or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
         yield
@@ -62,7 +59,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "no such folder; create it first", str(path.parent))
     _remove_abandoned(path)
-    # Not tempfile.mkstemp: its files are readable by their owner only, also once renamed.
+    # Not tempfile.mkstemp, whose files only their owner can read, also once renamed
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     with cleaned_up_on_sigterm():
         try:
@@ -83,11 +80,11 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def _remove_abandoned(path: Path) -> None:
-    """Remove temporaries of `path` that nobody holds: whoever wrote them was killed."""
+    """Remove temporaries of `path` of processes that were killed."""
     for temporary in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 8}.tmp"):
         with suppress(OSError):
             status = temporary.stat()
-            # Not locked yet, or, on Windows, not any more
+            # not locked yet, or, on Windows, not any more
             passing = sys.platform == "win32" or status.st_size == 0
             if passing and time.time() - status.st_mtime < _MINUTE:
                 continue
@@ -106,8 +103,7 @@ def alone(path: Path, what: str) -> Iterator[None]:
                 file.seek(0)
                 holder = file.read().decode("utf-8", "replace") or "another process"
                 raise ValueError(f"{what} is in use by {holder}; wait for its end.")
-            # A locked file that is no longer at its path was removed by its last holder.
-            if not is_at(file.fileno(), path):
+            if not is_at(file.fileno(), path):  # its last holder has removed it
                 continue
             try:
                 file.truncate(0)

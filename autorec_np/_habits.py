@@ -1,4 +1,4 @@
-"""What other libraries call things, so that an error can say what they are called here."""
+"""What other libraries call things, so that an error can say their names here."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def name_here(name: str, known: Iterable[str]) -> str | None:
 
 
 def parameter_hint(name: str, value: object, known: Collection[str], owner: str = "") -> str:
-    """Return the end of a message about an unknown parameter (of `owner`): what to pass."""
+    """Return the end of a message about an unknown parameter: what to pass."""
     here = name if name in known else name_here(name, known)
     if here is None:
         return did_you_mean(name, known) or "."
@@ -98,7 +98,7 @@ def knows_habits(function: Function) -> Function:
                 continue
             hint = parameter_hint(name, value, own)
             if is_method and name_here(name, own) is None:
-                owner = type(args[0])  # what another library's method takes may be set there
+                owner = type(args[0])  # where it may be set
                 parameters = inspect.signature(owner).parameters
                 if name in parameters or name_here(name, parameters):
                     hint = parameter_hint(name, value, parameters, owner.__name__)

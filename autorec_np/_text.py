@@ -1,4 +1,4 @@
-"""Plain text: tables, times, the line of an epoch, values for JSON. Nothing here writes."""
+"""Plain text: tables, times, the line of an epoch, values for JSON."""
 
 from __future__ import annotations
 
@@ -43,7 +43,6 @@ def closest(word: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ``; did you mean 'train'?``, or ``""`` where no known word is much like it."""
     meant = closest(word, known)
     return "" if meant is None else f"; did you mean {meant!r}?"
 

@@ -15,13 +15,12 @@ RandomState: TypeAlias = "int | np.random.Generator | None"
 
 
 def check_random_state(random_state: RandomState) -> np.random.Generator:
-    """Return a Generator; the very object for a Generator."""
     if isinstance(random_state, numbers.Integral):
         check_integer("random_state", random_state, minimum=0)
     elif not (random_state is None or isinstance(random_state, np.random.Generator)):
         raise TypeError(
             f"random_state must be None, an int or a numpy.random.Generator, got "
-            f"{type(random_state).__name__}; pass an int for results that can be repeated."
+            f"{type(random_state).__name__}; pass an int to repeat results."
         )
     return np.random.default_rng(random_state)
 
@@ -63,7 +62,7 @@ def check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
 
 
 def check_n_jobs(n_jobs: int | None) -> int:
-    """Return the number of threads: `n_jobs`, or for None the cores that this process may use."""
+    """Return the number of threads; of None, the cores that this process may use."""
     if n_jobs is not None:
         return check_integer("n_jobs", n_jobs, minimum=1)
     if hasattr(os, "sched_getaffinity"):
@@ -74,9 +73,9 @@ def check_n_jobs(n_jobs: int | None) -> int:
 
 
 def _container_limit() -> int:
-    """Return the cores that a Linux control group grants, rounded up; many without a limit."""
+    """Return the cores that a Linux control group grants, rounded up."""
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
         return math.ceil(int(quota) / int(period))
-    except (OSError, ValueError, ZeroDivisionError):  # no such file, or the quota is "max"
+    except (OSError, ValueError, ZeroDivisionError):  # no file, or "max"
         return sys.maxsize

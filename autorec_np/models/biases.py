@@ -44,9 +44,8 @@ class Biases(NamedTuple):
 def fit_biases(matrix: CSR, regularization: float) -> Biases:
     """Return the minimizer of sum (r - mean - b_u - b_i)^2 + lambda (sum b_u^2 + sum b_i^2).
 
-    User and item biases move in turn to their exact minimizers, sum of residuals / (lambda +
-    count), (19), and beyond by OVER_RELAXATION (Young, 1954), until they settle (Koren, 2010,
-    section 2.1).
+    User and item biases move in turn to their minimizers (19), and beyond by OVER_RELAXATION
+    (Young, 1954), until they settle (Koren, 2010, section 2.1).
     """
     values = matrix.data.astype(np.float64)
     mean = float(values.mean())
@@ -56,10 +55,10 @@ def fit_biases(matrix: CSR, regularization: float) -> Biases:
     )
     user_sums: Array = residuals.sum(axis=1)
     item_sums: Array = residuals.sum(axis=0)
-    # an empty row with lambda = 0: not 0 / 0
-    smallest = regularization or 1.0
-    user_weights = np.maximum(regularization + pattern.sum(axis=1), smallest)
-    item_weights = np.maximum(regularization + pattern.sum(axis=0), smallest)
+    user_weights, item_weights = (  # of an empty row with lambda = 0: not 0 / 0
+        np.maximum(regularization + pattern.sum(axis=axis), regularization or 1.0)
+        for axis in (1, 0)
+    )
     user, item = np.zeros(len(user_sums)), np.zeros(len(item_sums))
     smallest_change = SMALLEST_CHANGE * values.std()
     for _ in range(MAX_SWEEPS):
@@ -147,7 +146,6 @@ class FittedBiases(Record):
         )
 
     def unmapped(self, units: AffineMap) -> FittedBiases:
-        """Return the biases in rating units, which `units` maps to those here."""
         mean, user, item = self.biases
         biases = Biases(
             float(units.inverse(np.array(mean))), user / units.factor, item / units.factor

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 WHOLE = "blend"  # the name of the blend among those of its members
+EXAMPLE = "Blend([('item', AutoRec()), ('user', AutoRec('user'))])"
 
 
 def blending_weights(scores: Array, ratings: Array) -> Array:
@@ -46,10 +47,7 @@ def blending_weights(scores: Array, ratings: Array) -> Array:
 
         ||ratings - scores w||^2 + lambda ||w - 1/m||^2,   lambda = m^2 ||ratings - x||^2 / n,
 
-    of unclipped scores (n, m), where x is their mean over the members. With D = scores - x, w = 1/m
-    + v with 1 . v = 0, which the ridge solution v = (D^T D + lambda I)^-1 D^T (ratings - x) has by
-    itself, as D 1 = 0. lambda says that before a rating is seen, a weight is 1/m with a standard
-    deviation of 1/m: members that hardly differ get equal weights.
+    of unclipped scores (n, m), where x is their mean over the members (docs/derivation.md).
     """
     n_members = scores.shape[1]
     mean = scores.mean(axis=1)
@@ -67,7 +65,7 @@ def check_members(estimators: Any) -> dict[str, Recommender]:
     if isinstance(estimators, Mapping) or not isinstance(estimators, Sequence):
         raise TypeError(
             f"estimators must be a list of pairs (name, model), got {type(estimators).__name__}; "
-            f"pass Blend([('item', AutoRec()), ('user', AutoRec('user'))])."
+            f"pass {EXAMPLE}."
         )
     for pair in estimators:
         if not (isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str)):
@@ -77,7 +75,7 @@ def check_members(estimators: Any) -> dict[str, Recommender]:
                 check_no_class(pair[1])
             raise TypeError(
                 f"member {pair[0]!r} must be a model, got {type(pair[1]).__name__}; pass "
-                f"AutoRec(), BiasBaseline() or another Blend."
+                f"AutoRec(), BiasBaseline() or a Blend."
             )
     names = [name for name, _ in estimators]
     check_names(names)
@@ -86,10 +84,7 @@ def check_members(estimators: Any) -> dict[str, Recommender]:
 
 def check_names(names: Sequence[str]) -> None:
     if not names:
-        raise ValueError(
-            "a Blend needs members, got none; pass pairs of name and model, as in "
-            "Blend([('item', AutoRec()), ('user', AutoRec('user'))])."
-        )
+        raise ValueError(f"a Blend needs members, got none; pass pairs as in {EXAMPLE}.")
     taken = {WHOLE, *Blend().get_params(deep=False)}
     for number, name in enumerate(names):
         if name in names[:number]:
@@ -103,7 +98,7 @@ def check_names(names: Sequence[str]) -> None:
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class FittedBlend(Record):
-    """What a Blend has learned. The members are fitted, and nobody else has them."""
+    """What a Blend has learned. Nobody else has its fitted members."""
 
     members: Mapping[str, Recommender]
     weights: Mapping[str, float]
@@ -123,7 +118,7 @@ class FittedBlend(Record):
         )
 
     def weighted(self, scores: Iterable[Array]) -> Array:
-        """Return the weighted sum; -inf where a member has it: what it does not answer for."""
+        """Return the weighted sum; -inf where a member has it, and gives no answer."""
         total, refused = np.zeros(1), np.zeros(1, bool)
         for weight, score in zip(self.weights.values(), scores, strict=True):
             left_out = np.isneginf(score)
@@ -133,7 +128,7 @@ class FittedBlend(Record):
 
     @property
     def cold(self) -> str:
-        """What `newcomers` need to know of cold ones: "raise" where a member has it."""
+        """What a fold-in does with cold ones: "raise" where a member does."""
         values = (
             value
             for member in self.members.values()
@@ -190,32 +185,32 @@ def naming(name: str) -> Iterator[None]:
 class Blend(FoldIn):
     """The weighted sum of several models: more accurate than each where their errors differ.
 
-    `fit` holds validation ratings out, fits a copy of each model on the rest, and finds the weights
-    by least squares, with sum 1 and without intercept (:func:`blending_weights`). Then all ratings
-    fit the members anew. Unclipped scores are added, and the sum is clipped.
+    `fit` fits a copy of each model on a part of the ratings, and finds the weights by least squares
+    on the rest (:func:`blending_weights`). Then all ratings fit the members anew. Unclipped scores
+    are added, and the sum is clipped.
 
     Parameters
     ----------
     estimators : list of (str, model)
-        Names and models (`AutoRec`, a baseline, another Blend), which are never fitted themselves.
+        Names and models (`AutoRec`, a baseline, another Blend), never fitted themselves.
         ``set_params(name=model, name__parameter=value)`` replaces one, and changes it in a copy.
     validation_fraction : float in (0, 1)
-        Part of the ratings held out for the weights where `fit` is given none.
+        Part of the ratings that is held out for the weights.
     rating_scale : (low, high), optional
         Predictions are clipped to it. None: the scale of the `Ratings`, else their range.
     n_jobs : int, optional
         Threads of a member whose own `n_jobs` is None.
     random_state : int, Generator or None
-        For the validation ratings, and for a seed for each member whose own is None. An int makes
-        runs bit-identical where no member has a Generator.
+        For the validation ratings, and a seed of each member whose own is None. An int makes runs
+        bit-identical where no member has a Generator.
 
     Attributes
     ----------
     members_ : dict of str to model
-        The fitted members: copies, on which the blend does not depend.
+        Fitted copies, on which the blend does not depend.
     weights_ : dict of str to float
     validation_rmse_ : dict of str to float
-        Of each member before it was fitted anew, and of their "blend".
+        Of each member at first, and of their "blend".
     ratings_, rating_scale_, user_counts_, item_counts_
         See `base.Recommender`; the counts are the least of any member.
     """
@@ -243,7 +238,7 @@ class Blend(FoldIn):
         self.random_state = random_state
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the parameters by name; where `deep`, ``name`` and ``name__parameter`` too."""
+        """Return the parameters by name; where `deep`, those of the members too."""
         params = super().get_params(deep=False)
         if deep:
             for name, model in _readable(self.estimators).items():
@@ -259,8 +254,7 @@ class Blend(FoldIn):
             name, separator, parameter = key.partition("__")
             if separator and name not in members:
                 raise ValueError(
-                    f"{type(self).__name__} has no member {name!r}; it has "
-                    f"{', '.join(members) or 'none'}."
+                    f"this Blend has no member {name!r}; it has {', '.join(members) or 'none'}."
                 )
             if name in members:
                 del given[key]
@@ -343,7 +337,7 @@ class Blend(FoldIn):
         """Take in new ratings without training; return the blend itself.
 
         As `AutoRec.partial_fit` in each member, baselines being fitted anew; the weights stay.
-        Where a member cannot, it is a ValueError or TypeError, and the blend stays as it was.
+        ValueError or TypeError where a member cannot; the blend stays as it was.
         """
         if not hasattr(self, "fitted_"):
             return self.fit(ratings)

@@ -39,17 +39,14 @@ def id_columns(frame: Any, *roles: str) -> list[Any]:
 
 
 def asked_pairs(asked: Any) -> tuple[Any, Any, Any]:
-    """Return the users and the items of pairs that are asked for in one object, and its frame.
-
-    The frame is None unless it is a DataFrame, whose index the answers take. TypeError: no pairs.
-    """
+    """Return users and items that are asked for in one object, and it where it is a DataFrame."""
     if isinstance(asked, Ratings):
         users, items, _ = asked.triples()
         return users, items, None
     if as_table(asked) is None:
         raise TypeError(
-            f"predict needs users and items, or one DataFrame with these columns, or Ratings, got "
-            f"one {type(asked).__name__}; call predict(users, items)."
+            f"predict needs users and items, a DataFrame with these columns, or Ratings, got one "
+            f"{type(asked).__name__}; call predict(users, items)."
         )
     users, items = id_columns(asked, "user", "item")
     return users, items, asked if is_frame(asked) else None
@@ -86,31 +83,30 @@ def recommendations(
 ) -> DataFrame:
     """Return a frame with one row for each recommendation.
 
-    `axes` names the columns of ids: of the `asked` (m,), whose dtype is kept, and of the `known`
-    (n,) that are recommended; `cold` says which have no ratings. `best` are positions in `known`.
+    `axes` names the columns of ids: of the `asked` (m,), and of the `known` (n,), in which `best`
+    are positions; `cold` says which of both have no ratings.
     """
     pandas = sys.modules["pandas"]
     rows, ranks = np.nonzero(scores > -np.inf)
     columns = best[rows, ranks]
     if not is_pandas(asked):
         asked = pandas.Series(asked, dtype=asked.dtype)
-    frame: DataFrame = pandas.DataFrame(
-        {
-            axes[0]: pandas.Series(asked.array.take(rows)),
-            axes[1]: pandas.Series(known[columns], dtype=known.dtype),
-            "rank": ranks + 1,
-            "score": scores[rows, ranks],
-            "cold": cold[0][rows] | cold[1][columns],
-        }
-    )
+    found = {
+        axes[0]: pandas.Series(asked.array.take(rows)),
+        axes[1]: pandas.Series(known[columns], dtype=known.dtype),
+        "rank": ranks + 1,
+        "score": scores[rows, ranks],
+        "cold": cold[0][rows] | cold[1][columns],
+    }
+    frame: DataFrame = pandas.DataFrame(found)
     return frame
 
 
 def top_n(scores: Array, n: int, excluded: CSR | None = None) -> tuple[Array, Array]:
     """Return columns and scores, (n_rows, min(n, n_columns)), of the highest scores in each row.
 
-    Highest first; equal scores by ascending column, also at the boundary. The stored entries of
-    `excluded` are left out: `scores` is overwritten with -inf there.
+    Highest first; equal scores by ascending column, also at the boundary. `scores` is overwritten
+    with -inf at the stored entries of `excluded`.
     """
     if excluded is not None:
         scores[row_of_each(excluded), excluded.indices] = -np.inf

@@ -1,9 +1,9 @@
 """Intervals around predictions that hold a part of the ratings: split-conformal prediction.
 
-The distance of a held-out rating from its score, divided by the sigma that is usual for such a
-pair, is drawn as that of a new rating of the same group. So the ceil((n + 1) level)-th smallest of
-n, q, holds a new one with a probability of at least `level` (Vovk, Gammerman and Shafer, 2005; Lei
-et al., 2018; docs/derivation.md): the interval is score -+ q sigma, clipped to the scale.
+The interval is score -+ q sigma, clipped to the scale. Sigma is the distance of a rating from its
+score that is usual for such a pair, and q the ceil((n + 1) level)-th smallest of distance / sigma
+of n held-out ratings of its group (Vovk, Gammerman and Shafer, 2005; Lei et al., 2018;
+docs/derivation.md).
 
 The groups are cold pairs, and users with at most 20, at most 100 and more training ratings. One
 with too few held-out ratings has the largest q of the others.
@@ -22,7 +22,7 @@ from autorec_np._validation import check_number
 
 EDGES = (21, 101)  # of the training ratings of a user, between groups
 FEWEST = 50  # held-out ratings of a group that has a quantile of its own
-RIDGE = 10.0  # of the coefficients of sigma, as if there were so many ratings of a usual distance
+RIDGE = 10.0  # of the coefficients of sigma: so many ratings of a usual distance
 SMALLEST = 0.1  # mean distances, added to each before its logarithm
 
 N_FEATURES, N_GROUPS = 6, len(EDGES) + 2
@@ -33,7 +33,7 @@ Scale = tuple[float, float]
 class Calibration(NamedTuple):
     """What held-out ratings told.
 
-    log sigma = `features` @ `coefficients` (6,). `errors` (n,) holds every e, ascending in each
+    log sigma = `features` @ `coefficients` (6,). `errors` (n,), distance / sigma, ascend in each
     group, which begins at one of `starts` (n_groups + 1,) of int64.
     """
 
@@ -44,7 +44,7 @@ class Calibration(NamedTuple):
     def interval(
         self, level: float, scores: Array, user_counts: Array, item_counts: Array, scale: Scale
     ) -> tuple[Array, Array]:
-        """Return the ends (n,), (n,) of the intervals for pairs with these scores and counts."""
+        """Return the ends (n,), (n,) of the intervals."""
         pairs = scores, user_counts, item_counts
         sigma = np.exp(features(*pairs, scale) @ self.coefficients)
         reach = self.quantiles(level)[groups(user_counts, item_counts)] * sigma
@@ -90,7 +90,7 @@ def features(scores: Array, user_counts: Array, item_counts: Array, scale: Scale
     """Return (n, 6) what sigma depends on: activity, the place on the scale, being cold."""
     low, high = scale
     place = (np.clip(scores, low, high) - low) / ((high - low) or 1.0)
-    is_cold = (user_counts == 0) | (item_counts == 0)
+    is_cold = groups(user_counts, item_counts) == 0
     activity = np.log1p(user_counts), np.log1p(item_counts)
     return np.stack((np.ones(len(scores)), *activity, place, place**2, is_cold), axis=1)
 
@@ -98,19 +98,19 @@ def features(scores: Array, user_counts: Array, item_counts: Array, scale: Scale
 def calibrated_on(
     truth: Array, scores: Array, user_counts: Array, item_counts: Array, scale: Scale
 ) -> Calibration:
-    """Calibrate on held-out ratings `truth` (n,) with unclipped scores and training counts."""
+    """Calibrate on held-out ratings `truth` (n,) with their unclipped scores and counts."""
     if len(truth) == 0:
         raise ValueError(
-            "none of the held-out ratings is of a user and an item that the model knows, and it "
-            "has cold='raise'; pass others, or set cold='baseline'."
+            "none of the held-out ratings is of a known user and item, and the model has "
+            "cold='raise'; pass others, or set cold='baseline'."
         )
     low, high = scale
     truth = truth.astype(np.float64)
     outside = truth[(truth < low) | (truth > high)]
     if len(outside):
         raise ValueError(
-            f"a held-out rating is {outside[0]:g}, outside the scale [{low:g}, {high:g}] of the "
-            f"model, which no interval leaves; correct it, or leave it out."
+            f"a held-out rating is {outside[0]:g}, outside the scale [{low:g}, {high:g}], which no "
+            f"interval leaves; correct it, or leave it out."
         )
     beyond = ((truth == high) & (scores >= high)) | ((truth == low) & (scores <= low))
     distances = np.where(beyond, 0.0, np.abs(truth - scores))

@@ -35,11 +35,10 @@ POINTS = ("initial", "trained", "saturated")
 
 
 class Case(NamedTuple):
-    """A small network, a term of the objective, and a point.
+    """A small network, one of TERMS, and "drawn" (small weights at random) or one of POINTS.
 
-    `term` is "objective" (2), "data" (without its penalty) or "penalty" (without ratings). `point`
-    is "drawn" (at random), "initial" (as `fit` begins), "trained" (after twenty steps of gradient
-    descent) or "saturated" (large weights).
+    "data" lacks the penalty, and "penalty" the ratings. "trained" is twenty steps of gradient
+    descent after "initial", and "saturated" has large weights.
     """
 
     hidden_layer_sizes: tuple[int, ...] = (4,)
@@ -96,11 +95,8 @@ def check_case(case: Case, seed: int = 0, **effort: Any) -> GradientReport:
 
 
 def is_right(case: Case, report: GradientReport) -> bool:
-    """Say whether every block passes, or where no verdict is owed, whether none fails.
-
-    In saturation slopes vanish behind rounding. Where biases are zero, units behind dead relu units
-    lie on their kink.
-    """
+    """Say whether every block passes, or where no verdict is owed, whether none fails."""
+    # In saturation slopes vanish behind rounding; where biases are zero, relu units lie on kinks.
     owed = case.point != "saturated" and (case.activation, case.point) != ("relu", "initial")
     verdicts = {block.verdict for block in report.blocks.values()}
     return verdicts <= ({"pass"} if owed else {"pass", "inconclusive"})
@@ -109,10 +105,10 @@ def is_right(case: Case, report: GradientReport) -> bool:
 def check_model_gradient(
     fitted: Fitted, n_rows: int = 20, n_columns: int = 40
 ) -> tuple[GradientReport, tuple[int, int, int]]:
-    """Check the gradient of a fitted model where its training ended, in float64, on a block.
+    """Check the gradient of a fitted model where its training ended, in float64.
 
-    It holds the rows, and of these the columns, with the most ratings. Return the report and the
-    numbers of rows, columns and ratings of the block.
+    Return the report, and the numbers of rows, columns and ratings of the block that it is on: the
+    rows, and of these the columns, with the most ratings.
     """
     rated, dtype, axes = fitted.axes.orient(fitted.ratings.matrix), fitted.theta.dtype, fitted.axes
     biases = fitted.cold_baseline.score_pairs(*pairs_of(rated, axes))

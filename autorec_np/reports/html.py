@@ -50,8 +50,8 @@ figure svg { display: block; width: 100%; height: auto; fill: currentColor; }
 figure svg * { stroke-linejoin: round; stroke-linecap: butt; }
 figure svg text { paint-order: stroke; stroke: var(--page); stroke-width: 2px; }
 figure th { white-space: nowrap; }
-figcaption, caption, .note { color: var(--soft); font-size: 0.875rem; }
-summary { color: var(--soft); font-size: 0.875rem; cursor: pointer; }
+figcaption, caption, summary, .note { color: var(--soft); font-size: 0.875rem; }
+summary { cursor: pointer; }
 caption { text-align: left; padding-bottom: 0.25rem; }
 .grid th[scope=row] { font-weight: normal; }
 .scroll { overflow-x: auto; margin: 0.5rem 0 1rem; }

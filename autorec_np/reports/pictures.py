@@ -1,8 +1,7 @@
 """Pictures of fitted models, with matplotlib (extra "plot"), and one HTML page that holds them.
 
-A picture is a new Figure, without a window. In the page pictures are inline SVG, whose colors
-follow the reader's light or dark setting; the same model and ratings give the same bytes.
-`evaluation.held_out` says what the intervals are.
+A picture is a new Figure, without a window. The same model and ratings give the same bytes of the
+page. `evaluation.held_out` says what the intervals are.
 """
 
 from __future__ import annotations
@@ -61,9 +60,7 @@ PANEL_WIDTH = 4.4  # inches; readable on a telephone
 
 
 def plot_learning_curves(model: AutoRec) -> Figure:
-    """Plot the objective after each epoch and, where there is one, the validation RMSE.
-
-    A minibatch solver's objective is the sum over the epoch's batches.
+    """Plot `loss_curve_` and, where there is one, `validation_curve_`.
 
     Parameters
     ----------
@@ -82,18 +79,18 @@ def plot_learning_curves(model: AutoRec) -> Figure:
         matplotlib is not installed.
     """
     course = check_fitted(model).course
-    curves = {"objective J": course.loss_curve, "validation RMSE": course.validation_curve}
-    drawn = {name: np.asarray(values) for name, values in curves.items() if len(values)}
-    figure, panels = _stack([2.4] * len(drawn))
-    for panel, (name, values) in zip(panels, drawn.items(), strict=True):
+    curves = {"objective J": course.loss_curve}
+    if course.validation_curve:
+        curves["validation RMSE"] = course.validation_curve
+    figure, panels = _stack([2.4] * len(curves))
+    for panel, (name, values) in zip(panels, curves.items(), strict=True):
         epochs = np.arange(1, len(values) + 1)
         panel.plot(epochs, values, color=BLUE, marker="." if len(values) < 20 else None)
         panel.set_ylabel(name)
         panel.set_xlim(0, len(values) + 1)
         panel.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     panels[-1].set_xlabel("epoch or iteration")
-    if "validation RMSE" in drawn:
-        values = drawn["validation RMSE"]
+    if course.validation_curve:
         best = int(np.argmin(values))
         label = f"lowest: {values[best]:.4f} after {best + 1}"
         panels[-1].plot(best + 1, values[best], "o", color=ORANGE, label=label)
@@ -102,7 +99,7 @@ def plot_learning_curves(model: AutoRec) -> Figure:
 
 
 def plot_error_by_rating(model: Recommender, test: Any) -> Figure:
-    """Plot RMSE and mean error of held-out pairs by their true rating, with 95 % intervals.
+    """Plot RMSE, with 95 % intervals, and mean error of held-out pairs by their true rating.
 
     Parameters
     ----------
@@ -126,8 +123,14 @@ def plot_error_by_rating(model: Recommender, test: Any) -> Figure:
     figure, (panel,) = _stack([3.0])
     panel.axhline(0.0, color=GRAY, lw=0.8)
     places = _error_bars(panel, groups)
-    mean_errors = [group.predicted - group.pairs.truth.mean() for group in groups]
-    panel.plot(places, mean_errors, "s--", color=ORANGE, ms=4, label="mean error")
+    panel.plot(
+        places,
+        [_mean_error(group) for group in groups],
+        "s--",
+        color=ORANGE,
+        ms=4,
+        label="mean error",
+    )
     panel.set(xlabel="true rating", ylabel="error")
     panel.legend(fontsize=8)
     return figure
@@ -204,7 +207,7 @@ def plot_item_map(
     Parameters
     ----------
     model : AutoRec
-        Here and of the result and errors, all is as in :func:`plot_learning_curves`.
+        As in :func:`plot_learning_curves`, as are result and errors.
     titles : mapping of item id to str, optional
         Items without one are labeled by their id.
     n_items : int
@@ -228,7 +231,7 @@ def plot_item_map(
         panel.set(**{f"{axis}label": f"{name} component ({100 * share:.0f} % of the variance)"})
     panel.margins(0.1)
     ids = fitted.ids("item")[found.positions].tolist()
-    _place_labels(panel, x, y, [(titles or {}).get(item) or str(item) for item in ids])
+    _place_labels(panel, x, y, [_name(item, titles or {}) for item in ids])
     figure.legend(
         title="mean rating", loc="outside lower center", ncols=3, fontsize=8, title_fontsize=8
     )
@@ -295,7 +298,7 @@ def _stack(heights: Sequence[float]) -> tuple[Figure, Any]:
 
 
 class ItemMap(NamedTuple):
-    """Items, most rated first, with coordinates (m, 2) and the shares of the variance."""
+    """Items, most rated first, with coordinates (m, 2) and shares of the variance."""
 
     positions: Array
     coordinates: Array
@@ -303,10 +306,7 @@ class ItemMap(NamedTuple):
 
 
 def map_items(fitted: Fitted, n_items: int = 300) -> ItemMap:
-    """Map the items with the most ratings by the principal components of their codes.
-
-    For orientation "user" these are the rows of the decoder weight.
-    """
+    """Map the most rated items by the principal components of their codes or decoder weights."""
     counts = fitted.item_counts
     order = np.argsort(-counts, kind="stable")[:n_items]
     order = order[counts[order] > 0]
@@ -340,10 +340,10 @@ def html_report(
     model : AutoRec
         Fitted.
     test : Ratings, sparse matrix, DataFrame or (users, items, ratings), optional
-        Held-out ratings; without them the sections on errors are left out.
+        Held out; None leaves the sections on errors out.
     titles : mapping of item id to str, optional
     name : str
-        Of the data; part of the heading.
+        Of the data, for the heading.
     n_recommended : int
         For each of the sample users.
 
@@ -355,12 +355,8 @@ def html_report(
     ------
     TypeError
         `model` is not an AutoRec.
-    NotFittedError
-        `model` is not fitted.
     ValueError
-        A test pair is also a training pair, there is none, or the model lacks its ratings.
-    ImportError
-        matplotlib is not installed.
+        The model lacks its ratings; else, and other errors, as in :func:`plot_error_by_rating`.
     """
     if not isinstance(model, AutoRec):
         raise TypeError(f"a report is on an AutoRec, got {type(model).__name__}.")
@@ -479,11 +475,7 @@ def _inside_section(model: AutoRec, titles: Titles) -> str:
     blocks = [*model.network_.layout.shapes, *[IMPLICIT][: model.implicit_]]
     by, codes = model.orientation_, model.codes_
     shown = [
-        _picture(
-            plot_weights(model),
-            "weights",
-            f"Histograms of the fitted {', '.join(blocks)}.",
-        ),
+        _picture(plot_weights(model), "weights", f"Histograms of the fitted {', '.join(blocks)}."),
         _picture(
             plot_activations(model),
             "activations",
@@ -529,9 +521,9 @@ def _gradient_section(model: AutoRec) -> str:
 
 
 def _recommendation_section(model: AutoRec, titles: Titles, n: int) -> str:
-    """Show the users with the most, the median and the fewest ratings."""
     counts, ratings = model.user_counts_, model.ratings_
     order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
+    # the most, the median and the fewest ratings
     positions = list(dict.fromkeys(order[[0, len(order) // 2, -1]].tolist()))
     users = ratings.user_ids[positions]
     parts = []
@@ -603,15 +595,14 @@ def _interval(value: MeanInterval) -> str:
 
 def _error_table(what: str, groups: Sequence[Group]) -> str:
     rows = [
-        [
-            g.label,
-            f"{len(g.pairs):,}",
-            _interval(g.pairs.rmse),
-            f"{g.predicted - g.pairs.truth.mean():+.3f}",
-        ]
+        [g.label, f"{len(g.pairs):,}", _interval(g.pairs.rmse), f"{_mean_error(g):+.3f}"]
         for g in groups
     ]
     return html.table(f"By {what}", ["Ratings", "Pairs", "RMSE", "Mean error"], rows, n_numbers=3)
+
+
+def _mean_error(group: Group) -> float:
+    return float(group.predicted - group.pairs.truth.mean())
 
 
 def _calibration_table(groups: Sequence[Group]) -> str:
