@@ -28,7 +28,7 @@ from autorec_np.models.biases import BiasBaseline, GlobalMean
 from autorec_np.training.trainer import ConvergenceWarning
 
 R = make_ratings(n_users=40, n_items=30, n_ratings=500, random_state=0)
-MODEL = AutoRec(hidden_layer_sizes=(4,), max_iter=9, n_jobs=1, random_state=3)
+MODEL = AutoRec(hidden_layer_sizes=(4,), implicit=0, max_iter=9, n_jobs=1, random_state=3)
 SPACE = {
     "regularization": {
         "encoder.weight": LogUniform(1, 1000),
