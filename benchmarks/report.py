@@ -125,6 +125,7 @@ def draw(results: Results, folder: Path) -> dict[str, str]:
 def plot_fits(axes: Any, results: Results) -> None:
     """Draw test RMSE against seconds of `fit`."""
     from matplotlib import colormaps
+    from matplotlib.ticker import LogLocator
 
     measurements = results["fits"]["measurements"]
     colors = colormaps["tab20"].colors  # pairs of a strong and a pale one
@@ -134,6 +135,9 @@ def plot_fits(axes: Any, results: Results) -> None:
         style = {"linewidth": 2.5} if label.startswith("autorec_np") else {"linewidth": 1.0}
         axes.plot(seconds, errors, "o-", label=label, **style)
     axes.set(xscale="log", xlabel="seconds of fit", ylabel="test RMSE")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("")
     axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
 
 

@@ -2,10 +2,12 @@
 
     python -m benchmarks.scarce_ratings [WORD ...]  (of names of sets; needs the MovieLens archives)
 
-For each set, two random 90/10 splits are made (of ML-1M one) and their test parts not read; 10 % of
-each training part are the validation ratings. "network alone" believes every column whole, as an
-explicit penalty does; "default" believes it by its ratings (`training.reliability`). The last two
-columns are of the pairs whose user or item has at most five training ratings.
+Each set of real ratings is split twice at random, 90/10 (ML-1M once), and planted ones are drawn
+six times and split once each. The test parts are not read; 10 % of each training part are the
+validation ratings, which are pooled. "network alone" believes every column whole, as an explicit
+penalty does; "default" believes it by its ratings (`training.reliability`). The last columns are of
+the pairs whose user or item has at most five training ratings, with the standard error of the
+difference.
 """
 
 from __future__ import annotations
@@ -21,38 +23,43 @@ from autorec_np import (
     Ratings,
     fetch_movielens,
     make_ratings,
-    rmse,
     train_test_split,
 )
 from autorec_np.models.base import Recommender
 from autorec_np.training.start import reliability, typical_root
 
 FEW = 5
+DRAWS = 6  # of planted ratings; one has only some 30 pairs with few ratings
 
 
-def sets() -> Iterator[tuple[str, Ratings]]:
-    """Yield name and ratings: random parts of real ratings, few users, planted ones, whole sets."""
+def sets() -> Iterator[tuple[str, list[Ratings]]]:
+    """Yield name and draws: parts of real ratings, few users, planted ones, whole sets."""
     rng = np.random.default_rng(0)
     for name in ("ml-100k", "ml-latest-small"):
         ratings = fetch_movielens(name).ratings
         for size in (5_000, 10_000, 20_000, 50_000):
-            yield f"{name}, {size:,} ratings", thinned(ratings, size, rng)
+            yield f"{name}, {size:,} ratings", 2 * [thinned(ratings, size, rng)]
         some = rng.choice(ratings.n_users, 50, replace=False)
         of_some = ratings.select(np.isin(ratings.positions()[0], some)).filter(1, 1)
-        yield f"{name}, 50 users", of_some
+        yield f"{name}, 50 users", 2 * [of_some]
     for n_users, n_items in ((1000, 800), (300, 200), (200, 80)):
-        planted = make_ratings(n_users, n_items, 5_000, random_state=0)
-        yield f"planted, {n_users} x {n_items}, 5,000 ratings", planted
+        yield f"planted, {n_users} x {n_items}, 5,000 ratings", planted(n_users, n_items, 5_000)
     million = fetch_movielens("ml-1m").ratings
     users, items, _ = million.positions()
     within = np.isin(users, rng.choice(million.n_users, 3_000, replace=False))
     within &= np.isin(items, rng.choice(million.n_items, 3_000, replace=False))
     for size in (5_000, 20_000, 60_000, 120_000):
-        yield f"ml-1m, 3,000 x 3,000, {size:,} ratings", thinned(million.select(within), size, rng)
-        planted = make_ratings(3_000, 3_000, size, random_state=1)
-        yield f"planted, 3,000 x 3,000, {size:,} ratings", planted
-    for name in ("ml-100k", "ml-latest-small", "ml-1m"):
-        yield name, fetch_movielens(name).ratings
+        part = thinned(million.select(within), size, rng)
+        yield f"ml-1m, 3,000 x 3,000, {size:,} ratings", 2 * [part]
+        yield f"planted, 3,000 x 3,000, {size:,} ratings", planted(3_000, 3_000, size)
+    for name in ("ml-100k", "ml-latest-small"):
+        yield name, 2 * [fetch_movielens(name).ratings]
+    yield "ml-1m", [million]
+
+
+def planted(n_users: int, n_items: int, size: int) -> list[Ratings]:
+    """Draw planted ratings with one seed after the other."""
+    return [make_ratings(n_users, n_items, size, random_state=seed) for seed in range(DRAWS)]
 
 
 def thinned(ratings: Ratings, size: int, rng: np.random.Generator) -> Ratings:
@@ -63,47 +70,51 @@ def thinned(ratings: Ratings, size: int, rng: np.random.Generator) -> Ratings:
 
 def main(words: list[str]) -> None:
     """Print a row of a Markdown table for each set and orientation."""
-    columns = ["biases", "network alone", "default", "biases, few", "default, few"]
+    columns = ["biases", "network alone", "default", "biases, few", "default, few", "s.e."]
     print("| ratings | root g | orientation |", " | ".join(columns), "|")
     print("|---" * (3 + len(columns)) + "|")
-    for name, ratings in sets():
+    for name, draws in sets():
         if words and not any(word in name for word in words):
             continue
         for orientation in ("item", "user"):
-            seeds = (0,) if name == "ml-1m" else (0, 1)
-            rows = [differences(ratings, orientation, seed) for seed in seeds]
-            root, bias, alone, default, few, default_few = np.mean(rows, axis=0)
-            cells = f"{bias:.4f} | {alone:+.4f} | {default:+.4f} | {few:.4f} | {default_few:+.4f}"
+            root, *figures = differences(draws, orientation)
+            shown = zip(("", "+", "+", "", "+", ""), figures, strict=True)
+            cells = " | ".join(f"{figure:{sign}.4f}" for sign, figure in shown)
             print(f"| {name} | {root:.1f} | {orientation} | {cells} |", flush=True)
 
 
-def differences(ratings: Ratings, orientation: str, seed: int) -> list[float]:
-    """Return g, the RMSE of the biases, and how much the network and the default add to it."""
+def differences(draws: list[Ratings], orientation: str) -> list[float]:
+    """Return g and what the columns say: RMSE of the biases, and what the others add to it."""
+    roots, parts = zip(
+        *(squared_errors(one, orientation, seed) for seed, one in enumerate(draws)), strict=True
+    )
+    base, alone, default, few = np.concatenate(parts, axis=1)
+    few = few.astype(bool)
+    more = (default - base)[few]
+    own, own_few = np.sqrt(base.mean()), np.sqrt(base[few].mean())
+    worse = [float(np.sqrt(squares.mean()) - own) for squares in (alone, default)]
+    worse_few = float(np.sqrt(default[few].mean()) - own_few)
+    error = more.std() / np.sqrt(len(more)) / (2 * own_few)  # of the RMSE, by its derivative
+    return [float(np.mean(roots)), float(own), *worse, float(own_few), worse_few, float(error)]
+
+
+def squared_errors(ratings: Ratings, orientation: str, seed: int) -> tuple[float, np.ndarray]:
+    """Return g, and (4, n) of the validation ratings: squared errors of biases, network, default.
+
+    The last row tells whether the pair has few ratings.
+    """
     train, _ = train_test_split(ratings, 0.1, seed)
     fit, validation = train_test_split(train, 0.1, 100 + seed)
     *pairs, truth = validation.triples()
-    biases = BiasBaseline().fit(fit)
     model = AutoRec(orientation, random_state=0).fit(fit)
-    base, default = scores(biases, pairs), scores(model, pairs)
-    users, items = (
-        counts[places]
-        for counts, places in zip(
-            (model.fitted_.counts["user"], model.fitted_.counts["item"]),
-            model.fitted_.positions(*pairs),
-            strict=True,
-        )
-    )
+    base, default = scores(BiasBaseline().fit(fit), pairs), scores(model, pairs)
+    positions = zip(("user", "item"), model.fitted_.positions(*pairs), strict=True)
+    users, items = (model.fitted_.counts[axis][places] for axis, places in positions)
     kept = reliability(users if orientation == "item" else items, model.shrinkage_)
     alone = base + (default - base) / np.where(kept > 0, kept, 1.0)
+    squares = [(truth - np.clip(one, *fit.scale)) ** 2 for one in (base, alone, default)]
     few = (users <= FEW) | (items <= FEW)
-
-    def error(scored: np.ndarray, of: np.ndarray | slice = slice(None)) -> float:
-        return rmse(truth[of], np.clip(scored[of], *fit.scale))
-
-    own = error(base)
-    worse = [error(scored) - own for scored in (alone, default)]
-    own_few = error(base, few)
-    return [typical_root(fit.matrix), own, *worse, own_few, error(default, few) - own_few]
+    return typical_root(fit.matrix), np.array([*squares, few])
 
 
 def scores(model: Recommender, pairs: list[np.ndarray]) -> np.ndarray:
