@@ -1,1 +1,1 @@
-"""Measurements on real data; `benchmarks/README.md` records their results with the commands."""
+"""Measurements on real data; the pages in `results` record them with the commands."""

@@ -1,4 +1,4 @@
-"""Test RMSE of the models that the README and benchmarks/README.md speak of.
+"""Test RMSE of the models that the README and results/accuracy.md speak of.
 
     python -m benchmarks.accuracy                     # every row
     python -m benchmarks.accuracy ml-1m-defaults u1   # the rows whose name contains a word

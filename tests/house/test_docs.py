@@ -1,6 +1,7 @@
 """The pages are true: snippets run and print what is shown, and what is named exists.
 
-Every page is read: README.md, CHANGELOG.md, CONTRIBUTING.md, benchmarks/README.md and docs/*.md.
+Every page is read: README.md, CHANGELOG.md, CONTRIBUTING.md, benchmarks/README.md with its results,
+and docs/*.md.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ DOTTED = re.compile(r"\bautorec_np(?:\.\w+)+")
 PATH = re.compile(r"[\w./-]+\.(?:py|md|toml|cfg|cff|png)|(?:\w[\w.-]*/)+")
 ROW = re.compile(r"^\| (.+?) \|$", re.MULTILINE)
 
+ACCURACY = ROOT / "benchmarks" / "results" / "accuracy.md"
 LESSON = ("activations", "kernels", "parameters", "network", "objective", "optimizers")
 # what snippets and commands write or read in the reader's own folder
 READERS_OWN = {"loss.py", "errors.png", "taylor.png", "test_gradient.py", "/"}
@@ -157,8 +159,11 @@ def test_a_planted_link_is_found():
 
 
 def test_the_readme_leads_to_every_page():
+    measured = "benchmarks/README.md"
     linked = {link.partition("#")[0] for link in pages.links(read(ROOT / "README.md"))}
+    linked |= {f"benchmarks/{link}" for link in pages.links(read(ROOT / measured))}
     names = {name_of(page) for page in PAGES} - {"README.md", "docs/package.md"}
+    assert measured in linked
     assert names - linked == set()
 
 
@@ -306,7 +311,7 @@ def test_the_readme_shows_the_figures_of_the_benchmarks():
             re.sub(r"\*\*| \(`.*", "", row[0]): row[column].strip("*")
             for row in rows_of(page, "model")
         }
-        for page, column in ((ROOT / "benchmarks" / "README.md", 4), (ROOT / "README.md", 1))
+        for page, column in ((ACCURACY, 4), (ROOT / "README.md", 1))
     )
     assert len(means) == 8
     assert {name: shown.get(name) for name in means} == means
@@ -316,14 +321,14 @@ def test_the_readme_shows_the_figures_of_the_benchmarks():
 @pytest.mark.parametrize(
     ("row", "heading", "label"),
     [
-        ("ml-latest-small-bias", "### ml-latest-small", "biases"),
-        ("ml-1m-bias", "### ML-1M", "biases"),
+        ("ml-latest-small-bias", "## ml-latest-small", "biases"),
+        ("ml-1m-bias", "## ML-1M", "biases"),
         pytest.param(
-            *("ml-latest-small-defaults", "### ml-latest-small", "I-AutoRec, defaults"),
+            *("ml-latest-small-defaults", "## ml-latest-small", "I-AutoRec, defaults"),
             marks=pytest.mark.slow,
         ),
         pytest.param(
-            *("ml-1m-defaults-item", "### ML-1M", "I-AutoRec, defaults"), marks=pytest.mark.slow
+            *("ml-1m-defaults-item", "## ML-1M", "I-AutoRec, defaults"), marks=pytest.mark.slow
         ),
     ],
 )
@@ -337,7 +342,7 @@ def test_the_table_of_accuracy_is_what_a_fit_gives(row, heading, label, monkeypa
         fetch_movielens(case.data, download_if_missing=False)
     except FileNotFoundError:
         pytest.skip(f"needs {case.data} in $AUTOREC_NP_DATA or the per-user cache")
-    section = read(ROOT / "benchmarks" / "README.md").partition(heading)[2]
+    section = read(ACCURACY).partition(heading)[2]
     shown = re.search(rf"^\| {label} \| (0\.\d+)", section, re.MULTILINE)[1]
     _, train, test = next(accuracy.splits_of(case))
     users, items, ratings = test.triples()
