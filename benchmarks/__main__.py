@@ -1,7 +1,8 @@
-"""Run the rows of the benchmark, or report what they measured.
+"""Run the rows of the benchmark, report what they measured, or make the paper's tables.
 
 python -m benchmarks run [NAME ...] [--quick] [--repeats N] [--output FILE]
 python -m benchmarks report [--input FILE] [--output FOLDER]
+python -m benchmarks paper [--table a|b|c|units|deep] [--dataset ml-1m] [--jobs N]
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks import harness, report
+from benchmarks import harness, paper, report
 from benchmarks.rows import ROWS, TITLES
 
 FOLDER = Path(__file__).parent / "results"
@@ -32,8 +33,11 @@ def main(arguments: list[str] | None = None) -> None:
     rendering = commands.add_parser("report", help="render tables and plots from the file")
     rendering.add_argument("--input", type=Path, default=FOLDER / "full.json")
     rendering.add_argument("--output", type=Path, help="folder (default: that of the input)")
+    paper.add_command(commands)
     options = parser.parse_args(arguments)
-    if options.command == "run":
+    if options.command == "paper":
+        paper.main(options)
+    elif options.command == "run":
         repeats = options.repeats or (3 if options.quick else 5)
         path = options.output or FOLDER / f"{'quick' if options.quick else 'full'}.json"
         setting = harness.Setting(options.quick, repeats)
