@@ -72,7 +72,7 @@ class BiasedMF(FactorModel):
     max_iter : int
         Passes through the ratings.
     learning_rate_init : float
-        Of "sgd"; falls linearly to 0.
+        Of "sgd"; falls linearly to 0. A row with n ratings in a minibatch has at most 1 / n.
     batch_size : int
         Ratings in a minibatch of "sgd".
     random_state : int, Generator or None
@@ -83,9 +83,9 @@ class BiasedMF(FactorModel):
         n_factors: int = 20,
         regularization: float = 1.0,
         solver: str = "als",
-        max_iter: int = 15,
-        learning_rate_init: float = 0.02,
-        batch_size: int = 10_000,
+        max_iter: int = 20,
+        learning_rate_init: float = 0.05,
+        batch_size: int = 5_000,
         random_state: RandomState = None,
     ) -> None:
         self.n_factors = n_factors
@@ -130,8 +130,9 @@ class BiasedMF(FactorModel):
             triples = rated.data[some], (rows[some], rated.indices[some])
             batch = sparse.csr_array(triples, shape=rated.shape)
             share = np.float32(len(some) / rated.nnz)
-            d_users, d_items = derivatives(
-                batch, users, items, (share * weights[0], share * weights[1])
-            )
-            users -= np.float32(rate) * d_users
-            items -= np.float32(rate) * d_items
+            of_batch = share * weights[0], share * weights[1]
+            counts = np.diff(batch.indptr), np.bincount(batch.indices, minlength=len(items))
+            moves = derivatives(batch, users, items, of_batch)
+            for side, move, n in zip((users, items), moves, counts, strict=True):
+                rates = np.minimum(rate, 1 / np.maximum(n, 1)).astype(side.dtype)
+                side -= rates[:, np.newaxis] * move

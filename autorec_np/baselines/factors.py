@@ -159,7 +159,7 @@ def residuals(rated: CSR, users: Array, items: Array) -> CSR:
 
 
 def normal_equations(rated: CSR, others: Array) -> Iterator[tuple[slice, Array, Array]]:
-    """Yield rows, D^T D of each and D^T t of each, for blocks of rows, (45).
+    """Yield rows, D^T D of each and D^T t of each, for blocks of rows, (46).
 
     D holds [Q_c, 1] of the columns that a row has rated, and t what b_c leaves of the ratings.
     """

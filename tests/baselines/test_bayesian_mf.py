@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from factor_problems import problem
 from recommender_contract import TEST, TRAIN, RecommenderContract
-from test_factors import problem
 
 from autorec_np.baselines.bayesian_mf import (
     PRIOR_ROWS,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from factor_problems import all_scores, pattern, problem
 from hypothesis import given
 from hypothesis import strategies as st
 from recommender_contract import TEST, TRAIN, RecommenderContract
 from scipy import sparse
-from test_factors import all_scores, pattern, problem
 
 from autorec_np.baselines.biased_mf import (
     BIAS_PENALTY,
@@ -110,6 +110,14 @@ def test_both_solvers_minimize_the_same_objective():
     steps = BiasedMF(4, 2.0, "sgd", 400, batch_size=100, random_state=1).fit(TRAIN)
     assert steps.loss_curve_[-1] == pytest.approx(exact.loss_curve_[-1], rel=0.01)
     np.testing.assert_allclose(steps.predict(TEST), exact.predict(TEST), atol=0.05)
+
+
+def test_steps_are_short_where_one_item_has_all_ratings():
+    users = np.arange(4000)
+    values = np.where(users % 2, 1.0, 5.0)
+    model = BiasedMF(2, solver="sgd", random_state=0).fit((users, 0 * users, values))
+    assert model.loss_curve_[-1] < model.loss_curve_[0]
+    assert np.isfinite(model.item_factors_).all()
 
 
 def test_an_unknown_solver_is_refused():

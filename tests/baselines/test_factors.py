@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from factor_problems import all_scores, pattern, problem
 from hypothesis import given
 from hypothesis import strategies as st
 from recommender_contract import COLD_USER, ITEM_IDS, TEST, TRAIN, USER_IDS
-from scipy import sparse
 
 from autorec_np.baselines import factors
 from autorec_np.baselines.bayesian_mf import BayesianMF
@@ -29,34 +29,12 @@ MODELS = {
 every_model = pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
 
 
-def problem(seed=0, n_rows=7, n_columns=5, k=3, dtype=np.float64):
-    """Ratings with an empty row, an empty column and stored zeros, and [P, b] of both sides."""
-    rng = np.random.default_rng(seed)
-    filled = rng.random((n_rows, n_columns)) < 0.6
-    filled[0, 0], filled[-1], filled[:, -1] = True, False, False
-    rows, columns = np.nonzero(filled)
-    values = rng.integers(-2, 3, len(rows)).astype(dtype)
-    rated = sparse.csr_array((values, (rows, columns)), shape=filled.shape)
-    sides = [rng.normal(size=(n, k + 1)).astype(dtype) for n in rated.shape]
-    return rated, *sides
-
-
-def all_scores(users, items):
-    return users[:, :-1] @ items[:, :-1].T + users[:, -1:] + items[:, -1]
-
-
 def test_residuals_are_those_of_the_model():
     rated, users, items = problem()
     found = residuals(rated, users, items)
     expected = np.where(pattern(rated), rated.toarray() - all_scores(users, items), 0)
     np.testing.assert_allclose(found.toarray(), expected, atol=1e-14)
     np.testing.assert_array_equal(found.indices, rated.indices)
-
-
-def pattern(rated):
-    filled = np.zeros(rated.shape, bool)
-    filled[np.repeat(np.arange(rated.shape[0]), np.diff(rated.indptr)), rated.indices] = True
-    return filled
 
 
 @pytest.mark.parametrize("block", [1, 3, 100])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from factor_problems import all_scores, pattern, problem
 from recommender_contract import TEST, RecommenderContract
-from test_factors import all_scores, pattern, problem
 
 from autorec_np.baselines.biased_mf import derivatives, penalties
 from autorec_np.baselines.svdpp import (
@@ -35,10 +35,10 @@ def test_it_solves_the_checkerboard():
 
 def test_the_implied_factors_are_sums_over_who_was_rated():
     rated, theta, weights = svdpp_problem()
-    _, Y = split(theta)
+    _, Z = split(theta)
     _, implied = best_users(rated, theta, weights[0])
     for user, row in enumerate(pattern(rated)):
-        total = sum((Y[item] for item in np.flatnonzero(row)), np.zeros(3))
+        total = sum((Z[item] for item in np.flatnonzero(row)), np.zeros(3))
         np.testing.assert_allclose(implied[user, :-1], total / np.sqrt(max(row.sum(), 1)))
     assert not implied[:, -1].any()
     squares = np.square(implicit_pattern(rated).toarray()).sum(axis=1)
@@ -55,11 +55,11 @@ def test_no_users_are_better_than_the_best():
 
 def test_the_value_is_that_of_the_page():
     rated, theta, weights = svdpp_problem()
-    items, Y = split(theta)
+    items, Z = split(theta)
     own, implied = best_users(rated, theta, weights[0])
     errors = (rated.toarray() - all_scores(own + implied, items))[pattern(rated)]
     expected = np.sum(errors**2) + sum(
-        np.sum(weight * one**2) for weight, one in zip(weights, (own, items, Y), strict=True)
+        np.sum(weight * one**2) for weight, one in zip(weights, (own, items, Z), strict=True)
     )
     assert value_and_gradient(rated, theta, weights)[0] == pytest.approx(expected, rel=1e-12)
 
@@ -67,18 +67,18 @@ def test_the_value_is_that_of_the_page():
 @pytest.mark.parametrize("regularization", [0.05, 0.7])
 def test_the_gradient_is_that_of_the_value(regularization):
     rated, theta, weights = svdpp_problem(regularization)
-    blocks = {"Q": np.s_[:, :3], "b_item": np.s_[:, 3], "Y": np.s_[:, 4:]}
+    blocks = {"Q": np.s_[:, :3], "b_item": np.s_[:, 3], "Z": np.s_[:, 4:]}
     report = check_gradient(lambda at: value_and_gradient(rated, at, weights), theta, blocks)
     assert report.passed, report
 
 
-@pytest.mark.parametrize("fault", ["Y", "Q"])
+@pytest.mark.parametrize("fault", ["Z", "Q"])
 def test_a_planted_fault_is_found(fault):
     rated, theta, weights = svdpp_problem()
 
     def wrong(at):
         value, gradient = value_and_gradient(rated, at, weights)
-        columns = slice(4, None) if fault == "Y" else slice(0, 3)
+        columns = slice(4, None) if fault == "Z" else slice(0, 3)
         gradient[:, columns] *= 1.01
         return value, gradient
 
