@@ -73,9 +73,9 @@ class BayesianMF(FactorModel):
     def __init__(
         self,
         n_factors: int = 32,
-        max_iter: int = 60,
-        burn_in: int = 10,
-        n_samples: int = 10,
+        max_iter: int = 80,
+        burn_in: int = 20,
+        n_samples: int = 30,
         random_state: RandomState = None,
     ) -> None:
         self.n_factors = n_factors

@@ -100,5 +100,5 @@ def test_the_mean_of_samples_is_better_than_one():
 
 
 def test_all_sweeps_cannot_be_burnt():
-    with pytest.raises(ValueError, match="burn_in must be below max_iter, got 60 of 60 sweeps"):
-        BayesianMF(burn_in=60).fit(TRAIN)
+    with pytest.raises(ValueError, match="burn_in must be below max_iter, got 80 of 80 sweeps"):
+        BayesianMF(burn_in=80).fit(TRAIN)

@@ -91,8 +91,8 @@ def test_a_half_step_is_the_exact_minimizer(seed, regularization):
         D[: len(columns), -1] = 1
         t = np.append(rated.data[start:stop] - items[columns, -1], np.zeros(4))
         np.testing.assert_allclose(best[row], np.linalg.lstsq(D, t, rcond=None)[0], atol=1e-3)
-    d_users, _ = derivatives(rated, best, items, weights)
-    np.testing.assert_allclose(d_users, 0, atol=1e-4)
+    d_users, _ = derivatives(rated, best, items, (np.maximum(weights[0], 1e-6), weights[1]))
+    np.testing.assert_allclose(d_users, 0, atol=1e-8)
     value = objective(rated, best, items, weights)
     assert value <= objective(rated, users, items, weights)
     assert value <= objective(rated, best + 1e-3 * users, items, weights) + 1e-6
@@ -101,13 +101,13 @@ def test_a_half_step_is_the_exact_minimizer(seed, regularization):
 @pytest.mark.parametrize("regularization", [0.0, 0.3, 3.0])
 def test_the_objective_never_rises_by_least_squares(regularization):
     curve = BiasedMF(4, regularization, max_iter=12, random_state=0).fit(TRAIN).loss_curve_
-    assert (np.diff(curve) <= 1e-5 * curve[:-1]).all()
+    assert (np.diff(curve) <= 1e-5 * curve[0]).all()
     assert curve[-1] < curve[0]
 
 
 def test_both_solvers_minimize_the_same_objective():
     exact = BiasedMF(4, 2.0, max_iter=60, random_state=0).fit(TRAIN)
-    steps = BiasedMF(4, 2.0, "sgd", 400, batch_size=100, random_state=1).fit(TRAIN)
+    steps = BiasedMF(4, 2.0, "sgd", 200, batch_size=100, random_state=1).fit(TRAIN)
     assert steps.loss_curve_[-1] == pytest.approx(exact.loss_curve_[-1], rel=0.01)
     np.testing.assert_allclose(steps.predict(TEST), exact.predict(TEST), atol=0.05)
 
