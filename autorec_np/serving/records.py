@@ -16,6 +16,10 @@ from scipy import sparse
 
 from autorec_np._types import Array
 from autorec_np._validation import check_number
+from autorec_np.baselines.bayesian_mf import BayesianMF
+from autorec_np.baselines.biased_mf import BiasedMF
+from autorec_np.baselines.factors import FactorModel, FittedFactors, Learned
+from autorec_np.baselines.svdpp import SVDpp
 from autorec_np.core.implicit import IMPLICIT
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
@@ -39,6 +43,7 @@ _RATINGS: State = {"kept": ("all", "pattern"), "scale": list, "timestamps": bool
 _RATINGS |= {"user_ids": _IDS, "item_ids": _IDS, "features": {"user": int, "item": int}}
 _CURVES = ("loss_curve", "validation_curve")
 _BIASES = {"mean": float}
+_FACTORS = ("factors.user", "factors.item", "loss_curve")
 _AFFINE_MAP = {"factor": float, "offset": float}
 _NETWORK = {
     "n_columns": int,
@@ -292,6 +297,24 @@ def _unpack_baseline(state: State, common: Common, members: Members) -> FittedBi
         biases=_unpack_biases(state["biases"], common.ratings, members),
         regularization=check_number("regularization", state["regularization"], minimum=0.0),
     )
+
+
+def _pack_factors(fitted: FittedFactors, packing: Packing) -> State:
+    biases, *parts = fitted.learned
+    for name, array in zip(_FACTORS, parts, strict=True):
+        packing.put(name, array)
+    return {"factors": {"width": parts[0].shape[1], "biases": _pack_biases(biases, packing)}}
+
+
+def _unpack_factors(state: State, common: Common, members: Members) -> FittedFactors:
+    found, lengths = state["factors"], common.ratings.shape
+    biases = _unpack_biases(found["biases"], common.ratings, members)
+    P, Q = (
+        members.take(name, "<f4", n, found["width"])
+        for name, n in zip(_FACTORS, lengths, strict=False)
+    )
+    losses = members.take(_FACTORS[-1], "<f8", None)
+    return FittedFactors(**common._asdict(), learned=Learned(biases, P, Q, losses))
 
 
 # Of an AutoRec
@@ -591,6 +614,16 @@ KINDS: dict[str, Kind] = {
             {"mean": float},
             lambda fitted, packing: {"mean": fitted.mean},
             lambda state, common, members: FittedMean(**common._asdict(), mean=state["mean"]),
+        ),
+        *(
+            Kind(
+                model,
+                FactorModel.check_parameters,
+                {"factors": {"width": int, "biases": _BIASES}},
+                _pack_factors,
+                _unpack_factors,
+            )
+            for model in (BayesianMF, BiasedMF, SVDpp)
         ),
     )
 }

@@ -1,0 +1,22 @@
+"""Models that papers compare AutoRec with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from autorec_np._lazy import hand_on
+
+if TYPE_CHECKING:
+    from autorec_np.baselines.bayesian_mf import BayesianMF as BayesianMF
+    from autorec_np.baselines.biased_mf import BiasedMF as BiasedMF
+    from autorec_np.baselines.svdpp import SVDpp as SVDpp
+
+_MODULE_OF = {
+    "BayesianMF": "bayesian_mf",
+    "BiasedMF": "biased_mf",
+    "SVDpp": "svdpp",
+}
+
+__all__ = [*_MODULE_OF]
+
+__getattr__, __dir__ = hand_on(__name__, _MODULE_OF)
