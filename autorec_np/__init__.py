@@ -12,6 +12,7 @@ from autorec_np._lazy import hand_on
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:
+    from autorec_np.baselines.rbm import RatingRBM as RatingRBM
     from autorec_np.data.metrics import mae as mae
     from autorec_np.data.metrics import rmse as rmse
     from autorec_np.data.ratings import Ratings as Ratings
@@ -45,6 +46,7 @@ _MODULE_OF = {
     "Blend": "models.blend",
     "GlobalMean": "models.biases",
     "ModelFileError": "serving.archive",
+    "RatingRBM": "baselines.rbm",
     "RatingRegressor": "serving.scikit",
     "Ratings": "data.ratings",
     "check_gradient": "gradcheck",
