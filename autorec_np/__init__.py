@@ -12,7 +12,10 @@ from autorec_np._lazy import hand_on
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:
+    from autorec_np.baselines.bayesian_mf import BayesianMF as BayesianMF
+    from autorec_np.baselines.biased_mf import BiasedMF as BiasedMF
     from autorec_np.baselines.rbm import RatingRBM as RatingRBM
+    from autorec_np.baselines.svdpp import SVDpp as SVDpp
     from autorec_np.data.metrics import mae as mae
     from autorec_np.data.metrics import rmse as rmse
     from autorec_np.data.ratings import Ratings as Ratings
@@ -42,13 +45,16 @@ if TYPE_CHECKING:
 
 _MODULE_OF = {
     "AutoRec": "models.autorec",
+    "BayesianMF": "baselines.bayesian_mf",
     "BiasBaseline": "models.biases",
+    "BiasedMF": "baselines.biased_mf",
     "Blend": "models.blend",
     "GlobalMean": "models.biases",
     "ModelFileError": "serving.archive",
     "RatingRBM": "baselines.rbm",
     "RatingRegressor": "serving.scikit",
     "Ratings": "data.ratings",
+    "SVDpp": "baselines.svdpp",
     "check_gradient": "gradcheck",
     "cross_validate": "evaluation.cross_validation",
     "evaluate": "evaluation.cross_validation",

@@ -1,4 +1,4 @@
-"""Models of others to compare with, each with its derivation."""
+"""Models that papers compare AutoRec with."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ from typing import TYPE_CHECKING
 from autorec_np._lazy import hand_on
 
 if TYPE_CHECKING:
+    from autorec_np.baselines.bayesian_mf import BayesianMF as BayesianMF
+    from autorec_np.baselines.biased_mf import BiasedMF as BiasedMF
     from autorec_np.baselines.rbm import RatingRBM as RatingRBM
+    from autorec_np.baselines.svdpp import SVDpp as SVDpp
 
 _MODULE_OF = {
+    "BayesianMF": "bayesian_mf",
+    "BiasedMF": "biased_mf",
     "RatingRBM": "rbm",
+    "SVDpp": "svdpp",
 }
 
 __all__ = [*_MODULE_OF]

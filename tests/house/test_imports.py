@@ -43,11 +43,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": {"numpy", "scipy.optimize", "tqdm", "_lazy", "_text", "_types", "core", "engine"},
     "models": {"numpy", "scipy.sparse", "_habits", "_lazy", "_types", "_validation"}
     | {"core", "data", "engine.threads", "training"},
+    "baselines": {"numpy", "scipy.sparse", "_lazy", "_types", "_validation"}
+    | {"core", "data", "engine.steps", "engine.threads", "models", "training.solvers"},
     "serving": {"numpy", "scipy", "onnx", "sklearn", "_lazy", "_types", "_validation"}
     | {
         "_files",
         "_habits",
         "__init__",
+        "baselines",
         "core",
         "data",
         "engine.threads",

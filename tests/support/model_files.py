@@ -11,6 +11,10 @@ import zipfile
 import numpy as np
 from scipy import sparse
 
+from autorec_np.baselines.bayesian_mf import BayesianMF
+from autorec_np.baselines.biased_mf import BiasedMF
+from autorec_np.baselines.rbm import RatingRBM
+from autorec_np.baselines.svdpp import SVDpp
 from autorec_np.core.network import Network
 from autorec_np.data.ratings import Ratings
 from autorec_np.data.synthetic import make_ratings
@@ -83,6 +87,12 @@ MODELS = {
     ),
     "bias": lambda: BiasBaseline(regularization=2),
     "global": GlobalMean,
+    "als": lambda: BiasedMF(n_factors=3, max_iter=2, random_state=0),
+    "sgd": lambda: BiasedMF(n_factors=3, solver="sgd", max_iter=2, random_state=0),
+    "svdpp": lambda: SVDpp(n_factors=3, max_iter=2, random_state=0),
+    "rbm": lambda: RatingRBM(n_hidden=3, max_iter=2, random_state=0),
+    "rbm-user": lambda: RatingRBM("user", n_hidden=3, max_iter=2, n_steps=(1, 2), random_state=0),
+    "bayesian": lambda: BayesianMF(n_factors=3, max_iter=4, burn_in=2, random_state=0),
 }
 
 

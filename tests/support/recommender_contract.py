@@ -188,8 +188,8 @@ class RecommenderContract:
         assert not hasattr(copied, "ratings_")
 
     def test_an_unknown_parameter_is_refused(self):
-        with pytest.raises(ValueError, match=r"has no parameter 'n_factors'.*; it has"):
-            self.make().set_params(n_factors=3)
+        with pytest.raises(ValueError, match=r"has no parameter 'n_components'.*; it has"):
+            self.make().set_params(n_components=3)
 
     def test_the_representation_names_what_was_changed(self):
         assert repr(self.model_class()) == f"{self.model_class.__name__}()"
