@@ -20,6 +20,7 @@ from autorec_np import (
     AutoRec,
     BiasBaseline,
     Blend,
+    RatingRBM,
     Ratings,
     fetch_movielens,
     rmse,
@@ -76,6 +77,8 @@ ROWS = [
     Row("ml-1m-best-item", "ml-1m", "random", AutoRec(**BEST_ITEM, random_state=0)),
     Row("ml-1m-best-user", "ml-1m", "random", AutoRec("user", **BEST_USER, random_state=0)),
     Row("ml-1m-blend", "ml-1m", "random", blend()),
+    Row("baseline-rbm-item", "ml-1m", "random", RatingRBM(random_state=0)),
+    Row("baseline-rbm-user", "ml-1m", "random", RatingRBM("user", random_state=0)),
     *(
         row
         for fold in ("u1", "u2", "u3", "u4", "u5")

@@ -237,8 +237,8 @@ class RatingRBM(Recommender):
         n_hidden: int = 200,
         regularization: float = 20.0,
         max_iter: int = 40,
-        batch_size: int = 128,
-        learning_rate_init: float = 3e-3,
+        batch_size: int = 256,
+        learning_rate_init: float = 0.01,
         n_steps: int | Sequence[int] = 1,
         random_state: RandomState = None,
     ) -> None:
