@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 MOST_VALUES = 20  # distinct ratings: each has weights of its own
 PRIOR_RATINGS = 5.0  # by which the frequencies in a column are drawn to those in all
+SPREAD = 5.0  # of the initial weights, by what an AutoRec has: hidden units part sooner
 WARM_UP = 0.1  # of the cosine schedule
 PAIRS_PER_CHUNK = 4_096  # whose weights are gathered at once
 
@@ -68,7 +69,7 @@ class Machine(NamedTuple):
 
     def start(self, pattern: CSR, random_state: np.random.Generator) -> Array:
         """Return a random theta, with biases by which each column has its frequencies; float32."""
-        theta = self.layout.initialize(random_state, np.float32)
+        theta = self.layout.initialize(random_state, np.float32) * np.float32(SPREAD)
         weights, shape = self.layout.views(theta), (self.n_columns, self.n_values)
         counts = column_sums(self.one_hot(pattern, pattern.data[:, np.newaxis])).reshape(shape)
         prior = PRIOR_RATINGS * counts.sum(axis=0) / counts.sum()
@@ -236,7 +237,7 @@ class RatingRBM(Recommender):
         orientation: Axis = "item",
         n_hidden: int = 200,
         regularization: float = 20.0,
-        max_iter: int = 40,
+        max_iter: int = 30,
         batch_size: int = 256,
         learning_rate_init: float = 0.01,
         n_steps: int | Sequence[int] = 1,

@@ -146,12 +146,12 @@ def test_long_chains_estimate_the_derivative_of_the_likelihood(n_steps, monkeypa
         return (left[rows] * right[pattern.indices]).sum(axis=1)
 
     monkeypatch.setattr(rbm, "sddmm", fast)
-    n_copies, (theta, pattern, X) = 6_000, tiny(scale=2.0)
+    n_copies, (theta, pattern, X) = 15_000, tiny(scale=2.0)
     copies = sparse.vstack([pattern] * n_copies, format="csr")
     rng = np.random.default_rng(0)
     estimate = TINY.contrastive_divergence(theta, copies, n_steps, rng)[1] / n_copies
     error = np.abs(estimate - log_likelihood(theta, X)[1]).max()
-    # of the mean of a sum of three draws within [0, 1]: four standard errors
+    # of the mean of a sum over three rows, each within [0, 1]: four standard errors
     limit = 4 * np.sqrt(3 / 4 / n_copies)
     assert (error < limit) == (n_steps > 1)
 
@@ -188,7 +188,7 @@ def test_biases_start_where_each_column_has_its_frequencies():
     weights = machine.layout.views(machine.start(pattern, np.random.default_rng(0)))
     shares = rbm.softmax(weights["visible.bias"].reshape(2, 2))
     np.testing.assert_allclose(shares, np.full((2, 2), [2 / 3, 1 / 3]), rtol=1e-6)
-    assert weights["visible.weight"].std() == pytest.approx(0.01, rel=0.5)
+    assert weights["visible.weight"].std() == pytest.approx(0.05, rel=0.5)
     assert not weights["hidden.bias"].any()
 
 
