@@ -98,7 +98,7 @@ class Machine(NamedTuple):
     def contrastive_divergence(
         self, theta: Array, pattern: CSR, n_steps: int, random_state: np.random.Generator
     ) -> tuple[float, Array]:
-        """Return the first reconstruction's cross entropy and an estimate of dJ/dtheta, (58).
+        """Return the first reconstruction's cross entropy and an estimate of dJ/dtheta, (57).
 
         ``pattern.data`` says which values the pairs have; there is no penalty.
         """
@@ -187,7 +187,7 @@ class FittedRBM(Record):
         return self._expected(activity)
 
     def _expected(self, activity: Array) -> Array:
-        return np.asarray((softmax(activity) * self.values).sum(axis=-1))  # (59)
+        return np.asarray((softmax(activity) * self.values).sum(axis=-1))  # (58)
 
 
 class RatingRBM(Recommender):
