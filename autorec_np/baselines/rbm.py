@@ -68,25 +68,24 @@ class Machine(NamedTuple):
         return sparse.csr_array((data, indices.reshape(-1), indptr), shape=shape)
 
     def start(self, pattern: CSR, random_state: np.random.Generator) -> Array:
-        """Return a random theta, with biases by which each column has its frequencies; float32."""
-        theta = self.layout.initialize(random_state, np.float32) * np.float32(SPREAD)
-        weights, shape = self.layout.views(theta), (self.n_columns, self.n_values)
-        counts = column_sums(self.one_hot(pattern, pattern.data[:, np.newaxis])).reshape(shape)
-        prior = PRIOR_RATINGS * counts.sum(axis=0) / counts.sum()
-        weights["visible.bias"][...] = np.log(counts + prior).reshape(-1)
+        """Return a random theta, float32, with biases by which columns have their frequencies."""
+        theta = self.layout.initialize(random_state, np.float32)
+        theta *= np.float32(SPREAD)
+        counts = column_sums(self.one_hot(pattern, pattern.data[:, np.newaxis]))
+        shares = counts.reshape(-1, self.n_values).sum(axis=0) / pattern.nnz
+        prior = np.tile(PRIOR_RATINGS * shares, self.n_columns)
+        self.layout.views(theta)["visible.bias"][...] = np.log(counts + prior)
         return theta
 
     def hidden(self, theta: Array, X: CSR) -> Array:
         """Return the probabilities of the hidden units, (n_rows, k)."""
-        weights = self.layout.views(theta)
-        return sigmoid(spmm(X, weights["visible.weight"]) + weights["hidden.bias"])  # (54)
+        weight, _, bias = self.layout.views(theta).values()
+        return sigmoid(spmm(X, weight) + bias)  # (54)
 
     def visible(self, theta: Array, cells: CSR, H: Array) -> Array:
         """Return the probabilities of the values, (nnz, n_values); `cells` is X with all of 1."""
-        weights = self.layout.views(theta)
-        activity = (
-            sddmm(cells, H, weights["visible.weight"]) + weights["visible.bias"][cells.indices]
-        )
+        weight, bias, _ = self.layout.views(theta).values()
+        activity = sddmm(cells, H, weight) + bias[cells.indices]
         return softmax(activity.reshape(-1, self.n_values))  # (55)
 
     def d_free_energy(self, X: CSR, H: Array, factors: Array) -> Array:
@@ -163,8 +162,9 @@ class FittedRBM(Record):
         weight, bias = self.weights
         for start in range(0, len(warm), PAIRS_PER_CHUNK):
             part = slice(start, start + PAIRS_PER_CHUNK)
-            c, H = columns[part], self.codes[rows[part]]
-            scores[warm[part]] = self._expected(np.einsum("ik,ivk->iv", H, weight[c]) + bias[c])
+            c = columns[part]
+            activity = np.einsum("ik,ivk->iv", self.codes[rows[part]], weight[c]) + bias[c]
+            scores[warm[part]] = self._expected(activity)
         return scores
 
     def score_all_items(self, users: Array) -> Array:
@@ -176,25 +176,20 @@ class FittedRBM(Record):
 
     def _of_items(self, users: Array) -> Array:
         weight, bias = self.weights
-        n_values, k = weight.shape[1:]
         if self.axes.row == "user":
-            activity = (self.codes[users] @ weight.reshape(-1, k).T).reshape(-1, *bias.shape) + bias
-        else:
-            by_value = (weight[users].reshape(-1, k) @ self.codes.T).reshape(
-                -1, n_values, len(self.codes)
-            )
-            activity = by_value.swapaxes(1, 2) + bias[users, np.newaxis]
-        return self._expected(activity)
+            return self._expected(np.tensordot(self.codes[users], weight, (1, 2)) + bias)
+        activity = np.tensordot(weight[users], self.codes, (2, 1)).swapaxes(1, 2)
+        return self._expected(activity + bias[users, np.newaxis])
 
     def _expected(self, activity: Array) -> Array:
         return np.asarray((softmax(activity) * self.values).sum(axis=-1))  # (58)
 
 
 class RatingRBM(Recommender):
-    """A restricted Boltzmann machine (Salakhutdinov, Mnih and Hinton, 2007).
+    """The machine of a softmax for each rating and hidden units of 0 and 1.
 
-    It minimizes the negative log-likelihood of all rows + lambda/2 ||W||^2, by contrastive
-    divergence and Adam. Cold pairs are predicted by a `BiasBaseline`.
+    It minimizes the negative log-likelihood of all rows + lambda/2 ||W||^2, (56), by contrastive
+    divergence and Adam. A `BiasBaseline` predicts cold pairs.
 
     Parameters
     ----------
@@ -217,13 +212,13 @@ class RatingRBM(Recommender):
     Attributes
     ----------
     theta_ : ndarray
-        W (n_columns * n_values, k), b (n_columns * n_values), mu (k), one after the other.
+        W, b and mu of (53).
     codes_ : ndarray, (n_rows, k)
         Probabilities of the hidden units.
     rating_values_ : ndarray
         The distinct ratings.
     loss_curve_ : list of float
-        Cross entropy of the reconstructions + penalty, for a rating, by epoch.
+        Cross entropy of reconstructions + penalty, by epoch and for each rating.
     """
 
     fitted_: FittedRBM
@@ -284,8 +279,7 @@ class RatingRBM(Recommender):
         if len(values) > MOST_VALUES:
             raise ValueError(
                 f"the ratings have {len(values):,} distinct values, and RatingRBM, which has "
-                f"weights for each, takes {MOST_VALUES} at most; round them (2 * ratings rounded, "
-                f"over 2, has halves), or use a model of numbers, such as AutoRec."
+                f"weights for each, takes {MOST_VALUES} at most; round them, or use AutoRec."
             )
         pattern = with_data(matrix, numbers)
         machine = Machine(matrix.shape[1], len(values), self.n_hidden)
