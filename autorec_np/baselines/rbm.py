@@ -72,8 +72,8 @@ class Machine(NamedTuple):
         theta = self.layout.initialize(random_state, np.float32)
         theta *= np.float32(SPREAD)
         counts = column_sums(self.one_hot(pattern, pattern.data[:, np.newaxis]))
-        shares = counts.reshape(-1, self.n_values).sum(axis=0) / pattern.nnz
-        prior = np.tile(PRIOR_RATINGS * shares, self.n_columns)
+        of_values = counts.reshape(-1, self.n_values).sum(axis=0)
+        prior = np.tile(PRIOR_RATINGS * of_values / pattern.nnz, self.n_columns)
         self.layout.views(theta)["visible.bias"][...] = np.log(counts + prior)
         return theta
 
