@@ -22,6 +22,7 @@ from autorec_np import (
     BiasBaseline,
     BiasedMF,
     Blend,
+    RatingRBM,
     Ratings,
     SVDpp,
     fetch_movielens,
@@ -83,6 +84,8 @@ ROWS = [
     Row("baseline-bmf-sgd", "ml-1m", "random", BiasedMF(solver="sgd", random_state=0)),
     Row("baseline-svdpp", "ml-1m", "random", SVDpp(random_state=0)),
     Row("baseline-bayesian", "ml-1m", "random", BayesianMF(random_state=0)),
+    Row("baseline-rbm-item", "ml-1m", "random", RatingRBM(random_state=0)),
+    Row("baseline-rbm-user", "ml-1m", "random", RatingRBM("user", random_state=0)),
     *(
         row
         for fold in ("u1", "u2", "u3", "u4", "u5")

@@ -19,6 +19,7 @@ from autorec_np._validation import check_number
 from autorec_np.baselines.bayesian_mf import BayesianMF
 from autorec_np.baselines.biased_mf import BiasedMF
 from autorec_np.baselines.factors import FactorModel, FittedFactors, Learned
+from autorec_np.baselines.rbm import MOST_VALUES, FittedRBM, Machine, RatingRBM
 from autorec_np.baselines.svdpp import SVDpp
 from autorec_np.core.implicit import IMPLICIT
 from autorec_np.core.network import Network
@@ -43,6 +44,7 @@ _RATINGS: State = {"kept": ("all", "pattern"), "scale": list, "timestamps": bool
 _RATINGS |= {"user_ids": _IDS, "item_ids": _IDS, "features": {"user": int, "item": int}}
 _CURVES = ("loss_curve", "validation_curve")
 _BIASES = {"mean": float}
+_BASELINE: State = {"biases": _BIASES, "regularization": float}
 _FACTORS = ("factors.user", "factors.item", "loss_curve")
 _AFFINE_MAP = {"factor": float, "offset": float}
 _NETWORK = {
@@ -315,6 +317,36 @@ def _unpack_factors(state: State, common: Common, members: Members) -> FittedFac
     )
     losses = members.take(_FACTORS[-1], "<f8", None)
     return FittedFactors(**common._asdict(), learned=Learned(biases, P, Q, losses))
+
+
+_RBM = ("theta", "codes", "values", "loss_curve")
+
+
+def _pack_rbm(fitted: FittedRBM, packing: Packing) -> State:
+    for name in _RBM:
+        packing.put(name, np.asarray(getattr(fitted, name)))
+    state = {"orientation": fitted.axes.row, "n_hidden": int(fitted.machine.n_hidden)}
+    return {"rbm": state, **_pack_baseline(fitted.cold_baseline, packing)}
+
+
+def _unpack_rbm(state: State, common: Common, members: Members) -> FittedRBM:
+    axes, k = Axes(state["rbm"]["orientation"]), state["rbm"]["n_hidden"]
+    values = members.take("values", "<f8", None)
+    n_rows, n_columns = axes.rows_and_columns(*common.ratings.shape)
+    ascending = np.isfinite(values).all() and (np.diff(values) > 0).all()
+    if not (1 <= len(values) <= MOST_VALUES and 1 <= k <= members.file_size and ascending):
+        raise ModelFileError(f"it has {k} hidden units, and the values {values!r:.100}")
+    machine = Machine(n_columns, len(values), k)
+    return FittedRBM(
+        **common._asdict(),
+        machine=machine,
+        theta=members.take("theta", "<f4", machine.layout.size),
+        codes=members.take("codes", "<f4", n_rows, k),
+        values=values,
+        axes=axes,
+        cold_baseline=_unpack_baseline(state, common._replace(calibration=None), members),
+        loss_curve=tuple(members.take("loss_curve", "<f8", None).tolist()),
+    )
 
 
 # Of an AutoRec
@@ -603,7 +635,7 @@ KINDS: dict[str, Kind] = {
         Kind(
             BiasBaseline,
             lambda model: check_number("regularization", model.regularization, minimum=0.0),
-            {"biases": _BIASES, "regularization": float},
+            _BASELINE,
             _pack_baseline,
             _unpack_baseline,
         ),
@@ -614,6 +646,13 @@ KINDS: dict[str, Kind] = {
             {"mean": float},
             lambda fitted, packing: {"mean": fitted.mean},
             lambda state, common, members: FittedMean(**common._asdict(), mean=state["mean"]),
+        ),
+        Kind(
+            RatingRBM,
+            RatingRBM.check_parameters,
+            {"rbm": {"orientation": ("item", "user"), "n_hidden": int}, **_BASELINE},
+            _pack_rbm,
+            _unpack_rbm,
         ),
         *(
             Kind(

@@ -29,6 +29,7 @@ from autorec_np import (
     BiasedMF,
     Blend,
     GlobalMean,
+    RatingRBM,
     fetch_movielens,
     rmse,
     save_model,
@@ -424,7 +425,8 @@ def test_the_page_lists_every_member_of_a_model_file(tmp_path):
     told_of = {axis: pd.DataFrame({"f": range(n)}) for axis, n in (("users", 5), ("items", 8))}
     calibrated = BiasBaseline().fit(numbers.with_features(**told_of)).calibrate()
     factors = BiasedMF(n_factors=2, max_iter=1, random_state=0).fit(numbers)
-    for model in (told, calibrated, GlobalMean().fit(numbers), blend, factors):
+    machine = RatingRBM(n_hidden=2, max_iter=1, random_state=0).fit(numbers)
+    for model in (told, calibrated, GlobalMean().fit(numbers), blend, factors, machine):
         path = tmp_path / "model.npz"
         save_model(model, path)
         with np.load(path) as archive:

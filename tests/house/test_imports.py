@@ -44,7 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": {"numpy", "scipy.sparse", "_habits", "_lazy", "_types", "_validation"}
     | {"core", "data", "engine.threads", "training"},
     "baselines": {"numpy", "scipy.sparse", "_lazy", "_types", "_validation"}
-    | {"core", "data", "engine.threads", "models"},
+    | {"core", "data", "engine.steps", "engine.threads", "models", "training.solvers"},
     "serving": {"numpy", "scipy", "onnx", "sklearn", "_lazy", "_types", "_validation"}
     | {
         "_files",
