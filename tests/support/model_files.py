@@ -13,6 +13,7 @@ from scipy import sparse
 
 from autorec_np.baselines.bayesian_mf import BayesianMF
 from autorec_np.baselines.biased_mf import BiasedMF
+from autorec_np.baselines.llorma import LLORMA
 from autorec_np.baselines.svdpp import SVDpp
 from autorec_np.core.network import Network
 from autorec_np.data.ratings import Ratings
@@ -89,6 +90,7 @@ MODELS = {
     "als": lambda: BiasedMF(n_factors=3, max_iter=2, random_state=0),
     "sgd": lambda: BiasedMF(n_factors=3, solver="sgd", max_iter=2, random_state=0),
     "svdpp": lambda: SVDpp(n_factors=3, max_iter=2, random_state=0),
+    "local": lambda: LLORMA(n_models=3, n_factors=2, max_iter=2, random_state=0),
     "bayesian": lambda: BayesianMF(n_factors=3, max_iter=4, burn_in=2, random_state=0),
 }
 
