@@ -18,9 +18,12 @@ import numpy as np
 
 from autorec_np import (
     AutoRec,
+    BayesianMF,
     BiasBaseline,
+    BiasedMF,
     Blend,
     Ratings,
+    SVDpp,
     fetch_movielens,
     rmse,
     train_test_split,
@@ -76,6 +79,10 @@ ROWS = [
     Row("ml-1m-best-item", "ml-1m", "random", AutoRec(**BEST_ITEM, random_state=0)),
     Row("ml-1m-best-user", "ml-1m", "random", AutoRec("user", **BEST_USER, random_state=0)),
     Row("ml-1m-blend", "ml-1m", "random", blend()),
+    Row("baseline-bmf-als", "ml-1m", "random", BiasedMF(random_state=0)),
+    Row("baseline-bmf-sgd", "ml-1m", "random", BiasedMF(solver="sgd", random_state=0)),
+    Row("baseline-svdpp", "ml-1m", "random", SVDpp(random_state=0)),
+    Row("baseline-bayesian", "ml-1m", "random", BayesianMF(random_state=0)),
     *(
         row
         for fold in ("u1", "u2", "u3", "u4", "u5")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from autorec_np._types import CSR, Array
 from autorec_np._validation import RandomState
-from autorec_np.baselines.factors import FactorModel, initial, normal_equations, scores_at
+from autorec_np.baselines.factors import FactorModel, initial, normal_equations, residuals
 
 PRIOR_ROWS = 2.0  # beta_0: rows that the prior mean 0 counts as
 
@@ -28,19 +30,28 @@ def draw_prior(side: Array, rng: np.random.Generator) -> tuple[Array, Array]:
 
 
 def draw_rows(
-    rated: CSR, side: Array, others: Array, alpha: float, rng: np.random.Generator
+    rated: CSR,
+    others: Array,
+    prior: tuple[Array, Array],
+    alpha: float,
+    rng: np.random.Generator,
 ) -> Array:
-    """Draw the rows [P, b] of one side given the other and the precision alpha, (50)."""
-    prior_mean, prior_precision = draw_prior(side, rng)
-    drawn = np.empty_like(side)
+    """Draw the rows [P, b] of one side; `prior` is their mean and precision, (50)."""
+    mean, precision = prior
+    drawn = np.empty((rated.shape[0], others.shape[1]), others.dtype)
     for rows, grams, moments in normal_equations(rated, others):
-        precisions = alpha * grams + prior_precision
-        rights = alpha * moments + prior_precision @ prior_mean
-        roots = np.linalg.cholesky(precisions)
-        noise = rng.normal(size=(*rights.shape, 1))
-        means = np.linalg.solve(precisions, rights[:, :, np.newaxis])
-        drawn[rows] = (means + np.linalg.solve(roots.swapaxes(1, 2), noise))[:, :, 0]
+        precisions = alpha * grams + precision
+        rights = (alpha * moments + precision @ mean)[:, :, np.newaxis]
+        roots = np.linalg.cholesky(precisions).swapaxes(1, 2)
+        noise = np.linalg.solve(roots, rng.normal(size=rights.shape))
+        drawn[rows] = (np.linalg.solve(precisions, rights) + noise)[:, :, 0]
     return drawn
+
+
+def averaged(samples: Sequence[Array]) -> Array:
+    """Return [P, b] of which the products are the mean of those of the samples."""
+    factors = [one[:, :-1] / np.sqrt(len(samples)) for one in samples]
+    return np.column_stack([*factors, np.mean([one[:, -1] for one in samples], axis=0)])
 
 
 class BayesianMF(FactorModel):
@@ -62,9 +73,9 @@ class BayesianMF(FactorModel):
     def __init__(
         self,
         n_factors: int = 32,
-        max_iter: int = 60,
-        burn_in: int = 10,
-        n_samples: int = 10,
+        max_iter: int = 80,
+        burn_in: int = 20,
+        n_samples: int = 30,
         random_state: RandomState = None,
     ) -> None:
         self.n_factors = n_factors
@@ -73,26 +84,26 @@ class BayesianMF(FactorModel):
         self.n_samples = n_samples
         self.random_state = random_state
 
+    def check_parameters(self) -> None:
+        super().check_parameters()
+        if self.burn_in >= self.max_iter:
+            raise ValueError(
+                f"burn_in must be below max_iter, got {self.burn_in} of {self.max_iter} sweeps."
+            )
+
     def _learn(self, rated: CSR, rng: np.random.Generator) -> tuple[Array, Array, list[float]]:
         users, items = initial(rated.shape, self.n_factors, rng)
-        by_item, alpha, losses, kept = (
-            rated.T.tocsr(),
-            1.0,
-            list[float](),
-            list[tuple[Array, Array]](),
-        )
-        wanted = set(np.linspace(self.max_iter - 1, self.burn_in, self.n_samples).astype(int))
+        by_item, alpha, losses = rated.T.tocsr(), 1.0, []
+        kept: list[tuple[Array, Array]] = []
+        last = self.max_iter - 1
+        wanted = set(np.linspace(self.burn_in, last, self.n_samples).astype(int)) | {last}
         for sweep in range(self.max_iter):
-            users = draw_rows(rated, users, items, alpha, rng)
-            items = draw_rows(by_item, items, users, alpha, rng)
-            errors = rated.data - scores_at(rated, users, items)
+            users = draw_rows(rated, items, draw_prior(users, rng), alpha, rng)
+            items = draw_rows(by_item, users, draw_prior(items, rng), alpha, rng)
+            errors = residuals(rated, users, items).data
             losses.append(float(np.sum(np.square(errors), dtype=np.float64)))
             alpha = rng.gamma((1 + rated.nnz) / 2, 2 / (1 + losses[-1]))  # (52)
             if sweep in wanted:
                 kept.append((users, items))
-        n = len(kept)
-        sides = []
-        for side in zip(*kept, strict=True):
-            factors = [one[:, :-1] / np.sqrt(n) for one in side]
-            sides.append(np.column_stack([*factors, np.mean([one[:, -1] for one in side], axis=0)]))
-        return sides[0], sides[1], losses
+        of_users, of_items = zip(*kept, strict=True)
+        return averaged(of_users), averaged(of_items), losses

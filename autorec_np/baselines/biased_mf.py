@@ -12,8 +12,9 @@ from autorec_np.baselines.factors import (
     design,
     initial,
     normal_equations,
-    scores_at,
+    residuals,
 )
+from autorec_np.core.kernels import spmm, spmm_transpose
 from autorec_np.data.entries import row_of_each
 
 BIAS_PENALTY = 3.0  # of a squared bias: near what suits biases alone
@@ -23,31 +24,36 @@ SMALLEST_RIDGE = 1e-6  # of an empty row, and where regularization is 0
 def penalties(rated: CSR, width: int, regularization: float) -> tuple[Array, Array]:
     """Return what (44) multiplies each squared entry of [P, b_user] and of [Q, b_item] with."""
     counts = np.diff(rated.indptr), np.bincount(rated.indices, minlength=rated.shape[1])
-    of_rows, of_columns = (
+    of_users, of_items = (
         np.repeat(regularization * np.sqrt(n)[:, np.newaxis], width, axis=1) for n in counts
     )
-    of_rows[:, -1] = of_columns[:, -1] = BIAS_PENALTY
-    return of_rows, of_columns
+    of_users[:, -1] = of_items[:, -1] = BIAS_PENALTY
+    return of_users.astype(rated.dtype), of_items.astype(rated.dtype)
 
 
-def objective(rated: CSR, users: Array, items: Array, regularization: float) -> float:
-    """Return (44), the squared errors and the penalty."""
-    errors = rated.data - scores_at(rated, users, items)
-    of_sides = penalties(rated, users.shape[1], regularization)
-    penalty = sum(
-        np.sum(weights * np.square(side))
-        for weights, side in zip(of_sides, (users, items), strict=True)
-    )
-    return float(np.sum(np.square(errors), dtype=np.float64) + penalty)
+def objective(rated: CSR, users: Array, items: Array, weights: tuple[Array, Array]) -> float:
+    """Return (44), the squared errors and what `weights` penalize."""
+    squares = [np.square(residuals(rated, users, items).data)]
+    squares += [w * np.square(side) for w, side in zip(weights, (users, items), strict=True)]
+    return float(sum(np.sum(one, dtype=np.float64) for one in squares))
 
 
-def best_rows(rated: CSR, others: Array, regularization: float) -> Array:
-    """Return the minimizers [P, b] of (44) where the other side stays, (46); 0 of an empty row."""
-    width = others.shape[1]
-    best = np.zeros((rated.shape[0], width), others.dtype)
-    ridges = np.maximum(penalties(rated, width, regularization)[0], SMALLEST_RIDGE)
+def derivatives(
+    rated: CSR, users: Array, items: Array, weights: tuple[Array, Array]
+) -> tuple[Array, Array]:
+    """Return half the derivatives of (44) by [P, b_user] and [Q, b_item], (45)."""
+    E = residuals(rated, users, items)
+    d_users = weights[0] * users - spmm(E, design(items))
+    d_items = weights[1] * items - spmm_transpose(E, design(users))
+    return d_users, d_items
+
+
+def best_rows(rated: CSR, others: Array, weights: Array) -> Array:
+    """Return the minimizers [P, b] of (44) while the other side stays, (46); 0 of empty rows."""
+    best = np.zeros((rated.shape[0], others.shape[1]), others.dtype)
+    ridges = np.maximum(weights, SMALLEST_RIDGE)
     for rows, grams, moments in normal_equations(rated, others):
-        grams += ridges[rows, :, np.newaxis] * np.eye(width)
+        grams += ridges[rows, :, np.newaxis] * np.eye(others.shape[1])
         best[rows] = np.linalg.solve(grams, moments[:, :, np.newaxis])[:, :, 0]
     return best
 
@@ -66,7 +72,7 @@ class BiasedMF(FactorModel):
     max_iter : int
         Passes through the ratings.
     learning_rate_init : float
-        Of "sgd"; falls linearly to 0.
+        Of "sgd"; falls linearly to 0. A row with n ratings in a minibatch has at most 1 / n.
     batch_size : int
         Ratings in a minibatch of "sgd".
     random_state : int, Generator or None
@@ -75,11 +81,11 @@ class BiasedMF(FactorModel):
     def __init__(
         self,
         n_factors: int = 20,
-        regularization: float = 0.05,
+        regularization: float = 1.0,
         solver: str = "als",
         max_iter: int = 20,
-        learning_rate_init: float = 0.01,
-        batch_size: int = 10_000,
+        learning_rate_init: float = 0.05,
+        batch_size: int = 5_000,
         random_state: RandomState = None,
     ) -> None:
         self.n_factors = n_factors
@@ -96,33 +102,37 @@ class BiasedMF(FactorModel):
 
     def _learn(self, rated: CSR, rng: np.random.Generator) -> tuple[Array, Array, list[float]]:
         users, items = initial(rated.shape, self.n_factors, rng)
+        weights = penalties(rated, self.n_factors + 1, self.regularization)
         by_item, losses = rated.T.tocsr(), []
         for epoch in range(self.max_iter):
             if self.solver == "als":
-                users = best_rows(rated, items, self.regularization)
-                items = best_rows(by_item, users, self.regularization)
+                users = best_rows(rated, items, weights[0])
+                items = best_rows(by_item, users, weights[1])
             else:
                 rate = self.learning_rate_init * (1 - epoch / self.max_iter)
-                self._descend(rated, users, items, rate, rng)
-            losses.append(objective(rated, users, items, self.regularization))
+                self._descend(rated, users, items, weights, rate, rng)
+            losses.append(objective(rated, users, items, weights))
         return users, items, losses
 
     def _descend(
-        self, rated: CSR, users: Array, items: Array, rate: float, rng: np.random.Generator
+        self,
+        rated: CSR,
+        users: Array,
+        items: Array,
+        weights: tuple[Array, Array],
+        rate: float,
+        rng: np.random.Generator,
     ) -> None:
-        """Take a step along (47) for each minibatch, in place."""
-        of_sides = [
-            w.astype(np.float32) for w in penalties(rated, users.shape[1], self.regularization)
-        ]
+        """Take a step against (45) for each minibatch, in place; their penalties add up, (16)."""
         rows, order = row_of_each(rated), rng.permutation(rated.nnz)
         for start in range(0, rated.nnz, self.batch_size):
             some = order[start : start + self.batch_size]
-            u, i = rows[some], rated.indices[some]
-            read = design(users), design(items)
-            errors = rated.data[some] - np.einsum("nk,nk->n", users[u], read[1][i]) - items[i, -1]
-            E = sparse.csr_array((errors, (u, i)), shape=rated.shape)
+            triples = rated.data[some], (rows[some], rated.indices[some])
+            batch = sparse.csr_array(triples, shape=rated.shape)
             share = np.float32(len(some) / rated.nnz)
-            for side, passed, weights in zip(
-                (users, items), (E @ read[1], E.T @ read[0]), of_sides, strict=True
-            ):
-                side += rate * (passed - share * weights * side)
+            of_batch = share * weights[0], share * weights[1]
+            counts = np.diff(batch.indptr), np.bincount(batch.indices, minlength=len(items))
+            moves = derivatives(batch, users, items, of_batch)
+            for side, move, n in zip((users, items), moves, counts, strict=True):
+                rates = np.minimum(rate, 1 / np.maximum(n, 1)).astype(side.dtype)
+                side -= rates[:, np.newaxis] * move

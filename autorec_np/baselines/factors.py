@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,8 @@ from scipy import sparse
 
 from autorec_np._types import CSR, Array
 from autorec_np._validation import check_integer, check_number, check_random_state
-from autorec_np.core.kernels import sddmm, with_data
+from autorec_np.core.kernels import with_data
+from autorec_np.data.entries import row_of_each
 from autorec_np.data.ratings import as_ratings
 from autorec_np.engine.threads import undisturbed
 from autorec_np.models.base import Recommender, Record, check_not_empty, of_record
@@ -48,9 +50,7 @@ class FittedFactors(Record):
         biases, P, Q, _ = self.learned
         scores = biases.at(users, items)
         known = np.flatnonzero((users >= 0) & (items >= 0))
-        for start in range(0, len(known), PAIRS_PER_BLOCK):
-            some = known[start : start + PAIRS_PER_BLOCK]
-            scores[some] += np.einsum("nk,nk->n", P[users[some]], Q[items[some]])
+        scores[known] += products(P, Q, users[known], items[known])
         return scores
 
     def score_all_items(self, users: Array) -> Array:
@@ -130,25 +130,36 @@ def centered(
         side -= average
         side[count == 0] = 0
     user, item = (unit * side[:, -1] for side in sides)
-    P, Q = (np.sqrt(unit) * side[:, :-1] for side in sides)
-    factors = (np.ascontiguousarray(one, np.float32) for one in (P, Q))
-    return Learned(Biases(mean, user, item), *factors, np.array(losses))
+    P, Q = (np.sqrt(unit) * side[:, :-1] for side in sides)  # copies: contiguous
+    return Learned(
+        Biases(mean, user, item), P.astype(np.float32), Q.astype(np.float32), np.array(losses)
+    )
 
 
 def design(others: Array) -> Array:
     """Return [Q, 1]: what the factors and the bias of the other side are multiplied with."""
-    read = others.copy()
+    read: Array = others.copy()
     read[:, -1] = 1
     return read
 
 
-def scores_at(rated: CSR, rows: Array, columns: Array) -> Array:
-    """Return P_r . Q_c + b_r + b_c of each stored entry."""
-    return sddmm(rated, rows, design(columns)) + columns[rated.indices, -1]
+def products(P: Array, Q: Array, rows: Array, columns: Array) -> Array:
+    """Return P_r . Q_c of pairs (r, c)."""
+    found = np.empty(len(rows), np.result_type(P, Q))
+    for start in range(0, len(rows), PAIRS_PER_BLOCK):
+        some = slice(start, start + PAIRS_PER_BLOCK)
+        found[some] = np.einsum("nk,nk->n", P[rows[some]], Q[columns[some]])
+    return found
+
+
+def residuals(rated: CSR, users: Array, items: Array) -> CSR:
+    """Return r - P_u . Q_i - b_u - b_i where there is a rating."""
+    scores = products(users, design(items), row_of_each(rated), rated.indices)
+    return with_data(rated, rated.data - scores - items[rated.indices, -1])
 
 
 def normal_equations(rated: CSR, others: Array) -> Iterator[tuple[slice, Array, Array]]:
-    """Yield rows, D^T D of each and D^T t of each, for blocks of rows, (45).
+    """Yield rows, D^T D of each and D^T t of each, for blocks of rows, (46).
 
     D holds [Q_c, 1] of the columns that a row has rated, and t what b_c leaves of the ratings.
     """
@@ -160,7 +171,7 @@ def normal_equations(rated: CSR, others: Array) -> Iterator[tuple[slice, Array, 
         ends = rated.indptr[rows.start : rows.stop + 1]
         grams = np.empty((len(ends) - 1, width, width))
         moments = np.empty((len(ends) - 1, width))
-        for row, (start, stop) in enumerate(zip(ends[:-1], ends[1:], strict=True)):
+        for row, (start, stop) in enumerate(pairwise(ends)):
             D = read[rated.indices[start:stop]]
             grams[row], moments[row] = D.T @ D, targets[start:stop] @ D
         yield rows, grams, moments

@@ -335,7 +335,7 @@ class Oracle(GlobalMean):
 def test_a_member_that_cannot_be_saved_is_refused(path):
     blend = Blend([("mean", GlobalMean()), ("oracle", Oracle())]).fit(integer_ratings())
     with pytest.raises(
-        TypeError, match="can save AutoRec, BiasBaseline, Blend, GlobalMean, .*got O"
+        TypeError, match=r"can save AutoRec, BiasBaseline, Blend, GlobalMean, .*got O"
     ):
         save_model(blend, path)
     assert isinstance(blend.fitted_, Record)
