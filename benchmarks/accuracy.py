@@ -18,6 +18,7 @@ import numpy as np
 
 from autorec_np import (
     AutoRec,
+    LLORMA,
     BayesianMF,
     BiasBaseline,
     BiasedMF,
@@ -82,6 +83,7 @@ ROWS = [
     Row("baseline-bmf-als", "ml-1m", "random", BiasedMF(random_state=0)),
     Row("baseline-bmf-sgd", "ml-1m", "random", BiasedMF(solver="sgd", random_state=0)),
     Row("baseline-svdpp", "ml-1m", "random", SVDpp(random_state=0)),
+    Row("baseline-llorma", "ml-1m", "random", LLORMA(random_state=0)),
     Row("baseline-bayesian", "ml-1m", "random", BayesianMF(random_state=0)),
     *(
         row
