@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from autorec_np import (
-    AutoRec,
     LLORMA,
+    AutoRec,
     BayesianMF,
     BiasBaseline,
     BiasedMF,
