@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matrices import random_csr, small_csr
 
+from autorec_np.baselines.biased_mf import BiasedMF
 from autorec_np.core.network import Network
 from autorec_np.core.planes import Planes
 from autorec_np.data.ratings import Ratings
@@ -29,6 +30,7 @@ MODELS = {
     "user": lambda: AutoRec("user", **SMALL),
     "cold number": lambda: AutoRec("user", **SMALL, cold=3.0, baseline="mean"),
     "bias": BiasBaseline,
+    "factors": lambda: BiasedMF(n_factors=4, max_iter=2, random_state=0),
 }
 
 

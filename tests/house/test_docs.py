@@ -23,7 +23,16 @@ import pytest
 from changed_records import with_record
 from markdown_pages import PAGES, ROOT, name_of, read
 
-from autorec_np import AutoRec, BiasBaseline, Blend, GlobalMean, fetch_movielens, rmse, save_model
+from autorec_np import (
+    AutoRec,
+    BiasBaseline,
+    BiasedMF,
+    Blend,
+    GlobalMean,
+    fetch_movielens,
+    rmse,
+    save_model,
+)
 from autorec_np.data import as_ratings
 from autorec_np.models.scoring import Implicit
 
@@ -414,7 +423,8 @@ def test_the_page_lists_every_member_of_a_model_file(tmp_path):
     told = with_record(network.fit(strings), implicit=Implicit(np.ones((8, 1)), np.ones((5, 1))))
     told_of = {axis: pd.DataFrame({"f": range(n)}) for axis, n in (("users", 5), ("items", 8))}
     calibrated = BiasBaseline().fit(numbers.with_features(**told_of)).calibrate()
-    for model in (told, calibrated, GlobalMean().fit(numbers), blend):
+    factors = BiasedMF(n_factors=2, max_iter=1, random_state=0).fit(numbers)
+    for model in (told, calibrated, GlobalMean().fit(numbers), blend, factors):
         path = tmp_path / "model.npz"
         save_model(model, path)
         with np.load(path) as archive:

@@ -16,6 +16,7 @@ import time
 import pandas as pd
 import pytest
 
+from autorec_np.baselines.biased_mf import BiasedMF
 from autorec_np.data.ratings import Ratings
 from autorec_np.data.synthetic import make_ratings
 from autorec_np.evaluation.held_out import evaluate_ranking, not_trained_on, predict_held_out
@@ -85,6 +86,7 @@ MODELS = {
     "implicit": lambda: AutoRec(**SMALL, implicit=2, inputs="planes"),
     "biases": BiasBaseline,
     "mean": GlobalMean,
+    "factors": lambda: BiasedMF(n_factors=2, max_iter=2, random_state=0),
     "blend": lambda: Blend([("item", AutoRec(**SMALL)), ("biases", BiasBaseline())]),
 }
 

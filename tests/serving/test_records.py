@@ -56,6 +56,31 @@ def test_what_a_baseline_was_fitted_with_is_saved_not_what_was_set_since(path):
     assert (loaded.regularization, loaded.fitted_.regularization) == (9.0, 2.0)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda found, arrays: found.update(width=4), "'factors.user' is not a plain array"),
+        (lambda found, arrays: found.update(width=-3), "'factors.user' is not a plain array"),
+        (lambda found, arrays: found.update(width=True), "width is True, not int"),
+        (lambda found, arrays: found.update(more=1), r"unknown, entries: \['more'\]"),
+        (lambda found, arrays: found["biases"].update(mean=None), "biases/mean is None"),
+        (lambda found, arrays: arrays.pop("factors.item"), "lacks the array 'factors.item'"),
+        (
+            lambda found, arrays: arrays.update({"factors.item": arrays["factors.item"][1:]}),
+            "'factors.item' is not a plain array",
+        ),
+    ],
+)
+@pytest.mark.parametrize("name", ["als", "svdpp"])
+def test_factors_that_do_not_fit_are_refused(name, change, message, path):
+    save_model(MODELS[name]().fit(integer_ratings()), path)
+    header, arrays = parts_of(path)
+    change(header["state"]["factors"], arrays)
+    write_parts(path, header, arrays)
+    with pytest.raises(ModelFileError, match=message):
+        load_model(path)
+
+
 @pytest.mark.parametrize("orientation", ["item", "user"])
 def test_an_implicit_decoder_is_saved(orientation, path):
     model = AutoRec(orientation, **SMALL).fit(integer_ratings())
