@@ -14,6 +14,7 @@ __version__ = "0.2.0"
 if TYPE_CHECKING:
     from autorec_np.baselines.bayesian_mf import BayesianMF as BayesianMF
     from autorec_np.baselines.biased_mf import BiasedMF as BiasedMF
+    from autorec_np.baselines.llorma import LLORMA as LLORMA
     from autorec_np.baselines.rbm import RatingRBM as RatingRBM
     from autorec_np.baselines.svdpp import SVDpp as SVDpp
     from autorec_np.data.metrics import mae as mae
@@ -50,6 +51,7 @@ _MODULE_OF = {
     "BiasedMF": "baselines.biased_mf",
     "Blend": "models.blend",
     "GlobalMean": "models.biases",
+    "LLORMA": "baselines.llorma",
     "ModelFileError": "serving.archive",
     "RatingRBM": "baselines.rbm",
     "RatingRegressor": "serving.scikit",

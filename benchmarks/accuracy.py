@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from autorec_np import (
+    LLORMA,
     AutoRec,
     BayesianMF,
     BiasBaseline,
@@ -83,6 +84,7 @@ ROWS = [
     Row("baseline-bmf-als", "ml-1m", "random", BiasedMF(random_state=0)),
     Row("baseline-bmf-sgd", "ml-1m", "random", BiasedMF(solver="sgd", random_state=0)),
     Row("baseline-svdpp", "ml-1m", "random", SVDpp(random_state=0)),
+    Row("baseline-llorma", "ml-1m", "random", LLORMA(random_state=0)),
     Row("baseline-bayesian", "ml-1m", "random", BayesianMF(random_state=0)),
     Row("baseline-rbm-item", "ml-1m", "random", RatingRBM(random_state=0)),
     Row("baseline-rbm-user", "ml-1m", "random", RatingRBM("user", random_state=0)),

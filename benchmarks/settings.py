@@ -63,6 +63,8 @@ PEERS: dict[str, list[Settings]] = {
     # Surprise, myFM and the authors' algorithm: known good settings; too slow for a search.
     "Surprise SVD": [{"n_factors": 100, "n_epochs": 40, "lr_all": 0.005, "reg_all": 0.05}],
     "Surprise SVD++": [{"n_factors": 20, "n_epochs": 20}],
+    # LensKit: TUNED
+    "LensKit ALS": [{"embedding_size": 50, "epochs": 20, "regularization": 0.1}],
     "myFM": [{"rank": 32, "n_iter": 512}],
     "authors' algorithm, SciPy L-BFGS-B": [{"k": 500, "penalty": 400.0, "max_iter": 150}],
 }
@@ -77,5 +79,6 @@ GRIDS: dict[str, Settings] = {
     },
     "LIBMF": {"nr_iters": [20], "eta": [0.03, 0.04, 0.1]},
     "Cornac MF": {"learning_rate": [0.02], "lambda_reg": [0.03, 0.06]},
+    "LensKit ALS": {"embedding_size": [20], "regularization": [0.05, 0.2]},
     "Surprise SVD": {"reg_all": [0.1], "lr_all": [0.01]},
 }

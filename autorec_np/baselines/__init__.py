@@ -9,6 +9,7 @@ from autorec_np._lazy import hand_on
 if TYPE_CHECKING:
     from autorec_np.baselines.bayesian_mf import BayesianMF as BayesianMF
     from autorec_np.baselines.biased_mf import BiasedMF as BiasedMF
+    from autorec_np.baselines.llorma import LLORMA as LLORMA
     from autorec_np.baselines.rbm import RatingRBM as RatingRBM
     from autorec_np.baselines.svdpp import SVDpp as SVDpp
 
@@ -16,6 +17,7 @@ _MODULE_OF = {
     "BayesianMF": "bayesian_mf",
     "BiasedMF": "biased_mf",
     "RatingRBM": "rbm",
+    "LLORMA": "llorma",
     "SVDpp": "svdpp",
 }
 

@@ -19,6 +19,7 @@ from autorec_np._validation import check_number
 from autorec_np.baselines.bayesian_mf import BayesianMF
 from autorec_np.baselines.biased_mf import BiasedMF
 from autorec_np.baselines.factors import FactorModel, FittedFactors, Learned
+from autorec_np.baselines.llorma import LLORMA, FittedLocal, Models
 from autorec_np.baselines.rbm import MOST_VALUES, FittedRBM, Machine, RatingRBM
 from autorec_np.baselines.svdpp import SVDpp
 from autorec_np.core.implicit import IMPLICIT
@@ -349,6 +350,28 @@ def _unpack_rbm(state: State, common: Common, members: Members) -> FittedRBM:
     )
 
 
+def _pack_local(fitted: FittedLocal, packing: Packing) -> State:
+    for name, array in fitted.models._asdict().items():
+        packing.put(name, array)
+    n_models, width = len(fitted.models.anchors), fitted.models.user_factors.shape[1]
+    biases = _pack_biases(fitted.biases, packing)
+    return {"local": {"n_models": n_models, "width": width, "biases": biases}}
+
+
+def _unpack_local(state: State, common: Common, members: Members) -> FittedLocal:
+    found, shape = state["local"], common.ratings.shape
+    anchors = members.take("anchors", "<i8", found["n_models"], 2)
+    sides = [
+        members.take(name, "<f4", n, width)
+        for kind, width in (("weights", found["n_models"] + 1), ("factors", found["width"]))
+        for name, n in zip((f"user_{kind}", f"item_{kind}"), shape, strict=True)
+    ]
+    if not all((side >= 0).all() and (side[:, 0] > 0).all() for side in sides[:2]):
+        raise ModelFileError("the weights of its models are not positive")
+    biases = _unpack_biases(found["biases"], common.ratings, members)
+    return FittedLocal(**common._asdict(), models=Models(anchors, *sides), biases=biases)
+
+
 # Of an AutoRec
 
 
@@ -653,6 +676,13 @@ KINDS: dict[str, Kind] = {
             {"rbm": {"orientation": ("item", "user"), "n_hidden": int}, **_BASELINE},
             _pack_rbm,
             _unpack_rbm,
+        ),
+        Kind(
+            LLORMA,
+            LLORMA.check_parameters,
+            {"local": {"n_models": int, "width": int, "biases": _BIASES}},
+            _pack_local,
+            _unpack_local,
         ),
         *(
             Kind(

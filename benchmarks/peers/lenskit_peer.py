@@ -1,21 +1,47 @@
-"""LensKit's biased matrix factorization, for the latency of a recommendation only."""
+"""LensKit's biased matrix factorization by alternating least squares."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import pandas as pd
 from lenskit import recommend, topn_pipeline
 from lenskit.als import BiasedMFScorer
-from lenskit.data import from_interactions_df
+from lenskit.data import Dataset, ItemList, from_interactions_df
 
 from autorec_np import Ratings
+from autorec_np._types import Array
+
+
+def prepare(train: Ratings) -> Dataset:
+    """Return LensKit's data set, with positions as ids."""
+    users, items, ratings = train.positions()
+    frame = pd.DataFrame({"user_id": users, "item_id": items, "rating": ratings})
+    return from_interactions_df(frame)
+
+
+def fit(data: Dataset, **settings: Any) -> BiasedMFScorer:
+    """Train; `settings` are LensKit's own names."""
+    scorer = BiasedMFScorer(**settings)
+    scorer.train(data)
+    return scorer
+
+
+def predict(model: BiasedMFScorer, test: Ratings) -> Array:
+    """Return predictions, user by user; where it has none, the mean."""
+    users, items, _ = test.positions()
+    scores = np.full(len(users), np.nan)
+    order = np.argsort(users, kind="stable")
+    for some in np.split(order, np.flatnonzero(np.diff(users[order])) + 1):
+        asked = ItemList(item_ids=items[some])
+        scores[some] = model(int(users[some[0]]), asked).scores()
+    return np.where(np.isnan(scores), model.bias.global_bias, scores)
 
 
 def recommender(train: Ratings, factors: int) -> Callable[[int], object]:
     """Train briefly; return user position -> ten best unseen items."""
-    users, items, ratings = train.positions()
-    frame = pd.DataFrame({"user_id": users, "item_id": items, "rating": ratings})
     pipeline = topn_pipeline(BiasedMFScorer(embedding_size=factors, epochs=1))
-    pipeline.train(from_interactions_df(frame))
+    pipeline.train(prepare(train))
     return lambda user: recommend(pipeline, user, 10)

@@ -23,6 +23,7 @@ from benchmarks import (  # noqa: E402
     harness,
     kernels_asv,
     ours,
+    peer_accuracy,
     peers,
     report,
     settings,
@@ -193,6 +194,36 @@ def test_every_peer_has_its_file_and_every_setting_its_peer():
         assert (folder / f"{module}.py").exists()
     assert set(settings.PEERS) <= set(peers.PEERS)
     assert set(settings.GRIDS) <= {*settings.PEERS, *ours.FITS}
+
+
+class Shy:
+    """A peer that predicts beyond the scale."""
+
+    def prepare(self, train):
+        return train
+
+    def fit(self, data, offset):
+        return data.matrix.data.mean(dtype=np.float64) + offset
+
+    def predict(self, model, test):
+        return np.full(len(test), model)
+
+
+def test_the_accuracy_of_peers_is_printed_and_who_is_absent(monkeypatch, split, capsys):
+    train, test = split
+    monkeypatch.setattr(peer_accuracy, "load", lambda labels: ({"shy": Shy()}, {"gone": "why"}))
+    monkeypatch.setattr(peer_accuracy, "movielens_split", lambda: split)
+    monkeypatch.setitem(settings.PEERS, "shy", [{"offset": 0.0}, {"offset": 100.0}])
+    peer_accuracy.main(["shy", "gone"])
+    measured, absent = capsys.readouterr().out.splitlines()
+    expected = np.sqrt(np.mean((test.matrix.data - train.scale[1]) ** 2, dtype=np.float64))
+    assert f"RMSE {expected:.4f} " in measured
+    assert measured.endswith("(offset=100.0)")
+    assert absent.split(maxsplit=1) == ["gone", "absent: why"]
+
+
+def test_the_peers_of_the_table_have_settings():
+    assert set(peer_accuracy.LABELS) <= set(settings.PEERS)
 
 
 def test_the_stand_in_for_the_authors_has_our_value_and_gradient(split):

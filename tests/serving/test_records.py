@@ -31,7 +31,7 @@ def blends(tmp_path_factory):
 
 def test_every_model_of_the_library_can_be_saved():
     of_models = ["AutoRec", "BiasBaseline", "Blend", "GlobalMean"]
-    assert [*KINDS] == [*of_models, "RatingRBM", "BayesianMF", "BiasedMF", "SVDpp"]
+    assert [*KINDS] == [*of_models, "RatingRBM", "LLORMA", "BayesianMF", "BiasedMF", "SVDpp"]
     assert all(kind.model.__name__ == name for name, kind in KINDS.items())
 
 

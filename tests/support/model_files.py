@@ -13,6 +13,7 @@ from scipy import sparse
 
 from autorec_np.baselines.bayesian_mf import BayesianMF
 from autorec_np.baselines.biased_mf import BiasedMF
+from autorec_np.baselines.llorma import LLORMA
 from autorec_np.baselines.rbm import RatingRBM
 from autorec_np.baselines.svdpp import SVDpp
 from autorec_np.core.network import Network
@@ -92,6 +93,7 @@ MODELS = {
     "svdpp": lambda: SVDpp(n_factors=3, max_iter=2, random_state=0),
     "rbm": lambda: RatingRBM(n_hidden=3, max_iter=2, random_state=0),
     "rbm-user": lambda: RatingRBM("user", n_hidden=3, max_iter=2, n_steps=(1, 2), random_state=0),
+    "local": lambda: LLORMA(n_models=3, n_factors=2, max_iter=2, random_state=0),
     "bayesian": lambda: BayesianMF(n_factors=3, max_iter=4, burn_in=2, random_state=0),
 }
 
