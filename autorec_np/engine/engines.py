@@ -151,20 +151,13 @@ class AsItIs:
 
 
 class TiledEngine:
-    """Tiles, threads and steps that stream.
-
-    Parameters
-    ----------
-    workers : Workers, optional
-        Threads; no number depends on them. None: the caller's alone.
-    """
+    """Tiles, threads and steps that stream. No number depends on `workers`; None: one thread."""
 
     def __init__(self, workers: Workers | None = None) -> None:
         self.workers = workers
         self._shares: Shares | None = None
 
     def arrange(self, network: Network, targets: CSR, n_batches: int) -> ByActivity:
-        """Put rows and columns in order of activity, and split off the dense corner."""
         return ByActivity(network, targets, n_batches, self.workers)
 
     def rule(self, solver: str, theta: Array, **settings: Any) -> StepRule:
@@ -231,7 +224,6 @@ class TiledEngine:
         return value
 
     def _shares_for(self, network: Network, theta: Array) -> Shares | None:
-        """Return the N Y of theta, in memory that all evaluations share."""
         if not isinstance(network, ImplicitNetwork):
             return None
         shares = self._shares

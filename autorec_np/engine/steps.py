@@ -214,7 +214,6 @@ class RProp(StepRule):
 
 
 def _blocks(*vectors: Array) -> Iterator[tuple[Array, ...]]:
-    """Cut vectors of one length into blocks that stay in a core's cache."""
     for start in range(0, vectors[0].size, ELEMENTS_PER_BLOCK):
         yield tuple(vector[start : start + ELEMENTS_PER_BLOCK] for vector in vectors)
 
@@ -247,7 +246,6 @@ class CompactPairs:
         return len(self._used)
 
     def clear(self) -> None:
-        """Forget all pairs."""
         self._used = []
 
     def add(self, old: tuple[Array, Array], new: tuple[Array, Array]) -> None:

@@ -417,7 +417,6 @@ def _fitted_anew(
 
 @updated.register(Fitted)
 def _updated_network(fitted: Fitted, new: Ratings, data: Ratings | None = None) -> Fitted:
-    """See `AutoRec.partial_fit`."""
     if fitted.network.tied:
         raise ValueError(
             "with tied=True the decoder weight of a column is its encoder weight too, so to "

@@ -46,13 +46,11 @@ BATCHES, BATCH_SIZES = 8, (64, 512)  # batch_size=None: an eighth of the rows, w
 
 
 def resolved_widths(parameters: Mapping[str, Any]) -> tuple[int, ...]:
-    """Return `hidden_layer_sizes`, None replaced."""
     widths = parameters["hidden_layer_sizes"]
     return WIDTHS[parameters["orientation"]] if widths is None else tuple(widths)
 
 
 def resolved_batch_size(parameters: Mapping[str, Any], n_rows: int) -> int:
-    """Return `batch_size`, None replaced."""
     given = parameters["batch_size"]
     return int(np.clip(-(-n_rows // BATCHES), *BATCH_SIZES)) if given is None else given
 

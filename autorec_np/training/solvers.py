@@ -221,7 +221,6 @@ def run_scipy_lbfgs(
 
 
 def check_finite(value: float, what: str, when: str, advice: str = LONG_STEPS) -> None:
-    """Raise DivergenceError unless the value is finite."""
     if not math.isfinite(value):
         raise DivergenceError(f"{what} became {value} in {when}; {advice}.")
 
@@ -285,7 +284,6 @@ EpochCallback: TypeAlias = "Callable[[EpochState], Any] | EpochObserver"
 
 
 def is_callback(value: Any) -> bool:
-    """Return whether `EpochMonitor` can call the value."""
     return callable(_as_function(value))
 
 
@@ -386,10 +384,7 @@ def show(line: str) -> None:
 
 
 def progress_bar(n_epochs: int) -> Any:
-    """Return the bar of ``verbose=True`` on stderr, or None.
-
-    There is none where stderr is no terminal or tqdm is not installed.
-    """
+    """Return the bar of ``verbose=True``; None without a terminal on stderr or without tqdm."""
     if sys.stderr is None or not sys.stderr.isatty():
         return None
     try:

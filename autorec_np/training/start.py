@@ -30,21 +30,18 @@ class AffineMap(NamedTuple):
     offset: float = 0.0
 
     def __call__(self, values: Array) -> Array:
-        """Return y for each x."""
         mapped = values.astype(np.float64)
         mapped *= self.factor
         mapped += self.offset
         return mapped
 
     def inverse(self, values: Array) -> Array:
-        """Return x for each y."""
         mapped = values.astype(np.float64)
         mapped -= self.offset
         mapped /= self.factor
         return mapped
 
     def then(self, other: AffineMap) -> AffineMap:
-        """Return the map that applies this one first, and then another."""
         return AffineMap(other.factor * self.factor, other.factor * self.offset + other.offset)
 
 
@@ -57,7 +54,6 @@ class Mapped(NamedTuple):
 
     @classmethod
     def by(cls, units: AffineMap, ratings: Array, scale: tuple[float, float]) -> Mapped:
-        """Apply a map as it is."""
         low, high = units(np.array(scale)).tolist()
         return cls(units(ratings), (low, high), units)
 
