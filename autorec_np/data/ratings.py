@@ -119,10 +119,6 @@ class Ratings:
         missing : number or sequence of numbers
             Values that mean "not rated", NaN may be one: left out and counted in `n_missing`.
 
-        Returns
-        -------
-        Ratings
-
         Raises
         ------
         ValueError

@@ -73,10 +73,6 @@ def k_fold(R: Any, n_splits: int = 5, random_state: RandomState = None) -> Itera
     n_splits : int
         From 2 to n.
 
-    Returns
-    -------
-    iterator of (train, test)
-
     Raises
     ------
     ValueError
@@ -113,10 +109,6 @@ def holdout_per_user(
     min_train : int
         Ratings that every user keeps, at least 1.
 
-    Returns
-    -------
-    train, test : Ratings
-
     Raises
     ------
     ValueError
@@ -149,10 +141,6 @@ def temporal_split(R: Any, test_size: float = 0.1) -> Parts:
     ----------
     R, test_size
         As in `train_test_split`, with timestamps.
-
-    Returns
-    -------
-    train, test : Ratings
 
     Raises
     ------
@@ -190,10 +178,6 @@ def cold_row_split(
     test_size : float or int
         As there, of the users (items) that have a rating.
     axis : {"user", "item"}
-
-    Returns
-    -------
-    train, test : Ratings
 
     Raises
     ------

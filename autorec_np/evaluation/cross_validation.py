@@ -179,10 +179,6 @@ def evaluate(model: Model, train: Any, test: Any) -> Evaluation:
     train, test : Ratings, sparse matrix, DataFrame or (users, items, ratings)
         Without a common pair.
 
-    Returns
-    -------
-    Evaluation
-
     Raises
     ------
     ValueError

@@ -97,10 +97,6 @@ def mean_and_interval(values: Iterable[float], confidence: float = 0.95) -> Mean
     confidence : float
         Coverage, strictly between 0 and 1.
 
-    Returns
-    -------
-    MeanInterval
-
     Raises
     ------
     ValueError
@@ -496,10 +492,6 @@ def evaluate_ranking(
         Length of the lists.
     threshold : float, optional
         As in :func:`relevant_items`, with the scale of the model.
-
-    Returns
-    -------
-    RankingEvaluation
 
     Raises
     ------

@@ -228,10 +228,6 @@ def search(
     executor : Executor, optional
         As for :func:`cross_validate`.
 
-    Returns
-    -------
-    SearchResult
-
     Raises
     ------
     ValueError

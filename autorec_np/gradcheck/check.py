@@ -183,10 +183,6 @@ def assert_gradient(fun: Fun, theta: Any, blocks: Any = None, **options: Any) ->
     ----------
     fun, theta, blocks, **options
         As for `check_gradient`.
-
-    Returns
-    -------
-    GradientReport
     """
     __tracebackhide__ = True  # pytest shows the caller's line
     report = check_gradient(fun, theta, blocks, **options)

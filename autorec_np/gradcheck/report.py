@@ -184,10 +184,6 @@ def plot_error_curves(report: GradientReport) -> Figure:
     report : GradientReport
         Of ``check_gradient(..., full_sweep=True)``.
 
-    Returns
-    -------
-    matplotlib.figure.Figure
-
     Raises
     ------
     ImportError
@@ -222,10 +218,7 @@ def plot_error_curves(report: GradientReport) -> Figure:
 def plot_taylor(report: TaylorReport) -> Figure:
     """Plot the Taylor remainders against the step with their fitted slopes, one panel a block.
 
-    Parameters
-    ----------
-    report : TaylorReport
-        Of the result and errors, all is as in `plot_error_curves`.
+    Errors are as in `plot_error_curves`.
     """
     blocks = {name: block for name, block in report.blocks.items() if block.steps}
     if not blocks:

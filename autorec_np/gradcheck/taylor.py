@@ -474,10 +474,6 @@ def check_hessian_vector(
     random_state : int, Generator or None
     **options
         Of `check_gradient`, such as `n_coordinates` or ``method="forward"``.
-
-    Returns
-    -------
-    GradientReport
     """
     parts = parts_of(theta)
     if parts is not None:

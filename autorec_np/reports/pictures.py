@@ -67,10 +67,6 @@ def plot_learning_curves(model: AutoRec) -> Figure:
     model : AutoRec
         Fitted.
 
-    Returns
-    -------
-    matplotlib.figure.Figure
-
     Raises
     ------
     NotFittedError
@@ -107,10 +103,6 @@ def plot_error_by_rating(model: Recommender, test: Any) -> Figure:
         Fitted.
     test : Ratings, sparse matrix, DataFrame or (users, items, ratings)
         Held out.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
 
     Raises
     ------
@@ -346,10 +338,6 @@ def html_report(
         Of the data, for the heading.
     n_recommended : int
         For each of the sample users.
-
-    Returns
-    -------
-    str
 
     Raises
     ------

@@ -241,10 +241,6 @@ def fetch_movielens(
     progress : bool
         Show the progress of a download on stderr, if that is a terminal.
 
-    Returns
-    -------
-    MovieLens
-
     Raises
     ------
     ValueError

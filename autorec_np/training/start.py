@@ -180,15 +180,8 @@ def automatic_penalties(network: Network, matrix: CSR, corruption: float = 0.0) 
     the columns. Both orientations of the same ratings have the same penalties.
 
     The inputs that corruption leaves are divided by (1 - corruption): what acts on them as they
-    were is V / (1 - corruption), whose penalty has factor 36.
-
-    Parameters
-    ----------
-    network : Network
-    matrix : csr_array, (n_rows, n_columns)
-        The training ratings; only the pattern is read.
-    corruption : float in [0, 1)
-        See `trainer.corrupt`.
+    were is V / (1 - corruption), whose penalty has factor 36. Of the training ratings, `matrix`
+    (n_rows, n_columns), only the pattern is read.
     """
     unit = typical_root(matrix)
     names = [*network.layout.shapes, *network.layout.aliases]
