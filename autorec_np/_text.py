@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import zip_longest
 from typing import Any
 
@@ -45,6 +46,17 @@ def closest(word: str, known: Iterable[str]) -> str | None:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     meant = closest(word, known)
     return "" if meant is None else f"; did you mean {meant!r}?"
+
+
+@contextmanager
+def beginning(start: str) -> Iterator[None]:
+    """Let the message of an error begin with some words."""
+    try:
+        yield
+    except Exception as error:
+        if error.args == (str(error),):  # its one argument is its message
+            error.args = (f"{start}: {error}",)
+        raise
 
 
 def plain(value: Any, other: Callable[[Any], Any] = str) -> Any:

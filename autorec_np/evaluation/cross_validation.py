@@ -25,7 +25,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, overload
 import numpy as np
 
 from autorec_np._habits import knows_habits
-from autorec_np._text import table
+from autorec_np._text import beginning, table
 from autorec_np._validation import RandomState, check_integer, check_random_state
 from autorec_np.data.metrics import mae, rmse
 from autorec_np.data.ratings import as_ratings
@@ -463,11 +463,10 @@ def for_task(model: Any) -> Any:
 @contextmanager
 def _named(name: str) -> Iterator[None]:
     try:
-        yield
-    except Exception as error:
+        with beginning(name):
+            yield
+    except Exception:
         logger.error("%s failed", name)
-        if error.args == (str(error),):  # its one argument is its message
-            error.args = (f"{name}: {error}",)
         raise
 
 

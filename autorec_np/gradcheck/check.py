@@ -148,7 +148,9 @@ def check_gradient(
             rows = _check_active_rows(active_rows or {}, named)
             given = _check_directions(directions, function)
             if function.differs:
-                return _undecided(function, named)
+                undecided = {block.name: BlockReport(Verdict.INCONCLUSIVE) for block in named}
+                note = f"{function.differs}; nothing else was checked."
+                return GradientReport(undecided, note, function.evaluations)
             rng = np.random.default_rng(random_state)
             changes = function.gradient_changes(rng)
         except OutOfEvaluations:
@@ -227,12 +229,6 @@ def _check_active_rows(active_rows: Mapping[str, Any], blocks: list[Block]) -> d
                 f"block (size {sizes[name]}), got dtype {mask.dtype} and shape {mask.shape}."
             )
     return checked
-
-
-def _undecided(function: Function, blocks: Sequence[Block]) -> GradientReport:
-    undecided = {block.name: BlockReport(Verdict.INCONCLUSIVE) for block in blocks}
-    note = f"{function.differs}; nothing else was checked."
-    return GradientReport(undecided, note, function.evaluations)
 
 
 def _function_note(function: Function, blocks: Sequence[Block]) -> str:

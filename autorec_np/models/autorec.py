@@ -18,14 +18,13 @@ from autorec_np.core.activations import ACTIVATIONS
 from autorec_np.core.kernels import with_data
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
-from autorec_np.data.ratings import Ratings, as_ratings
+from autorec_np.data.ratings import as_ratings
 from autorec_np.data.splitting import train_test_split
 from autorec_np.data.values import warn_of_unsuitable
 from autorec_np.engine.threads import workers
-from autorec_np.models import newcomers
 from autorec_np.models.base import Axes, Record, check_fitted, check_not_empty, of_record
 from autorec_np.models.biases import BiasBaseline, FittedBiases, GlobalMean
-from autorec_np.models.newcomers import FoldIn, updated
+from autorec_np.models.newcomers import FoldIn
 from autorec_np.models.parameters import (
     check_parameters,
     resolved_batch_size,
@@ -397,15 +396,18 @@ class AutoRec(FoldIn):
             of_pairs = cold_baseline.score_pairs(*pairs_of(every_rating, axes))
             every_input = network_inputs(kind, every_rating, of_pairs, features, units, self.dtype)
         warn_of_unsuitable(data.matrix.data, stacklevel=5)  # where `fit` was called
+        if self.warm_start and hasattr(self, "fitted_"):
+            theta = start_again(self.fitted_, network, axes, data, self.dtype)
+        else:
+            centered, penalty = baseline is not None, penalties.get("decoder.weight", 0.0)
+            theta = starting_theta(network, targets, centered, penalty, random_state, self.dtype)
         return TrainingTask(
             network=network,
             penalties=scaled(penalties, outputs.factor),
             shrinkage=shrinkage,
             input_map=units,
             loss_unit=1.0 if ACTIVATIONS[self.output_activation].bounded else output_map.factor**2,
-            theta=self._initial_theta(
-                network, axes, data, targets, baseline is not None, penalties, random_state
-            ),
+            theta=theta,
             inputs=inputs,
             targets=targets,
             every_input=every_input,
@@ -439,21 +441,6 @@ class AutoRec(FoldIn):
         if kind == "mean":
             return biases.mean_alone()
         return biases if kind == "bias" else None
-
-    def _initial_theta(
-        self,
-        network: Network,
-        axes: Axes,
-        data: Ratings,
-        targets: CSR,
-        centered: bool,
-        penalties: Mapping[str, float],
-        random_state: np.random.Generator,
-    ) -> Array:
-        if self.warm_start and hasattr(self, "fitted_"):
-            return start_again(self.fitted_, network, axes, data, self.dtype)
-        penalty = penalties.get("decoder.weight", 0.0)
-        return starting_theta(network, targets, centered, penalty, random_state, self.dtype)
 
     def _make_trainer(self, targets: CSR, penalties: Mapping[str, float]) -> Trainer:
         defaults, rate = SOLVERS[self.solver], self.learning_rate_init
@@ -513,12 +500,7 @@ class AutoRec(FoldIn):
         ValueError, TypeError
             Tied weights; ratings or ids that cannot be used. The model stays as it was.
         """
-        if not hasattr(self, "fitted_"):
-            return self.fit(ratings)
-        if not newcomers.is_empty(ratings):
-            fitted = self.fitted_
-            self.fitted_ = updated(fitted, newcomers.within_scale(fitted, ratings))
-        return self
+        return self._take_in(ratings)
 
     def encode(self, ids: npt.ArrayLike | None = None) -> Array:
         """Return the hidden codes of items (orientation "item") or users, (m, k).

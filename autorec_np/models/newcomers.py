@@ -1,7 +1,4 @@
-"""After the fit: new users and items are scored and not kept, and new ratings are taken in.
-
-Both are short of training; new ratings change what they touch.
-"""
+"""After the fit: new users and items are scored and not kept, and new ratings are taken in."""
 
 from __future__ import annotations
 
@@ -97,6 +94,14 @@ class FoldIn(Recommender):
     @abstractmethod
     def _cold(self, fitted: Any) -> str | float:
         """Return the parameter `cold`."""
+
+    def _take_in(self, ratings: Any) -> Self:
+        if not hasattr(self, "fitted_"):
+            return self.fit(ratings)
+        if not is_empty(ratings):
+            fitted = self.fitted_
+            self.fitted_ = updated(fitted, within_scale(fitted, ratings))
+        return self
 
     @overload
     def predict_new(
