@@ -34,8 +34,7 @@ def train_test_split(R: Any, test_size: float = 0.1, random_state: RandomState =
     """Hold out a random part of the ratings.
 
     The ratings, in the order of the file, are permuted with ``Generator.permutation``; the first
-    ``ceil(test_size * n)`` are the test ratings: data, `test_size` and an int `random_state` name a
-    split.
+    ``ceil(test_size * n)`` are the test ratings.
 
     Parameters
     ----------

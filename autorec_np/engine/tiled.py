@@ -1,7 +1,7 @@
 """Rating matrices cut by a plan: their dense corner goes to BLAS, the rest to sparse products.
 
-Ratings are long-tailed. With rows and columns in order of activity, most of them lie in a corner
-that is dense enough for a dense product to be the faster one, unrated cells included:
+With rows and columns in order of activity, most ratings lie in a corner that is dense enough for a
+dense product to be the faster one, unrated cells included (docs/performance.md):
 
                columns, most active first
               +------------------+-----------+
@@ -15,8 +15,7 @@ that is dense enough for a dense product to be the faster one, unrated cells inc
 
 Any matrix may be tiled: one that is thin everywhere, or in another order, is all rest. Tiles, bands
 and panels are the tasks of a thread pool. Each writes its own part of a result, with the same
-arithmetic whichever thread runs it, so that no bit depends on the number of threads. Parameters go
-into the order of the columns, and back.
+arithmetic whichever thread runs it, so that no bit depends on the number of threads.
 
 The numbers of the kernels are those of a CSR array, to rounding. `Tiled` is a batch of ratings.
 `Static` is the whole pattern of an implicit decoder: its dense corner and its rest are laid out

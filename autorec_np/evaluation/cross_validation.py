@@ -275,8 +275,7 @@ def cross_validate(
         Seed of random folds; the models keep theirs.
     executor : Executor, optional
         Trains at a time: a pool of `concurrent.futures`, a Dask client's ``get_executor()``, or
-        what else has ``submit``. Results are the same to the last bit. ``n_jobs=None`` then means
-        one thread.
+        what else has ``submit``; with the same results. ``n_jobs=None`` then means one thread.
     callback : callable, optional
         Called with the names of the split and the model ("" of a single one) and the `Evaluation`.
 

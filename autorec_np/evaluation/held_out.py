@@ -18,9 +18,8 @@ where the item at place j of a list is relevant, else 0, and R relevant items,
     RR@k = 1 / (place of the first hit), 0 without one
 
 averaged over the users with relevant items (MAP and MRR), as trec_eval and ranx compute them for
-binary relevance. Empty places are misses, as are items rated low and unrated ones: values are
-comparable between models on one split, not between data sets. AP@k divides by R, and not, as in
-other codes, by min(k, R).
+binary relevance. Empty places are misses, as are items rated low and unrated ones: compare models
+on one split, not data sets. AP@k divides by R, not by min(k, R) as in other codes.
 """
 
 from __future__ import annotations
@@ -88,8 +87,8 @@ class MeanInterval:
 def mean_and_interval(values: Iterable[float], confidence: float = 0.95) -> MeanInterval:
     """Mean of repeated measurements with Student's t confidence interval, mean ± t s / sqrt(n).
 
-    It assumes independent, roughly normal values. Of splits of *one* set of ratings it says how far
-    the mean moves with the splits, not with new ratings.
+    It assumes independent, roughly normal values. Of splits of *one* set of ratings it does not say
+    how far the mean moves with new ratings.
 
     Parameters
     ----------

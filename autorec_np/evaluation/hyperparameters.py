@@ -199,21 +199,19 @@ def search(
     Parameters
     ----------
     model : estimator
-        AutoRec or a baseline; as it is, it is candidate 0 and trained in full. Its `random_state`
-        is that of the search if it is not an int.
+        As it is, it is candidate 0 and trained in full. Its `random_state` is that of the search if
+        it is not an int.
     ratings : Ratings, sparse matrix, DataFrame or (users, items, ratings)
         Without the test ratings.
     space : mapping of str to list, distribution or mapping, optional
-        A distribution is a :class:`LogUniform` or has ``rvs(random_state=generator)``, as those of
-        `scipy.stats`; a mapping makes a mapping, such as
-        ``{"regularization": {"encoder.weight": LogUniform(100, 900)}}``. Values must be JSON-able.
-        None: :func:`default_space`.
+        A distribution is a :class:`LogUniform` or one of `scipy.stats`; a mapping makes a mapping,
+        such as ``{"regularization": {"encoder.weight": LogUniform(100, 900)}}``. Values must be
+        JSON-able. None: :func:`default_space`.
     n_candidates : int
         Different ones, with the model itself; fewer where the space holds fewer.
     strategy : {"halving", "random"}
-        "random": all are trained in full. "halving": all are trained for a small part of
-        ``max_iter``, the best 1 / `factor` anew for `factor` times as many epochs, and so on
-        (Jamieson and Talwalkar, 2016).
+        "random": all are trained in full. "halving": all for a small part of ``max_iter``, the best
+        1 / `factor` anew for `factor` times as long, and so on (Jamieson and Talwalkar, 2016).
     factor : int
         At least 2.
     validation_size : float or int
@@ -231,8 +229,8 @@ def search(
     Raises
     ------
     ValueError
-        An argument out of range or refused by the model, a `resume` file that is damaged, foreign,
-        of other settings or in use, or no training that converged.
+        An argument that cannot be used, a `resume` file that is damaged, foreign, of other settings
+        or in use, or no training that converged.
     TypeError
         A space that cannot be drawn from, or values that are not JSON-able.
     """

@@ -125,9 +125,9 @@ class GradientReport(Report):
     ----------
     blocks : dict of str to BlockReport
     note : str
-        What concerns the whole function, such as values that differ between two evaluations.
+        What concerns the whole function.
     evaluations : int
-        Calls of the function, those that prepared the check included.
+        Calls of the function, all included.
     """
 
     blocks: dict[str, BlockReport]
@@ -176,8 +176,8 @@ ORDER_COLORS = ("#4d4d4d", "#2166ac", "#762a83")
 def plot_error_curves(report: GradientReport) -> Figure:
     """Plot the error of the numeric derivative against its step, one panel a block, log-log.
 
-    Truncation falls with the square of the step, rounding grows with its inverse. Where the
-    gradient is wrong the error stays on a plateau.
+    Truncation falls with the square of the step, rounding grows with its inverse, and the error of
+    a wrong gradient stays.
 
     Parameters
     ----------

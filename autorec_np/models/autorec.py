@@ -271,8 +271,8 @@ class AutoRec(FoldIn):
     def fit(self, ratings: Any, validation: Any = None) -> Self:
         """Train on ratings; return the model itself.
 
-        Ctrl-C after the first epoch ends the training with a warning, and the model is fitted: with
-        the best weights where validation ratings are followed, else with the last. Before, it is a
+        Ctrl-C after the first epoch ends the training with a warning; the model has the best
+        weights where validation ratings are followed, else the last. Before, it is a
         KeyboardInterrupt; then, and after any error, the model is as it was.
 
         Parameters

@@ -180,9 +180,9 @@ def naming(name: str) -> AbstractContextManager[None]:
 class Blend(FoldIn):
     """The weighted sum of several models: more accurate than each where their errors differ.
 
-    `fit` fits a copy of each model on a part of the ratings, and finds the weights by least squares
-    on the rest (:func:`blending_weights`). Then all ratings fit the members anew. Unclipped scores
-    are added, and the sum is clipped.
+    `fit` fits a copy of each model on a part of the ratings, and the weights to the rest
+    (:func:`blending_weights`). Then all ratings fit the members anew. The sum of unclipped scores
+    is clipped.
 
     Parameters
     ----------

@@ -136,10 +136,9 @@ class FoldIn(Recommender):
     ) -> Any:
         """Predict for users (or items) who were not in training, from their ratings.
 
-        Nothing is learned or kept; `partial_fit` does that. A new row (a user in orientation
-        "user", an item in "item") takes one forward pass; a new column (the other way round)
-        `scoring.fit_column`, whose bias is not penalized: with fewer than about ten ratings the
-        bias baseline is the better guess.
+        Nothing is kept; `partial_fit` does that. A new row (a user in orientation "user", an item
+        in "item") takes one forward pass; a new column (the other way round) `scoring.fit_column`,
+        whose bias is not penalized: with fewer than about ten ratings the bias baseline is better.
 
         Parameters
         ----------
