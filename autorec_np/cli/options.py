@@ -267,7 +267,7 @@ def add_model(command: Parser) -> None:
 
 
 def _add_network(add: Callable[..., None]) -> None:
-    from autorec_np.models.parameters import WIDTHS
+    from autorec_np.models.autorec import WIDTHS
 
     functions = list(core.ACTIVATIONS)
     corruption = training.SOLVERS[default_of(models.AutoRec, "solver")].corruption

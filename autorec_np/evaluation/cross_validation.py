@@ -24,8 +24,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, overload
 
 import numpy as np
 
-from autorec_np._habits import knows_habits
-from autorec_np._text import beginning, table
+from autorec_np._text import beginning, knows_habits, table
 from autorec_np._validation import RandomState, check_integer, check_random_state
 from autorec_np.data.metrics import mae, rmse
 from autorec_np.data.ratings import as_ratings

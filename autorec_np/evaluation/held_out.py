@@ -35,7 +35,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import stdtrit
 
-from autorec_np._habits import knows_habits
+from autorec_np._text import knows_habits
 from autorec_np._types import Array
 from autorec_np._validation import check_integer, check_number
 from autorec_np.data.metrics import finite_vector, mae, rmse

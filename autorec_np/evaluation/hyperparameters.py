@@ -22,17 +22,15 @@ from typing import Any, NoReturn, TypeAlias
 import numpy as np
 
 from autorec_np._files import alone
-from autorec_np._habits import knows_habits
-from autorec_np._text import plain, table
+from autorec_np._text import knows_habits, plain, table
 from autorec_np._validation import check_choice, check_integer
 from autorec_np.core.implicit import IMPLICIT
 from autorec_np.core.network import Network
 from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.data.splitting import train_test_split
 from autorec_np.evaluation.cross_validation import Executor, Task, evaluate, for_task, run_tasks
-from autorec_np.models.autorec import AutoRec
+from autorec_np.models.autorec import AutoRec, resolved_implicit, resolved_widths
 from autorec_np.models.base import copy_unfitted
-from autorec_np.models.parameters import resolved_implicit, resolved_widths
 from autorec_np.training.solvers import DivergenceError
 from autorec_np.training.start import automatic_penalties
 from autorec_np.training.trainer import SOLVERS, corruption_for, short_on_purpose

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
-from autorec_np._habits import knows_habits
-from autorec_np._text import beginning
+from autorec_np._text import beginning, knows_habits
 from autorec_np._types import CSR, Array
 from autorec_np._validation import RandomState, check_n_jobs, check_number, check_random_state
 from autorec_np.data.entries import frozen

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from autorec_np._habits import knows_habits
+from autorec_np._text import knows_habits
 from autorec_np._types import CSR, Array, Axis, UnknownIds
 from autorec_np._validation import check_choice
 from autorec_np.core.kernels import take_rows

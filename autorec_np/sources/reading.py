@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from autorec_np._habits import knows_habits
+from autorec_np._text import knows_habits
 from autorec_np._types import Array
 from autorec_np._validation import check_choice, check_integer
 from autorec_np.data.columns import ROLES, check_three_or_four, columns_read
