@@ -1,7 +1,6 @@
 """Pictures of fitted models, with matplotlib (extra "plot"), and one HTML page that holds them.
 
-A picture is a new Figure, without a window. The same model and ratings give the same bytes of the
-page. `evaluation.held_out` says what the intervals are.
+A picture is a new Figure, without a window. The same model and ratings give the same bytes.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Solvers, driven and followed: curves, best weights, early stopping, callbacks, lines or a bar.
 
-Iterations are counted, checked and reported, and end where nothing is gained. Solvers know a
-function (value, gradient) or a step, and nothing of networks. The mathematics is that of
-`core.optimizers` and `core.lbfgs`; `run_scipy_lbfgs` is SciPy's.
+Solvers know a function (value, gradient) or a step, and nothing of networks. The mathematics is
+that of `core.optimizers` and `core.lbfgs`; `run_scipy_lbfgs` is SciPy's.
 """
 
 from __future__ import annotations

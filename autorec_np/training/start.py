@@ -2,9 +2,8 @@
 
 Every default (penalties, learning rates, first weights, tolerances) was chosen on the ratings of
 MovieLens 1M. Other ratings are mapped to their mean and standard deviation first, so that what
-``regularization="auto"`` learns does not depend on the unit of the ratings. A training of many
-steps makes something else of the least difference in rounding. So R and a R + b have to become the
-very same numbers: ratings are counted in the steps of their grid, of half stars for example.
+``regularization="auto"`` learns does not depend on the unit of the ratings. R and a R + b become
+the very same numbers: ratings are counted in the steps of their grid, of half stars for example.
 """
 
 from __future__ import annotations
@@ -88,7 +87,7 @@ def step_of(levels: Array) -> float:
     """Return the longest step of which all distances are multiples, 1 where there is none.
 
     Euclid's algorithm for ascending numbers that were rounded to float32: what a distance leaves
-    when divided by the step is the next step. Longer distances tell the step more exactly.
+    when divided by the step is the next step.
     """
     if not 1 < len(levels) <= MOST_LEVELS:
         return 1.0
@@ -190,19 +189,12 @@ def automatic_penalties(network: Network, matrix: CSR, corruption: float = 0.0) 
 
 
 def automatic_shrinkage(matrix: CSR) -> float:
-    """Return c = 2^16 / (n_row n_column), in ratings, of `reliability`.
-
-    In MovieLens 1M it is half a rating. In a twentieth of MovieLens 100k it is a thousand, which
-    leaves the prediction to the baseline.
-    """
+    """Return c = 2^16 / (n_row n_column), in ratings, of `reliability`: in MovieLens 1M, a half."""
     return (DETECTABLE / typical_root(matrix)) ** 4
 
 
 def reliability(counts: Array, shrinkage: float) -> Array:
-    """Return n / (n + c), (42), of columns with n ratings: how much of their output is kept.
-
-    Where ratings are few, what a network adds to a baseline is noise.
-    """
+    """Return n / (n + c), (42), of columns with n ratings: how much of their output is kept."""
     return counts / (counts + shrinkage) if shrinkage else np.ones(np.shape(counts))
 
 
@@ -213,9 +205,6 @@ def typical_root(matrix: CSR) -> float:
 
 
 def typical_count(counts: Array) -> float:
-    """Return the mean count as a rating sees it: sum n^2 / sum n.
-
-    Unlike the plain mean it does not depend on how many rows with hardly any ratings are listed.
-    """
+    """Return the mean count as a rating sees it: sum n^2 / sum n."""
     counts = counts.astype(np.float64)
     return float(counts @ counts / counts.sum())

@@ -347,8 +347,8 @@ class Trainer:
         """Yield batches without end, each epoch's drawn anew.
 
         Rows are in order of activity; each run of as many rows as there are batches is dealt out
-        at random, one row to a batch. So all batches are of like activity. What is corrupted or
-        dropped in an epoch does not depend on them.
+        at random, one row to a batch. What is corrupted or dropped in an epoch does not depend on
+        the batches.
         """
         n_rows = targets.shape[0]
         n_batches = self._n_batches(n_rows)
