@@ -641,8 +641,7 @@ def _check_implicit(parameters: Mapping[str, Any]) -> None:
         if widths and implicit > widths[-1]:
             raise ValueError(
                 f"implicit={implicit} is more than the {widths[-1]} units of the last hidden layer "
-                f"(hidden_layer_sizes={widths}), whose decoder weights it is added to; "
-                f"lower implicit, or widen that layer."
+                f"(hidden_layer_sizes={widths}); lower implicit, or widen that layer."
             )
     wanted = [f"implicit={implicit}"] if not isinstance(implicit, str) and implicit else []
     wanted += [f"inputs={inputs!r}"] if inputs == "planes" else []

@@ -423,9 +423,9 @@ def _fitted_anew(
 def _updated_network(fitted: Fitted, new: Ratings, data: Ratings | None = None) -> Fitted:
     if fitted.network.tied:
         raise ValueError(
-            "with tied=True the decoder weight of a column is its encoder weight too, so to "
-            "fit it to new ratings would change the codes of all rows; call fit with all the "
-            "ratings (warm_start=True begins at these weights), or use tied=False."
+            "with tied=True the decoder weight of a column is its encoder weight too, so to fit it "
+            "to new ratings would change the codes of all rows; call fit with all the ratings, or "
+            "use tied=False."
         )
     old, by_index = fitted.ratings, fitted.ids_are_indices
     data = training = merge(old, new, by_index) if data is None else data
