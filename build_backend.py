@@ -15,11 +15,15 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
 
 
 def pack(path):
-    """Write a zip archive anew with the same members, compressed by Zopfli."""
+    """Write a wheel anew, compressed by Zopfli, without top_level.txt: RECORD says as much."""
     import zopfli  # an editable install and a source package do without
 
     with ZipFile(path) as archive:
         members = [(member, archive.read(member)) for member in archive.infolist()]
     with zopfli.ZipFile(path, "w", compression=ZIP_DEFLATED) as archive:
         for member, content in members:
-            archive.writestr(member, content)
+            if member.filename.endswith(".dist-info/RECORD"):
+                lines = content.splitlines(keepends=True)
+                content = b"".join(line for line in lines if b"/top_level.txt," not in line)
+            if not member.filename.endswith(".dist-info/top_level.txt"):
+                archive.writestr(member, content)

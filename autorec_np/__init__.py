@@ -3,8 +3,6 @@
 Public names are imported on first use (PEP 562), so ``import autorec_np`` itself loads nothing.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from autorec_np._lazy import hand_on

@@ -12,7 +12,7 @@ from autorec_np._types import Array
 from autorec_np.core.kernels import sddmm, spmm, spmm_transpose
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
-from autorec_np.engine.steps import Adam, CompactPairs
+from autorec_np.engine.engines import Adam, CompactPairs
 from autorec_np.engine.threads import Workers
 from autorec_np.engine.tiled import Plan, Tiled, split
 from autorec_np.training.solvers import run_lbfgs

@@ -1,8 +1,6 @@
 """The command line ``autorec-np``: its commands, messages and exit codes.
 
-`train` and `commands` hold the commands. Results go to stdout, everything
-else to stderr. Exit codes: 0 success, 1 failure, 2 wrong usage, 130 Ctrl-C, 141 the reader of
-stdout went away.
+Results go to stdout, everything else to stderr.
 """
 
 from __future__ import annotations
@@ -20,7 +18,7 @@ from autorec_np import __version__
 from autorec_np.cli import commands, train
 from autorec_np.cli.options import Command, Parser, UsageError, complain, epilog, error_message
 
-INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 + the signal's number
+INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 + the signal's number; the reader of stdout went away
 
 # anything else is a bug, whose traceback is wanted
 EXPECTED_ERRORS = (ValueError, TypeError, IndexError, ArithmeticError, OSError, MemoryError)

@@ -267,7 +267,7 @@ def add_model(command: Parser) -> None:
 
 
 def _add_network(add: Callable[..., None]) -> None:
-    from autorec_np.models.parameters import WIDTHS
+    from autorec_np.models.autorec import WIDTHS
 
     functions = list(core.ACTIVATIONS)
     corruption = training.SOLVERS[default_of(models.AutoRec, "solver")].corruption
@@ -408,10 +408,6 @@ def _block(text: str) -> tuple[str, slice]:
     return name, slice(int(start), int(stop))
 
 
-def _numbers(text: str) -> list[float]:
-    return [float(number) for number in text.split(",")]
-
-
 def _bytes(text: str) -> int:
     [(number, unit)] = re.findall(r"^(\d+)([KMG]?)$", text.upper())
     return int(number) << 10 * " KMG".index(unit or " ")
@@ -432,7 +428,7 @@ IMPLICIT = _checked(
 SHARE = _checked("a number from 0 to below 1", float, lambda value: 0 <= value < 1)
 PART = _checked("a number between 0 and 1", float, lambda value: 0 < value < 1)
 REGULARIZATION = _checked("auto, a number, or NAME=NUMBER,...", _regularization)
-NUMBERS = _checked("numbers, as in -1,99", _numbers)
+NUMBERS = _checked("numbers, as in -1,99", lambda text: [*map(float, text.split(","))])
 DECIMAL = _checked(". or ,", str, lambda value: value in (".", ","))
 BYTES = _checked("a number of bytes, as in 500M", _bytes, lambda value: value >= 1)
 COLD = _checked(

@@ -41,8 +41,6 @@ One step of Adam, and the objective has fallen.
 True
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from autorec_np._lazy import hand_on

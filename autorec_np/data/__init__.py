@@ -1,7 +1,5 @@
 """Ratings in memory: ids and values, metrics, splits, made-up ratings."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from autorec_np._lazy import hand_on

@@ -38,13 +38,7 @@ def rmse(true: ArrayLike, predicted: ArrayLike) -> float:
 
 
 def mae(true: ArrayLike, predicted: ArrayLike) -> float:
-    """Mean absolute error, never larger than :func:`rmse`.
-
-    Parameters
-    ----------
-    true, predicted
-        Here and of the result and errors, all is as in :func:`rmse`.
-    """
+    """Mean absolute error, never larger than :func:`rmse`, as which all else is."""
     return float(np.mean(np.abs(_errors(true, predicted))))
 
 

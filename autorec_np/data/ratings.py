@@ -119,10 +119,6 @@ class Ratings:
         missing : number or sequence of numbers
             Values that mean "not rated", NaN may be one: left out and counted in `n_missing`.
 
-        Returns
-        -------
-        Ratings
-
         Raises
         ------
         ValueError
@@ -479,9 +475,8 @@ def as_ratings(
         A table is a pandas, polars or pyarrow table, anything with ``__dataframe__`` or
         ``__arrow_c_stream__``, a dict of columns, a list of dicts, or a list of tuples (user,
         item, rating[, timestamp]); ``{user: {item: rating}}`` and ``{(user, item): rating}`` too.
-        Its columns are known by name (userId, reviewer; movie_id, asin; stars; date; and the like).
-        Where names say nothing and nothing contradicts it, the first three of three or four columns
-        are user, item and rating.
+        Its columns are known by name (userId, reviewer; movie_id, asin; stars; date; ...). Where
+        names say nothing, user, item and rating are the first three of three or four columns.
     scale, duplicates, missing
         As in `Ratings.from_triples`; a `Ratings` keeps its scale.
     columns : sequence of three or four, optional

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from autorec_np._habits import knows_habits
+from autorec_np._text import knows_habits
 from autorec_np._types import Array
 from autorec_np._validation import (
     RandomState,
@@ -34,8 +34,7 @@ def train_test_split(R: Any, test_size: float = 0.1, random_state: RandomState =
     """Hold out a random part of the ratings.
 
     The ratings, in the order of the file, are permuted with ``Generator.permutation``; the first
-    ``ceil(test_size * n)`` are the test ratings: data, `test_size` and an int `random_state` name a
-    split.
+    ``ceil(test_size * n)`` are the test ratings.
 
     Parameters
     ----------
@@ -73,10 +72,6 @@ def k_fold(R: Any, n_splits: int = 5, random_state: RandomState = None) -> Itera
     n_splits : int
         From 2 to n.
 
-    Returns
-    -------
-    iterator of (train, test)
-
     Raises
     ------
     ValueError
@@ -113,10 +108,6 @@ def holdout_per_user(
     min_train : int
         Ratings that every user keeps, at least 1.
 
-    Returns
-    -------
-    train, test : Ratings
-
     Raises
     ------
     ValueError
@@ -149,10 +140,6 @@ def temporal_split(R: Any, test_size: float = 0.1) -> Parts:
     ----------
     R, test_size
         As in `train_test_split`, with timestamps.
-
-    Returns
-    -------
-    train, test : Ratings
 
     Raises
     ------
@@ -190,10 +177,6 @@ def cold_row_split(
     test_size : float or int
         As there, of the users (items) that have a rating.
     axis : {"user", "item"}
-
-    Returns
-    -------
-    train, test : Ratings
 
     Raises
     ------

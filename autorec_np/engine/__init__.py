@@ -1,7 +1,5 @@
 """The lesson's numbers, faster: tiles of the rating matrix, threads, steps in place."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from autorec_np._lazy import hand_on

@@ -1,28 +1,34 @@
-"""Who computes a training: one seam, and the two that fit it.
+"""Who computes a training: one seam, the two engines that fit it, and the steps of the faster.
 
 `PlainEngine` runs the very lines of the lesson, for a debugger and for a reader. `TiledEngine` has
 the same numbers faster, in tiles and threads. A training knows the protocol only.
+
+The two big weights have a row for each column of the ratings. Panel by panel, their derivative is
+multiplied out, the penalty's is added, and theta moves while all that is in a core's cache, so that
+the whole gradient never exists. The step rules are those of `core.optimizers`, in place; the memory
+of L-BFGS is in compact form, of which threads share two passes for a direction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
 from autorec_np._types import CSR, Array, Matrix
 from autorec_np.core import optimizers
 from autorec_np.core.implicit import IMPLICIT, ImplicitNetwork
-from autorec_np.core.kernels import with_data
+from autorec_np.core.kernels import column_sums, spmm_transpose, with_data
 from autorec_np.core.lbfgs import Pairs, TwoLoop
 from autorec_np.core.network import Network
-from autorec_np.core.objective import Objective
+from autorec_np.core.objective import Objective, in_float64, squared_lengths
 from autorec_np.core.planes import Planes
-from autorec_np.engine.steps import SGD, Adam, CompactPairs, Receive, RProp, StepRule, stream
-from autorec_np.engine.threads import Workers
+from autorec_np.engine.threads import Workers, run
 from autorec_np.engine.tiled import (
     TILE_ROWS,
     Plan,
@@ -37,6 +43,11 @@ from autorec_np.engine.tiled import (
     split,
     take_rows_of_blocks,
 )
+
+Receive: TypeAlias = Callable[[slice, Array], None]
+Factors: TypeAlias = tuple[Matrix | Array, Array]
+
+ELEMENTS_PER_BLOCK = 262_144  # of a step: pieces that stay in a core's cache
 
 
 class Batch(NamedTuple):
@@ -151,20 +162,13 @@ class AsItIs:
 
 
 class TiledEngine:
-    """Tiles, threads and steps that stream.
-
-    Parameters
-    ----------
-    workers : Workers, optional
-        Threads; no number depends on them. None: the caller's alone.
-    """
+    """Tiles, threads and steps that stream. No number depends on `workers`; None: one thread."""
 
     def __init__(self, workers: Workers | None = None) -> None:
         self.workers = workers
         self._shares: Shares | None = None
 
     def arrange(self, network: Network, targets: CSR, n_batches: int) -> ByActivity:
-        """Put rows and columns in order of activity, and split off the dense corner."""
         return ByActivity(network, targets, n_batches, self.workers)
 
     def rule(self, solver: str, theta: Array, **settings: Any) -> StepRule:
@@ -231,7 +235,6 @@ class TiledEngine:
         return value
 
     def _shares_for(self, network: Network, theta: Array) -> Shares | None:
-        """Return the N Y of theta, in memory that all evaluations share."""
         if not isinstance(network, ImplicitNetwork):
             return None
         shares = self._shares
@@ -293,3 +296,325 @@ class ByActivity:
             planes = inputs.part(rows, tiled, inputs.data[:, plan.order])
             return Batch(planes, tiled, fraction, masks)
         return Batch(Tiled.of(inputs, plan), tiled, fraction, masks)
+
+
+# Steps
+
+
+def stream(
+    objective: Objective,
+    theta: Array,
+    inputs: Matrix,
+    targets: Matrix,
+    fraction: float,
+    masks: Sequence[Array] | None,
+    receive: Receive,
+    workers: Workers | None,
+    shares: Shares | None = None,
+) -> float:
+    """Return J, and pass dJ/dtheta on in parts that are still in the cache.
+
+    ``receive(where, part)`` gets dJ/dtheta[where], which it may keep and change. The parts cover
+    theta once, in any order and from several threads, and nothing reads ``theta[where]`` any more.
+    `shares` are of an `ImplicitNetwork`; `Shares.finish` passes D_Y on, when all batches have
+    streamed. The other arguments and errors are those of `Objective.value_and_gradient`.
+    """
+    layout, penalties = objective.network.layout, objective.penalties
+    weights = layout.views(theta)
+    squares = {block: np.empty(len(weights[block]), theta.dtype) for block in penalties}
+    if IMPLICIT in squares:
+        squares[IMPLICIT] = squared_lengths(weights[IMPLICIT])
+    passes = objective.passes if shares is None else shares.passes
+    passed, signals, squared_error = passes(theta, inputs, targets, masks)
+
+    def finish(block: str, rows: slice, multiply: Callable[[], Array]) -> None:
+        part, weight = multiply(), weights[block][rows]
+        if shares is not None and block == "decoder.weight":
+            shares.take_off(rows, part)
+        if block in penalties:
+            squares[block][rows] = squared_lengths(weight)
+            part += theta.dtype.type(fraction * penalties[block]) * weight
+        start, width = layout.slices[block].start, weight.shape[1]
+        receive(slice(start + rows.start * width, start + rows.stop * width), part.reshape(-1))
+
+    factors: dict[str, list[Factors]] = {}
+    for layer, left, right, signal in objective.network.products(inputs, passed, signals):
+        receive(layout.slices[f"{layer}.bias"], column_sums(signal))
+        name = f"{layer}.weight"
+        factors.setdefault(layout.aliases.get(name, name), []).append((left, right))
+    tasks = [
+        partial(finish, block, *part) for block, pairs in factors.items() for part in parts(pairs)
+    ]
+    run(tasks, workers)
+    return squared_error + fraction * sum(
+        penalty / 2 * in_float64(squares[block]) for block, penalty in penalties.items()
+    )
+
+
+def parts(pairs: Sequence[Factors]) -> Iterator[tuple[slice, Callable[[], Array]]]:
+    """Yield some rows of a sum of products L^T R, and the function that multiplies them out."""
+    left, right = pairs[0]
+    if isinstance(left, Planes):  # one block below the other; they cannot be tied
+        first = 0
+        for block in left.blocks:
+            for rows, multiply in parts([(block, right)]):
+                yield slice(first + rows.start, first + rows.stop), multiply
+            first += block.shape[1]
+        return
+    tiled = [(left.cast(right.dtype), right) for left, right in pairs if isinstance(left, Tiled)]
+    if not tiled:  # an inner layer, or features, which are small
+        [(dense, right)] = pairs
+        yield slice(0, dense.shape[1]), partial(spmm_transpose, dense, right)
+        return
+    for left, _ in tiled:
+        left.corner()  # before the threads ask for it
+    for number, panel in enumerate(tiled[0][0].plan.panels):
+        yield panel, partial(_panel, tiled, number)
+
+
+def _panel(pairs: Sequence[tuple[Tiled, Array]], number: int) -> Array:
+    total, *others = (left.multiply_panel(number, right) for left, right in pairs)
+    for other in others:  # tied, (14)
+        total += other
+    return total
+
+
+class StepRule(ABC):
+    """A step in place, with its own running averages."""
+
+    def step(self, theta: Array, gradient: Array, learning_rate: float) -> None:
+        """Change theta in place by one step; `gradient` may be overwritten."""
+        self.begin(learning_rate)
+        self.update(theta, slice(None), gradient)
+
+    @abstractmethod
+    def begin(self, learning_rate: float) -> None:
+        """Begin a step whose gradient comes in parts, which must cover theta once."""
+
+    @abstractmethod
+    def update(self, theta: Array, where: slice, gradient: Array) -> None:
+        """Change ``theta[where]`` by the derivatives of this part, in any order, in any thread."""
+
+
+class SGD(StepRule):
+    """`core.optimizers.SGD`, in place; theta gives length and dtype."""
+
+    def __init__(
+        self, theta: Array, momentum: float = 0.9, nesterovs_momentum: bool = True
+    ) -> None:
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self._velocity = np.zeros_like(theta)
+
+    def begin(self, learning_rate: float) -> None:
+        self._rate = learning_rate
+
+    def update(self, theta: Array, where: slice, gradient: Array) -> None:
+        for t, g, v in _blocks(theta[where], gradient, self._velocity[where]):
+            g *= self._rate
+            v *= self.momentum
+            v -= g
+            if self.nesterovs_momentum:
+                t += self.momentum * v
+                t -= g
+            else:
+                t += v
+
+
+class Adam(StepRule):
+    """`core.optimizers.Adam`, in place; theta gives length and dtype.
+
+    The moments are kept divided by (1 - beta), which saves two passes over them:
+    m <- beta1 m + g;  v <- beta2 v + g^2;  theta <- theta - rate c m / (sqrt(v) + epsilon'), with
+    c and epsilon' from both corrections.
+    """
+
+    def __init__(
+        self, theta: Array, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8
+    ) -> None:
+        self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
+        self._first_moment = np.zeros_like(theta)
+        self._second_moment = np.zeros_like(theta)
+        self._n_steps = 0
+
+    def begin(self, learning_rate: float) -> None:
+        self._n_steps += 1
+        first = (1.0 - self.beta1) / (1.0 - self.beta1**self._n_steps)
+        second = math.sqrt((1.0 - self.beta2) / (1.0 - self.beta2**self._n_steps))
+        self._rate, self._floor = learning_rate * first / second, self.epsilon / second
+
+    def update(self, theta: Array, where: slice, gradient: Array) -> None:
+        moments = self._first_moment[where], self._second_moment[where]
+        for t, g, m, v in _blocks(theta[where], gradient, *moments):
+            m *= self.beta1
+            m += g
+            np.multiply(g, g, out=g)
+            v *= self.beta2
+            v += g
+            np.sqrt(v, out=g)
+            g += self._floor
+            np.divide(m, g, out=g)
+            g *= self._rate
+            t -= g
+
+
+class RProp(StepRule):
+    """`core.optimizers.RProp`, in place; theta gives length and dtype."""
+
+    def __init__(self, theta: Array, shortest: float = 1e-6, longest: float = 50.0) -> None:
+        self.shortest, self.longest = shortest, longest
+        self._previous = np.zeros_like(theta)
+        self._lengths = np.zeros_like(theta)
+        self._first = True
+
+    def begin(self, learning_rate: float) -> None:
+        """`learning_rate` is the first step length; later calls do not use it."""
+        if self._first:
+            self._lengths[...] = learning_rate
+        self._first = False
+
+    def update(self, theta: Array, where: slice, gradient: Array) -> None:
+        history = self._previous[where], self._lengths[where]
+        for t, g, previous, lengths in _blocks(theta[where], gradient, *history):
+            agreement = np.sign(g) * np.sign(previous)
+            lengths *= np.where(agreement > 0, 1.2, np.where(agreement < 0, 0.5, 1.0))
+            np.clip(lengths, self.shortest, self.longest, out=lengths)
+            g[agreement < 0] = 0.0
+            t -= np.sign(g) * lengths
+            previous[...] = g
+
+
+def _blocks(*vectors: Array) -> Iterator[tuple[Array, ...]]:
+    for start in range(0, vectors[0].size, ELEMENTS_PER_BLOCK):
+        yield tuple(vector[start : start + ELEMENTS_PER_BLOCK] for vector in vectors)
+
+
+ELEMENTS_PER_TASK = 131_072  # of each vector in one task
+ELEMENTS_PER_RUN = 1_024  # of an inner product, summed in the vectors' own dtype
+
+
+class CompactPairs:
+    """The last steps s and gradient differences y, and H g from them by two passes over memory.
+
+    The compact form of the two-loop recursion, Byrd, Nocedal and Schnabel (1994), theorem 2.2: with
+    R the upper triangle of S^T Y, D its diagonal, and gamma = s.y / y.y of the last pair,
+
+        H g = gamma g + S R^-T ((D + gamma Y^T Y) u - gamma Y^T g) - gamma Y u,   R u = S^T g
+
+    S^T y and Y^T y of a new pair are differences of S^T g and Y^T g, which are needed anyway. The
+    methods are those of `core.lbfgs.TwoLoop`; no number depends on the threads.
+    """
+
+    def __init__(self, theta: Array, memory: int = 10, workers: Workers | None = None) -> None:
+        self._store = np.zeros((2, memory, theta.size), theta.dtype)  # S and Y
+        self._used: list[int] = []  # slots, oldest first
+        self._products: Array = np.zeros((2, memory))  # of S and Y with the last gradient
+        self._own_products: tuple[float, float] | None = None  # s.y and y.y of a new pair
+        self._sy, self._yy = np.zeros((2, memory, memory))
+        self._in_blocks = partial(in_blocks, theta.size, workers)
+
+    def __len__(self) -> int:
+        return len(self._used)
+
+    def clear(self) -> None:
+        self._used = []
+
+    def add(self, old: tuple[Array, Array], new: tuple[Array, Array]) -> None:
+        """Keep the differences of (theta, gradient) between two points, if s . y is positive."""
+        slots = range(self._store.shape[1])
+        if len(self._used) == len(slots):
+            self._used.pop(0)
+        slot = min(set(slots) - set(self._used))
+        differences = self._store[:, slot]
+
+        def subtract(block: slice) -> list[float]:
+            parts = [
+                np.subtract(after[block], before[block], out=difference[block])
+                for before, after, difference in zip(old, new, differences, strict=True)
+            ]
+            return [inner_product(part, parts[1]) for part in parts]
+
+        curvature, yy = np.sum(self._in_blocks(subtract), axis=0).tolist()
+        if curvature <= 0 or yy == 0:  # the latter by underflow
+            return
+        self._used.append(slot)
+        self._own_products = curvature, yy
+
+    def direction(self, gradient: Array) -> tuple[Array, float]:
+        """Return d = -P g, or -g without pairs, and g . d."""
+        used = self._used
+        if not used:
+            return -gradient, -self.dot(gradient, gradient)
+
+        def multiply(block: slice) -> list[list[Any]]:  # one product of all would not use two cores
+            g = gradient[block]
+            return [[np.dot(vector, g) for vector in part] for part in self._store[:, :, block]]
+
+        products = np.asarray(np.sum(self._in_blocks(multiply), axis=0, dtype=np.float64))
+        last = used[-1]
+        if self._own_products is not None:
+            self._sy[:, last], self._yy[:, last] = products - self._products
+            self._yy[last] = self._yy[:, last]
+            self._sy[last, last], self._yy[last, last] = self._own_products  # more exactly
+            self._own_products = None
+        self._products = products
+
+        (sg, yg), gamma = products, self._sy[last, last] / self._yy[last, last]
+        sy, yy = (matrix[np.ix_(used, used)] for matrix in (self._sy, self._yy))
+        upper, curvature = np.triu(sy), np.diag(sy)
+        u = np.linalg.solve(upper, sg[used])
+        inner = curvature * u + gamma * (yy @ u - yg[used])
+        weights = np.zeros((2, 1, self._store.shape[1]), gradient.dtype)
+        weights[0, 0, used] = -np.linalg.solve(upper.T, inner)
+        weights[1, 0, used] = gamma * u
+
+        direction = np.empty_like(gradient)
+
+        def combine(block: slice) -> float:
+            parts = weights @ self._store[:, :, block]
+            np.multiply(gradient[block], -gamma, out=direction[block])
+            for part in parts:
+                direction[block] += part[0]
+            return inner_product(gradient[block], direction[block])
+
+        return direction, sum(self._in_blocks(combine))
+
+    def move(self, theta: Array, step: float, direction: Array) -> Array:
+        """Return theta + step d."""
+        point = np.empty_like(theta)
+
+        def work(block: slice) -> None:
+            np.multiply(direction[block], theta.dtype.type(step), out=point[block])
+            point[block] += theta[block]
+
+        self._in_blocks(work)
+        return point
+
+    def dot(self, left: Array, right: Array) -> float:
+        """Return left . right, accumulated in float64 over short runs."""
+        products = self._in_blocks(lambda block: inner_product(left[block], right[block]))
+        return float(sum(products))
+
+
+def in_blocks(size: int, workers: Workers | None, task: Callable[[slice], Any]) -> list[Any]:
+    """Return what a task gives for each block of vectors of one size, in order."""
+    blocks = [slice(i, i + ELEMENTS_PER_TASK) for i in range(0, size, ELEMENTS_PER_TASK)]
+    results: list[Any] = [None] * len(blocks)
+
+    def work(number: int, block: slice) -> None:
+        results[number] = task(block)
+
+    run([partial(work, *numbered) for numbered in enumerate(blocks)], workers)
+    return results
+
+
+def inner_product(left: Array, right: Array) -> float:
+    """Return left . right, summed in the dtype within short runs and in float64 over them.
+
+    The runs are too short for BLAS to share one among threads, which would change its result.
+    """
+    whole = left.size - left.size % ELEMENTS_PER_RUN
+    rows, columns = (-1, 1, ELEMENTS_PER_RUN), (-1, ELEMENTS_PER_RUN, 1)
+    sums = np.matmul(left[:whole].reshape(rows), right[:whole].reshape(columns))
+    rest = np.einsum("i,i->", left[whole:], right[whole:])
+    return float(sums.sum(dtype=np.float64) + rest)

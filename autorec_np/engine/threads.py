@@ -35,12 +35,8 @@ ENTRIES_PER_BLOCK = 16_384  # stored entries in a block of rows: enough work for
 
 
 class Workers:
-    """Threads that share tasks; the caller's is one of them. A context manager.
-
-    Parameters
-    ----------
-    n_threads : int
-        At least 1. Where the system refuses to start so many, there are fewer.
+    """Threads that share tasks, the caller's among them; fewer where the system refuses to start so
+    many. A context manager.
     """
 
     def __init__(self, n_threads: int) -> None:
@@ -54,7 +50,6 @@ class Workers:
         self.shutdown()
 
     def shutdown(self) -> None:
-        """End the threads; the pool cannot be used any more."""
         self._helpers.shutdown()
 
     def run(self, tasks: Sequence[Callable[[], object]]) -> None:

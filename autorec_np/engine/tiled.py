@@ -1,7 +1,7 @@
 """Rating matrices cut by a plan: their dense corner goes to BLAS, the rest to sparse products.
 
-Ratings are long-tailed. With rows and columns in order of activity, most of them lie in a corner
-that is dense enough for a dense product to be the faster one, unrated cells included:
+With rows and columns in order of activity, most ratings lie in a corner that is dense enough for a
+dense product to be the faster one, unrated cells included (docs/performance.md):
 
                columns, most active first
               +------------------+-----------+
@@ -15,8 +15,7 @@ that is dense enough for a dense product to be the faster one, unrated cells inc
 
 Any matrix may be tiled: one that is thin everywhere, or in another order, is all rest. Tiles, bands
 and panels are the tasks of a thread pool. Each writes its own part of a result, with the same
-arithmetic whichever thread runs it, so that no bit depends on the number of threads. Parameters go
-into the order of the columns, and back.
+arithmetic whichever thread runs it, so that no bit depends on the number of threads.
 
 The numbers of the kernels are those of a CSR array, to rounding. `Tiled` is a batch of ratings.
 `Static` is the whole pattern of an implicit decoder: its dense corner and its rest are laid out
@@ -70,7 +69,6 @@ class Split(NamedTuple):
     row_widths: Array
 
     def take(self, rows: Array) -> Split:
-        """Return the split of some rows, in the order that they have here."""
         return Split(self.dense[rows], self.rest[rows], self.row_widths[rows])
 
 
@@ -108,8 +106,6 @@ class Plan:
 
     Attributes
     ----------
-    shape : (int, int)
-        Of the pattern.
     order, indices : ndarray of int, (nnz,)
         Position in the data of the pattern, and column, of each entry: first those in the corner,
         `n_dense`, then the rest.
@@ -176,10 +172,7 @@ class Plan:
 
 
 def corner_widths(pattern: CSR, tile_rows: int) -> Array:
-    """Return the width of the corner in each row, one for each run of `tile_rows` rows.
-
-    It is the width that saves the most time.
-    """
+    """Return the width of the corner in each row: of `tile_rows` rows, the one that saves most."""
     n_rows, n_columns = pattern.shape
     tiles, n_steps = cut(n_rows, tile_rows), -(-n_columns // STEP)
     edges = [*pattern.indptr[:-1:tile_rows].tolist(), pattern.nnz]
@@ -201,7 +194,6 @@ def panel_columns(n_columns: int, k: int) -> int:
 
 
 def _row_blocks(matrix: CSR, blocks: Sequence[slice]) -> list[CSR]:
-    """Return what `row_block` returns for each of some blocks of one size, the last but for it."""
     matrices: list[CSR] = []
     for rows in blocks:
         if rows is blocks[0] or rows is blocks[-1]:
@@ -306,14 +298,7 @@ def take_rows_of_blocks(
 
 
 class Tiled:
-    """A matrix with its plan.
-
-    Parameters
-    ----------
-    data : ndarray, (nnz,)
-        The values in the order of the plan.
-    plan : Plan
-    """
+    """A matrix with its plan: `data` (nnz,) are its values, in the order of the plan."""
 
     def __init__(self, data: Array, plan: Plan) -> None:
         self.data, self.plan = data, plan
@@ -322,7 +307,6 @@ class Tiled:
 
     @classmethod
     def of(cls, matrix: CSR, plan: Plan) -> Tiled:
-        """Return the values of a matrix in the order of a plan of its pattern."""
         return cls(matrix.data.take(plan.order), plan)
 
     def cast(self, dtype: np.dtype[Any]) -> Tiled:

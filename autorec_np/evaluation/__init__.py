@@ -1,7 +1,5 @@
 """How good a model is: errors on held-out ratings, ranking metrics, search for parameters."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from autorec_np._lazy import hand_on

@@ -24,8 +24,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, overload
 
 import numpy as np
 
-from autorec_np._habits import knows_habits
-from autorec_np._text import table
+from autorec_np._text import beginning, knows_habits, table
 from autorec_np._validation import RandomState, check_integer, check_random_state
 from autorec_np.data.metrics import mae, rmse
 from autorec_np.data.ratings import as_ratings
@@ -179,10 +178,6 @@ def evaluate(model: Model, train: Any, test: Any) -> Evaluation:
     train, test : Ratings, sparse matrix, DataFrame or (users, items, ratings)
         Without a common pair.
 
-    Returns
-    -------
-    Evaluation
-
     Raises
     ------
     ValueError
@@ -279,8 +274,7 @@ def cross_validate(
         Seed of random folds; the models keep theirs.
     executor : Executor, optional
         Trains at a time: a pool of `concurrent.futures`, a Dask client's ``get_executor()``, or
-        what else has ``submit``. Results are the same to the last bit. ``n_jobs=None`` then means
-        one thread.
+        what else has ``submit``; with the same results. ``n_jobs=None`` then means one thread.
     callback : callable, optional
         Called with the names of the split and the model ("" of a single one) and the `Evaluation`.
 
@@ -467,11 +461,10 @@ def for_task(model: Any) -> Any:
 @contextmanager
 def _named(name: str) -> Iterator[None]:
     try:
-        yield
-    except Exception as error:
+        with beginning(name):
+            yield
+    except Exception:
         logger.error("%s failed", name)
-        if error.args == (str(error),):  # its one argument is its message
-            error.args = (f"{name}: {error}",)
         raise
 
 

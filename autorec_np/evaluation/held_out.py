@@ -18,9 +18,8 @@ where the item at place j of a list is relevant, else 0, and R relevant items,
     RR@k = 1 / (place of the first hit), 0 without one
 
 averaged over the users with relevant items (MAP and MRR), as trec_eval and ranx compute them for
-binary relevance. Empty places are misses, as are items rated low and unrated ones: values are
-comparable between models on one split, not between data sets. AP@k divides by R, and not, as in
-other codes, by min(k, R).
+binary relevance. Empty places are misses, as are items rated low and unrated ones: compare models
+on one split, not data sets. AP@k divides by R, not by min(k, R) as in other codes.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import stdtrit
 
-from autorec_np._habits import knows_habits
+from autorec_np._text import knows_habits
 from autorec_np._types import Array
 from autorec_np._validation import check_integer, check_number
 from autorec_np.data.metrics import finite_vector, mae, rmse
@@ -88,18 +87,14 @@ class MeanInterval:
 def mean_and_interval(values: Iterable[float], confidence: float = 0.95) -> MeanInterval:
     """Mean of repeated measurements with Student's t confidence interval, mean ± t s / sqrt(n).
 
-    It assumes independent, roughly normal values. Of splits of *one* set of ratings it says how far
-    the mean moves with the splits, not with new ratings.
+    It assumes independent, roughly normal values. Of splits of *one* set of ratings it does not say
+    how far the mean moves with new ratings.
 
     Parameters
     ----------
     values : iterable of float
     confidence : float
         Coverage, strictly between 0 and 1.
-
-    Returns
-    -------
-    MeanInterval
 
     Raises
     ------
@@ -496,10 +491,6 @@ def evaluate_ranking(
         Length of the lists.
     threshold : float, optional
         As in :func:`relevant_items`, with the scale of the model.
-
-    Returns
-    -------
-    RankingEvaluation
 
     Raises
     ------

@@ -22,17 +22,15 @@ from typing import Any, NoReturn, TypeAlias
 import numpy as np
 
 from autorec_np._files import alone
-from autorec_np._habits import knows_habits
-from autorec_np._text import plain, table
+from autorec_np._text import knows_habits, plain, table
 from autorec_np._validation import check_choice, check_integer
 from autorec_np.core.implicit import IMPLICIT
 from autorec_np.core.network import Network
 from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.data.splitting import train_test_split
 from autorec_np.evaluation.cross_validation import Executor, Task, evaluate, for_task, run_tasks
-from autorec_np.models.autorec import AutoRec
+from autorec_np.models.autorec import AutoRec, resolved_implicit, resolved_widths
 from autorec_np.models.base import copy_unfitted
-from autorec_np.models.parameters import resolved_implicit, resolved_widths
 from autorec_np.training.solvers import DivergenceError
 from autorec_np.training.start import automatic_penalties
 from autorec_np.training.trainer import SOLVERS, corruption_for, short_on_purpose
@@ -199,21 +197,19 @@ def search(
     Parameters
     ----------
     model : estimator
-        AutoRec or a baseline; as it is, it is candidate 0 and trained in full. Its `random_state`
-        is that of the search if it is not an int.
+        As it is, it is candidate 0 and trained in full. Its `random_state` is that of the search if
+        it is not an int.
     ratings : Ratings, sparse matrix, DataFrame or (users, items, ratings)
         Without the test ratings.
     space : mapping of str to list, distribution or mapping, optional
-        A distribution is a :class:`LogUniform` or has ``rvs(random_state=generator)``, as those of
-        `scipy.stats`; a mapping makes a mapping, such as
-        ``{"regularization": {"encoder.weight": LogUniform(100, 900)}}``. Values must be JSON-able.
-        None: :func:`default_space`.
+        A distribution is a :class:`LogUniform` or one of `scipy.stats`; a mapping makes a mapping,
+        such as ``{"regularization": {"encoder.weight": LogUniform(100, 900)}}``. Values must be
+        JSON-able. None: :func:`default_space`.
     n_candidates : int
         Different ones, with the model itself; fewer where the space holds fewer.
     strategy : {"halving", "random"}
-        "random": all are trained in full. "halving": all are trained for a small part of
-        ``max_iter``, the best 1 / `factor` anew for `factor` times as many epochs, and so on
-        (Jamieson and Talwalkar, 2016).
+        "random": all are trained in full. "halving": all for a small part of ``max_iter``, the best
+        1 / `factor` anew for `factor` times as long, and so on (Jamieson and Talwalkar, 2016).
     factor : int
         At least 2.
     validation_size : float or int
@@ -228,15 +224,11 @@ def search(
     executor : Executor, optional
         As for :func:`cross_validate`.
 
-    Returns
-    -------
-    SearchResult
-
     Raises
     ------
     ValueError
-        An argument out of range or refused by the model, a `resume` file that is damaged, foreign,
-        of other settings or in use, or no training that converged.
+        An argument that cannot be used, a `resume` file that is damaged, foreign, of other settings
+        or in use, or no training that converged.
     TypeError
         A space that cannot be drawn from, or values that are not JSON-able.
     """

@@ -1,10 +1,8 @@
 """Check hand-written gradients: anyone's ``fun(theta) -> (value, gradient)``.
 
 The folder needs NumPy alone and imports nothing but itself: copy it under any name into any
-project. In the order of the work: `process` holds BLAS to one thread and keeps warnings back,
-`function` is the function under test and its blocks, `differences` are directional derivatives with
-their error budget, `probes` say where to look, `report` shows the verdicts, `check` holds the check
-and the complex step, `taylor` the tests of remainders, adjoints and second derivatives.
+project. In the order of the work: `process`, `function`, `differences`, `probes`, `report`,
+`check`, `taylor`.
 """
 
 from __future__ import annotations

@@ -70,38 +70,35 @@ def check_gradient(
     fun : callable
         ``fun(theta) -> (value, gradient)``: a real scalar and an array of theta's shape.
     theta : ndarray of float64 or float32, or a list, tuple or dict of such arrays
-        The point. For float32 the numeric side calls `fun` with a float64 theta if it accepts one.
-        Several arrays are the blocks; `fun` gets them and returns its gradient in the same form.
+        The point. For float32 the numeric side is float64 if `fun` accepts that. Several arrays are
+        the blocks; `fun` gets them and returns its gradient in the same form.
     blocks : mapping of str to slice, int array, mask or subscript, or layout, optional
         Named parts of theta: slices and integers count in flat theta, masks and subscripts such as
-        ``np.s_[:, 0]`` may have its shape. Or an object with such ``slices`` and with ``shapes``,
-        for readable coordinates. Default: one block, "theta". Entries that no block names are a
-        block of their own, "others".
+        ``np.s_[:, 0]`` may have its shape. Or an object with such ``slices`` and with ``shapes``.
+        Default: one block, "theta". Entries that no block names are one more, "others".
     method : {"central", "complex", "forward"}
-        Central differences; the complex step (analytic functions only, error near 1e-15); or
-        one-sided differences, for a theta at the border of the domain.
+        The complex step is for analytic functions (error near 1e-15), one-sided differences for a
+        theta at the border of the domain.
     value : callable, optional
         ``value(theta) -> value``, if that is cheaper than `fun`.
     pattern : callable, optional
         ``pattern(theta)`` -> array that names the linear piece of a piecewise function, such as the
-        signs of the pre-activations of a relu. Steps onto another piece are skipped.
+        signs before a relu. Steps onto another piece are skipped.
     active_rows : mapping of str to bool array, optional
-        By block: which of its rows are touched by data. Both kinds are sampled.
+        By block: which of its rows data touch. Both kinds are sampled.
     n_directions, n_coordinates : int
         Per block. A block of at most `n_coordinates` entries is checked entry by entry.
     directions : sequence of arrays of theta's shape, optional
-        Check along these alone, as far as they enter each block, and no coordinates: for a subspace
-        in which theta may move, such as the tangents of a constraint.
+        Check along these alone, such as the tangents of a constraint, and no coordinates.
     resolution : float, optional
-        The relative error that must be visible for the verdict "pass". Default 1e-5, for a float32
-        gradient 1e-3.
+        The relative error that must be visible to pass. Default 1e-5, for a float32 gradient 1e-3.
     tolerance : float, optional
-        Accept errors up to this part of the slopes, and say so: for values that come from a solver.
+        Accept errors up to this part of the slopes, and say so: for values that a solver leaves.
         Default: an error beyond truncation and rounding fails however small it is.
     max_evaluations : int, optional
         Of `fun` and `value` together. What is left then is inconclusive.
     full_sweep : bool
-        Sweep the step over nine decades everywhere, for pictures of error against step.
+        Sweep the step over nine decades everywhere, for pictures.
     random_state : int, Generator or None
         Draws directions and coordinates.
 
@@ -148,7 +145,9 @@ def check_gradient(
             rows = _check_active_rows(active_rows or {}, named)
             given = _check_directions(directions, function)
             if function.differs:
-                return _undecided(function, named)
+                undecided = {block.name: BlockReport(Verdict.INCONCLUSIVE) for block in named}
+                note = f"{function.differs}; nothing else was checked."
+                return GradientReport(undecided, note, function.evaluations)
             rng = np.random.default_rng(random_state)
             changes = function.gradient_changes(rng)
         except OutOfEvaluations:
@@ -183,10 +182,6 @@ def assert_gradient(fun: Fun, theta: Any, blocks: Any = None, **options: Any) ->
     ----------
     fun, theta, blocks, **options
         As for `check_gradient`.
-
-    Returns
-    -------
-    GradientReport
     """
     __tracebackhide__ = True  # pytest shows the caller's line
     report = check_gradient(fun, theta, blocks, **options)
@@ -231,12 +226,6 @@ def _check_active_rows(active_rows: Mapping[str, Any], blocks: list[Block]) -> d
                 f"block (size {sizes[name]}), got dtype {mask.dtype} and shape {mask.shape}."
             )
     return checked
-
-
-def _undecided(function: Function, blocks: Sequence[Block]) -> GradientReport:
-    undecided = {block.name: BlockReport(Verdict.INCONCLUSIVE) for block in blocks}
-    note = f"{function.differs}; nothing else was checked."
-    return GradientReport(undecided, note, function.evaluations)
 
 
 def _function_note(function: Function, blocks: Sequence[Block]) -> str:

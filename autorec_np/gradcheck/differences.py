@@ -11,14 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from .function import Array, Function
+from .function import MOST_DIGITS, Array, Function
 
 RATIO = 4.0
 SAFETY = 8.0
 _CLEAR = 2.0  # a slope is seen clearly above so many budgets
 _BENT = (3.0, 8.0)  # growth of the even part from 4h to 16h: 4 beyond a kink, 16 for a parabola
 _STEEP, _NOT_ROUNDING = 1e-4, 1e3  # see too_steep
-_MOST_DIGITS = 12  # of a value that somebody rounded to decimals
 
 
 @dataclass(frozen=True)
@@ -179,12 +178,12 @@ def value_grid(values: Sequence[float]) -> float:
 def _decimal_grid(values: set[float]) -> float:
     """Return the last decimal place of values that somebody rounded: all have few digits."""
     texts = [repr(value) for value in values]
-    if max(map(len, texts)) > _MOST_DIGITS + len("-0.e-00"):
+    if max(map(len, texts)) > MOST_DIGITS + len("-0.e-00"):
         return 0.0
     places = []
     for text in texts:
         _, digits, exponent = Decimal(text).normalize().as_tuple()
-        if len(digits) > _MOST_DIGITS:
+        if len(digits) > MOST_DIGITS:
             return 0.0
         places.append(int(exponent))
     return float(10.0 ** min(places))
@@ -238,7 +237,8 @@ def sweep_estimates(
     found: list[Estimate] = []
     windows: list[list[float]] = []
     usable = [s for s in samples if s is not None]
-    first_change = _first_change(function, usable)
+    # Where smaller steps leave the value as it is, it or theta is rounded, and by as much.
+    first_change = next((_largest_move(function, s) for s in usable if not s.stuck), 0.0)
     for first, second, third in zip(samples, samples[1:], samples[2:], strict=False):
         if first is None or second is None or third is None:
             continue
@@ -251,11 +251,6 @@ def sweep_estimates(
             noise = max(noise, first_change)
         found.append(estimate(triple, noise, analytic_noise, line))
     return found
-
-
-def _first_change(function: Function, samples: Sequence[Sample]) -> float:
-    """Where smaller steps leave the value as it is, it or theta is rounded, and by as much."""
-    return next((_largest_move(function, s) for s in samples if not s.stuck), 0.0)
 
 
 def _largest_move(function: Function, sample: Sample) -> float:
@@ -275,7 +270,8 @@ def judging(estimates: Sequence[Estimate]) -> Estimate:
     if best.excess <= 1:
         return best
     against = [o for o in estimates if o.step > best.step and o.excess <= 1 and o.sees_a_slope()]
-    disputes = (abs(o.error - best.error) + o.budget for o in against if _contradict(o, best))
+    gaps = [(abs(o.error - best.error), o.budget) for o in against]
+    disputes = (gap + budget for gap, budget in gaps if gap > budget + best.budget)
     return replace(best, dispute=max(disputes, default=0.0))
 
 
@@ -286,10 +282,6 @@ def _heard(estimate: Estimate, estimates: Sequence[Estimate]) -> Estimate:
         for o in smaller
     )
     return replace(estimate, truncation=max([estimate.truncation, *shown]))
-
-
-def _contradict(one: Estimate, other: Estimate) -> bool:
-    return abs(one.error - other.error) > one.budget + other.budget
 
 
 def in_dead_zone(function: Function, samples: Sequence[Sample], slope: float) -> bool:

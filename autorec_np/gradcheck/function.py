@@ -16,9 +16,8 @@ from .process import kept_back, single_threaded_blas
 Array: TypeAlias = npt.NDArray[Any]
 Fun: TypeAlias = Callable[[Any], Any]
 
-
+MOST_DIGITS = 12  # of a value that somebody rounded to decimals
 _LARGE = 100_000  # entries of theta
-_MOST_DIGITS = 12  # of a value that somebody rounded to decimals
 
 
 class OutOfEvaluations(Exception):
@@ -423,7 +422,7 @@ class Function:
 def _is_decimal(value: float) -> bool:
     """Whether somebody rounded a value: it has few decimal digits and is none of float32."""
     digits = repr(abs(value)).partition("e")[0].replace(".", "").lstrip("0")
-    return len(digits) <= _MOST_DIGITS and float(np.float32(value)) != value
+    return len(digits) <= MOST_DIGITS and float(np.float32(value)) != value
 
 
 def _difference(value: float, again: float, one: Array, other: Array, allowed: float) -> str:

@@ -125,9 +125,9 @@ class GradientReport(Report):
     ----------
     blocks : dict of str to BlockReport
     note : str
-        What concerns the whole function, such as values that differ between two evaluations.
+        What concerns the whole function.
     evaluations : int
-        Calls of the function, those that prepared the check included.
+        Calls of the function, all included.
     """
 
     blocks: dict[str, BlockReport]
@@ -176,17 +176,13 @@ ORDER_COLORS = ("#4d4d4d", "#2166ac", "#762a83")
 def plot_error_curves(report: GradientReport) -> Figure:
     """Plot the error of the numeric derivative against its step, one panel a block, log-log.
 
-    Truncation falls with the square of the step, rounding grows with its inverse. Where the
-    gradient is wrong the error stays on a plateau.
+    Truncation falls with the square of the step, rounding grows with its inverse, and the error of
+    a wrong gradient stays.
 
     Parameters
     ----------
     report : GradientReport
         Of ``check_gradient(..., full_sweep=True)``.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
 
     Raises
     ------
@@ -222,10 +218,7 @@ def plot_error_curves(report: GradientReport) -> Figure:
 def plot_taylor(report: TaylorReport) -> Figure:
     """Plot the Taylor remainders against the step with their fitted slopes, one panel a block.
 
-    Parameters
-    ----------
-    report : TaylorReport
-        Of the result and errors, all is as in `plot_error_curves`.
+    Errors are as in `plot_error_curves`.
     """
     blocks = {name: block for name, block in report.blocks.items() if block.steps}
     if not blocks:

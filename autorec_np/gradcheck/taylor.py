@@ -49,8 +49,7 @@ class TaylorBlock:
     remainders : dict of int to list of float
         By order, aligned with `steps`.
     noise_floor : float
-        Remainders below it are rounding noise and take no part in the fit: that of the smallest
-        step.
+        Remainders below it, of the smallest step, are rounding noise and not fitted.
     note : str
     evaluations : int
     """
@@ -116,8 +115,7 @@ def taylor_test(
         R2(h) = |phi(h) - phi(0) - h gradient . d - h^2/2 d . Hd|  ~ h^3
 
     if gradient and Hessian-vector product are right. A wrong gradient turns the slope of R1 into 1.
-    The slope is fitted to the smallest steps whose remainders stand above the rounding noise, where
-    an error of the gradient weighs most.
+    The slope is fitted to the smallest steps whose remainders stand above the rounding noise.
 
     Parameters
     ----------
@@ -339,8 +337,8 @@ def adjoint_test(
 ) -> AdjointReport:
     """Check that `At` is the adjoint of the linear map `A`: <A x, y> = <x, At y> for all x and y.
 
-    A backward pass is the adjoint of a linear forward pass, so this finds a transposed or a
-    mismatched kernel. `A` is tested for linearity as well.
+    So this finds a transposed or mismatched kernel of a backward pass. Whether `A` is linear is
+    tested too.
 
     Parameters
     ----------
@@ -355,9 +353,9 @@ def adjoint_test(
     Returns
     -------
     AdjointReport
-        Inconclusive where two calls of A differ, where A is linear to fewer digits than its type
-        has (it rounds or iterates inside) and the difference is no larger, or where the budget
-        exceeds a hundredth of the two sides.
+        Inconclusive where two calls of A differ, where A is linear to so few digits (it rounds or
+        iterates inside) that this explains the difference, or where the budget exceeds a hundredth
+        of the two sides.
 
     Raises
     ------
@@ -459,9 +457,9 @@ def check_hessian_vector(
 ) -> GradientReport:
     """Check a hand-written Hessian-vector product against the gradient, pair by pair of blocks.
 
-    For a fixed u the scalar u . gradient(theta) has the gradient H u, so every pair is a gradient
-    check of its own: ``blocks["a x b"]`` says whether the part of ``hvp(theta, u)`` in block b is
-    right for a u confined to block a. The row "symmetry" says whether u . H v = v . H u.
+    For a fixed u the scalar u . gradient(theta) has the gradient H u: ``blocks["a x b"]`` checks
+    the part of ``hvp(theta, u)`` in block b for a u confined to block a. The row "symmetry" says
+    whether u . H v = v . H u.
 
     Parameters
     ----------
@@ -474,10 +472,6 @@ def check_hessian_vector(
     random_state : int, Generator or None
     **options
         Of `check_gradient`, such as `n_coordinates` or ``method="forward"``.
-
-    Returns
-    -------
-    GradientReport
     """
     parts = parts_of(theta)
     if parts is not None:

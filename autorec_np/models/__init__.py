@@ -1,7 +1,5 @@
 """What is fitted: the estimator AutoRec and the baselines."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from autorec_np._lazy import hand_on

@@ -1,8 +1,9 @@
-"""The estimator `AutoRec`."""
+"""The estimator `AutoRec`, and whether its parameters can be used: types, ranges, combinations."""
 
 from __future__ import annotations
 
 import copy
+import numbers
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,27 +12,28 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from autorec_np._habits import NETWORK_ATTRIBUTES_ELSEWHERE, knows_habits
+from autorec_np._text import NETWORK_ATTRIBUTES_ELSEWHERE, knows_habits
 from autorec_np._types import CSR, Array, Axis, Solver
-from autorec_np._validation import RandomState, check_n_jobs, check_random_state
+from autorec_np._validation import (
+    RandomState,
+    check_choice,
+    check_integer,
+    check_n_jobs,
+    check_number,
+    check_random_state,
+)
 from autorec_np.core.activations import ACTIVATIONS
 from autorec_np.core.kernels import with_data
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
-from autorec_np.data.ratings import Ratings, as_ratings
+from autorec_np.core.optimizers import SCHEDULES
+from autorec_np.data.ratings import as_ratings
 from autorec_np.data.splitting import train_test_split
 from autorec_np.data.values import warn_of_unsuitable
 from autorec_np.engine.threads import workers
-from autorec_np.models import newcomers
 from autorec_np.models.base import Axes, Record, check_fitted, check_not_empty, of_record
 from autorec_np.models.biases import BiasBaseline, FittedBiases, GlobalMean
-from autorec_np.models.newcomers import FoldIn, updated
-from autorec_np.models.parameters import (
-    check_parameters,
-    resolved_batch_size,
-    resolved_implicit,
-    resolved_widths,
-)
+from autorec_np.models.newcomers import FoldIn
 from autorec_np.models.scoring import (
     Baseline,
     Fitted,
@@ -43,7 +45,7 @@ from autorec_np.models.scoring import (
     start_again,
     targets_of,
 )
-from autorec_np.training.solvers import DivergenceError, EpochMonitor
+from autorec_np.training.solvers import DivergenceError, EpochMonitor, is_callback
 from autorec_np.training.start import (
     AffineMap,
     Mapped,
@@ -53,7 +55,7 @@ from autorec_np.training.start import (
     map_onto_outputs,
     starting_theta,
 )
-from autorec_np.training.trainer import SOLVERS, Trainer, corruption_for, warn_of_interrupt
+from autorec_np.training.trainer import ENGINES, SOLVERS, Trainer, corruption_for, warn_of_interrupt
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -272,8 +274,8 @@ class AutoRec(FoldIn):
     def fit(self, ratings: Any, validation: Any = None) -> Self:
         """Train on ratings; return the model itself.
 
-        Ctrl-C after the first epoch ends the training with a warning, and the model is fitted: with
-        the best weights where validation ratings are followed, else with the last. Before, it is a
+        Ctrl-C after the first epoch ends the training with a warning; the model has the best
+        weights where validation ratings are followed, else the last. Before, it is a
         KeyboardInterrupt; then, and after any error, the model is as it was.
 
         Parameters
@@ -397,15 +399,18 @@ class AutoRec(FoldIn):
             of_pairs = cold_baseline.score_pairs(*pairs_of(every_rating, axes))
             every_input = network_inputs(kind, every_rating, of_pairs, features, units, self.dtype)
         warn_of_unsuitable(data.matrix.data, stacklevel=5)  # where `fit` was called
+        if self.warm_start and hasattr(self, "fitted_"):
+            theta = start_again(self.fitted_, network, axes, data, self.dtype)
+        else:
+            centered, penalty = baseline is not None, penalties.get("decoder.weight", 0.0)
+            theta = starting_theta(network, targets, centered, penalty, random_state, self.dtype)
         return TrainingTask(
             network=network,
             penalties=scaled(penalties, outputs.factor),
             shrinkage=shrinkage,
             input_map=units,
             loss_unit=1.0 if ACTIVATIONS[self.output_activation].bounded else output_map.factor**2,
-            theta=self._initial_theta(
-                network, axes, data, targets, baseline is not None, penalties, random_state
-            ),
+            theta=theta,
             inputs=inputs,
             targets=targets,
             every_input=every_input,
@@ -439,21 +444,6 @@ class AutoRec(FoldIn):
         if kind == "mean":
             return biases.mean_alone()
         return biases if kind == "bias" else None
-
-    def _initial_theta(
-        self,
-        network: Network,
-        axes: Axes,
-        data: Ratings,
-        targets: CSR,
-        centered: bool,
-        penalties: Mapping[str, float],
-        random_state: np.random.Generator,
-    ) -> Array:
-        if self.warm_start and hasattr(self, "fitted_"):
-            return start_again(self.fitted_, network, axes, data, self.dtype)
-        penalty = penalties.get("decoder.weight", 0.0)
-        return starting_theta(network, targets, centered, penalty, random_state, self.dtype)
 
     def _make_trainer(self, targets: CSR, penalties: Mapping[str, float]) -> Trainer:
         defaults, rate = SOLVERS[self.solver], self.learning_rate_init
@@ -513,12 +503,7 @@ class AutoRec(FoldIn):
         ValueError, TypeError
             Tied weights; ratings or ids that cannot be used. The model stays as it was.
         """
-        if not hasattr(self, "fitted_"):
-            return self.fit(ratings)
-        if not newcomers.is_empty(ratings):
-            fitted = self.fitted_
-            self.fitted_ = updated(fitted, newcomers.within_scale(fitted, ratings))
-        return self
+        return self._take_in(ratings)
 
     def encode(self, ids: npt.ArrayLike | None = None) -> Array:
         """Return the hidden codes of items (orientation "item") or users, (m, k).
@@ -537,3 +522,156 @@ class AutoRec(FoldIn):
         if ids is None:
             return np.array(fitted.codes)
         return np.asarray(fitted.codes[fitted.look_up(fitted.axes.row, ids)])
+
+
+# Parameters
+
+CHOICES: dict[str, tuple[str | None, ...]] = {
+    "orientation": ("item", "user"),
+    "activation": tuple(ACTIVATIONS),
+    "output_activation": tuple(ACTIVATIONS),
+    "baseline": ("auto", "bias", "mean", None),
+    "solver": tuple(SOLVERS),
+    "learning_rate": tuple(SCHEDULES),
+    "dtype": ("float32", "float64"),
+    "engine": tuple(ENGINES),
+    "inputs": ("auto", "ratings", "planes"),
+}
+FLAGS = ("tied", "nesterovs_momentum", "early_stopping", "warm_start", "verbose")
+# name, maximum, whether 0 and the maximum are allowed
+NUMBERS = (
+    ("dropout", 1, (True, False)),
+    ("momentum", 1, (True, False)),
+    ("warm_up", 1, (True, False)),
+    ("corruption", 1, (True, False)),
+    ("validation_fraction", 1, (False, False)),
+    ("learning_rate_init", np.inf, (False, True)),
+    ("tol", np.inf, (True, True)),
+)
+COUNTS = ("batch_size", "n_iter_no_change", "max_iter")
+MAY_BE_NONE = ("corruption", "learning_rate_init", "warm_up", "max_iter", "batch_size")
+
+
+WIDTHS = {"item": (500,), "user": (200,)}  # hidden_layer_sizes=None
+IMPLICIT_PART = {"item": 5, "user": 2}  # implicit="auto": one in so many units
+BATCHES, BATCH_SIZES = 8, (64, 512)  # batch_size=None: an eighth of the rows, within these
+
+
+def resolved_widths(parameters: Mapping[str, Any]) -> tuple[int, ...]:
+    widths = parameters["hidden_layer_sizes"]
+    return WIDTHS[parameters["orientation"]] if widths is None else tuple(widths)
+
+
+def resolved_batch_size(parameters: Mapping[str, Any], n_rows: int) -> int:
+    given = parameters["batch_size"]
+    return int(np.clip(-(-n_rows // BATCHES), *BATCH_SIZES)) if given is None else given
+
+
+def resolved_implicit(parameters: Mapping[str, Any]) -> tuple[int, str]:
+    """Return `implicit` and `inputs`, "auto" replaced: docs/decisions.md."""
+    [width] = resolved_widths(parameters)[-1:] or [0]
+    automatic = width // IMPLICIT_PART[parameters["orientation"]], "planes"
+    if parameters["tied"] or SOLVERS[parameters["solver"]].full_batch:
+        automatic = 0, "ratings"
+    implicit, inputs = parameters["implicit"], parameters["inputs"]
+    units = automatic[0] if isinstance(implicit, str) else int(implicit)
+    return units, automatic[1] if inputs == "auto" else inputs
+
+
+def check_parameters(parameters: Mapping[str, Any]) -> None:
+    """Raise ValueError or TypeError for the first parameter of an `AutoRec` that cannot be used."""
+    for name, allowed in CHOICES.items():
+        check_choice(name, parameters[name], allowed)
+    _check_cold(parameters["cold"])
+    _check_hidden_layer_sizes(parameters["hidden_layer_sizes"])
+    _check_regularization(parameters["regularization"])
+    for name in FLAGS:
+        if not isinstance(parameters[name], (bool, np.bool_)):
+            raise TypeError(f"{name} must be True or False, got {parameters[name]!r}.")
+    _check_callbacks(parameters["callbacks"])
+    given = {k: x for k, x in parameters.items() if x is not None or k not in MAY_BE_NONE}
+    for name, maximum, inclusive in NUMBERS:
+        if name in given:
+            check_number(name, given[name], minimum=0, maximum=maximum, inclusive=inclusive)
+    for name in COUNTS:
+        if name in given:
+            check_integer(name, given[name], minimum=1)
+    _check_implicit(parameters)
+    _check_combinations(parameters)
+
+
+def _check_cold(cold: Any) -> None:
+    if isinstance(cold, str):
+        check_choice("cold", cold, ("baseline", "raise"))
+    elif not isinstance(cold, numbers.Real):
+        raise TypeError(f"cold must be 'baseline', 'raise' or a number, got {cold!r}.")
+    else:
+        check_number("cold", cold)
+
+
+def _check_hidden_layer_sizes(widths: Any) -> None:
+    if widths is None:
+        return
+    if isinstance(widths, str | bytes) or not isinstance(widths, Sequence | np.ndarray):
+        raise TypeError(
+            f"hidden_layer_sizes must be a sequence of widths, got {widths!r}; pass (500,) for "
+            f"one hidden layer."
+        )
+    for width in widths:
+        check_integer("a width of hidden_layer_sizes", width, minimum=1)
+
+
+def _check_regularization(regularization: Any) -> None:
+    if isinstance(regularization, str):
+        check_choice("regularization", regularization, ("auto",))
+    elif isinstance(regularization, Mapping):
+        for name, penalty in regularization.items():
+            check_number(f"regularization of {name}", penalty, minimum=0)
+    else:
+        check_number("regularization", regularization, minimum=0)
+
+
+def _check_implicit(parameters: Mapping[str, Any]) -> None:
+    implicit, inputs = parameters["implicit"], parameters["inputs"]
+    if isinstance(implicit, str):
+        check_choice("implicit, where it is no integer,", implicit, ("auto",))
+    else:
+        check_integer("implicit", implicit, minimum=0)
+        widths = resolved_widths(parameters)
+        if widths and implicit > widths[-1]:
+            raise ValueError(
+                f"implicit={implicit} is more than the {widths[-1]} units of the last hidden layer "
+                f"(hidden_layer_sizes={widths}); lower implicit, or widen that layer."
+            )
+    wanted = [f"implicit={implicit}"] if not isinstance(implicit, str) and implicit else []
+    wanted += [f"inputs={inputs!r}"] if inputs == "planes" else []
+    if parameters["tied"] and wanted:
+        raise ValueError(
+            f"tied=True makes one weight of encoder and decoder, which {' and '.join(wanted)} "
+            f"cannot share; use tied=False, or implicit=0 and inputs='ratings'."
+        )
+
+
+def _check_callbacks(callbacks: Any) -> None:
+    if not (isinstance(callbacks, Iterable) and all(map(is_callback, callbacks))):
+        raise TypeError(
+            f"callbacks must be a sequence of callables, each taking an EpochState, or of "
+            f"objects with on_epoch_end(state), got {callbacks!r}; pass [callback] for one."
+        )
+
+
+def _check_combinations(parameters: Mapping[str, Any]) -> None:
+    solver, dropout, corruption = (parameters[name] for name in ("solver", "dropout", "corruption"))
+    if SOLVERS[solver].full_batch and (dropout or corruption):
+        raise ValueError(
+            f"solver={solver!r} minimizes one fixed function, which dropout={dropout} and "
+            f"corruption={corruption} change at every step; use solver='adam' or 'sgd', or set "
+            f"both to 0."
+        )
+    baseline, output = parameters["baseline"], parameters["output_activation"]
+    if baseline in ("bias", "mean") and not ACTIVATIONS[output].covers_the_line:
+        raise ValueError(
+            f"baseline={baseline!r} leaves residuals of both signs, which "
+            f"output_activation={output!r} cannot produce; use baseline=None (or 'auto') or "
+            f"output_activation='identity'."
+        )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 
-from autorec_np._habits import ATTRIBUTES_ELSEWHERE, knows_habits, parameter_hint
+from autorec_np._text import ATTRIBUTES_ELSEWHERE, knows_habits, parameter_hint
 from autorec_np._types import CSR, Array
 from autorec_np._validation import check_integer
 from autorec_np.data.entries import frozen

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
-from autorec_np._habits import knows_habits
+from autorec_np._text import beginning, knows_habits
 from autorec_np._types import CSR, Array
 from autorec_np._validation import RandomState, check_n_jobs, check_number, check_random_state
 from autorec_np.data.entries import frozen
@@ -171,23 +171,17 @@ def _updated(fitted: FittedBlend, new: Ratings, data: Ratings | None = None) -> 
     return replace(fitted, ratings=data, members=members)
 
 
-@contextmanager
-def naming(name: str) -> Iterator[None]:
+def naming(name: str) -> AbstractContextManager[None]:
     """Begin the message of an error with the name of a member."""
-    try:
-        yield
-    except Exception as error:
-        if error.args == (str(error),):  # its one argument is its message
-            error.args = (f"member {name!r}: {error}",)
-        raise
+    return beginning(f"member {name!r}")
 
 
 class Blend(FoldIn):
     """The weighted sum of several models: more accurate than each where their errors differ.
 
-    `fit` fits a copy of each model on a part of the ratings, and finds the weights by least squares
-    on the rest (:func:`blending_weights`). Then all ratings fit the members anew. Unclipped scores
-    are added, and the sum is clipped.
+    `fit` fits a copy of each model on a part of the ratings, and the weights to the rest
+    (:func:`blending_weights`). Then all ratings fit the members anew. The sum of unclipped scores
+    is clipped.
 
     Parameters
     ----------
@@ -339,12 +333,7 @@ class Blend(FoldIn):
         As `AutoRec.partial_fit` in each member, baselines being fitted anew; the weights stay.
         ValueError or TypeError where a member cannot; the blend stays as it was.
         """
-        if not hasattr(self, "fitted_"):
-            return self.fit(ratings)
-        if not newcomers.is_empty(ratings):
-            fitted = self.fitted_
-            self.fitted_ = updated(fitted, newcomers.within_scale(fitted, ratings))
-        return self
+        return self._take_in(ratings)
 
 
 def _readable(estimators: Any) -> dict[str, Recommender]:

@@ -1,7 +1,4 @@
-"""After the fit: new users and items are scored and not kept, and new ratings are taken in.
-
-Both are short of training; new ratings change what they touch.
-"""
+"""After the fit: new users and items are scored and not kept, and new ratings are taken in."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from autorec_np._habits import knows_habits
+from autorec_np._text import knows_habits
 from autorec_np._types import CSR, Array, Axis, UnknownIds
 from autorec_np._validation import check_choice
 from autorec_np.core.kernels import take_rows
@@ -98,6 +95,14 @@ class FoldIn(Recommender):
     def _cold(self, fitted: Any) -> str | float:
         """Return the parameter `cold`."""
 
+    def _take_in(self, ratings: Any) -> Self:
+        if not hasattr(self, "fitted_"):
+            return self.fit(ratings)
+        if not is_empty(ratings):
+            fitted = self.fitted_
+            self.fitted_ = updated(fitted, within_scale(fitted, ratings))
+        return self
+
     @overload
     def predict_new(
         self,
@@ -131,10 +136,9 @@ class FoldIn(Recommender):
     ) -> Any:
         """Predict for users (or items) who were not in training, from their ratings.
 
-        Nothing is learned or kept; `partial_fit` does that. A new row (a user in orientation
-        "user", an item in "item") takes one forward pass; a new column (the other way round)
-        `scoring.fit_column`, whose bias is not penalized: with fewer than about ten ratings the
-        bias baseline is the better guess.
+        Nothing is kept; `partial_fit` does that. A new row (a user in orientation "user", an item
+        in "item") takes one forward pass; a new column (the other way round) `scoring.fit_column`,
+        whose bias is not penalized: with fewer than about ten ratings the bias baseline is better.
 
         Parameters
         ----------
@@ -417,12 +421,11 @@ def _fitted_anew(
 
 @updated.register(Fitted)
 def _updated_network(fitted: Fitted, new: Ratings, data: Ratings | None = None) -> Fitted:
-    """See `AutoRec.partial_fit`."""
     if fitted.network.tied:
         raise ValueError(
-            "with tied=True the decoder weight of a column is its encoder weight too, so to "
-            "fit it to new ratings would change the codes of all rows; call fit with all the "
-            "ratings (warm_start=True begins at these weights), or use tied=False."
+            "with tied=True the decoder weight of a column is its encoder weight too, so to fit it "
+            "to new ratings would change the codes of all rows; call fit with all the ratings, or "
+            "use tied=False."
         )
     old, by_index = fitted.ratings, fitted.ids_are_indices
     data = training = merge(old, new, by_index) if data is None else data

@@ -342,7 +342,6 @@ class TrainingTask:
 
 
 def scale_columns(views: Mapping[str, Array], factors: Array) -> None:
-    """Multiply the decoder weight and bias of each column by its factor, (n_columns,)."""
     views["decoder.weight"][...] *= factors[:, np.newaxis]
     views["decoder.bias"][...] *= factors
 

@@ -1,7 +1,5 @@
 """For eyes: pictures, one HTML page, tables of gradients."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from autorec_np._lazy import hand_on

@@ -169,7 +169,7 @@ def describe_ratings(ratings: Ratings) -> str:
 
 
 def describe_model(model: AutoRec) -> str:
-    from autorec_np.models.parameters import resolved_widths
+    from autorec_np.models.autorec import resolved_widths
 
     layers = " x ".join(str(size) for size in resolved_widths(model.get_params()))
     n_implicit, inputs = (

@@ -1,7 +1,6 @@
 """Pictures of fitted models, with matplotlib (extra "plot"), and one HTML page that holds them.
 
-A picture is a new Figure, without a window. The same model and ratings give the same bytes of the
-page. `evaluation.held_out` says what the intervals are.
+A picture is a new Figure, without a window. The same model and ratings give the same bytes.
 """
 
 from __future__ import annotations
@@ -67,10 +66,6 @@ def plot_learning_curves(model: AutoRec) -> Figure:
     model : AutoRec
         Fitted.
 
-    Returns
-    -------
-    matplotlib.figure.Figure
-
     Raises
     ------
     NotFittedError
@@ -107,10 +102,6 @@ def plot_error_by_rating(model: Recommender, test: Any) -> Figure:
         Fitted.
     test : Ratings, sparse matrix, DataFrame or (users, items, ratings)
         Held out.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
 
     Raises
     ------
@@ -346,10 +337,6 @@ def html_report(
         Of the data, for the heading.
     n_recommended : int
         For each of the sample users.
-
-    Returns
-    -------
-    str
 
     Raises
     ------

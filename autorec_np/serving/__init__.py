@@ -1,7 +1,5 @@
 """A fitted model at work: files, similar items, explanations, ONNX, scikit-learn."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from autorec_np._lazy import hand_on

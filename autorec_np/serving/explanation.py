@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from autorec_np._habits import knows_habits
+from autorec_np._text import knows_habits
 from autorec_np._types import Array
 from autorec_np._validation import check_choice, check_integer
 from autorec_np.core.network import Network
@@ -97,12 +97,11 @@ def explain(
 ) -> Explanation:
     """Return the ratings that contribute most to a score.
 
-    ``by="items"``: "because you rated", the ratings of the user. ``by="users"``: "because these
-    users rated it", the ratings of the item. Where the encoder read them (by "items" in orientation
-    "user", by "users" in "item"), a contribution is input times derivative; otherwise target times
-    weight of :func:`rating_influence`, which add up to the score minus its baseline. What is there
-    because of the rating, whatever it is, is included, and told apart by ``result.pattern``. Of a
-    Blend, contributions are the weighted sums of those in its members (none in a baseline).
+    ``by="items"``: the ratings of the user. ``by="users"``: those of the item. Where the encoder
+    read them (by "items" in orientation "user", by "users" in "item"), a contribution is input
+    times derivative; otherwise target times weight of :func:`rating_influence`, which add up to the
+    score minus its baseline. It includes ``result.pattern``, which is there whatever the rating is.
+    Of a Blend, it is the weighted sum of those in its members (none in a baseline).
 
     Parameters
     ----------

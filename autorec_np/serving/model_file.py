@@ -132,8 +132,8 @@ def load_model(
         `AutoRec`, `Blend`, ...: what the file must hold.
     memory_map : bool
         Whether arrays stay in the file and are read as they are used: a large model opens at once,
-        and processes share its memory. Replace such a file (`save_model`, ``os.replace``), and
-        never write into it: the model would change, and a shorter file kill the process (SIGBUS).
+        and processes share its memory. Replace such a file (`save_model`, ``os.replace``), but
+        never write into it: the model would change, or the process be killed (SIGBUS).
     verify : bool, optional
         Whether to compare the hash of the whole file first. None: unless it is mapped.
 

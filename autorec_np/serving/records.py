@@ -27,11 +27,10 @@ from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
 from autorec_np.data.entries import row_of_each
 from autorec_np.data.ratings import Ratings
-from autorec_np.models.autorec import AutoRec
+from autorec_np.models.autorec import AutoRec, check_parameters
 from autorec_np.models.base import Axes, Recommender, Record, check_fitted
 from autorec_np.models.biases import BiasBaseline, Biases, FittedBiases, FittedMean, GlobalMean
 from autorec_np.models.blend import WHOLE, Blend, FittedBlend, check_names
-from autorec_np.models.parameters import check_parameters
 from autorec_np.models.scoring import Course, Fitted, Implicit
 from autorec_np.models.uncertainty import N_FEATURES, N_GROUPS, Calibration
 from autorec_np.serving.archive import Members, ModelFileError, saying

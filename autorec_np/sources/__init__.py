@@ -1,7 +1,5 @@
 """Where ratings come from: files, archives, MovieLens."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from autorec_np._lazy import hand_on

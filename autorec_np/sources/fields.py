@@ -401,19 +401,7 @@ def _looks_like_header(document: Document, fields: list[str], rating_place: int)
 def find_pairs(rows: Sequence[Sequence[str]]) -> tuple[bool, int, int]:
     """Return whether rows of text have a header, and the places of users and items in them.
 
-    Parameters
-    ----------
-    rows : sequence of sequences of str
-
-    Returns
-    -------
-    has_header : bool
-    user, item : int
-
-    Raises
-    ------
-    ValueError
-        Names and values do not tell which column is which.
+    ValueError where names and values do not tell which column is which.
     """
     if not rows:
         return False, 0, 1

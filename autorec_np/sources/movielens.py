@@ -66,21 +66,17 @@ _CSV = _Layout("ratings.csv", ",", "movies.csv", ",", "utf-8", (0.5, 5.0))
 
 @dataclasses.dataclass(frozen=True)
 class _DataSet:
-    """The counts are (lowest, highest) accepted."""
+    """A count is one number, or the (lowest, highest) accepted."""
 
     layout: _Layout
-    n_ratings: tuple[int, int]
-    n_users: tuple[int, int]
-    n_items: tuple[int, int]
+    n_ratings: int | tuple[int, int]
+    n_users: int | tuple[int, int]
+    n_items: int | tuple[int, int]
     size: int | None = None
     md5: str | None = None
     sha256: str | None = None
     folds: tuple[str, ...] = ()
     max_bytes: int = 2_000_000_000
-
-
-def _exactly(count: int) -> tuple[int, int]:
-    return count, count
 
 
 # Sizes and md5 as published; counts from the READMEs or the literature.
@@ -91,9 +87,9 @@ _DATA_SETS = {
     ),
     "ml-100k": _DataSet(
         _TABS,
-        _exactly(100_000),
-        _exactly(943),
-        _exactly(1_682),
+        100_000,
+        943,
+        1_682,
         size=4_924_029,
         md5="0e33842e24a9c977be4e0107933c0723",
         sha256="50d2a982c66986937beb9ffb3aa76efe955bf3d5c6b761f4e3a7cd717c6a3229",
@@ -106,9 +102,9 @@ _DATA_SETS = {
             scale=(1.0, 5.0),
             users=("users.dat", "gender", "age", "occupation"),
         ),
-        _exactly(1_000_209),
-        _exactly(6_040),
-        _exactly(3_706),
+        1_000_209,
+        6_040,
+        3_706,
         size=5_917_549,
         md5="c4d9eecfca2ab87c1945afe126590906",
         sha256="a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20",
@@ -116,9 +112,9 @@ _DATA_SETS = {
     ),
     "ml-10m": _DataSet(
         _COLONS,
-        _exactly(10_000_054),
-        _exactly(69_878),
-        _exactly(10_677),
+        10_000_054,
+        69_878,
+        10_677,
         size=65_566_137,
         md5="ce571fd55effeba0271552578f2648bd",
         sha256="813c411ccb6122564edfe752e7f80c4dcc5aa25fa94c93622f6877a7ba252862",
@@ -126,25 +122,25 @@ _DATA_SETS = {
     ),
     "ml-20m": _DataSet(
         _CSV,
-        _exactly(20_000_263),
-        _exactly(138_493),
-        _exactly(26_744),
+        20_000_263,
+        138_493,
+        26_744,
         size=198_702_078,
         md5="cd245b17a1ae2cc31bb14903e1204af3",
         sha256="96f243c338a8665f6bcc89c53edf6ee39162a846940de6b7c8c48aeada765ff3",
     ),
     "ml-25m": _DataSet(
         _CSV,
-        _exactly(25_000_095),
-        _exactly(162_541),
-        _exactly(59_047),
+        25_000_095,
+        162_541,
+        59_047,
         size=261_978_986,
         md5="6b51fb2759a8657d3bfcbfc42b592ada",
     ),
     "ml-32m": _DataSet(
         _CSV,
-        _exactly(32_000_204),
-        _exactly(200_948),
+        32_000_204,
+        200_948,
         (80_000, 87_585),
         size=238_950_008,
         md5="d472be332d4daa821edc399621853b57",
@@ -240,10 +236,6 @@ def fetch_movielens(
         False: raise FileNotFoundError instead.
     progress : bool
         Show the progress of a download on stderr, if that is a terminal.
-
-    Returns
-    -------
-    MovieLens
 
     Raises
     ------
@@ -362,11 +354,12 @@ def _read(name: str, folder: Path) -> MovieLens:
     if missing:
         raise _not_as_published(name, folder, f"it lacks {', '.join(missing)}")
     ratings = _read_ratings(folder / known.layout.ratings, known.layout)
-    for what, count, (low, high) in (
+    for what, count, accepted in (
         ("ratings", len(ratings), known.n_ratings),
         ("users", ratings.n_users, known.n_users),
         ("items", ratings.n_items, known.n_items),
     ):
+        low, high = accepted if isinstance(accepted, tuple) else (accepted, accepted)
         if not low <= count <= high:
             wanted = f"{low:,}" if low == high else f"{low:,} to {high:,}"
             reason = f"it has {count:,} {what} where {wanted} are expected"

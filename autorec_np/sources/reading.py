@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from autorec_np._habits import knows_habits
+from autorec_np._text import knows_habits
 from autorec_np._types import Array
 from autorec_np._validation import check_choice, check_integer
 from autorec_np.data.columns import ROLES, check_three_or_four, columns_read
@@ -70,9 +70,9 @@ def read_ratings(
     sep : str, optional
         Any string, or ``"whitespace"`` for runs of spaces and tabs. By default what a first line
         ``sep=;`` says; else the first of ``::``, tab, comma, semicolon, ``|`` and whitespace which
-        splits each of the first 20 lines into the same number of fields, at least three, with a
-        number in the last line; else the first that splits the first line into three or more.
-        Spaces after it are dropped where all of the first lines have them.
+        splits the first 20 lines into equally many fields, at least three, with a number in the
+        last line; else the first that splits the first line into three or more. Spaces after it are
+        dropped where all of the first lines have them.
     header : bool, optional
         Whether the first line names the columns. By default it does if `columns` are names, if it
         holds well-known names, or if none of its fields is a number and that of the rating is not
@@ -111,8 +111,7 @@ def read_ratings(
     ValueError
         The file is empty, binary, not in the stated encoding, damaged or too large; its columns are
         not known for sure; a line has another number of fields, an empty id, or a rating that is no
-        finite number or outside the scale; or a pair is rated twice. The message names the file and
-        the line (from 1; blank lines count).
+        finite number or outside the scale; or a pair is rated twice. Lines count from 1.
     OSError
         The file cannot be opened.
     """

@@ -1,7 +1,5 @@
 """One run: minibatches, corruption, penalties, validation around a solver."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from autorec_np._lazy import hand_on

@@ -1,8 +1,7 @@
 """Solvers, driven and followed: curves, best weights, early stopping, callbacks, lines or a bar.
 
-Iterations are counted, checked and reported, and end where nothing is gained. Solvers know a
-function (value, gradient) or a step, and nothing of networks. The mathematics is that of
-`core.optimizers` and `core.lbfgs`; `run_scipy_lbfgs` is SciPy's.
+Solvers know a function (value, gradient) or a step, and nothing of networks. The mathematics is
+that of `core.optimizers` and `core.lbfgs`; `run_scipy_lbfgs` is SciPy's.
 """
 
 from __future__ import annotations
@@ -221,7 +220,6 @@ def run_scipy_lbfgs(
 
 
 def check_finite(value: float, what: str, when: str, advice: str = LONG_STEPS) -> None:
-    """Raise DivergenceError unless the value is finite."""
     if not math.isfinite(value):
         raise DivergenceError(f"{what} became {value} in {when}; {advice}.")
 
@@ -285,7 +283,6 @@ EpochCallback: TypeAlias = "Callable[[EpochState], Any] | EpochObserver"
 
 
 def is_callback(value: Any) -> bool:
-    """Return whether `EpochMonitor` can call the value."""
     return callable(_as_function(value))
 
 
@@ -386,10 +383,7 @@ def show(line: str) -> None:
 
 
 def progress_bar(n_epochs: int) -> Any:
-    """Return the bar of ``verbose=True`` on stderr, or None.
-
-    There is none where stderr is no terminal or tqdm is not installed.
-    """
+    """Return the bar of ``verbose=True``; None without a terminal on stderr or without tqdm."""
     if sys.stderr is None or not sys.stderr.isatty():
         return None
     try:

@@ -2,9 +2,8 @@
 
 Every default (penalties, learning rates, first weights, tolerances) was chosen on the ratings of
 MovieLens 1M. Other ratings are mapped to their mean and standard deviation first, so that what
-``regularization="auto"`` learns does not depend on the unit of the ratings. A training of many
-steps makes something else of the least difference in rounding. So R and a R + b have to become the
-very same numbers: ratings are counted in the steps of their grid, of half stars for example.
+``regularization="auto"`` learns does not depend on the unit of the ratings. R and a R + b become
+the very same numbers: ratings are counted in the steps of their grid, of half stars for example.
 """
 
 from __future__ import annotations
@@ -30,21 +29,18 @@ class AffineMap(NamedTuple):
     offset: float = 0.0
 
     def __call__(self, values: Array) -> Array:
-        """Return y for each x."""
         mapped = values.astype(np.float64)
         mapped *= self.factor
         mapped += self.offset
         return mapped
 
     def inverse(self, values: Array) -> Array:
-        """Return x for each y."""
         mapped = values.astype(np.float64)
         mapped -= self.offset
         mapped /= self.factor
         return mapped
 
     def then(self, other: AffineMap) -> AffineMap:
-        """Return the map that applies this one first, and then another."""
         return AffineMap(other.factor * self.factor, other.factor * self.offset + other.offset)
 
 
@@ -57,7 +53,6 @@ class Mapped(NamedTuple):
 
     @classmethod
     def by(cls, units: AffineMap, ratings: Array, scale: tuple[float, float]) -> Mapped:
-        """Apply a map as it is."""
         low, high = units(np.array(scale)).tolist()
         return cls(units(ratings), (low, high), units)
 
@@ -92,7 +87,7 @@ def step_of(levels: Array) -> float:
     """Return the longest step of which all distances are multiples, 1 where there is none.
 
     Euclid's algorithm for ascending numbers that were rounded to float32: what a distance leaves
-    when divided by the step is the next step. Longer distances tell the step more exactly.
+    when divided by the step is the next step.
     """
     if not 1 < len(levels) <= MOST_LEVELS:
         return 1.0
@@ -184,15 +179,8 @@ def automatic_penalties(network: Network, matrix: CSR, corruption: float = 0.0) 
     the columns. Both orientations of the same ratings have the same penalties.
 
     The inputs that corruption leaves are divided by (1 - corruption): what acts on them as they
-    were is V / (1 - corruption), whose penalty has factor 36.
-
-    Parameters
-    ----------
-    network : Network
-    matrix : csr_array, (n_rows, n_columns)
-        The training ratings; only the pattern is read.
-    corruption : float in [0, 1)
-        See `trainer.corrupt`.
+    were is V / (1 - corruption), whose penalty has factor 36. Of the training ratings, `matrix`
+    (n_rows, n_columns), only the pattern is read.
     """
     unit = typical_root(matrix)
     names = [*network.layout.shapes, *network.layout.aliases]
@@ -201,19 +189,12 @@ def automatic_penalties(network: Network, matrix: CSR, corruption: float = 0.0) 
 
 
 def automatic_shrinkage(matrix: CSR) -> float:
-    """Return c = 2^16 / (n_row n_column), in ratings, of `reliability`.
-
-    In MovieLens 1M it is half a rating. In a twentieth of MovieLens 100k it is a thousand, which
-    leaves the prediction to the baseline.
-    """
+    """Return c = 2^16 / (n_row n_column), in ratings, of `reliability`: in MovieLens 1M, a half."""
     return (DETECTABLE / typical_root(matrix)) ** 4
 
 
 def reliability(counts: Array, shrinkage: float) -> Array:
-    """Return n / (n + c), (42), of columns with n ratings: how much of their output is kept.
-
-    Where ratings are few, what a network adds to a baseline is noise.
-    """
+    """Return n / (n + c), (42), of columns with n ratings: how much of their output is kept."""
     return counts / (counts + shrinkage) if shrinkage else np.ones(np.shape(counts))
 
 
@@ -224,9 +205,6 @@ def typical_root(matrix: CSR) -> float:
 
 
 def typical_count(counts: Array) -> float:
-    """Return the mean count as a rating sees it: sum n^2 / sum n.
-
-    Unlike the plain mean it does not depend on how many rows with hardly any ratings are listed.
-    """
+    """Return the mean count as a rating sees it: sum n^2 / sum n."""
     counts = counts.astype(np.float64)
     return float(counts @ counts / counts.sum())

@@ -124,12 +124,8 @@ class InterruptedWarning(UserWarning):
 def interrupts_end_all() -> Iterator[None]:
     """Let Ctrl-C in a `fit` end what is around it too: for several trainings in a row.
 
-    The model that was in training keeps what it has learned.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        In place of `InterruptedWarning`.
+    KeyboardInterrupt is raised in place of `InterruptedWarning`; the model that was in training
+    keeps what it has learned.
     """
     with _set(_interrupts_end_all):
         yield
@@ -227,29 +223,10 @@ class Trainer:
     ) -> Minimum:
         """Minimize the objective over all rows; see `solvers.Minimum`.
 
-        Parameters
-        ----------
-        objective : Objective
-        theta : ndarray
-            Start; overwritten after each epoch, so that it holds the last good weights whatever
-            ends the run.
-        inputs : CSR or Planes
-        targets : CSR
-            Of one pattern.
-        random_state : Generator
-        monitor : EpochMonitor
-        workers : Workers, optional
-            Threads of the tiled engine; the result does not depend on them.
-
-        Raises
-        ------
-        DivergenceError
-            In the epoch in which the objective or a weight is not finite.
-
-        Warns
-        -----
-        ConvergenceWarning
-            If a full-batch solver ends at its limit of iterations.
+        `theta`, the start, is overwritten after each epoch, so that it holds the last good weights
+        whatever ends the run. `inputs` and `targets` are of one pattern. No result depends on the
+        `workers`. DivergenceError in the epoch in which the objective or a weight is not finite,
+        ConvergenceWarning where a full-batch solver ends at its limit of iterations.
         """
         full_batch = SOLVERS[self.solver].full_batch
         engine: Engine = TiledEngine(workers) if self.engine == "tiled" else PlainEngine()
@@ -370,8 +347,8 @@ class Trainer:
         """Yield batches without end, each epoch's drawn anew.
 
         Rows are in order of activity; each run of as many rows as there are batches is dealt out
-        at random, one row to a batch. So all batches are of like activity. What is corrupted or
-        dropped in an epoch does not depend on them.
+        at random, one row to a batch. What is corrupted or dropped in an epoch does not depend on
+        the batches.
         """
         n_rows = targets.shape[0]
         n_batches = self._n_batches(n_rows)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 from autorec_np._types import Array
-from autorec_np.engine.steps import CompactPairs
+from autorec_np.engine.engines import CompactPairs
 from autorec_np.engine.threads import workers
 from autorec_np.training.solvers import run_lbfgs, run_scipy_lbfgs
 from benchmarks import ours

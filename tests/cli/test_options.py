@@ -21,8 +21,7 @@ from autorec_np.data.splitting import train_test_split
 from autorec_np.evaluation.cross_validation import evaluate_repeats
 from autorec_np.evaluation.hyperparameters import search
 from autorec_np.gradcheck import check_gradient
-from autorec_np.models.autorec import WARM_UP, AutoRec
-from autorec_np.models.parameters import BATCH_SIZES, BATCHES, WIDTHS
+from autorec_np.models.autorec import BATCH_SIZES, BATCHES, WARM_UP, WIDTHS, AutoRec
 from autorec_np.sources.movielens import fetch_movielens
 from autorec_np.sources.reading import read_ratings
 from autorec_np.training.trainer import SOLVERS

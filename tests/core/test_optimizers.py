@@ -20,7 +20,7 @@ from minimization_problems import (
 )
 
 from autorec_np.core.optimizers import RProp, learning_rate_at
-from autorec_np.engine import steps
+from autorec_np.engine import engines
 
 EVERY_RULE = pytest.mark.parametrize("rule", RULES)
 BOTH = pytest.mark.parametrize("kind", ["plain", "tiled"])
@@ -119,7 +119,7 @@ def test_the_first_adam_step_is_the_learning_rate_in_every_coordinate(kind, scal
 def test_rprop_lengths_stay_within_their_bounds(kind):
     theta = np.zeros(2)
     bounds = {"shortest": 0.05, "longest": 0.2}
-    optimizer = RProp(**bounds) if kind == "plain" else steps.RProp(theta, **bounds)
+    optimizer = RProp(**bounds) if kind == "plain" else engines.RProp(theta, **bounds)
     moved = []
     for step in range(12):
         before = theta.copy()

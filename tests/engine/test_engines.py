@@ -13,9 +13,8 @@ from autorec_np.core.lbfgs import TwoLoop
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
 from autorec_np.core.planes import Planes
-from autorec_np.engine import steps
-from autorec_np.engine.engines import PlainEngine, TiledEngine
-from autorec_np.engine.steps import CompactPairs
+from autorec_np.engine import engines
+from autorec_np.engine.engines import CompactPairs, PlainEngine, TiledEngine
 from autorec_np.engine.tiled import Static, by_activity, reordered
 
 ENGINES = {"plain": PlainEngine, "tiled": TiledEngine}
@@ -154,7 +153,7 @@ def test_each_engine_has_its_own_rules_and_memory():
     plain, tiled = PlainEngine(), TiledEngine()
     for solver, name in (("sgd", "SGD"), ("adam", "Adam"), ("rprop", "RProp")):
         assert type(plain.rule(solver, theta)) is getattr(optimizers, name)
-        assert type(tiled.rule(solver, theta)) is getattr(steps, name)
+        assert type(tiled.rule(solver, theta)) is getattr(engines, name)
     assert plain.rule("sgd", theta, momentum=0.5, nesterovs_momentum=False).momentum == 0.5
     assert tiled.rule("sgd", theta, momentum=0.5, nesterovs_momentum=False).momentum == 0.5
     assert isinstance(plain.pairs(theta, 3), TwoLoop)

@@ -10,8 +10,8 @@ import pytest
 from minimization_problems import quadratic
 
 from autorec_np.core.lbfgs import TwoLoop
-from autorec_np.engine import steps
-from autorec_np.engine.steps import ELEMENTS_PER_RUN, CompactPairs, inner_product
+from autorec_np.engine import engines
+from autorec_np.engine.engines import ELEMENTS_PER_RUN, CompactPairs, inner_product
 from autorec_np.engine.threads import Workers
 from autorec_np.training.solvers import run_lbfgs
 
@@ -19,7 +19,7 @@ from autorec_np.training.solvers import run_lbfgs
 @pytest.mark.parametrize("threads", [None, 2])
 @pytest.mark.parametrize("memory", [1, 3, 10])
 def test_the_compact_direction_is_that_of_the_two_loops(memory, threads, monkeypatch):
-    monkeypatch.setattr(steps, "ELEMENTS_PER_TASK", 16)
+    monkeypatch.setattr(engines, "ELEMENTS_PER_TASK", 16)
     rng = np.random.default_rng(8)
     basis = rng.normal(size=(50, 50))
     hessian = basis @ basis.T + np.eye(50)
@@ -50,7 +50,7 @@ def test_the_compact_direction_is_that_of_the_two_loops(memory, threads, monkeyp
 def test_lbfgs_in_small_blocks_takes_the_same_steps(threads, monkeypatch):
     fun, start = quadratic(n=50, condition=1e4)[0], np.zeros(50)
     whole = run_lbfgs(fun, start, CompactPairs(start), max_iter=12)
-    monkeypatch.setattr(steps, "ELEMENTS_PER_TASK", 16)
+    monkeypatch.setattr(engines, "ELEMENTS_PER_TASK", 16)
     with Workers(threads or 1) as pool:
         pairs = CompactPairs(start, workers=pool if threads else None)
         cut = run_lbfgs(fun, start, pairs, max_iter=12)
@@ -68,7 +68,7 @@ def test_a_pair_whose_products_underflow_is_refused():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_move_and_a_product_are_those_of_the_lesson(dtype, monkeypatch):
-    monkeypatch.setattr(steps, "ELEMENTS_PER_TASK", 16)
+    monkeypatch.setattr(engines, "ELEMENTS_PER_TASK", 16)
     theta, direction = np.random.default_rng(1).normal(size=(2, 50)).astype(dtype)
     ours, lessons = CompactPairs(theta), TwoLoop()
     moved = ours.move(theta, 0.3, direction)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from minimization_problems import RULES, make_rule
 
-from autorec_np.engine.steps import ELEMENTS_PER_BLOCK
+from autorec_np.engine.engines import ELEMENTS_PER_BLOCK
 
 EVERY_RULE = pytest.mark.parametrize("rule", RULES)
 

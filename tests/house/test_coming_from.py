@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 import autorec_np
-from autorec_np._habits import NAMES_ELSEWHERE
+from autorec_np._text import NAMES_ELSEWHERE
 
 PAGE = Path(__file__).parents[2] / "docs" / "coming_from.md"
 TEXT = PAGE.read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ import pytest
 
 import autorec_np
 from autorec_np import AutoRec, BiasBaseline, make_ratings, train_test_split
-from autorec_np._habits import (
+from autorec_np._text import (
     ATTRIBUTES_ELSEWHERE,
     NAMES_ELSEWHERE,
     NETWORK_ATTRIBUTES_ELSEWHERE,

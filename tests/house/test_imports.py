@@ -26,7 +26,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_lazy": set(),
     "__init__": {"_lazy"},
     "_text": set(),
-    "_habits": {"_text"},
     "_files": set(),
     "_types": {"numpy"},
     "_validation": {"numpy"},
@@ -36,19 +35,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     "network": {"core.network"},
     "objective": {"core.objective"},
     "data": {"numpy", "scipy.sparse", "pandas", "pyarrow"}
-    | {"_habits", "_lazy", "_types", "_validation", "gradcheck.process"},
+    | {"_lazy", "_text", "_types", "_validation", "gradcheck.process"},
     "engine": {"numpy", "scipy.sparse", "_lazy", "_types", "core", "gradcheck.process"},
-    "sources": {"numpy", "pandas", "requests", "_files", "_habits", "_lazy", "_types"}
+    "sources": {"numpy", "pandas", "requests", "_files", "_lazy", "_text", "_types"}
     | {"_validation", "data"},
     "training": {"numpy", "scipy.optimize", "tqdm", "_lazy", "_text", "_types", "core", "engine"},
-    "models": {"numpy", "scipy.sparse", "_habits", "_lazy", "_types", "_validation"}
+    "models": {"numpy", "scipy.sparse", "_lazy", "_text", "_types", "_validation"}
     | {"core", "data", "engine.threads", "training"},
     "baselines": {"numpy", "scipy.sparse", "_lazy", "_types", "_validation"}
     | {"core", "data", "engine.steps", "engine.threads", "models", "training.solvers"},
     "serving": {"numpy", "scipy", "onnx", "sklearn", "_lazy", "_types", "_validation"}
     | {
         "_files",
-        "_habits",
+        "_text",
         "__init__",
         "baselines",
         "core",
@@ -57,7 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "models",
         "training.start",
     },
-    "evaluation": {"numpy", "scipy.special", "_habits", "_lazy", "_text", "_types", "_validation"}
+    "evaluation": {"numpy", "scipy.special", "_lazy", "_text", "_types", "_validation"}
     | {"_files", "core", "data", "models", "training"},
     "reports": {"numpy", "scipy.sparse", "matplotlib", "_lazy", "_types"}
     | {"core", "data", "evaluation", "gradcheck", "models", "training"},

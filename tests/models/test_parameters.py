@@ -8,10 +8,9 @@ from sklearn.base import clone
 
 from autorec_np.core.activations import ACTIVATIONS
 from autorec_np.data.synthetic import make_ratings
-from autorec_np.models.autorec import AutoRec
+from autorec_np.models.autorec import AutoRec, check_parameters
 from autorec_np.models.base import NotFittedError
 from autorec_np.models.biases import BiasBaseline
-from autorec_np.models.parameters import check_parameters
 
 SMALL = {"hidden_layer_sizes": (6,), "max_iter": 4, "n_jobs": 1, "random_state": 0}
 

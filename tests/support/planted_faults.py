@@ -30,7 +30,7 @@ PACKAGE = Path(__file__).parents[2] / "autorec_np"
 ENGINES = ("plain", "tiled")
 CORE = ("activations", "kernels", "parameters", "network", "objective")
 CORE += ("hessian", "implicit", "planes")
-ENGINE = ("threads", "tiled", "steps", "engines")
+ENGINE = ("threads", "tiled", "engines")
 STAND_IN = "sparse_autoencoder"
 USUAL = 1e-5  # where people who use the two other ways draw the line
 
@@ -594,21 +594,21 @@ CONSISTENT = [
 STREAMED = [
     Fault(
         "penalty forgotten in the streamed gradient",
-        "steps",
+        "engines",
         "part += theta.dtype.type",
         "weight = theta.dtype.type",
         WEIGHTS,
     ),
     Fault(
         "fraction forgotten in the streamed gradient",
-        "steps",
+        "engines",
         "type(fraction * penalties[block])",
         "type(penalties[block])",
         WEIGHTS,
     ),
     Fault(
         "lambda without its half in the streamed value",
-        "steps",
+        "engines",
         "penalty / 2 * in_float64",
         "penalty * in_float64",
         WEIGHTS,
@@ -616,21 +616,21 @@ STREAMED = [
     ),
     Fault(
         "a panel's penalty taken from the first panel",
-        "steps",
+        "engines",
         "penalties[block]) * weight",
         "penalties[block]) * weights[block][: len(part)]",
         WEIGHTS,
     ),
     Fault(
         "a streamed bias is not the sum of its signal",
-        "steps",
+        "engines",
         "column_sums(signal)",
         "0 * column_sums(signal)",
         BIASES,
     ),
     Fault(
         "tied weights streamed without one of the two products",
-        "steps",
+        "engines",
         "        total += other",
         "        pass",
         ("encoder.weight",),
@@ -782,7 +782,7 @@ LATER = [
     ),
     Fault(
         "a plane's panels given to the other",
-        "steps",
+        "engines",
         "for block in left.blocks:",
         "for block in left.blocks[::-1]:",
         ("encoder.weight",),
@@ -800,7 +800,7 @@ LATER = [
     ),
     Fault(
         "sign of the derivative by the weights of the features",
-        "steps",
+        "engines",
         "partial(spmm_transpose, dense, right)",
         "partial(spmm_transpose, dense, -right)",
         ("encoder.weight",),
