@@ -26,7 +26,7 @@ from autorec_np.core.kernels import column_sums, sddmm, spmm, spmm_transpose, ta
 from autorec_np.core.parameters import ParameterLayout
 from autorec_np.data.entries import frozen
 from autorec_np.data.ratings import as_ratings
-from autorec_np.engine.steps import Adam
+from autorec_np.engine.engines import Adam
 from autorec_np.engine.threads import undisturbed
 from autorec_np.models.base import Axes, Recommender, Record, check_not_empty, of_record
 from autorec_np.models.biases import FittedBiases
