@@ -43,7 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": {"numpy", "scipy.sparse", "_lazy", "_text", "_types", "_validation"}
     | {"core", "data", "engine.threads", "training"},
     "baselines": {"numpy", "scipy.sparse", "_lazy", "_types", "_validation"}
-    | {"core", "data", "engine.steps", "engine.threads", "models", "training.solvers"},
+    | {"core", "data", "engine.engines", "engine.threads", "models", "training.solvers"},
     "serving": {"numpy", "scipy", "onnx", "sklearn", "_lazy", "_types", "_validation"}
     | {
         "_files",
