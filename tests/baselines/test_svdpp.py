@@ -18,7 +18,9 @@ from autorec_np.baselines.svdpp import (
 from autorec_np.gradcheck import check_gradient
 
 
-class TestSVDpp(RecommenderContract, n_factors=4, batch_size=10, max_iter=30, random_state=0):
+class TestSVDpp(
+    RecommenderContract, n_factors=4, regularization=0.5, batch_size=10, random_state=0
+):
     model_class = SVDpp
 
 
