@@ -134,7 +134,7 @@ def draw(probabilities: Array, random_state: np.random.Generator) -> Array:
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class FittedRBM(Record):
-    """`values` (n_values,) are the ratings, and `codes` (n_rows, k) the hidden probabilities."""
+    """`values` (n_values,) are the distinct ratings, and `codes` (n_rows, k) are (54)."""
 
     machine: Machine
     theta: Array
@@ -248,7 +248,7 @@ class RatingRBM(Recommender):
         self.random_state = random_state
 
     def check_parameters(self) -> tuple[int, ...]:
-        """Return the steps; ValueError or TypeError for a parameter that cannot be used."""
+        """Return the steps; ValueError or TypeError for what cannot be used."""
         check_choice("orientation", self.orientation, ("item", "user"))
         check_number("regularization", self.regularization, minimum=0.0)
         rate = self.learning_rate_init
@@ -328,8 +328,8 @@ class RatingRBM(Recommender):
             return loss
 
         def report(iteration: Iteration) -> bool:
-            for extreme in (theta.min(), theta.max()):
-                check_finite(float(extreme), "a weight", f"iteration {iteration.number}")
+            greatest = float(np.abs(theta).max())
+            check_finite(greatest, "a weight", f"iteration {iteration.number}")
             losses.append(iteration.value / pattern.nnz)
             return False
 
