@@ -12,12 +12,7 @@ import numpy as np
 from scipy import sparse
 
 from autorec_np._types import CSR, Array
-from autorec_np._validation import (
-    RandomState,
-    check_integer,
-    check_number,
-    check_random_state,
-)
+from autorec_np._validation import RandomState, check_integer, check_number, check_random_state
 from autorec_np.core.kernels import spmm, with_data
 from autorec_np.data.entries import row_of_each
 from autorec_np.data.ratings import as_ratings
@@ -97,11 +92,9 @@ class FittedLocal(Record):
         return scores
 
     def score_all_items(self, users: Array) -> Array:
-        users = users[:, np.newaxis]
-        items = np.arange(self.ratings.n_items)
-        sums, totals = (of_user[users[:, 0]] @ of_item.T for of_user, of_item in self._sides())
-        cold = self.is_cold(users, items)
-        return np.where(cold, self.biases.at(users, items), sums / totals)
+        sums, totals = (of_user[users] @ of_item.T for of_user, of_item in self._sides())
+        pairs = users[:, np.newaxis], np.arange(self.ratings.n_items)
+        return np.where(self.is_cold(*pairs), self.biases.at(*pairs), sums / totals)
 
     def _sides(self) -> tuple[Sides, Sides]:
         """Return what numerator and denominator of (62) are products of."""
@@ -170,11 +163,10 @@ class LLORMA(Recommender):
         anchors = np.column_stack([row_of_each(rated)[drawn], rated.indices[drawn]])
         # Like one another, as those of ratings far from 0 are
         start = rng.normal(0.5, 0.1, (rated.shape[1], self.n_factors)).astype(np.float32)
-        models = self._learn(rated, anchors, start, unit)
         self.fitted_ = FittedLocal(
             ratings=given,
             ids_are_indices=sparse.issparse(ratings),
-            models=models,
+            models=self._learn(rated, anchors, start, unit),
             biases=fit_biases(given.matrix, REGULARIZATION),
         )
         return self

@@ -155,6 +155,30 @@ def test_a_single_anchor_and_an_infinite_bandwidth_are_a_plain_factorization(mon
     np.testing.assert_allclose(scores, expected, rtol=1e-4)
 
 
+def test_a_local_model_is_fitted_with_its_weights_from_the_factors_of_all_ratings():
+    ratings = planted()
+    model = LLORMA(**SMALL, bandwidth=1.2).fit(ratings)
+    anchors, user_weights, item_weights, user_factors, item_factors = model.fitted_.models
+    root = np.sqrt(ratings.matrix.data.std(dtype=np.float64))
+    rated = ratings.matrix / np.float32(root**2)
+    of_all = [side[:, :3] / root / np.sqrt(0.01) for side in (user_factors, item_factors)]
+    for number in range(1, 5):
+        near = user_weights[:, number], item_weights[:, number]
+        for weights, side, anchor in zip(near, of_all, anchors[number - 1], strict=True):
+            expected = epanechnikov(angles(side, anchor), 1.2)
+            np.testing.assert_allclose(weights, expected, atol=1e-3)
+        items = of_all[1]
+        for _ in range(llorma.LOCAL_SWEEPS):
+            users = best_rows(rated, items, near[1], 0.65)
+            items = best_rows(rated.T.tocsr(), users, near[0], 0.65)
+        some = slice(3 * number, 3 * number + 3)
+        for side, weights, expected in zip(
+            (user_factors, item_factors), near, (users, items), strict=True
+        ):
+            weighted = root * weights[:, np.newaxis] * expected
+            np.testing.assert_allclose(side[:, some], weighted, rtol=1e-2, atol=1e-3)
+
+
 def test_scores_are_the_weighted_mean_of_the_models():
     model = LLORMA(**SMALL).fit(planted())
     _, user_weights, item_weights, user_factors, item_factors = model.fitted_.models

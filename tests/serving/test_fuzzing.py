@@ -26,6 +26,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from autorec_np.baselines.biased_mf import BiasedMF
+from autorec_np.baselines.llorma import LLORMA
 from autorec_np.baselines.rbm import RatingRBM
 from autorec_np.data.ratings import Ratings
 from autorec_np.models.autorec import AutoRec
@@ -258,6 +259,7 @@ def models(folder):
         (Blend(members, random_state=0), R, {}),
         (BiasedMF(n_factors=2, max_iter=1, random_state=0), R, {}),
         (RatingRBM(n_hidden=2, max_iter=1, random_state=0), R, {}),
+        (LLORMA(n_models=2, n_factors=2, max_iter=1, random_state=0), R, {}),
     ):
         save_model(model.fit(data), path, **options)
         content = path.read_bytes()

@@ -81,6 +81,32 @@ def test_factors_that_do_not_fit_are_refused(name, change, message, path):
         load_model(path)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda found, arrays: found.update(n_models=4), "'anchors' is not a plain array"),
+        (lambda found, arrays: found.update(n_models=-1), "'anchors' is not a plain array"),
+        (lambda found, arrays: found.update(width=7), "'user_factors' is not a plain array"),
+        (lambda found, arrays: arrays.pop("item_weights"), "lacks the array 'item_weights'"),
+        (
+            lambda found, arrays: arrays["user_weights"].__setitem__((0, 0), 0),
+            "the weights of its models are not positive",
+        ),
+        (
+            lambda found, arrays: arrays["item_weights"].__setitem__((0, 1), np.nan),
+            "the weights of its models are not positive",
+        ),
+    ],
+)
+def test_local_models_that_do_not_fit_are_refused(change, message, path):
+    save_model(MODELS["local"]().fit(integer_ratings()), path)
+    header, arrays = parts_of(path)
+    change(header["state"]["local"], arrays)
+    write_parts(path, header, arrays)
+    with pytest.raises(ModelFileError, match=message):
+        load_model(path)
+
+
 @pytest.mark.parametrize("orientation", ["item", "user"])
 def test_an_implicit_decoder_is_saved(orientation, path):
     model = AutoRec(orientation, **SMALL).fit(integer_ratings())
