@@ -356,12 +356,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print the losses of ten epochs, Keras's beside ours; or climb the ladder."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--made-up", action="store_true", help="on ratings that need no archive")
-    parser.add_argument("--ladder", action="store_true", help="repair the program step by step")
+    parser.add_argument(
+        "--ladder",
+        nargs="*",
+        metavar="WORD",
+        help="repair the program step by step: the steps whose name has a word, without words all",
+    )
     chosen = parser.parse_args(arguments)
-    if chosen.ladder:
+    if chosen.ladder is not None:
         from benchmarks import ladder
 
-        ladder.climb()
+        ladder.climb(chosen.ladder)
         return
     program = MADE_UP if chosen.made_up else Program()
     ratings = made_up() if chosen.made_up else fetch_movielens(DATA).ratings
