@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from importlib.metadata import version
@@ -35,7 +35,17 @@ from autorec_np import (
     train_test_split,
 )
 from autorec_np.models.base import Recommender
-from benchmarks.keras_program import DATA, Program, by_item, draw, score, task_of, train
+from benchmarks.keras_program import (
+    DATA,
+    Program,
+    Task,
+    Trained,
+    by_item,
+    draw,
+    score,
+    task_of,
+    train,
+)
 
 RESULTS = Path(__file__).parent / "results" / "keras_program.jsonl"
 RATES = (1e-4, 3e-4, 1e-3)
@@ -122,28 +132,31 @@ def measure(rung: Rung, parts: Parts, done: dict[str, Any]) -> dict[str, Any]:
     for name, values in rung.grid.items():
         for value in values:
             candidate = replace(program, **{name: value})
-            errors = [true for _, true in scores(candidate, parts.fit, parts.validation)]
+            course = epochs_of(candidate, parts.fit, parts.validation)
+            errors = [score(candidate, *epoch).true for epoch in course]
             epochs = int(np.argmin(errors)) + 1
             tried.append({name: value, "epochs": epochs, "validation RMSE": min(errors)})
     if tried:
         best = min(tried, key=lambda one: one["validation RMSE"])
         program = replace(program, **{x: best[x] for x in best if x != "validation RMSE"})
     whole = parts.ratings if program.hidden == "rows" else parts.train
-    *_, last = scores(program, whole, parts.test)
-    found: dict[str, Any] = {"reported": last.reported, "true": last.true}
+    *_, (task, last) = epochs_of(program, whole, parts.test)
+    found: dict[str, Any] = score(program, task, last)._asdict()
     if program.hidden == "rows":
-        task = task_of(program, whole, None, draw(program, by_item(whole).shape))
         rated = task.test.nnz / np.prod(task.test.shape)
         mean = np.full(task.test.nnz, task.inputs.data.mean())
         found |= {"rated share": rated, "mean's RMSE": rmse(task.test.data, mean)}
     return found | {"program": asdict(program), "tried": tried}
 
 
-def scores(program: Program, train_part: Ratings, test_part: Ratings) -> list[Any]:
-    """Train, and score after each epoch; after the last alone where nothing is chosen."""
+def epochs_of(
+    program: Program, train_part: Ratings, test_part: Ratings
+) -> Iterator[tuple[Task, Trained]]:
+    """Train, and yield the task with the network after each epoch."""
     draws = draw(program, by_item(train_part).shape)
     task = task_of(program, train_part, test_part, draws)
-    return [score(program, task, epoch) for epoch in train(program, task, draws)]
+    for epoch in train(program, task, draws):
+        yield task, epoch
 
 
 def measure_model(model: Recommender, parts: Parts) -> dict[str, Any]:
@@ -177,7 +190,7 @@ def climb(words: Sequence[str] = (), path: Path = RESULTS) -> None:
             "python": platform.python_version()
         }
         line["date"] = date.today().isoformat()
-        with path.open("a") as file:
+        with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         print(f"{name:14} true {line['true']:.4f}  {line['CPU seconds']} s", flush=True)
     print(table(load(path)))
