@@ -116,12 +116,13 @@ MODELS: dict[str, tuple[str, Recommender]] = {
 
 
 class Parts:
-    """The ratings, and the split that all rungs share."""
+    """The ratings, the split that all rungs share, and the networks that were trained on it."""
 
     def __init__(self, ratings: Ratings) -> None:
         self.ratings = ratings
         self.train, self.test = train_test_split(ratings, 0.1, random_state=0)
         self.fit, self.validation = train_test_split(self.train, 0.1, random_state=1)
+        self.trained: dict[Program, tuple[Task, Trained]] = {}
 
 
 def measure(rung: Rung, parts: Parts, done: dict[str, Any]) -> dict[str, Any]:
@@ -140,7 +141,10 @@ def measure(rung: Rung, parts: Parts, done: dict[str, Any]) -> dict[str, Any]:
         best = min(tried, key=lambda one: one["validation RMSE"])
         program = replace(program, **{x: best[x] for x in best if x != "validation RMSE"})
     whole = parts.ratings if program.hidden == "rows" else parts.train
-    *_, (task, last) = epochs_of(program, whole, parts.test)
+    network = replace(program, metric="")  # which the metric does not change
+    if network not in parts.trained:
+        *_, parts.trained[network] = epochs_of(program, whole, parts.test)
+    task, last = parts.trained[network]
     found: dict[str, Any] = score(program, task, last)._asdict()
     if program.hidden == "rows":
         rated = task.test.nnz / np.prod(task.test.shape)
