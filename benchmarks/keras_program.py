@@ -31,7 +31,7 @@ from autorec_np import BiasBaseline, Ratings, fetch_movielens, rmse
 from autorec_np._types import CSR, Array
 from autorec_np.core import ImplicitNetwork, Network, Objective, minimize_lbfgs, scaled_pattern
 from autorec_np.data import as_ratings
-from autorec_np.engine.steps import SGD, Adam  # those of the core, in place
+from autorec_np.engine.engines import SGD, Adam  # those of the core, in place
 
 DATA = "ml-latest-small"
 DTYPE = np.float32  # as Keras
