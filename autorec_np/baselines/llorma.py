@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Sides: TypeAlias = tuple[Array, Array]  # of the users, of the items
 
-GLOBAL_WEIGHT = 0.01  # of the model of all ratings, everywhere; chosen on validation ratings
+GLOBAL_WEIGHT = 0.01  # of the model of all ratings, everywhere: docs/defaults.md
 LOCAL_SWEEPS = 3  # from the factors of the model of all ratings
 PAIRS_PER_BLOCK = 16_384
 SMALLEST_RIDGE = 1e-6  # of the trace: float32 has no finer sums
