@@ -145,8 +145,8 @@ BIASED_MF = Row(
     "BiasedMF",
     {},
     {"k": UNITS, "lambda": PENALTIES},
-    {"k": 20, "lambda": 10.0},
-    20.0,
+    {"k": 20, "lambda": 1.0},
+    10.0,
     0.845,
 )
 LLORMA = Row(
@@ -155,8 +155,8 @@ LLORMA = Row(
     "LLORMA",
     {},
     {"k": UNITS, "lambda": PENALTIES},
-    {"k": 20, "lambda": 10.0},
-    180.0,
+    {"k": 10, "lambda": 1.0},
+    20.0,
     0.833,
 )
 
