@@ -337,8 +337,8 @@ class Table:
         if self.names is None:
             return f"its {len(self.columns)} columns have no names"
         names = [str(name) if isinstance(name, np.generic) else name for name in self.names]
-        more = f"{names[:12]} and {len(names) - 12} more" if len(names) > 12 else f"{names}"
-        return f"its columns are {more}"
+        more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+        return f"its columns are {names[:12]}{more}"
 
 
 def as_table(data: Any) -> Table | None:

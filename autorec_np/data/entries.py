@@ -144,7 +144,8 @@ def dense_message(array: Array) -> str:
 def matrix_entries(matrix: Any, duplicates: str) -> tuple[Positions, Positions, Array]:
     if isinstance(matrix, np.ndarray):
         raise TypeError(dense_message(matrix))
-    if not sparse.issparse(matrix):
+    is_sparse: bool = sparse.issparse(matrix)
+    if not is_sparse:
         raise TypeError(
             f"the matrix must be a SciPy sparse matrix or array, got {type(matrix).__name__}; pass "
             f"this to autorec_np.data.as_ratings."

@@ -32,7 +32,7 @@ from autorec_np.data.entries import (
 )
 from autorec_np.data.values import (
     Positions,
-    check_axis_ids,
+    axis_ids,
     check_ids,
     check_lengths,
     check_missing,
@@ -40,7 +40,6 @@ from autorec_np.data.values import (
     check_timestamps,
     check_values,
     look_up,
-    relabel,
     split_missing,
     string_table,
     unique_with_positions,
@@ -225,8 +224,8 @@ class Ratings:
         check_choice("duplicates", duplicates, DUPLICATE_RULES)
         rows, columns, data = matrix_entries(matrix, duplicates)
         n_users, n_items = matrix.shape
-        users = check_axis_ids(user_ids, n_users, "user_ids", "rows")
-        items = check_axis_ids(item_ids, n_items, "item_ids", "columns")
+        users, at_rows = axis_ids(user_ids, n_users, "user_ids", "rows")
+        items, at_columns = axis_ids(item_ids, n_items, "item_ids", "columns")
         values = check_ratings(data)
         rated, n_missing = split_missing(values, check_missing(missing))
         if n_missing:
@@ -234,11 +233,8 @@ class Ratings:
         checked_scale = check_values(
             values, scale, lambda index: f"at (row {rows[index]}, column {columns[index]})"
         )
-        row_ids, rows_by_id = relabel(users, rows, n_users)
-        column_ids, columns_by_id = relabel(items, columns, n_items)
-        R = assemble(
-            rows_by_id, columns_by_id, values, None, row_ids, column_ids, checked_scale, duplicates
-        )
+        places = at_rows[rows], at_columns[columns]
+        R = assemble(*places, values, None, users, items, checked_scale, duplicates)
         return dataclasses.replace(R, n_missing=n_missing)
 
     @property
@@ -435,7 +431,8 @@ class Ratings:
         }
         if self.timestamps is not None:
             series["timestamp"] = self.timestamps[self.order]
-        return pd.DataFrame(series)
+        frame: DataFrame = pd.DataFrame(series)
+        return frame
 
 
 def as_ratings(

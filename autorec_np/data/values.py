@@ -30,9 +30,8 @@ def check_ids(values: Any, name: str) -> Array:
         is_id = isinstance(values, (str, uuid.UUID)) or is_integer_type(type(values))
         advice = f"; pass [{values!r}] for one id" if is_id else ""
         raise TypeError(f"{name} must be a sequence of ids, got {values!r}{advice}.")
-    array = (
-        np.asarray(values) if hasattr(values, "__array__") else np.fromiter(values, dtype=object)
-    )
+    has_array = hasattr(values, "__array__")
+    array = np.asarray(values) if has_array else np.fromiter(values, dtype=object)
     if array.ndim != 1:
         raise ValueError(f"{name} must be one-dimensional, got an array of shape {array.shape}.")
     if len(array) == 0:
@@ -42,7 +41,7 @@ def check_ids(values: Any, name: str) -> Array:
     if array.dtype.kind not in "OUSTfbu":
         raise TypeError(
             f"{name} must be integers or strings, got an array of dtype {array.dtype}; pass "
-            "numpy.asarray(ids).astype(str) if these are ids."
+            "numpy.asarray(ids).astype(str)."
         )
     return _check_object_ids(array.astype(object), name)
 
@@ -92,7 +91,7 @@ def _how_to_pass(array: Array, value: object) -> str:
         return "pass [one.decode() for one in ids]"
     if all(isinstance(one, float) and one.is_integer() for one in array):
         return "pass numpy.asarray(ids).astype('int64')"
-    return "pass [str(one) for one in ids] if these are ids"
+    return "pass [str(one) for one in ids]"
 
 
 def shown(value: object) -> str:
@@ -109,9 +108,10 @@ def is_missing(value: object) -> bool:
     return value is None or type(value).__name__ in ("NAType", "NaTType")
 
 
-def check_axis_ids(values: Any, length: int, name: str, axis: str) -> Array | None:
+def axis_ids(values: Any, length: int, name: str, axis: str) -> tuple[Array, Array]:
+    """Return ids, ascending, and the position among them of each row or column."""
     if values is None:
-        return None
+        return np.arange(length, dtype=np.int64), np.arange(length, dtype=np.int64)
     ids = check_ids(values, name)
     if len(ids) != length:
         raise ValueError(
@@ -125,7 +125,7 @@ def check_axis_ids(values: Any, length: int, name: str, axis: str) -> Array | No
             f"{name} has {shown(ids[index])} at index {index} for the second time, and "
             f"{length - len(unique):,} such repeats in all; ids must be unique."
         )
-    return ids
+    return unique, positions
 
 
 def first_repeat(positions: Array) -> int:
@@ -154,13 +154,6 @@ def sort_codes(distinct: Array, codes: Positions) -> tuple[Array, Positions]:
     rank = np.empty(len(distinct), dtype=np.int64)
     rank[by_value] = np.arange(len(distinct))
     return distinct[by_value], rank[codes]
-
-
-def relabel(ids: Array | None, positions: Array, length: int) -> tuple[Array, Array]:
-    if ids is None:
-        return np.arange(length, dtype=np.int64), positions
-    unique, new_position = unique_with_positions(ids)
-    return unique, new_position[positions]
 
 
 def string_table(ids: Array) -> dict[str, int]:
@@ -278,7 +271,7 @@ _NUMBER = re.compile(
 
 
 def check_missing(missing: Any) -> Array:
-    values = np.atleast_1d(np.asarray(missing if missing is not None else ()))
+    values = np.atleast_1d(() if missing is None else missing)
     if len(values) and values.dtype.kind not in "iuf":
         raise TypeError(
             f"missing must be the numbers that mean 'not rated', got {missing!r}; pass (-1, 99) "
@@ -459,7 +452,7 @@ def check_timestamps(values: Any) -> Positions:
         whole: Positions = np.floor(array).astype(np.int64)
         return whole
     if kind in ("O", "U", "T"):
-        found = [_seconds(value) for value in array.tolist()]
+        found = [*map(_seconds, array.tolist())]
         if None not in found:
             return np.array(found, dtype=np.int64)
     raise TypeError(
@@ -474,14 +467,9 @@ def is_date(text: str) -> bool:
 
 
 def seconds_of_texts(texts: Iterable[str], are_dates: bool) -> tuple[Positions, int | None]:
-    read = _date if are_dates else _seconds_in
-    found: list[int] = []
-    for text in texts:
-        seconds = read(text)
-        if seconds is None:
-            return np.empty(0, dtype=np.int64), len(found)
-        found.append(seconds)
-    return np.array(found, dtype=np.int64), None
+    found = [*map(_date if are_dates else _seconds_in, texts)]
+    wrong = found.index(None) if None in found else None
+    return np.array(found[:wrong], dtype=np.int64), wrong
 
 
 def _example(array: Array) -> str:

@@ -68,14 +68,12 @@ class IdColumn:
 
     def extend(self, ids: Column) -> None:
         """An array holds canonical decimals."""
+        positions: Any = slice(None)
         if isinstance(ids, np.ndarray):
-            unique, positions = unique_with_positions(ids)
-            self._parts.append(self._codes(list(map(str, unique.tolist())))[positions])
-        else:
-            self._parts.append(self._codes(ids))
-
-    def _codes(self, ids: Sequence[str]) -> Positions:
-        return np.fromiter(map(self._table.__getitem__, ids), dtype=np.int64, count=len(ids))
+            ids, positions = unique_with_positions(ids)
+            ids = [*map(str, ids.tolist())]
+        codes = np.fromiter(map(self._table.__getitem__, ids), dtype=np.int64, count=len(ids))
+        self._parts.append(codes[positions])
 
     def first_empty(self) -> int | None:
         if "" not in self._table:

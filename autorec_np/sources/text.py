@@ -214,7 +214,7 @@ def refuse_binary(raw: bytes, label: str) -> None:
         if raw.startswith(magic) and (not magic.isalnum() or b"\0" in raw[:4096]):
             raise _refused(label, what, advice)
     if _PICKLE.match(raw) and raw.rstrip()[-1:] == b".":
-        advice = f"read it with pandas.read_pickle, if you trust its source, {_THEN}"
+        advice = f"read it with pandas.read_pickle, if you trust it, {_THEN}"
         raise _refused(label, "a pickle", advice)
     if raw[_TAR_AT] == b"ustar":
         raise _refused(
@@ -235,9 +235,7 @@ def refuse_text(text: str, label: str) -> None:
         if _is_json(first) or _is_json(text):
             raise _refused(label, "JSON", f"read it with pandas.read_json(path) {_THEN}")
     if re.match(r"<(!doctype|html|\?xml)", first, re.IGNORECASE):
-        raise _refused(
-            label, "a web page or XML, perhaps the error page of a server", "fetch the file again"
-        )
+        raise _refused(label, "a web page or XML", "fetch the file again")
     if re.fullmatch(r"[-+.\d]+(\s+\d+:[-+.\deE]+)+", first):
         raise _refused(
             label,
@@ -284,7 +282,7 @@ class Lines:
     text: str
     separator: str
     columns: tuple[int, ...]
-    sizes: tuple[int, ...] = ()  # rows, columns and entries, as the header counts them
+    sizes: tuple[int, ...] = ()  # rows, columns and entries
 
 
 def lines_of(text: str, label: str) -> Lines | None:
@@ -436,7 +434,13 @@ class Document:
 
 
 def decode(raw: bytes, encoding: str, label: str) -> str:
-    if codecs_name(encoding, label) == "utf-8":
+    try:
+        is_utf8 = codecs.lookup(encoding).name == "utf-8"
+    except LookupError:
+        raise ValueError(
+            f"{label}: unknown text encoding {encoding!r}; pass 'utf-8' or 'latin-1' for example."
+        ) from None
+    if is_utf8:
         encoding = next((name for mark, name in _MARKS if raw.startswith(mark)), encoding)
     try:
         text = raw.decode(encoding)
@@ -451,15 +455,6 @@ def decode(raw: bytes, encoding: str, label: str) -> str:
             f"{encoding}; {advice}."
         ) from None
     return without_mark(text, label)
-
-
-def codecs_name(encoding: str, label: str) -> str:
-    try:
-        return codecs.lookup(encoding).name
-    except LookupError:
-        raise ValueError(
-            f"{label}: unknown text encoding {encoding!r}; pass 'utf-8' or 'latin-1' for example."
-        ) from None
 
 
 def without_mark(text: str, label: str) -> str:
@@ -503,8 +498,7 @@ def open_document(label: str, text: str, dialect: Dialect) -> Document:
             f"sep=... if the separator is none of {', '.join(map(repr, SEPARATORS))}, and "
             f"skip_lines=... or comment='#' if the first lines are no ratings."
         )
-    document = make_document(label, text, separator, dialect)
-    return _without_spaces(document) if separator != WHITESPACE else document
+    return _without_spaces(make_document(label, text, separator, dialect))
 
 
 def _without_other_lines(text: str, dialect: Dialect) -> tuple[str, str | None]:
