@@ -21,8 +21,7 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-BEYOND_TEXT = 1 << 30  # where Windows locks a byte: what is locked there cannot be read
-_MINUTE = 60.0  # seconds
+BEYOND_TEXT = 1 << 30  # what Windows locks cannot be read
 
 
 class _Terminated(BaseException):
@@ -31,7 +30,7 @@ class _Terminated(BaseException):
 
 @contextmanager
 def cleaned_up_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM unwind the block, and then end the process; not where the program handles it."""
+    """Let SIGTERM, where the program does not handle it, unwind the block and end the process."""
     in_main = threading.current_thread() is threading.main_thread()
     if not in_main or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
         yield
@@ -40,7 +39,7 @@ def cleaned_up_on_sigterm() -> Iterator[None]:
 
     def unwind(*_: object) -> None:
         nonlocal arrived
-        if not arrived:  # a second one must not disturb the cleaning
+        if not arrived:  # a second must not disturb
             arrived = True
             raise _Terminated
 
@@ -55,11 +54,11 @@ def cleaned_up_on_sigterm() -> Iterator[None]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file that takes the place of `path` if the block succeeds."""
+    """Open a temporary file that replaces `path` if the block succeeds."""
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "no such folder; create it first", str(path.parent))
     _remove_abandoned(path)
-    # Not tempfile.mkstemp, whose files only their owner can read, also once renamed
+    # Only their owner can read those of tempfile.mkstemp
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     with cleaned_up_on_sigterm():
         try:
@@ -80,13 +79,13 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def _remove_abandoned(path: Path) -> None:
-    """Remove temporaries of `path` of processes that were killed."""
+    """Remove those of killed processes."""
     for temporary in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 8}.tmp"):
         with suppress(OSError):
             status = temporary.stat()
-            # not locked yet, or, on Windows, not any more
+            # without a lock yet, or, on Windows, any more
             passing = sys.platform == "win32" or status.st_size == 0
-            if passing and time.time() - status.st_mtime < _MINUTE:
+            if passing and time.time() - status.st_mtime < 60.0:  # seconds
                 continue
             with open(temporary, "r+b") as file:
                 free = try_lock(file.fileno()) and is_at(file.fileno(), temporary)
@@ -112,7 +111,7 @@ def alone(path: Path, what: str) -> Iterator[None]:
                 yield
                 return
             finally:
-                with suppress(OSError):  # Windows does not remove an open file: it stays
+                with suppress(OSError):  # Windows does not remove an open file
                     path.unlink()
 
 

@@ -1,7 +1,4 @@
-"""Plain text: tables, times, the line of an epoch, values for JSON; what others call things.
-
-An error says the name here for a name that is nearly right, or that another library has.
-"""
+"""Plain text: tables, times, the line of an epoch, values for JSON; what others call things."""
 
 from __future__ import annotations
 
@@ -68,7 +65,7 @@ def beginning(start: str) -> Iterator[None]:
 
 
 def plain(value: Any, other: Callable[[Any], Any] = str) -> Any:
-    """Return `value` as JSON holds it, NaN and infinities as None; `other` converts the rest."""
+    """Return `value` as in JSON, NaN and infinities as None; `other` converts the rest."""
 
     def convert(one: Any) -> Any:
         return one.tolist() if hasattr(one, "tolist") else other(one)
@@ -76,7 +73,7 @@ def plain(value: Any, other: Callable[[Any], Any] = str) -> Any:
     return json.loads(json.dumps(value, default=convert), parse_constant=lambda name: None)
 
 
-# Of a parameter here, its names in Surprise, implicit, LensKit, Cornac, scikit-learn, Keras, pandas
+# In Surprise, implicit, LensKit, Cornac, scikit-learn, Keras, pandas
 NAMES_ELSEWHERE = {
     "hidden_layer_sizes": ("n_factors", "factors", "k", "embedding_size", "n_components"),
     "max_iter": ("n_epochs", "epochs", "iterations", "num_epochs", "n_iter"),
@@ -104,7 +101,6 @@ NAMES_ELSEWHERE = {
 }
 
 
-# Of an attribute of a model there, what does the same here.
 ATTRIBUTES_ELSEWHERE = {
     "cross_validate": "autorec_np.cross_validate(model, ratings)",
     "dump": "autorec_np.save_model(model, path)",
@@ -117,7 +113,6 @@ ATTRIBUTES_ELSEWHERE = {
     "test": "model.predict(test) or model.score(test)",
 }
 
-# The same of a model with a network.
 NETWORK_ATTRIBUTES_ELSEWHERE = {
     **ATTRIBUTES_ELSEWHERE,
     "codes": "model.codes_",
@@ -139,7 +134,7 @@ def name_here(name: str, known: Iterable[str]) -> str | None:
 
 
 def parameter_hint(name: str, value: object, known: Collection[str], owner: str = "") -> str:
-    """Return the end of a message about an unknown parameter: what to pass."""
+    """Return what to pass, the end of a message."""
     here = name if name in known else name_here(name, known)
     if here is None:
         return did_you_mean(name, known) or "."
@@ -150,9 +145,11 @@ def parameter_hint(name: str, value: object, known: Collection[str], owner: str 
 
 
 def knows_habits(function: Function) -> Function:
-    """Let a function say what an unknown keyword argument is called here."""
-    own = [name for name in inspect.signature(function).parameters if name != "self"]
-    is_method = len(own) < len(inspect.signature(function).parameters)
+    """Let it say what an unknown keyword argument is called here."""
+    own = [*inspect.signature(function).parameters]
+    is_method = "self" in own
+    if is_method:
+        own.remove("self")
     called = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
 
     @functools.wraps(function)

@@ -1,4 +1,4 @@
-"""Checks of arguments. Each message says what was got and what is needed."""
+"""Checks of arguments."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def check_random_state(random_state: RandomState) -> np.random.Generator:
     elif not (random_state is None or isinstance(random_state, np.random.Generator)):
         raise TypeError(
             f"random_state must be None, an int or a numpy.random.Generator, got "
-            f"{type(random_state).__name__}; pass an int to repeat results."
+            f"{type(random_state).__name__}; pass an int."
         )
     return np.random.default_rng(random_state)
 
@@ -41,7 +41,7 @@ def check_number(
     maximum: float = np.inf,
     inclusive: tuple[bool, bool] = (True, True),
 ) -> float:
-    """Return `value` as a finite float in the interval; `inclusive` is of its two ends."""
+    """Return a finite float in the interval; `inclusive` is of its two ends."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, got {value!r} ({type(value).__name__}).")
     number = float(value)
@@ -62,7 +62,7 @@ def check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
 
 
 def check_n_jobs(n_jobs: int | None) -> int:
-    """Return the number of threads; of None, the cores that this process may use."""
+    """None: the cores that this process may use."""
     if n_jobs is not None:
         return check_integer("n_jobs", n_jobs, minimum=1)
     if hasattr(os, "sched_getaffinity"):
@@ -73,7 +73,7 @@ def check_n_jobs(n_jobs: int | None) -> int:
 
 
 def _container_limit() -> int:
-    """Return the cores that a Linux control group grants, rounded up."""
+    """Those that a Linux control group grants."""
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
         return math.ceil(int(quota) / int(period))

@@ -1,7 +1,7 @@
 """Tables of every kind that hold ratings, and which of their columns is which.
 
-Names decide. Columns are taken by their place only where nothing contradicts it. Everything else
-is an error, because a wrong guess would give plausible figures.
+Names decide, and places only where nothing contradicts them: a wrong guess would give plausible
+figures.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import dataclasses
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,7 +68,7 @@ def check_three_or_four(columns: Sequence[Any], shown: object) -> None:
 
 
 class UndecidedColumns(ValueError):
-    """Nothing tells which column is which; `is_table`: it may be of users x items."""
+    """`is_table`: they may be of users x items."""
 
     def __init__(self, reason: str, is_table: bool = False) -> None:
         super().__init__(reason)
@@ -81,9 +82,9 @@ class ColumnsRead:
     Attributes
     ----------
     names : dict of str to (str or int)
-        By role ("user", "item", "rating", "timestamp"), the name or the position of its column.
+        By role ("user", "item", "rating", "timestamp"), its column's name or position.
     left_out : tuple of (str or int)
-        The columns that were not read.
+        Columns that were not read.
     """
 
     names: dict[str, Any]
@@ -93,12 +94,11 @@ class ColumnsRead:
         read = ", ".join(f"{role} = {_shown(name)}" for role, name in self.names.items())
         if not self.left_out:
             return read
-        first = ", ".join(
-            f"{_shown(name)} (a saved index)" if is_index_name(name) else _shown(name)
-            for name in self.left_out[:3]
+        without = ", ".join(
+            _shown(name) + " (a saved index)" * is_index_name(name) for name in self.left_out[:3]
         )
-        more = f" and {len(self.left_out) - 3} more" if len(self.left_out) > 3 else ""
-        return f"{read}, without {first}{more}"
+        n_more = len(self.left_out) - 3
+        return f"{read}, without {without}{f' and {n_more} more' if n_more > 0 else ''}"
 
 
 def _shown(name: object) -> str:
@@ -158,12 +158,13 @@ def known_roles(names: Sequence[object]) -> dict[str, int]:
 
 
 def _candidates(names: Sequence[object]) -> dict[str, list[int]]:
-    found: dict[str, dict[int, list[int]]] = {role: {} for role in ROLES}
-    for place, name in enumerate(names):
-        said = role_of(name)
-        if said is not None and said[0] != "other":
-            found[said[0]].setdefault(said[1], []).append(place)
-    return {role: levels[min(levels)] for role, levels in found.items() if levels}
+    said = [role_of(name) for name in names]
+    best = {one[0]: one for one in sorted(filter(None, said), reverse=True)}
+    return {
+        role: [place for place, one in enumerate(said) if one == best[role]]
+        for role in ROLES
+        if role in best
+    }
 
 
 def decide(
@@ -173,22 +174,21 @@ def decide(
     wanted: Sequence[str] = ("user", "item", "rating"),
     may_be_table: bool = True,
 ) -> dict[str, int]:
-    """Return ``{role: position}`` of the `wanted` roles and, where there is one, the timestamp."""
-    known: dict[str, int] = {}
-    if names is not None:
-        for role, places in _candidates(names).items():
-            if len(places) > 1 and role in wanted:
-                listed = " and ".join(repr(names[place]) for place in places[:3])
-                raise UndecidedColumns(f"{listed} could each be the {role}")
-        known = known_roles(names)
-        if set(wanted) <= known.keys():
-            rest = [place for place in range(len(names)) if place not in known.values()]
-            if "timestamp" not in known and len(names) == 4 and len(rest) == 1:
-                (place,) = rest
-                if role_of(names[place]) is None and are_times(values(place)[:SAMPLE]):
-                    known["timestamp"] = place
-            return {role: known[role] for role in (*wanted, "timestamp") if role in known}
-    return _by_place(names, n_columns, values, wanted, known, may_be_table)
+    """Return ``{role: position}`` of the `wanted` roles and the timestamp, if any."""
+    titles = names or ()
+    for role, places in _candidates(titles).items():
+        if len(places) > 1 and role in wanted:
+            listed = " and ".join(repr(titles[place]) for place in places[:3])
+            raise UndecidedColumns(f"{listed} could each be the {role}")
+    known = known_roles(titles)
+    if not set(wanted) <= known.keys():
+        return _by_place(names, n_columns, values, wanted, known, may_be_table)
+    rest = [place for place in range(len(titles)) if place not in known.values()]
+    if "timestamp" not in known and len(titles) == 4 and len(rest) == 1:
+        (place,) = rest
+        if role_of(titles[place]) is None and are_times(values(place)[:SAMPLE]):
+            known["timestamp"] = place
+    return {role: known[role] for role in (*wanted, "timestamp") if role in known}
 
 
 def _by_place(
@@ -203,18 +203,14 @@ def _by_place(
     numbers = [as_numbers(values(place)[:sample]) for place in range(n_columns)]
     missing = [role for role in wanted if role not in known]
     if n_columns > 4:
-        untitled = [place for place in range(n_columns) if place not in known.values()]
-        n_text = sum(numbers[place] is None for place in untitled)
-        is_table = n_text <= 1 and not {"rating", "item"} <= known.keys()
+        texts = {place for place, column in enumerate(numbers) if column is None}
+        is_table = len(texts - {*known.values()}) <= 1 and not {"rating", "item"} <= known.keys()
         reason = f"{n_columns} columns, and no name says which is the {' or the '.join(missing)}"
         raise UndecidedColumns(reason, is_table)
     if n_columns < len(wanted):
-        is_pivot = names is not None and all(
-            isinstance(name, tuple) or str(name).isdecimal() for name in names
-        )
-        raise UndecidedColumns(
-            f"there is no column for the {' and the '.join(missing)}", is_table=is_pivot
-        )
+        reason = f"there is no column for the {' and the '.join(missing)}"
+        is_item = (isinstance(name, tuple) or str(name).isdecimal() for name in names or ("?",))
+        raise UndecidedColumns(reason, is_table=all(is_item))
     places = {role: place for place, role in enumerate(ROLES[: min(n_columns, 3)])}
     if names is not None:
         _check_names(names, places, known, all(one is not None for one in numbers[1:]))
@@ -238,7 +234,7 @@ def _by_place(
 
 
 def _says_something(numbers: Array | None) -> bool:
-    """Zeros only are the times of a copy that has lost them."""
+    """Zeros only: a copy has lost its times."""
     return numbers is None or len(numbers) < 2 or bool(numbers.any())
 
 
@@ -267,19 +263,16 @@ def _why_no_rating(numbers: Array | None) -> str | None:
     if numbers is None:
         return None
     numbers = numbers[~np.isnan(numbers)]
-    if len(numbers) == 0 or not _are_whole(numbers):
+    if len(numbers) == 0 or not _are_whole(numbers) or numbers.max() >= 2.0**63:
         return None
     low, high = float(numbers.min()), float(numbers.max())
-    what, example = None, low
-    if high >= 2.0**63:
-        return None
     if low >= EARLIEST_LIKELY:
-        what = "times"
-    elif low >= EARLIEST_YEAR and high <= LATEST_YEAR:
-        what = "years"
-    elif high > LARGEST_PLAIN_RATING and len(np.unique(numbers)) > max(1, len(numbers) // 2):
-        what, example = "ids", high
-    return what and f"{what} ({example:.0f} for example)"
+        return f"times ({low:.0f} for example)"
+    if low >= EARLIEST_YEAR and high <= LATEST_YEAR:
+        return f"years ({low:.0f} for example)"
+    if high > LARGEST_PLAIN_RATING and len(np.unique(numbers)) > max(1, len(numbers) // 2):
+        return f"ids ({high:.0f} for example)"
+    return None
 
 
 def _is_table(
@@ -316,7 +309,7 @@ def _alike(ids: Array, ratings: Array) -> bool:
         return True
     if ids.dtype != ratings.dtype or np.isnan(ratings).all():
         return False
-    low, high = np.fmin.reduce(ratings), np.fmax.reduce(ratings)
+    low, high = np.nanmin(ratings), np.nanmax(ratings)
     return bool(ids.min() >= 2 * min(low, 0) and ids.max() <= 2 * high)
 
 
@@ -326,7 +319,7 @@ _HOW_TO_NAME = "autorec_np.data.as_ratings(data, columns=(user, item, rating))"
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Columns of equal length, with names or without; `kind` is for messages."""
+    """Columns of equal length; `kind` is for messages."""
 
     names: list[Any] | None
     columns: list[Any]
@@ -344,8 +337,8 @@ class Table:
         if self.names is None:
             return f"its {len(self.columns)} columns have no names"
         names = [str(name) if isinstance(name, np.generic) else name for name in self.names]
-        more = f"{names[:12]} and {len(names) - 12} more" if len(names) > 12 else f"{names}"
-        return f"its columns are {more}"
+        more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+        return f"its columns are {names[:12]}{more}"
 
 
 def as_table(data: Any) -> Table | None:
@@ -368,7 +361,7 @@ def as_table(data: Any) -> Table | None:
 
 
 def _from_frame(frame: DataFrame, kind: str = "frame") -> Table:
-    """Levels of the index that are named as a role is are columns too."""
+    """Levels of the index that are named as a role count too."""
     names: list[Any] = list(frame.columns)
     columns: list[Any] = [frame.iloc[:, place] for place in range(len(names))]
     if names == list(range(len(names))) and len(names) > 0:
@@ -401,16 +394,15 @@ def _from_other_library(data: Any) -> Table:
         if all(hasattr(column, "__array__") for column in columns):
             return Table(names, columns, kind)
     if hasattr(data, "__arrow_c_stream__"):
-        try:
+        with suppress(ImportError):
             import pyarrow  # type: ignore[import-not-found, import-untyped, unused-ignore]
-        except ImportError:
-            if not hasattr(data, "__dataframe__"):
-                raise TypeError(
-                    f"{kind} can be read through Arrow, which needs pyarrow: install it, or pass "
-                    f"the columns as a dict of lists."
-                ) from None
-        else:
+
             return _from_frame(pyarrow.table(data).to_pandas(), kind)
+        if not hasattr(data, "__dataframe__"):
+            raise TypeError(
+                f"{kind} can be read through Arrow, which needs pyarrow: install it, or pass a "
+                f"dict of lists."
+            )
     import pandas
 
     with kept_back():  # deprecated by pandas
@@ -439,7 +431,7 @@ def _from_rows(rows: list[Any]) -> Table | None:
             if row.keys() != rows[0].keys():
                 raise ValueError(
                     f"the dict at index {index} has the keys {list(row)}, but the first has "
-                    f"{names}; give every dict the same keys."
+                    f"{names}; all need the same."
                 )
         return Table(names, [[row[name] for row in rows] for name in names], "list of dicts")
     fields = getattr(rows[0], "_fields", None)
@@ -450,12 +442,11 @@ def _from_rows(rows: list[Any]) -> Table | None:
         index = next(k for k, row in enumerate(rows) if len(row) != len(rows[0]))
         raise ValueError(
             f"the row at index {index} has {len(rows[index])} entries, but the first has "
-            f"{len(rows[0])}; each row must be (user, item, rating) or, all of them, "
-            f"(user, item, rating, timestamp)."
+            f"{len(rows[0])}; all must be (user, item, rating), or all with a timestamp."
         )
-    if not lengths <= {3} and not lengths <= {4}:
+    if lengths not in ({3}, {4}):
         return None
-    columns = [list(column) for column in zip(*rows, strict=True)]
+    columns = [*map(list, zip(*rows, strict=True))]
     if all(isinstance(row, tuple) for row in rows):
         if len(columns) == 4 and all(value is None for value in columns[3]):
             del columns[3]
@@ -463,7 +454,7 @@ def _from_rows(rows: list[Any]) -> Table | None:
     if len(rows) == len(columns):
         raise ValueError(
             f"a list of {len(rows)} lists of {len(rows)} can be rows or columns; pass a list of "
-            f"tuples (user, item, rating), or a tuple of three lists (users, items, ratings)."
+            f"tuples (user, item, rating), or a tuple (users, items, ratings)."
         )
     return Table(None, columns, "list of lists")
 
@@ -482,13 +473,11 @@ def matrix_of(array: Array) -> sparse.coo_array:
 def find_ratings(
     table: Table, columns: Sequence[Any] | None
 ) -> tuple[list[Any], ColumnsRead | None]:
-    """Return the columns of ratings, and which these are: None where the kind states it."""
-    if table.kind == TRIPLES and columns is None:
-        return table.columns, None
-    if not table.columns and columns is None:
-        return [[], [], []], None
+    """Return the columns of ratings, and which these are, if that is not plain."""
     if columns is not None:
         places = _stated_places(table, columns)
+    elif table.kind == TRIPLES or not table.columns:
+        return table.columns or [[], [], []], None
     else:
         try:
             known = known_roles(table.names or ()).keys()
@@ -500,8 +489,11 @@ def find_ratings(
         except UndecidedColumns as error:
             raise ValueError(_message(table, error)) from None
     found = [table.columns[place] for place in places.values()]
-    if columns is None and "timestamp" in places and not _are_timestamps(found[3]):
-        del places["timestamp"], found[3]
+    if columns is None and "timestamp" in places:
+        try:
+            check_timestamps(found[3])
+        except TypeError:
+            del places["timestamp"], found[3]
     if columns is None and table.kind == TUPLES:
         return found, None
     return found, columns_read(places, [table.title(k) for k in range(len(table.columns))])
@@ -521,14 +513,6 @@ def find_ids(table: Table, roles: Sequence[str], advice: str) -> list[Any]:
             f"in this order ({error}); {table.described()}. {advice}"
         ) from None
     return [table.columns[places[role]] for role in roles]
-
-
-def _are_timestamps(column: Any) -> bool:
-    try:
-        check_timestamps(column)
-    except TypeError:
-        return False
-    return True
 
 
 def _stated_places(table: Table, columns: Sequence[Any]) -> dict[str, int]:
@@ -551,15 +535,16 @@ def _message(table: Table, error: UndecidedColumns) -> str:
             f"which column of the {table.kind} is which is not certain: {error}; "
             f"{table.described()}. Name them: {_HOW_TO_NAME}."
         )
-    frame = "data" if table.kind == "frame" else "pandas.DataFrame(data)"
-    names = table.names
-    if names and table.kind == "frame" and any(isinstance(name, tuple) for name in names):
+    frame, names = "data", table.names
+    if table.kind in ("dict", "array") or table.kind.startswith("list"):
+        frame = "pandas.DataFrame(data)"
+    elif table.kind != "frame":
+        frame = "data.to_pandas()"
+    elif names and any(isinstance(name, tuple) for name in names):
         frame = "data.droplevel(0, axis=1)"  # of pivot_table
         if isinstance(names[0], tuple) and names[0][-1] == "":  # after reset_index
             frame = "data.set_axis([a if b == '' else b for a, b in data.columns], axis=1)"
             names = [name[0] if name[-1] == "" else name[-1] for name in names]
-    if table.kind not in ("frame", "dict", "array") and not table.kind.startswith("list"):
-        frame = "data.to_pandas()"
     advice = table_advice(names, frame, table.index, holds_ids(table.sample(0)))
     return (
         f"this {table.kind} looks like a table of users x items ({error}); {table.described()}. "
@@ -569,15 +554,13 @@ def _message(table: Table, error: UndecidedColumns) -> str:
 
 def holds_ids(values: Array) -> bool:
     numbers = as_numbers(values)
-    if numbers is None:
-        return True
-    return len(numbers) > 1 and bool((np.diff(numbers) > 0).all())
+    return numbers is None or (len(numbers) > 1 and bool((np.diff(numbers) > 0).all()))
 
 
 def table_advice(
     names: Sequence[Any] | None, frame: str, index: Any = None, first_holds_ids: bool = False
 ) -> str:
-    """Return how to melt the table that the expression `frame` gives, or to make it sparse."""
+    """Return how to melt `frame`, an expression, or to make it sparse."""
     known = known_roles(names or ())
     axis = "item" if "item" in known and "user" not in known else "user"
     other, turned = ("user", ".T") if axis == "item" else ("item", "")

@@ -1,7 +1,7 @@
 """The stored entries of a ratings matrix: sorted, each cell once, in canonical CSR.
 
-The *stored pattern* is the set of ratings, 0.0 among them. Sparse arithmetic may drop stored
-zeros, so this module moves entries only by indexing ``data``, ``indices`` and ``indptr``.
+A stored 0.0 is a rating. Sparse arithmetic may drop it: only ``data``, ``indices`` and ``indptr``
+are indexed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DUPLICATE_RULES = ("raise", "first", "last", "mean")
-_BUILD_ANEW = "Build the matrix anew, for example from triples."
+_RESOLVED = (
+    "a pair has one rating: autorec_np.data.as_ratings({}, duplicates='last') (or 'first' or "
+    "'mean') resolves this"
+)
+_BUILD_ANEW = "Build the matrix anew."
 
 
 class DuplicateRatingError(ValueError):
@@ -37,9 +41,8 @@ class DuplicateRatingError(ValueError):
     def __init__(self, pair: str, first: int, second: int, n_repeats: int, n_ratings: int) -> None:
         super().__init__(
             f"the ratings at index {first} and index {second} are both for {pair}, and "
-            f"{n_repeats:,} of {n_ratings:,} ratings repeat an earlier pair; a pair has one "
-            f"rating: autorec_np.data.as_ratings(data, duplicates='last') (or 'first' or 'mean') "
-            f"resolves this."
+            f"{n_repeats:,} of {n_ratings:,} ratings repeat an earlier pair; "
+            f"{_RESOLVED.format('data')}."
         )
         self.pair, self.first, self.second = pair, first, second
         self.n_repeats, self.n_ratings = n_repeats, n_ratings
@@ -60,9 +63,7 @@ def arrange(
     ids: tuple[Array, Array],
     duplicates: str,
 ) -> tuple[sparse.csr_array[np.float32], Positions | None, Positions]:
-    """Return a canonical CSR, its timestamps, and the place in its data of each kept entry, in the
-    order of the file; `rows` and `columns` are positions in `ids`.
-    """
+    """Return a canonical CSR, its timestamps, and the places of the kept entries, in file order."""
     user_ids, item_ids = ids
     shape = len(user_ids), len(item_ids)
     by_cell = sort_by_cell(rows, columns, shape)
@@ -74,10 +75,10 @@ def arrange(
     if duplicates == "raise" and is_repeat.any():
         repeats = by_cell[is_repeat]
         second = int(repeats.min())
-        group = int(np.searchsorted(starts, np.flatnonzero(by_cell == second)[0], "right")) - 1
-        user, item = shown(user_ids[rows[second]]), shown(item_ids[columns[second]])
-        pair = f"user {user} and item {item}"
-        raise DuplicateRatingError(pair, int(first[group]), second, len(repeats), len(rows))
+        row, column = rows[second], columns[second]
+        earlier = int(np.argmax((rows == row) & (columns == column)))
+        pair = f"user {shown(user_ids[row])} and item {shown(item_ids[column])}"
+        raise DuplicateRatingError(pair, earlier, second, len(repeats), len(rows))
     kept = last if duplicates == "last" else first
     if duplicates == "mean":
         sums = np.add.reduceat(values[by_cell].astype(np.float64), starts)
@@ -105,8 +106,8 @@ def sort_by_cell(rows: Array, columns: Array, shape: tuple[int, int]) -> Array:
 def canonical_csr(
     data: NDArray[np.float32], indices: Array, indptr: Array, shape: tuple[int, int]
 ) -> sparse.csr_array[np.float32]:
-    """Wrap canonical arrays in read-only views: no caller's flag changes."""
-    # SciPy would keep int64 where int32 suffices.
+    """Wrap canonical arrays in read-only views."""
+    # SciPy would keep int64.
     index = np.int32 if max(*shape, len(data)) < 2**31 else np.int64
     indices, indptr = indices.astype(index, copy=False), indptr.astype(index, copy=False)
     matrix = sparse.csr_array((data, indices, indptr), shape=shape)
@@ -134,46 +135,39 @@ def dense_message(array: Array) -> str:
             f"array[:, 2]{value}{times}); of a table, pass {table}."
         )
     return (
-        f"a dense array cannot say which of its zeros are ratings and which mean 'not rated'; of a "
-        f"table of users x items (this one has the shape {array.shape}) pass {table}, or a "
-        f"floating array of more than four columns with NaN where there is no rating; of a list of "
-        f"ratings pass Ratings.from_triples(users, items, ratings)."
+        f"a dense array cannot say which of its zeros are ratings (its shape is {array.shape}). Of "
+        f"a table of users x items, pass {table}, or floats, in more than four columns, with NaN "
+        f"where there is no rating; of a list, pass Ratings.from_triples(users, items, ratings)."
     )
 
 
-def _check_is_sparse(matrix: object) -> None:
+def matrix_entries(matrix: Any, duplicates: str) -> tuple[Positions, Positions, Array]:
     if isinstance(matrix, np.ndarray):
         raise TypeError(dense_message(matrix))
-    if not sparse.issparse(matrix):
+    is_sparse: bool = sparse.issparse(matrix)
+    if not is_sparse:
         raise TypeError(
             f"the matrix must be a SciPy sparse matrix or array, got {type(matrix).__name__}; pass "
-            f"anything else to autorec_np.data.as_ratings."
+            f"this to autorec_np.data.as_ratings."
         )
-
-
-def matrix_entries(matrix: Any, duplicates: str) -> tuple[Positions, Positions, Array]:
-    _check_is_sparse(matrix)
     if matrix.ndim != 2:
         raise ValueError(f"the matrix must be users x items, got a {matrix.ndim}-d sparse array.")
     if matrix.format in ("bsr", "dia"):
         raise TypeError(
             f"a matrix in {matrix.format.upper()} format pads with zeros, which would count as "
-            f"ratings; pass a scipy.sparse.csr_array that stores exactly the ratings: "
-            f"matrix.tocsr(), after its eliminate_zeros() if no rating is 0."
+            f"ratings; pass matrix.tocsr(), after its eliminate_zeros() if no rating is 0."
         )
     if matrix.format in ("lil", "dok"):
         matrix = matrix.tocsr()
     if matrix.format == "coo":
-        # Not by way of CSR: SciPy adds duplicates up in that conversion.
+        # SciPy's conversion to CSR adds duplicates up.
         rows, columns, values = matrix.row, matrix.col, matrix.data
         _check_indices(rows, matrix.shape[0], "row")
         _check_indices(columns, matrix.shape[1], "column")
     else:
         rows, columns, values = _compressed_entries(matrix)
     if len(values) == 0:
-        raise ValueError(
-            "the matrix stores no ratings; pass a matrix that stores at least one entry."
-        )
+        raise ValueError("the matrix stores no ratings; pass one that stores at least one entry.")
     by_cell = sort_by_cell(rows, columns, matrix.shape)
     rows, columns, values = rows[by_cell], columns[by_cell], values[by_cell]
     is_repeat = (np.diff(rows) == 0) & (np.diff(columns) == 0)
@@ -182,8 +176,7 @@ def matrix_entries(matrix: Any, duplicates: str) -> tuple[Positions, Positions, 
         raise ValueError(
             f"the matrix stores (row {rows[index]}, column {columns[index]}) more than once, with "
             f"the ratings {values[index]} and {values[index + 1]}, and {int(is_repeat.sum()):,} "
-            f"such repeats in all; SciPy would add them up: autorec_np.data.as_ratings(matrix, "
-            f"duplicates='last') (or 'first' or 'mean') keeps one of them."
+            f"such repeats in all; SciPy would add them up; {_RESOLVED.format('matrix')}."
         )
     return rows.astype(np.int64), columns.astype(np.int64), values
 
@@ -193,7 +186,7 @@ def row_of_each(matrix: CSR) -> Array:
 
 
 def _compressed_entries(matrix: Any) -> tuple[Array, Array, Array]:
-    """Check what SciPy does not: it would read outside the index arrays."""
+    """Check what SciPy does not."""
     is_csr = matrix.format == "csr"
     n_major, n_minor = matrix.shape if is_csr else matrix.shape[::-1]
     major, minor = ("row", "column") if is_csr else ("column", "row")
@@ -201,7 +194,7 @@ def _compressed_entries(matrix: Any) -> tuple[Array, Array, Array]:
     if len(indptr) != n_major + 1 or indptr[0] != 0 or (np.diff(indptr) < 0).any():
         raise ValueError(
             f"the matrix's indptr must hold {n_major + 1:,} non-decreasing offsets from 0, one per "
-            f"{major} and the end; it does not. {_BUILD_ANEW}"
+            f"{major} and the end. {_BUILD_ANEW}"
         )
     n_stored = int(indptr[-1])
     if n_stored > min(len(indices), len(data)):
@@ -210,7 +203,8 @@ def _compressed_entries(matrix: Any) -> tuple[Array, Array, Array]:
             f"{len(data):,} values. {_BUILD_ANEW}"
         )
     _check_indices(indices[:n_stored], n_minor, minor)
-    along, across = row_of_each(matrix), indices[:n_stored]
+    across = indices[:n_stored]
+    along = row_of_each(matrix)
     return (*((along, across) if is_csr else (across, along)), data[:n_stored])
 
 
@@ -221,7 +215,7 @@ def _check_indices(indices: Array, length: int, axis: str) -> None:
         raise ValueError(
             f"the matrix has the {axis} index {indices[index]} (stored entry {index}), and "
             f"{int(bad.sum()):,} such in all; {axis} indices must be in [0, {length}). Correct "
-            f"them, or pass ids of any kind to Ratings.from_triples."
+            f"them, or pass ids to Ratings.from_triples."
         )
 
 
@@ -233,7 +227,7 @@ def selection_mask(selection: Any, n_ratings: int) -> NDArray[np.bool_]:
         if len(array) != n_ratings:
             raise ValueError(
                 f"the boolean selection has {len(array):,} entries, but there are {n_ratings:,} "
-                f"ratings; pass one entry per rating, in file order."
+                f"ratings; pass one entry per rating."
             )
         return array
     mask = np.zeros(n_ratings, dtype=bool)
@@ -246,8 +240,7 @@ def selection_mask(selection: Any, n_ratings: int) -> NDArray[np.bool_]:
     wrong = array[(array < 0) | (array >= n_ratings)]
     if len(wrong):
         raise IndexError(
-            f"selection has the position {wrong[0]}; positions must be in [0, {n_ratings}), in "
-            f"file order."
+            f"selection has the position {wrong[0]}; positions must be in [0, {n_ratings})."
         )
     mask[array] = True
     n_repeats = len(array) - np.count_nonzero(mask)

@@ -42,18 +42,12 @@ def mae(true: ArrayLike, predicted: ArrayLike) -> float:
     return float(np.mean(np.abs(_errors(true, predicted))))
 
 
-_REMEDIES = {
-    "U": "pass numpy.asarray(values, dtype='float64') if all of them write numbers",
-    "c": "pass numpy.real(values) if the imaginary parts mean nothing",
-}
-
-
 def _errors(true: ArrayLike, predicted: ArrayLike) -> NDArray[np.float64]:
     left, right = finite_vector("true", true), finite_vector("predicted", predicted)
     if len(left) != len(right):
         raise ValueError(
-            f"true has {len(left)} ratings and predicted has {len(right)}; they must match pair by "
-            f"pair: give every test pair a prediction."
+            f"true has {len(left)} ratings and predicted has {len(right)}; give every test pair a "
+            f"prediction."
         )
     return left - right
 
@@ -63,15 +57,16 @@ def finite_vector(name: str, values: ArrayLike) -> NDArray[np.float64]:
     if array.dtype.kind not in "iufb":
         raise TypeError(
             f"{name} must hold real numbers, got {type(values).__name__} of dtype {array.dtype}; "
-            f"{_REMEDIES.get(array.dtype.kind, 'of a sparse matrix, pass its data')}."
+            f"pass numpy.asarray(values, dtype='float64') of texts, numpy.real(values) of complex "
+            f"numbers; of a sparse matrix, pass its data."
         )
     if array.ndim != 1:
         raise ValueError(
             f"{name} must be 1-d, one value per pair, got shape {array.shape}; of a table of users "
-            f"x items, pass the values of the rated cells, table[is_rated]."
+            f"x items, pass table[is_rated]."
         )
     if array.size == 0:
-        raise ValueError(f"{name} is empty; at least one value is needed.")
+        raise ValueError(f"{name} is empty; pass at least one value.")
     vector = array.astype(np.float64)
     wrong = np.flatnonzero(~np.isfinite(vector))
     if len(wrong):

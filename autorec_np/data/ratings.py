@@ -32,7 +32,7 @@ from autorec_np.data.entries import (
 )
 from autorec_np.data.values import (
     Positions,
-    check_axis_ids,
+    axis_ids,
     check_ids,
     check_lengths,
     check_missing,
@@ -40,7 +40,6 @@ from autorec_np.data.values import (
     check_timestamps,
     check_values,
     look_up,
-    relabel,
     split_missing,
     string_table,
     unique_with_positions,
@@ -55,28 +54,26 @@ if TYPE_CHECKING:
 class Ratings:
     """Ratings of users for items: a sparse matrix, the ids of its rows and columns, a scale.
 
-    `from_triples`, `from_frame`, `from_matrix`, `as_ratings` and `read_ratings` check everything;
-    the constructor trusts its arguments. A `Ratings` is immutable, its arrays are read-only.
+    The constructor trusts its arguments. A `Ratings` is immutable, its arrays are read-only.
 
     Attributes
     ----------
     matrix : scipy.sparse.csr_array of float32, shape (n_users, n_items)
         Canonical: indices sorted, no duplicates. Every stored entry is a rating, 0.0 too.
     user_ids, item_ids : ndarray, shape (n_users,) and (n_items,)
-        Ids of the rows and columns, unique and ascending: int64, or str in an object array.
+        Unique and ascending: int64, or str in an object array.
     timestamps : ndarray of int64, shape (n_ratings,), or None
         Aligned with ``matrix.data``.
     scale : tuple of float
-        ``(low, high)``: the stated rating scale, or else the range of the ratings.
+        ``(low, high)``: as stated, or else the range of the ratings.
     order : ndarray of int64, shape (n_ratings,)
-        ``order[k]`` is the position in ``matrix.data`` of the k-th rating of the file, arrays or
-        matrix (row-major) that the ratings came from.
+        ``order[k]`` is the position in ``matrix.data`` of the k-th rating of the file.
     columns : ColumnsRead or None
         Which columns of a file or a frame were read as what.
     n_missing : int
-        Values that were left out because they mean "not rated".
+        Values left out because they mean "not rated".
     features : mapping of "user" and "item" to ndarray of float64, shape (n, d)
-        Centered, and divided by their ranges: see `with_features`.
+        Those of `with_features`, centered and divided by their ranges.
     """
 
     matrix: sparse.csr_array[np.float32]
@@ -112,12 +109,11 @@ class Ratings:
         timestamps : array_like, shape (n_ratings,), optional
             Integers stay; floats, dates and ISO texts of dates become whole seconds since 1970.
         scale : (low, high), optional
-            The rating scale. Default: the ratings' range.
+            Default: the ratings' range.
         duplicates : {"raise", "first", "last", "mean"}
-            Of the ratings of a pair, keep the first or the last; or take the mean, in the place of
-            the first and with the timestamp of the last.
+            What to keep of the ratings of a pair; the mean has the timestamp of the last.
         missing : number or sequence of numbers
-            Values that mean "not rated", NaN may be one: left out and counted in `n_missing`.
+            Values, perhaps NaN, that mean "not rated": left out and counted in `n_missing`.
 
         Raises
         ------
@@ -125,8 +121,7 @@ class Ratings:
             No ratings, arrays of different lengths, a missing id, a rating that is not finite or
             outside `scale`, a repeated pair under ``duplicates="raise"``.
         TypeError
-            Ids that are not all integers or all strings, ratings that are not numbers, timestamps
-            that are no times.
+            Ids, ratings or timestamps that are not what is said above.
         """
         check_choice("duplicates", duplicates, DUPLICATE_RULES)
         values = check_ratings(ratings)
@@ -162,7 +157,7 @@ class Ratings:
         duplicates: str = "raise",
         missing: ArrayLike = (),
     ) -> Ratings:
-        """Build from a pandas DataFrame with one row per rating.
+        """Build from a DataFrame with one row per rating.
 
         Parameters
         ----------
@@ -170,16 +165,15 @@ class Ratings:
         user, item, rating : str
             Names of the columns.
         timestamp : str, optional
-            Name of the column of timestamps; by default these are not read.
+            By default these are not read.
         scale, duplicates, missing
             As in `from_triples`.
 
         Raises
         ------
-        ValueError
-            A column that the frame lacks or holds twice.
         TypeError, ValueError
-            As `from_triples`; "index" in a message means the row's position, not its label.
+            As `from_triples` ("index" means the row's position, not its label); a column that the
+            frame lacks or holds twice.
         """
         names = [name for name in (user, item, rating, timestamp) if name is not None]
         titles = list(frame.columns)
@@ -188,9 +182,8 @@ class Ratings:
             if found != 1:
                 raise ValueError(
                     f"the frame has {'no column' if found == 0 else f'{found} columns named'} "
-                    f"{name!r}; its columns are {titles}. Name the columns to read: "
-                    f"Ratings.from_frame(frame, user=..., item=..., rating=...)"
-                    f"{', after renaming all but one' if found else ''}."
+                    f"{name!r}; its columns are {titles}. Name the columns to read, user=..., "
+                    f"item=..., rating=...{', after renaming all but one' if found else ''}."
                 )
         R = cls.from_triples(
             *(frame[name] for name in names), scale=scale, duplicates=duplicates, missing=missing
@@ -211,16 +204,15 @@ class Ratings:
     ) -> Ratings:
         """Build from a SciPy sparse matrix or array, users x items; every *stored* entry counts.
 
-        It is copied; empty rows and columns are kept. The order of the ratings is row-major.
+        Empty rows and columns are kept. The order of the ratings is row-major.
 
         Parameters
         ----------
         matrix : csr_matrix or csr_array; also CSC, COO, LIL or DOK
         user_ids, item_ids : array_like, shape (n_users,) and (n_items,), optional
-            Different ids of the rows and columns; the result is in their ascending order. Default:
-            ``arange``.
+            Ids of the rows and columns. Default: ``arange``.
         scale, duplicates, missing
-            As in `from_triples`; an entry stored twice repeats a pair (SciPy would add the two up).
+            As in `from_triples`; an entry stored twice repeats a pair.
 
         Raises
         ------
@@ -232,8 +224,8 @@ class Ratings:
         check_choice("duplicates", duplicates, DUPLICATE_RULES)
         rows, columns, data = matrix_entries(matrix, duplicates)
         n_users, n_items = matrix.shape
-        users = check_axis_ids(user_ids, n_users, "user_ids", "rows")
-        items = check_axis_ids(item_ids, n_items, "item_ids", "columns")
+        users, at_rows = axis_ids(user_ids, n_users, "user_ids", "rows")
+        items, at_columns = axis_ids(item_ids, n_items, "item_ids", "columns")
         values = check_ratings(data)
         rated, n_missing = split_missing(values, check_missing(missing))
         if n_missing:
@@ -241,11 +233,8 @@ class Ratings:
         checked_scale = check_values(
             values, scale, lambda index: f"at (row {rows[index]}, column {columns[index]})"
         )
-        row_ids, rows_by_id = relabel(users, rows, n_users)
-        column_ids, columns_by_id = relabel(items, columns, n_items)
-        R = assemble(
-            rows_by_id, columns_by_id, values, None, row_ids, column_ids, checked_scale, duplicates
-        )
+        places = at_rows[rows], at_columns[columns]
+        R = assemble(*places, values, None, users, items, checked_scale, duplicates)
         return dataclasses.replace(R, n_missing=n_missing)
 
     @property
@@ -285,7 +274,7 @@ class Ratings:
         return "; ".join(said)
 
     def triples(self) -> tuple[Array, Array, NDArray[np.float32]]:
-        """Return ``(user ids, item ids, ratings)``, each of shape (n_ratings,), in file order."""
+        """Return ``(user ids, item ids, ratings)``, each (n_ratings,), in file order."""
         rows, columns, ratings = self.positions()
         return self.user_ids[rows], self.item_ids[columns], ratings
 
@@ -324,12 +313,9 @@ class Ratings:
 
         Raises
         ------
-        ValueError
-            A mask of the wrong length, a position that is given twice.
-        IndexError
-            A position outside ``[0, n_ratings)``.
-        TypeError
-            Neither booleans nor integers.
+        ValueError, IndexError, TypeError
+            A mask of the wrong length or a position given twice, one outside ``[0, n_ratings)``,
+            neither booleans nor integers.
         """
         mask = selection_mask(selection, len(self))
         keep = np.zeros(len(self), dtype=bool)
@@ -351,12 +337,10 @@ class Ratings:
     def filter(self, min_user: int = 0, min_item: int = 0) -> Ratings:
         """Drop users with few ratings and items with few ratings until none is left.
 
-        Users and items without ratings go too, with their ids; the scale stays.
-
         Parameters
         ----------
         min_user, min_item : int
-            The least number of ratings of each remaining user and item.
+            The least number of ratings of each remaining user and item. Who has none goes always.
 
         Raises
         ------
@@ -377,7 +361,7 @@ class Ratings:
         if not mask.any():
             raise ValueError(
                 f"no rating is left after filter(min_user={min_user}, min_item={min_item}) of "
-                f"{self!r}; lower the minima."
+                f"{self!r}; lower them."
             )
         users, items = np.flatnonzero(per_user), np.flatnonzero(per_item)
         part = self.select(mask)
@@ -404,15 +388,14 @@ class Ratings:
     ) -> Ratings:
         """Return the ratings with what else is known of users or items.
 
-        An `AutoRec` reads the features of its rows (items, in orientation "item"). The bias
-        baseline, of every model, predicts users and items without ratings from theirs. Whoever new
-        ratings add has average features.
+        An `AutoRec` reads the features of its rows. The bias baseline, of every model, predicts
+        users and items without ratings from theirs. Whoever new ratings add has average features.
 
         Parameters
         ----------
         users, items : pandas.DataFrame, shape (n, d), optional
-            Numbers, in any unit, that describe the users or items of the ratings and perhaps
-            others, who become known. The index has their ids.
+            Numbers, in any unit, by the ids of the users or items of the ratings and perhaps
+            others, who become known.
 
         Raises
         ------
@@ -442,16 +425,13 @@ class Ratings:
         """
         import pandas as pd
 
-        users, items, ratings = self.triples()
-        frame: DataFrame = pd.DataFrame(
-            {
-                "user": pd.Series(users, dtype=users.dtype),
-                "item": pd.Series(items, dtype=items.dtype),
-                "rating": ratings,
-            }
-        )
+        series = {
+            role: pd.Series(values, dtype=values.dtype)
+            for role, values in zip(ROLES, self.triples(), strict=False)
+        }
         if self.timestamps is not None:
-            frame["timestamp"] = self.timestamps[self.order]
+            series["timestamp"] = self.timestamps[self.order]
+        frame: DataFrame = pd.DataFrame(series)
         return frame
 
 
@@ -463,7 +443,7 @@ def as_ratings(
     columns: Sequence[Any] | None = None,
     missing: ArrayLike = (),
 ) -> Ratings:
-    """Turn what a user has into `Ratings`.
+    """Turn ratings of any kind into `Ratings`.
 
     Parameters
     ----------
@@ -472,11 +452,11 @@ def as_ratings(
         of more than four columns with NaN where there is no rating. A tuple is ``(users, items,
         ratings[, timestamps])``, as in `Ratings.from_triples`.
 
-        A table is a pandas, polars or pyarrow table, anything with ``__dataframe__`` or
-        ``__arrow_c_stream__``, a dict of columns, a list of dicts, or a list of tuples (user,
-        item, rating[, timestamp]); ``{user: {item: rating}}`` and ``{(user, item): rating}`` too.
-        Its columns are known by name (userId, reviewer; movie_id, asin; stars; date; ...). Where
-        names say nothing, user, item and rating are the first three of three or four columns.
+        A table is one of pandas, polars, pyarrow or anything with ``__dataframe__`` or
+        ``__arrow_c_stream__``, a dict of columns, ``{user: {item: rating}}``, ``{(user, item):
+        rating}``, a list of dicts, or of tuples (user, item, rating[, timestamp]). Its columns are
+        known by name (userId, reviewer; movie_id, asin; stars; date; ...); else user, item and
+        rating are the first three of three or four.
     scale, duplicates, missing
         As in `Ratings.from_triples`; a `Ratings` keeps its scale.
     columns : sequence of three or four, optional
@@ -523,22 +503,23 @@ def _changed(ratings: Ratings, scale: tuple[float, float] | None, missing: Array
     if np.isnan(ratings.matrix.data[:1]).any():
         raise ValueError(
             "these ratings say who rated what but not how (their model was saved with "
-            "include_ratings=False); pass the ratings themselves."
+            "include_ratings=False); pass others."
         )
     if scale is None and not len(ratings):
         return ratings
-    rated, n_missing = split_missing(ratings.matrix.data[ratings.order], missing)
+    values = ratings.matrix.data[ratings.order]
+    rated, n_missing = split_missing(values, missing)
     if scale is None and n_missing == 0:
         return ratings
-    part = ratings.select(rated) if n_missing else ratings
-    checked = check_values(part.matrix.data[part.order], scale, "at index {}".format)
-    return dataclasses.replace(part, scale=checked, n_missing=ratings.n_missing + n_missing)
+    checked = check_values(values[rated], scale, "at index {}".format)
+    n_missing += ratings.n_missing
+    return dataclasses.replace(ratings.select(rated), scale=checked, n_missing=n_missing)
 
 
 def _read_features(
     frame: Any, axis: str, known: Array, find: Callable[[Array], Positions]
 ) -> tuple[Array, Array, Positions]:
-    """Return ids, ascending, their features and where the `known` ids are."""
+    """Return ids, features and where the `known` ids are."""
     name = f"features of {axis}s must"
     if not hasattr(frame, "select_dtypes"):
         raise TypeError(

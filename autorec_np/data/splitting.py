@@ -1,8 +1,7 @@
 """Splits of ratings into a training and a test part, and whether two parts overlap.
 
-Every splitter takes what :func:`~autorec_np.data.as_ratings` takes. The two parts hold every rating
-exactly once, and keep the ids, the shape and the order of the whole. Nothing is stratified: test
-pairs may be *cold*, without a training rating of their user or item.
+The parts keep the ids, the shape and the order of the whole. Test pairs may be *cold*, without a
+training rating of their user or item.
 """
 
 from __future__ import annotations
@@ -33,12 +32,11 @@ Parts: TypeAlias = tuple[Ratings, Ratings]
 def train_test_split(R: Any, test_size: float = 0.1, random_state: RandomState = None) -> Parts:
     """Hold out a random part of the ratings.
 
-    The ratings, in the order of the file, are permuted with ``Generator.permutation``; the first
-    ``ceil(test_size * n)`` are the test ratings.
+    They are the first ``ceil(test_size * n)`` of a ``Generator.permutation`` of the file's order.
 
     Parameters
     ----------
-    R : Ratings, sparse matrix, DataFrame or (users, items, ratings)
+    R : Ratings, or whatever `as_ratings` takes
         n ratings.
     test_size : float or int
         A share of the ratings, strictly between 0 and 1, or their number, from 1 to n - 1.
@@ -63,7 +61,7 @@ def train_test_split(R: Any, test_size: float = 0.1, random_state: RandomState =
 def k_fold(R: Any, n_splits: int = 5, random_state: RandomState = None) -> Iterator[Parts]:
     """Hold out each of `n_splits` random parts of the ratings in turn, made one at a time.
 
-    The parts are consecutive pieces of one random permutation; their sizes differ by at most one.
+    They are pieces of one permutation, of the same length or one less.
 
     Parameters
     ----------
@@ -86,7 +84,7 @@ def k_fold(R: Any, n_splits: int = 5, random_state: RandomState = None) -> Itera
             f"{advice}."
         )
     permutation = check_random_state(random_state).permutation(len(whole))
-    # Not ``yield``: a wrong argument raises here and not at the first fold.
+    # Not ``yield``: a wrong argument raises here.
     return (_divide(whole, part) for part in np.array_split(permutation, n_splits))
 
 
@@ -95,9 +93,8 @@ def holdout_per_user(
 ) -> Parts:
     """Hold out some random ratings of each user (``n=1``: leave one out per user).
 
-    A user with m ratings gives ``min(n, m - min_train)`` of them to the test part, or with a float
-    `n`, ``min(ceil(n * m), m - min_train)``; none if that is not positive. So no user is cold. They
-    are the user's first in a permutation as in `train_test_split`.
+    A user with m ratings gives the first ``min(n, m - min_train)`` in a permutation as in
+    `train_test_split`, if that is positive; with a float `n`, ``ceil(n * m)`` is in its place.
 
     Parameters
     ----------
@@ -125,7 +122,7 @@ def holdout_per_user(
             f"{'lower min_train' if min_train > 1 else 'use train_test_split'}."
         )
     permutation = check_random_state(random_state).permutation(len(whole))
-    # Stable, so that the processor's kind does not decide which of a user's ratings come first.
+    # Stable, whatever the processor
     grouped = permutation[np.argsort(users[permutation], kind="stable")]
     ends = np.cumsum(n_rated) - n_rated + n_test
     return _divide(whole, grouped[np.arange(len(whole)) < np.repeat(ends, n_rated)])
@@ -134,24 +131,24 @@ def holdout_per_user(
 def temporal_split(R: Any, test_size: float = 0.1) -> Parts:
     """Hold out the latest ratings of all: learn from the past, predict the future.
 
-    One moment divides the ratings of all users; among equal timestamps the file's order decides.
+    Among equal timestamps the file's order decides.
 
     Parameters
     ----------
     R, test_size
-        As in `train_test_split`, with timestamps.
+        As in `train_test_split`.
 
     Raises
     ------
     ValueError
-        If there are no timestamps, or all are equal; and as `train_test_split`.
+        As there; or if there are no timestamps, or all are equal.
     """
     whole = as_ratings(R)
     n_test = _count_held_out(test_size, len(whole), "ratings")
     if whole.timestamps is None:
         raise ValueError(
-            "temporal_split needs timestamps and these ratings have none; read them with their "
-            "timestamps, or use train_test_split."
+            "temporal_split needs timestamps and these ratings have none; read them too, or use "
+            "train_test_split."
         )
     times = whole.timestamps[whole.order]
     if times.min() == times.max():
@@ -181,7 +178,7 @@ def cold_row_split(
     Raises
     ------
     ValueError
-        If `axis` is unknown, or `test_size` leaves no training or no test row.
+        If `axis` is unknown, or as there.
     """
     check_choice("axis", axis, ("user", "item"))
     whole = as_ratings(R)
@@ -216,10 +213,7 @@ def _divide(whole: Ratings, held_out: NDArray[np.integer]) -> Parts:
 
 
 def shared_pairs(training: Ratings, test: Ratings) -> Array:
-    """Return which pairs of `test`, in file order, are rated in `training` too: bool, (n_test,).
-
-    TypeError where the ids are of another kind.
-    """
+    """Return which pairs of `test`, in file order, are rated in `training` too: bool, (n_test,)."""
     users, items, _ = test.triples()
     rows, columns = training.user_positions(users), training.item_positions(items)
     pairs = row_of_each(training.matrix) * training.n_items + training.matrix.indices

@@ -1,6 +1,6 @@
 """Synthetic ratings from a known model, so that the best attainable error is known too.
 
-The generative model, for user u and item i, with w = high - low the width of the rating scale:
+For user u and item i, with w = high - low:
 
     r_ui = round( m + b_u + c_i + <p_u, q_i> + e_ui )      rounded to steps, clipped to the scale
 
@@ -9,11 +9,10 @@ The generative model, for user u and item i, with w = high - low the width of th
     p_u  ~ N(0, I / sqrt(rank)),   q_i ~ N(0, I (w / 8)^2 / sqrt(rank))
     e_ui ~ N(0, noise^2)                                   in rating units
 
-*Which* pairs are rated has a long tail on both sides and does not depend on the ratings. Item i has
-the popularity exp(popularity * z_i) and user u the activity exp(activity * z_u), with z ~ N(0, 1).
-Each user gets one rating; a multinomial draw by activity divides the others. A user with d ratings
-draws d different items by popularity. Last, an item that nobody drew takes over a random rating of
-an item that has more than one.
+*Which* pairs are rated does not depend on the ratings. Item i has the popularity
+exp(popularity * z_i) and user u the activity exp(activity * z_u), with z ~ N(0, 1). Each user gets
+one rating; a multinomial draw by activity divides the others. A user with d ratings draws d
+different items by popularity. An item that nobody drew takes over a rating of one with several.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ Integers: TypeAlias = NDArray[np.integer]
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """The parameters of planted ratings (see the module's generative model).
+    """The parameters of planted ratings: see the module.
 
     Attributes
     ----------
@@ -58,19 +57,16 @@ class Truth:
     def predict(self, user_ids: ArrayLike, item_ids: ArrayLike) -> Floats:
         """Return the noiseless ratings, float64 (n,), of pairs of ids: clipped, not rounded.
 
-        Their RMSE is the yardstick of a model: sqrt(noise^2 + step^2 / 12), or a little less where
-        the ends of the scale cut off noise.
+        Their RMSE is at most about sqrt(noise^2 + step^2 / 12): the scale cuts off noise.
         """
         pairs = np.asarray(user_ids), np.asarray(item_ids)
-        for what, ids, known in zip(
-            ("user", "item"), pairs, (self.user_bias, self.item_bias), strict=True
-        ):
+        lengths = {"user": len(self.user_bias), "item": len(self.item_bias)}
+        for ids, (what, length) in zip(pairs, lengths.items(), strict=True):
             if ids.dtype.kind not in "iu":
                 raise TypeError(f"{what} ids must be integers, got dtype {ids.dtype}.")
-            outside = (ids < 0) | (ids >= len(known))
-            if outside.any():
-                wrong = ids[outside].flat[0]
-                raise IndexError(f"{what} ids must be from 0 to {len(known) - 1}, got {wrong}.")
+            wrong = ids[(ids < 0) | (ids >= length)]
+            if wrong.size:
+                raise IndexError(f"{what} ids must be from 0 to {length - 1}, got {wrong[0]}.")
         return np.clip(self.score(*pairs), *self.scale)
 
     def score(self, users: Integers, items: Integers) -> Floats:
@@ -125,29 +121,29 @@ def make_ratings(
 ) -> Ratings | tuple[Ratings, Truth]:
     """Make ratings from user and item biases, low-rank factors and noise, with long tails.
 
-    The module's docstring states the generative model.
+    The module's docstring states the model.
 
     Parameters
     ----------
     n_users, n_items : int
-        The ids are 0 ... n_users - 1 and 0 ... n_items - 1.
+        The ids count from 0.
     n_ratings : int
-        Number of different (user, item) pairs, at most n_users * n_items. With at least n_users
-        every user has one, with at least n_items every item.
+        At most n_users * n_items. With at least n_users every user has one, with at least n_items
+        every item.
     rank : int
         Length of the factors; 0 for biases only.
     noise : float
-        Its standard deviation, in rating units.
+        Standard deviation, in rating units.
     popularity, activity : float
-        Standard deviation of the logarithm of the items' popularity and of the users' activity,
-        from 0 (uniform) to 5. MovieLens 1M has about 1.8 and 1.0.
+        Standard deviations of their logarithms, from 0 (uniform) to 5. MovieLens 1M has about 1.8
+        and 1.0.
     scale : (low, high)
-        The ratings are clipped to it.
+        Clips the ratings.
     step : float or None
-        Distance of neighboring ratings; high - low must be a multiple of it. None: no rounding.
+        Distance of neighboring ratings; divides high - low. None: no rounding.
     random_state : None, int or numpy.random.Generator
     return_truth : bool
-        Return the planted parameters too.
+        Return the parameters too.
 
     Returns
     -------
@@ -165,8 +161,7 @@ def make_ratings(
     if n_ratings > n_users * n_items:
         raise ValueError(
             f"n_ratings must be at most n_users * n_items = {n_users} * {n_items} = "
-            f"{n_users * n_items}, because a pair is rated once, got {n_ratings}; ask for fewer "
-            f"ratings, or more users or items."
+            f"{n_users * n_items}, because a pair is rated once, got {n_ratings}; ask for fewer."
         )
     rank = check_integer("rank", rank, minimum=0)
     noise = check_number("noise", noise, minimum=0.0)
@@ -179,12 +174,12 @@ def make_ratings(
         if abs(n_steps - round(n_steps)) > 1e-9 * n_steps:
             raise ValueError(
                 f"step={step:g} does not divide the scale ({low:g}, {high:g}) into equal steps; "
-                f"pass one that does, or step=None for ratings that are not rounded."
+                f"pass one that does, or step=None."
             )
     rng = check_random_state(random_state)
 
     width = high - low
-    spread = max(rank, 1) ** -0.25  # of a factor; <p, q> has rank terms of variance spread ** 4
+    spread = max(rank, 1) ** -0.25  # of a factor
     truth = Truth(
         mean=(low + high) / 2 + width / 8,
         user_bias=width / 10 * rng.standard_normal(n_users),

@@ -1,7 +1,4 @@
-"""What ratings are made of: ids, values, a scale and timestamps, checked and looked up.
-
-Ids are integers within int64 or exact strings; timestamps become whole seconds since 1970.
-"""
+"""What ratings are made of: ids, values, a scale and timestamps, checked and looked up."""
 
 from __future__ import annotations
 
@@ -28,27 +25,23 @@ Positions: TypeAlias = npt.NDArray[np.int64]
 
 
 def check_ids(values: Any, name: str) -> Array:
-    """Return ids as a 1-d array: int64, or object with nothing but exact ``str`` (of UUIDs too)."""
+    """Return ids as a 1-d array: int64, or object with nothing but exact ``str``."""
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         is_id = isinstance(values, (str, uuid.UUID)) or is_integer_type(type(values))
         advice = f"; pass [{values!r}] for one id" if is_id else ""
         raise TypeError(f"{name} must be a sequence of ids, got {values!r}{advice}.")
-    array = (
-        np.asarray(values) if hasattr(values, "__array__") else np.fromiter(values, dtype=object)
-    )
+    has_array = hasattr(values, "__array__")
+    array = np.asarray(values) if has_array else np.fromiter(values, dtype=object)
     if array.ndim != 1:
         raise ValueError(f"{name} must be one-dimensional, got an array of shape {array.shape}.")
     if len(array) == 0:
         return np.empty(0, dtype=np.int64)
-    if array.dtype.kind == "u" and int(array.max()) >= 2**63:
-        index = int(np.argmax(array >= np.uint64(2**63)))
-        raise ValueError(_beyond_int64(name, index, array[index]))
-    if array.dtype.kind in "iu":
+    if array.dtype.kind == "i" or (array.dtype.kind == "u" and int(array.max()) < 2**63):
         return array.astype(np.int64, copy=False)
-    if array.dtype.kind not in "OUSTfb":
+    if array.dtype.kind not in "OUSTfbu":
         raise TypeError(
             f"{name} must be integers or strings, got an array of dtype {array.dtype}; pass "
-            "numpy.asarray(ids).astype(str) if these are ids."
+            "numpy.asarray(ids).astype(str)."
         )
     return _check_object_ids(array.astype(object), name)
 
@@ -60,19 +53,22 @@ def _check_object_ids(array: Array, name: str) -> Array:
     if kinds == {uuid.UUID}:
         return np.fromiter(map(str, array), dtype=object, count=len(array))
     if all(issubclass(kind, str) for kind in kinds):
-        # A subclass such as np.str_ may override str().
+        # np.str_ overrides str()
         return np.fromiter(map(str.__str__, array), dtype=object, count=len(array))
     if all(is_integer_type(kind) for kind in kinds):
         try:
             return array.astype(np.int64)
         except OverflowError:
             index = next(k for k, value in enumerate(array) if not -(2**63) <= value < 2**63)
-            raise ValueError(_beyond_int64(name, index, array[index])) from None
+            raise ValueError(
+                f"{name} has the integer {array[index]} at index {index}, which does not fit in "
+                f"int64; pass these ids as strings."
+            ) from None
     missing = [index for index, value in enumerate(array) if is_missing(value)]
     if missing:
         raise ValueError(
             f"{name} has a missing id ({array[missing[0]]!r}) at index {missing[0]}, and "
-            f"{len(missing):,} in all; drop those ratings or give them ids."
+            f"{len(missing):,} in all; drop them."
         )
     for index, value in enumerate(array):
         if not (isinstance(value, str) or is_integer_type(type(value))):
@@ -80,11 +76,11 @@ def _check_object_ids(array: Array, name: str) -> Array:
                 f"{name} must be integers or strings, got {value!r} ({type(value).__name__}) at "
                 f"index {index}; {_how_to_pass(array, value)}."
             )
-    first = type(array[0])
-    index = next(k for k, v in enumerate(array) if isinstance(v, str) != issubclass(first, str))
+    is_text = [isinstance(value, str) for value in array]
+    index = is_text.index(not is_text[0])
     raise TypeError(
         f"{name} mixes integers and strings: {shown(array[0])} at index 0, {shown(array[index])} "
-        f"at index {index}; make them all strings: [str(one) for one in ids]."
+        f"at index {index}; pass [str(one) for one in ids]."
     )
 
 
@@ -95,7 +91,7 @@ def _how_to_pass(array: Array, value: object) -> str:
         return "pass [one.decode() for one in ids]"
     if all(isinstance(one, float) and one.is_integer() for one in array):
         return "pass numpy.asarray(ids).astype('int64')"
-    return "pass [str(one) for one in ids] if these are ids"
+    return "pass [str(one) for one in ids]"
 
 
 def shown(value: object) -> str:
@@ -112,21 +108,15 @@ def is_missing(value: object) -> bool:
     return value is None or type(value).__name__ in ("NAType", "NaTType")
 
 
-def _beyond_int64(name: str, index: int, value: object) -> str:
-    return (
-        f"{name} has the integer {value} at index {index}, which does not fit in int64; "
-        f"pass these ids as strings."
-    )
-
-
-def check_axis_ids(values: Any, length: int, name: str, axis: str) -> Array | None:
+def axis_ids(values: Any, length: int, name: str, axis: str) -> tuple[Array, Array]:
+    """Return ids, ascending, and the position among them of each row or column."""
     if values is None:
-        return None
+        return np.arange(length, dtype=np.int64), np.arange(length, dtype=np.int64)
     ids = check_ids(values, name)
     if len(ids) != length:
         raise ValueError(
             f"{name} has {len(ids):,} ids but the matrix has {length:,} {axis}; pass one id for "
-            f"each, in the order of the {axis}."
+            f"each, in their order."
         )
     unique, positions = unique_with_positions(ids)
     if len(unique) < length:
@@ -135,7 +125,7 @@ def check_axis_ids(values: Any, length: int, name: str, axis: str) -> Array | No
             f"{name} has {shown(ids[index])} at index {index} for the second time, and "
             f"{length - len(unique):,} such repeats in all; ids must be unique."
         )
-    return ids
+    return unique, positions
 
 
 def first_repeat(positions: Array) -> int:
@@ -146,7 +136,7 @@ def first_repeat(positions: Array) -> int:
 
 def unique_with_positions(ids: Array) -> tuple[Array, Positions]:
     if ids.dtype.kind == "O":
-        # Not pandas.factorize: before pandas 3 it takes "a\0b" and "a\0c" for the same string.
+        # Not pandas.factorize: pandas 2 takes "a\0b" and "a\0c" for the same.
         table: defaultdict[str, int] = defaultdict(itertools.count().__next__)
         codes = np.fromiter(map(table.__getitem__, ids), dtype=np.int64, count=len(ids))
         return sort_codes(np.fromiter(table, dtype=object, count=len(table)), codes)
@@ -164,13 +154,6 @@ def sort_codes(distinct: Array, codes: Positions) -> tuple[Array, Positions]:
     rank = np.empty(len(distinct), dtype=np.int64)
     rank[by_value] = np.arange(len(distinct))
     return distinct[by_value], rank[codes]
-
-
-def relabel(ids: Array | None, positions: Array, length: int) -> tuple[Array, Array]:
-    if ids is None:
-        return np.arange(length, dtype=np.int64), positions
-    unique, new_position = unique_with_positions(ids)
-    return unique, new_position[positions]
 
 
 def string_table(ids: Array) -> dict[str, int]:
@@ -199,14 +182,7 @@ def look_up(ids: Any, known: Array, table: dict[str, int], name: str) -> Positio
 
 
 class OutsideScaleError(ValueError):
-    """A rating is outside the stated rating scale.
-
-    Attributes
-    ----------
-    rating : float
-        The first of them.
-    scale : tuple of float
-    """
+    """A rating is outside the stated scale: `rating` (float) the first, `scale` (low, high)."""
 
     def __init__(self, message: str, rating: float, scale: tuple[float, float]) -> None:
         super().__init__(message)
@@ -232,16 +208,15 @@ def check_ratings(values: Any) -> Array:
     if array.dtype.kind not in "iufb":
         example = f"; the first is {shown(array[0])}" if len(array) else ""
         raise TypeError(
-            f"ratings must be numbers, got an array of dtype {array.dtype}{example}"
-            f"{_REMEDIES.get(array.dtype.kind, '')}."
+            f"ratings must be numbers, got an array of dtype {array.dtype}{example}; {_CONVERT}."
         )
     return array.astype(np.float32 if array.dtype == np.float32 else np.float64, copy=False)
 
 
-_REMEDIES = {
-    "U": "; if all of them write numbers, pass numpy.asarray(ratings, dtype='float64')",
-    "c": "; pass numpy.real(ratings) if the imaginary parts mean nothing",
-}
+_CONVERT = (
+    "pass numpy.asarray(ratings, dtype='float64') if all of them write numbers, or "
+    "numpy.real(ratings) of complex ones"
+)
 
 
 def _as_float(value: object, index: int) -> float:
@@ -250,16 +225,15 @@ def _as_float(value: object, index: int) -> float:
     if isinstance(value, (str, bytes)) or not hasattr(value, "__float__"):
         raise TypeError(
             f"ratings must be numbers, got {value!r} ({type(value).__name__}) at index {index}; "
-            f"correct or drop it, or pass numpy.asarray(ratings, dtype='float64') if all of them "
-            f"write numbers."
+            f"correct or drop it, or {_CONVERT}."
         )
     return float(value.__float__())
 
 
 def as_numbers(values: Array) -> Array | None:
-    """Return int64 or float64 (NaN: missing), or None where values are no numbers.
+    """Return int64 or float64, or None where values are no numbers, also as texts write them.
 
-    Texts may write numbers, without leading zeros; an empty one is missing.
+    NaN, and an empty text, are missing.
     """
     if values.dtype.kind in "bi":
         return values.astype(np.int64)
@@ -297,11 +271,11 @@ _NUMBER = re.compile(
 
 
 def check_missing(missing: Any) -> Array:
-    values = np.atleast_1d(np.asarray(missing if missing is not None else ()))
+    values = np.atleast_1d(() if missing is None else missing)
     if len(values) and values.dtype.kind not in "iuf":
         raise TypeError(
-            f"missing must be the numbers that mean 'not rated', got {missing!r}; pass (-1, 99) or "
-            f"(0,) for example."
+            f"missing must be the numbers that mean 'not rated', got {missing!r}; pass (-1, 99) "
+            f"for example."
         )
     return values.astype(np.float64)
 
@@ -321,7 +295,7 @@ def check_lengths(**arrays: Array | None) -> None:
             f"the arrays must have the same length, one entry per rating; got {listed} entries."
         )
     if lengths["ratings"] == 0:
-        raise ValueError("there are no ratings: all arrays are empty; pass at least one rating.")
+        raise ValueError("there are no ratings: pass at least one.")
 
 
 def split_missing(values: Array, missing: Array) -> tuple[Array, int]:
@@ -329,7 +303,7 @@ def split_missing(values: Array, missing: Array) -> tuple[Array, int]:
     n_missing = int(np.count_nonzero(~rated))
     if n_missing == len(values):
         raise ValueError(
-            f"all of the {n_missing:,} values mean 'not rated'; pass fewer values as missing=."
+            f"all of the {n_missing:,} values mean 'not rated'; pass fewer as missing=."
         )
     return rated, n_missing
 
@@ -338,7 +312,7 @@ def check_values(
     values: Array, scale: tuple[float, float] | None, where: Callable[[int], str]
 ) -> tuple[float, float]:
     low, high = check_scale(scale)
-    # Rounding is monotone: a rating within the scale stays within the rounded scale.
+    # Rounding is monotone.
     with np.errstate(over="ignore"):
         stored = values.astype(np.float32, copy=False)
     bad = ~np.isfinite(stored)
@@ -403,7 +377,7 @@ LONGEST_TAIL = 20  # of the greatest rating, in medians
 
 
 class UnsuitableRatingsWarning(UserWarning):
-    """Ratings that can be predicted and yet rank nothing: equal ones, 0 and 1, or counts."""
+    """Ratings that can be predicted and yet rank nothing."""
 
 
 def unsuitable(ratings: Array) -> str | None:
@@ -416,18 +390,16 @@ def unsuitable(ratings: Array) -> str | None:
         )
     if (low, high) == (0, 1) and bool(np.isin(ratings, (0, 1)).all()):
         return (
-            f"every rating is 0 or 1, and {np.mean(ratings == 1):.0%} are 1. If 0 says that "
-            f"somebody has not chosen an item, rather than disliked it, a low RMSE says nothing, "
-            f"and predicting such ratings does not rank items. Judge the lists by "
-            f"autorec_np.evaluate_ranking(model, test)"
+            f"every rating is 0 or 1, and {np.mean(ratings == 1):.0%} are 1. If 0 is 'not chosen', "
+            f"not 'disliked', a low RMSE says nothing, and predicting such ratings does not rank "
+            f"items. Judge the lists by autorec_np.evaluate_ranking(model, test)"
         )
     positive = ratings[ratings > 0]
     if low >= 0 and high > LONGEST_TAIL * float(np.median(positive)):
         return (
             f"the ratings look like counts with a long tail: half of those above 0 are at most "
             f"{np.median(positive):g}, and the greatest is {high:g}. A squared error follows the "
-            f"few great ones, and predicting counts does not rank items. Pass their logarithm, "
-            f"numpy.log1p(ratings)"
+            f"few great ones, and does not rank items. Pass numpy.log1p(ratings)"
         )
     return None
 
@@ -448,7 +420,7 @@ EARLIEST_LIKELY = 1e8  # 1973
 _DATE = re.compile(
     r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})"
     r"(?:[ T](\d{2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?)?"
-    r"\s*(Z|UTC|[+-]\d{2}:?\d{2})?",
+    r"\s*(?:Z|UTC|([+-])(\d{2}):?(\d{2}))?",
     re.ASCII,
 )
 _SECONDS = re.compile(r"[+-]?\d{1,40}(?:\.\d*)?(?:[eE][+-]?\d{1,3})?", re.ASCII)
@@ -469,10 +441,7 @@ def are_times(values: Array) -> bool:
 
 
 def check_timestamps(values: Any) -> Positions:
-    """Return times as whole seconds since 1970, int64 of shape (n,).
-
-    Integers stay as they are, whatever their unit; dates without a time zone are in UTC.
-    """
+    """Return times as whole seconds since 1970, int64 of shape (n,); integers stay as they are."""
     array = np.asarray(values)
     kind = array.dtype.kind if array.ndim == 1 else None
     if kind in ("i", "u"):
@@ -483,13 +452,13 @@ def check_timestamps(values: Any) -> Positions:
         whole: Positions = np.floor(array).astype(np.int64)
         return whole
     if kind in ("O", "U", "T"):
-        found = [_seconds(value) for value in array.tolist()]
+        found = [*map(_seconds, array.tolist())]
         if None not in found:
             return np.array(found, dtype=np.int64)
     raise TypeError(
         f"timestamps must be a one-dimensional array of integers, floats, dates or ISO texts such "
         f"as '2004-02-01', got dtype {array.dtype}, shape {array.shape}{_example(array)}; convert "
-        f"them to seconds since 1970, fill or drop missing ones, or leave the timestamps out."
+        f"them to seconds since 1970, or leave them out."
     )
 
 
@@ -498,14 +467,9 @@ def is_date(text: str) -> bool:
 
 
 def seconds_of_texts(texts: Iterable[str], are_dates: bool) -> tuple[Positions, int | None]:
-    read = _date if are_dates else _seconds_in
-    found: list[int] = []
-    for text in texts:
-        seconds = read(text)
-        if seconds is None:
-            return np.empty(0, dtype=np.int64), len(found)
-        found.append(seconds)
-    return np.array(found, dtype=np.int64), None
+    found = [*map(_date if are_dates else _seconds_in, texts)]
+    wrong = found.index(None) if None in found else None
+    return np.array(found[:wrong], dtype=np.int64), wrong
 
 
 def _example(array: Array) -> str:
@@ -547,14 +511,10 @@ def _date(text: str) -> int | None:
     found = _DATE.fullmatch(text)
     if found is None:
         return None
-    *parts, zone = found.groups()
+    *parts, sign, hours, minutes = found.groups()
     try:
         moment = datetime.datetime(*(int(part or 0) for part in parts))  # type: ignore[arg-type]
     except ValueError:
         return None
-    seconds = calendar.timegm(moment.timetuple())
-    if zone in (None, "Z", "UTC"):
-        return seconds
-    digits = zone[1:].replace(":", "")
-    offset = 3600 * int(digits[:2]) + 60 * int(digits[2:])
-    return seconds - offset if zone[0] == "+" else seconds + offset
+    ahead = 3600 * int(hours or 0) + 60 * int(minutes or 0)
+    return calendar.timegm(moment.timetuple()) + (ahead if sign == "-" else -ahead)

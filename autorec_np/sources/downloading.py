@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_CHUNK = 8192  # bytes, after which the time limit is looked at
+_CHUNK = 8192  # bytes, and then the time limit
 _MAX_REDIRECTS = 5
 _LOCK_POLL = 0.05  # seconds
 _UNTRUSTED = "without a known hash the content could not be trusted"
@@ -41,7 +41,7 @@ class DownloadError(OSError):
 
 
 class _Broken(Exception):
-    """Another attempt may mend this."""
+    """Try again."""
 
 
 @dataclass(frozen=True)
@@ -54,16 +54,12 @@ class _Request:
     deadline: float
 
     @property
-    def pinned(self) -> bool:
-        return bool(self.hashes)
-
-    @property
     def part(self) -> Path:
-        return self.destination.with_name(self.destination.name + ".part")
+        return Path(f"{self.destination}.part")
 
     @property
     def lock(self) -> Path:
-        return self.destination.with_name(self.destination.name + ".lock")
+        return Path(f"{self.destination}.lock")
 
     def error(self, reason: str, advice: str = "Try again later") -> DownloadError:
         return DownloadError(
@@ -96,11 +92,11 @@ def download(
 ) -> Path:
     """Fetch `url` to the file `destination`, which appears only when it is whole and verified.
 
-    The bytes go to ``<destination>.part``, are checked there, by `check` too, and then renamed. A
-    file that exists is returned as it is. Of several processes one fetches it, the others wait.
+    The bytes go to ``<destination>.part``, are checked there, by `check` too, and then renamed. Of
+    several processes one fetches it, the others wait.
 
-    A hash pins the file. Only then a transfer that broke off is resumed, may a redirect lead from
-    https to http, and may a failure of TLS lead to plain http, with a warning.
+    Only with a hash is a transfer that broke off resumed, and may a redirect, or with a warning a
+    failure of TLS, lead from https to http.
 
     `retries` count anew whenever the file has grown; `backoff`, in seconds, doubles for each.
     DownloadError: it could not be fetched, verified or written.
@@ -122,8 +118,7 @@ def download(
                 _verify(request, check)
                 os.replace(request.part, destination)
             finally:
-                # Only a hash lets a later call go on.
-                if not request.pinned:
+                if not hashes:
                     request.part.unlink(missing_ok=True)
             logger.info("%s is complete", destination)
     except OSError as error:
@@ -151,7 +146,7 @@ def _fetch(
         session.max_redirects = _MAX_REDIRECTS
         session.hooks["response"].append(_close_redirect)
         while True:
-            offset = _length(request.part) if request.pinned else 0
+            offset = _length(request.part) if request.hashes else 0
             if request.size is not None and offset > request.size:
                 offset = 0
             if offset and offset == request.size:
@@ -190,7 +185,7 @@ def _fetch(
 
 
 def _close_redirect(response: requests.Response, **_: object) -> None:
-    """requests would read the body of a redirect whole, however long it is."""
+    """requests would read its body, however long."""
     if response.is_redirect:
         response.close()
 
@@ -199,7 +194,7 @@ def _receive(
     request: _Request, response: requests.Response, offset: int, line: _ProgressLine
 ) -> None:
     downgraded = any(one.url.startswith("http:") for one in (*response.history, response))
-    if request.url.startswith("https:") and downgraded and not request.pinned:
+    if request.url.startswith("https:") and downgraded and not request.hashes:
         raise request.error(f"the server redirects from https to {response.url}, and {_UNTRUSTED}")
     status = response.status_code
     answer = f"the server answered HTTP {status} {response.reason}"
@@ -246,11 +241,10 @@ def _without_tls(request: _Request, url: str, error: Exception) -> str:
     parts = urlsplit(url)
     if parts.scheme != "https":
         raise request.error(reason) from error
-    if not request.pinned:
+    if not request.hashes:
         raise request.error(f"{reason}, and {_UNTRUSTED} over plain http") from error
     warnings.warn(
-        f"{url}: {reason}; falling back to plain http, because the content is verified by its "
-        "hash.",
+        f"{url}: {reason}; falling back to plain http, as the hash verifies the content.",
         RuntimeWarning,
         stacklevel=4,
     )
@@ -268,7 +262,7 @@ def _verify(request: _Request, check: Callable[[Path], None] | None) -> None:
             if digest.hexdigest() != request.hashes[name]:
                 raise request.error(
                     f"the content has {name} {digest.hexdigest()} where {request.hashes[name]} is "
-                    "expected; it was deleted"
+                    "expected"
                 )
         if check is not None:
             check(request.part)
@@ -292,11 +286,9 @@ def _reason(error: BaseException) -> str:
 
 @contextmanager
 def _exclusive(request: _Request) -> Iterator[None]:
-    """The system frees the lock if the process dies, however it dies."""
     waiting = False
     while True:
         with open(request.lock, "ab") as file:
-            # The last holder may have removed it.
             if try_lock(file.fileno()) and is_at(file.fileno(), request.lock):
                 try:
                     yield
@@ -336,7 +328,7 @@ _UNREADABLE = (zipfile.BadZipFile, zlib.error, ArithmeticError, EOFError, Runtim
 
 
 class ArchiveError(ValueError):
-    """A zip archive is damaged, unsafe, or not the one that was expected."""
+    """A zip archive is damaged, unsafe or not the expected one."""
 
 
 def extract(
@@ -346,9 +338,9 @@ def extract(
     members: Collection[str] | None = None,
     max_bytes: int,
 ) -> Path:
-    """Unpack a zip archive into the new folder `folder`, which appears only when it is complete.
+    """Unpack `members` (all by default) of a zip archive into a new folder, whole or not at all.
 
-    Only `members` (all by default) are unpacked, to at most `max_bytes` together.
+    They have at most `max_bytes` together.
     """
     archive, folder = Path(archive), Path(folder)
     if folder.exists():
@@ -394,9 +386,8 @@ def _chosen(
         parts = name.removesuffix("/").split("/")
         plain = not re.search(r"[\\:\x00-\x1f]", name) and {"", ".", ".."}.isdisjoint(parts)
         kind = stat.S_IFMT(info.external_attr >> 16)
-        # Others take memory without a bound.
         for fits, needed in (
-            (plain, "a relative path without '..', drive letter, backslash or control character"),
+            (plain, "a relative path without '..', drive, backslash or control character"),
             (kind in (0, stat.S_IFREG, stat.S_IFDIR), "a regular file or a folder"),
             (
                 info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED),

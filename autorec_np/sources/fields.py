@@ -1,7 +1,7 @@
 """The columns of a text of ratings: which they are, and what they hold, as arrays.
 
-Each block of whole lines goes the fastest way that fits it, all three with the same result:
-`split_numbers`, `split_strings`, or `Document.records` for blank lines, quotes and errors.
+Each block of lines goes the fastest way that fits it: `split_numbers`, `split_strings`, or
+`Document.records`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ BLOCK_CHARACTERS = 1 << 24
 CHUNK_RECORDS = 1 << 17
 NUMBER_CHARACTERS = "0123456789.eE+-"
 NO_RATING = ("", "nan", "NaN", "NA", "N/A", "null", "NULL", "None")
-TRUTH = {"True": 1.0, "False": 0.0, "true": 1.0, "false": 0.0}
+WORDS = {**dict.fromkeys(NO_RATING, math.nan), "True": 1, "False": 0, "true": 1, "false": 0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,15 +67,13 @@ class IdColumn:
         self._parts: list[Positions] = []
 
     def extend(self, ids: Column) -> None:
-        """An int64 array stands for canonical decimals."""
+        """An array holds canonical decimals."""
+        positions: Any = slice(None)
         if isinstance(ids, np.ndarray):
-            unique, positions = unique_with_positions(ids)
-            self._parts.append(self._codes(list(map(str, unique.tolist())))[positions])
-        else:
-            self._parts.append(self._codes(ids))
-
-    def _codes(self, ids: Sequence[str]) -> Positions:
-        return np.fromiter(map(self._table.__getitem__, ids), dtype=np.int64, count=len(ids))
+            ids, positions = unique_with_positions(ids)
+            ids = [*map(str, ids.tolist())]
+        codes = np.fromiter(map(self._table.__getitem__, ids), dtype=np.int64, count=len(ids))
+        self._parts.append(codes[positions])
 
     def first_empty(self) -> int | None:
         if "" not in self._table:
@@ -128,7 +126,7 @@ def read_columns(
             raise document.error(
                 line,
                 f"the {role} id is empty in {cut(fields)}; every rating needs a user and an item. "
-                f"Correct or drop this line.",
+                f"Correct or drop it.",
             )
     times = None if timestamps is None else np.concatenate(timestamps)
     return users.finish(), items.finish(), np.concatenate(ratings), times
@@ -156,17 +154,14 @@ def _blocks(document: Document, layout: Layout) -> Iterator[tuple[int, str]]:
         line += 1
     while start < len(text):
         stop = text.find("\n", start + BLOCK_CHARACTERS)
-        stop = len(text) if stop < 0 else stop
-        block = text[start:stop]
+        block = text[start : None if stop < 0 else stop]
         yield line, block
-        start, line = stop + 1, line + block.count("\n") + 1
+        start += len(block) + 1
+        line += block.count("\n") + 1
 
 
 def split_numbers(block: str, separator: str, layout: Layout) -> list[Column] | None:
-    """None if a field is not a plain number.
-
-    float64 holds decimals of 15 characters exactly, or correctly rounded as ``float`` does.
-    """
+    """None if a field is not a plain number; float64 holds 15 characters as ``float`` does."""
     if not block.isascii() or (separator != " " and " " in block):
         return None
     raw = (block.replace(separator, " ") + "\n").encode()
@@ -200,7 +195,7 @@ def split_numbers(block: str, separator: str, layout: Layout) -> list[Column] | 
 
 
 def split_strings(block: str, separator: str, layout: Layout) -> list[Column] | None:
-    # NUL does not occur in the text: no separator arises from two fields' ends.
+    # The text has no NUL.
     block = block.replace(separator, "\0")
     if set(map(methodcaller("count", "\0"), block.split("\n"))) != {layout.n_fields - 1}:
         return None
@@ -229,8 +224,8 @@ def check_length(record: Record, document: Document, layout: Layout) -> list[str
 
 
 def _is_canonical_integer(token: str) -> bool:
-    is_integer = re.fullmatch("-?[0-9]{1,19}", token) and -(2**63) <= int(token) < 2**63
-    return bool(is_integer) and str(int(token)) == token
+    is_integer = re.fullmatch("0|-?[1-9][0-9]{0,18}", token)
+    return bool(is_integer) and -(2**63) <= int(token) < 2**63
 
 
 def _times(column: Column, are_dates: bool) -> tuple[Positions, int | None]:
@@ -239,7 +234,7 @@ def _times(column: Column, are_dates: bool) -> tuple[Positions, int | None]:
     digits = "".join(column).replace("-", "")
     if not are_dates and digits.isascii() and digits.isdigit():
         with contextlib.suppress(ValueError, OverflowError):
-            return np.array(list(map(int, column)), dtype=np.int64), None
+            return np.array([*map(int, column)], dtype=np.int64), None
     return seconds_of_texts(column, are_dates)
 
 
@@ -255,14 +250,10 @@ def _numbers(column: Column, document: Document) -> Array:
 
 
 def _number(token: str) -> float:
-    if token in NO_RATING:
-        return math.nan
-    if token in TRUTH:
-        return TRUTH[token]
     with contextlib.suppress(ValueError):
         if not token.strip(NUMBER_CHARACTERS):
             return float(token)
-    return math.inf
+    return WORDS.get(token, math.inf)
 
 
 SAMPLE_RECORDS = 200
@@ -270,7 +261,7 @@ SAMPLE_RECORDS = 200
 
 class Found(NamedTuple):
     layout: Layout
-    titles: list[Any]  # of the columns, in messages and results
+    titles: list[Any]
 
 
 def find_layout(
@@ -324,7 +315,7 @@ def _default_layout(document: Document, header: bool | None, comment: str | None
     rows = [check_length(record, document, layout) for record in sample[1:]]
     if not header:
         rows.insert(0, fields)
-    # Separators at the ends of lines, or doubled ones, make empty columns.
+    # Doubled separators make empty columns.
     kept = [
         place
         for place, name in enumerate(fields)
@@ -367,16 +358,15 @@ def _undecided(
 
 def _check_no_comment(document: Document, sample: list[Record]) -> None:
     line, fields = sample[0]
-    mark = fields[0].lstrip()[:1]
-    others = [record for _, record in sample[1:]]
-    if mark not in ("#", "%") or document.is_number(fields[2]) or not others:
+    mark, (_, last) = fields[0].lstrip()[:1], sample[-1]
+    if mark not in ("#", "%") or document.is_number(fields[2]) or len(sample) == 1:
         return
-    if not others[-1][0].startswith(mark):
+    if not last[0].startswith(mark):
         raise document.error(
             line,
             f"{cut(document.separator.join(fields))} begins with {mark!r}; if that is a comment, "
             f"pass comment={mark!r}, and if it is the name of a column, pass columns=(user, item, "
-            f"rating) too, by position from 0.",
+            f"rating), by position from 0.",
         )
 
 
@@ -388,7 +378,7 @@ def _names_columns(document: Document, sample: list[Record]) -> bool:
         return True
     if _looks_like_header(document, fields, 2):
         return True
-    # the header of a table: nothing or a role, and then items
+    # of a table: nothing or a role, and then items
     rows = [row for _, row in sample[1:] if len(row) == len(fields)]
     is_odd = fields[0] == "" or (n_known == 1 and said[0] is not None)
     return is_odd and bool(rows) and all(document.is_number(row[0]) for row in rows)
@@ -399,10 +389,7 @@ def _looks_like_header(document: Document, fields: list[str], rating_place: int)
 
 
 def find_pairs(rows: Sequence[Sequence[str]]) -> tuple[bool, int, int]:
-    """Return whether rows of text have a header, and the places of users and items in them.
-
-    ValueError where names and values do not tell which column is which.
-    """
+    """Return whether rows of text have a header, and the places of users and items; ValueError."""
     if not rows:
         return False, 0, 1
     first = rows[0]

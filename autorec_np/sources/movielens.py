@@ -47,16 +47,15 @@ class _Layout(NamedTuple):
     titles_separator: str
     encoding: str
     scale: tuple[float, float]
-    users: tuple[str, ...] = ()  # the file, and what its fields are after the id
+    users: tuple[str, ...] = ()  # the file, and its fields after the id
 
 
-# Of ml-100k, where flags stand for them
+# Flags in ml-100k
 _GENRES = (
-    *("unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime"),
-    *("Documentary", "Drama", "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery"),
-    *("Romance", "Sci-Fi", "Thriller", "War", "Western"),
+    "unknown|Action|Adventure|Animation|Children's|Comedy|Crime|Documentary|Drama|Fantasy|Film-Noir|"
+    "Horror|Musical|Mystery|Romance|Sci-Fi|Thriller|War|Western"
 )
-_AGES = (1, 18, 25, 35, 45, 50, 56)  # each begins a group, and stands for it in ml-1m
+_AGES = (1, 18, 25, 35, 45, 50, 56)  # each begins a group
 
 _USERS = ("u.user", "age", "gender", "occupation")
 _TABS = _Layout("u.data", "\t", "u.item", "|", "latin-1", (1.0, 5.0), _USERS)
@@ -81,7 +80,6 @@ class _DataSet:
 
 # Sizes and md5 as published; counts from the READMEs or the literature.
 _DATA_SETS = {
-    # Made anew now and then.
     "ml-latest-small": _DataSet(
         _CSV, (50_000, 500_000), (100, 10_000), (1_000, 100_000), max_bytes=100_000_000
     ),
@@ -163,19 +161,18 @@ class MovieLens:
     ----------
     name : str
     ratings : Ratings
-        With timestamps (seconds since 1970, UTC); the scale is 1 to 5 (ml-100k, ml-1m) or 0.5 to 5.
+        With timestamps (seconds since 1970, UTC), from 1 (ml-100k, ml-1m) or 0.5 to 5.
     titles : dict of int to str
         By item id, of the items without a rating too.
     folds : dict of str to (Ratings, Ratings)
         The published splits (training, test) of ml-100k: ``"u1"`` to ``"u5"``, ``"ua"``, ``"ub"``.
     source : pathlib.Path
-        The archive or the folder that it was read from.
+        The archive or folder.
     citation : str
     genres : dict of int to str
         By item id, the names between bars.
     users : dict of int to str
-        By user id, such as "gender_F|age_25|occupation_writer"; 25 stands for 25 to 34. Of ml-100k
-        and ml-1m.
+        By user id, such as "gender_F|age_25|occupation_writer" (25 to 34), of ml-100k and ml-1m.
     """
 
     name: str
@@ -222,10 +219,9 @@ def fetch_movielens(
 ) -> MovieLens:
     """Read a MovieLens data set, downloading it where it is not on this machine yet.
 
-    The archive ``<name>.zip`` or the unpacked folder (``<name>/``; ``ml-10M100K/`` for ml-10m) is
-    looked for in `data_home`, else in ``$AUTOREC_NP_DATA``; then in the per-user cache
-    (`cache_folder`). A download goes to `data_home` or the cache, and is checked by size and hash;
-    of what was found, only structure and counts are.
+    ``<name>.zip`` or the unpacked folder (``<name>/``; ``ml-10M100K/`` for ml-10m) is looked for in
+    `data_home`, else in ``$AUTOREC_NP_DATA``; then in `cache_folder`. A download goes to
+    `data_home` or the cache, and is checked by size and hash.
 
     Parameters
     ----------
@@ -235,21 +231,21 @@ def fetch_movielens(
     download_if_missing : bool
         False: raise FileNotFoundError instead.
     progress : bool
-        Show the progress of a download on stderr, if that is a terminal.
+        Show a download's progress on stderr, if that is a terminal.
 
     Raises
     ------
     ValueError
-        An unknown name; or what was found is damaged or not this data set.
+        An unknown name; what was found is damaged or another.
     FileNotFoundError
         It is not here, and there is no leave or no folder to download it.
     DownloadError
-        It could not be downloaded; an OSError that says which file to place where.
+        It could not be downloaded; an OSError.
 
     Notes
     -----
-    GroupLens Research allow research use, ask for a citation (`CITATION`) and mostly forbid
-    redistribution: see each archive's README.
+    GroupLens Research allow research use, ask for the `CITATION` and mostly forbid redistribution:
+    see the archive's README.
     """
     check_choice("name", name, MOVIELENS_NAMES)
     stated = os.environ.get("AUTOREC_NP_DATA") if data_home is None else data_home
@@ -266,14 +262,14 @@ def fetch_movielens(
     looked = " or in ".join(map(str, homes)) or "any folder"
     if not download_if_missing:
         raise FileNotFoundError(
-            f"{name} was not found in {looked}. Place {name}.zip (from "
-            f"{url}) or its unpacked folder {folder} there, or pass download_if_missing=True."
+            f"{name} was not found in {looked}. Place {name}.zip (from {url}) or its folder "
+            f"{folder} there, or pass download_if_missing=True."
         )
     target = cache if data_home is None else homes[0]
     if target is None:
         raise FileNotFoundError(
             f"{name} was not found in {looked}, and a user without a home folder has no cache to "
-            f"download it to; pass data_home=..., or set XDG_CACHE_HOME to a folder."
+            f"download it to; pass data_home=...."
         )
 
     def check_content(archive: Path) -> None:
@@ -298,11 +294,10 @@ def fetch_movielens(
 
 
 def cache_folder() -> Path:
-    """The per-user folder for downloads; it need not exist.
+    """The per-user folder for downloads; RuntimeError without a home folder.
 
     ``$XDG_CACHE_HOME/autorec_np`` or ``~/.cache/autorec_np``; on macOS
-    ``~/Library/Caches/autorec_np``, on Windows ``%LOCALAPPDATA%\\autorec_np``. RuntimeError where
-    there is no home folder.
+    ``~/Library/Caches/autorec_np``, on Windows ``%LOCALAPPDATA%\\autorec_np``.
     """
     variable, default = {
         "win32": ("LOCALAPPDATA", "AppData/Local"),
@@ -318,8 +313,7 @@ def _expanded(folder: str | os.PathLike[str]) -> Path:
         return Path(folder).expanduser()
     except RuntimeError as error:
         raise FileNotFoundError(
-            f"{os.fspath(folder)!r} begins with a home folder that is not known here; write the "
-            f"path out."
+            f"{os.fspath(folder)!r} begins with a home folder that is not known here; write it out."
         ) from error
 
 
@@ -331,8 +325,7 @@ def _load(name: str, source: Path) -> MovieLens:
     if source.is_dir():
         return _read(name, source)
     known = _DATA_SETS[name]
-    prefix = "autorec_np-"
-    with cleaned_up_on_sigterm(), tempfile.TemporaryDirectory(prefix=prefix) as temporary:
+    with cleaned_up_on_sigterm(), tempfile.TemporaryDirectory(prefix="autorec_np-") as temporary:
         unpacked = Path(temporary) / "archive"
         members = [f"{_folder(name)}/{file}" for file in _files(known)]
         extract(source, unpacked, members=members, max_bytes=known.max_bytes)
@@ -378,25 +371,20 @@ def _read(name: str, folder: Path) -> MovieLens:
 def _not_as_published(name: str, source: Path, reason: str) -> ValueError:
     return ValueError(
         f"{source} is not {name} as published: {reason}. Replace it by {_BASE_URL}{name}.zip, or "
-        "remove it and call fetch_movielens again to download it."
+        "remove it, and call fetch_movielens again."
     )
 
 
 def _read_ratings(path: Path, layout: _Layout) -> Ratings:
-    has_names = layout.separator == ","
-    ratings = read_ratings(
-        path,
-        sep=layout.separator,
-        header=has_names,
-        columns=None if has_names else (0, 1, 2, 3),
-        scale=layout.scale,
-    )
+    sep, scale = layout.separator, layout.scale
+    columns = None if sep == "," else (0, 1, 2, 3)
+    ratings = read_ratings(path, sep=sep, header=sep == ",", columns=columns, scale=scale)
     return dataclasses.replace(ratings, columns=None)
 
 
 def _title_and_genres(row: list[str]) -> tuple[str, str]:
     if len(row) > 3:
-        flagged = zip(_GENRES, row[5:], strict=False)
+        flagged = zip(_GENRES.split("|"), row[5:], strict=False)
         return row[1], "|".join(genre for genre, flag in flagged if flag == "1")
     return row[1], "|".join(row[2:]).replace("(no genres listed)", "")
 
@@ -423,7 +411,7 @@ def _read_rows(
         except (ValueError, IndexError, csv.Error) as error:
             raise ValueError(
                 f"{path}, entry {len(picked) + 1}: expected {wanted}, separated by {separator!r}, "
-                f"in {layout.encoding} ({error}). Fetch the file anew."
+                f"in {layout.encoding} ({error}). Fetch it anew."
             ) from error
     return picked
 

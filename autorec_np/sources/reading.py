@@ -21,7 +21,6 @@ from autorec_np.data.values import check_missing, check_scale, is_rating, remedy
 from autorec_np.sources.fields import NO_RATING, Found, Layout, find_layout, read_columns
 from autorec_np.sources.text import (
     DEFAULT_MAX_BYTES,
-    WHITESPACE,
     Dialect,
     Document,
     Lines,
@@ -64,54 +63,52 @@ def read_ratings(
     Parameters
     ----------
     path : str, path-like, or an open file of bytes or text
-        ``"-"`` is standard input. What gzip, bzip2, xz or zip packed is unpacked. Matrix Market
-        files (ids are the rows and columns, from 1), the blocks of the Netflix prize and Parquet
-        files are read too.
+        ``"-"`` is standard input. Gzip, bzip2, xz and zip are unpacked. Matrix Market (ids are the
+        rows and columns, from 1), the blocks of the Netflix prize and Parquet are read too.
     sep : str, optional
         Any string, or ``"whitespace"`` for runs of spaces and tabs. By default what a first line
         ``sep=;`` says; else the first of ``::``, tab, comma, semicolon, ``|`` and whitespace which
         splits the first 20 lines into equally many fields, at least three, with a number in the
-        last line; else the first that splits the first line into three or more. Spaces after it are
-        dropped where all of the first lines have them.
+        last line; else which so splits the first line. Spaces after it are dropped where the first
+        lines all have them.
     header : bool, optional
         Whether the first line names the columns. By default it does if `columns` are names, if it
         holds well-known names, or if none of its fields is a number and that of the rating is not
         empty.
     columns : sequence of three or four str or int, optional
-        Those of user, item, rating and timestamp, by name or by position from 0. By default they
-        are found as in `as_ratings`, and a timestamp is read if a name says that it is one, or if a
-        fourth column holds nothing but times. ``Ratings.columns`` says what was read.
+        As in `as_ratings`. By default a timestamp is read if a name says that it is one, or if a
+        fourth column holds only times. ``Ratings.columns`` says what was read.
     scale, duplicates, missing
         As in `Ratings.from_triples`. A `missing` NaN also stands for an empty rating, NA and null.
     decimal : {".", ","}
         The decimal mark of ratings.
     comment : str, optional
-        Lines that begin with it are no records.
+        Begins lines to leave out.
     skip_lines : int
         Lines to leave out at the start.
     quoting : bool, optional
-        False: quotes are plain characters. True: a quoted field may hold anything. By default
-        fields may be quoted as in CSV, but not run over lines which look like ratings.
+        False: quotes are plain characters. True: a quoted field may hold anything; by default no
+        lines which look like ratings.
     encoding : str
-        A byte-order mark is skipped; that of UTF-16 and UTF-32 decides.
+        A byte-order mark of UTF-16 or UTF-32 decides.
     member : str, optional
         The file to read in a zip archive of several.
     max_bytes : int or None
-        The most bytes that are unpacked, or read from a stream. None: no bound.
+        The most to unpack, or to read from a stream. None: no bound.
 
     Returns
     -------
     Ratings
         In the order of the file. Ids that are *all* canonical decimal integers (no leading zeros or
-        plus sign, within int64) become int64; other columns of ids stay strings, exactly as in the
-        file: "007", "NA" and " x " are ids. A 0 is a rating.
+        plus sign, within int64) become int64; others stay strings: "007", "NA" and " x " are ids. A
+        0 is a rating.
 
     Raises
     ------
     ValueError
         The file is empty, binary, not in the stated encoding, damaged or too large; its columns are
         not known for sure; a line has another number of fields, an empty id, or a rating that is no
-        finite number or outside the scale; or a pair is rated twice. Lines count from 1.
+        finite number or outside the scale; or a pair is rated twice.
     OSError
         The file cannot be opened.
     """
@@ -185,12 +182,11 @@ def _read(
     places = dict(zip(ROLES, layout.columns, strict=False))
     if timestamps is None:
         places.pop("timestamp", None)
-    # The ids of R are positions: only the labels are missing.
     read = columns_read(places, titles)
     left_out = tuple(title for title in read.left_out if title is not None)
     return dataclasses.replace(
         R,
-        user_ids=frozen(user_ids[R.user_ids]),
+        user_ids=frozen(user_ids[R.user_ids]),  # which are positions
         item_ids=frozen(item_ids[R.item_ids]),
         columns=dataclasses.replace(read, left_out=left_out),
     )
@@ -229,23 +225,23 @@ def _check_sizes(
 ) -> None:
     wrong = "" if sizes[2] == n_ratings else f"{sizes[2]:,} entries, but there are {n_ratings:,}"
     for axis, known, length in zip(("rows", "columns"), ids, sizes, strict=False):
-        first, last = known[0], known[-1]
-        if known.dtype.kind != "i" or first < 1 or last > length:
-            odd = first if known.dtype.kind == "i" and first < 1 else last
-            wrong = f"{length:,} {axis}, from 1, but an entry is in {shown(odd)}"
+        is_text = known.dtype.kind != "i"
+        odd = known[-1:] if is_text else known[(known < 1) | (known > length)]
+        if len(odd):
+            wrong = f"{length:,} {axis}, from 1, but an entry is in {shown(odd[0])}"
     if wrong:
         raise ValueError(f"{label}: the header counts {wrong}; fetch the file again.")
 
 
 def _check_separator(sep: str | None) -> None:
-    if sep is None or sep == WHITESPACE:
+    if sep is None:
         return
     if not isinstance(sep, str):
         raise TypeError(f"sep must be a string or None, got {type(sep).__name__}.")
     if not sep or set(sep) & set('"\n\r\0'):
         raise ValueError(
-            f"sep must be a non-empty string without quotes and line ends, got {sep!r}; pass "
-            f"',', '\\t', '::' or 'whitespace' for example."
+            f"sep must be a non-empty string without quotes and line ends, got {sep!r}; pass ',' "
+            f"or 'whitespace' for example."
         )
 
 
@@ -257,9 +253,7 @@ def _check_columns(columns: Sequence[str] | Sequence[int] | None, header: bool |
     check_three_or_four(columns, list(columns))
     if all(isinstance(column, str) for column in columns):
         if header is False:
-            raise ValueError(
-                "columns are names but header=False; pass positions, counted from 0, instead."
-            )
+            raise ValueError("columns are names but header=False; pass positions, counted from 0.")
     elif not all(isinstance(column, numbers.Integral) and column >= 0 for column in columns):
         raise ValueError(
             f"columns must be all names or all positions, counted from 0, got {list(columns)}."

@@ -1,7 +1,4 @@
-"""From a source of ratings to its text: opened, unpacked, decoded, cut into records, or refused.
-
-What is unpacked keeps within a bound. The first bytes say what a file is.
-"""
+"""From a source of ratings to its text: opened, unpacked, decoded, cut into records, or refused."""
 
 from __future__ import annotations
 
@@ -44,13 +41,14 @@ _LEFT_BY_SYSTEMS = {".DS_Store", "Thumbs.db", "desktop.ini"}
 
 
 def read_source(source: Any, member: str | None, max_bytes: int | None) -> tuple[str, str | bytes]:
-    """Return the name by which messages call a source, and its unpacked content."""
+    """Return what messages call a source, and its unpacked content."""
     if max_bytes is not None:
         check_integer("max_bytes", max_bytes, minimum=1)
     bound = sys.maxsize - 1 if max_bytes is None else max_bytes
     if hasattr(source, "read"):
         label = getattr(source, "name", None)
-        label = label if isinstance(label, str) else f"the {type(source).__name__}"
+        if not isinstance(label, str):
+            label = f"the {type(source).__name__}"
         return _read_stream(source, label, member, bound)
     if not isinstance(source, (str, bytes, os.PathLike)):
         raise TypeError(
@@ -60,8 +58,7 @@ def read_source(source: Any, member: str | None, max_bytes: int | None) -> tuple
     path = os.fsdecode(source)
     if re.match(r"\w+://", path):
         raise ValueError(
-            f"{path} is an address and no path; pass urllib.request.urlopen({path!r}), or download "
-            f"the file."
+            f"{path} is an address and no path; pass urllib.request.urlopen({path!r})."
         )
     if "\n" in path:
         raise ValueError(
@@ -110,7 +107,7 @@ def _no_archive(label: str, member: str) -> ValueError:
 
 
 def _unpack(opener: Any, file: IO[bytes], name: str, label: str, bound: int) -> bytes:
-    """Only count what unpacks to suspiciously much, and read it again if it keeps the bound."""
+    """Only count what unpacks to suspiciously much, and read it again within the bound."""
     chunks: list[bytes] = []
     size, is_kept = 0, True
     try:
@@ -169,23 +166,25 @@ def _check_size(size: int, label: str, bound: int) -> None:
     if size > bound:
         raise ValueError(
             f"{label}: holds more than the {bound:,} bytes that are accepted; if you trust it, "
-            f"pass a larger max_bytes=, or None for no bound."
+            f"pass a larger max_bytes=."
         )
 
 
 _THEN = "and pass its result to autorec_np.data.as_ratings"
 _EXCEL = f"read it with pandas.read_excel {_THEN}"
-_WITHIN = "unpack it and pass the file of ratings"
 _MAGIC = (
-    (b"PK\x03\x04", "an archive within a packed file", _WITHIN),
     *(
-        (magic, "a packed file within another", _WITHIN)
-        for magic in (b"\x1f\x8b\x08", b"\xfd7zXZ\x00", b"BZh91AY&SY")
+        (magic, "a packed file within another", "unpack it and pass the file of ratings")
+        for magic in (_ZIP[0], b"\x1f\x8b\x08", b"\xfd7zXZ\x00", b"BZh91AY&SY")
     ),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Excel sheet", _EXCEL),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "unpack it with 7z x and pass the file of ratings"),
     (b"Rar!\x1a\x07", "a RAR archive", "unpack it with unrar x and pass the file of ratings"),
-    (b"\x28\xb5\x2f\xfd", "a Zstandard file", "unpack it with zstd -d and pass the result"),
+    (
+        b"\x28\xb5\x2f\xfd",
+        "a Zstandard file",
+        "unpack it with zstd -d and pass the file of ratings",
+    ),
     (b"\x93NUMPY", "a NumPy array", f"read it with numpy.load {_THEN}"),
     (b"\x89HDF\r\n", "an HDF5 file", f"read it with pandas.read_hdf {_THEN}"),
     (b"ARROW1\x00\x00", "an Arrow file", f"read it with pandas.read_feather {_THEN}"),
@@ -204,9 +203,9 @@ def refuse_archive(names: Sequence[str], label: str) -> None:
     if "[Content_Types].xml" in members or {"mimetype", "content.xml"} <= members:
         raise _refused(label, "a spreadsheet", _EXCEL)
     if members and all(name.endswith(".npy") for name in members):
-        is_matrix = "format.npy" in members
-        what = "a SciPy sparse matrix" if is_matrix else "NumPy arrays"
-        how = "scipy.sparse.load_npz" if is_matrix else "numpy.load"
+        what, how = "NumPy arrays", "numpy.load"
+        if "format.npy" in members:
+            what, how = "a SciPy sparse matrix", "scipy.sparse.load_npz"
         raise _refused(label, what, f"read it with {how} {_THEN}")
 
 
@@ -215,14 +214,14 @@ def refuse_binary(raw: bytes, label: str) -> None:
         if raw.startswith(magic) and (not magic.isalnum() or b"\0" in raw[:4096]):
             raise _refused(label, what, advice)
     if _PICKLE.match(raw) and raw.rstrip()[-1:] == b".":
-        advice = f"read it with pandas.read_pickle, if you trust its source, {_THEN}"
+        advice = f"read it with pandas.read_pickle, if you trust it, {_THEN}"
         raise _refused(label, "a pickle", advice)
     if raw[_TAR_AT] == b"ustar":
         raise _refused(
             label,
             "a tar archive",
-            f"unpack it with tar -xf and pass the file of ratings, or read one that holds a single "
-            f"CSV file with pandas.read_csv {_THEN}",
+            f"unpack it with tar -xf and pass the file of ratings, or read a single CSV file with "
+            f"pandas.read_csv {_THEN}",
         )
 
 
@@ -236,15 +235,13 @@ def refuse_text(text: str, label: str) -> None:
         if _is_json(first) or _is_json(text):
             raise _refused(label, "JSON", f"read it with pandas.read_json(path) {_THEN}")
     if re.match(r"<(!doctype|html|\?xml)", first, re.IGNORECASE):
-        raise _refused(
-            label, "a web page or XML, perhaps the error page of a server", "fetch the file again"
-        )
+        raise _refused(label, "a web page or XML", "fetch the file again")
     if re.fullmatch(r"[-+.\d]+(\s+\d+:[-+.\deE]+)+", first):
         raise _refused(
             label,
             "in the format of libFM and LIBSVM",
-            "read it with X, ratings = sklearn.datasets.load_svmlight_file(path), and where each "
-            "line names a user and an item, pass pairs = X.indices.reshape(-1, 2) as "
+            "read it with X, ratings = sklearn.datasets.load_svmlight_file(path), and, if lines "
+            "name a user and an item, pass pairs = X.indices.reshape(-1, 2) as "
             "Ratings.from_triples(pairs[:, 0], pairs[:, 1], ratings)",
         )
 
@@ -280,43 +277,36 @@ def frame_of_parquet(raw: bytes, label: str) -> DataFrame | None:
 
 @dataclasses.dataclass(frozen=True)
 class Lines:
-    """Another format turned into text, line by line, so that line numbers stay."""
+    """Another format as text, line by line."""
 
     text: str
     separator: str
     columns: tuple[int, ...]
-    sizes: tuple[int, ...] = ()  # rows, columns and entries, as the header counts them
+    sizes: tuple[int, ...] = ()  # rows, columns and entries
 
 
 def lines_of(text: str, label: str) -> Lines | None:
     if text.startswith("%%MatrixMarket"):
         return _lines_of_matrix_market(text, label)
-    first = re.match(r"\s*\d+:[ \t]*[\r\n]+", text)
-    return None if first is None else _lines_of_blocks(text)
+    return _lines_of_blocks(text) if re.match(r"\s*\d+:[ \t]*[\r\n]+", text) else None
 
 
 def _lines_of_matrix_market(text: str, label: str) -> Lines:
     lines = text.splitlines()
-    kind = lines[0].lower().split()[1:]
-    if kind[:2] != ["matrix", "coordinate"] or kind[2:] not in (
-        ["real", "general"],
-        ["integer", "general"],
-    ):
+    kind = " ".join(lines[0].lower().split()[1:])
+    if not re.fullmatch("matrix coordinate (real|integer) general", kind):
         raise _refused(
             label,
-            f"a Matrix Market file of the kind {' '.join(kind)!r}",
-            f"read it with scipy.io.mmread, make a csr_array of users x items that stores exactly "
-            f"the ratings {_THEN}",
+            f"a Matrix Market file of the kind {kind!r}",
+            f"read it with scipy.io.mmread {_THEN}",
         )
     for place, line in enumerate(lines):
-        if not line.strip() or line.startswith("%"):
-            lines[place] = ""
-            continue
-        sizes = line.split()
-        if len(sizes) != 3 or not all(map(str.isdecimal, sizes)):
-            break
         lines[place] = ""
-        return Lines("\n".join(lines), "whitespace", (0, 1, 2), tuple(map(int, sizes)))
+        if line.strip() and not line.startswith("%"):
+            sizes = line.split()
+            if len(sizes) != 3 or not all(map(str.isdecimal, sizes)):
+                break
+            return Lines("\n".join(lines), WHITESPACE, (0, 1, 2), tuple(map(int, sizes)))
     raise ValueError(
         f"{label}: the Matrix Market file does not say how many rows, columns and entries it has; "
         f"fetch it again."
@@ -325,14 +315,12 @@ def _lines_of_matrix_market(text: str, label: str) -> Lines:
 
 def _lines_of_blocks(text: str) -> Lines:
     """``1:`` and ``101,3,date`` give 1,101,3,date."""
-    item = ""
-    lines = text.splitlines()
+    item, lines = "", [line.strip() for line in text.splitlines()]
     for place, line in enumerate(lines):
-        stripped = line.strip()
-        if stripped.endswith(":"):
-            item, lines[place] = stripped[:-1], ""
-        elif stripped:
-            lines[place] = f"{item},{stripped}"
+        if line.endswith(":"):
+            item, lines[place] = line[:-1], ""
+        elif line:
+            lines[place] = f"{item},{line}"
     n_fields = max((line.count(",") + 1 for line in lines[:1000]), default=0)
     return Lines("\n".join(lines), ",", (1, 0, 2, 3) if n_fields == 4 else (1, 0, 2))
 
@@ -369,14 +357,14 @@ class Document:
     separator: str
     quoted: bool
     decimal: str = "."
-    trusts_quotes: bool = False  # quoted fields may run over lines that look like records
+    trusts_quotes: bool = False  # their fields may run over lines
     skips_spaces: bool = False
 
     def error(self, line: int, message: str) -> ValueError:
         return ValueError(f"{self.label}, line {line:,}: {message}")
 
     def records(self, block: str | None = None, line: int = 1) -> Iterator[Record]:
-        """Yield all that are not blank: slow, but exact."""
+        """Yield all that are not blank."""
         text = self.text if block is None else block
         for number, fields in self._quoted(text) if self.quoted else self._plain(text, line):
             if len(fields) > 1 or "".join(fields).strip(" \t"):
@@ -404,8 +392,8 @@ class Document:
             except csv.Error as error:
                 raise self.error(
                     line,
-                    f"a quoted field is malformed ({error}). It ends with a quote right before the "
-                    f"separator; double a quote that belongs to it, or pass {_PLAIN_QUOTES}.",
+                    f"a quoted field is malformed ({error}). Double a quote that belongs to it, "
+                    f"or pass {_PLAIN_QUOTES}.",
                 ) from None
             if reader.line_num > line and not self.trusts_quotes:
                 self._check_runs_on(fields, n_fields, line, reader.line_num)
@@ -418,9 +406,8 @@ class Document:
                 if n_fields and part.count(self.separator) >= n_fields - 1:
                     raise self.error(
                         line,
-                        f"a quoted field runs on to line {last:,} and holds lines that look like "
-                        f"ratings, {cut(part)} for example; pass {_PLAIN_QUOTES}, or quoting=True "
-                        f"if the field is meant so.",
+                        f"a quoted field runs on to line {last:,} and holds what looks like a "
+                        f"rating, {cut(part)}; pass {_PLAIN_QUOTES}, or else quoting=True.",
                     )
 
     def is_number(self, token: str) -> bool:
@@ -431,9 +418,9 @@ class Document:
         return True
 
     def with_point(self, token: str) -> str:
-        """What has a point already is no number with a decimal comma."""
         if self.decimal == ".":
             return token
+        # with a point already, it is none
         return "x" if "." in token else token.replace(self.decimal, ".")
 
     def first_record(self) -> Record:
@@ -447,7 +434,13 @@ class Document:
 
 
 def decode(raw: bytes, encoding: str, label: str) -> str:
-    if codecs_name(encoding, label) == "utf-8":
+    try:
+        is_utf8 = codecs.lookup(encoding).name == "utf-8"
+    except LookupError:
+        raise ValueError(
+            f"{label}: unknown text encoding {encoding!r}; pass 'utf-8' or 'latin-1' for example."
+        ) from None
+    if is_utf8:
         encoding = next((name for mark, name in _MARKS if raw.startswith(mark)), encoding)
     try:
         text = raw.decode(encoding)
@@ -456,7 +449,7 @@ def decode(raw: bytes, encoding: str, label: str) -> str:
         line = _line_at(raw[:start].decode("latin-1"), start)
         advice = "pass the encoding of the file, encoding='latin-1' for example"
         if _looks_binary(raw):
-            advice = "this is not a text file; pass one with a user, an item and a rating a line"
+            advice = "this is not a text file; pass one"
         raise ValueError(
             f"{label}, line {line:,}: the byte 0x{raw[start : start + 1].hex()} is not valid "
             f"{encoding}; {advice}."
@@ -464,21 +457,12 @@ def decode(raw: bytes, encoding: str, label: str) -> str:
     return without_mark(text, label)
 
 
-def codecs_name(encoding: str, label: str) -> str:
-    try:
-        return codecs.lookup(encoding).name
-    except LookupError:
-        raise ValueError(
-            f"{label}: unknown text encoding {encoding!r}; pass 'utf-8' or 'latin-1' for example."
-        ) from None
-
-
 def without_mark(text: str, label: str) -> str:
     nul = text.find("\0")
     if nul >= 0:
         raise ValueError(
             f"{label}, line {_line_at(text, nul):,}: a NUL character, so this is not a text file; "
-            f"if it is UTF-16 without a byte-order mark, pass encoding='utf-16-le' or 'utf-16-be'."
+            f"if it is UTF-16, pass encoding='utf-16-le' or 'utf-16-be'."
         )
     return text.removeprefix("\ufeff")
 
@@ -514,8 +498,7 @@ def open_document(label: str, text: str, dialect: Dialect) -> Document:
             f"sep=... if the separator is none of {', '.join(map(repr, SEPARATORS))}, and "
             f"skip_lines=... or comment='#' if the first lines are no ratings."
         )
-    document = make_document(label, text, separator, dialect)
-    return _without_spaces(document) if separator != WHITESPACE else document
+    return _without_spaces(make_document(label, text, separator, dialect))
 
 
 def _without_other_lines(text: str, dialect: Dialect) -> tuple[str, str | None]:
