@@ -135,17 +135,14 @@ class Line:
         return Sample(step, odd, even, (center, *values), all(v == center for v in values))
 
 
-def _annihilator(powers: tuple[int, int]) -> tuple[float, float, float]:
-    """Unit weights w with sum w_i h_i^p = 0 for both powers p at the steps h, 4h, 16h."""
+def _annihilator(p: int, q: int) -> list[float]:
+    """Unit weights w with sum w_i h_i^p = sum w_i h_i^q = 0 at the steps h, 4h, 16h."""
     nodes = np.array([1.0, RATIO, RATIO**2])
-    weights = np.cross(nodes ** powers[0], nodes ** powers[1])
-    first, second, third = (weights / np.linalg.norm(weights)).tolist()
-    return first, second, third
+    weights = np.cross(nodes**p, nodes**q)
+    return [float(w) for w in weights / np.linalg.norm(weights)]
 
 
-_ODD_NOISE = _annihilator((1, 3))
-_EVEN_NOISE = _annihilator((2, 4))
-_FORWARD_NOISE = _annihilator((1, 2))
+_ODD_NOISE, _EVEN_NOISE, _FORWARD_NOISE = _annihilator(1, 3), _annihilator(2, 4), _annihilator(1, 2)
 
 
 def measured_noise(triple: Sequence[Sample], method: Method = CENTRAL) -> list[float]:
@@ -172,21 +169,13 @@ def value_grid(values: Sequence[float]) -> float:
         return 0.0
     ratios = (value.as_integer_ratio() for value in distinct)
     binary = min(float(p & -p) if q == 1 else 1 / q for p, q in ratios)
-    return max(binary, _decimal_grid(distinct))
-
-
-def _decimal_grid(values: set[float]) -> float:
-    """Return the last decimal place of values that somebody rounded: all have few digits."""
-    texts = [repr(value) for value in values]
-    if max(map(len, texts)) > MOST_DIGITS + len("-0.e-00"):
-        return 0.0
     places = []
-    for text in texts:
-        _, digits, exponent = Decimal(text).normalize().as_tuple()
-        if len(digits) > MOST_DIGITS:
-            return 0.0
+    for value in distinct:
+        _, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
+        if len(digits) > MOST_DIGITS:  # nobody rounded it
+            return binary
         places.append(int(exponent))
-    return float(10.0 ** min(places))
+    return max(binary, 10.0 ** min(places))
 
 
 def rounding_noise(function: Function, samples: Sequence[Sample]) -> float:
@@ -213,28 +202,21 @@ def estimate(triple: Sequence[Sample], noise: float, analytic_noise: float, line
         return Estimate(h, errors[0], truncation, 0.0, noise, analytic_noise, slope)
     even = [s.even for s in triple]
     near, far = abs(even[1] / RATIO**2 - even[0]), abs(even[2] / RATIO**2 - even[1])
-    parabolic = far <= abs(even[1]) / 2
-    seen = [value for value in even if abs(value) > SAFETY * noise]
+    roughness = max(near / h, far / (RATIO * h))
+    if far <= abs(even[1]) / 2:  # a parabola
+        slope = max(slope, 2 * abs(even[2]) / widest)
+    noise *= SAFETY
+    seen = [value for value in even if abs(value) > noise]
     growth = [after / before for before, after in itertools.pairwise(seen)]
     bent = bool(growth) and all(_BENT[0] < ratio < _BENT[1] for ratio in growth)
-    return Estimate(
-        step=h,
-        error=errors[0],
-        truncation=truncation,
-        roughness=max(near / h, far / (RATIO * h)),
-        noise=SAFETY * noise / h,
-        analytic_noise=analytic_noise,
-        slope=max(slope, 2 * abs(even[2]) / widest) if parabolic else slope,
-        bent=bent,
-    )
+    return Estimate(h, errors[0], truncation, roughness, noise / h, analytic_noise, slope, bent)
 
 
 def sweep_estimates(
     line: Line, samples: Sequence[Sample | None], analytic_noise: float
 ) -> list[Estimate]:
     """The noise of a step is measured at this and smaller ones: larger ones may show curvature."""
-    function, level = line.function, 0.0
-    found: list[Estimate] = []
+    function, level, found = line.function, 0.0, []
     windows: list[list[float]] = []
     usable = [s for s in samples if s is not None]
     # Where smaller steps leave the value as it is, it or theta is rounded, and by as much.
@@ -261,10 +243,10 @@ def judging(estimates: Sequence[Estimate]) -> Estimate:
     """Return the estimate with the smallest budget, once each has heard all the others.
 
     * Truncation falls with the step, so at a step h it is at least what any smaller step departs
-      from it, noise aside: a bounded function looks flat at large steps (Lepski's rule).
+      from it, noise aside (Lepski's rule).
     * Where a larger step sees the slope clearly and calls the gradient right, a smaller one that
-      calls it wrong may be right about f and still be misled: values that are rounded inside have
-      another slope below their grid. Their dispute widens the budget.
+      calls it wrong may see values that are rounded inside, which have another slope below their
+      grid. The dispute widens the budget.
     """
     best = min((_heard(e, estimates) for e in estimates), key=lambda e: e.budget)
     if best.excess <= 1:
@@ -276,12 +258,13 @@ def judging(estimates: Sequence[Estimate]) -> Estimate:
 
 
 def _heard(estimate: Estimate, estimates: Sequence[Estimate]) -> Estimate:
-    smaller = (o for o in estimates if o.step < estimate.step)
+    e = estimate
     shown = (
-        abs(o.error - estimate.error) - o.noise - estimate.noise - estimate.analytic_noise
-        for o in smaller
+        abs(o.error - e.error) - o.noise - e.noise - e.analytic_noise
+        for o in estimates
+        if o.step < e.step
     )
-    return replace(estimate, truncation=max([estimate.truncation, *shown]))
+    return replace(e, truncation=max([e.truncation, *shown]))
 
 
 def in_dead_zone(function: Function, samples: Sequence[Sample], slope: float) -> bool:
@@ -292,9 +275,8 @@ def in_dead_zone(function: Function, samples: Sequence[Sample], slope: float) ->
 def too_steep(function: Function, samples: Sequence[Sample]) -> bool:
     """Whether f moves at the smallest steps by a visible part of all that it moves."""
     moves = [_largest_move(function, s) for s in samples]
-    least = min(moves[:3])
     rounded = rounding_noise(function, samples[:3])
-    return least > _STEEP * max(moves) and least > _NOT_ROUNDING * rounded
+    return min(moves[:3]) > max(_STEEP * max(moves), _NOT_ROUNDING * rounded)
 
 
 def one_sided(samples: Sequence[Sample], noise: float) -> tuple[Estimate, Estimate] | None:
@@ -310,12 +292,13 @@ def one_sided(samples: Sequence[Sample], noise: float) -> tuple[Estimate, Estima
     if not all(kept[1:5]):
         return None
     seen = seen[: kept.index(False, 5) if False in kept[5:] else None]
-    sides = []
-    for sign in (-1.0, 1.0):
+
+    def slope(sign: float) -> Estimate:
         errors = [(s.odd + sign * s.even) / s.step for s in seen]
-        candidates = [
+        candidates = (
             Estimate(a.step, e, abs(e - f), 0.0, 2 * SAFETY * noise / a.step, 0.0)
             for a, e, f in zip(seen, errors, errors[1:], strict=False)
-        ]
-        sides.append(min(candidates, key=lambda c: c.budget))
-    return sides[0], sides[1]
+        )
+        return min(candidates, key=lambda c: c.budget)
+
+    return slope(-1.0), slope(1.0)

@@ -32,8 +32,8 @@ from .function import Array, Block, Function, Word, norm, random_direction, rms
 
 _TINY = 1e-150  # below it a scale is no information
 _DOWN, _UP = 7, 8  # powers of RATIO around the nominal step: nine decades in all
-# A budget above a hundredth of the slope is made of kinks or noise whose size is a guess, and that
-# of a gradient noisier than its rounding is a guess from two changes.
+# A budget above a hundredth of the slope is a guess at kinks or noise, and that of a gradient
+# noisier than its rounding one from two changes.
 _COARSE, _NOISY, _MARGIN = 0.01, 1e-6, 3.0
 _FEW = 3.0  # slopes that f may gain for an error to be measured against them
 _SHARP = 10.0  # a budget so many times below what must be visible is sharp
@@ -101,13 +101,13 @@ class Probe:
     def sharp(self) -> bool:
         return self.best is not None and _SHARP * self.best.budget <= self._visible()
 
-    def base(self) -> list[Sample] | None:
+    def base(self) -> list[Sample]:
         if self._take(0) is None and self.line.method is FORWARD and self.line.side > 0:
             self.line.side = -1.0  # theta may lie at the border of the domain
             self.samples.clear()
         triple = [self._take(k) for k in range(3)]
         kept = [s for s in triple if s is not None]
-        return kept if len(kept) == 3 else None
+        return kept if len(kept) == 3 else []
 
     def noise_residuals(self) -> list[float]:
         triple = self.base()
@@ -116,7 +116,7 @@ class Probe:
     def judge_base(self, block_noise: float) -> None:
         """Judge at the nominal step; the noise is pooled over the probes of the block."""
         triple = self.base()
-        if triple is None:
+        if not triple:
             return
         noise = max(block_noise, rounding_noise(self.line.function, triple))
         outcome = self._weigh([estimate(triple, noise, self.analytic_noise, self.line)])
@@ -146,38 +146,33 @@ class Probe:
             self.samples[k] = self.line.sample(self.line.nominal_step() * RATIO**k)
         return self.samples[k]
 
-    def _widest_range(self) -> tuple[int, int]:
-        """From the spacing of theta to the size of the largest entry of theta or 1."""
-        line = self.line
-        eps = line.function.eps
-        largest = max(1.0, float(np.max(np.abs(line.function.theta))), line.scale)
-        down = np.log(64 * eps * line.scale / line.nominal_step()) / np.log(RATIO)
-        up = np.log(largest / line.nominal_step()) / np.log(RATIO)
-        return min(-_DOWN, int(down)), max(_UP, int(up))
+    def _power(self, step: float) -> float:
+        """Return the k for which `_take` takes this step."""
+        return float(np.log(step / self.line.nominal_step()) / np.log(RATIO))
 
     def judge_sweep(self) -> None:
         self.outcome = self._judged_by_sweep()
 
     def _judged_by_sweep(self) -> Outcome:
+        line = self.line
         outcome = self._sweep(-_DOWN, _UP)
-        if self.line.crossed and outcome is Outcome.UNRESOLVED:
-            self.line.pattern = None  # theta lies on a kink, or too near to stay off it
+        if line.crossed and outcome is Outcome.UNRESOLVED:
+            line.pattern = None  # theta lies on a kink, or too near to stay off it
             self.samples.clear()
             outcome = self._sweep(-_DOWN, _UP)
         if self._is_flat():
             return Outcome.RIGHT
         if outcome is not Outcome.RIGHT:
-            outcome = self._sweep(*self._widest_range())
-        dead = not self._claims_dependence() and self.line.method is CENTRAL
-        if dead and outcome is Outcome.UNRESOLVED:
-            outcome = self._at_the_end_of_a_dead_zone()
-        if outcome not in SETTLED and self.line.method is CENTRAL:
-            at_kink = self._at_kink()
-            if at_kink is not None:
+            # from the spacing of theta to the size of its largest entry or 1
+            largest = max(1.0, float(np.max(np.abs(line.function.theta))), line.scale)
+            down, up = self._power(64 * line.function.eps * line.scale), self._power(largest)
+            outcome = self._sweep(min(-_DOWN, int(down)), max(_UP, int(up)))
+        if line.method is CENTRAL:
+            if outcome is Outcome.UNRESOLVED and not self._claims_dependence():
+                outcome = self._at_the_end_of_a_dead_zone()
+            if outcome not in SETTLED and (at_kink := self._at_kink()):
                 return at_kink
-        if outcome is Outcome.WRONG:
-            return self._confirmed()
-        return outcome
+        return self._confirmed() if outcome is Outcome.WRONG else outcome
 
     def _sweep(self, low: int, high: int) -> Outcome:
         samples = [self._take(k) for k in range(low, high + 1)]
@@ -212,9 +207,7 @@ class Probe:
         return max(abs(self.line.analytic), numeric, self.slope)
 
     def _gained(self) -> float:
-        """Return the largest slope that f gains up to the size of theta: all that is left at a
-        minimum.
-        """
+        """Return the largest slope that f gains up to the size of theta."""
         if self.best is None or self.line.method is FORWARD:
             return 0.0
         noise = self.best.noise * self.best.step
@@ -241,7 +234,7 @@ class Probe:
             return
         wanted = margin * self.best.budget / (self.demands.resolution * curvature)
         if widest.step < wanted <= self.line.scale:
-            self._take(float(np.ceil(np.log(wanted / self.line.nominal_step()) / np.log(RATIO))))
+            self._take(float(np.ceil(self._power(wanted))))
 
     def _ascending(self) -> list[Sample]:
         kept = [s for s in self.samples.values() if s is not None]
@@ -290,14 +283,14 @@ class Probe:
         return len(samples) > 3 and too_steep(self.line.function, samples)
 
     def _confirmed(self) -> Outcome:
-        """Between the steps that called the gradient wrong a fault is as large, while kinks and
-        rounding that met at those steps by chance are others.
+        """Between the steps a fault is as large, while kinks and rounding that met there by chance
+        are others.
         """
         assert self.best is not None
         if (not self._claims_dependence() and self.is_constant()) or self._is_too_steep():
             return Outcome.UNRESOLVED
         best, line = self.best, self.line
-        middle = round(np.log(best.step / line.nominal_step()) / np.log(RATIO))
+        middle = round(self._power(best.step))
         samples = [self._take(middle + offset) for offset in (-0.5, 0.5, 1.5, 2.5)]
         between = sweep_estimates(line, samples, self.analytic_noise)
         if not between:
@@ -363,13 +356,12 @@ class Probe:
         sides = one_sided(samples, max(odd, rounding_noise(self.line.function, samples[:3])))
         if sides is None:
             return None
-        left, right = sides
         slopes = [(self.line.analytic + s.error, s.budget) for s in sides]
         self.one_sided_slopes = [s if abs(s) > budget else 0.0 for s, budget in slopes]
-        low = min(left.error - left.budget, right.error - right.budget) - self.analytic_noise
-        high = max(left.error + left.budget, right.error + right.budget) + self.analytic_noise
+        low = min(s.error - s.budget for s in sides) - self.analytic_noise
+        high = max(s.error + s.budget for s in sides) + self.analytic_noise
         nearest = float(np.clip(0.0, low, high))
-        self.best = replace(left, error=nearest, analytic_noise=self.analytic_noise)
+        self.best = replace(sides[0], error=nearest, analytic_noise=self.analytic_noise)
         if low <= 0 <= high:
             return Outcome.KINK
         beyond = self.coordinate is not None and self.line.analytic != 0
@@ -415,20 +407,16 @@ def line_scale(theta: Array, direction: Array) -> float:
     return scale if scale > _TINY else 1.0
 
 
+@dataclass(frozen=True)
 class ProbeMaker:
     """`gradient_changes` are those of the analytic gradient when theta moves by one ulp."""
 
-    def __init__(
-        self,
-        function: Function,
-        method: Method,
-        rng: np.random.Generator,
-        pattern: Callable[[Any], Any] | None = None,
-        demands: Demands | None = None,
-        gradient_changes: Sequence[Array] = (),
-    ) -> None:
-        self.function, self.method, self.rng, self.pattern = function, method, rng, pattern
-        self.demands, self.gradient_changes = demands or Demands(), gradient_changes
+    function: Function
+    method: Method
+    rng: np.random.Generator
+    pattern: Callable[[Any], Any] | None = None
+    demands: Demands = Demands()
+    gradient_changes: Sequence[Array] = ()
 
     def directions(self, block: Block, n: int) -> list[Probe]:
         """Along the gradient, then at random, every second one scaled with theta."""
@@ -485,10 +473,8 @@ class ProbeMaker:
         `active` does not say: with and without a gradient).
         """
         gradient = self.function.gradient[block.index]
-        if block.size <= n:
-            return np.arange(block.size)
-        if n == 0:
-            return np.arange(0)
+        if n == 0 or block.size <= n:
+            return np.arange(min(n, block.size))
         has_data = gradient != 0
         if active is not None:
             has_data = np.repeat(active, block.size // len(active))

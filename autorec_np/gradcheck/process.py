@@ -1,12 +1,10 @@
 """What belongs to the whole process, used with a thought for its other threads.
 
-BLAS is held to one thread while we compute. The threads of OpenBLAS wait for the next product by
-spinning: beside our pool or other work they make everything several times slower, and they round
-sums in an order of their own. threadpoolctl (extra `fast`) limits them where it is installed; else
-ctypes calls the BLAS that NumPy and SciPy are linked with.
+BLAS is held to one thread while we compute: those of OpenBLAS wait for the next product by
+spinning, which makes all other work several times slower, and round sums in an order of their own.
+threadpoolctl (extra `fast`) limits them where it is installed, else ctypes.
 
-Warnings of one thread are kept back while those of the others go where they went before:
-`warnings.catch_warnings` changes filters for all.
+Warnings of one thread are kept back, while `warnings.catch_warnings` changes filters for all.
 """
 
 from __future__ import annotations
@@ -44,12 +42,9 @@ LINKED = (
     "scipy.special._ufuncs",
     "scipy.linalg._fblas",
 )
+OPENBLAS = ("scipy_openblas_{}64_", "scipy_openblas_{}", "openblas_{}64_", "openblas_{}")
 FUNCTIONS = (
-    *(
-        (f"{prefix}openblas_get_num_threads{suffix}", f"{prefix}openblas_set_num_threads{suffix}")
-        for prefix in ("scipy_", "")
-        for suffix in ("64_", "")
-    ),
+    *((name.format("get_num_threads"), name.format("set_num_threads")) for name in OPENBLAS),
     ("MKL_Get_Max_Threads", "MKL_Set_Num_Threads"),
     ("bli_thread_get_num_threads", "bli_thread_set_num_threads"),
 )
@@ -99,10 +94,10 @@ class _Limit:
             self._own.n_inside = getattr(self._own, "n_inside", 0) + 1
             self._n_inside += 1
             if self._n_inside == 1 and not any(name in os.environ for name in VARIABLES):
-                self._found = [(blas, blas.get()) for blas in self._libraries()]
-                for blas, n_threads in self._found:
-                    if n_threads != 1:
-                        blas.set(1)
+                found = [(blas, blas.get()) for blas in self._libraries()]
+                self._found = [(blas, n_threads) for blas, n_threads in found if n_threads != 1]
+                for blas, _ in self._found:
+                    blas.set(1)
 
     def leave(self) -> None:
         with self._lock:
@@ -113,8 +108,7 @@ class _Limit:
 
     def _give_back(self) -> None:
         for blas, n_threads in self._found:
-            if n_threads != 1:
-                blas.set(n_threads)
+            blas.set(n_threads)
         self._found = []
 
     def _libraries(self) -> list[Blas]:
@@ -146,9 +140,8 @@ def _libraries() -> list[Blas]:
         return _through_threadpoolctl(threadpoolctl)
     if not found and sys.platform != "darwin":  # Apple's BLAS has no such threads
         logger.warning(
-            "no way was found to hold BLAS to one thread, and its threads may slow down whatever "
-            "else runs: pip install threadpoolctl, or set OPENBLAS_NUM_THREADS=1 before "
-            "Python starts"
+            "no way was found to hold BLAS to one thread, so it may slow down whatever else runs: "
+            "pip install threadpoolctl, or set OPENBLAS_NUM_THREADS=1 before Python starts"
         )
     return found
 

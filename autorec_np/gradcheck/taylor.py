@@ -1,4 +1,4 @@
-"""The other tests: slopes of Taylor remainders, adjoints, Hessian-vector products."""
+"""Slopes of Taylor remainders, adjoints, Hessian-vector products."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from .function import (
     Function,
     check_direction,
     check_theta,
+    eps_of,
     make_blocks,
     norm,
     one_blas_thread,
@@ -43,13 +44,13 @@ class TaylorBlock:
     verdict : Verdict
         A string: "pass", "fail" or "inconclusive".
     slopes : dict of int to float
-        Fitted slope of the remainder of each order: order + 1 when right, infinite when exact.
+        Of the remainder of each order: order + 1 when right, infinite when exact.
     steps : list of float
         Descending.
     remainders : dict of int to list of float
         By order, aligned with `steps`.
     noise_floor : float
-        Remainders below it, of the smallest step, are rounding noise and not fitted.
+        What is below it, at the smallest step, is rounding noise.
     note : str
     evaluations : int
     """
@@ -80,18 +81,11 @@ class TaylorReport(Report):
     def __str__(self) -> str:
         orders = sorted({order for block in self.blocks.values() for order in block.slopes})
         header = ("block", "verdict", *(f"slope {k} (want {k + 1})" for k in orders), "noise")
-        rows = [
-            (
-                name,
-                b.verdict,
-                *(
-                    "exact" if b.slopes.get(k) == np.inf else number(b.slopes.get(k), 4)
-                    for k in orders
-                ),
-                number(b.noise_floor, 2),
-            )
-            for name, b in self.blocks.items()
-        ]
+        rows = []
+        for name, b in self.blocks.items():
+            slopes = [b.slopes.get(k) for k in orders]
+            said = ("exact" if slope == np.inf else number(slope, 4) for slope in slopes)
+            rows.append((name, b.verdict, *said, number(b.noise_floor, 2)))
         return self.with_notes(header, rows, left=2)
 
 
@@ -134,11 +128,8 @@ def taylor_test(
     """
     parts = parts_of(theta)
     if parts is not None:
-        fun, value, hvp = (
-            parts.gradient_of(fun),
-            value and parts.of(value),
-            hvp and parts.product_of(hvp),
-        )
+        fun = parts.gradient_of(fun)
+        value, hvp = value and parts.of(value), hvp and parts.product_of(hvp)
         theta, blocks = parts.flat(), parts if blocks is None else blocks
         direction = None if direction is None else parts.join(direction, "direction")
     with one_blas_thread(np.size(theta)):
@@ -178,8 +169,7 @@ def _test_block(
     line = Line(function, block.index, direction, line_scale(theta, direction))
     samples = _samples(line)
     if len(samples) < 3:
-        skipped = dict(function.skipped)
-        return _undecided(f"fewer than three steps could be evaluated ({skipped})")
+        return _undecided(f"fewer than three steps could be taken ({dict(function.skipped)})")
     floors = _noise_floors(function, samples)
     curvature = None if hvp is None else _curvature(hvp, function, block, direction)
     remainders = _remainders(samples, line.analytic, curvature)
@@ -210,14 +200,12 @@ def _noise_floors(function: Function, samples: Sequence[Sample]) -> list[float]:
 def _curvature(
     hvp: Callable[[Any, Any], Any], function: Function, block: Block, direction: Array
 ) -> float:
-    whole = np.zeros(function.theta.size)
+    whole, shape = np.zeros(function.theta.size), function.shape
     whole[block.index] = direction
-    shaped = whole.reshape(function.shape)
-    product = np.asarray(hvp(function.theta.reshape(function.shape).copy(), shaped))
-    if product.shape != function.shape or not np.isfinite(product).all():
+    product = np.asarray(hvp(function.theta.reshape(shape).copy(), whole.reshape(shape)))
+    if product.shape != shape or not np.isfinite(product).all():
         raise ValueError(
-            f"hvp must return a finite array of theta's shape {function.shape}, "
-            f"got shape {product.shape}."
+            f"hvp must return a finite array of theta's shape {shape}, got shape {product.shape}."
         )
     return float(whole @ product.ravel())
 
@@ -243,17 +231,15 @@ def fitted_slope(
     A remainder that falls below the floor from one step to the next faster than any smooth one
     could (it leaves a kink behind) is exact as well.
     """
-    above = 0
-    while above < len(steps) and remainders[above] > floors[above]:
-        above += 1
-    if above < len(steps):
-        drop = RATIO ** (order + 3)
-        if above < 2 or remainders[above - 1] > drop * floors[above]:
-            return float(np.inf)
-    first = max(0, above - _FITTED)
-    log_steps = np.log(steps[first:above])
+    below = [r <= floor for r, floor in zip(remainders, floors, strict=True)]
+    above = [*below, True].index(True)
+    drop = RATIO ** (order + 3)
+    if any(below) and (above < 2 or remainders[above - 1] > drop * floors[above]):
+        return float(np.inf)
+    fitted = slice(max(0, above - _FITTED), above)
+    log_steps = np.log(steps[fitted])
     centered = log_steps - log_steps.mean()
-    return float(centered @ np.log(remainders[first:above]) / (centered @ centered))
+    return float(centered @ np.log(remainders[fitted]) / (centered @ centered))
 
 
 def _taylor_verdict(
@@ -272,12 +258,10 @@ def _taylor_verdict(
     steps = [s.step for s in samples]
     if fitted_slope(steps, [abs(s.even) for s in samples], floors, 1) < 1.5:
         return Verdict.INCONCLUSIVE, "theta lies on a kink; use check_gradient"
-    low = [order for order, slope in slopes.items() if slope < order + 1 - _SLACK]
-    if low:
-        order = min(low)
-        wrong = ("value", "gradient", "Hessian-vector product")[order]
-        note = f"the remainder of order {order} falls too slowly: the {wrong} is wrong"
-        return Verdict.FAIL, note
+    for order, wrong in enumerate(("value", "gradient", "Hessian-vector product")):
+        if slopes.get(order, np.inf) < order + 1 - _SLACK:
+            note = f"the remainder of order {order} falls too slowly: the {wrong} is wrong"
+            return Verdict.FAIL, note
     return Verdict.PASS, ""
 
 
@@ -335,10 +319,9 @@ def adjoint_test(
     n_trials: int = 3,
     random_state: Any = 0,
 ) -> AdjointReport:
-    """Check that `At` is the adjoint of the linear map `A`: <A x, y> = <x, At y> for all x and y.
+    """Check that `A` is linear and `At` its adjoint: <A x, y> = <x, At y> for all x and y.
 
-    So this finds a transposed or mismatched kernel of a backward pass. Whether `A` is linear is
-    tested too.
+    So this finds a transposed or mismatched kernel of a backward pass.
 
     Parameters
     ----------
@@ -353,9 +336,8 @@ def adjoint_test(
     Returns
     -------
     AdjointReport
-        Inconclusive where two calls of A differ, where A is linear to so few digits (it rounds or
-        iterates inside) that this explains the difference, or where the budget exceeds a hundredth
-        of the two sides.
+        Inconclusive where two calls of A differ, where A is linear to so few digits that this
+        explains the difference, or where the budget exceeds a hundredth of the two sides.
 
     Raises
     ------
@@ -397,48 +379,37 @@ def _adjoint_trial(
             f"At must return the shape of x, {x.shape}, for y of shape {y.shape}, "
             f"got {Aty.shape}; A maps {x.shape} to {Ax.shape}."
         )
-    eps = max(float(np.finfo(d).eps) for d in (dtype, *_seen_dtypes(Ax, Aty)))
+    eps = max(eps_of(dtype), _seen_eps(Ax), _seen_eps(Aty))
     rounding = SAFETY * eps * max(x.size, y.size) ** 0.5
     forward, adjoint = _inner(Ax, y), _inner(x, Aty)
     scale = norm(Ax) * norm(y) + norm(x) * norm(Aty)
     difference = abs(forward - adjoint)
-    departure = norm(np.asarray(A(x - 2 * other)) - Ax + 2 * A_other)
-    verdict, note = _adjoint_verdict(
-        bool(np.isfinite([forward, adjoint]).all()),
-        bool(np.array_equal(Ax, np.asarray(A(x.copy())))),
-        departure / (norm(Ax) + 2 * norm(A_other) or 1.0),
-        difference / (scale or 1.0),
-        rounding,
-        max(abs(forward), abs(adjoint)) / (scale or 1.0),
+    bend = norm(np.asarray(A(x - 2 * other)) - Ax + 2 * A_other)  # the departure from linearity
+    bend /= norm(Ax) + 2 * norm(A_other) or 1.0
+    relative, size = (
+        part / (scale or 1.0) for part in (difference, max(abs(forward), abs(adjoint)))
     )
+    verdict, note = Verdict.PASS, ""
+    if not np.isfinite([forward, adjoint]).all():
+        verdict, note = Verdict.FAIL, "A or At returned values that are not finite"
+    elif bend > rounding and not np.array_equal(Ax, np.asarray(A(x.copy()))):
+        verdict, note = Verdict.INCONCLUSIVE, "two calls of A differ: freeze what is random"
+    elif bend > max(rounding, _LINEAR):
+        verdict, note = Verdict.FAIL, "A is not linear: A(x - 2 z) differs from A(x) - 2 A(z)"
+    elif relative > max(rounding, SAFETY * bend):
+        verdict, note = Verdict.FAIL, "At is not the adjoint of A"
+    elif relative > rounding:
+        verdict = Verdict.INCONCLUSIVE
+        note = f"A is linear only to {bend:.1g} (it rounds or iterates inside), which hides this"
+    elif rounding > _HIDES * size > 0:
+        verdict, note = Verdict.INCONCLUSIVE, "rounding hides errors of more than one percent"
     return AdjointReport(forward, adjoint, difference, rounding * scale, note, verdict)
 
 
-def _adjoint_verdict(
-    finite: bool, repeats: bool, bend: float, difference: float, rounding: float, size: float
-) -> tuple[Verdict, str]:
-    """`bend` is the departure from linearity; all are relative."""
-    if not finite:
-        return Verdict.FAIL, "A or At returned values that are not finite"
-    if not repeats and bend > rounding:
-        return Verdict.INCONCLUSIVE, "two calls of A with the same x differ: freeze what is random"
-    if bend > max(rounding, _LINEAR):
-        return Verdict.FAIL, "A is not linear: A(x - 2 z) differs from A(x) - 2 A(z)"
-    if difference > rounding:
-        if difference > SAFETY * bend:
-            return Verdict.FAIL, "At is not the adjoint of A"
-        note = f"A is linear only to {bend:.1g} (it rounds or iterates inside), which hides this"
-        return Verdict.INCONCLUSIVE, note
-    if rounding > _HIDES * size > 0:
-        return Verdict.INCONCLUSIVE, "rounding hides errors of more than one percent"
-    return Verdict.PASS, ""
-
-
-def _seen_dtypes(*arrays: Array) -> list[Any]:
+def _seen_eps(array: Array) -> float:
     """An array whose values are all of float32 has its precision."""
-    floating = [a.dtype if a.dtype.kind == "f" else np.dtype(np.float64) for a in arrays]
-    short = [a.any() and np.array_equal(a, a.astype(np.float32)) for a in arrays]
-    return [np.float32 if s else d for s, d in zip(short, floating, strict=True)]
+    single = array.any() and np.array_equal(array, array.astype(np.float32))
+    return eps_of(np.float32 if single else array.dtype if array.dtype.kind == "f" else float)
 
 
 def _inner(a: Array, b: Array) -> float:
@@ -457,9 +428,8 @@ def check_hessian_vector(
 ) -> GradientReport:
     """Check a hand-written Hessian-vector product against the gradient, pair by pair of blocks.
 
-    For a fixed u the scalar u . gradient(theta) has the gradient H u: ``blocks["a x b"]`` checks
-    the part of ``hvp(theta, u)`` in block b for a u confined to block a. The row "symmetry" says
-    whether u . H v = v . H u.
+    The scalar u . gradient(theta) has the gradient H u: ``blocks["a x b"]`` checks its part in
+    block b for a u confined to block a, and "symmetry" whether u . H v = v . H u.
 
     Parameters
     ----------
@@ -517,12 +487,11 @@ def _check_symmetry(
     u, v = sum(parts), sum(rng.normal() * part for part in parts)
     assert isinstance(u, np.ndarray)
     assert isinstance(v, np.ndarray)
-    eps = float(np.finfo(theta.dtype).eps)
+    eps = eps_of(theta.dtype)
 
     def both(point: Array) -> tuple[float, float, float]:
-        Hu, Hv = np.asarray(hvp(point.copy(), u.copy())), np.asarray(hvp(point.copy(), v.copy()))
-        size = norm(u * Hv) + norm(v * Hu)
-        return _inner(u, Hv), _inner(v, Hu), size
+        Hu, Hv = (np.asarray(hvp(point.copy(), w.copy())) for w in (u, v))
+        return _inner(u, Hv), _inner(v, Hu), norm(u * Hv) + norm(v * Hu)
 
     left, right, size = both(theta)
     change = 0.0
@@ -531,11 +500,10 @@ def _check_symmetry(
         change = max(change, abs(moved[0] - left), abs(moved[1] - right))
     budget = SAFETY * (eps * size * theta.size**0.5 + change)
     error = abs(left - right)
-    relative_error = error / max(abs(left), abs(right), size) if error else 0.0
     verdict, note = Verdict.PASS, ""
     if error > budget:
         verdict, note = Verdict.FAIL, "u . H v and v . H u differ: the Hessian is symmetric"
-        if relative_error <= tolerance:
+        if error <= tolerance * max(abs(left), abs(right), size):
             verdict, note = Verdict.PASS, f"accepted within tolerance={tolerance:g}"
     return BlockReport(
         verdict=verdict,
