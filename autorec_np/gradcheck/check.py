@@ -453,7 +453,8 @@ def _notes(block: Block, plan: Plan, tolerance: float) -> list[str]:
     if lost:
         why = ", ".join(sorted({p.obstacle() for p in lost}))
         if spacing := float32_steps(probes):
-            why = f"the values move in steps of {spacing:.3g}, as float32 rounds: use float64"
+            steps = f"the values move in steps of {spacing:.3g}"
+            why = f"{steps}, as float32 rounds: compute in float64"
         notes.append(f"{len(lost)} of {len(directions)} directions are not resolved ({why})")
     return notes
 
