@@ -74,7 +74,7 @@ FETCH = Command(
 Looks in --data-home, $AUTOREC_NP_DATA and the per-user cache, else downloads
 it; says what it holds.
 """,
-    examples=("autorec-np fetch ml-100k", "autorec-np fetch ml-1m --data-home data"),
+    examples=("autorec-np fetch ml-1m --data-home data",),
     add_arguments=_add_fetch,
     run=fetch,
 )
@@ -123,7 +123,7 @@ def read_pairs(path: str) -> list[tuple[str, str, str]]:
         try:
             records = [(lines.line_num, fields) for fields in lines if fields]
         except (UnicodeDecodeError, csv.Error) as error:
-            raise ValueError(f"{path} is not UTF-8 text in CSV form ({error})") from None
+            raise ValueError(f"{path} is not UTF-8 text in CSV form: {error}") from None
     try:
         has_header, user, item = sources.find_pairs([fields for _, fields in records])
     except ValueError as error:
@@ -174,13 +174,13 @@ def _add_predict(command: Parser) -> None:
     command.add_argument(
         "--pairs",
         help="CSV file with a user and an item id in each line, - for standard input; a header "
-        "may name these columns (user, item) among others",
+        "may name these columns among others",
         metavar="FILE",
     )
     command.add_argument(
         "--interval",
-        help="also print an interval that holds this part of such ratings, 0.8 for example; a "
-        "model that is not calibrated is fitted once more for it",
+        help="also print an interval that holds this part of such ratings; a model that is not "
+        "calibrated is fitted once more for it",
         type=float,
         metavar="PART",
     )
@@ -196,8 +196,7 @@ where the user or the item has no training rating, so that the bias baseline
 answers; 0 elsewhere).
 """,
     examples=(
-        "autorec-np predict model.npz --user 1 --item 50 172",
-        "autorec-np predict model.npz --user 1 --item 50 --interval 0.8",
+        "autorec-np predict model.npz --user 1 --item 50 172 --interval 0.8",
         "autorec-np predict model.npz --pairs pairs.csv > predictions.csv",
     ),
     add_arguments=_add_predict,
@@ -221,7 +220,7 @@ def list_best(
     exclude_seen: bool = True,
     titles: dict[str, str] | None = None,
 ) -> list[dict[str, Any]]:
-    """Print the recommendations for each user; return them for --json."""
+    """Return what --json tells."""
     lists: list[dict[str, Any]] = []
     for user, ids, scores in zip(users, *model.recommend(users, n, exclude_seen), strict=True):
         found, rows = [], []
@@ -260,13 +259,9 @@ RECOMMEND = Command(
     usage="MODEL --user ID [ID ...] [options]",
     summary="list the best items that a user has not rated, from a saved model",
     description="""\
-With titles if the model was trained on a data set that has them. Scores are
-not clipped to the rating scale, so they can exceed it.
+With the titles of the data set. Scores can exceed the rating scale.
 """,
-    examples=(
-        "autorec-np recommend model.npz --user 1",
-        "autorec-np recommend model.npz --user 1 2 3 -n 5 --json",
-    ),
+    examples=("autorec-np recommend model.npz --user 1 2 3 -n 5 --json",),
     add_arguments=_add_recommend,
     run=recommend,
 )
@@ -333,10 +328,7 @@ a check of the gradient, recommendations, and with --test errors beside those
 of the baselines. Pairs that the model was trained on do not count, so its own
 data set serves, if a part was held out. Needs matplotlib.
 """,
-    examples=(
-        "autorec-np report model.npz --test ml-100k -o report.html",
-        "autorec-np report model.npz --test held_out.csv",
-    ),
+    examples=("autorec-np report model.npz --test ml-100k -o report.html",),
     add_arguments=_add_report,
     run=report,
 )
@@ -386,7 +378,6 @@ def _add_gradcheck(command: Parser) -> None:
         "--tolerance",
         help="accept errors up to this part of the slopes (default none)",
         type=PART,
-        default=default_of(gradcheck.check_gradient, "tolerance"),
         metavar="PART",
     )
     add_seed(command)
@@ -421,8 +412,7 @@ def _check_own_gradients(args: Namespace, started: float) -> int:
     failed = [case for case, report in found.items() if not reports.is_right(case, report)]
     say(
         args,
-        "by hidden and output activation; one and three hidden layers, tied or not,",
-        "dropout or not, with an implicit decoder and planes, at a random point:\n",
+        "by hidden and output activation, at a random point:\n",
         _error_table(drawn, "activation", "output_activation"),
         "\nby point and term of the objective:\n",
         _error_table(others, "point", "term"),
@@ -460,7 +450,7 @@ def _error_table(found: dict[Case, GradientReport], down: str, across: str) -> s
 def _load_function(target: str) -> Any:
     path, colon, name = target.rpartition(":")
     if not colon or not path.endswith(".py"):
-        raise UsageError(f"a function is named FILE.py:FUNCTION, as in model.py:loss; got {target}")
+        raise UsageError(f"a function is named FILE.py:FUNCTION, got {target}")
     if not os.path.exists(path):
         raise FileNotFoundError(f"{path!r} does not exist")
     sys.path.insert(0, os.path.dirname(os.path.abspath(path)))  # as for a script

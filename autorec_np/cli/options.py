@@ -97,7 +97,7 @@ def _form(action: argparse.Action) -> str:
 
 @dataclass(frozen=True)
 class Command:
-    """A command of ``autorec-np``; `usage` follows its name, `run` returns the exit code."""
+    """Its `usage` follows its name, `run` returns the exit code."""
 
     usage: str
     summary: str
@@ -189,7 +189,7 @@ def add_output(command: Parser, as_json: bool = True) -> None:
 
 def add_reading(command: Parser) -> None:
     add = command.add_argument_group(
-        "reading", "What a ratings file holds is found out; these options say it instead."
+        "reading", "What a ratings file holds is found out, unless these say it."
     ).add_argument
     max_bytes = default_of(sources.read_ratings, "max_bytes")
     add(
@@ -202,7 +202,7 @@ def add_reading(command: Parser) -> None:
         "--columns",
         type=_columns,
         metavar="U,I,R",
-        help="columns of user, item, rating and optionally timestamp: names, or numbers from 0",
+        help="columns of user, item, rating, perhaps timestamp: names, or numbers from 0",
     )
     add(
         "--header",
@@ -219,16 +219,15 @@ def add_reading(command: Parser) -> None:
         "--missing",
         type=NUMBERS,
         metavar="X[,X...]",
-        help="values that mean that there is no rating, as in --missing=-1,99",
+        help="values that are no ratings, as in --missing=-1,99",
     )
     add(
         "--decimal",
         type=DECIMAL,
         metavar="MARK",
-        help="of ratings, a point or a comma "
-        f"(default {default_of(sources.read_ratings, 'decimal')})",
+        help=f"a point or a comma (default {default_of(sources.read_ratings, 'decimal')})",
     )
-    add("--comment", metavar="TEXT", help="how lines begin that are no ratings, # for example")
+    add("--comment", metavar="TEXT", help="how lines begin that are no ratings, such as #")
     add("--skip-lines", type=SEED, metavar="N", help="lines to leave out at the start")
     add(
         "--quoting",
@@ -248,7 +247,7 @@ def add_reading(command: Parser) -> None:
 def add_model(command: Parser) -> None:
     group = command.add_argument_group(
         "model",
-        "The parameters of autorec_np.AutoRec, whose documentation says more.",
+        "The parameters of autorec_np.AutoRec.",
         argument_default=argparse.SUPPRESS,
     )
 
@@ -328,7 +327,7 @@ def _add_training(add: Callable[..., None]) -> None:
     add("--solver", "(default {default})", choices=list(training.SOLVERS))
     add(
         "--epochs",
-        "at most so many epochs or iterations (max_iter; default: by solver)",
+        "at most so many, or iterations (default: by solver)",
         dest="max_iter",
         type=COUNT,
         metavar="N",
@@ -349,7 +348,7 @@ def _add_training(add: Callable[..., None]) -> None:
     )
     add(
         "--warm-up",
-        "part of the steps in which cosine climbs to that rate (default: by orientation)",
+        "part of the steps in which cosine climbs (default: by orientation)",
         type=SHARE,
         metavar="SHARE",
     )
@@ -447,7 +446,7 @@ def finish(args: argparse.Namespace, started: float, **content: Any) -> None:
 
 
 def complain(message: str) -> None:
-    """Write one line to stderr, in the place of a progress line."""
+    """Write one line to stderr, over a progress line."""
     stream = sys.stderr
     start = CLEAR if stream.isatty() else ""
     print(f"{start}autorec-np: {' '.join(message.split())}", file=stream, flush=True)

@@ -77,12 +77,10 @@ class Progress:
 
     def _line(self, state: EpochState) -> str:
         run = f"run {self._run} of {self.n_runs}, " if self.n_runs > 1 else ""
-        epoch = epoch_line(
-            state.epoch, state.n_epochs, state.value, state.validation_rmse, state.seconds
-        )
-        per_epoch = state.seconds / state.epoch
-        epochs_left = state.n_epochs * (1 + self.n_runs - self._run) - state.epoch
-        left = f", {duration(per_epoch * epochs_left)} left" if epochs_left else ""
+        n, seconds = state.n_epochs, state.seconds
+        epoch = epoch_line(state.epoch, n, state.value, state.validation_rmse, seconds)
+        epochs_left = n * (1 + self.n_runs - self._run) - state.epoch
+        left = f", {duration(seconds / state.epoch * epochs_left)} left" if epochs_left else ""
         return f"{run}{epoch}{left}"
 
 
@@ -129,11 +127,10 @@ DEMO = Command(
     usage="[options]",
     summary="train on made-up ratings, check the gradient, recommend",
     description="""\
-The ratings come from a known model. The errors of a small AutoRec on a tenth
-of them stand beside those of two baselines and the best that any model can
-reach. Needs no network and ends in seconds.
+The ratings come from a known model; errors on a tenth of them stand beside
+those of two baselines and the best that a model can reach. Takes seconds.
 """,
-    examples=("autorec-np demo", "autorec-np demo --json"),
+    examples=("autorec-np demo --json",),
     add_arguments=_add_demo,
     run=demo,
 )
@@ -161,9 +158,8 @@ TRAIN = Command(
     summary="train on a data set or a file, report errors, save the model",
     description="""\
 RMSE and MAE on held-out ratings stand beside those of two baselines. --save
-stores the model that was measured, with its training ratings and, where the
-data set has them, titles; for the model to use, run again with --test-size 0,
-which trains on all ratings. Ctrl-C after the first epoch saves the best so far.
+stores the model that was measured; for the model to use, run again with
+--test-size 0. Ctrl-C after the first epoch saves the best so far.
 """,
     examples=(
         "autorec-np train ml-100k",
@@ -251,15 +247,14 @@ def _add_tune(command: Parser) -> None:
 
 TUNE = Command(
     usage="DATA [options]",
-    summary="search for the best parameters, test the model that has them once",
+    summary="search for the best parameters, test their model once",
     description="""\
 Penalties, hidden width, learning rate, dropout and corruption are drawn around
-the defaults and compared by their RMSE on validation ratings: first all for
-few epochs, then the best third for more. What an option fixes is not searched.
-The best model is trained anew on all training ratings, then tested once.
+the defaults, unless an option fixes them, and compared on validation ratings:
+first all for few epochs, then the best third for more. The best model is
+trained anew on all training ratings, then tested once.
 """,
     examples=(
-        "autorec-np tune ml-100k",
         "autorec-np tune ml-1m --hidden 200 --resume search.jsonl --save model.npz",
         "autorec-np tune ratings.csv -n 10 --strategy random --epochs 20",
     ),
@@ -360,8 +355,7 @@ EVALUATE = Command(
     summary="train and measure over random splits or folds",
     description="""\
 AutoRec and two baselines see the same splits; mean errors come with 95 %
-confidence intervals. By default as in the AutoRec paper: five random splits,
-10 % of the ratings for testing.
+confidence intervals. By default as in the AutoRec paper: five random splits.
 """,
     examples=(
         "autorec-np evaluate ml-1m --repeats 5 --jobs 2",

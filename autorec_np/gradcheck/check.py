@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .differences import CENTRAL, FORWARD, SAFETY, Estimate, Line, noise_level
+from .differences import CENTRAL, FORWARD, SAFETY, UNSEEN, Estimate, Line, noise_level
 from .function import (
     Array,
     Block,
@@ -69,37 +69,34 @@ def check_gradient(
     fun : callable
         ``fun(theta) -> (value, gradient)``: a real scalar and an array of theta's shape.
     theta : ndarray of float64 or float32, or a list, tuple or dict of such arrays
-        The point. For float32 the numeric side is float64 if `fun` accepts that. Several arrays are
-        the blocks, and the form of the gradient.
+        For float32 the numeric side is float64 if `fun` accepts that. Several arrays are the
+        blocks, and the form of the gradient.
     blocks : mapping of str to slice, int array, mask or subscript, or layout, optional
         Slices and integers count in flat theta, masks and subscripts such as ``np.s_[:, 0]`` may
-        have its shape; a layout has ``slices`` and ``shapes``. Default: one block, "theta". Entries
-        that no block names are one more, "others".
+        have its shape; a layout has ``slices`` and ``shapes``. Entries that no block names are one
+        more, "others". Default: one block, "theta".
     method : {"central", "complex", "forward"}
-        "complex" is for analytic functions (error near 1e-15), "forward" for a theta at the border
-        of the domain.
+        "complex" for analytic functions (error near 1e-15), "forward" at the border of the domain.
     value : callable, optional
-        ``value(theta) -> value``, if that is cheaper than `fun`.
+        ``value(theta) -> value``, if cheaper than `fun`.
     pattern : callable, optional
         ``pattern(theta)`` -> array that names the linear piece, such as the signs before a relu.
-        Steps onto another piece are skipped.
+        Steps onto others are skipped.
     active_rows : mapping of str to bool array, optional
         By block: which of its rows have data. Both kinds are sampled.
     n_directions, n_coordinates : int
-        Per block. A block of at most `n_coordinates` entries is checked entry by entry.
+        Per block. At most `n_coordinates` entries are all checked.
     directions : sequence of arrays of theta's shape, optional
         Check along these alone, such as the tangents of a constraint.
     resolution : float, optional
         The relative error that must be visible to pass. Default 1e-5, for a float32 gradient 1e-3.
     tolerance : float, optional
-        Accept errors up to this part of the slopes, as a solver leaves them. Default: any error
-        beyond truncation and rounding fails.
+        Accept errors up to this part of the slopes, as a solver leaves them. Default: none.
     max_evaluations : int, optional
-        Of `fun` and `value` together. What is left then is inconclusive.
+        Of `fun` and `value` together; what is left then is inconclusive.
     full_sweep : bool
-        Sweep the step over nine decades everywhere, for pictures.
+        For pictures.
     random_state : int, Generator or None
-        Draws directions and coordinates.
 
     Returns
     -------
@@ -109,14 +106,14 @@ def check_gradient(
     Raises
     ------
     TypeError, ValueError, IndexError
-        For a theta, blocks or an answer of `fun` that cannot be checked.
+        A theta, blocks or an answer of `fun` cannot be checked.
     ComplexStepError
-        With ``method="complex"`` where `fun` is not complex-safe.
+        `fun` is not complex-safe.
 
     Notes
     -----
-    The check takes some 12 evaluations, and for each direction and coordinate 6 ("forward" 3,
-    "complex" 9), or up to 60 more if it has to be swept.
+    It takes some 12 evaluations, and for each direction and coordinate 6 ("forward" 3, "complex"
+    9), or up to 60 more for a sweep.
     """
     if method not in _METHODS:
         raise ValueError(f"method must be one of {', '.join(map(repr, _METHODS))}, got {method!r}.")
@@ -172,13 +169,7 @@ class GradientError(AssertionError):
 
 
 def assert_gradient(fun: Fun, theta: Any, blocks: Any = None, **options: Any) -> GradientReport:
-    """Raise GradientError with the table unless every block passes `check_gradient`.
-
-    Parameters
-    ----------
-    fun, theta, blocks, **options
-        As for `check_gradient`.
-    """
+    """Raise GradientError with the table unless every block passes; else as `check_gradient`."""
     __tracebackhide__ = True  # pytest shows the caller's line
     report = check_gradient(fun, theta, blocks, **options)
     if not report.passed:
@@ -358,9 +349,8 @@ class BlockChecker:
 
 
 def _verdict(plan: Plan) -> Verdict:
-    """One wrong probe fails a block; it passes if all directions, or all its entries, are right.
-
-    Where steps dispute along a direction what a coordinate shows, neither is proven.
+    """One wrong probe fails a block, unless it is disputed along a direction; it passes if all
+    directions, or all its entries, are right.
     """
     directions, probes = plan.directions, plan.probes
     outcomes = [p.outcome for p in probes]
@@ -376,15 +366,15 @@ def _verdict(plan: Plan) -> Verdict:
 def _block_report(block: Block, plan: Plan, evaluations: int, notes: list[str]) -> BlockReport:
     verdict = _verdict(plan)
     found: dict[str, Any] = {}
-    shown = max((p for p in plan.probes if p.best), key=_severity, default=None)
-    if shown is not None and shown.best is not None:
+    seen = [p for p in plan.probes if p.best is not UNSEEN]
+    if seen:
+        shown = max(seen, key=_severity)
         doubted = shown.outcome is Outcome.WRONG or shown.is_disputed()
         tiny = 0 < shown.relative_error < _OF_AN_ITERATION
         if doubted and tiny and verdict is not Verdict.PASS:
             notes.append(
                 f"the two differ by {shown.relative_error:.1g} of their size, as after an "
-                f"iteration that stops early (a solver, a fixed point, an inner optimizer): "
-                f"tolerance={_OF_AN_ITERATION:g} would accept that"
+                f"iteration that stops early: tolerance={_OF_AN_ITERATION:g} would accept that"
             )
         found = {
             "relative_error": shown.relative_error,
@@ -415,7 +405,6 @@ def _place(block: Block, probe: Probe) -> str | None:
 
 
 def _severity(probe: Probe) -> tuple[float, ...]:
-    assert probe.best is not None
     wrong = probe.outcome is Outcome.WRONG
     judged = probe.outcome not in (Outcome.UNRESOLVED, Outcome.SUSPECT)
     error = probe.error if wrong else 0.0
@@ -479,8 +468,8 @@ def complex_slope(line: Line, stretch: float = 1.0) -> float:
     if answer.ndim != 0 or answer.dtype.kind != "c":
         raise ComplexStepError(
             f"the function returned {answer.dtype} of shape {answer.shape} for a complex theta, "
-            f"not a complex scalar; a cast, np.abs, np.vdot or .real drops the imaginary part. "
-            f"Use method='central'."
+            f"not a complex scalar: a cast, np.abs or .real drops the imaginary part; "
+            f"use method='central'."
         )
     numeric = float(answer.imag) / h
     if not np.isfinite(numeric):
@@ -489,13 +478,13 @@ def complex_slope(line: Line, stretch: float = 1.0) -> float:
 
 
 def judge_complex(probes: Sequence[Probe]) -> None:
-    """Judge probes after their central differences have confirmed the complex step, whose noise is
-    what one ulp of theta changes, pooled over the probes in units of their length.
+    """Judge probes whose central differences confirm the complex step; its noise is what one ulp
+    of theta changes, pooled over the probes in units of their length.
     """
     judged = [(p, p.line, complex_slope(p.line)) for p in probes if p.outcome not in AT_KINK]
     for probe, line, slope in judged:
         error = slope - line.analytic
-        if probe.best is not None and abs(error - probe.best.error) > probe.best.budget:
+        if abs(error - probe.best.error) > probe.best.budget:
             raise _not_analytic(slope, probe)
     eps = eps_of(np.float64)
     changes = [
@@ -511,11 +500,10 @@ def judge_complex(probes: Sequence[Probe]) -> None:
 
 
 def _not_analytic(numeric: float, probe: Probe) -> ComplexStepError:
-    assert probe.best is not None
     return ComplexStepError(
         f"the complex step gives {numeric:.9g}, a central difference {probe.numeric:.9g} with an "
-        f"error budget of {probe.best.budget:.2g}: the function is not analytic; np.abs, np.vdot, "
-        f".conj and comparisons are the usual reasons. Use method='central'."
+        f"error budget of {probe.best.budget:.2g}: the function is not analytic, as with np.abs, "
+        f"np.vdot, .conj or comparisons; use method='central'."
     )
 
 
@@ -529,9 +517,9 @@ def complex_step(fun: Fun, theta: Any, direction: Any = None, *, random_state: A
         ``fun(theta) -> value`` or ``fun(theta) -> (value, anything)``, of a complex128 theta too.
     theta : ndarray of float64, or a list, tuple or dict of such arrays
     direction : as theta, optional
-        Return the derivative along it; default: the whole gradient, one evaluation per entry.
+        Default: the whole gradient, one evaluation per entry.
     random_state : int, Generator or None
-        Draws the direction in which the gradient is confirmed.
+        Draws where the gradient is confirmed.
 
     Returns
     -------
@@ -541,8 +529,8 @@ def complex_step(fun: Fun, theta: Any, direction: Any = None, *, random_state: A
     Raises
     ------
     ComplexStepError
-        Where `fun` is not complex-safe: it raises, returns a real value, or disagrees with a
-        central difference beyond its error budget.
+        `fun` raises, returns a real value, or disagrees with a central difference beyond its error
+        budget.
     """
     parts = parts_of(theta)
     if parts is not None:

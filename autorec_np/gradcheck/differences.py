@@ -17,18 +17,16 @@ RATIO = 4.0
 SAFETY = 8.0
 _CLEAR = 2.0  # a slope is seen clearly above so many budgets
 _BENT = (3.0, 8.0)  # growth of the even part from 4h to 16h: 4 beyond a kink, 16 for a parabola
-_STEEP, _NOT_ROUNDING = 1e-4, 1e3  # see too_steep
 
 
 @dataclass(frozen=True)
 class Method:
-    name: str
     order: int
     step_exponent: float  # nominal step = eps ** step_exponent * scale
 
 
-CENTRAL = Method("central", 2, 1 / 3)
-FORWARD = Method("forward", 1, 1 / 2)
+CENTRAL = Method(2, 1 / 3)
+FORWARD = Method(1, 1 / 2)
 
 
 @dataclass(frozen=True)
@@ -38,12 +36,19 @@ class Sample:
     step: float
     odd: float
     even: float
-    values: tuple[float, ...]
-    stuck: bool  # every value equals phi(0)
+    values: tuple[float, ...]  # the first is phi(0)
 
     @property
     def size(self) -> float:
         return max(abs(v) for v in self.values)
+
+    @property
+    def move(self) -> float:
+        return max(abs(v - self.values[0]) for v in self.values)
+
+    @property
+    def stuck(self) -> bool:
+        return self.move == 0
 
 
 @dataclass(frozen=True)
@@ -65,15 +70,15 @@ class Estimate:
         parts = self.truncation + self.roughness + self.noise + self.analytic_noise
         return parts + self.dispute
 
-    def sees_a_slope(self) -> bool:
-        return self.slope > _CLEAR * self.budget
-
     @property
     def excess(self) -> float:
         """The error in units of the budget: above 1 the gradient is wrong."""
         if self.error == 0:
             return 0.0
         return abs(self.error) / self.budget if self.budget > 0 else np.inf
+
+
+UNSEEN = Estimate(np.nan, 0.0, np.nan, 0.0, 0.0, 0.0)  # its budget is below and above nothing
 
 
 class Line:
@@ -132,7 +137,7 @@ class Line:
             odd, even = (departures[0] - departures[1]) / 2, (departures[0] + departures[1]) / 2
         else:
             odd, even = self.side * departures[0], np.nan
-        return Sample(step, odd, even, (center, *values), all(v == center for v in values))
+        return Sample(step, odd, even, (center, *values))
 
 
 def _annihilator(p: int, q: int) -> list[float]:
@@ -184,10 +189,12 @@ def rounding_noise(function: Function, samples: Sequence[Sample]) -> float:
 
 def coarseness(function: Function, samples: Sequence[Sample]) -> float:
     values = [v for s in samples for v in s.values]
+    grid = max(function.jitter, value_grid(values))
     changes = [abs(v - function.value0) for v in values if v != function.value0]
     # Where f does not move at all, its values may be quantized as coarsely as its first change.
-    stuck_grid = min(changes) if changes and min(samples, key=lambda s: s.step).stuck else 0.0
-    return max(function.jitter, value_grid(values), stuck_grid)
+    if changes and min(samples, key=lambda s: s.step).stuck:
+        return max(grid, min(changes))
+    return grid
 
 
 def estimate(triple: Sequence[Sample], noise: float, analytic_noise: float, line: Line) -> Estimate:
@@ -215,12 +222,12 @@ def estimate(triple: Sequence[Sample], noise: float, analytic_noise: float, line
 def sweep_estimates(
     line: Line, samples: Sequence[Sample | None], analytic_noise: float
 ) -> list[Estimate]:
-    """The noise of a step is measured at this and smaller ones: larger ones may show curvature."""
+    """The noise is measured at this and smaller steps: larger ones may show curvature."""
     function, level, found = line.function, 0.0, []
     windows: list[list[float]] = []
     usable = [s for s in samples if s is not None]
     # Where smaller steps leave the value as it is, it or theta is rounded, and by as much.
-    first_change = next((_largest_move(function, s) for s in usable if not s.stuck), 0.0)
+    first_change = next((s.move for s in usable if not s.stuck), 0.0)
     for first, second, third in zip(samples, samples[1:], samples[2:], strict=False):
         if first is None or second is None or third is None:
             continue
@@ -235,23 +242,18 @@ def sweep_estimates(
     return found
 
 
-def _largest_move(function: Function, sample: Sample) -> float:
-    return max(abs(v - function.value0) for v in sample.values)
-
-
 def judging(estimates: Sequence[Estimate]) -> Estimate:
     """Return the estimate with the smallest budget, once each has heard all the others.
 
-    * Truncation falls with the step, so at a step h it is at least what any smaller step departs
-      from it, noise aside (Lepski's rule).
-    * Where a larger step sees the slope clearly and calls the gradient right, a smaller one that
-      calls it wrong may see values that are rounded inside, which have another slope below their
-      grid. The dispute widens the budget.
+    Truncation is at least what any smaller step departs, noise aside (Lepski's rule). Where a
+    larger step sees the slope clearly and calls the gradient right, a smaller one that calls it
+    wrong may see values that are rounded inside: the dispute widens the budget.
     """
     best = min((_heard(e, estimates) for e in estimates), key=lambda e: e.budget)
     if best.excess <= 1:
         return best
-    against = [o for o in estimates if o.step > best.step and o.excess <= 1 and o.sees_a_slope()]
+    larger = [o for o in estimates if o.step > best.step and o.excess <= 1]
+    against = [o for o in larger if o.slope > _CLEAR * o.budget]
     gaps = [(abs(o.error - best.error), o.budget) for o in against]
     disputes = (gap + budget for gap, budget in gaps if gap > budget + best.budget)
     return replace(best, dispute=max(disputes, default=0.0))
@@ -267,22 +269,9 @@ def _heard(estimate: Estimate, estimates: Sequence[Estimate]) -> Estimate:
     return replace(e, truncation=max([e.truncation, *shown]))
 
 
-def in_dead_zone(function: Function, samples: Sequence[Sample], slope: float) -> bool:
-    rounding = function.eps * max(s.size for s in samples)
-    return any(s.stuck and abs(slope) * s.step > SAFETY * rounding for s in samples)
-
-
-def too_steep(function: Function, samples: Sequence[Sample]) -> bool:
-    """Whether f moves at the smallest steps by a visible part of all that it moves."""
-    moves = [_largest_move(function, s) for s in samples]
-    rounded = rounding_noise(function, samples[:3])
-    return min(moves[:3]) > max(_STEEP * max(moves), _NOT_ROUNDING * rounded)
-
-
 def one_sided(samples: Sequence[Sample], noise: float) -> tuple[Estimate, Estimate] | None:
-    """Return the errors of the left and right slope if theta lies on a kink, else None.
-
-    There the gap between the slopes, 2 even(h) / h, keeps its size while h shrinks.
+    """Return the errors of the left and right slope if theta lies on a kink, where the gap between
+    them, 2 even(h) / h, keeps its size while h shrinks.
     """
     seen = [s for s in samples if abs(s.even) > SAFETY * noise]
     if len(seen) < 5:

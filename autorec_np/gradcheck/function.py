@@ -46,8 +46,8 @@ def check_theta(theta: Any) -> Array:
         )
     if np.iscomplexobj(theta):
         raise TypeError(
-            f"theta must be real, got {np.asarray(theta).dtype}; check its real and imaginary "
-            f"parts: check_gradient(real_fun, np.append(z.real, z.imag)), where real_fun(t) calls "
+            f"theta must be real, got {np.asarray(theta).dtype}; check its parts: "
+            f"check_gradient(real_fun, np.append(z.real, z.imag)), where real_fun(t) calls "
             f"value, g = fun(t[:n] + 1j * t[n:]), n = z.size, and returns value, "
             f"np.append(g.real, g.imag), g being df/d(real) + 1j df/d(imaginary)."
         )
@@ -57,7 +57,7 @@ def check_theta(theta: Any) -> Array:
             f"theta must be an array with at least one entry, got shape {array.shape}; "
             f"pass np.atleast_1d(theta) for a single parameter."
         )
-    _check_finite("theta", array.ravel(), "check the gradient where the function is defined")
+    _check_finite("theta", array.ravel(), "check where the function is defined")
     return array
 
 
@@ -116,7 +116,7 @@ class Parts:
             return _flat(parts)
         raise ValueError(
             f"{what} must have the parts of theta, a {self.kind.__name__} of arrays of shapes "
-            f"{self.shapes}, got {type(answer).__name__}; return one array for each part."
+            f"{self.shapes}, got {type(answer).__name__}."
         )
 
     def gradient_of(self, fun: Fun) -> Fun:
@@ -170,21 +170,10 @@ def value_of(answer: Any) -> Any:
 class Function:
     """``fun(theta) -> (value, gradient)`` under test at one point; everything here is flat.
 
-    With ``gradient=False`` the gradient is zero until somebody sets it.
-
-    Attributes
-    ----------
-    dtype, value0
-        Of the numeric side: float64, or float32 where `fun` refuses that; its value at theta.
-    gradient_eps, eps : float
-        Machine epsilon of the analytic and of the numeric side: float32's also where `fun` accepts
-        a float64 theta but rounds it.
-    differs : str
-        What differed between two evaluations at theta.
-    jitter : float
-        Difference of two values at theta, if it may be rounding.
-    warned, skipped : set and Counter
-        What `fun` warned of at theta; how many points were skipped, by reason.
+    With ``gradient=False`` the gradient is zero until somebody sets it. `dtype`, `value0` and `eps`
+    are of the numeric side: float32's where `fun` refuses a float64 theta, `eps` where it rounds it
+    too. `differs` says what differed between two evaluations at theta, `jitter` by how much,
+    `warned` what `fun` warned of there, `skipped` how many points were skipped, by reason.
     """
 
     def __init__(
@@ -262,9 +251,9 @@ class Function:
         one, other = (self.value_and_gradient(self._original) for _ in range(2))
         if not _difference(one, other, allowed):
             return (
-                f"{self.differs} after fun was called at another theta, and not when it is called "
-                f"twice in a row: it keeps state from the call before, as a backward pass does "
-                f"without its forward pass; compute both from theta alone"
+                f"{self.differs} after fun was called at another theta, and not twice in a row: it "
+                f"keeps state from the call before, as a backward pass that runs before its "
+                f"forward pass; compute value and gradient from theta alone"
             )
         return (
             f"two evaluations at the same theta differ ({self.differs}): freeze whatever is random "
@@ -349,10 +338,10 @@ class Function:
         if gradient.shape != self.shape or gradient.dtype.kind != "f":
             raise ValueError(
                 f"fun must return a real gradient of theta's shape {self.shape}, got shape "
-                f"{gradient.shape} and dtype {gradient.dtype}; one entry per entry of theta."
+                f"{gradient.shape} and dtype {gradient.dtype}."
             )
         gradient = gradient.ravel()
-        _check_finite("the gradient", gradient, "check it where the function is differentiable")
+        _check_finite("the gradient", gradient, "check where the function is differentiable")
         return gradient
 
     def _numeric(self, theta: Array) -> Any:
@@ -525,8 +514,8 @@ def _positions(name: str, index: Any, theta_shape: tuple[int, ...]) -> Array:
     if positions.dtype == bool:
         if positions.shape not in ((n,), theta_shape):
             raise IndexError(
-                f"block {name!r} is a mask of shape {positions.shape}, but theta has {n} "
-                f"entries; pass a mask of shape ({n},) or of theta's shape {theta_shape}."
+                f"block {name!r} is a mask of shape {positions.shape}; pass one of shape ({n},) or "
+                f"of theta's shape {theta_shape}."
             )
         positions = np.flatnonzero(positions)
     if positions.dtype.kind not in "iu" and positions.size:
@@ -538,7 +527,7 @@ def _positions(name: str, index: Any, theta_shape: tuple[int, ...]) -> Array:
     if positions.size and (positions.min() < -n or positions.max() >= n):
         raise IndexError(
             f"block {name!r} has indices from {positions.min()} to {positions.max()}, but "
-            f"theta has {n} entries; give indices from 0 to {n - 1}."
+            f"theta has {n} entries: 0 to {n - 1}."
         )
     return positions % n
 

@@ -1,10 +1,8 @@
 """What belongs to the whole process, used with a thought for its other threads.
 
-BLAS is held to one thread while we compute: those of OpenBLAS wait for the next product by
-spinning, which makes all other work several times slower, and round sums in an order of their own.
-threadpoolctl (extra `fast`) limits them where it is installed, else ctypes.
-
-Warnings of one thread are kept back, while `warnings.catch_warnings` changes filters for all.
+BLAS is held to one thread while we compute: those of OpenBLAS wait by spinning, which slows all
+other work down, and round sums in an order of their own. Warnings are kept back in one thread,
+while `warnings.catch_warnings` changes filters for all.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ import numpy as np
 
 logger = logging.getLogger(__name__)
 
-# Who sets one of these has decided how many threads BLAS has.
+# say how many threads BLAS has
 VARIABLES = (
     "OPENBLAS_NUM_THREADS",
     "GOTO_NUM_THREADS",
@@ -35,7 +33,7 @@ VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
 )
 
-# Compiled modules that are linked with the BLAS of NumPy 2 or 1, and with SciPy's.
+# with the BLAS of NumPy 2 or 1, and with SciPy's
 LINKED = (
     "numpy._core._multiarray_umath",
     "numpy.core._multiarray_umath",

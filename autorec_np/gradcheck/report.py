@@ -1,7 +1,4 @@
-"""What a check found: verdicts by block, as a table, as values for JSON, and as pictures.
-
-Pictures need matplotlib. They are new Figures: ``figure.savefig("picture.svg")``.
-"""
+"""What a check found, as a table, as values for JSON, and as pictures, which need matplotlib."""
 
 from __future__ import annotations
 
@@ -60,21 +57,19 @@ class BlockReport:
     verdict : Verdict
         A string: "pass", "fail" or "inconclusive".
     relative_error : float
-        The difference of the two derivatives, relative to the larger one.
+        Of the two derivatives, to the larger one.
     worst_coordinate : str or None
         Such as ``decoder.weight[17, 3]``.
     analytic, numeric : float
-        The two derivatives there, or along the worst direction.
+        The derivatives there, or along the worst direction.
     step : float
-        Of the numeric derivative.
-    budget : float
-        The error that truncation and rounding can explain.
-    noise_floor : float
-        The part of rounding in it.
+        Of the numeric one.
+    budget, noise_floor : float
+        The error that truncation and rounding can explain, and the part of rounding.
     evaluations : int
         Calls of the function.
     kinks : int
-        Steps skipped since the pattern changed, or the slopes of the two sides disagreed.
+        Steps skipped across a kink.
     note : str
     curve : dict
         ``step``, ``error`` and ``budget`` (lists), for a picture.
@@ -123,7 +118,7 @@ class GradientReport(Report):
     note : str
         What concerns the whole function.
     evaluations : int
-        Calls of the function, all included.
+        Calls of the function.
     """
 
     blocks: dict[str, BlockReport]
@@ -185,7 +180,7 @@ def plot_error_curves(report: GradientReport) -> Figure:
     ImportError
         matplotlib is not installed.
     ValueError
-        No block of the report has a curve of at least three steps.
+        No block has a curve of at least three steps.
     """
     blocks = {name: b for name, b in report.blocks.items() if len(b.curve.get("step", ())) > 2}
     if not blocks:
@@ -236,9 +231,7 @@ def _panels(blocks: Mapping[str, Any], what: str) -> tuple[Figure, Any]:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError(
-            "plots need matplotlib, which is not installed: pip install matplotlib."
-        ) from error
+        raise ImportError("plots need matplotlib: pip install matplotlib.") from error
     n = len(blocks)
     n_columns = 2 if n == 4 else min(n, 3)
     n_rows = -(-n // n_columns)
@@ -252,7 +245,7 @@ def _panels(blocks: Mapping[str, Any], what: str) -> tuple[Figure, Any]:
 
 
 def _reference(panel: Any, step: Any, error: Any, slope: int, label: str, style: str) -> None:
-    """Draw it through the error at its end, if the error rises towards it."""
+    """Draw a line through the end towards which the error rises."""
     end = 0 if slope < 0 else -1
     if len(error) and error[end] > 10 * error.min():
         line = error[end] * (step / step[end]) ** slope

@@ -32,7 +32,7 @@ from .report import BlockReport, GradientReport, Report, Verdict, jsonable, numb
 _LARGEST_STEP = 0.25  # of the size of theta along the direction
 _FITTED = 4  # remainders in a fit: they span a factor 64 of steps
 _SLACK = 0.2  # a slope this much below its order is a failure
-_VISIBLE = 1e-3  # a relative error of the gradient that must stand out of the noise
+_VISIBLE = 1e-3  # a relative error that must stand out of the noise
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,13 @@ class TaylorBlock:
     verdict : Verdict
         A string: "pass", "fail" or "inconclusive".
     slopes : dict of int to float
-        Of the remainder of each order: order + 1 when right, infinite when exact.
+        By order: order + 1 when right, infinite when exact.
     steps : list of float
         Descending.
     remainders : dict of int to list of float
         By order, aligned with `steps`.
     noise_floor : float
-        What is below it, at the smallest step, is rounding noise.
+        Of the smallest step.
     note : str
     evaluations : int
     """
@@ -102,21 +102,21 @@ def taylor_test(
 ) -> TaylorReport:
     r"""Fit the slopes of the Taylor remainders of `fun`, block by block.
 
-    With phi(h) = f(theta + h d) the remainders, each the larger one of those at h and -h, are
+    With phi(h) = f(theta + h d) the remainders, the larger ones of h and -h, are
 
         R0(h) = |phi(h) - phi(0)|                                  ~ h
         R1(h) = |phi(h) - phi(0) - h gradient . d|                 ~ h^2
         R2(h) = |phi(h) - phi(0) - h gradient . d - h^2/2 d . Hd|  ~ h^3
 
-    if gradient and Hessian-vector product are right. A wrong gradient turns the slope of R1 into 1.
-    The slope is fitted to the smallest steps whose remainders stand above the rounding noise.
+    if gradient and Hessian-vector product are right; a wrong gradient turns the slope of R1 into 1.
+    Slopes are fitted to the smallest steps above the rounding noise.
 
     Parameters
     ----------
     fun, theta, blocks, value
         As for `check_gradient`.
     direction : as theta, optional
-        Along it, confined to each block; default: random.
+        Confined to each block; default: random.
     hvp : callable, optional
         ``hvp(theta, v) -> H v``; adds order 2.
     random_state : int, Generator or None
@@ -124,7 +124,7 @@ def taylor_test(
     Returns
     -------
     TaylorReport
-        ``report.blocks[name].slopes[1]`` is near 2, infinite where the function is linear.
+        ``report.blocks[name].slopes[1]`` is near 2, infinite for a linear function.
     """
     parts = parts_of(theta)
     if parts is not None:
@@ -189,8 +189,7 @@ def _samples(line: Line) -> list[Sample]:
 
 def _noise_floors(function: Function, samples: Sequence[Sample]) -> list[float]:
     """One huge value at a large step is rounded coarsely, which says nothing of the others."""
-    ascending = samples[::-1]
-    small = ascending[: len(ascending) // 2 + 2]
+    small = samples[::-1][: len(samples) // 2 + 2]
     triples = zip(small, small[1:], small[2:], strict=False)
     measured = noise_level([r for t in triples for r in measured_noise(t)])
     common = max(measured, coarseness(function, samples))
@@ -226,10 +225,8 @@ def _remainders(
 def fitted_slope(
     steps: Sequence[float], remainders: Sequence[float], floors: Sequence[float], order: int
 ) -> float:
-    """Return the log-log slope at the smallest steps above the floor; infinite if exact there.
-
-    A remainder that falls below the floor from one step to the next faster than any smooth one
-    could (it leaves a kink behind) is exact as well.
+    """Return the log-log slope at the smallest steps above the floor; infinite if exact there, be
+    it that the remainder falls there faster than any smooth one: it leaves a kink behind.
     """
     below = [r <= floor for r, floor in zip(remainders, floors, strict=True)]
     above = [*below, True].index(True)
@@ -278,9 +275,8 @@ class AdjointReport:
     forward, adjoint : float
         <A x, y> and <x, At y>.
     difference, budget : float
-        Their distance, and the distance that rounding can explain.
+        Their distance, and that which rounding can explain.
     note : str
-        What is wrong or what hides it; empty if the test passed.
     verdict : Verdict
         A string: "pass", "fail" or "inconclusive".
     """
@@ -321,23 +317,21 @@ def adjoint_test(
 ) -> AdjointReport:
     """Check that `A` is linear and `At` its adjoint: <A x, y> = <x, At y> for all x and y.
 
-    So this finds a transposed or mismatched kernel of a backward pass.
-
     Parameters
     ----------
     A, At : callable
-        ``A(x)`` takes an array of `shape`, ``At(y)`` one of the shape of ``A(x)``.
+        Of an array of `shape`, and of one of the shape of ``A(x)``.
     shape : int or tuple of int
-    dtype : dtype
-        float64 or float32: that of x and y.
+    dtype : float64 or float32
+        Of x and y.
     n_trials : int
     random_state : int, Generator or None
 
     Returns
     -------
     AdjointReport
-        Inconclusive where two calls of A differ, where A is linear to so few digits that this
-        explains the difference, or where the budget exceeds a hundredth of the two sides.
+        Inconclusive where two calls of A differ, A is linear to so few digits that this explains
+        the difference, or the budget exceeds a hundredth of the two sides.
 
     Raises
     ------
@@ -346,8 +340,7 @@ def adjoint_test(
 
     Notes
     -----
-    A sum of n terms of random signs is off by about eps sqrt(n) times its size, so the budget of
-    the difference is 8 eps sqrt(n) (||A x|| ||y|| + ||x|| ||At y||), n the larger of the two sizes.
+    The budget is 8 eps sqrt(n) (||A x|| ||y|| + ||x|| ||At y||), n the larger size.
     """
     rng = np.random.default_rng(random_state)
     with one_blas_thread(int(np.prod(shape))):
@@ -376,8 +369,7 @@ def _adjoint_trial(
     Aty = np.asarray(At(y.copy()))
     if Aty.shape != x.shape:
         raise ValueError(
-            f"At must return the shape of x, {x.shape}, for y of shape {y.shape}, "
-            f"got {Aty.shape}; A maps {x.shape} to {Ax.shape}."
+            f"At must return the shape of x, {x.shape}, for y of shape {y.shape}, got {Aty.shape}."
         )
     eps = max(eps_of(dtype), _seen_eps(Ax), _seen_eps(Aty))
     rounding = SAFETY * eps * max(x.size, y.size) ** 0.5
@@ -400,7 +392,7 @@ def _adjoint_trial(
         verdict, note = Verdict.FAIL, "At is not the adjoint of A"
     elif relative > rounding:
         verdict = Verdict.INCONCLUSIVE
-        note = f"A is linear only to {bend:.1g} (it rounds or iterates inside), which hides this"
+        note = f"A is linear only to {bend:.1g}, as if it rounds inside, which hides this"
     elif rounding > _HIDES * size > 0:
         verdict, note = Verdict.INCONCLUSIVE, "rounding hides errors of more than one percent"
     return AdjointReport(forward, adjoint, difference, rounding * scale, note, verdict)
@@ -426,22 +418,18 @@ def check_hessian_vector(
     random_state: Any = 0,
     **options: Any,
 ) -> GradientReport:
-    """Check a hand-written Hessian-vector product against the gradient, pair by pair of blocks.
+    """Check a Hessian-vector product against the gradient, pair by pair of blocks.
 
     The scalar u . gradient(theta) has the gradient H u: ``blocks["a x b"]`` checks its part in
-    block b for a u confined to block a, and "symmetry" whether u . H v = v . H u.
+    block b for u in block a, and "symmetry" whether u . H v = v . H u.
 
     Parameters
     ----------
-    fun : callable
-        ``fun(theta) -> (value, gradient)``, the gradient already checked.
+    fun, theta, blocks, **options
+        As for `check_gradient`.
     hvp : callable
         ``hvp(theta, v) -> H v`` for v of theta's shape.
-    theta, blocks
-        As for `check_gradient`.
     random_state : int, Generator or None
-    **options
-        Of `check_gradient`, such as `n_coordinates` or ``method="forward"``.
     """
     parts = parts_of(theta)
     if parts is not None:
@@ -453,7 +441,7 @@ def check_hessian_vector(
     rng = np.random.default_rng(random_state)
     vectors = {block.name: _confined(block, point, rng) for block in named}
     reports: dict[str, BlockReport] = {}
-    notes: list[str] = []
+    notes: dict[str, None] = {}
     evaluations = 0
     for row, u in vectors.items():
 
@@ -463,11 +451,11 @@ def check_hessian_vector(
         report = check_gradient(projected, point, partition, random_state=rng, **options)
         reports |= {f"{row} x {column}": found for column, found in report.blocks.items()}
         evaluations += report.evaluations
-        notes += [report.note] if report.note and report.note not in notes else []
+        notes[report.note] = None
     tolerance = options.get("tolerance") or 0.0
     with one_blas_thread(point.size):
         reports["symmetry"] = _check_symmetry(hvp, point, list(vectors.values()), rng, tolerance)
-    return GradientReport(reports, "; ".join(notes), evaluations)
+    return GradientReport(reports, "; ".join(filter(None, notes)), evaluations)
 
 
 def _confined(block: Block, theta: Array, rng: np.random.Generator) -> Array:
@@ -483,7 +471,7 @@ def _check_symmetry(
     rng: np.random.Generator,
     tolerance: float,
 ) -> BlockReport:
-    """The budget is what the products change when theta moves by one ulp, and eps of their size."""
+    """The budget is what the products change one ulp from theta, and eps of their size."""
     u, v = sum(parts), sum(rng.normal() * part for part in parts)
     assert isinstance(u, np.ndarray)
     assert isinstance(v, np.ndarray)
@@ -499,15 +487,15 @@ def _check_symmetry(
         moved = both((theta * (1 + eps * random_signs(rng, theta.shape))).astype(theta.dtype))
         change = max(change, abs(moved[0] - left), abs(moved[1] - right))
     budget = SAFETY * (eps * size * theta.size**0.5 + change)
-    error = abs(left - right)
+    error, larger = abs(left - right), max(abs(left), abs(right))
     verdict, note = Verdict.PASS, ""
     if error > budget:
         verdict, note = Verdict.FAIL, "u . H v and v . H u differ: the Hessian is symmetric"
-        if error <= tolerance * max(abs(left), abs(right), size):
+        if error <= tolerance * max(larger, size):
             verdict, note = Verdict.PASS, f"accepted within tolerance={tolerance:g}"
     return BlockReport(
         verdict=verdict,
-        relative_error=error / max(abs(left), abs(right)) if error else 0.0,
+        relative_error=error / larger if error else 0.0,
         analytic=left,
         numeric=right,
         budget=budget,

@@ -289,7 +289,7 @@ class ItemMap(NamedTuple):
 
 
 def map_items(fitted: Fitted, n_items: int = 300) -> ItemMap:
-    """Map the most rated items by the principal components of their codes or decoder weights."""
+    """Map them by the principal components of their codes or decoder weights."""
     counts = fitted.item_counts
     order = np.argsort(-counts, kind="stable")[:n_items]
     order = order[counts[order] > 0]
@@ -323,10 +323,10 @@ def html_report(
     model : AutoRec
         Fitted.
     test : Ratings, sparse matrix, DataFrame or (users, items, ratings), optional
-        Held out; None leaves the sections on errors out.
+        Held out, for the sections on errors.
     titles : mapping of item id to str, optional
     name : str
-        Of the data, for the heading.
+        Of the data.
     n_recommended : int
         For each sample user.
 
@@ -409,8 +409,7 @@ def _error_section(model: AutoRec, test: Any, pairs: Predictions) -> str:
         + f"<p>RMSE of AutoRec less that of the biases, over the same pairs: "
         f"{_interval(rmse_difference(pairs, biases))} (95 % interval).</p>\n"
         '<p class="note">The intervals say how far an error would move with other held-out pairs, '
-        "not with another training: delta method, with a variance clustered by user and by item, "
-        "whose errors are alike.</p>"
+        "not with another training (delta method, variance clustered by user and by item).</p>"
     )
 
 
@@ -524,10 +523,9 @@ CAPTIONS = {
     "and the validation RMSE, if there were validation ratings.",
     "rating": "Errors by true rating. A model that is unsure predicts near the mean: low ratings "
     "too high, high ones too low. Mean error: prediction less rating. Bars are 95 % intervals.",
-    "activity": "RMSE by the training ratings of the user, and of the item. Bars are 95 % "
-    "intervals.",
+    "activity": "RMSE by the training ratings of the user, and of the item, with 95 % intervals.",
     "calibration": "Calibration: mean true rating against mean prediction, for tenths of the "
-    "held-out pairs. Bars are 95 % intervals.",
+    "held-out pairs, with 95 % intervals.",
     "weights": "Fitted weights and biases by block.",
     "activations": "Codes, and how much each hidden unit varies over the rows. One that hardly "
     "varies tells rows apart as little as a bias.",
