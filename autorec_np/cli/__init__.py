@@ -10,13 +10,7 @@ from types import FrameType
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return the exit code.
-
-    Parameters
-    ----------
-    argv : sequence of str, optional
-        None: the arguments of the process.
-    """
+    """Run one command, `argv` or else that of the process; return the exit code."""
     interrupts = 0
 
     def interrupt(number: int, frame: FrameType | None) -> None:

@@ -1,7 +1,4 @@
-"""The commands that train nothing, and where ratings, ids and pairs come from.
-
-They are fetch, predict, recommend, report and gradcheck.
-"""
+"""The commands fetch, predict, recommend, report and gradcheck, which train nothing."""
 
 from __future__ import annotations
 
@@ -74,10 +71,10 @@ FETCH = Command(
     usage="NAME [options]",
     summary="find or download a MovieLens data set",
     description="""\
-Looks in --data-home or $AUTOREC_NP_DATA or the per-user cache, downloads what
-is in none of them, and says what the data set holds.
+Looks in --data-home, $AUTOREC_NP_DATA and the per-user cache, else downloads
+it; says what it holds.
 """,
-    examples=("autorec-np fetch ml-100k", "autorec-np fetch ml-1m --data-home data"),
+    examples=("autorec-np fetch ml-1m --data-home data",),
     add_arguments=_add_fetch,
     run=fetch,
 )
@@ -90,7 +87,7 @@ def load_data(args: Namespace) -> tuple[Ratings, Titles, Folds]:
     reading = {key: value for key, value in given if key in parameters and value is not None}
     if name in names:
         if reading:
-            option = next(key for key in parameters if key in reading).replace("_", "-")
+            option = next(iter(reading)).replace("_", "-")
             raise UsageError(f"{name} is a data set: --{option} is for files")
         found = sources.fetch_movielens(name, args.data_home, progress=not args.quiet)
         return found.ratings, found.titles, found.folds
@@ -114,10 +111,9 @@ def parse_id(text: str, known: Array, what: str) -> Any:
 def _lines(path: str) -> contextlib.AbstractContextManager[TextIO]:
     if path != STANDARD_INPUT:
         return open(path, encoding="utf-8-sig", newline="")
-    buffer = getattr(sys.stdin, "buffer", None)
-    if buffer is None:  # a stream of text stands in for it
-        return contextlib.nullcontext(sys.stdin)
-    return contextlib.nullcontext(io.TextIOWrapper(buffer, "utf-8-sig", newline=""))
+    buffer = getattr(sys.stdin, "buffer", None)  # none where a stream of text stands in for it
+    stream = sys.stdin if buffer is None else io.TextIOWrapper(buffer, "utf-8-sig", newline="")
+    return contextlib.nullcontext(stream)
 
 
 def read_pairs(path: str) -> list[tuple[str, str, str]]:
@@ -127,7 +123,7 @@ def read_pairs(path: str) -> list[tuple[str, str, str]]:
         try:
             records = [(lines.line_num, fields) for fields in lines if fields]
         except (UnicodeDecodeError, csv.Error) as error:
-            raise ValueError(f"{path} is not UTF-8 text in CSV form ({error})") from None
+            raise ValueError(f"{path} is not UTF-8 text in CSV form: {error}") from None
     try:
         has_header, user, item = sources.find_pairs([fields for _, fields in records])
     except ValueError as error:
@@ -160,17 +156,14 @@ def predict(args: Namespace) -> int:
     known = model.ratings_
     users = [parse_id(user, known.user_ids, f"{place}the user") for place, user, _ in pairs]
     items = [parse_id(item, known.item_ids, f"{place}the item") for place, _, item in pairs]
+    found: Any = model.predict(users, items, interval=args.interval)
+    columns = (found,) if args.interval is None else found
+    names = ("prediction", "low", "high")[: len(columns)]
+    cold = model.cold_pairs(users, items).astype(int)
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    if args.interval is None:
-        columns = {"prediction": model.predict(users, items)}
-    else:
-        answers = model.predict(users, items, interval=args.interval)
-        columns = dict(zip(("prediction", "low", "high"), answers, strict=True))
-    writer.writerow(["user", "item", *columns, "cold"])
-    for user, item, cold, *values in zip(
-        users, items, model.cold_pairs(users, items), *columns.values(), strict=True
-    ):
-        writer.writerow([user, item, *(f"{value:.4f}" for value in values), int(cold)])
+    writer.writerow(["user", "item", *names, "cold"])
+    for user, item, is_cold, *values in zip(users, items, cold, *columns, strict=True):
+        writer.writerow([user, item, *(f"{value:.4f}" for value in values), is_cold])
     return 0
 
 
@@ -180,14 +173,14 @@ def _add_predict(command: Parser) -> None:
     command.add_argument("--item", help="one or more item ids", metavar="ID", nargs="+")
     command.add_argument(
         "--pairs",
-        help="CSV file with a user and an item id in each line, - for standard input; more "
-        "columns, and a header that names the columns (user, item), are allowed",
+        help="CSV file with a user and an item id in each line, - for standard input; a header "
+        "may name these columns among others",
         metavar="FILE",
     )
     command.add_argument(
         "--interval",
-        help="also print the ends of an interval that holds this part of such ratings, for "
-        "example 0.8; a model that is not calibrated is fitted once more for it",
+        help="also print an interval that holds this part of such ratings; a model that is not "
+        "calibrated is fitted once more for it",
         type=float,
         metavar="PART",
     )
@@ -198,13 +191,12 @@ PREDICT = Command(
     usage="MODEL (--user ID --item ID ... | --pairs FILE)",
     summary="predict ratings of (user, item) pairs with a saved model",
     description="""\
-Writes CSV: user, item, prediction, cold (1 where the user or the item has no
-training rating, so that the bias baseline answers; 0 elsewhere). With
---interval the columns low and high come before cold.
+Writes CSV: user, item, prediction, with --interval low and high, and cold (1
+where the user or the item has no training rating, so that the bias baseline
+answers; 0 elsewhere).
 """,
     examples=(
-        "autorec-np predict model.npz --user 1 --item 50 172",
-        "autorec-np predict model.npz --user 1 --item 50 --interval 0.8",
+        "autorec-np predict model.npz --user 1 --item 50 172 --interval 0.8",
         "autorec-np predict model.npz --pairs pairs.csv > predictions.csv",
     ),
     add_arguments=_add_predict,
@@ -228,18 +220,15 @@ def list_best(
     exclude_seen: bool = True,
     titles: dict[str, str] | None = None,
 ) -> list[dict[str, Any]]:
-    """Print the recommendations for each user; return them for --json."""
+    """Return what --json tells."""
     lists: list[dict[str, Any]] = []
     for user, ids, scores in zip(users, *model.recommend(users, n, exclude_seen), strict=True):
-        found = [
-            {"item": item, "score": score, "title": (titles or {}).get(str(item))}
-            for item, score in zip(ids, scores, strict=True)
-            if item is not None
-        ]
-        rows = [
-            [str(rank), f"{one['score']:.2f}", str(one["item"]), one["title"] or ""]
-            for rank, one in enumerate(found, 1)
-        ]
+        found, rows = [], []
+        for item, score in zip(ids, scores, strict=True):
+            if item is not None:
+                title = (titles or {}).get(str(item))
+                found.append({"item": item, "score": score, "title": title})
+                rows.append([str(len(found)), f"{score:.2f}", str(item), title or ""])
         if lists:
             say(args, "")
         say(args, f"{len(found)} recommended for user {user}", "")
@@ -270,13 +259,9 @@ RECOMMEND = Command(
     usage="MODEL --user ID [ID ...] [options]",
     summary="list the best items that a user has not rated, from a saved model",
     description="""\
-With titles where the model was trained on a data set that has them. Scores are
-not clipped to the rating scale, so they can exceed it.
+With the titles of the data set. Scores can exceed the rating scale.
 """,
-    examples=(
-        "autorec-np recommend model.npz --user 1",
-        "autorec-np recommend model.npz --user 1 2 3 -n 5 --json",
-    ),
+    examples=("autorec-np recommend model.npz --user 1 2 3 -n 5 --json",),
     add_arguments=_add_recommend,
     run=recommend,
 )
@@ -289,26 +274,23 @@ def report(args: Namespace) -> int:
     metadata = serving.read_metadata(args.model)
     titles, test = metadata.get("titles") or {}, None
     if args.data is not None:
-        ratings, known, _ = load_data(args)
-        titles = {str(item): title for item, title in known.items()} | titles
+        ratings, others, _ = load_data(args)
+        titles = {str(item): title for item, title in others.items()} | titles
         new = evaluation.not_trained_on(model, ratings)
         if not new.any():
             raise ValueError(
                 f"the model was trained on all pairs of {args.data}: none is held out; name other "
-                f"ratings, or train with a --test-size above 0"
+                f"ratings"
             )
         test = ratings.select(new)
         print(f"test    {len(test):,} held-out ratings of {args.data}")
         if len(test) < len(ratings):
             print(f"        without {len(ratings) - len(test):,} that the model was trained on")
     ids = model.ratings_.item_ids.tolist()
+    known = {item: titles[str(item)] for item in ids if str(item) in titles}
+    name = str(metadata.get("dataset", ""))
     try:
-        page = reports.html_report(
-            model,
-            test,
-            titles={item: titles[str(item)] for item in ids if str(item) in titles},
-            name=str(metadata.get("dataset", "")),
-        )
+        page = reports.html_report(model, test, titles=known, name=name)
     except ImportError as error:
         raise ValueError(str(error)) from error
     with replacing(path.resolve()) as file:
@@ -341,17 +323,12 @@ REPORT = Command(
     usage="MODEL [options]",
     summary="write a page on a saved model: errors, pictures, recommendations",
     description="""\
-One HTML file that loads nothing: RMSE and MAE with intervals beside the
-baselines, learning curves, errors by rating and by activity, calibration,
-weights, a map of the items, a check of the gradient, recommendations. What
-needs held-out ratings is left out without --test. Pairs of --test that the
-model was trained on do not count, so the data set that it was trained on
-serves, if a part was held out. Needs matplotlib.
+One HTML file that loads nothing: learning curves, weights, a map of the items,
+a check of the gradient, recommendations, and with --test errors beside those
+of the baselines. Pairs that the model was trained on do not count, so its own
+data set serves, if a part was held out. Needs matplotlib.
 """,
-    examples=(
-        "autorec-np report model.npz --test ml-100k -o report.html",
-        "autorec-np report model.npz --test held_out.csv",
-    ),
+    examples=("autorec-np report model.npz --test ml-100k -o report.html",),
     add_arguments=_add_report,
     run=report,
 )
@@ -399,9 +376,8 @@ def _add_gradcheck(command: Parser) -> None:
     )
     command.add_argument(
         "--tolerance",
-        help="accept errors up to this part of the slopes, as a solver leaves them (default none)",
+        help="accept errors up to this part of the slopes (default none)",
         type=PART,
-        default=default_of(gradcheck.check_gradient, "tolerance"),
         metavar="PART",
     )
     add_seed(command)
@@ -412,11 +388,9 @@ GRADCHECK = Command(
     usage="[FILE.py:FUNCTION --theta FILE.npy] [options]",
     summary="check hand-written gradients against numeric derivatives",
     description="""\
-Without arguments the package's own: every pair of activations, one and three
-hidden layers, tied and untied weights, dropout; data term and penalty apart,
-at the initial point, after training and in saturation; the implicit decoder,
-with and without planes. With FILE.py:FUNCTION yours: any function
-theta -> (value, gradient). Exits with 1 unless all pass.
+With FILE.py:FUNCTION yours: any function theta -> (value, gradient). Without
+arguments the package's own, in many small networks. Exits with 1 unless all
+pass.
 """,
     examples=(
         "autorec-np gradcheck",
@@ -438,16 +412,11 @@ def _check_own_gradients(args: Namespace, started: float) -> int:
     failed = [case for case, report in found.items() if not reports.is_right(case, report)]
     say(
         args,
-        "by hidden and output activation; one and three hidden layers, tied or not,",
-        "dropout or not, with an implicit decoder and planes, at a random point:",
-        "",
+        "by hidden and output activation, at a random point:\n",
         _error_table(drawn, "activation", "output_activation"),
-        "",
-        "by point and term of the objective:",
-        "",
+        "\nby point and term of the objective:\n",
         _error_table(others, "point", "term"),
-        "",
-        "Each entry is the largest relative error of a block that has a verdict.",
+        "\nEach entry is the largest relative error of a block that has a verdict.",
         f"{len(found) - len(failed)} of {len(found)} pass.",
     )
     for case in failed:
@@ -481,7 +450,7 @@ def _error_table(found: dict[Case, GradientReport], down: str, across: str) -> s
 def _load_function(target: str) -> Any:
     path, colon, name = target.rpartition(":")
     if not colon or not path.endswith(".py"):
-        raise UsageError(f"a function is named FILE.py:FUNCTION, as in model.py:loss; got {target}")
+        raise UsageError(f"a function is named FILE.py:FUNCTION, got {target}")
     if not os.path.exists(path):
         raise FileNotFoundError(f"{path!r} does not exist")
     sys.path.insert(0, os.path.dirname(os.path.abspath(path)))  # as for a script
@@ -503,5 +472,5 @@ def _load_theta(path: str) -> Array:
     except (ValueError, EOFError) as error:
         raise ValueError(f"{path} is not an array of numbers that numpy.save wrote") from error
     if not isinstance(theta, np.ndarray):
-        raise ValueError(f"{path} holds several arrays; save theta alone: numpy.save(path, theta)")
+        raise ValueError(f"{path} holds several arrays; save theta alone")
     return theta

@@ -1,7 +1,4 @@
-"""The command line ``autorec-np``: its commands, messages and exit codes.
-
-Results go to stdout, everything else to stderr.
-"""
+"""The command line ``autorec-np``: results go to stdout, everything else to stderr."""
 
 from __future__ import annotations
 
@@ -60,8 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         try:
             status = _run(words)
-        except SystemExit as ended:  # argparse has printed help or the version
-            status = int(ended.code or 0)
+        except SystemExit:  # argparse has printed help or the version
+            status = 0
         sys.stdout.flush()
         return status
     except KeyboardInterrupt:
@@ -146,12 +143,10 @@ def _messages(words: Sequence[str], quiet: bool, verbose: bool) -> Iterator[None
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
         complain(f"warning: {_in_options(words, str(message))}")
 
-    logger, handler, level = logging.getLogger("autorec_np"), Handler(), logging.WARNING
-    if quiet or verbose:
-        level = logging.ERROR if quiet else logging.INFO
+    logger, handler = logging.getLogger("autorec_np"), Handler()
     before = logger.level
     logger.addHandler(handler)
-    logger.setLevel(level)
+    logger.setLevel("ERROR" if quiet else "INFO" if verbose else "WARNING")
     try:
         with warnings.catch_warnings():  # of all threads: the command owns its process
             warnings.simplefilter("ignore" if quiet else "always", UserWarning)

@@ -1,4 +1,4 @@
-"""What commands share: the parser of their arguments, options, and what they write."""
+"""What commands share: their parser, options, and what they write."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -39,12 +40,11 @@ class Parser(argparse.ArgumentParser):
 
     def _did_you_mean(self, flag: str) -> str:
         options = {name.lstrip("-"): name for name in self._option_string_actions}
-        by_parameter = self._by_parameter().get(flag.lstrip("-").replace("-", "_"))
-        meant = HABITS.get(flag)
-        if by_parameter is not None:
-            meant = by_parameter.option_strings[-1]
+        word = flag.lstrip("-")
+        action = self._by_parameter().get(word.replace("-", "_"))
+        meant = HABITS.get(flag) if action is None else action.option_strings[-1]
         if meant not in options.values():
-            meant = options.get(closest(flag.lstrip("-"), options) or "")
+            meant = options.get(closest(word, options) or "")
         return f"; did you mean {meant!r}?" if meant else ""
 
     def _by_parameter(self) -> dict[str, argparse.Action]:
@@ -86,19 +86,18 @@ HABITS = {
 
 
 def _form(action: argparse.Action) -> str:
-    flag = action.option_strings[0 if action.nargs == 0 else -1]
     if isinstance(action, argparse.BooleanOptionalAction):
         return "/".join(action.option_strings)
     if action.nargs == 0:
-        return flag
+        return action.option_strings[0]
     value = action.metavar or (action.choices and f"{{{','.join(map(str, action.choices))}}}")
     shown = " ".join(value) if isinstance(value, tuple) else value or action.dest.upper()
-    return f"{flag} {shown}"
+    return f"{action.option_strings[-1]} {shown}"
 
 
 @dataclass(frozen=True)
 class Command:
-    """A command of ``autorec-np``; `usage` follows its name, `run` returns the exit code."""
+    """Its `usage` follows its name, `run` returns the exit code."""
 
     usage: str
     summary: str
@@ -119,8 +118,7 @@ def default_of(function: Callable[..., Any], parameter: str) -> Any:
 def add_data(command: Parser) -> None:
     data = command.add_argument(
         "data",
-        help="a MovieLens name such as ml-100k (see fetch), a file of ratings, or - for standard "
-        "input",
+        help="a MovieLens name such as ml-100k, a file of ratings, or - for standard input",
         metavar="DATA",
     )
     data.completer = _names_and_files  # type: ignore[attr-defined]
@@ -151,8 +149,7 @@ def add_seed(command: Parser) -> None:
 def add_jobs(command: Parser) -> None:
     command.add_argument(
         "--jobs",
-        help="trainings at a time, each in a process of its own with one thread, unless --n-jobs "
-        "gives it more (default: one)",
+        help="trainings at a time, each in a process of one thread, or --n-jobs (default: one)",
         type=COUNT,
         default=1,
         metavar="N",
@@ -177,8 +174,7 @@ def add_fit_options(command: Parser) -> None:
 def add_data_home(command: Parser) -> None:
     command.add_argument(
         "--data-home",
-        help="where the MovieLens archives are or go to (default $AUTOREC_NP_DATA, then the "
-        "per-user cache)",
+        help="of the MovieLens archives (default $AUTOREC_NP_DATA, then the per-user cache)",
         metavar="FOLDER",
     )
 
@@ -193,11 +189,9 @@ def add_output(command: Parser, as_json: bool = True) -> None:
 
 def add_reading(command: Parser) -> None:
     add = command.add_argument_group(
-        "reading", "What a ratings file holds is found out; these options say it instead."
+        "reading", "What a ratings file holds is found out, unless these say it."
     ).add_argument
-    encoding, decimal, max_bytes = (
-        default_of(sources.read_ratings, name) for name in ("encoding", "decimal", "max_bytes")
-    )
+    max_bytes = default_of(sources.read_ratings, "max_bytes")
     add(
         "--sep",
         type=lambda text: {"tab": "\t", r"\t": "\t"}.get(text, text),
@@ -208,7 +202,7 @@ def add_reading(command: Parser) -> None:
         "--columns",
         type=_columns,
         metavar="U,I,R",
-        help="columns of user, item, rating and optionally timestamp: names, or numbers from 0",
+        help="columns of user, item, rating, perhaps timestamp: names, or numbers from 0",
     )
     add(
         "--header",
@@ -225,35 +219,35 @@ def add_reading(command: Parser) -> None:
         "--missing",
         type=NUMBERS,
         metavar="X[,X...]",
-        help="values that mean that there is no rating, as in --missing=-1,99",
+        help="values that are no ratings, as in --missing=-1,99",
     )
     add(
         "--decimal",
         type=DECIMAL,
         metavar="MARK",
-        help=f"the decimal mark of ratings, a point or a comma (default {decimal})",
+        help=f"a point or a comma (default {default_of(sources.read_ratings, 'decimal')})",
     )
-    add("--comment", metavar="TEXT", help="how lines begin that are no ratings, # for example")
+    add("--comment", metavar="TEXT", help="how lines begin that are no ratings, such as #")
     add("--skip-lines", type=SEED, metavar="N", help="lines to leave out at the start")
     add(
         "--quoting",
         action=argparse.BooleanOptionalAction,
         help="whether fields may be in quotes",
     )
-    add("--encoding", help=f"of the text (default {encoding})")
-    add("--member", help="the file to read in an archive that holds several", metavar="NAME")
+    add("--encoding", help=f"(default {default_of(sources.read_ratings, 'encoding')})")
+    add("--member", help="the file to read in an archive of several", metavar="NAME")
     add(
         "--max-bytes",
         type=BYTES,
         metavar="N",
-        help=f"the most bytes that are unpacked, with K, M or G (default {max_bytes >> 30}G)",
+        help=f"the most that are unpacked, with K, M or G (default {max_bytes >> 30}G)",
     )
 
 
 def add_model(command: Parser) -> None:
     group = command.add_argument_group(
         "model",
-        "The parameters of autorec_np.AutoRec, whose documentation says more.",
+        "The parameters of autorec_np.AutoRec.",
         argument_default=argparse.SUPPRESS,
     )
 
@@ -296,8 +290,8 @@ def _add_network(add: Callable[..., None]) -> None:
     add("--tied", "one weight matrix for both layers", action="store_true")
     add(
         "--implicit",
-        "units of the last hidden layer that are told who rated what: {default} (default), or a "
-        "number; 0: none",
+        "units of the last hidden layer that are told who rated what: {default} (default) or a "
+        "number",
         type=IMPLICIT,
         metavar="N",
     )
@@ -333,7 +327,7 @@ def _add_training(add: Callable[..., None]) -> None:
     add("--solver", "(default {default})", choices=list(training.SOLVERS))
     add(
         "--epochs",
-        "at most so many epochs or iterations (max_iter; default: by solver)",
+        "at most so many, or iterations (default: by solver)",
         dest="max_iter",
         type=COUNT,
         metavar="N",
@@ -354,7 +348,7 @@ def _add_training(add: Callable[..., None]) -> None:
     )
     add(
         "--warm-up",
-        "part of the steps in which cosine climbs to that rate (default: by orientation)",
+        "part of the steps in which cosine climbs (default: by orientation)",
         type=SHARE,
         metavar="SHARE",
     )
@@ -362,12 +356,12 @@ def _add_training(add: Callable[..., None]) -> None:
     add("--tol", "to end early (default {default})", type=float, metavar="X")
     add(
         "--early-stopping",
-        "hold out validation ratings of the training part; keep the best weights",
+        "hold out validation ratings; keep the best weights",
         action="store_true",
     )
     add(
         "--validation-fraction",
-        "part of the training ratings that --early-stopping holds out (default {default})",
+        "part of the training ratings held out by that (default {default})",
         type=PART,
         metavar="SHARE",
     )
@@ -385,22 +379,23 @@ def _checked(
     wanted: str, convert: Callable[[str], Any], accept: Callable[[Any], bool] = lambda value: True
 ) -> Callable[[str], Any]:
     def parse(text: str) -> Any:
-        try:
-            value = convert(text)
-            if accept(value):
+        with suppress(ValueError):
+            if accept(value := convert(text)):
                 return value
-        except ValueError:
-            pass
         raise argparse.ArgumentTypeError(f"must be {wanted}, got {text!r}")
 
     return parse
 
 
-def _regularization(text: str) -> str | float | dict[str, float]:
+def _regularization(text: str) -> Any:
     if "=" not in text:
-        return text if text == "auto" else float(text)
+        return _word_or(float, "auto")(text)
     pairs = [part.partition("=") for part in text.split(",")]
     return {name.strip(): float(value) for name, _, value in pairs}
+
+
+def _word_or(convert: Callable[[str], Any], *words: str) -> Callable[[str], Any]:
+    return lambda text: text if text in words else convert(text)
 
 
 def _block(text: str) -> tuple[str, slice]:
@@ -420,21 +415,14 @@ def _columns(text: str) -> list[str] | list[int]:
 
 COUNT = _checked("an integer of at least 1", int, lambda value: value >= 1)
 SEED = _checked("an integer of at least 0", int, lambda value: value >= 0)
-IMPLICIT = _checked(
-    "auto or an integer of at least 0",
-    lambda text: text if text == "auto" else int(text),
-    lambda value: value == "auto" or value >= 0,
-)
+IMPLICIT = _checked("auto or an integer of at least 0", _word_or(SEED, "auto"))
 SHARE = _checked("a number from 0 to below 1", float, lambda value: 0 <= value < 1)
 PART = _checked("a number between 0 and 1", float, lambda value: 0 < value < 1)
 REGULARIZATION = _checked("auto, a number, or NAME=NUMBER,...", _regularization)
 NUMBERS = _checked("numbers, as in -1,99", lambda text: [*map(float, text.split(","))])
 DECIMAL = _checked(". or ,", str, lambda value: value in (".", ","))
 BYTES = _checked("a number of bytes, as in 500M", _bytes, lambda value: value >= 1)
-COLD = _checked(
-    "baseline, raise or a number",
-    lambda text: text if text in ("baseline", "raise") else float(text),
-)
+COLD = _checked("baseline, raise or a number", _word_or(float, "baseline", "raise"))
 BLOCK = _checked("NAME=START:STOP, as in bias=6:9", _block)
 
 
@@ -458,7 +446,7 @@ def finish(args: argparse.Namespace, started: float, **content: Any) -> None:
 
 
 def complain(message: str) -> None:
-    """Write one line to stderr, in the place of a progress line."""
+    """Write one line to stderr, over a progress line."""
     stream = sys.stderr
     start = CLEAR if stream.isatty() else ""
     print(f"{start}autorec-np: {' '.join(message.split())}", file=stream, flush=True)

@@ -51,10 +51,7 @@ PUBLISHED_FOLDS = ("u1", "u2", "u3", "u4", "u5")
 
 
 class Progress:
-    """A callback of `AutoRec` that shows the epoch and the time left over `n_runs` trainings.
-
-    Not `as_lines`, one line is drawn anew.
-    """
+    """A callback that shows the epoch and the time left; not `as_lines`, it redraws one line."""
 
     def __init__(self, stream: TextIO, n_runs: int = 1, as_lines: bool = True) -> None:
         self.stream, self.n_runs, self.as_lines = stream, n_runs, as_lines
@@ -80,12 +77,10 @@ class Progress:
 
     def _line(self, state: EpochState) -> str:
         run = f"run {self._run} of {self.n_runs}, " if self.n_runs > 1 else ""
-        epoch = epoch_line(
-            state.epoch, state.n_epochs, state.value, state.validation_rmse, state.seconds
-        )
-        per_epoch = state.seconds / state.epoch
-        epochs_left = state.n_epochs * (1 + self.n_runs - self._run) - state.epoch
-        left = f", {duration(per_epoch * epochs_left)} left" if epochs_left else ""
+        n, seconds = state.n_epochs, state.seconds
+        epoch = epoch_line(state.epoch, n, state.value, state.validation_rmse, seconds)
+        epochs_left = n * (1 + self.n_runs - self._run) - state.epoch
+        left = f", {duration(seconds / state.epoch * epochs_left)} left" if epochs_left else ""
         return f"{run}{epoch}{left}"
 
 
@@ -113,17 +108,9 @@ def demo(args: Namespace) -> int:
     say(args, "The truth is the best that a model can reach.", "")
 
     report = reports.check_case(reports.Case(), args.seed)
-    rows = [
-        [name, block.verdict, f"{block.relative_error:.1e}"]
-        for name, block in report.blocks.items()
-    ]
-    say(
-        args,
-        "gradient of the objective, derived by hand, against central differences",
-        "",
-        indented(table(["block", "verdict", "relative error"], rows, left=(0, 1))),
-        "",
-    )
+    rows = [[name, b.verdict, f"{b.relative_error:.1e}"] for name, b in report.blocks.items()]
+    say(args, "gradient of the objective, derived by hand, against central differences", "")
+    say(args, indented(table(["block", "verdict", "relative error"], rows, left=(0, 1))), "")
 
     content["recommendations"] = list_best(args, model, [ratings.user_ids[0]], 5)
     say(args, "", "Next: autorec-np train ml-100k")
@@ -140,11 +127,10 @@ DEMO = Command(
     usage="[options]",
     summary="train on made-up ratings, check the gradient, recommend",
     description="""\
-The ratings come from a known model. A small AutoRec is trained on 90 % of
-them; its errors on the rest stand beside two baselines and the best that any
-model can reach. Needs no network and ends in seconds.
+The ratings come from a known model; errors on a tenth of them stand beside
+those of two baselines and the best that a model can reach. Takes seconds.
 """,
-    examples=("autorec-np demo", "autorec-np demo --json"),
+    examples=("autorec-np demo --json",),
     add_arguments=_add_demo,
     run=demo,
 )
@@ -171,17 +157,14 @@ TRAIN = Command(
     usage="DATA [options]",
     summary="train on a data set or a file, report errors, save the model",
     description="""\
-RMSE and MAE on held-out ratings stand beside those of the global mean and of
-the user and item biases. --save stores the model that was measured: trained on
-the training part, with its ratings and, where the data set has them, titles.
-For the model to use, run again with --test-size 0, which trains on all ratings
-and reports no errors. Ctrl-C after the first epoch saves the best so far.
+RMSE and MAE on held-out ratings stand beside those of two baselines. --save
+stores the model that was measured; for the model to use, run again with
+--test-size 0. Ctrl-C after the first epoch saves the best so far.
 """,
     examples=(
         "autorec-np train ml-100k",
         "autorec-np train ratings.csv --scale 1 5 --save model.npz",
         "autorec-np train ml-1m --orientation user --hidden 500,100 --epochs 20",
-        "autorec-np train ml-1m --baseline none --regularization 400 --solver rprop",
         "autorec-np train ml-1m --test-size 0 --save model.npz",
     ),
     add_arguments=_add_train,
@@ -195,11 +178,8 @@ def tune(args: Namespace) -> int:
     ratings, titles, _ = load_data(args)
     model = _model(args)
     part, _ = _split(args, ratings, args.test_size)
-    space = {
-        name: values
-        for name, values in evaluation.default_space(model, part).items()
-        if name not in vars(args)  # what is given is not searched
-    }
+    space = evaluation.default_space(model, part)
+    space = {name: space[name] for name in space if name not in args}  # the others are given
     if not space:
         raise UsageError("nothing is left to search: leave out an option such as --regularization")
     say(
@@ -253,14 +233,13 @@ def _add_tune(command: Parser) -> None:
     )
     command.add_argument(
         "--validation-size",
-        help="share of the training ratings on which the candidates are compared "
-        "(default %(default)s)",
+        help="share of the training ratings that compares the candidates (default %(default)s)",
         type=PART,
         default=default_of(evaluation.search, "validation_size"),
         metavar="SHARE",
     )
     command.add_argument(
-        "--resume", help="keep the trials in FILE, and go on from those in it", metavar="FILE"
+        "--resume", help="keep the trials in FILE, and go on from those there", metavar="FILE"
     )
     add_jobs(command)
     add_fit_options(command)
@@ -268,17 +247,14 @@ def _add_tune(command: Parser) -> None:
 
 TUNE = Command(
     usage="DATA [options]",
-    summary="search for the best parameters, test the model that has them once",
+    summary="search for the best parameters, test their model once",
     description="""\
-Penalties, hidden width, learning rate, dropout and corruption are drawn at
-random around the defaults and compared by their RMSE on validation ratings, a
-part of the training ratings: by halving, first all for few epochs, then the
-best third for more. What an option fixes is not searched. The best model is
-trained anew on all training ratings, and only then are the test ratings read.
-With --resume, a search that was interrupted goes on where it ended.
+Penalties, hidden width, learning rate, dropout and corruption are drawn around
+the defaults, unless an option fixes them, and compared on validation ratings:
+first all for few epochs, then the best third for more. The best model is
+trained anew on all training ratings, then tested once.
 """,
     examples=(
-        "autorec-np tune ml-100k",
         "autorec-np tune ml-1m --hidden 200 --resume search.jsonl --save model.npz",
         "autorec-np tune ratings.csv -n 10 --strategy random --epochs 20",
     ),
@@ -300,14 +276,12 @@ def evaluate(args: Namespace) -> int:
     with progress(args, n_runs) as callbacks, _processes(args.jobs) as executor:
         model.set_params(callbacks=() if side_by_side else callbacks)
         compared = {**_baselines(), MODEL: model}
-        options: dict[str, Any] = {"executor": executor, "callback": callback}
-        options["random_state"] = args.seed
+        options = {"random_state": args.seed, "executor": executor, "callback": callback}
         if cv:
             results = evaluation.cross_validate(compared, ratings, cv, **options)
         else:
-            results = evaluation.evaluate_repeats(
-                compared, ratings, n_runs, args.test_size, **options
-            )
+            repeats = n_runs, args.test_size
+            results = evaluation.evaluate_repeats(compared, ratings, *repeats, **options)
     difference = results.difference(MODEL, "BiasBaseline")
     say(args, indented(str(results)), "", f"RMSE, AutoRec - BiasBaseline: {difference}")
     errors = {
@@ -380,9 +354,8 @@ EVALUATE = Command(
     usage="DATA [options]",
     summary="train and measure over random splits or folds",
     description="""\
-AutoRec and the two baselines see the same splits; mean errors come with 95 %
-confidence intervals. By default as in the AutoRec paper: five random splits of
-the ratings into 90 % for training and 10 % for testing.
+AutoRec and two baselines see the same splits; mean errors come with 95 %
+confidence intervals. By default as in the AutoRec paper: five random splits.
 """,
     examples=(
         "autorec-np evaluate ml-1m --repeats 5 --jobs 2",
@@ -416,7 +389,7 @@ def _fit_and_test(
     test_size: float,
     others: dict[str, Any],
 ) -> dict[str, Any]:
-    """Fit the model, compare its errors; return what --json tells of it."""
+    """Return what --json tells."""
     _say_setting(args, label, ratings, model)
     parameters = model.get_params()
     part, test = _split(args, ratings, test_size)
@@ -451,17 +424,14 @@ def _fit_and_test(
 
 
 def _say_errors(args: Namespace, errors: Errors, n_test: int, n_cold: int) -> None:
+    say(
+        args, f"test    {n_test:,} held-out ratings (seed {args.seed}), {n_cold:,} of them cold", ""
+    )
     rows = [[name, f"{one['rmse']:.4f}", f"{one['mae']:.4f}"] for name, one in errors.items()]
+    say(args, indented(table(["model", "RMSE", "MAE"], rows)), "")
     gain = 100 * (1 - errors[MODEL]["rmse"] / errors["BiasBaseline"]["rmse"])
     side = "below" if gain > 0 else "above"
-    say(
-        args,
-        f"test    {n_test:,} held-out ratings (seed {args.seed}), {n_cold:,} of them cold",
-        "",
-        indented(table(["model", "RMSE", "MAE"], rows)),
-        "",
-        f"AutoRec's RMSE is {abs(gain):.1f} % {side} that of the biases.",
-    )
+    say(args, f"AutoRec's RMSE is {abs(gain):.1f} % {side} that of the biases.")
     if n_cold:
         say(args, "A rating is cold where its user or its item has no training rating.")
 

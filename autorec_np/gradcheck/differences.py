@@ -17,18 +17,16 @@ RATIO = 4.0
 SAFETY = 8.0
 _CLEAR = 2.0  # a slope is seen clearly above so many budgets
 _BENT = (3.0, 8.0)  # growth of the even part from 4h to 16h: 4 beyond a kink, 16 for a parabola
-_STEEP, _NOT_ROUNDING = 1e-4, 1e3  # see too_steep
 
 
 @dataclass(frozen=True)
 class Method:
-    name: str
     order: int
     step_exponent: float  # nominal step = eps ** step_exponent * scale
 
 
-CENTRAL = Method("central", 2, 1 / 3)
-FORWARD = Method("forward", 1, 1 / 2)
+CENTRAL = Method(2, 1 / 3)
+FORWARD = Method(1, 1 / 2)
 
 
 @dataclass(frozen=True)
@@ -38,12 +36,19 @@ class Sample:
     step: float
     odd: float
     even: float
-    values: tuple[float, ...]
-    stuck: bool  # every value equals phi(0)
+    values: tuple[float, ...]  # the first is phi(0)
 
     @property
     def size(self) -> float:
         return max(abs(v) for v in self.values)
+
+    @property
+    def move(self) -> float:
+        return max(abs(v - self.values[0]) for v in self.values)
+
+    @property
+    def stuck(self) -> bool:
+        return self.move == 0
 
 
 @dataclass(frozen=True)
@@ -65,15 +70,15 @@ class Estimate:
         parts = self.truncation + self.roughness + self.noise + self.analytic_noise
         return parts + self.dispute
 
-    def sees_a_slope(self) -> bool:
-        return self.slope > _CLEAR * self.budget
-
     @property
     def excess(self) -> float:
         """The error in units of the budget: above 1 the gradient is wrong."""
         if self.error == 0:
             return 0.0
         return abs(self.error) / self.budget if self.budget > 0 else np.inf
+
+
+UNSEEN = Estimate(np.nan, 0.0, np.nan, 0.0, 0.0, 0.0)  # its budget is below and above nothing
 
 
 class Line:
@@ -132,20 +137,17 @@ class Line:
             odd, even = (departures[0] - departures[1]) / 2, (departures[0] + departures[1]) / 2
         else:
             odd, even = self.side * departures[0], np.nan
-        return Sample(step, odd, even, (center, *values), all(v == center for v in values))
+        return Sample(step, odd, even, (center, *values))
 
 
-def _annihilator(powers: tuple[int, int]) -> tuple[float, float, float]:
-    """Unit weights w with sum w_i h_i^p = 0 for both powers p at the steps h, 4h, 16h."""
+def _annihilator(p: int, q: int) -> list[float]:
+    """Unit weights w with sum w_i h_i^p = sum w_i h_i^q = 0 at the steps h, 4h, 16h."""
     nodes = np.array([1.0, RATIO, RATIO**2])
-    weights = np.cross(nodes ** powers[0], nodes ** powers[1])
-    first, second, third = (weights / np.linalg.norm(weights)).tolist()
-    return first, second, third
+    weights = np.cross(nodes**p, nodes**q)
+    return [float(w) for w in weights / np.linalg.norm(weights)]
 
 
-_ODD_NOISE = _annihilator((1, 3))
-_EVEN_NOISE = _annihilator((2, 4))
-_FORWARD_NOISE = _annihilator((1, 2))
+_ODD_NOISE, _EVEN_NOISE, _FORWARD_NOISE = _annihilator(1, 3), _annihilator(2, 4), _annihilator(1, 2)
 
 
 def measured_noise(triple: Sequence[Sample], method: Method = CENTRAL) -> list[float]:
@@ -172,21 +174,13 @@ def value_grid(values: Sequence[float]) -> float:
         return 0.0
     ratios = (value.as_integer_ratio() for value in distinct)
     binary = min(float(p & -p) if q == 1 else 1 / q for p, q in ratios)
-    return max(binary, _decimal_grid(distinct))
-
-
-def _decimal_grid(values: set[float]) -> float:
-    """Return the last decimal place of values that somebody rounded: all have few digits."""
-    texts = [repr(value) for value in values]
-    if max(map(len, texts)) > MOST_DIGITS + len("-0.e-00"):
-        return 0.0
     places = []
-    for text in texts:
-        _, digits, exponent = Decimal(text).normalize().as_tuple()
-        if len(digits) > MOST_DIGITS:
-            return 0.0
+    for value in distinct:
+        _, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
+        if len(digits) > MOST_DIGITS:  # nobody rounded it
+            return binary
         places.append(int(exponent))
-    return float(10.0 ** min(places))
+    return max(binary, 10.0 ** min(places))
 
 
 def rounding_noise(function: Function, samples: Sequence[Sample]) -> float:
@@ -195,10 +189,12 @@ def rounding_noise(function: Function, samples: Sequence[Sample]) -> float:
 
 def coarseness(function: Function, samples: Sequence[Sample]) -> float:
     values = [v for s in samples for v in s.values]
+    grid = max(function.jitter, value_grid(values))
     changes = [abs(v - function.value0) for v in values if v != function.value0]
     # Where f does not move at all, its values may be quantized as coarsely as its first change.
-    stuck_grid = min(changes) if changes and min(samples, key=lambda s: s.step).stuck else 0.0
-    return max(function.jitter, value_grid(values), stuck_grid)
+    if changes and min(samples, key=lambda s: s.step).stuck:
+        return max(grid, min(changes))
+    return grid
 
 
 def estimate(triple: Sequence[Sample], noise: float, analytic_noise: float, line: Line) -> Estimate:
@@ -213,32 +209,25 @@ def estimate(triple: Sequence[Sample], noise: float, analytic_noise: float, line
         return Estimate(h, errors[0], truncation, 0.0, noise, analytic_noise, slope)
     even = [s.even for s in triple]
     near, far = abs(even[1] / RATIO**2 - even[0]), abs(even[2] / RATIO**2 - even[1])
-    parabolic = far <= abs(even[1]) / 2
-    seen = [value for value in even if abs(value) > SAFETY * noise]
+    roughness = max(near / h, far / (RATIO * h))
+    if far <= abs(even[1]) / 2:  # a parabola
+        slope = max(slope, 2 * abs(even[2]) / widest)
+    noise *= SAFETY
+    seen = [value for value in even if abs(value) > noise]
     growth = [after / before for before, after in itertools.pairwise(seen)]
     bent = bool(growth) and all(_BENT[0] < ratio < _BENT[1] for ratio in growth)
-    return Estimate(
-        step=h,
-        error=errors[0],
-        truncation=truncation,
-        roughness=max(near / h, far / (RATIO * h)),
-        noise=SAFETY * noise / h,
-        analytic_noise=analytic_noise,
-        slope=max(slope, 2 * abs(even[2]) / widest) if parabolic else slope,
-        bent=bent,
-    )
+    return Estimate(h, errors[0], truncation, roughness, noise / h, analytic_noise, slope, bent)
 
 
 def sweep_estimates(
     line: Line, samples: Sequence[Sample | None], analytic_noise: float
 ) -> list[Estimate]:
-    """The noise of a step is measured at this and smaller ones: larger ones may show curvature."""
-    function, level = line.function, 0.0
-    found: list[Estimate] = []
+    """The noise is measured at this and smaller steps: larger ones may show curvature."""
+    function, level, found = line.function, 0.0, []
     windows: list[list[float]] = []
     usable = [s for s in samples if s is not None]
     # Where smaller steps leave the value as it is, it or theta is rounded, and by as much.
-    first_change = next((_largest_move(function, s) for s in usable if not s.stuck), 0.0)
+    first_change = next((s.move for s in usable if not s.stuck), 0.0)
     for first, second, third in zip(samples, samples[1:], samples[2:], strict=False):
         if first is None or second is None or third is None:
             continue
@@ -253,54 +242,36 @@ def sweep_estimates(
     return found
 
 
-def _largest_move(function: Function, sample: Sample) -> float:
-    return max(abs(v - function.value0) for v in sample.values)
-
-
 def judging(estimates: Sequence[Estimate]) -> Estimate:
     """Return the estimate with the smallest budget, once each has heard all the others.
 
-    * Truncation falls with the step, so at a step h it is at least what any smaller step departs
-      from it, noise aside: a bounded function looks flat at large steps (Lepski's rule).
-    * Where a larger step sees the slope clearly and calls the gradient right, a smaller one that
-      calls it wrong may be right about f and still be misled: values that are rounded inside have
-      another slope below their grid. Their dispute widens the budget.
+    Truncation is at least what any smaller step departs, noise aside (Lepski's rule). Where a
+    larger step sees the slope clearly and calls the gradient right, a smaller one that calls it
+    wrong may see values that are rounded inside: the dispute widens the budget.
     """
     best = min((_heard(e, estimates) for e in estimates), key=lambda e: e.budget)
     if best.excess <= 1:
         return best
-    against = [o for o in estimates if o.step > best.step and o.excess <= 1 and o.sees_a_slope()]
+    larger = [o for o in estimates if o.step > best.step and o.excess <= 1]
+    against = [o for o in larger if o.slope > _CLEAR * o.budget]
     gaps = [(abs(o.error - best.error), o.budget) for o in against]
     disputes = (gap + budget for gap, budget in gaps if gap > budget + best.budget)
     return replace(best, dispute=max(disputes, default=0.0))
 
 
 def _heard(estimate: Estimate, estimates: Sequence[Estimate]) -> Estimate:
-    smaller = (o for o in estimates if o.step < estimate.step)
+    e = estimate
     shown = (
-        abs(o.error - estimate.error) - o.noise - estimate.noise - estimate.analytic_noise
-        for o in smaller
+        abs(o.error - e.error) - o.noise - e.noise - e.analytic_noise
+        for o in estimates
+        if o.step < e.step
     )
-    return replace(estimate, truncation=max([estimate.truncation, *shown]))
-
-
-def in_dead_zone(function: Function, samples: Sequence[Sample], slope: float) -> bool:
-    rounding = function.eps * max(s.size for s in samples)
-    return any(s.stuck and abs(slope) * s.step > SAFETY * rounding for s in samples)
-
-
-def too_steep(function: Function, samples: Sequence[Sample]) -> bool:
-    """Whether f moves at the smallest steps by a visible part of all that it moves."""
-    moves = [_largest_move(function, s) for s in samples]
-    least = min(moves[:3])
-    rounded = rounding_noise(function, samples[:3])
-    return least > _STEEP * max(moves) and least > _NOT_ROUNDING * rounded
+    return replace(e, truncation=max([e.truncation, *shown]))
 
 
 def one_sided(samples: Sequence[Sample], noise: float) -> tuple[Estimate, Estimate] | None:
-    """Return the errors of the left and right slope if theta lies on a kink, else None.
-
-    There the gap between the slopes, 2 even(h) / h, keeps its size while h shrinks.
+    """Return the errors of the left and right slope if theta lies on a kink, where the gap between
+    them, 2 even(h) / h, keeps its size while h shrinks.
     """
     seen = [s for s in samples if abs(s.even) > SAFETY * noise]
     if len(seen) < 5:
@@ -310,12 +281,13 @@ def one_sided(samples: Sequence[Sample], noise: float) -> tuple[Estimate, Estima
     if not all(kept[1:5]):
         return None
     seen = seen[: kept.index(False, 5) if False in kept[5:] else None]
-    sides = []
-    for sign in (-1.0, 1.0):
+
+    def slope(sign: float) -> Estimate:
         errors = [(s.odd + sign * s.even) / s.step for s in seen]
-        candidates = [
+        candidates = (
             Estimate(a.step, e, abs(e - f), 0.0, 2 * SAFETY * noise / a.step, 0.0)
             for a, e, f in zip(seen, errors, errors[1:], strict=False)
-        ]
-        sides.append(min(candidates, key=lambda c: c.budget))
-    return sides[0], sides[1]
+        )
+        return min(candidates, key=lambda c: c.budget)
+
+    return slope(-1.0), slope(1.0)

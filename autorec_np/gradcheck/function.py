@@ -1,11 +1,13 @@
-"""The function under test, the checks of what it is given, and the named blocks of theta."""
+"""The function under test, and the named blocks of theta."""
 
 from __future__ import annotations
 
 import contextlib
 import enum
+import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -29,36 +31,43 @@ class Word(str, enum.Enum):
 
     __str__ = str.__str__
     __repr__ = str.__repr__
+    __format__ = str.__format__  # type: ignore[assignment]
 
-    def __format__(self, spec: str) -> str:
-        return str.__format__(self, spec)
+
+def eps_of(dtype: Any) -> float:
+    return float(np.finfo(dtype).eps)
 
 
 def check_theta(theta: Any) -> Array:
     if callable(theta):
         raise TypeError(
-            "theta must be an array of parameters, got a function; one function returns both value "
-            "and gradient here: check_gradient(lambda x: (func(x), grad(x)), x0)."
+            "theta must be an array, got a function; one function returns both value and gradient "
+            "here: check_gradient(lambda x: (func(x), grad(x)), x0)."
         )
-    array = np.asarray(theta)
-    if array.dtype.kind == "c":
+    if np.iscomplexobj(theta):
         raise TypeError(
-            f"theta must be real, got {array.dtype}; check its real and imaginary parts: "
+            f"theta must be real, got {np.asarray(theta).dtype}; check its parts: "
             f"check_gradient(real_fun, np.append(z.real, z.imag)), where real_fun(t) calls "
-            f"value, g = fun(t[:n] + 1j * t[n:]) with n = z.size and returns value, "
+            f"value, g = fun(t[:n] + 1j * t[n:]), n = z.size, and returns value, "
             f"np.append(g.real, g.imag), g being df/d(real) + 1j df/d(imaginary)."
         )
-    if array.dtype not in (np.float64, np.float32):
-        raise TypeError(
-            f"theta must be a float64 or float32 array, got {type(theta).__name__} of dtype "
-            f"{array.dtype}; pass np.asarray(theta, dtype=float)."
-        )
+    array = _floating(theta, "theta")
     if array.ndim == 0 or array.size == 0:
         raise ValueError(
             f"theta must be an array with at least one entry, got shape {array.shape}; "
-            f"pass one flat vector of parameters, np.atleast_1d(theta) for a single one."
+            f"pass np.atleast_1d(theta) for a single parameter."
         )
-    _check_finite("theta", array.ravel(), "check the gradient where the function is defined")
+    _check_finite("theta", array.ravel(), "check where the function is defined")
+    return array
+
+
+def _floating(value: Any, name: str) -> Array:
+    array = np.asarray(value)
+    if array.dtype not in (np.float64, np.float32):
+        raise TypeError(
+            f"theta must be of float64 or float32, got {type(value).__name__} of dtype "
+            f"{array.dtype} for {name}; pass np.asarray({name}, dtype=float)."
+        )
     return array
 
 
@@ -77,47 +86,37 @@ class Parts:
         self.kind = type(theta)
         self._keys = list(theta) if isinstance(theta, dict) else []
         named = theta.items() if self._keys else ((f"theta[{k}]", p) for k, p in enumerate(theta))
-        self.shapes: dict[str, tuple[int, ...]] = {}
+        self._arrays = {str(key): _floating(part, str(key)) for key, part in named}
+        self.shapes = {name: array.shape for name, array in self._arrays.items()}
         self.slices: dict[str, slice] = {}
-        self._arrays = []
-        self._ends = []
         end = 0
-        for key, part in named:
-            name, array = str(key), np.asarray(part)
-            if array.dtype not in (np.float64, np.float32):
-                raise TypeError(
-                    f"every part of theta must be a float64 or float32 array, got dtype "
-                    f"{array.dtype} for {name}; pass np.asarray(part, dtype=float)."
-                )
+        for name, array in self._arrays.items():
             start, end = end, end + array.size
-            self.shapes[name] = array.shape
             if array.size:
                 self.slices[name] = slice(start, end)
-            self._arrays.append(array)
-            self._ends.append(end)
 
     def flat(self) -> Array:
-        return _flat(self._arrays)
+        return _flat(self._arrays.values())
 
     def split(self, flat: Array) -> Any:
-        pieces = np.split(flat, self._ends[:-1])
+        ends = np.cumsum([array.size for array in self._arrays.values()])
+        pieces = np.split(flat, ends[:-1])
         shaped = [p.reshape(s) for p, s in zip(pieces, self.shapes.values(), strict=True)]
         if self._keys:
             return dict(zip(self._keys, shaped, strict=True))
         return self.kind(*shaped) if hasattr(self.kind, "_fields") else self.kind(shaped)
 
     def join(self, answer: Any, what: str) -> Array:
-        parts: list[Any] = []
+        parts: Any = ()
         if isinstance(answer, dict) and {*answer} == {*self._keys}:
             parts = [answer[key] for key in self._keys]
         elif isinstance(answer, list | tuple) and not self._keys:
-            parts = list(answer)
-        arrays = [np.asarray(part) for part in parts]
-        if [array.shape for array in arrays] == [*self.shapes.values()]:
-            return _flat(arrays)
+            parts = answer
+        if [np.shape(part) for part in parts] == [*self.shapes.values()]:
+            return _flat(parts)
         raise ValueError(
             f"{what} must have the parts of theta, a {self.kind.__name__} of arrays of shapes "
-            f"{self.shapes}, got {type(answer).__name__}; return one array for each part."
+            f"{self.shapes}, got {type(answer).__name__}."
         )
 
     def gradient_of(self, fun: Fun) -> Fun:
@@ -138,8 +137,8 @@ class Parts:
         return lambda flat: fun(self.split(flat))
 
 
-def _flat(arrays: list[Any]) -> Array:
-    return np.concatenate([array.ravel() for array in arrays])
+def _flat(arrays: Iterable[Any]) -> Array:
+    return np.concatenate([np.ravel(array) for array in arrays])
 
 
 def parts_of(theta: Any) -> Parts | None:
@@ -152,18 +151,15 @@ def one_blas_thread(size: int) -> contextlib.AbstractContextManager[None]:
     return single_threaded_blas() if size >= _LARGE else contextlib.nullcontext()
 
 
-def check_scalar(value: Any, source: str, theta: Array) -> float:
+def check_scalar(value: Any) -> float:
     array = np.asarray(value)
     if array.ndim != 0 or array.dtype.kind not in "fiu":
         raise ValueError(
-            f"{source} must return a real scalar value, got {type(value).__name__} of shape "
+            f"fun must return a real scalar value, got {type(value).__name__} of shape "
             f"{array.shape} and dtype {array.dtype}; return float(value)."
         )
     if not np.isfinite(array):
-        raise ValueError(
-            f"{source} returned the value {float(array)} at theta (shape {theta.shape}); "
-            f"the gradient can only be checked where the value is finite."
-        )
+        raise ValueError(f"fun returned the value {array} at theta; check it where it is finite.")
     return float(array)
 
 
@@ -174,21 +170,10 @@ def value_of(answer: Any) -> Any:
 class Function:
     """``fun(theta) -> (value, gradient)`` under test at one point; everything here is flat.
 
-    With ``gradient=False`` `fun` may return its value alone, and the gradient is zero until
-    somebody sets it. The numeric side is called in `dtype`: float64, or float32 where `fun` refuses
-    that; it gives `value0` at theta.
-
-    Attributes
-    ----------
-    gradient_eps, eps : float
-        Machine epsilon of the analytic and of the numeric side: float32's also where `fun` accepts
-        a float64 theta but rounds it.
-    differs : str
-        What differed between two evaluations at theta.
-    jitter : float
-        Difference of two values at theta, where it is small enough to be rounding.
-    warned, skipped : set and Counter
-        What `fun` warned of at theta; how many perturbed points were skipped, by reason.
+    With ``gradient=False`` the gradient is zero until somebody sets it. `dtype`, `value0` and `eps`
+    are of the numeric side: float32's where `fun` refuses a float64 theta, `eps` where it rounds it
+    too. `differs` says what differed between two evaluations at theta, `jitter` by how much,
+    `warned` what `fun` warned of there, `skipped` how many points were skipped, by reason.
     """
 
     def __init__(
@@ -205,7 +190,7 @@ class Function:
             if not callable(function):
                 raise TypeError(
                     f"{name} must be a callable of theta, got {type(function).__name__}; "
-                    f"pass fun(theta) -> (value, gradient) and value(theta) -> value."
+                    f"pass fun(theta) -> (value, gradient), value(theta) -> value."
                 )
         original = check_theta(theta)
         self.shape = original.shape
@@ -218,16 +203,16 @@ class Function:
         self._look_at_theta(tolerance)
 
     def _look_at_theta(self, tolerance: float) -> None:
-        value, gradient = self.value_and_gradient(self._original, at_theta=True)
+        found = value, gradient = self.value_and_gradient(self._original, at_theta=True)
         self.gradient = gradient.astype(np.float64)
-        dtypes = (self._original.dtype, gradient.dtype)
-        self.gradient_eps = max(float(np.finfo(dtype).eps) for dtype in dtypes)
-        self._look_elsewhere()
-        again, gradient_again = self.value_and_gradient(self._original, at_theta=True)
+        eps = eps_of(self._original.dtype)
+        self.gradient_eps = max(eps, eps_of(gradient.dtype))
+        self._look_elsewhere(eps)
+        again = self.value_and_gradient(self._original, at_theta=True)
         # of rounding, in threads: over a step of eps^(1/3) it leaves a third of the digits
-        allowed = max(float(np.finfo(self._original.dtype).eps) ** (2 / 3), tolerance)
-        self.jitter = abs(value - again)
-        self.differs = _difference(value, again, gradient, gradient_again, allowed)
+        allowed = max(eps ** (2 / 3), tolerance)
+        self.jitter = abs(value - again[0])
+        self.differs = _difference(found, again, allowed)
         self.dtype, self.eps = self._original.dtype, self.gradient_eps
         self.value0, self.in_part = value, False
         if self.differs:
@@ -237,46 +222,42 @@ class Function:
         self.value0 = self.value(self.theta)
         if not np.isfinite(self.value0):
             raise ValueError(
-                f"the value at theta is {self.value0} on the numeric side "
-                f"({dict(self.skipped) or 'value returned it'}); it must be finite: call "
-                f"{'fun' if self._value is None else 'value'}(theta) by itself, or choose a theta "
-                f"inside the domain."
+                f"the value at theta is {self.value0} on the numeric side ({dict(self.skipped)}); "
+                f"call {'fun' if self._value is None else 'value'}(theta) by itself, or choose a "
+                f"theta inside the domain."
             )
-        self.eps = float(np.finfo(self.dtype).eps)
+        self.eps = eps_of(self.dtype)
         double = self.dtype == np.float64
         if double and (self._rounds_to_float32() or self._casts_a_part()):
-            self.eps = float(np.finfo(np.float32).eps)
+            self.eps = eps_of(np.float32)
             self.gradient_eps = max(self.gradient_eps, self.eps)
             self.theta = self.rounded(self.theta)
-        allowed = np.finfo(self._original.dtype).eps ** (1 / 3) * max(abs(value), abs(self.value0))
+        allowed = eps ** (1 / 3) * max(abs(value), abs(self.value0))
         if self._value is not None and abs(self.value0 - value) > allowed:
             raise ValueError(
                 f"value(theta) = {self.value0!r} but fun(theta)[0] = {value!r}; "
-                f"value must be the same function as the first output of fun."
+                f"both must be the same function."
             )
 
-    def _look_elsewhere(self) -> None:
+    def _look_elsewhere(self, eps: float) -> None:
         """Call `fun` beside theta: what it leaves behind would show at theta afterwards."""
-        eps = float(np.finfo(self._original.dtype).eps)
         size = np.where(self.theta == 0, rms(self.theta) or 1.0, np.abs(self.theta))
         signs = random_signs(np.random.default_rng(0), size.size)
         moved = self.theta + eps ** (1 / 3) * size * signs
-        try:
+        with contextlib.suppress(ValueError):  # outside the domain
             self.value_and_gradient(moved.astype(self._original.dtype))
-        except ValueError:
-            return  # outside the domain
 
     def _explain(self, allowed: float) -> str:
         one, other = (self.value_and_gradient(self._original) for _ in range(2))
-        if not _difference(one[0], other[0], one[1], other[1], allowed):
+        if not _difference(one, other, allowed):
             return (
-                f"{self.differs} after fun was called at another theta, and not when it is called "
-                f"twice in a row: it keeps state from the call before, as a backward pass does "
-                f"that runs before its forward pass; compute value and gradient from theta alone"
+                f"{self.differs} after fun was called at another theta, and not twice in a row: it "
+                f"keeps state from the call before, as a backward pass that runs before its "
+                f"forward pass; compute value and gradient from theta alone"
             )
         return (
             f"two evaluations at the same theta differ ({self.differs}): freeze whatever is random "
-            f"(dropout masks, sampling) before checking"
+            f"(dropout masks, sampling)"
         )
 
     def _accepts_float64(self) -> bool:
@@ -336,25 +317,19 @@ class Function:
             except Exception as error:
                 raise ValueError(
                     f"fun raised {type(error).__name__} at theta (shape {theta.shape}, dtype "
-                    f"{theta.dtype}): {error}. It must accept such an array and return "
-                    f"(value, gradient); call fun(theta) by itself to see the traceback."
+                    f"{theta.dtype}): {error}; call fun(theta) by itself to see the traceback."
                 ) from error
         if at_theta:
             self.warned |= heard
         if not np.array_equal(theta.ravel(), flat):
             raise ValueError(
-                "fun changed theta in place; it must leave its argument alone: work on a copy "
-                "(theta = theta.copy())."
+                "fun changed theta in place; let it work on a copy (theta = theta.copy())."
             )
         if not self._has_gradient:
-            return check_scalar(value_of(answer), "fun", theta), np.zeros(flat.size)
+            return check_scalar(value_of(answer)), np.zeros(flat.size)
         if not isinstance(answer, tuple | list) or len(answer) != 2:
-            raise ValueError(
-                f"fun must return (value, gradient), got {type(answer).__name__}; "
-                f"return both as a tuple of two."
-            )
-        value = check_scalar(answer[0], "fun", theta)
-        return value, self._check_gradient(answer[1])
+            raise ValueError(f"fun must return (value, gradient), got {type(answer).__name__}.")
+        return check_scalar(answer[0]), self._check_gradient(answer[1])
 
     def _check_gradient(self, answer: Any) -> Array:
         gradient = np.array(answer)
@@ -363,10 +338,10 @@ class Function:
         if gradient.shape != self.shape or gradient.dtype.kind != "f":
             raise ValueError(
                 f"fun must return a real gradient of theta's shape {self.shape}, got shape "
-                f"{gradient.shape} and dtype {gradient.dtype}; one entry per entry of theta."
+                f"{gradient.shape} and dtype {gradient.dtype}."
             )
         gradient = gradient.ravel()
-        _check_finite("the gradient", gradient, "check it where the function is differentiable")
+        _check_finite("the gradient", gradient, "check where the function is differentiable")
         return gradient
 
     def _numeric(self, theta: Array) -> Any:
@@ -401,9 +376,8 @@ class Function:
 
     def rounded(self, flat: Array) -> Array:
         """Return the point that the numeric side sees, in float64."""
-        if self.eps == np.finfo(np.float64).eps:
-            return flat
-        return flat.astype(np.float32).astype(np.float64)
+        single = self.eps > eps_of(np.float64)
+        return flat.astype(np.float32).astype(np.float64) if single else flat
 
     def gradient_changes(self, rng: np.random.Generator, n: int = 2) -> list[Array]:
         """How the analytic gradient changes when theta moves by about one ulp."""
@@ -425,11 +399,12 @@ def _is_decimal(value: float) -> bool:
     return len(digits) <= MOST_DIGITS and float(np.float32(value)) != value
 
 
-def _difference(value: float, again: float, one: Array, other: Array, allowed: float) -> str:
+def _difference(one: tuple[float, Array], other: tuple[float, Array], allowed: float) -> str:
+    value, again = one[0], other[0]
     if abs(value - again) > allowed * max(abs(value), abs(again)):
         return f"value {value!r}, then {again!r}"
-    change = float(np.max(np.abs(one - other)))
-    if change > allowed * float(np.max(np.abs(one))):
+    change = np.max(np.abs(one[1] - other[1]))
+    if change > allowed * np.max(np.abs(one[1])):
         return f"gradient changed by up to {change:.3g}"
     return ""
 
@@ -463,19 +438,15 @@ def check_direction(direction: Any, function: Function) -> Array:
     return array.ravel()
 
 
+@dataclass(frozen=True)
 class Block:
     """A named part of flat theta; one of `others` holds the entries that no block names."""
 
-    def __init__(
-        self,
-        name: str,
-        index: slice | Array,
-        size: int,
-        shape: tuple[int, ...] | None = None,
-        others: bool = False,
-    ) -> None:
-        self.name, self.index, self.size, self.others = name, index, size, others
-        self.shape = shape or (size,)
+    name: str
+    index: slice | Array
+    size: int
+    shape: tuple[int, ...] | None = None
+    others: bool = False
 
     def position(self, i: int) -> int:
         if isinstance(self.index, slice):
@@ -484,13 +455,13 @@ class Block:
 
     def coordinate(self, i: int) -> str:
         name, place = ("theta", self.position(i)) if self.others else (self.name, i)
-        subscripts = np.unravel_index(place, self.shape)
+        subscripts = np.unravel_index(place, self.shape or (self.size,))
         return f"{name}[{', '.join(str(int(k)) for k in subscripts)}]"
 
 
 def make_blocks(blocks: Any, theta_shape: tuple[int, ...]) -> list[Block]:
     """Entries that no block names are a block of their own, the last: none is left unchecked."""
-    n = int(np.prod(theta_shape))
+    n = math.prod(theta_shape)
     if blocks is None:
         return [Block("theta", slice(0, n, 1), n, theta_shape)]
     shapes: Mapping[str, tuple[int, ...]] = {}
@@ -498,8 +469,8 @@ def make_blocks(blocks: Any, theta_shape: tuple[int, ...]) -> list[Block]:
         blocks, shapes = blocks.slices, blocks.shapes
     if not isinstance(blocks, Mapping):
         raise TypeError(
-            f"blocks must map names to slices or index arrays, or be a layout with .slices and "
-            f".shapes, got {type(blocks).__name__}; pass for example {{'weight': slice(0, 6)}}."
+            f"blocks must map names to slices or index arrays, as in {{'weight': slice(0, 6)}}, or "
+            f"be a layout with .slices and .shapes, got {type(blocks).__name__}."
         )
     if not blocks:
         raise ValueError("blocks must name at least one block, got none; pass None for all.")
@@ -515,42 +486,36 @@ def make_blocks(blocks: Any, theta_shape: tuple[int, ...]) -> list[Block]:
 
 
 def _make_block(name: str, index: Any, theta_shape: tuple[int, ...], shape: Any) -> Block:
-    n = int(np.prod(theta_shape))
     if isinstance(index, slice):
-        normal = slice(*index.indices(n))
-        size = len(range(normal.start, normal.stop, normal.step))
+        n = math.prod(theta_shape)
+        start, stop, step = index.indices(n)
+        size = len(range(start, stop, step))
         if index.stop is not None and (index.stop > n or index.stop < -n):
             raise IndexError(
                 f"block {name!r} is {index}, but theta has {n} entries; stop must be at most {n}."
             )
-        positions: slice | Array = normal
+        positions: slice | Array = slice(start, stop, step)
     else:
-        positions = _positions(name, index, theta_shape)
-        size = positions.size
-        if shape is None and positions.ndim > 1:
-            shape = positions.shape
-        positions = positions.ravel()
+        found = _positions(name, index, theta_shape)
+        positions, size = found.ravel(), found.size
+        shape = found.shape if shape is None else shape
     if size == 0:
-        raise ValueError(
-            f"block {name!r} is empty ({index}); leave it out or give it at least one index."
-        )
-    if shape is not None and int(np.prod(shape)) != size:
-        raise ValueError(
-            f"block {name!r} has {size} entries but shape {tuple(shape)}; the two must agree."
-        )
-    return Block(name, positions, size, None if shape is None else tuple(shape))
+        raise ValueError(f"block {name!r} is empty ({index}); leave it out.")
+    if shape is not None and math.prod(shape) != size:
+        raise ValueError(f"block {name!r} has {size} entries but shape {shape}; let both agree.")
+    return Block(name, positions, size, shape)
 
 
 def _positions(name: str, index: Any, theta_shape: tuple[int, ...]) -> Array:
-    n = int(np.prod(theta_shape))
+    n = math.prod(theta_shape)
     if isinstance(index, tuple) and any(isinstance(part, slice) for part in index):
         return np.asarray(np.arange(n).reshape(theta_shape)[index])
     positions = np.atleast_1d(np.asarray(index))
     if positions.dtype == bool:
         if positions.shape not in ((n,), theta_shape):
             raise IndexError(
-                f"block {name!r} is a mask of shape {positions.shape}, but theta has {n} "
-                f"entries; pass a mask of shape ({n},) or of theta's shape {theta_shape}."
+                f"block {name!r} is a mask of shape {positions.shape}; pass one of shape ({n},) or "
+                f"of theta's shape {theta_shape}."
             )
         positions = np.flatnonzero(positions)
     if positions.dtype.kind not in "iu" and positions.size:
@@ -562,7 +527,7 @@ def _positions(name: str, index: Any, theta_shape: tuple[int, ...]) -> Array:
     if positions.size and (positions.min() < -n or positions.max() >= n):
         raise IndexError(
             f"block {name!r} has indices from {positions.min()} to {positions.max()}, but "
-            f"theta has {n} entries; give indices from 0 to {n - 1}."
+            f"theta has {n} entries: 0 to {n - 1}."
         )
     return positions % n
 
@@ -574,7 +539,7 @@ def _unnamed(blocks: list[Block], n: int) -> Array:
         if (taken >= 0).any():
             raise ValueError(
                 f"blocks {blocks[int(taken.max())].name!r} and {block.name!r} overlap; each entry "
-                f"of theta may belong to one block only, or a fault would be blamed on both."
+                f"of theta may belong to one block only."
             )
         owner[block.index] = number
         if np.count_nonzero(owner == number) != block.size:

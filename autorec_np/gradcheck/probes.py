@@ -14,26 +14,26 @@ from .differences import (
     FORWARD,
     RATIO,
     SAFETY,
+    UNSEEN,
     Estimate,
     Line,
     Method,
     Sample,
     estimate,
-    in_dead_zone,
     judging,
     measured_noise,
     noise_level,
     one_sided,
     rounding_noise,
     sweep_estimates,
-    too_steep,
 )
 from .function import Array, Block, Function, Word, norm, random_direction, rms
 
 _TINY = 1e-150  # below it a scale is no information
+_STEEP, _NOT_ROUNDING = 1e-4, 1e3  # parts of all that f moves, and of rounding
 _DOWN, _UP = 7, 8  # powers of RATIO around the nominal step: nine decades in all
-# A budget above a hundredth of the slope is made of kinks or noise whose size is a guess, and that
-# of a gradient noisier than its rounding is a guess from two changes.
+# A budget above a hundredth of the slope is a guess at kinks or noise, and that of a gradient
+# noisier than its rounding one from two changes.
 _COARSE, _NOISY, _MARGIN = 0.01, 1e-6, 3.0
 _FEW = 3.0  # slopes that f may gain for an error to be measured against them
 _SHARP = 10.0  # a budget so many times below what must be visible is sharp
@@ -77,17 +77,17 @@ class Probe:
     given: int | None = None  # number of the direction that the caller gave
     samples: dict[float, Sample | None] = field(default_factory=dict)
     estimates: list[Estimate] = field(default_factory=list)
-    best: Estimate | None = None
+    best: Estimate = UNSEEN
     outcome: Outcome = Outcome.UNRESOLVED
     one_sided_slopes: list[float] = field(default_factory=list)
 
     @property
     def error(self) -> float:
-        return 0.0 if self.best is None else abs(self.best.error)
+        return abs(self.best.error)
 
     @property
     def numeric(self) -> float:
-        return self.line.analytic + self.best.error if self.best is not None else np.nan
+        return self.line.analytic + self.best.error
 
     @property
     def relative_error(self) -> float:
@@ -99,15 +99,15 @@ class Probe:
 
     @property
     def sharp(self) -> bool:
-        return self.best is not None and _SHARP * self.best.budget <= self._visible()
+        return _SHARP * self.best.budget <= self._visible()
 
-    def base(self) -> list[Sample] | None:
+    def base(self) -> list[Sample]:
         if self._take(0) is None and self.line.method is FORWARD and self.line.side > 0:
             self.line.side = -1.0  # theta may lie at the border of the domain
             self.samples.clear()
         triple = [self._take(k) for k in range(3)]
         kept = [s for s in triple if s is not None]
-        return kept if len(kept) == 3 else None
+        return kept if len(kept) == 3 else []
 
     def noise_residuals(self) -> list[float]:
         triple = self.base()
@@ -116,7 +116,7 @@ class Probe:
     def judge_base(self, block_noise: float) -> None:
         """Judge at the nominal step; the noise is pooled over the probes of the block."""
         triple = self.base()
-        if triple is None:
+        if not triple:
             return
         noise = max(block_noise, rounding_noise(self.line.function, triple))
         outcome = self._weigh([estimate(triple, noise, self.analytic_noise, self.line)])
@@ -134,7 +134,7 @@ class Probe:
     def departs_at_small_steps(self) -> bool:
         """Whether the slope is another at a step a thousand times smaller: a term oscillates."""
         sample = self._take(-_CLOSER)
-        if self.best is None or sample is None:
+        if sample is None:
             return False
         noise = self.best.noise * self.best.step / sample.step
         rounding = SAFETY * rounding_noise(self.line.function, [sample]) / sample.step
@@ -146,38 +146,33 @@ class Probe:
             self.samples[k] = self.line.sample(self.line.nominal_step() * RATIO**k)
         return self.samples[k]
 
-    def _widest_range(self) -> tuple[int, int]:
-        """From the spacing of theta to the size of the largest entry of theta or 1."""
-        line = self.line
-        eps = line.function.eps
-        largest = max(1.0, float(np.max(np.abs(line.function.theta))), line.scale)
-        down = np.log(64 * eps * line.scale / line.nominal_step()) / np.log(RATIO)
-        up = np.log(largest / line.nominal_step()) / np.log(RATIO)
-        return min(-_DOWN, int(down)), max(_UP, int(up))
+    def _power(self, step: float) -> float:
+        """Return the k for which `_take` takes this step."""
+        return float(np.log(step / self.line.nominal_step()) / np.log(RATIO))
 
     def judge_sweep(self) -> None:
         self.outcome = self._judged_by_sweep()
 
     def _judged_by_sweep(self) -> Outcome:
+        line = self.line
         outcome = self._sweep(-_DOWN, _UP)
-        if self.line.crossed and outcome is Outcome.UNRESOLVED:
-            self.line.pattern = None  # theta lies on a kink, or too near to stay off it
+        if line.crossed and outcome is Outcome.UNRESOLVED:
+            line.pattern = None  # theta lies on a kink, or too near to stay off it
             self.samples.clear()
             outcome = self._sweep(-_DOWN, _UP)
         if self._is_flat():
             return Outcome.RIGHT
         if outcome is not Outcome.RIGHT:
-            outcome = self._sweep(*self._widest_range())
-        dead = not self._claims_dependence() and self.line.method is CENTRAL
-        if dead and outcome is Outcome.UNRESOLVED:
-            outcome = self._at_the_end_of_a_dead_zone()
-        if outcome not in SETTLED and self.line.method is CENTRAL:
-            at_kink = self._at_kink()
-            if at_kink is not None:
+            # from the spacing of theta to the size of its largest entry or 1
+            largest = max(1.0, float(np.max(np.abs(line.function.theta))), line.scale)
+            down, up = self._power(64 * line.function.eps * line.scale), self._power(largest)
+            outcome = self._sweep(min(-_DOWN, int(down)), max(_UP, int(up)))
+        if line.method is CENTRAL:
+            if outcome is Outcome.UNRESOLVED and not self._claims_dependence():
+                outcome = self._at_the_end_of_a_dead_zone()
+            if outcome not in SETTLED and (at_kink := self._at_kink()):
                 return at_kink
-        if outcome is Outcome.WRONG:
-            return self._confirmed()
-        return outcome
+        return self._confirmed() if outcome is Outcome.WRONG else outcome
 
     def _sweep(self, low: int, high: int) -> Outcome:
         samples = [self._take(k) for k in range(low, high + 1)]
@@ -189,8 +184,6 @@ class Probe:
         return self._finding()
 
     def _finding(self) -> Outcome:
-        if self.best is None:
-            return Outcome.UNRESOLVED
         if self.best.excess > 1:
             return self._wrong_or_accepted()
         if self.best.budget <= self._visible():
@@ -199,7 +192,6 @@ class Probe:
         return Outcome.ACCEPTED if accepted else Outcome.UNRESOLVED
 
     def _wrong_or_accepted(self) -> Outcome:
-        assert self.best is not None
         slopes = self._slopes()
         if self.error <= self.demands.tolerance * slopes:
             return Outcome.ACCEPTED
@@ -208,14 +200,11 @@ class Probe:
         return Outcome.SUSPECT if guessed and self.best.excess < _MARGIN else Outcome.WRONG
 
     def _slopes(self) -> float:
-        numeric = 0.0 if self.best is None else abs(self.numeric)
-        return max(abs(self.line.analytic), numeric, self.slope)
+        return max(abs(self.line.analytic), abs(self.numeric), self.slope)
 
     def _gained(self) -> float:
-        """Return the largest slope that f gains up to the size of theta: all that is left at a
-        minimum.
-        """
-        if self.best is None or self.line.method is FORWARD:
+        """Return the largest slope that f gains up to the size of theta."""
+        if self.line.method is FORWARD:
             return 0.0
         noise = self.best.noise * self.best.step
         reach = max(self.line.scale, RATIO**2 * self.best.step)
@@ -223,11 +212,9 @@ class Probe:
         return max((2 * abs(s.even) / s.step for s in seen if abs(s.even) > noise), default=0.0)
 
     def _visible(self) -> float:
-        """What f gains far from theta counts where the slopes are zero within the budget, at a
-        minimum; else no more than a few of the slopes themselves, and no slope is called right
-        whose budget exceeds a hundredth of it.
+        """What f gains far from theta counts at a minimum; else no more than a few of the slopes,
+        and no slope is called right whose budget exceeds a hundredth of it.
         """
-        assert self.best is not None
         slopes, gained, resolution = self._slopes(), self._gained(), self.demands.resolution
         if slopes <= self.best.budget:
             return resolution * max(slopes, gained)
@@ -235,13 +222,12 @@ class Probe:
 
     def _reach_out(self, widest: Sample, margin: float) -> None:
         """Sample where a parabola gains the slope beside which the budget is small."""
-        assert self.best is not None
         curvature = 2 * abs(widest.even) / widest.step**2
         if not curvature > 0:  # zero, or one-sided
             return
         wanted = margin * self.best.budget / (self.demands.resolution * curvature)
         if widest.step < wanted <= self.line.scale:
-            self._take(float(np.ceil(np.log(wanted / self.line.nominal_step()) / np.log(RATIO))))
+            self._take(float(np.ceil(self._power(wanted))))
 
     def _ascending(self) -> list[Sample]:
         kept = [s for s in self.samples.values() if s is not None]
@@ -283,21 +269,26 @@ class Probe:
     def is_constant(self) -> bool:
         samples = self._ascending()
         slope = max(abs(self.line.analytic), abs(self.numeric))
-        return bool(samples) and in_dead_zone(self.line.function, samples, slope)
+        rounding = self.line.function.eps * max((s.size for s in samples), default=0.0)
+        return any(s.stuck and slope * s.step > SAFETY * rounding for s in samples)
 
     def _is_too_steep(self) -> bool:
+        """Whether f moves at the smallest steps by a visible part of all that it moves."""
         samples = self._ascending()
-        return len(samples) > 3 and too_steep(self.line.function, samples)
+        if len(samples) < 4:
+            return False
+        moves = [s.move for s in samples]
+        rounded = rounding_noise(self.line.function, samples[:3])
+        return min(moves[:3]) > max(_STEEP * max(moves), _NOT_ROUNDING * rounded)
 
     def _confirmed(self) -> Outcome:
-        """Between the steps that called the gradient wrong a fault is as large, while kinks and
-        rounding that met at those steps by chance are others.
+        """Between the steps a fault is as large, while kinks and rounding that met there by chance
+        are others.
         """
-        assert self.best is not None
         if (not self._claims_dependence() and self.is_constant()) or self._is_too_steep():
             return Outcome.UNRESOLVED
         best, line = self.best, self.line
-        middle = round(np.log(best.step / line.nominal_step()) / np.log(RATIO))
+        middle = round(self._power(best.step))
         samples = [self._take(middle + offset) for offset in (-0.5, 0.5, 1.5, 2.5)]
         between = sweep_estimates(line, samples, self.analytic_noise)
         if not between:
@@ -313,7 +304,7 @@ class Probe:
 
     def is_disputed(self) -> bool:
         """Whether other steps call right what the best step calls wrong."""
-        return self.best is not None and self.best.dispute > 0
+        return self.best.dispute > 0
 
     def is_doubted(self) -> bool:
         disputed = self.outcome is Outcome.UNRESOLVED and self.is_disputed()
@@ -321,7 +312,7 @@ class Probe:
 
     def kinks(self) -> int:
         """At steps much larger than the nominal one the two sides may disagree by curvature."""
-        if self.best is None or self.slope == 0:
+        if self.slope == 0:
             return self.line.crossed
         low, high = self.best.step, self.line.nominal_step() * RATIO**2
         least = 0.01 * self.slope
@@ -330,7 +321,7 @@ class Probe:
 
     def obstacle(self) -> str:
         best = self.best
-        if best is None:
+        if best is UNSEEN:
             return "outside the domain" if self.samples else "not looked at"
         if self.is_constant():
             return "the function is constant near theta"
@@ -363,13 +354,12 @@ class Probe:
         sides = one_sided(samples, max(odd, rounding_noise(self.line.function, samples[:3])))
         if sides is None:
             return None
-        left, right = sides
         slopes = [(self.line.analytic + s.error, s.budget) for s in sides]
         self.one_sided_slopes = [s if abs(s) > budget else 0.0 for s, budget in slopes]
-        low = min(left.error - left.budget, right.error - right.budget) - self.analytic_noise
-        high = max(left.error + left.budget, right.error + right.budget) + self.analytic_noise
+        low = min(s.error - s.budget for s in sides) - self.analytic_noise
+        high = max(s.error + s.budget for s in sides) + self.analytic_noise
         nearest = float(np.clip(0.0, low, high))
-        self.best = replace(left, error=nearest, analytic_noise=self.analytic_noise)
+        self.best = replace(sides[0], error=nearest, analytic_noise=self.analytic_noise)
         if low <= 0 <= high:
             return Outcome.KINK
         beyond = self.coordinate is not None and self.line.analytic != 0
@@ -379,8 +369,8 @@ class Probe:
 def float32_steps(probes: Iterable[Probe]) -> float:
     """Return the spacing of float32 numbers in which the values move, or 0.
 
-    v(h) + v(-h) - 2 v(0) is free of the slope, and at small steps h of the curvature: what is left
-    of a part that is rounded are multiples of its spacing.
+    At small steps h, v(h) + v(-h) - 2 v(0) is free of slope and curvature: what is left of a part
+    that is rounded are multiples of its spacing.
     """
     seen = [
         (s.step / p.line.nominal_step(), s)
@@ -415,20 +405,16 @@ def line_scale(theta: Array, direction: Array) -> float:
     return scale if scale > _TINY else 1.0
 
 
+@dataclass(frozen=True)
 class ProbeMaker:
     """`gradient_changes` are those of the analytic gradient when theta moves by one ulp."""
 
-    def __init__(
-        self,
-        function: Function,
-        method: Method,
-        rng: np.random.Generator,
-        pattern: Callable[[Any], Any] | None = None,
-        demands: Demands | None = None,
-        gradient_changes: Sequence[Array] = (),
-    ) -> None:
-        self.function, self.method, self.rng, self.pattern = function, method, rng, pattern
-        self.demands, self.gradient_changes = demands or Demands(), gradient_changes
+    function: Function
+    method: Method
+    rng: np.random.Generator
+    pattern: Callable[[Any], Any] | None = None
+    demands: Demands = Demands()
+    gradient_changes: Sequence[Array] = ()
 
     def directions(self, block: Block, n: int) -> list[Probe]:
         """Along the gradient, then at random, every second one scaled with theta."""
@@ -455,17 +441,15 @@ class ProbeMaker:
         gradient = self.function.gradient[block.index]
         scale = line_scale(self.function.theta[block.index], np.ones(block.size))
         slope, rounding = rms(gradient), self._typical_rounding(block)
-        return [self._coordinate(block, int(i), scale, slope, rounding) for i in chosen]
-
-    def _coordinate(
-        self, block: Block, i: int, block_scale: float, slope: float, rounding: float
-    ) -> Probe:
-        index = np.array([block.position(i)])
-        own = abs(float(self.function.theta[index[0]]))
-        scale = own if own > _TINY else block_scale
-        line = Line(self.function, index, np.ones(1), scale, self.method, self.pattern)
-        noise = SAFETY * max(rounding, self._rounding(line))
-        return Probe(line, noise, self.demands, max(slope, abs(line.analytic)), i)
+        probes = []
+        for i in map(int, chosen):
+            index, one = np.array([block.position(i)]), np.ones(1)
+            own = abs(float(self.function.theta[index[0]]))
+            unit = own if own > _TINY else scale
+            line = Line(self.function, index, one, unit, self.method, self.pattern)
+            noise = SAFETY * max(rounding, self._rounding(line))
+            probes.append(Probe(line, noise, self.demands, max(slope, abs(line.analytic)), i))
+        return probes
 
     def _rounding(self, line: Line) -> float:
         """Of the analytic slope: eps of its terms, or as seen one ulp away."""
@@ -481,14 +465,12 @@ class ProbeMaker:
         return self.function.gradient_eps * rms(gradient) + max(seen, default=0.0)
 
     def choose(self, block: Block, n: int, active: Array | None) -> Array:
-        """Of a large block: the largest gradient, and entries in rows with and without data (if
-        `active` does not say: with and without a gradient).
+        """Of a large block: the largest gradient, and entries in rows with and without data, or
+        with and without a gradient.
         """
         gradient = self.function.gradient[block.index]
-        if block.size <= n:
-            return np.arange(block.size)
-        if n == 0:
-            return np.arange(0)
+        if n == 0 or block.size <= n:
+            return np.arange(min(n, block.size))
         has_data = gradient != 0
         if active is not None:
             has_data = np.repeat(active, block.size // len(active))

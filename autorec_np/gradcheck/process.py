@@ -1,12 +1,8 @@
 """What belongs to the whole process, used with a thought for its other threads.
 
-BLAS is held to one thread while we compute. The threads of OpenBLAS wait for the next product by
-spinning: beside our pool or other work they make everything several times slower, and they round
-sums in an order of their own. threadpoolctl (extra `fast`) limits them where it is installed; else
-ctypes calls the BLAS that NumPy and SciPy are linked with.
-
-Warnings of one thread are kept back while those of the others go where they went before:
-`warnings.catch_warnings` changes filters for all.
+BLAS is held to one thread while we compute: those of OpenBLAS wait by spinning, which slows all
+other work down, and round sums in an order of their own. Warnings are kept back in one thread,
+while `warnings.catch_warnings` changes filters for all.
 """
 
 from __future__ import annotations
@@ -27,7 +23,7 @@ import numpy as np
 
 logger = logging.getLogger(__name__)
 
-# Who sets one of these has decided how many threads BLAS has.
+# say how many threads BLAS has
 VARIABLES = (
     "OPENBLAS_NUM_THREADS",
     "GOTO_NUM_THREADS",
@@ -37,19 +33,16 @@ VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
 )
 
-# Compiled modules that are linked with the BLAS of NumPy 2 or 1, and with SciPy's.
+# with the BLAS of NumPy 2 or 1, and with SciPy's
 LINKED = (
     "numpy._core._multiarray_umath",
     "numpy.core._multiarray_umath",
     "scipy.special._ufuncs",
     "scipy.linalg._fblas",
 )
+OPENBLAS = ("scipy_openblas_{}64_", "scipy_openblas_{}", "openblas_{}64_", "openblas_{}")
 FUNCTIONS = (
-    *(
-        (f"{prefix}openblas_get_num_threads{suffix}", f"{prefix}openblas_set_num_threads{suffix}")
-        for prefix in ("scipy_", "")
-        for suffix in ("64_", "")
-    ),
+    *((name.format("get_num_threads"), name.format("set_num_threads")) for name in OPENBLAS),
     ("MKL_Get_Max_Threads", "MKL_Set_Num_Threads"),
     ("bli_thread_get_num_threads", "bli_thread_set_num_threads"),
 )
@@ -99,10 +92,10 @@ class _Limit:
             self._own.n_inside = getattr(self._own, "n_inside", 0) + 1
             self._n_inside += 1
             if self._n_inside == 1 and not any(name in os.environ for name in VARIABLES):
-                self._found = [(blas, blas.get()) for blas in self._libraries()]
-                for blas, n_threads in self._found:
-                    if n_threads != 1:
-                        blas.set(1)
+                found = [(blas, blas.get()) for blas in self._libraries()]
+                self._found = [(blas, n_threads) for blas, n_threads in found if n_threads != 1]
+                for blas, _ in self._found:
+                    blas.set(1)
 
     def leave(self) -> None:
         with self._lock:
@@ -113,8 +106,7 @@ class _Limit:
 
     def _give_back(self) -> None:
         for blas, n_threads in self._found:
-            if n_threads != 1:
-                blas.set(n_threads)
+            blas.set(n_threads)
         self._found = []
 
     def _libraries(self) -> list[Blas]:
@@ -146,9 +138,8 @@ def _libraries() -> list[Blas]:
         return _through_threadpoolctl(threadpoolctl)
     if not found and sys.platform != "darwin":  # Apple's BLAS has no such threads
         logger.warning(
-            "no way was found to hold BLAS to one thread, and its threads may slow down whatever "
-            "else runs: pip install threadpoolctl, or set OPENBLAS_NUM_THREADS=1 before "
-            "Python starts"
+            "no way was found to hold BLAS to one thread, so it may slow down whatever else runs: "
+            "pip install threadpoolctl, or set OPENBLAS_NUM_THREADS=1 before Python starts"
         )
     return found
 

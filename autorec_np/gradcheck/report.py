@@ -1,7 +1,4 @@
-"""What a check found: verdicts by block, as a table, as values for JSON, and as pictures.
-
-Pictures need matplotlib. They are new Figures without a window: ``figure.savefig("picture.svg")``.
-"""
+"""What a check found, as a table, as values for JSON, and as pictures, which need matplotlib."""
 
 from __future__ import annotations
 
@@ -38,9 +35,7 @@ def jsonable(value: Any) -> Any:
         return [jsonable(v) for v in value]
     if isinstance(value, float | np.floating):
         return float(value) if np.isfinite(value) else None
-    if isinstance(value, Word):
-        return value.value
-    return int(value) if isinstance(value, np.integer) else value
+    return value.value if isinstance(value, Word) else value
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
@@ -62,25 +57,22 @@ class BlockReport:
     verdict : Verdict
         A string: "pass", "fail" or "inconclusive".
     relative_error : float
-        The largest found, relative to the slopes of the function.
+        Of the two derivatives, to the larger one.
     worst_coordinate : str or None
-        Of the largest error, such as ``decoder.weight[17, 3]``.
+        Such as ``decoder.weight[17, 3]``.
     analytic, numeric : float
-        The two derivatives there, or along the worst direction.
+        The derivatives there, or along the worst direction.
     step : float
-        The step of the numeric derivative.
-    budget : float
-        The error that truncation and rounding can explain.
-    noise_floor : float
-        The part of rounding in it.
+        Of the numeric one.
+    budget, noise_floor : float
+        The error that truncation and rounding can explain, and the part of rounding.
     evaluations : int
         Calls of the function.
     kinks : int
-        Steps skipped because the pattern changed, or the slopes of the two sides disagreed.
+        Steps skipped across a kink.
     note : str
-        What a reader should know; empty if nothing.
     curve : dict
-        ``step``, ``error`` and ``budget`` (lists) of the worst probe, for a picture.
+        ``step``, ``error`` and ``budget`` (lists), for a picture.
     """
 
     verdict: Verdict
@@ -98,8 +90,7 @@ class BlockReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-able values, without the curve."""
-        fields = {name: value for name, value in asdict(self).items() if name != "curve"}
-        return dict(jsonable(fields))
+        return {name: jsonable(value) for name, value in asdict(self).items() if name != "curve"}
 
 
 @dataclass(frozen=True)
@@ -127,7 +118,7 @@ class GradientReport(Report):
     note : str
         What concerns the whole function.
     evaluations : int
-        Calls of the function, all included.
+        Calls of the function.
     """
 
     blocks: dict[str, BlockReport]
@@ -146,22 +137,22 @@ class GradientReport(Report):
         header = (
             "block,verdict,worst coordinate,rel. error,analytic,numeric,budget,noise,step,evals"
         )
-        rows = [
-            (
-                name,
-                b.verdict,
-                b.worst_coordinate or "-",
-                number(b.relative_error, 2),
-                number(b.analytic, 6),
-                number(b.numeric, 6),
-                number(b.budget, 2),
-                number(b.noise_floor, 2),
-                number(b.step, 2),
-                str(b.evaluations),
-            )
-            for name, b in self.blocks.items()
-        ]
+        rows = []
+        for name, b in self.blocks.items():
+            numbers = [number(getattr(b, field), digits) for field, digits in DIGITS.items()]
+            where = b.worst_coordinate or "-"
+            rows.append([name, b.verdict, where, *numbers, str(b.evaluations)])
         return self.with_notes(header.split(","), rows, left=3)
+
+
+DIGITS = {
+    "relative_error": 2,
+    "analytic": 6,
+    "numeric": 6,
+    "budget": 2,
+    "noise_floor": 2,
+    "step": 2,
+}
 
 
 # distinct with any kind of color blindness
@@ -176,8 +167,8 @@ ORDER_COLORS = ("#4d4d4d", "#2166ac", "#762a83")
 def plot_error_curves(report: GradientReport) -> Figure:
     """Plot the error of the numeric derivative against its step, one panel a block, log-log.
 
-    Truncation falls with the square of the step, rounding grows with its inverse, and the error of
-    a wrong gradient stays.
+    Truncation grows with the square of the step, rounding with its inverse; the error of a wrong
+    gradient stays.
 
     Parameters
     ----------
@@ -189,7 +180,7 @@ def plot_error_curves(report: GradientReport) -> Figure:
     ImportError
         matplotlib is not installed.
     ValueError
-        No block of the report has a curve of at least three steps.
+        No block has a curve of at least three steps.
     """
     blocks = {name: b for name, b in report.blocks.items() if len(b.curve.get("step", ())) > 2}
     if not blocks:
@@ -222,20 +213,15 @@ def plot_taylor(report: TaylorReport) -> Figure:
     """
     blocks = {name: block for name, block in report.blocks.items() if block.steps}
     if not blocks:
-        raise ValueError(
-            f"the report holds no remainders{f': {report.note}' if report.note else ''}."
-        )
+        raise ValueError(f"the report holds no remainders: {report.note or 'see its notes'}.")
     figure, panels = _panels(blocks, "remainder")
     for panel, block in zip(panels, blocks.values(), strict=True):
         step = np.asarray(block.steps)
         for order, values in block.remainders.items():
             remainder, slope = np.asarray(values), block.slopes[order]
             said = "exact" if np.isinf(slope) else f"slope {slope:.2f}, wanted {order + 1}"
-            seen = remainder > 0
-            panel.loglog(
-                step[seen], remainder[seen], "o-", ms=3, color=ORDER_COLORS[order],
-                label=f"order {order}: {said}",
-            )  # fmt: skip
+            label, color, seen = f"order {order}: {said}", ORDER_COLORS[order], remainder > 0
+            panel.loglog(step[seen], remainder[seen], "o-", ms=3, color=color, label=label)
         panel.axhspan(panel.get_ylim()[0], block.noise_floor, color="#eeeeee", label="rounding")
         panel.legend(fontsize=7, loc="upper left")
     return figure
@@ -245,26 +231,21 @@ def _panels(blocks: Mapping[str, Any], what: str) -> tuple[Figure, Any]:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError(
-            "plots need matplotlib, which is not installed: pip install matplotlib."
-        ) from error
+        raise ImportError("plots need matplotlib: pip install matplotlib.") from error
     n = len(blocks)
     n_columns = 2 if n == 4 else min(n, 3)
     n_rows = -(-n // n_columns)
     figure = Figure(figsize=(4.2 * n_columns, 3.4 * n_rows), layout="constrained")
-    grid = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
-    for unused in grid[n:]:
-        unused.set_axis_off()
-    for panel, (name, block) in zip(grid, blocks.items(), strict=False):
+    panels = [figure.add_subplot(n_rows, n_columns, place) for place in range(1, n + 1)]
+    for panel, (name, block) in zip(panels, blocks.items(), strict=True):
+        panel.set(xlabel="step", ylabel=what)
         color = VERDICT_COLORS[block.verdict]
         panel.set_title(f"{name}: {block.verdict}", fontsize=10, color=color)
-        panel.set_xlabel("step")
-        panel.set_ylabel(what)
-    return figure, grid[:n]
+    return figure, panels
 
 
 def _reference(panel: Any, step: Any, error: Any, slope: int, label: str, style: str) -> None:
-    """Draw it through the error at its end, if the error rises towards it."""
+    """Draw a line through the end towards which the error rises."""
     end = 0 if slope < 0 else -1
     if len(error) and error[end] > 10 * error.min():
         line = error[end] * (step / step[end]) ** slope

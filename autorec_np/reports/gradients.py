@@ -1,4 +1,4 @@
-"""Our own gradients, checked: networks x terms of the objective x points, and fitted models."""
+"""Our own gradients, checked: of small networks, and of fitted models."""
 
 from __future__ import annotations
 
@@ -37,8 +37,7 @@ POINTS = ("initial", "trained", "saturated")
 class Case(NamedTuple):
     """A small network, one of TERMS, and "drawn" (small weights at random) or one of POINTS.
 
-    "data" lacks the penalty, and "penalty" the ratings. "trained" is twenty steps of gradient
-    descent after "initial", and "saturated" has large weights.
+    "trained" is twenty steps of gradient descent after "initial"; "saturated" has large weights.
     """
 
     hidden_layer_sizes: tuple[int, ...] = (4,)
@@ -77,21 +76,20 @@ def check_case(case: Case, seed: int = 0, **effort: Any) -> GradientReport:
     masks = None
     if case.dropout:
         draws = Draws(int(rng.integers(2**63)), 0)
-        rows = np.arange(9)
-        masks = dropout_masks(rows, case.hidden_layer_sizes, case.dropout, draws, np.float64)
+        sizes, rows = case.hidden_layer_sizes, np.arange(9)
+        masks = dropout_masks(rows, sizes, case.dropout, draws, np.float64)
 
     def fun(theta: Any) -> tuple[float, Any]:
         return objective.value_and_gradient(theta, inputs, targets, 1.0, masks)
 
-    if case.point in ("drawn", "saturated"):
-        theta = rng.normal(0.0, 10.0 if case.point == "saturated" else 0.3, network.layout.size)
-    else:
-        theta = network.layout.initialize(rng)
-        if case.point == "trained":
-            theta += rng.normal(0.0, 0.1, theta.size)  # off the kinks of relu
-            for _ in range(20):
-                theta = theta - 0.002 * fun(theta)[1]
-    return check_gradient(fun, theta, network.layout, random_state=rng, **effort)
+    spread = {"drawn": 0.3, "saturated": 10.0}.get(case.point)
+    layout = network.layout
+    theta = layout.initialize(rng) if spread is None else rng.normal(0.0, spread, layout.size)
+    if case.point == "trained":
+        theta += rng.normal(0.0, 0.1, theta.size)  # off the kinks of relu
+        for _ in range(20):
+            theta = theta - 0.002 * fun(theta)[1]
+    return check_gradient(fun, theta, layout, random_state=rng, **effort)
 
 
 def is_right(case: Case, report: GradientReport) -> bool:
@@ -107,8 +105,8 @@ def check_model_gradient(
 ) -> tuple[GradientReport, tuple[int, int, int]]:
     """Check the gradient of a fitted model where its training ended, in float64.
 
-    Return the report, and the numbers of rows, columns and ratings of the block that it is on: the
-    rows, and of these the columns, with the most ratings.
+    Return the report, and the numbers of rows, columns and ratings of its block: the rows, and of
+    these the columns, with the most ratings.
     """
     rated, dtype, axes = fitted.axes.orient(fitted.ratings.matrix), fitted.theta.dtype, fitted.axes
     biases = fitted.cold_baseline.score_pairs(*pairs_of(rated, axes))
@@ -128,16 +126,15 @@ def check_model_gradient(
             (block.data[inside].astype(np.float64), where), shape=(len(rows), len(columns))
         )
 
-    planes = [cut(plane) for plane in np.atleast_2d(inputs.data)]
-    block_inputs, block_targets = planes[0], cut(targets.data)
+    block_targets = cut(targets.data)
     if isinstance(inputs, Planes):
-        data = np.stack([plane.data for plane in planes])
-        block_inputs = inputs.part(rows, block_targets, data)
-    whole = fitted.network
+        data = np.stack([cut(plane).data for plane in inputs.data])
+        block_inputs: Any = inputs.part(rows, block_targets, data)
+    else:
+        block_inputs = cut(inputs.data)
+    whole, n_features = fitted.network, block_inputs.shape[1]
     shape = whole.hidden_layer_sizes, whole.activation, whole.output_activation, whole.tied
-    network = network_for(
-        block_targets, block_inputs.shape[1], *shape, fitted.n_implicit, np.float64
-    )
+    network = network_for(block_targets, n_features, *shape, fitted.n_implicit, np.float64)
     theta = _weights_of_block(fitted, network, rows, columns)
     objective = Objective(network, scaled(fitted.penalties, fitted.output_map.factor))
 

@@ -1,4 +1,4 @@
-"""A report as text: ratings and models in a line each, tables and pictures on a page of HTML."""
+"""Reports as text: ratings and models in a line each, tables and pictures as HTML."""
 
 from __future__ import annotations
 
@@ -95,7 +95,10 @@ def table(
     """Return a table whose last `n_numbers` columns are flush right."""
     first_number = len(header) - n_numbers
     sides = [' class="number"' if column >= first_number else "" for column in range(len(header))]
-    lines = [f"<caption>{text(caption)}</caption>"]
+    name = text(caption)
+    # reachable by keyboard
+    lines = [f'<div class="scroll" role="group" aria-label="{name}" tabindex="0">']
+    lines += ["<table>", f"<caption>{name}</caption>"]
     if any(header):
         cells = zip(sides, header, strict=True)
         heads = "".join(f'<th scope="col"{side}>{text(cell)}</th>' for side, cell in cells)
@@ -105,10 +108,7 @@ def table(
         cells = zip(sides[1:], others, strict=True)
         line = "".join(f"<td{side}>{text(cell)}</td>" for side, cell in cells)
         lines.append(f'<tr><th scope="row">{text(first)}</th>{line}</tr>')
-    lines.append("</tbody>")
-    # reachable by keyboard
-    group = f'<div class="scroll" role="group" aria-label="{text(caption)}" tabindex="0">'
-    return f"{group}\n<table>\n" + "\n".join(lines) + "\n</table>\n</div>\n"
+    return "\n".join([*lines, "</tbody>", "</table>", "</div>", ""])
 
 
 def picture(svg: str, caption: str, numbers: str = "") -> str:
@@ -131,10 +131,8 @@ def svg(figure: Figure, key: str, alt: str) -> str:
     names = {*re.findall(r"(?:url\(|href=\")#([^)\"]+)", svg)}
 
     def restyle(match: re.Match[str]) -> str:
-        tag = re.sub(
-            r' id="([^"]*)"', lambda found: found[0] if found[1] in names else "", match[0]
-        )
-        tag = re.sub(r"#[0-9a-f]{6}\b", lambda found: COLORS.get(found[0], found[0]), tag)
+        tag = re.sub(r' id="([^"]*)"', lambda one: one[0] if one[1] in names else "", match[0])
+        tag = re.sub(r"#[0-9a-f]{6}\b", lambda one: COLORS.get(one[0], one[0]), tag)
         return re.sub(r"font-family: [^;\"]*;? ?", "", tag)  # that of the page
 
     svg = re.sub(r"<[^>]*>", restyle, svg)
@@ -171,14 +169,15 @@ def describe_ratings(ratings: Ratings) -> str:
 def describe_model(model: AutoRec) -> str:
     from autorec_np.models.autorec import resolved_widths
 
-    layers = " x ".join(str(size) for size in resolved_widths(model.get_params()))
-    n_implicit, inputs = (
-        getattr(model, f"{x}_", getattr(model, x)) for x in ("implicit", "inputs")
-    )
-    told = f"implicit {n_implicit}, " if n_implicit and not isinstance(n_implicit, str) else ""
-    told += "planes, " if inputs == "planes" else ""
-    return (
-        f"{'I' if model.orientation == 'item' else 'U'}-AutoRec, "
-        f"{'tied, ' if model.tied else ''}{layers} hidden units, {model.activation} and "
-        f"{model.output_activation}, {told}solver {model.solver}"
-    )
+    layers = " x ".join(map(str, resolved_widths(model.get_params())))
+    implicit, inputs = (getattr(model, f"{x}_", getattr(model, x)) for x in ("implicit", "inputs"))
+    parts = [
+        f"{model.orientation[0].upper()}-AutoRec",
+        "tied" if model.tied else "",
+        f"{layers} hidden units",
+        f"{model.activation} and {model.output_activation}",
+        f"implicit {implicit}" if implicit and not isinstance(implicit, str) else "",
+        "planes" if inputs == "planes" else "",
+        f"solver {model.solver}",
+    ]
+    return ", ".join(filter(None, parts))

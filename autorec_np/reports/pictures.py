@@ -1,6 +1,6 @@
 """Pictures of fitted models, with matplotlib (extra "plot"), and one HTML page that holds them.
 
-A picture is a new Figure, without a window. The same model and ratings give the same bytes.
+A picture is a new Figure. The same model and ratings give the same bytes.
 """
 
 from __future__ import annotations
@@ -114,14 +114,8 @@ def plot_error_by_rating(model: Recommender, test: Any) -> Figure:
     figure, (panel,) = _stack([3.0])
     panel.axhline(0.0, color=GRAY, lw=0.8)
     places = _error_bars(panel, groups)
-    panel.plot(
-        places,
-        [_mean_error(group) for group in groups],
-        "s--",
-        color=ORANGE,
-        ms=4,
-        label="mean error",
-    )
+    errors = [_mean_error(group) for group in groups]
+    panel.plot(places, errors, "s--", color=ORANGE, ms=4, label="mean error")
     panel.set(xlabel="true rating", ylabel="error")
     panel.legend(fontsize=8)
     return figure
@@ -208,10 +202,8 @@ def plot_item_map(
     found = map_items(fitted, n_items)
     x, y = found.coordinates.T
     _, columns, ratings = fitted.ratings.positions()
-    sums, counts = (
-        np.bincount(columns, weights, fitted.ratings.n_items) for weights in (ratings, None)
-    )
-    means = sums[found.positions] / counts[found.positions]
+    sums = np.bincount(columns, ratings)
+    means = sums[found.positions] / fitted.item_counts[found.positions]
     thirds = np.digitize(means, np.quantile(means, [1 / 3, 2 / 3]))
     figure, (panel,) = _stack([4.4])
     looks = (("lowest", ORANGE, "v"), ("middle", GRAY, "o"), ("highest", BLUE, "^"))
@@ -297,7 +289,7 @@ class ItemMap(NamedTuple):
 
 
 def map_items(fitted: Fitted, n_items: int = 300) -> ItemMap:
-    """Map the most rated items by the principal components of their codes or decoder weights."""
+    """Map them by the principal components of their codes or decoder weights."""
     counts = fitted.item_counts
     order = np.argsort(-counts, kind="stable")[:n_items]
     order = order[counts[order] > 0]
@@ -331,12 +323,12 @@ def html_report(
     model : AutoRec
         Fitted.
     test : Ratings, sparse matrix, DataFrame or (users, items, ratings), optional
-        Held out; None leaves the sections on errors out.
+        Held out, for the sections on errors.
     titles : mapping of item id to str, optional
     name : str
-        Of the data, for the heading.
+        Of the data.
     n_recommended : int
-        For each of the sample users.
+        For each sample user.
 
     Raises
     ------
@@ -371,9 +363,8 @@ def _sections(model: AutoRec, test: Any, titles: Titles, n_recommended: int) -> 
     sections["Sample recommendations"] = _recommendation_section(model, titles, n_recommended)
     if test is None:
         sections["Left out"] = (
-            "<p>No held-out ratings were given, so this report lacks the sections <em>Errors on "
-            "held-out ratings</em> (RMSE and MAE beside the baselines) and <em>Where the errors "
-            "are</em> (by rating, by activity, calibration).</p>"
+            "<p>Without held-out ratings this report lacks the sections <em>Errors on held-out "
+            "ratings</em> and <em>Where the errors are</em>.</p>"
         )
     return sections
 
@@ -401,14 +392,11 @@ def _model_section(model: AutoRec) -> str:
 
 
 def _error_section(model: AutoRec, test: Any, pairs: Predictions) -> str:
-    baselines = [
-        ("Global mean", GlobalMean().fit(model.ratings_)),
-        ("User and item biases", BiasBaseline().fit(model.ratings_)),
-    ]
-    measured = {name: predict_held_out(one, test) for name, one in baselines}
-    measured["AutoRec"] = pairs
+    mean, biases = (
+        predict_held_out(one.fit(model.ratings_), test) for one in (GlobalMean(), BiasBaseline())
+    )
+    measured = {"Global mean": mean, "User and item biases": biases, "AutoRec": pairs}
     rows = [[name, _interval(one.rmse), _interval(one.mae)] for name, one in measured.items()]
-    difference = rmse_difference(pairs, measured["User and item biases"])
     return (
         f"<p>{len(pairs):,} ratings that the model was not trained on; in {pairs.n_cold:,} of "
         f"them the user or the item has no training rating (cold).</p>\n"
@@ -419,11 +407,9 @@ def _error_section(model: AutoRec, test: Any, pairs: Predictions) -> str:
             n_numbers=2,
         )
         + f"<p>RMSE of AutoRec less that of the biases, over the same pairs: "
-        f"{_interval(difference)} (95 % interval).</p>\n"
-        '<p class="note">The intervals say how far an error would move with other held-out pairs '
-        "of such users and items, the model being fixed: the delta method, with a variance that "
-        "is clustered by user and by item, since errors of one user, or of one item, are alike. "
-        "They do not say how far it would move with another training.</p>"
+        f"{_interval(rmse_difference(pairs, biases))} (95 % interval).</p>\n"
+        '<p class="note">The intervals say how far an error would move with other held-out pairs, '
+        "not with another training (delta method, variance clustered by user and by item).</p>"
     )
 
 
@@ -472,8 +458,7 @@ def _inside_section(model: AutoRec, titles: Titles) -> str:
         _picture(
             plot_item_map(model, titles),
             "map",
-            "Scatter plot of the most rated items on the two first principal components of their "
-            "codes, marked by mean rating.",
+            "Scatter plot of the most rated items, marked by mean rating.",
         ),
     ]
     return html.grid(shown)
@@ -481,22 +466,15 @@ def _inside_section(model: AutoRec, titles: Titles) -> str:
 
 def _gradient_section(model: AutoRec) -> str:
     report, (n_rows, n_columns, n_ratings) = check_model_gradient(model.fitted_)
-    rows = [
-        [
-            name,
-            b.verdict,
-            f"{b.relative_error:.1e}",
-            f"{b.analytic:.6g}",
-            f"{b.numeric:.6g}",
-            f"{b.budget:.1e}",
-        ]
-        for name, b in report.blocks.items()
-    ]
-    notes = [report.note, *(f"{name}: {b.note}" for name, b in report.blocks.items() if b.note)]
+    rows, notes = [], [report.note]
+    for name, b in report.blocks.items():
+        error, budget = f"{b.relative_error:.1e}", f"{b.budget:.1e}"
+        rows.append([name, b.verdict, error, f"{b.analytic:.6g}", f"{b.numeric:.6g}", budget])
+        notes.append(b.note and f"{name}: {b.note}")
     return (
-        f"<p>The hand-derived gradient of the model's own objective, where the training ended, "
-        f"against central differences in float64; on a block of {n_rows} rows and {n_columns} "
-        f"columns with {n_ratings:,} ratings.</p>\n"
+        f"<p>The hand-derived gradient of the objective where the training ended, against "
+        f"central differences; on {n_rows} rows and {n_columns} columns with {n_ratings:,} "
+        f"ratings.</p>\n"
         + html.table(
             "Where the error of each block is largest",
             ["Block", "Verdict", "Relative error", "By hand", "Numeric", "Error budget"],
@@ -540,20 +518,17 @@ def _recommendation_section(model: AutoRec, titles: Titles, n: int) -> str:
     return f'{html.grid(parts)}\n<p class="note">{note}</p>'
 
 
-# Words
-
 CAPTIONS = {
     "curves": "The objective (2) after each epoch, of a minibatch solver summed over its batches; "
     "and the validation RMSE, if there were validation ratings.",
     "rating": "Errors by true rating. A model that is unsure predicts near the mean: low ratings "
     "too high, high ones too low. Mean error: prediction less rating. Bars are 95 % intervals.",
-    "activity": "RMSE by the number of training ratings of the user, and of the item. Bars are "
-    "95 % intervals.",
+    "activity": "RMSE by the training ratings of the user, and of the item, with 95 % intervals.",
     "calibration": "Calibration: mean true rating against mean prediction, for tenths of the "
-    "held-out pairs. Bars are 95 % intervals.",
-    "weights": "Fitted weights and biases by block, counts on a logarithmic scale.",
-    "activations": "Codes, and how much each hidden unit varies over the rows. A unit that hardly "
-    "varies tells rows apart as little as a bias would.",
+    "held-out pairs, with 95 % intervals.",
+    "weights": "Fitted weights and biases by block.",
+    "activations": "Codes, and how much each hidden unit varies over the rows. One that hardly "
+    "varies tells rows apart as little as a bias.",
     "map": "The most rated items by the principal components of their codes.",
 }
 
@@ -585,7 +560,7 @@ def _error_table(what: str, groups: Sequence[Group]) -> str:
         [g.label, f"{len(g.pairs):,}", _interval(g.pairs.rmse), f"{_mean_error(g):+.3f}"]
         for g in groups
     ]
-    return html.table(f"By {what}", ["Ratings", "Pairs", "RMSE", "Mean error"], rows, n_numbers=3)
+    return html.table(f"By {what}", ["Ratings", "Pairs", "RMSE", "Mean error"], rows, 3)
 
 
 def _mean_error(group: Group) -> float:
@@ -597,7 +572,7 @@ def _calibration_table(groups: Sequence[Group]) -> str:
         [g.label, f"{len(g.pairs):,}", f"{g.predicted:.3f}", _interval(g.pairs.mean_rating)]
         for g in groups
     ]
-    return html.table("By prediction", ["Range", "Pairs", "Mean", "Mean rating"], rows, n_numbers=3)
+    return html.table("By prediction", ["Range", "Pairs", "Mean", "Mean rating"], rows, 3)
 
 
 def _picture(figure: Figure, key: str, alt: str, numbers: str = "") -> str:
