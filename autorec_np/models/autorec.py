@@ -6,7 +6,7 @@ import copy
 import numbers
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +31,7 @@ from autorec_np.data.ratings import as_ratings
 from autorec_np.data.splitting import train_test_split
 from autorec_np.data.values import warn_of_unsuitable
 from autorec_np.engine.threads import workers
-from autorec_np.models.base import Axes, Record, check_fitted, check_not_empty, of_record
+from autorec_np.models.base import Axes, Record, Self, check_fitted, check_not_empty, of_record
 from autorec_np.models.biases import BiasBaseline, FittedBiases, GlobalMean
 from autorec_np.models.newcomers import FoldIn
 from autorec_np.models.scoring import (
@@ -45,7 +45,7 @@ from autorec_np.models.scoring import (
     start_again,
     targets_of,
 )
-from autorec_np.training.solvers import DivergenceError, EpochMonitor, is_callback
+from autorec_np.training.solvers import DivergenceError, EpochCallback, EpochMonitor, is_callback
 from autorec_np.training.start import (
     AffineMap,
     Mapped,
@@ -56,11 +56,6 @@ from autorec_np.training.start import (
     starting_theta,
 )
 from autorec_np.training.trainer import ENGINES, SOLVERS, Trainer, corruption_for, warn_of_interrupt
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
-    from autorec_np.training.solvers import EpochCallback
 
 # Chosen on validation ratings: docs/decisions.md
 WARM_UP = {"item": 0.3, "user": 0.1}  # part of the steps in which "cosine" climbs
@@ -182,24 +177,24 @@ class AutoRec(FoldIn):
     _attributes_elsewhere = NETWORK_ATTRIBUTES_ELSEWHERE
 
     fitted_: Fitted
-    theta_: Array = of_record(lambda record: record.theta)
-    codes_: Array = of_record(lambda record: record.codes)
-    network_: Network = of_record(lambda record: record.network)
-    orientation_: str = of_record(lambda record: record.axes.row)
-    input_map_: AffineMap = of_record(lambda record: record.input_map)
-    output_map_: AffineMap = of_record(lambda record: record.output_map)
+    theta_: Array = of_record("theta")
+    codes_: Array = of_record("codes")
+    network_: Network = of_record("network")
+    orientation_: str = of_record("axes.row")
+    input_map_: AffineMap = of_record("input_map")
+    output_map_: AffineMap = of_record("output_map")
     regularization_: dict[str, float] = of_record(lambda record: dict(record.penalties))
-    implicit_: int = of_record(lambda record: record.n_implicit)
-    inputs_: str = of_record(lambda record: record.inputs)
-    shrinkage_: float = of_record(lambda record: record.shrinkage)
+    implicit_: int = of_record("n_implicit")
+    inputs_: str = of_record("inputs")
+    shrinkage_: float = of_record("shrinkage")
     baseline_: BiasBaseline | GlobalMean | None = of_record(
         lambda record: record.baseline and record.baseline.model()
     )
     cold_baseline_: BiasBaseline = of_record(lambda record: record.cold_baseline.model())
     loss_curve_: list[float] = of_record(lambda record: list(record.course.loss_curve))
     validation_curve_: list[float] = of_record(lambda record: list(record.course.validation_curve))
-    n_iter_: int = of_record(lambda record: record.course.n_iter)
-    n_evaluations_: int = of_record(lambda record: record.course.n_evaluations)
+    n_iter_: int = of_record("course.n_iter")
+    n_evaluations_: int = of_record("course.n_evaluations")
 
     @knows_habits
     def __init__(

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, overload
 
 import numpy as np
@@ -30,7 +31,9 @@ from autorec_np.training.trainer import interrupts_end_all, short_on_purpose
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Index, Series
-    from typing_extensions import Self
+    from typing_extensions import Self as Self
+else:
+    Self = Any
 
 MOST_PADDED = 100_000  # places of a list that may stay empty
 SCORES_PER_CHUNK = 8_388_608  # 64 MB in float64
@@ -202,7 +205,9 @@ def check_fitted(model: HasRecord[AnyRecord]) -> AnyRecord:
         ) from None
 
 
-def of_record(read: Callable[[Any], Any]) -> Any:
+def of_record(what: str | Callable[[Any], Any]) -> Any:
+    """Return a property of models: an attribute of the record, or a function of it."""
+    read = attrgetter(what) if isinstance(what, str) else what
     return property(lambda model: read(check_fitted(model)))
 
 
@@ -227,10 +232,10 @@ class Recommender(ABC):
     _attributes_elsewhere: ClassVar[Mapping[str, str]] = ATTRIBUTES_ELSEWHERE
 
     fitted_: Record
-    ratings_: Ratings = of_record(lambda record: record.ratings)
-    rating_scale_: tuple[float, float] = of_record(lambda record: record.ratings.scale)
-    user_counts_: Array = of_record(lambda record: record.user_counts)
-    item_counts_: Array = of_record(lambda record: record.item_counts)
+    ratings_: Ratings = of_record("ratings")
+    rating_scale_: tuple[float, float] = of_record("ratings.scale")
+    user_counts_: Array = of_record("user_counts")
+    item_counts_: Array = of_record("item_counts")
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the constructor's parameters by name."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -14,11 +14,8 @@ from autorec_np._types import CSR, Array
 from autorec_np._validation import check_number
 from autorec_np.data.entries import row_of_each
 from autorec_np.data.ratings import Ratings, as_ratings
-from autorec_np.models.base import Axes, Recommender, Record, check_not_empty, of_record
+from autorec_np.models.base import Axes, Recommender, Record, Self, check_not_empty, of_record
 from autorec_np.training.start import AffineMap
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 REGULARIZATION = 5.0  # of a BiasBaseline where none is given
 MAX_SWEEPS = 200
@@ -207,7 +204,7 @@ class GlobalMean(Recommender):
     """
 
     fitted_: FittedMean
-    mean_: float = of_record(lambda record: record.mean)
+    mean_: float = of_record("mean")
 
     def __init__(self) -> None:
         pass
@@ -231,7 +228,7 @@ class BiasBaseline(Recommender):
     """
 
     fitted_: FittedBiases
-    biases_: Biases = of_record(lambda record: record.biases)
+    biases_: Biases = of_record("biases")
 
     def __init__(self, regularization: float = REGULARIZATION) -> None:
         self.regularization = regularization

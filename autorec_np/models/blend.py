@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -25,6 +25,7 @@ from autorec_np.models import newcomers
 from autorec_np.models.base import (
     Recommender,
     Record,
+    Self,
     check_no_class,
     check_not_empty,
     copy_unfitted,
@@ -32,9 +33,6 @@ from autorec_np.models.base import (
 )
 from autorec_np.models.newcomers import FoldIn, merge, updated
 from autorec_np.training.trainer import interrupts_end_all
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 logger = logging.getLogger(__name__)
 

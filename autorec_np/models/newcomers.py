@@ -22,7 +22,16 @@ from autorec_np.data.ratings import Ratings, as_ratings, assemble
 from autorec_np.data.values import OutsideScaleError, check_ids, shown, unique_with_positions
 from autorec_np.engine.threads import undisturbed
 from autorec_np.models import frames
-from autorec_np.models.base import Axes, Recommender, Record, check_fitted, check_n, chunks, padded
+from autorec_np.models.base import (
+    Axes,
+    Recommender,
+    Record,
+    Self,
+    check_fitted,
+    check_n,
+    chunks,
+    padded,
+)
 from autorec_np.models.biases import Biases, FittedBiases, FittedMean, best_biases
 from autorec_np.models.frames import top_n
 from autorec_np.models.scoring import (
@@ -38,7 +47,6 @@ from autorec_np.models.scoring import (
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-    from typing_extensions import Self
 
 
 class NewRecommendations(tuple[Array, Array]):

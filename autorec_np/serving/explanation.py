@@ -9,7 +9,7 @@ Similarity is the cosine of codes of rows, or of decoder weights of columns.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -23,15 +23,12 @@ from autorec_np.core.network import Network
 from autorec_np.data.ratings import Ratings
 from autorec_np.engine.threads import undisturbed
 from autorec_np.models.autorec import AutoRec
-from autorec_np.models.base import Recommender, check_fitted, check_n, chunks, padded
+from autorec_np.models.base import Recommender, Self, check_fitted, check_n, chunks, padded
 from autorec_np.models.biases import BiasBaseline, GlobalMean
 from autorec_np.models.blend import Blend, FittedBlend, naming
 from autorec_np.models.frames import top_n
 from autorec_np.models.scoring import Fitted, Inputs, baseline_at, by_plane, pairs_of
 from autorec_np.training.start import reliability
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 SMALLEST_PENALTY = 1e-6  # of the trace: below it, a linear system loses digits
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -16,10 +16,7 @@ from autorec_np._types import Array
 from autorec_np.data.ratings import Ratings
 from autorec_np.models import frames
 from autorec_np.models.autorec import AutoRec
-from autorec_np.models.base import NotFittedError, Recommender, copy_unfitted
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from autorec_np.models.base import NotFittedError, Recommender, Self, copy_unfitted
 
 LARGEST_EXACT = 2.0**53  # from here on a float64 stands for more than one integer
 
