@@ -460,8 +460,8 @@ def _unpack_network(
     read = divmod(n_inputs, n_columns)
     if network.n_columns != n_columns or read != (n_planes, n_features):
         raise ModelFileError(
-            f"its network reads {n_inputs} columns and returns {network.n_columns}, where its ratings, "
-            f"in orientation {axes.row!r}, have {n_columns} and {n_features} features"
+            f"its network reads {n_inputs} columns and returns {network.n_columns}, and its "
+            f"ratings, in orientation {axes.row!r}, have {n_columns} and {n_features} features"
         )
     return network, penalties
 
