@@ -1,4 +1,4 @@
-"""`BayesianMF`: the mean of many factorizations, drawn from their posterior by Gibbs sampling."""
+"""`BayesianMF`: the mean of factorizations drawn from their posterior by Gibbs sampling."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from autorec_np._types import CSR, Array
 from autorec_np._validation import RandomState
 from autorec_np.baselines.factors import FactorModel, initial, normal_equations, residuals
 
-PRIOR_ROWS = 2.0  # beta_0: rows that the prior mean 0 counts as
+PRIOR_ROWS = 2.0  # beta_0: that the prior mean 0 counts as
 
 
 def draw_prior(side: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Draw mean and precision of the rows from their posterior given the rows, (51)."""
+    """Draw mean and precision of the rows from their posterior, (51)."""
     n, width = side.shape
     rows = side.astype(np.float64)
     average = rows.mean(axis=0)
@@ -36,7 +36,7 @@ def draw_rows(
     alpha: float,
     rng: np.random.Generator,
 ) -> Array:
-    """Draw the rows [P, b] of one side; `prior` is their mean and precision, (50)."""
+    """Draw the rows [P, b] of one side; `prior`: mean and precision, (50)."""
     mean, precision = prior
     drawn = np.empty((rated.shape[0], others.shape[1]), others.dtype)
     for rows, grams, moments in normal_equations(rated, others):
@@ -49,7 +49,7 @@ def draw_rows(
 
 
 def averaged(samples: Sequence[Array]) -> Array:
-    """Return [P, b] of which the products are the mean of those of the samples."""
+    """Return [P, b] whose products are the mean of those of the samples."""
     factors = [one[:, :-1] / np.sqrt(len(samples)) for one in samples]
     return np.column_stack([*factors, np.mean([one[:, -1] for one in samples], axis=0)])
 

@@ -1,4 +1,4 @@
-"""`BiasedMF`: matrix factorization with biases, by least squares in turn or by gradient steps."""
+"""`BiasedMF`: matrix factorization by alternating least squares or by gradient steps."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from autorec_np.baselines.factors import (
 from autorec_np.core.kernels import spmm, spmm_transpose
 from autorec_np.data.entries import row_of_each
 
-BIAS_PENALTY = 3.0  # of a squared bias: near what suits biases alone
-SMALLEST_RIDGE = 1e-6  # of an empty row, and where regularization is 0
+BIAS_PENALTY = 3.0  # of a squared bias
+SMALLEST_RIDGE = 1e-6  # for empty rows, and regularization 0
 
 
 def penalties(rated: CSR, width: int, regularization: float) -> tuple[Array, Array]:
-    """Return what (44) multiplies each squared entry of [P, b_user] and of [Q, b_item] with."""
+    """Return the penalties (44) of the squared entries of [P, b_user] and [Q, b_item]."""
     counts = np.diff(rated.indptr), np.bincount(rated.indices, minlength=rated.shape[1])
     of_users, of_items = (
         np.repeat(regularization * np.sqrt(n)[:, np.newaxis], width, axis=1) for n in counts
@@ -32,7 +32,7 @@ def penalties(rated: CSR, width: int, regularization: float) -> tuple[Array, Arr
 
 
 def objective(rated: CSR, users: Array, items: Array, weights: tuple[Array, Array]) -> float:
-    """Return (44), the squared errors and what `weights` penalize."""
+    """Return (44) with penalties `weights`."""
     squares = [np.square(residuals(rated, users, items).data)]
     squares += [w * np.square(side) for w, side in zip(weights, (users, items), strict=True)]
     return float(sum(np.sum(one, dtype=np.float64) for one in squares))
@@ -49,7 +49,7 @@ def derivatives(
 
 
 def best_rows(rated: CSR, others: Array, weights: Array) -> Array:
-    """Return the minimizers [P, b] of (44) while the other side stays, (46); 0 of empty rows."""
+    """Return the minimizers [P, b] of (44) for the other side, (46); 0 of empty rows."""
     best = np.zeros((rated.shape[0], others.shape[1]), others.dtype)
     ridges = np.maximum(weights, SMALLEST_RIDGE)
     for rows, grams, moments in normal_equations(rated, others):
@@ -68,11 +68,11 @@ class BiasedMF(FactorModel):
     regularization : float
         lambda of (44), for each rating.
     solver : {"als", "sgd"}
-        Least squares, exact for users and items in turn; or gradient steps on minibatches.
+        Least squares for users and items in turn; or gradient steps on minibatches.
     max_iter : int
         Passes through the ratings.
     learning_rate_init : float
-        Of "sgd"; falls linearly to 0. A row with n ratings in a minibatch has at most 1 / n.
+        Of "sgd"; falls linearly to 0. At most 1 / n for a row with n ratings in a minibatch.
     batch_size : int
         Ratings in a minibatch of "sgd".
     random_state : int, Generator or None
@@ -123,7 +123,7 @@ class BiasedMF(FactorModel):
         rate: float,
         rng: np.random.Generator,
     ) -> None:
-        """Take a step against (45) for each minibatch, in place; their penalties add up, (16)."""
+        """Step against (45) for each minibatch, in place; penalties add up, (16)."""
         rows, order = row_of_each(rated), rng.permutation(rated.nnz)
         for start in range(0, rated.nnz, self.batch_size):
             some = order[start : start + self.batch_size]

@@ -1,6 +1,6 @@
-"""Matrix factorization: r_ui = mean + b_u + b_i + P_u . Q_i, (43), and what its models share.
+"""Matrix factorization: r_ui = mean + b_u + b_i + P_u . Q_i, (43).
 
-While a model learns, the biases are one more coordinate of the factors: [P, b_user], [Q, b_item].
+A model that learns has the biases as one more factor: [P, b_user], [Q, b_item].
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -20,19 +20,16 @@ from autorec_np.core.kernels import with_data
 from autorec_np.data.entries import row_of_each
 from autorec_np.data.ratings import as_ratings
 from autorec_np.engine.threads import undisturbed
-from autorec_np.models.base import Recommender, Record, check_not_empty, of_record
+from autorec_np.models.base import Recommender, Record, Self, check_not_empty, of_record
 from autorec_np.models.biases import Biases
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
-ROWS_PER_BLOCK = 1_024  # whose Gram matrices are in memory at once
+ROWS_PER_BLOCK = 1_024  # whose Gram matrices are held at once
 PAIRS_PER_BLOCK = 65_536
 INITIAL_DEVIATION = 0.1  # of random factors
 
 
 class Learned(NamedTuple):
-    """What a model has learned: the parts of (43), and a number for each iteration."""
+    """The parts of (43), and a number for each iteration."""
 
     biases: Biases
     user_factors: Array
@@ -42,7 +39,7 @@ class Learned(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class FittedFactors(Record):
-    """Scores of (43). Where one side is unrated its factors and its bias are 0."""
+    """Scores of (43). An unrated side has factors and bias 0."""
 
     learned: Learned
 
@@ -70,10 +67,10 @@ class FactorModel(Recommender):
     """
 
     fitted_: FittedFactors
-    biases_: Biases = of_record(lambda record: record.learned.biases)
-    user_factors_: Array = of_record(lambda record: record.learned.user_factors)
-    item_factors_: Array = of_record(lambda record: record.learned.item_factors)
-    loss_curve_: Array = of_record(lambda record: record.learned.loss_curve)
+    biases_: Biases = of_record("learned.biases")
+    user_factors_: Array = of_record("learned.user_factors")
+    item_factors_: Array = of_record("learned.item_factors")
+    loss_curve_: Array = of_record("learned.loss_curve")
 
     @undisturbed()
     def fit(self, ratings: Any, validation: Any = None) -> Self:
@@ -102,7 +99,7 @@ class FactorModel(Recommender):
 
     @abstractmethod
     def _learn(self, rated: CSR, rng: np.random.Generator) -> tuple[Array, Array, list[float]]:
-        """Return [P, b_user], [Q, b_item] and the loss curve of ratings of mean 0, deviation 1."""
+        """Return [P, b_user], [Q, b_item] and the loss curve; ratings have mean 0, deviation 1."""
 
 
 def initial(shape: tuple[int, int], n_factors: int, rng: np.random.Generator) -> tuple[Array, ...]:
@@ -116,17 +113,16 @@ def initial(shape: tuple[int, int], n_factors: int, rng: np.random.Generator) ->
 def centered(
     rated: CSR, mean: float, unit: float, users: Array, items: Array, losses: list[float]
 ) -> Learned:
-    """Return the same scores in the unit of the ratings, with factors and biases of mean 0.
+    """Return the same scores in the unit of the ratings, factors and biases of mean 0.
 
-    So where one side is unrated, its factors and its bias are 0, and the other side has all that
-    is known: the score with the average row.
+    So an unrated side, with factors and bias 0, scores as the average row.
     """
     counts = np.diff(rated.indptr), np.bincount(rated.indices, minlength=rated.shape[1])
     sides = [side.astype(np.float64) for side in (users, items)]
     for side, other, count in zip(sides, sides[::-1], counts, strict=True):
         average = side[count > 0].mean(axis=0)
         other[:, -1] += other[:, :-1] @ average[:-1]
-        mean += unit * average[-1]
+        mean += unit * float(average[-1])
         side -= average
         side[count == 0] = 0
     user, item = (unit * side[:, -1] for side in sides)
@@ -137,7 +133,7 @@ def centered(
 
 
 def design(others: Array) -> Array:
-    """Return [Q, 1]: what the factors and the bias of the other side are multiplied with."""
+    """Return [Q, 1], which [P, b_user] is multiplied with."""
     read: Array = others.copy()
     read[:, -1] = 1
     return read
@@ -159,9 +155,9 @@ def residuals(rated: CSR, users: Array, items: Array) -> CSR:
 
 
 def normal_equations(rated: CSR, others: Array) -> Iterator[tuple[slice, Array, Array]]:
-    """Yield rows, D^T D of each and D^T t of each, for blocks of rows, (46).
+    """Yield blocks of rows, and D^T D and D^T t of each row, (46).
 
-    D holds [Q_c, 1] of the columns that a row has rated, and t what b_c leaves of the ratings.
+    D holds [Q_c, 1] of the rated columns, and t what b_c leaves of the ratings.
     """
     read, (n_rows, _) = design(others), rated.shape
     targets = rated.data - others[rated.indices, -1]

@@ -1,12 +1,9 @@
-"""`LLORMA`: many small factorizations, each of the ratings near an anchor, and their mean.
-
-Each minimizes (59), its errors weighted by how near user and item are to the anchor's.
-"""
+"""`LLORMA`: the mean of many small factorizations, each of the ratings near an anchor."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from scipy import sparse
@@ -17,36 +14,33 @@ from autorec_np.core.kernels import spmm, with_data
 from autorec_np.data.entries import row_of_each
 from autorec_np.data.ratings import as_ratings
 from autorec_np.engine.threads import undisturbed
-from autorec_np.models.base import Recommender, Record, check_not_empty, of_record
+from autorec_np.models.base import Recommender, Record, Self, check_not_empty, of_record
 from autorec_np.models.biases import REGULARIZATION, Biases, fit_biases
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 Sides: TypeAlias = tuple[Array, Array]  # of the users, of the items
 
-GLOBAL_WEIGHT = 0.01  # of the model of all ratings, everywhere: docs/defaults.md
-LOCAL_SWEEPS = 3  # from the factors of the model of all ratings
+GLOBAL_WEIGHT = 0.01  # of the model of all ratings: docs/defaults.md
+LOCAL_SWEEPS = 3  # from that model's factors
 PAIRS_PER_BLOCK = 16_384
-SMALLEST_RIDGE = 1e-6  # of the trace: float32 has no finer sums
+SMALLEST_RIDGE = 1e-6  # of the trace, in float32
 
 
 def angles(factors: Array, anchor: int) -> Array:
-    """Return the angle between the factors of each row and those of the anchor, (60)."""
+    """Return the angles between the rows' factors and the anchor's, (60)."""
     lengths = np.linalg.norm(factors, axis=1)
     lengths = np.maximum(lengths * lengths[anchor], np.finfo(np.float32).tiny)
     return np.asarray(np.arccos(np.clip(factors @ factors[anchor] / lengths, -1, 1)))
 
 
 def epanechnikov(distances: Array, bandwidth: float) -> Array:
-    """Return 1 - (d / h)^2, and 0 beyond the bandwidth h, (60)."""
+    """Return 1 - (d / h)^2, 0 beyond h, (60)."""
     return np.asarray(np.maximum(1 - np.square(distances / bandwidth), 0))
 
 
 def best_rows(rated: CSR, others: Array, weights: Array, regularization: float) -> Array:
-    """Return the minimizers P_r of (59) where the columns' factors and weights stay, (61).
+    """Return the minimizers P_r of (59) for factors and weights of the columns, (61).
 
-    The weight of a row is a factor of all that its P_r adds to (59): it is not asked for.
+    The weight of the row itself cancels.
     """
     k = others.shape[1]
     p, q = np.triu_indices(k)
@@ -62,7 +56,7 @@ def best_rows(rated: CSR, others: Array, weights: Array, regularization: float) 
 
 
 class Models(NamedTuple):
-    """All models side by side, that of all ratings first; the factors are weighted already."""
+    """All models side by side, that of all ratings first; factors are weighted."""
 
     anchors: Array  # (n_models, 2)
     user_weights: Array  # (n_users, n_models + 1)
@@ -73,7 +67,7 @@ class Models(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class FittedLocal(Record):
-    """Scores of (62), and biases for pairs of which one side is unrated."""
+    """Scores of (62), and biases for cold pairs."""
 
     models: Models
     biases: Biases
@@ -97,7 +91,7 @@ class FittedLocal(Record):
         return np.where(self.is_cold(*pairs), self.biases.at(*pairs), sums / totals)
 
     def _sides(self) -> tuple[Sides, Sides]:
-        """Return what numerator and denominator of (62) are products of."""
+        """Return the factors of numerator and denominator of (62)."""
         _, *weights, user_factors, item_factors = self.models
         return (user_factors, item_factors), (weights[0], weights[1])
 
@@ -108,15 +102,15 @@ class LLORMA(Recommender):
     Parameters
     ----------
     n_models : int
-        Anchors: rated pairs, drawn at random. Each has a local model.
+        Anchors, rated pairs drawn at random, of one local model each.
     n_factors : int
         k of each model.
     regularization : float
-        lambda of (59), in standard deviations of the ratings.
+        lambda of (59), for ratings of deviation 1.
     bandwidth : float
         h of the kernel, in radians.
     max_iter : int
-        Sweeps over users and items for the model of all ratings, which the others start from.
+        Sweeps for the model of all ratings, from which the others start.
     random_state : int, Generator or None
 
     Attributes
@@ -126,7 +120,7 @@ class LLORMA(Recommender):
     """
 
     fitted_: FittedLocal
-    anchors_: Array = of_record(lambda record: record.models.anchors)
+    anchors_: Array = of_record("models.anchors")
 
     def __init__(
         self,
@@ -161,7 +155,6 @@ class LLORMA(Recommender):
         rated = with_data(given.matrix, given.matrix.data / np.float32(unit))
         drawn = rng.integers(rated.nnz, size=self.n_models)
         anchors = np.column_stack([row_of_each(rated)[drawn], rated.indices[drawn]])
-        # Like one another, as those of ratings far from 0 are
         start = rng.normal(0.5, 0.1, (rated.shape[1], self.n_factors)).astype(np.float32)
         self.fitted_ = FittedLocal(
             ratings=given,
@@ -193,7 +186,7 @@ class LLORMA(Recommender):
     def _factorize(
         self, rated: CSR, by_item: CSR, near: list[Array], items: Array, n_sweeps: int
     ) -> Sides:
-        """Return factors that minimize (59), as far as some sweeps come."""
+        """Return factors after some sweeps of (61)."""
         for _ in range(n_sweeps):
             users = best_rows(rated, items, near[1], self.regularization)
             items = best_rows(by_item, users, near[0], self.regularization)

@@ -1,14 +1,14 @@
 """A restricted Boltzmann machine for ratings (Salakhutdinov, Mnih and Hinton, 2007).
 
-Each rated pair of a row is a softmax unit over the distinct ratings, each hidden unit is 0 or 1,
-and what is not rated is not there. Equation numbers refer to docs/derivation.md.
+A rated pair is a softmax unit over the distinct ratings; hidden units are 0 or 1. Equations are
+those of docs/derivation.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -28,14 +28,11 @@ from autorec_np.data.entries import frozen
 from autorec_np.data.ratings import as_ratings
 from autorec_np.engine.engines import Adam
 from autorec_np.engine.threads import undisturbed
-from autorec_np.models.base import Axes, Recommender, Record, check_not_empty, of_record
+from autorec_np.models.base import Axes, Recommender, Record, Self, check_not_empty, of_record
 from autorec_np.models.biases import FittedBiases
 from autorec_np.training.solvers import DivergenceError, Iteration, check_finite, run_steps
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
-MOST_VALUES = 20  # distinct ratings: each has weights of its own
+MOST_VALUES = 20  # distinct ratings
 PRIOR_RATINGS = 5.0  # by which the frequencies in a column are drawn to those in all
 SPREAD = 5.0  # of the initial weights, by what an AutoRec has: hidden units part sooner
 WARM_UP = 0.1  # of the cosine schedule
@@ -45,8 +42,7 @@ PAIRS_PER_CHUNK = 4_096  # whose weights are gathered at once
 class Machine(NamedTuple):
     """The units, and functions of theta = (W, b, mu).
 
-    A row of ratings is a row of X, which has n_values columns for each column of the ratings: 1
-    where a pair has that value.
+    X has n_values columns for each column of the ratings: 1 where a pair has that value.
     """
 
     n_columns: int
@@ -60,7 +56,7 @@ class Machine(NamedTuple):
         return ParameterLayout(shapes)
 
     def one_hot(self, pattern: CSR, numbers: Array, dtype: Any = np.float32) -> CSR:
-        """Return X; `numbers` (nnz, m) say which values each pair of a pattern has, or may have."""
+        """Return X; `numbers` (nnz, m) say which values each pair has, or may have."""
         K, index = self.n_values, pattern.indices.dtype
         indices = pattern.indices[:, np.newaxis] * K + numbers.astype(index)
         indptr, shape = pattern.indptr * indices.shape[1], (pattern.shape[0], K * self.n_columns)
@@ -68,7 +64,7 @@ class Machine(NamedTuple):
         return sparse.csr_array((data, indices.reshape(-1), indptr), shape=shape)
 
     def start(self, pattern: CSR, random_state: np.random.Generator) -> Array:
-        """Return a random theta, float32, with biases by which columns have their frequencies."""
+        """Return a random float32 theta whose biases give each column its frequencies."""
         theta = self.layout.initialize(random_state, np.float32)
         theta *= np.float32(SPREAD)
         counts = column_sums(self.one_hot(pattern, pattern.data[:, np.newaxis]))
@@ -97,9 +93,9 @@ class Machine(NamedTuple):
     def contrastive_divergence(
         self, theta: Array, pattern: CSR, n_steps: int, random_state: np.random.Generator
     ) -> tuple[float, Array]:
-        """Return the first reconstruction's cross entropy and an estimate of dJ/dtheta, (57).
+        """Return the first reconstruction's cross entropy, and (57); no penalty.
 
-        ``pattern.data`` says which values the pairs have; there is no penalty.
+        ``pattern.data`` says which values the pairs have.
         """
         X = data = self.one_hot(pattern, pattern.data[:, np.newaxis], theta.dtype)
         H = first = self.hidden(theta, X)
@@ -110,7 +106,7 @@ class Machine(NamedTuple):
             probabilities = self.visible(theta, cells, state)
             if step == 0:
                 truth = probabilities[np.arange(pattern.nnz), pattern.data]
-                with np.errstate(divide="ignore"):  # who has no chance makes it infinite
+                with np.errstate(divide="ignore"):  # it may be infinite
                     loss = -float(np.log(truth).sum(dtype=np.float64))
             X = self.one_hot(pattern, draw(probabilities, random_state), theta.dtype)
             H = self.hidden(theta, X)
@@ -120,7 +116,7 @@ class Machine(NamedTuple):
 
 
 def softmax(activity: Array) -> Array:
-    """Return probabilities in proportion to exp(activity), along the last axis."""
+    """Return exp(activity), scaled to add up to 1 along the last axis."""
     powers = np.exp(activity - activity.max(axis=-1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
@@ -150,7 +146,7 @@ class FittedRBM(Record):
 
     @property
     def weights(self) -> tuple[Array, Array]:
-        """Weights (n_columns, n_values, k) and visible biases (n_columns, n_values)."""
+        """Weights (n_columns, n_values, k), visible biases (n_columns, n_values)."""
         weight, bias, _ = self.machine.layout.views(self.theta).values()
         shape = self.machine[:2]
         return weight.reshape(*shape, -1), bias.reshape(shape)
@@ -168,7 +164,7 @@ class FittedRBM(Record):
         return scores
 
     def score_all_items(self, users: Array) -> Array:
-        blocks = np.array_split(users, self.machine.n_values)  # each has as many numbers as all
+        blocks = np.array_split(users, self.machine.n_values)  # bounded memory
         scores = np.concatenate([self._of_items(block) for block in blocks])
         cold = np.nonzero(self.is_cold(users[:, np.newaxis], np.arange(self.ratings.n_items)))
         scores[cold] = self.cold_baseline.score_pairs(users[cold[0]], cold[1])
@@ -186,10 +182,10 @@ class FittedRBM(Record):
 
 
 class RatingRBM(Recommender):
-    """The machine of a softmax for each rating and hidden units of 0 and 1.
+    """Restricted Boltzmann machine for ratings (Salakhutdinov, Mnih and Hinton, 2007).
 
-    It minimizes the negative log-likelihood of all rows + lambda/2 ||W||^2, (56), by contrastive
-    divergence and Adam. A `BiasBaseline` predicts cold pairs.
+    Minimizes the negative log-likelihood + lambda/2 ||W||^2, (56), by contrastive divergence and
+    Adam. A `BiasBaseline` predicts cold pairs.
 
     Parameters
     ----------
@@ -206,7 +202,7 @@ class RatingRBM(Recommender):
     learning_rate_init : float
         Of the cosine schedule.
     n_steps : int or sequence of int
-        Steps of contrastive divergence; several: each for an equal part of the epochs.
+        Of contrastive divergence; several: each for an equal part of the epochs.
     random_state : int, Generator or None
 
     Attributes
@@ -218,13 +214,13 @@ class RatingRBM(Recommender):
     rating_values_ : ndarray
         The distinct ratings.
     loss_curve_ : list of float
-        Cross entropy of reconstructions + penalty, by epoch and for each rating.
+        Cross entropy + penalty, by epoch, for each rating.
     """
 
     fitted_: FittedRBM
-    theta_: Array = of_record(lambda record: record.theta)
-    codes_: Array = of_record(lambda record: record.codes)
-    rating_values_: Array = of_record(lambda record: record.values)
+    theta_: Array = of_record("theta")
+    codes_: Array = of_record("codes")
+    rating_values_: Array = of_record("values")
     loss_curve_: list[float] = of_record(lambda record: [*record.loss_curve])
 
     def __init__(
@@ -248,7 +244,7 @@ class RatingRBM(Recommender):
         self.random_state = random_state
 
     def check_parameters(self) -> tuple[int, ...]:
-        """Return the steps; ValueError or TypeError for what cannot be used."""
+        """Return `n_steps`; ValueError or TypeError for what cannot be used."""
         check_choice("orientation", self.orientation, ("item", "user"))
         check_number("regularization", self.regularization, minimum=0.0)
         rate = self.learning_rate_init
@@ -257,7 +253,7 @@ class RatingRBM(Recommender):
             check_integer(name, getattr(self, name), minimum=1)
         n_steps = tuple(np.atleast_1d(np.array(self.n_steps, object)))
         if not n_steps:
-            raise ValueError("n_steps is empty; pass a number of steps, such as 1.")
+            raise ValueError("n_steps is empty; pass a number, such as 1.")
         return tuple(check_integer("n_steps", number, minimum=1) for number in n_steps)
 
     @undisturbed()
@@ -269,7 +265,7 @@ class RatingRBM(Recommender):
         ValueError
             More than 20 distinct ratings.
         DivergenceError
-            The learning rate is too high; the model is as it was.
+            The learning rate is too high; the model stays as it was.
         """
         n_steps, R = self.check_parameters(), as_ratings(ratings)
         check_not_empty(R)
@@ -278,8 +274,8 @@ class RatingRBM(Recommender):
         values, numbers = np.unique(matrix.data, return_inverse=True)
         if len(values) > MOST_VALUES:
             raise ValueError(
-                f"the ratings have {len(values):,} distinct values, and RatingRBM, which has "
-                f"weights for each, takes {MOST_VALUES} at most; round them, or use AutoRec."
+                f"the ratings have {len(values):,} distinct values, and RatingRBM takes "
+                f"{MOST_VALUES} at most; round them, or use AutoRec."
             )
         pattern = with_data(matrix, numbers)
         machine = Machine(matrix.shape[1], len(values), self.n_hidden)
@@ -314,7 +310,8 @@ class RatingRBM(Recommender):
             for epoch in range(self.max_iter):
                 number = n_steps[epoch * len(n_steps) // self.max_iter]
                 order = random_state.permutation(n_rows)
-                yield from ((number, rows) for rows in np.array_split(order, n_batches))
+                for rows in np.array_split(order, n_batches):
+                    yield number, rows
 
         def step(theta: Array, rate: float) -> float:
             number, rows = next(drawn)

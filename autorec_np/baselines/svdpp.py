@@ -1,4 +1,4 @@
-"""`SVDpp`: matrix factorization in which what a user has rated, liked or not, says who it is."""
+"""`SVDpp`: matrix factorization that also reads which items a user has rated."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def split(theta: Array) -> tuple[Array, Array]:
 
 
 def best_users(rated: CSR, theta: Array, weights: Array) -> tuple[Array, Array]:
-    """Return [P, b_user] that minimizes (48), by (46), and [N Z, 0]."""
+    """Return the [P, b_user] that minimize (48), and [N Z, 0]."""
     items, Z = split(theta)
     implied = np.zeros((rated.shape[0], items.shape[1]), theta.dtype)
     implied[:, :-1] = spmm(implicit_pattern(rated), Z)
@@ -38,7 +38,7 @@ def best_users(rated: CSR, theta: Array, weights: Array) -> tuple[Array, Array]:
 def value_and_gradient(
     rated: CSR, theta: Array, weights: tuple[Array, Array, Array]
 ) -> tuple[float, Array]:
-    """Return (48) of some users at their best [P, b_user], and its derivative by theta, (49)."""
+    """Return (48) of some users at the best [P, b_user], and its derivative by theta, (49)."""
     (items, Z), (of_users, of_items, of_Z) = split(theta), weights
     own, implied = best_users(rated, theta, of_users)
     users = own + implied

@@ -1,12 +1,11 @@
 """Who computes a training: one seam, the two engines that fit it, and the steps of the faster.
 
-`PlainEngine` runs the very lines of the lesson, for a debugger and for a reader. `TiledEngine` has
-the same numbers faster, in tiles and threads. A training knows the protocol only.
+`PlainEngine` runs the very lines of the lesson; `TiledEngine` has the same numbers faster, in tiles
+and threads.
 
 The two big weights have a row for each column of the ratings. Panel by panel, their derivative is
-multiplied out, the penalty's is added, and theta moves while all that is in a core's cache, so that
-the whole gradient never exists. The step rules are those of `core.optimizers`, in place; the memory
-of L-BFGS is in compact form, of which threads share two passes for a direction.
+multiplied out, the penalty's is added, and theta moves while all that is in a core's cache: the
+whole gradient never exists.
 """
 
 from __future__ import annotations
@@ -47,11 +46,11 @@ from autorec_np.engine.tiled import (
 Receive: TypeAlias = Callable[[slice, Array], None]
 Factors: TypeAlias = tuple[Matrix | Array, Array]
 
-ELEMENTS_PER_BLOCK = 262_144  # of a step: pieces that stay in a core's cache
+ELEMENTS_PER_BLOCK = 262_144  # of a step, in a core's cache
 
 
 class Batch(NamedTuple):
-    """Some rows; the arguments of `Objective.value_and_gradient` after theta."""
+    """Some rows: arguments of `Objective.value_and_gradient`."""
 
     inputs: Matrix
     targets: Matrix
@@ -60,28 +59,28 @@ class Batch(NamedTuple):
 
 
 class Arrangement(Protocol):
-    """The order in which an engine wants the columns, and the batches in that order."""
+    """The order in which an engine wants columns and batches."""
 
     def objective(self, objective: Objective) -> Objective:
-        """Return the objective of theta and batches in the engine's order."""
+        """Return the objective in the engine's order."""
 
     def arranged(self, theta: Array) -> Array:
-        """Return theta in the engine's order, in memory of its own."""
+        """Return a copy of theta in the engine's order."""
 
     def restore(self, theta: Array, out: Array) -> None:
-        """Write theta, which is in the engine's order, to `out` in the order of the matrix."""
+        """Write theta to `out`, back in the order of the matrix."""
 
     def batch(
         self, inputs: CSR | Planes, targets: CSR, rows: Array, masks: Sequence[Array] | None
     ) -> Batch:
-        """Return the batch of some rows of both matrices, which are of the arranged pattern."""
+        """Return the batch of some rows of both matrices, which have the arranged pattern."""
 
 
 class Engine(Protocol):
-    """What a training needs to have computed."""
+    """What a training has computed."""
 
     def arrange(self, network: Network, targets: CSR, n_batches: int) -> Arrangement:
-        """Look at a pattern whose rows will come in so many batches."""
+        """Arrange a pattern whose rows come in so many batches."""
 
     def rule(self, solver: str, theta: Array, **settings: Any) -> Any:
         """Return the step rule of "sgd", "adam" or "rprop", for :meth:`step`."""
@@ -97,16 +96,16 @@ class Engine(Protocol):
         rule: Any,
         learning_rate: float,
     ) -> float:
-        """Return the sum of J over some batches at theta, and move theta by one step, in place."""
+        """Return the sum of J over batches at theta, and move theta by a step."""
 
     def value_and_gradient(
         self, objective: Objective, theta: Array, batches: Sequence[Batch]
     ) -> tuple[float, Array]:
-        """Return the sums of J and of dJ/dtheta over some batches."""
+        """Return the sums of J and dJ/dtheta over batches."""
 
 
 class PlainEngine:
-    """The lesson's own lines, one after the other, in one thread."""
+    """The lesson's own lines, in one thread."""
 
     def arrange(self, network: Network, targets: CSR, n_batches: int) -> AsItIs:
         return AsItIs()
@@ -134,7 +133,7 @@ class PlainEngine:
     def value_and_gradient(
         self, objective: Objective, theta: Array, batches: Sequence[Batch]
     ) -> tuple[float, Array]:
-        """Add up what the objective says of each batch, (16)."""
+        """Add up the batches, (16)."""
         value, gradient = objective.value_and_gradient(theta, *batches[0])
         for batch in batches[1:]:
             term, part = objective.value_and_gradient(theta, *batch)
@@ -144,7 +143,7 @@ class PlainEngine:
 
 
 class AsItIs:
-    """The arrangement of the plain engine: every order stays."""
+    """The plain arrangement: every order stays."""
 
     def objective(self, objective: Objective) -> Objective:
         return objective
@@ -162,7 +161,7 @@ class AsItIs:
 
 
 class TiledEngine:
-    """Tiles, threads and steps that stream. No number depends on `workers`; None: one thread."""
+    """Tiles, threads and steps that stream. No number depends on `workers`."""
 
     def __init__(self, workers: Workers | None = None) -> None:
         self.workers = workers
@@ -187,7 +186,7 @@ class TiledEngine:
         rule: StepRule,
         learning_rate: float,
     ) -> float:
-        """Return J; each part of theta moves while its derivative is at hand."""
+        """Return J; parts of theta move while their derivatives are at hand."""
         if len(batches) > 1:
             value, gradient = self.value_and_gradient(objective, theta, batches)
             rule.step(theta, gradient, learning_rate)
@@ -202,7 +201,7 @@ class TiledEngine:
         batches: Sequence[Batch],
         out: Array | None = None,
     ) -> tuple[float, Array]:
-        """Return the sums over the batches; `out` takes the gradient."""
+        """Return the sums over batches; `out` takes the gradient."""
         gradient = np.empty_like(theta) if out is None else out
 
         def store(where: slice, part: Array) -> None:
@@ -245,9 +244,9 @@ class TiledEngine:
 
 
 class ByActivity:
-    """The arrangement of the tiled engine: the most active rows and columns come first.
+    """The most active rows and columns come first; batches are about equally active.
 
-    Batches will be of about equal activity; only the pattern of `targets` is read.
+    Only the pattern of `targets` is read.
     """
 
     def __init__(
@@ -266,7 +265,7 @@ class ByActivity:
         self.parts = Split(dense, rest, widths)
 
     def objective(self, objective: Objective) -> Objective:
-        """Return the objective, with the pattern of an implicit decoder laid out for products."""
+        """Return the objective, an implicit decoder's pattern laid out for products."""
         network = objective.network
         if not isinstance(network, ImplicitNetwork):
             return objective
@@ -286,7 +285,7 @@ class ByActivity:
     def batch(
         self, inputs: CSR | Planes, targets: CSR, rows: Array, masks: Sequence[Array] | None
     ) -> Batch:
-        """Plan the tiles of the rows, which come in order of activity."""
+        """Plan the tiles of rows, in order of activity."""
         width = max(self.network.hidden_layer_sizes)
         columns = panel_columns(targets.shape[1], width)
         plan = Plan(self.parts.take(self.place_of_row[rows]), columns, self.workers)
@@ -316,8 +315,8 @@ def stream(
 
     ``receive(where, part)`` gets dJ/dtheta[where], which it may keep and change. The parts cover
     theta once, in any order and from several threads, and nothing reads ``theta[where]`` any more.
-    `shares` are of an `ImplicitNetwork`; `Shares.finish` passes D_Y on, when all batches have
-    streamed. The other arguments and errors are those of `Objective.value_and_gradient`.
+    `shares` are of an `ImplicitNetwork`; `Shares.finish` passes D_Y on after all batches. The rest
+    is as in `Objective.value_and_gradient`.
     """
     layout, penalties = objective.network.layout, objective.penalties
     weights = layout.views(theta)
@@ -352,7 +351,7 @@ def stream(
 
 
 def parts(pairs: Sequence[Factors]) -> Iterator[tuple[slice, Callable[[], Array]]]:
-    """Yield some rows of a sum of products L^T R, and the function that multiplies them out."""
+    """Yield rows of a sum of products L^T R, and the function that multiplies them out."""
     left, right = pairs[0]
     if isinstance(left, Planes):  # one block below the other; they cannot be tied
         first = 0
@@ -362,12 +361,12 @@ def parts(pairs: Sequence[Factors]) -> Iterator[tuple[slice, Callable[[], Array]
             first += block.shape[1]
         return
     tiled = [(left.cast(right.dtype), right) for left, right in pairs if isinstance(left, Tiled)]
-    if not tiled:  # an inner layer, or features, which are small
+    if not tiled:  # an inner layer, or features
         [(dense, right)] = pairs
         yield slice(0, dense.shape[1]), partial(spmm_transpose, dense, right)
         return
     for left, _ in tiled:
-        left.corner()  # before the threads ask for it
+        left.corner()  # before threads ask
     for number, panel in enumerate(tiled[0][0].plan.panels):
         yield panel, partial(_panel, tiled, number)
 
@@ -380,20 +379,20 @@ def _panel(pairs: Sequence[tuple[Tiled, Array]], number: int) -> Array:
 
 
 class StepRule(ABC):
-    """A step in place, with its own running averages."""
+    """A step in place."""
 
     def step(self, theta: Array, gradient: Array, learning_rate: float) -> None:
-        """Change theta in place by one step; `gradient` may be overwritten."""
+        """Change theta by a step; `gradient` may be overwritten."""
         self.begin(learning_rate)
         self.update(theta, slice(None), gradient)
 
     @abstractmethod
     def begin(self, learning_rate: float) -> None:
-        """Begin a step whose gradient comes in parts, which must cover theta once."""
+        """Begin a step whose gradient comes in parts that cover theta once."""
 
     @abstractmethod
     def update(self, theta: Array, where: slice, gradient: Array) -> None:
-        """Change ``theta[where]`` by the derivatives of this part, in any order, in any thread."""
+        """Change ``theta[where]`` by its derivatives, in any order and thread."""
 
 
 class SGD(StepRule):
@@ -424,9 +423,8 @@ class SGD(StepRule):
 class Adam(StepRule):
     """`core.optimizers.Adam`, in place; theta gives length and dtype.
 
-    The moments are kept divided by (1 - beta), which saves two passes over them:
-    m <- beta1 m + g;  v <- beta2 v + g^2;  theta <- theta - rate c m / (sqrt(v) + epsilon'), with
-    c and epsilon' from both corrections.
+    The moments are kept divided by (1 - beta): m <- beta1 m + g;  v <- beta2 v + g^2;
+    theta <- theta - rate c m / (sqrt(v) + epsilon'), c and epsilon' from both corrections.
     """
 
     def __init__(
@@ -468,7 +466,7 @@ class RProp(StepRule):
         self._first = True
 
     def begin(self, learning_rate: float) -> None:
-        """`learning_rate` is the first step length; later calls do not use it."""
+        """`learning_rate` is the first step length."""
         if self._first:
             self._lengths[...] = learning_rate
         self._first = False
@@ -489,20 +487,20 @@ def _blocks(*vectors: Array) -> Iterator[tuple[Array, ...]]:
         yield tuple(vector[start : start + ELEMENTS_PER_BLOCK] for vector in vectors)
 
 
-ELEMENTS_PER_TASK = 131_072  # of each vector in one task
-ELEMENTS_PER_RUN = 1_024  # of an inner product, summed in the vectors' own dtype
+ELEMENTS_PER_TASK = 131_072  # of each vector
+ELEMENTS_PER_RUN = 1_024  # summed in the vectors' dtype
 
 
 class CompactPairs:
-    """The last steps s and gradient differences y, and H g from them by two passes over memory.
+    """The last steps s and gradient differences y, and H g by two passes over memory.
 
-    The compact form of the two-loop recursion, Byrd, Nocedal and Schnabel (1994), theorem 2.2: with
-    R the upper triangle of S^T Y, D its diagonal, and gamma = s.y / y.y of the last pair,
+    The compact two-loop recursion, Byrd, Nocedal and Schnabel (1994), theorem 2.2: with R the upper
+    triangle of S^T Y, D its diagonal, and gamma = s.y / y.y of the last pair,
 
         H g = gamma g + S R^-T ((D + gamma Y^T Y) u - gamma Y^T g) - gamma Y u,   R u = S^T g
 
-    S^T y and Y^T y of a new pair are differences of S^T g and Y^T g, which are needed anyway. The
-    methods are those of `core.lbfgs.TwoLoop`; no number depends on the threads.
+    S^T y and Y^T y of a new pair are differences of S^T g and Y^T g. Methods are those of
+    `core.lbfgs.TwoLoop`; no number depends on the threads.
     """
 
     def __init__(self, theta: Array, memory: int = 10, workers: Workers | None = None) -> None:
@@ -520,7 +518,7 @@ class CompactPairs:
         self._used = []
 
     def add(self, old: tuple[Array, Array], new: tuple[Array, Array]) -> None:
-        """Keep the differences of (theta, gradient) between two points, if s . y is positive."""
+        """Keep the differences of (theta, gradient), if s . y is positive."""
         slots = range(self._store.shape[1])
         if len(self._used) == len(slots):
             self._used.pop(0)
@@ -535,7 +533,7 @@ class CompactPairs:
             return [inner_product(part, parts[1]) for part in parts]
 
         curvature, yy = np.sum(self._in_blocks(subtract), axis=0).tolist()
-        if curvature <= 0 or yy == 0:  # the latter by underflow
+        if curvature <= 0 or yy == 0:  # underflow
             return
         self._used.append(slot)
         self._own_products = curvature, yy
@@ -546,7 +544,7 @@ class CompactPairs:
         if not used:
             return -gradient, -self.dot(gradient, gradient)
 
-        def multiply(block: slice) -> list[list[Any]]:  # one product of all would not use two cores
+        def multiply(block: slice) -> list[list[Any]]:
             g = gradient[block]
             return [[np.dot(vector, g) for vector in part] for part in self._store[:, :, block]]
 
@@ -591,13 +589,13 @@ class CompactPairs:
         return point
 
     def dot(self, left: Array, right: Array) -> float:
-        """Return left . right, accumulated in float64 over short runs."""
+        """Return left . right."""
         products = self._in_blocks(lambda block: inner_product(left[block], right[block]))
         return float(sum(products))
 
 
 def in_blocks(size: int, workers: Workers | None, task: Callable[[slice], Any]) -> list[Any]:
-    """Return what a task gives for each block of vectors of one size, in order."""
+    """Return what a task gives for each block, in order."""
     blocks = [slice(i, i + ELEMENTS_PER_TASK) for i in range(0, size, ELEMENTS_PER_TASK)]
     results: list[Any] = [None] * len(blocks)
 
@@ -611,7 +609,7 @@ def in_blocks(size: int, workers: Workers | None, task: Callable[[slice], Any]) 
 def inner_product(left: Array, right: Array) -> float:
     """Return left . right, summed in the dtype within short runs and in float64 over them.
 
-    The runs are too short for BLAS to share one among threads, which would change its result.
+    The runs are too short for BLAS to share among threads, which would change results.
     """
     whole = left.size - left.size % ELEMENTS_PER_RUN
     rows, columns = (-1, 1, ELEMENTS_PER_RUN), (-1, ELEMENTS_PER_RUN, 1)

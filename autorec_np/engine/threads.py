@@ -1,4 +1,4 @@
-"""The threads of a training run, and what they share: tasks, and blocks of rows; those of BLAS."""
+"""The threads of a training, what they share, and those of BLAS."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Compute whatever is set around us: BLAS has one thread, and what underflows is 0.
+    """Compute the same everywhere: BLAS has one thread, and what underflows is 0.
 
     Also a decorator, ``@undisturbed()``.
     """
@@ -31,13 +31,11 @@ def undisturbed() -> Iterator[None]:
         yield
 
 
-ENTRIES_PER_BLOCK = 16_384  # stored entries in a block of rows: enough work for one task
+ENTRIES_PER_BLOCK = 16_384  # enough work for a task
 
 
 class Workers:
-    """Threads that share tasks, the caller's among them; fewer where the system refuses to start so
-    many. A context manager.
-    """
+    """Threads that share tasks, the caller's among them; fewer if the system refuses so many."""
 
     def __init__(self, n_threads: int) -> None:
         self._helpers, n_helpers = _started(n_threads - 1)
@@ -53,7 +51,7 @@ class Workers:
         self._helpers.shutdown()
 
     def run(self, tasks: Sequence[Callable[[], object]]) -> None:
-        """Run all tasks and wait; after an exception no other is begun, and it is raised here."""
+        """Run all tasks; after an exception, which is raised here, none is begun."""
         queue = iter(tasks)  # each thread takes the next
         settings = np.geterr()  # each thread has its own
 
@@ -63,7 +61,7 @@ class Workers:
                     for task in queue:
                         task()
             except BaseException:
-                for _ in queue:  # leave none to the others
+                for _ in queue:  # leave none to others
                     pass
                 raise
 
@@ -71,7 +69,7 @@ class Workers:
         helpers = [self._helpers.submit(work) for _ in range(n_helpers)]
         try:
             work()
-        finally:  # who has not begun by now need not: a task may call `run` itself
+        finally:  # others need not begin: a task may call `run` itself
             begun = [helper for helper in helpers if not helper.cancel()]
             wait(begun)
         for helper in begun:
@@ -79,12 +77,12 @@ class Workers:
 
 
 def _started(n_threads: int) -> tuple[ThreadPoolExecutor, int]:
-    """Return a pool whose threads have all been started, and how many they are."""
+    """Return a pool of started threads, and how many."""
     while True:
         pool, begin, n_started = ThreadPoolExecutor(max(1, n_threads)), Event(), 0
         try:
             for _ in range(n_threads):
-                pool.submit(begin.wait)  # each waits, so that the next needs another thread
+                pool.submit(begin.wait)  # so that the next needs another
                 n_started += 1
         except RuntimeError:  # the system refuses a thread
             logger.info("the system refuses thread %d, so there are fewer", n_started + 2)
@@ -97,7 +95,7 @@ def _started(n_threads: int) -> tuple[ThreadPoolExecutor, int]:
 
 
 def run(tasks: Sequence[Callable[[], object]], workers: Workers | None) -> None:
-    """Run all tasks, in this thread where there are no workers."""
+    """Run all tasks, without workers in this thread."""
     if workers is not None:
         workers.run(tasks)
         return
@@ -107,7 +105,7 @@ def run(tasks: Sequence[Callable[[], object]], workers: Workers | None) -> None:
 
 @contextmanager
 def workers(n_jobs: int) -> Iterator[Workers | None]:
-    """Give threads, or None for one, and hold BLAS to one thread meanwhile."""
+    """Give threads, None for one, and hold BLAS to one."""
     with undisturbed():
         if n_jobs == 1:
             yield None
@@ -120,7 +118,7 @@ def workers(n_jobs: int) -> Iterator[Workers | None]:
 
 
 def row_block(matrix: CSR, rows: slice) -> CSR:
-    """Return rows start..stop of a matrix without copying their entries."""
+    """Return rows of a matrix, their entries not copied."""
     indptr = matrix.indptr[rows.start : rows.stop + 1]
     entries = slice(indptr[0], indptr[-1])
     return sparse.csr_array(
@@ -130,7 +128,7 @@ def row_block(matrix: CSR, rows: slice) -> CSR:
 
 
 def row_blocks(counts: Array, n_entries: int) -> Iterator[slice]:
-    """Cut rows with so many stored entries each into runs of about `n_entries` entries."""
+    """Cut rows with so many entries each into runs of about `n_entries`."""
     ends = np.cumsum(counts)
     marks = np.arange(n_entries, ends[-1] if len(ends) else 0, n_entries)
     cuts = np.unique([0, *np.searchsorted(ends, marks) + 1, len(counts)]).tolist()
@@ -138,7 +136,7 @@ def row_blocks(counts: Array, n_entries: int) -> Iterator[slice]:
 
 
 def encode(network: Network, theta: Array, inputs: CSR | Planes, workers: Workers | None) -> Array:
-    """Return `Network.encode` of all rows, (n_rows, k), worked out in blocks of rows."""
+    """Return `Network.encode` of all rows, (n_rows, k), by blocks."""
     codes = np.empty((inputs.shape[0], network.hidden_layer_sizes[-1]), theta.dtype)
     pattern: Any = inputs.pattern if isinstance(inputs, Planes) else inputs
 

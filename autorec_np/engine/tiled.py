@@ -1,7 +1,7 @@
 """Rating matrices cut by a plan: their dense corner goes to BLAS, the rest to sparse products.
 
-With rows and columns in order of activity, most ratings lie in a corner that is dense enough for a
-dense product to be the faster one, unrated cells included (docs/performance.md):
+With rows and columns in order of activity, most ratings lie in a corner where a dense product is
+faster, unrated cells included (docs/performance.md):
 
                columns, most active first
               +------------------+-----------+
@@ -13,13 +13,12 @@ dense product to be the faster one, unrated cells included (docs/performance.md)
               +---+--------------------------+
                 panels of strips of columns, for the product of the transpose
 
-Any matrix may be tiled: one that is thin everywhere, or in another order, is all rest. Tiles, bands
-and panels are the tasks of a thread pool. Each writes its own part of a result, with the same
-arithmetic whichever thread runs it, so that no bit depends on the number of threads.
+A matrix that is thin everywhere, or in another order, is all rest. Tiles, bands and panels are
+tasks of a thread pool. Each writes its own part of a result: no bit depends on the threads.
 
-The numbers of the kernels are those of a CSR array, to rounding. `Tiled` is a batch of ratings.
-`Static` is the whole pattern of an implicit decoder: its dense corner and its rest are laid out
-once, for N Y once a step and D_Y once from all of D_W~, while W~ stands for W (`Shares`).
+Numbers are those of a CSR array, to rounding. `Tiled` is a batch of ratings, `Static` the pattern
+of an implicit decoder, laid out once, for N Y once a step and D_Y once from all of D_W~, while W~
+stands for W (`Shares`).
 """
 
 from __future__ import annotations
@@ -43,23 +42,23 @@ from autorec_np.engine.threads import Workers, row_block, run
 
 TILE_ROWS = 64
 BAND_ROWS = 256
-STRIP_COLUMNS = 512  # of the corner that are multiplied at once where it is transposed
-PANEL_ELEMENTS = 200_000  # of the product of a panel with a dense matrix: enough work for one task
-STEP = 64  # columns by which a tile's width grows
-DENSE_ENOUGH = 0.14  # part of the cells that is rated, from which a dense product is faster
-GROUP = 8  # entries of one row in the rest that are sampled by one small product
-GROUP_COLUMNS = 6144  # whose rows of a factor stay in the shared cache while they are sampled
-WEIGHTS_PER_TASK = 2**18  # that are put in another order
-ELEMENTS_PER_TASK = 1_000_000  # of a dense factor that a tile is multiplied with at once
+STRIP_COLUMNS = 512  # of the transposed corner, at once
+PANEL_ELEMENTS = 200_000  # of its product: enough work for a task
+STEP = 64  # of a tile's width
+DENSE_ENOUGH = 0.14  # rated part of the cells, where dense products are faster
+GROUP = 8  # entries of a row in the rest, sampled by one product
+GROUP_COLUMNS = 6144  # whose rows of a factor stay in the shared cache
+WEIGHTS_PER_TASK = 2**18  # that are reordered
+ELEMENTS_PER_TASK = 1_000_000  # of a dense factor, at once
 GROUPS_PER_TASK = 1024
-NON_ZEROS = 0.8  # part of the values; where fewer are not 0, products leave out those that are
-GATHERED_ELEMENTS = 400_000  # of the rows of a factor that are gathered for groups at once
-TILE_COLUMNS = 256  # of N^T, in one tile of the corner
-STATIC_BAND_ROWS = 128  # of a product by N^T in one task
+NON_ZEROS = 0.8  # part of the values; where fewer, products leave out zeros
+GATHERED_ELEMENTS = 400_000  # of a factor's rows that are gathered at once
+TILE_COLUMNS = 256  # of N^T
+STATIC_BAND_ROWS = 128  # in one task
 
 
 class Split(NamedTuple):
-    """The entries of a pattern inside and outside of the corner, as positions in its data.
+    """A pattern's entries in and outside the corner, as positions in its data.
 
     `row_widths` (n_rows,), the width of the corner in each row, never grow.
     """
@@ -73,10 +72,10 @@ class Split(NamedTuple):
 
 
 def split(pattern: CSR, tile_rows: int | None = None) -> Split:
-    """Return which entries of a pattern belong to its corner; its values are not read.
+    """Return which entries of a pattern belong to its corner; values are not read.
 
-    `tile_rows` is the number of rows that share a width, by default those of a tile. Where every
-    n-th row is taken out of the matrix, n times as many make one tile.
+    `tile_rows` rows share a width, by default those of a tile; where every n-th row is taken, n
+    times as many make one.
     """
     row_widths = corner_widths(pattern, TILE_ROWS if tile_rows is None else tile_rows)
     indptr, indices = pattern.indptr, pattern.indices
@@ -98,33 +97,33 @@ class Plan:
     Parameters
     ----------
     parts : Split
-        The entries of the pattern. A tile has the width of its first row.
+        A tile has the width of its first row.
     panel_columns : int
         Columns of a panel, a multiple of STRIP_COLUMNS; see :func:`panel_columns`.
     workers : Workers, optional
-        Threads that make the plan, and that multiply by it.
+        Make the plan, and multiply by it.
 
     Attributes
     ----------
     order, indices : ndarray of int, (nnz,)
-        Position in the data of the pattern, and column, of each entry: first those in the corner,
-        `n_dense`, then the rest.
+        Position in the pattern's data, and column, of each entry: first `n_dense` in the corner,
+        then the rest.
     tiles, bands, panels : list of slice
         Rows of each tile, rows of each band of the rest, columns of each panel.
     widths : list of int
         Columns of the corner in each tile.
     strips : list of (int, slice)
-        Columns of the corner, STRIP_COLUMNS at most, that the same tiles reach, and how many do.
+        How many tiles reach which columns of the corner, STRIP_COLUMNS at most.
     dense_of_tiles : list of slice
-        Entries of the corner that each tile holds.
+        Entries of each tile.
     cells : ndarray of int
-        Their positions in the flat cells of their tile.
+        Their positions in its flat cells.
     rest_of_bands : list of csc_array, (band, n_columns)
     rest_of_panels : list of csr_array, (panel, n_rows)
-        The rest, column by column: as it is, and transposed. Their data are positions in the rest.
+        The rest, and transposed; their data are positions in the rest.
     groups : (ndarray, ndarray, ndarray) of int
-        The rest in padded groups of GROUP entries of one row and one block of columns: the row of
-        each group, the column of each place, and the place of each entry of the rest.
+        The rest in padded groups of GROUP entries of a row and block of columns: the row of each
+        group, the column of each place, and the place of each entry.
     """
 
     rest_of_bands: list[Any]
@@ -172,7 +171,7 @@ class Plan:
 
 
 def corner_widths(pattern: CSR, tile_rows: int) -> Array:
-    """Return the width of the corner in each row: of `tile_rows` rows, the one that saves most."""
+    """Return the width of the corner in each row, which saves most for `tile_rows` rows."""
     n_rows, n_columns = pattern.shape
     tiles, n_steps = cut(n_rows, tile_rows), -(-n_columns // STEP)
     edges = [*pattern.indptr[:-1:tile_rows].tolist(), pattern.nnz]
@@ -188,7 +187,7 @@ def corner_widths(pattern: CSR, tile_rows: int) -> Array:
 
 
 def panel_columns(n_columns: int, k: int) -> int:
-    """Return the columns of a panel for products with k columns: many where k is small."""
+    """Return the columns of a panel for products with k columns."""
     n_strips = min(PANEL_ELEMENTS // k, n_columns // 3) // STRIP_COLUMNS
     return max(1, n_strips) * STRIP_COLUMNS
 
@@ -199,7 +198,7 @@ def _row_blocks(matrix: CSR, blocks: Sequence[slice]) -> list[CSR]:
         if rows is blocks[0] or rows is blocks[-1]:
             block = row_block(matrix, rows)
         else:
-            block = copy.copy(matrices[0])  # building a new one would check it at length
+            block = copy.copy(matrices[0])  # a new one would be checked at length
             indptr = matrix.indptr[rows.start : rows.stop + 1]
             entries = slice(indptr[0], indptr[-1])
             block.data, block.indices = matrix.data[entries], matrix.indices[entries]
@@ -209,7 +208,7 @@ def _row_blocks(matrix: CSR, blocks: Sequence[slice]) -> list[CSR]:
 
 
 def with_values(array: Any, values: Array) -> Any:
-    """Return a sparse array with other values: building a new one would check its indices again."""
+    """Return a sparse array with other values, without checks of its indices."""
     changed = copy.copy(array)
     changed.data = values
     return changed
@@ -220,7 +219,7 @@ def cut(length: int, size: int) -> list[slice]:
 
 
 def _groups(rest: CSR) -> tuple[Array, Array, Array]:
-    """Cut the entries of each row into groups, one block of columns after the other."""
+    """Cut each row into groups, by blocks of columns."""
     n_rows, n_columns = rest.shape
     n_blocks = -(-n_columns // GROUP_COLUMNS)
     counts = np.diff(rest.indptr)
@@ -240,14 +239,14 @@ def _groups(rest: CSR) -> tuple[Array, Array, Array]:
 
 
 def by_activity(pattern: CSR) -> tuple[Array, Array]:
-    """Return the rows and the columns in order of their numbers of entries, most first."""
+    """Return rows and columns by numbers of entries, most first."""
     n_in_columns = np.bincount(pattern.indices, minlength=pattern.shape[1])
     n_in_rows = np.diff(pattern.indptr)
     return np.argsort(-n_in_rows, kind="stable"), np.argsort(-n_in_columns, kind="stable")
 
 
 def reordered(matrix: CSR, rows: Array, columns: Array) -> CSR:
-    """Return the matrix with its rows and columns in a new order, indices sorted."""
+    """Return the matrix with rows and columns in a new order, indices sorted."""
     place = np.empty_like(columns, matrix.indices.dtype)
     place[columns] = np.arange(len(columns))
     block = matrix[rows]
@@ -257,10 +256,10 @@ def reordered(matrix: CSR, rows: Array, columns: Array) -> CSR:
 
 
 def row_orders(network: Network, columns: Array) -> dict[str, Array]:
-    """Return the new order of the rows of each block that has one; `columns` have theirs.
+    """Return the new order of the rows of blocks, given that of `columns`.
 
-    Planes of the inputs have it one after the other, features behind them stay; rows of the
-    implicit weight go by activity.
+    Planes of the inputs have it one after the other, features stay; rows of the implicit weight go
+    by activity.
     """
     shapes, n_columns = network.layout.shapes, len(columns)
     orders = {name: columns for name in COLUMN_BLOCKS if name in shapes}
@@ -281,7 +280,7 @@ def take_rows_of_blocks(
     out: Array,
     workers: Workers | None,
 ) -> None:
-    """Write theta to `out`, with the rows of some blocks taken in another order."""
+    """Write theta to `out`, with rows of blocks in another order."""
     views, taken_views = network.layout.views(theta), network.layout.views(out)
     tasks: list[Callable[[], object]] = []
     for name in network.layout.slices:
@@ -298,7 +297,7 @@ def take_rows_of_blocks(
 
 
 class Tiled:
-    """A matrix with its plan: `data` (nnz,) are its values, in the order of the plan."""
+    """A matrix with its plan, in whose order its `data` (nnz,) are."""
 
     def __init__(self, data: Array, plan: Plan) -> None:
         self.data, self.plan = data, plan
@@ -310,11 +309,11 @@ class Tiled:
         return cls(matrix.data.take(plan.order), plan)
 
     def cast(self, dtype: np.dtype[Any]) -> Tiled:
-        """Return the matrix in another dtype, itself where it has that."""
+        """Return the matrix in a dtype."""
         return self if self.dtype == dtype else Tiled(self.data.astype(dtype), self.plan)
 
     def corner(self) -> list[Array]:
-        """Return the cells of each tile, (rows, width), with 0 where nothing is stored."""
+        """Return the cells of each tile, (rows, width)."""
         if self._corner:
             return self._corner
         plan = self.plan
@@ -368,7 +367,7 @@ class Tiled:
         return product
 
     def multiply_panel(self, number: int, dense: Array) -> Array:
-        """Return the rows of A^T D that belong to a panel, (columns of the panel, k)."""
+        """Return a panel of A^T D, (columns of the panel, k)."""
         panel = self.plan.panels[number]
         product: Array = self._values_of(self.plan.rest_of_panels[number]) @ dense
         for n_tiles, strip in self.plan.strips:
@@ -416,7 +415,7 @@ class Tiled:
         return values
 
     def _values_of(self, positions: Any) -> Any:
-        """Return a sparse array of positions in the rest with the values there instead."""
+        """Return a sparse array with values for its positions in the rest."""
         values = with_values(positions, self.data[self.plan.n_dense :].take(positions.data))
         if self._many_zeros:  # corrupted
             values.indices, values.indptr = values.indices.copy(), values.indptr.copy()
@@ -442,7 +441,7 @@ def _(matrix: Tiled, dense: Array) -> Array:
     def multiply(number: int, panel: slice) -> None:
         product[panel] = matrix.multiply_panel(number, dense)
 
-    matrix.corner()  # before the threads ask for it
+    matrix.corner()  # before threads ask
     panels = enumerate(matrix.plan.panels)
     run([partial(multiply, *panel) for panel in panels], matrix.plan.workers)
     return product
@@ -454,7 +453,7 @@ def _(pattern: Tiled, left: Array, right: Array) -> Array:
 
 
 class Parts(NamedTuple):
-    """A matrix in pieces: `corner` and `rest` for each tile of columns, `bands` of the rest."""
+    """A matrix in pieces: tiles of columns, and bands of the rest."""
 
     corner: list[Array]  # (columns of the tile, width): cells of the most active rows
     rest: list[CSR]  # (columns of the tile, n_rows)
@@ -462,7 +461,7 @@ class Parts(NamedTuple):
 
 
 class Static:
-    """A matrix in order of activity whose values stay, with its products by few columns."""
+    """A matrix in order of activity whose values stay."""
 
     def __init__(self, matrix: CSR, workers: Workers | None = None) -> None:
         self.matrix, self.workers = matrix, workers
@@ -471,7 +470,7 @@ class Static:
         self._parts: dict[np.dtype[Any], Parts] = {}
 
     def parts(self, dtype: np.dtype[Any]) -> Parts:
-        """Return the pieces in a dtype, laid out when it is first asked for."""
+        """Return the pieces in a dtype, laid out once."""
         if dtype not in self._parts:
             turned = self.matrix.astype(dtype).T.tocsr()
             dense, rest, widths = split(turned, TILE_COLUMNS)

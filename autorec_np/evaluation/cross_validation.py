@@ -1,10 +1,10 @@
 """Evaluation that cannot leak: fit on the training part, predict test *pairs*, pool the errors.
 
-For every split a fresh copy of the model is fitted to the training ratings, and predicts *all* test
+For each split, a copy of the model is fitted to the training ratings, and predicts *all* test
 pairs, cold ones too, from their ids. A test pair that is also a training pair is an error.
 
-Tasks run one after the other or by an executor, with the same results. Results, and the first
-error, come in the order asked; warnings of other processes are issued again in this one.
+An executor changes no result: results, and the first error, come in the order asked, and warnings
+of other processes are issued again in this one.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Evaluation:
         Over all test pairs.
     n_train, n_test : int
     n_cold : int
-        Test pairs whose user or item has no training rating.
+        Test pairs without training ratings of user or item.
     fit_seconds, predict_seconds : float
     """
 
@@ -91,7 +91,7 @@ class CrossValidation:
     Attributes
     ----------
     splits : tuple of str
-        Names: "1", ... of k folds; those of predefined folds; "seed 0", ... of random splits.
+        Names: "1", ... of folds, or theirs; "seed 0", ... of random splits.
     evaluations : tuple of Evaluation
     """
 
@@ -109,7 +109,7 @@ class CrossValidation:
         return mean_and_interval([one.mae for one in self.evaluations])
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-able dict: the means, and one entry per split."""
+        """Return a JSON-able dict: means, and an entry per split."""
         return {
             "rmse": self.rmse.to_dict(),
             "mae": self.mae.to_dict(),
@@ -141,8 +141,7 @@ class Comparison(dict[str, CrossValidation]):
     def difference(self, first: str, second: str) -> MeanInterval:
         """Mean over the splits of RMSE(first) - RMSE(second), with its 95 % interval.
 
-        What makes a split hard cancels. The first model is better where the whole interval is
-        negative.
+        The first model is better where the whole interval is negative.
         """
         pairs = zip(self[first].evaluations, self[second].evaluations, strict=True)
         return mean_and_interval([one.rmse - other.rmse for one, other in pairs])
@@ -174,17 +173,16 @@ def evaluate(model: Model, train: Any, test: Any) -> Evaluation:
     Parameters
     ----------
     model : estimator
-        With ``fit``, ``predict`` and ``get_params``; a Generator in its parameters is copied too.
+        With ``fit``, ``predict`` and ``get_params``; Generators are copied too.
     train, test : Ratings, sparse matrix, DataFrame or (users, items, ratings)
         Without a common pair.
 
     Raises
     ------
     ValueError
-        If a part is empty, a test pair is also in `train`, or a prediction is missing or not
-        finite.
+        An empty part, a test pair in `train`, a missing or infinite prediction.
     TypeError
-        If `model` cannot be copied, or ids are of two kinds.
+        `model` cannot be copied, or ids are of two kinds.
     """
     result = _measure(model, train, test)
     logger.info("%s: %s", type(model).__name__, result)
@@ -268,15 +266,15 @@ def cross_validate(
     ratings : Ratings, sparse matrix, DataFrame or (users, items, ratings)
         Not used where `cv` brings the splits.
     cv : int, mapping of str to (train, test), or iterable of (train, test)
-        So many random folds (:func:`autorec_np.data.splitting.k_fold`), or predefined ones, e.g.
+        Random folds (:func:`autorec_np.data.splitting.k_fold`), or predefined ones, e.g.
         ``fetch_movielens("ml-100k").folds``.
     random_state : None, int or numpy.random.Generator
         Seed of random folds; the models keep theirs.
     executor : Executor, optional
-        Trains at a time: a pool of `concurrent.futures`, a Dask client's ``get_executor()``, or
-        what else has ``submit``; with the same results. ``n_jobs=None`` then means one thread.
+        A pool of `concurrent.futures`, a Dask client's ``get_executor()``, or what else has
+        ``submit``; results stay. ``n_jobs=None`` then means one thread.
     callback : callable, optional
-        Called with the names of the split and the model ("" of a single one) and the `Evaluation`.
+        Called with the names of split and model ("" of a single one) and the `Evaluation`.
 
     Returns
     -------
@@ -285,9 +283,9 @@ def cross_validate(
     Raises
     ------
     ValueError
-        If there is no split or no model, and as :func:`evaluate`.
+        No split or model, and as :func:`evaluate`.
     TypeError
-        If `cv` is none of the above, or `ratings` is missing.
+        `cv` is none of the above, or `ratings` are missing.
     """
     if isinstance(cv, numbers.Integral):
         if ratings is None:
@@ -295,7 +293,7 @@ def cross_validate(
         cv = k_fold(ratings, int(cv), random_state)
     if not isinstance(cv, Iterable):
         raise TypeError(
-            f"cv must be an int, a mapping of names to (train, test), or an iterable of (train, "
+            f"cv must be an int, a mapping to (train, test), or an iterable of (train, "
             f"test), got {type(cv).__name__}."
         )
     splits = cv.items() if isinstance(cv, Mapping) else enumerate(cv, 1)
@@ -337,8 +335,8 @@ def evaluate_repeats(
 ) -> CrossValidation | Comparison:
     """Evaluate a model, or several on the same splits, on repeated random splits.
 
-    By default five 90/10 splits, as in the AutoRec paper (Sedhain et al., WWW 2015). Repeat i = 0,
-    1, ... uses ``train_test_split(ratings, test_size, random_state=random_state + i)``.
+    By default five 90/10 splits, as in the paper (Sedhain et al., WWW 2015). Repeat i = 0, 1, ...
+    uses ``train_test_split(ratings, test_size, random_state=random_state + i)``.
 
     Parameters
     ----------
@@ -414,7 +412,7 @@ class Executor(Protocol):
 
 
 class Task(NamedTuple):
-    """A call that depends on no other."""
+    """An independent call."""
 
     name: str
     function: Callable[..., Any]
@@ -422,10 +420,10 @@ class Task(NamedTuple):
 
 
 def run_tasks(tasks: Iterable[Task], executor: Executor | None) -> Iterator[Any]:
-    """Yield what the tasks return, in their order; an error begins with the name of its task.
+    """Yield what the tasks return, in order; errors begin with the name of their task.
 
-    An executor is given all tasks before the first result; those that have not begun when the
-    iterator ends are cancelled.
+    An executor gets all tasks before the first result; those that have not begun at the end are
+    cancelled.
     """
     if executor is None:
         for task in tasks:
@@ -434,7 +432,7 @@ def run_tasks(tasks: Iterable[Task], executor: Executor | None) -> Iterator[Any]
             yield result
         return
     futures = []
-    registry: dict[Any, Any] = {}  # a warning of several tasks counts once
+    registry: dict[Any, Any] = {}  # to warn once
     try:
         for name, function, arguments in tasks:
             with _named(name):
@@ -451,7 +449,7 @@ def run_tasks(tasks: Iterable[Task], executor: Executor | None) -> Iterator[Any]
 
 
 def for_task(model: Any) -> Any:
-    """Return an unfitted copy that trains in one thread, unless its `n_jobs` asks for more."""
+    """Return an unfitted copy that trains in one thread by default."""
     model = copy_unfitted(model)
     if model.get_params(deep=False).get("n_jobs", 1) is None:
         model.set_params(n_jobs=1)
@@ -480,7 +478,7 @@ def _run(caller: Place, function: Callable[..., Any], *arguments: Any) -> tuple[
 
 
 class _Recorder:
-    """Keeps the warnings of each thread; filters, which are of all, go with the last task."""
+    """Keeps the warnings of each thread; filters, common to all, go with the last task."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -1,25 +1,25 @@
-"""How good a fitted model is on held-out ratings: its predictions, with intervals, and its lists.
+"""How good a fitted model is on held-out ratings: its predictions, and its lists.
 
-Errors of one user are alike, and so are those of one item; so the variance over pairs is clustered
-two ways (Cameron, Gelbach and Miller, J. Business & Economic Statistics 29, 2011):
+Errors of one user or item are alike; so the variance over pairs is clustered two ways (Cameron,
+Gelbach and Miller, J. Business & Economic Statistics 29, 2011):
 
     V = V(users) + V(items) - V(pairs),   V(G) = G / (G - 1) sum_groups (sum_group z)^2 / n^2
 
-with z the influence of a pair on the estimate: |e| - MAE for the MAE, and (e^2 - RMSE^2) / (2 RMSE)
-for the RMSE (the delta method). Student's t has one degree of freedom less than there are users or
-items, whichever are fewer.
+with z the influence of a pair: |e| - MAE for the MAE, (e^2 - RMSE^2) / (2 RMSE) for the RMSE (the
+delta method). Student's t has one degree of freedom less than there are users or items, whichever
+are fewer.
 
 An item is *relevant* to a user whose held-out rating of it reaches a threshold. With hit_j = 1
-where the item at place j of a list is relevant, else 0, and R relevant items,
+where place j of a list is relevant, else 0, and R relevant items,
 
     precision@k = sum_{j<=k} hit_j / k                recall@k = sum_{j<=k} hit_j / R
     NDCG@k = sum_{j<=k} hit_j / log2(j + 1), over the same sum of a list of min(k, R) hits
     AP@k = sum_{j<=k} hit_j precision@j / R           hit rate@k = 1 where any hit_j = 1
     RR@k = 1 / (place of the first hit), 0 without one
 
-averaged over the users with relevant items (MAP and MRR), as trec_eval and ranx compute them for
-binary relevance. Empty places are misses, as are items rated low and unrated ones: compare models
-on one split, not data sets. AP@k divides by R, not by min(k, R) as in other codes.
+averaged over the users with relevant items (MAP and MRR), as in trec_eval and ranx for binary
+relevance. Empty places, items rated low and unrated ones are misses: compare models on one split,
+not data sets. AP@k divides by R, elsewhere by min(k, R).
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class MeanInterval:
     ----------
     mean : float
     low, high : float
-        Symmetric about the mean; NaN where ``n == 1``.
+        NaN where ``n == 1``.
     n : int
         Number of values.
     confidence : float
@@ -74,7 +74,7 @@ class MeanInterval:
         return (self.high - self.low) / 2
 
     def to_dict(self) -> dict[str, float | int | None]:
-        """Return a JSON-able dict; an undefined end is None."""
+        """Return a JSON-able dict; NaN ends are None."""
         return asdict(self) | ({"low": None, "high": None} if self.n == 1 else {})
 
     def __str__(self) -> str:
@@ -85,10 +85,10 @@ class MeanInterval:
 
 
 def mean_and_interval(values: Iterable[float], confidence: float = 0.95) -> MeanInterval:
-    """Mean of repeated measurements with Student's t confidence interval, mean ± t s / sqrt(n).
+    """Mean with Student's t confidence interval, mean ± t s / sqrt(n).
 
-    It assumes independent, roughly normal values. Of splits of *one* set of ratings it does not say
-    how far the mean moves with new ratings.
+    It assumes independent, roughly normal values. Of splits of *one* set it does not say how far
+    the mean moves with new ratings.
 
     Parameters
     ----------
@@ -99,9 +99,9 @@ def mean_and_interval(values: Iterable[float], confidence: float = 0.95) -> Mean
     Raises
     ------
     ValueError
-        If there is no value, one is not finite, or `confidence` is out of range.
+        No value, one that is not finite, or `confidence` out of range.
     TypeError
-        If the values are no numbers.
+        Values that are no numbers.
     """
     confidence = check_number(
         "confidence", confidence, minimum=0.0, maximum=1.0, inclusive=(False, False)
@@ -128,9 +128,9 @@ ACTIVITY_EDGES = (1, 3, 10, 32, 100, 316, 1000, 3162, 10_000, 31_623, 100_000)  
 
 @dataclass(frozen=True)
 class Predictions:
-    """Held-out pairs with what the model predicts for them; arrays (n,).
+    """Held-out pairs and their predictions; arrays (n,).
 
-    `users` and `items` are positions in the held-out ratings; the counts are of training ratings.
+    `users` and `items` are positions in the held-out ratings, counts of training ratings.
     """
 
     users: Array
@@ -181,7 +181,6 @@ class Predictions:
             sums = np.bincount(groups, weights=influence)
             n_groups.append(len(sums))
             variances.append(len(sums) / max(len(sums) - 1, 1) * float(sums @ sums))
-        # by chance the sum can be below its parts
         variance = max(sum(variances) - float(influence @ influence), *variances)
         return _student(estimate, variance**0.5, len(self), min(n_groups), len(self), CONFIDENCE)
 
@@ -195,7 +194,7 @@ def rmse_difference(first: Predictions, second: Predictions) -> MeanInterval:
 
 
 def not_trained_on(model: Recommender, ratings: Any) -> Array:
-    """Return (bool, (n,), in file order) which ratings' pairs the model was not trained on."""
+    """Return (bool, (n,), in file order) which pairs the model was not trained on."""
     return ~shared_pairs(check_fitted(model).ratings, as_ratings(ratings))
 
 
@@ -217,12 +216,12 @@ def predict_held_out(model: Recommender, test: Any) -> Predictions:
     """
     data = as_ratings(test)
     check_not_empty(data, "test")
-    model = copy.copy(model)  # it keeps its record, whatever is fitted meanwhile
+    model = copy.copy(model)  # keeps its record
     fitted = check_fitted(model)
     check_apart(
         fitted.ratings,
         data,
-        "so the errors would be too small; leave them out: "
+        "so errors would be too small; leave them out: "
         "test.select(autorec_np.evaluation.not_trained_on(model, test)).",
     )
     user_ids, item_ids, truth = data.triples()
@@ -245,7 +244,7 @@ class Group(NamedTuple):
 
 
 def errors_by_rating(pairs: Predictions) -> list[Group]:
-    """Group pairs by their true rating; more than twelve values in ten classes."""
+    """Group pairs by true rating; more than twelve values in ten classes."""
     values, keys = np.unique(pairs.truth, return_inverse=True)
     if len(values) <= MOST_RATING_VALUES:
         return _groups(pairs, keys, [f"{value:g}" for value in values])
@@ -253,7 +252,7 @@ def errors_by_rating(pairs: Predictions) -> list[Group]:
 
 
 def errors_by_activity(pairs: Predictions, axis: str) -> list[Group]:
-    """Group pairs by the training ratings of their user or item (`axis`)."""
+    """Group pairs by training ratings of user or item (`axis`)."""
     counts = getattr(pairs, f"{axis}_counts")
     inner = [
         f"{low:,}" + (f"–{high - 1:,}" if high - 1 > low else "")
@@ -264,7 +263,7 @@ def errors_by_activity(pairs: Predictions, axis: str) -> list[Group]:
 
 
 def calibration(pairs: Predictions, n_groups: int = 10) -> list[Group]:
-    """Group pairs by prediction, about as many in each."""
+    """Group pairs by prediction, about equally many."""
     edges = np.unique(np.quantile(pairs.predicted, np.linspace(0, 1, n_groups + 1)))
     return _classes(pairs, pairs.predicted, edges)
 
@@ -298,7 +297,7 @@ def relevant_items(test: Any, users: npt.ArrayLike, threshold: float | None = No
     users : array_like, (m,)
         User ids.
     threshold : float, optional
-        None: three quarters up the rating scale of `test`, 4 where it is 1 to 5.
+        None: three quarters up the scale of `test`, 4 of 1 to 5.
 
     Returns
     -------
@@ -320,7 +319,7 @@ def scores_per_user(recommended: Lists, relevant: Relevant, k: int = 10) -> dict
     Parameters
     ----------
     recommended : array_like of ids, (m, n)
-        Lists, best first, as ``model.recommend(users)[0]``; None is an empty place.
+        Lists, best first, as ``model.recommend(users)[0]``; None: empty.
     relevant : sequence of m collections of ids
         See :func:`relevant_items`.
     k : int
@@ -333,16 +332,16 @@ def scores_per_user(recommended: Lists, relevant: Relevant, k: int = 10) -> dict
     Raises
     ------
     ValueError
-        Lists for other numbers of users, or an item that is twice in a list.
+        Other numbers of users, or an item twice in a list.
     TypeError
-        Ids in the place of lists of ids, or of two kinds.
+        Ids in place of lists, or of two kinds.
     """
     places_of_all = _places(recommended, k)
     _check_lists("relevant", relevant)
     if len(recommended) != len(relevant):
         raise ValueError(
             f"recommended has lists for {len(recommended)} users and relevant has "
-            f"{len(relevant)}; pass both for the same users, in one order."
+            f"{len(relevant)}; pass both for the same users."
         )
     _check_same_kind(places_of_all, relevant)
     hits = np.zeros((len(relevant), k))
@@ -366,7 +365,7 @@ def scores_per_user(recommended: Lists, relevant: Relevant, k: int = 10) -> dict
 
 
 def precision_at_k(recommended: Lists, relevant: Relevant, k: int = 10) -> float:
-    """Share of the k places with a relevant item, as :func:`scores_per_user`."""
+    """Share of the k places that are relevant, as :func:`scores_per_user`."""
     return _mean(recommended, relevant, k, "precision")
 
 
@@ -396,7 +395,7 @@ def hit_rate_at_k(recommended: Lists, relevant: Relevant, k: int = 10) -> float:
 
 
 def coverage_at_k(recommended: Lists, n_items: int, k: int = 10) -> float:
-    """Share of the `n_items` items that are in anybody's first k places."""
+    """Share of the `n_items` items in anybody's first k places."""
     n_items = check_integer("n_items", n_items, minimum=1)
     return len(set().union(*_places(recommended, k)) - {None}) / n_items
 
@@ -404,7 +403,7 @@ def coverage_at_k(recommended: Lists, n_items: int, k: int = 10) -> float:
 def novelty_at_k(recommended: Lists, train: Any, k: int = 10) -> float:
     """Mean self-information over all k places, in bits (Zhou et al., PNAS 2010).
 
-    It is -log2(share of the users who rated the item in training); at least one counts.
+    -log2(share of users who rated the item in training, at least one).
 
     Parameters
     ----------
@@ -429,23 +428,23 @@ def novelty_at_k(recommended: Lists, train: Any, k: int = 10) -> float:
 
 @dataclass(frozen=True)
 class RankingEvaluation:
-    """The lists of one model, measured.
+    """The lists of a model, measured.
 
     Attributes
     ----------
     precision, recall, ndcg, map, mrr, hit_rate : float
-        Averages over the users with relevant items.
+        Means over users with relevant items.
     coverage : float
-        Of the items known to the model.
+        Of known items.
     novelty : float
         In bits.
     k : int
     threshold : float
         Of relevance.
     n_users, n_without_relevant : int
-        With held-out ratings: with relevant items, and without.
+        With held-out ratings, and relevant items or none.
     n_unknown : int
-        Of `n_users`: not known to the model; their lists are empty.
+        Of `n_users`, with empty lists: not known to the model.
     """
 
     precision: float
@@ -479,7 +478,7 @@ class RankingEvaluation:
 def evaluate_ranking(
     model: Recommender, test: Any, k: int = 10, threshold: float | None = None
 ) -> RankingEvaluation:
-    """Recommend to every user with held-out ratings and measure the lists.
+    """Measure what is recommended to users with held-out ratings.
 
     Parameters
     ----------
@@ -490,12 +489,12 @@ def evaluate_ranking(
     k : int
         Length of the lists.
     threshold : float, optional
-        As in :func:`relevant_items`, with the scale of the model.
+        As in :func:`relevant_items`; scale of the model.
 
     Raises
     ------
     ValueError
-        A test pair is also a training pair, or no rating reaches the threshold.
+        A test pair is a training pair, or no rating reaches the threshold.
     NotFittedError
     """
     k = check_integer("k", k, minimum=1)
@@ -556,7 +555,7 @@ def _check_lists(name: str, lists: Any) -> None:
         if isinstance(one, (str, bytes)) or not isinstance(one, Iterable):
             raise TypeError(
                 f"{name} must hold one list of ids for each user, got {shown(one)} at index "
-                f"{index}; of one user, pass [{name}]."
+                f"{index}; for one user, pass [{name}]."
             )
 
 
@@ -568,7 +567,7 @@ def _check_same_kind(recommended: Sequence[Sequence[Any]], relevant: Relevant) -
     if len(examples) > 1:
         raise TypeError(
             f"recommended and relevant ids must be of one kind, got {shown(examples[False])} and "
-            f"{shown(examples[True])}; make all of them integers, or all of them strings: "
+            f"{shown(examples[True])}; make all of them integers, or strings: "
             f"[[str(one) for one in ids] for ids in lists]."
         )
 

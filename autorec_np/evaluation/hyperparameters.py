@@ -1,8 +1,7 @@
 """`search`: hyper-parameters by random search or successive halving, on validation ratings.
 
-Every trial fits on the same part of the ratings and is measured on the rest. The winner's RMSE, the
-least of many, is too good to report: hold test ratings out before, and read them once, after
-``result.model.fit(train)``.
+The winner's RMSE, the least of many, is too good to report: hold test ratings out before, and read
+them once, after ``result.model.fit(train)``.
 """
 
 from __future__ import annotations
@@ -48,23 +47,23 @@ HEADINGS = {"hidden_layer_sizes": "hidden", "learning_rate_init": "rate"}
 
 @dataclass(frozen=True)
 class LogUniform:
-    """Positive numbers whose logarithm is uniform, to three digits."""
+    """Numbers with uniform logarithm, to three digits."""
 
     low: float
     high: float
 
     def rvs(self, random_state: np.random.Generator) -> float:
-        """Draw one, as a distribution of `scipy.stats` does."""
+        """Draw one, as `scipy.stats` does."""
         logarithm = random_state.uniform(math.log(self.low), math.log(self.high))
         return float(f"{math.exp(logarithm):.3g}")
 
 
 def default_space(model: AutoRec, ratings: Any) -> dict[str, Any]:
-    """Return a space around what AutoRec does by default; penalties within a factor of 8."""
+    """Return a space around the defaults; penalties within a factor of 8."""
     if not isinstance(model, AutoRec):
         raise TypeError(
-            f"a {type(model).__name__} has no space by default; pass space={{name: [value, ...]}}, "
-            f"with names of get_params()."
+            f"a {type(model).__name__} has no space by default; pass space={{parameter: [value, "
+            f"...]}}."
         )
     matrix = as_ratings(ratings).matrix
 
@@ -103,13 +102,13 @@ class Trial:
     Attributes
     ----------
     candidate : int
-        0 is the model as it was given.
+        0: the model as given.
     params : dict
         What differs from it.
     divisor : int
         Of ``max_iter``, rounded up.
     rmse : float
-        On the validation ratings; infinite where the training diverged.
+        On the validation ratings; infinite where training diverged.
     seconds : float
         Of the fit.
     """
@@ -132,11 +131,11 @@ class SearchResult:
     Attributes
     ----------
     model : estimator
-        Unfitted, with the best parameters; fit it on all of the ratings.
+        Unfitted, with the best parameters.
     best : Trial
         Of those trained in full.
     trials : tuple of Trial
-        In the order in which they ran.
+        As they ran.
     n_train, n_validation, random_state : int
         Numbers of ratings, and the seed.
     """
@@ -192,23 +191,22 @@ def search(
     callback: Callable[[Trial, int, int], Any] | None = None,
     executor: Executor | None = None,
 ) -> SearchResult:
-    """Search for the parameters with the lowest RMSE on validation ratings.
+    """Search for the parameters with the least validation RMSE.
 
     Parameters
     ----------
     model : estimator
-        As it is, it is candidate 0 and trained in full. Its `random_state` is that of the search if
-        it is not an int.
+        Candidate 0, trained in full. A `random_state` that is no int becomes that of the search.
     ratings : Ratings, sparse matrix, DataFrame or (users, items, ratings)
         Without the test ratings.
     space : mapping of str to list, distribution or mapping, optional
-        A distribution is a :class:`LogUniform` or one of `scipy.stats`; a mapping makes a mapping,
-        such as ``{"regularization": {"encoder.weight": LogUniform(100, 900)}}``. Values must be
-        JSON-able. None: :func:`default_space`.
+        Distributions are a :class:`LogUniform` or of `scipy.stats`; mappings make mappings, such as
+        ``{"regularization": {"encoder.weight": LogUniform(100, 900)}}``. Values must be JSON-able.
+        None: :func:`default_space`.
     n_candidates : int
-        Different ones, with the model itself; fewer where the space holds fewer.
+        At most, with the model itself.
     strategy : {"halving", "random"}
-        "random": all are trained in full. "halving": all for a small part of ``max_iter``, the best
+        "random": all are trained in full. "halving": for a part of ``max_iter``, the best
         1 / `factor` anew for `factor` times as long, and so on (Jamieson and Talwalkar, 2016).
     factor : int
         At least 2.
@@ -217,20 +215,20 @@ def search(
     random_state : int
         Seed of the candidates and of the split.
     resume : path, optional
-        A file of JSON lines: the settings, then every trial as it ends. With the same settings its
-        trials are not run again. ``<resume>.lock`` keeps others out.
+        A file of JSON lines: settings, and every trial as it ends, which is not run again with the
+        same settings. ``<resume>.lock`` keeps others out.
     callback : callable, optional
-        Called with each new `Trial`, its number, and the number of all trials.
+        Called with each new `Trial`, its number, and that of all.
     executor : Executor, optional
         As for :func:`cross_validate`.
 
     Raises
     ------
     ValueError
-        An argument that cannot be used, a `resume` file that is damaged, foreign, of other settings
-        or in use, or no training that converged.
+        An unusable argument, a `resume` file that is damaged, foreign, of other settings or in use,
+        or no training that converged.
     TypeError
-        A space that cannot be drawn from, or values that are not JSON-able.
+        An unusable space, or values that are not JSON-able.
     """
     check_choice("strategy", strategy, ("halving", "random"))
     n_candidates = check_integer("n_candidates", n_candidates, minimum=1)
@@ -267,9 +265,7 @@ def search(
         trials, rung = _run_rungs(rungs, candidates, run_trial, journal, callback, executor)
     best = min(rung, key=_rank)
     if math.isinf(best.rmse):
-        raise ValueError(
-            "every training diverged; narrow the space, above all that of learning_rate_init."
-        )
+        raise ValueError("every training diverged; narrow the space, above all learning_rate_init.")
     return SearchResult(
         model.set_params(**best.params), best, tuple(trials), len(training), len(validation), seed
     )
@@ -348,7 +344,7 @@ def _refuse(value: Any) -> NoReturn:
 
 
 def _rungs(n_candidates: int, factor: int) -> list[tuple[int, int]]:
-    """Return (divisor of the epochs, number of candidates) of each rung."""
+    """Return (divisor of the epochs, candidates) of each rung."""
     n_rungs = 1
     while factor**n_rungs <= min(n_candidates, LARGEST_DIVISOR):
         n_rungs += 1
@@ -393,7 +389,7 @@ def _digest(ratings: Ratings) -> str:
 
 
 class _Journal:
-    """The file of a search; nothing without a path."""
+    """The file of a search, if any."""
 
     def __init__(self, path: str | os.PathLike[str] | None, settings: dict[str, Any]) -> None:
         self.path = None if path is None else Path(path)
@@ -408,7 +404,7 @@ class _Journal:
         lines = [self._parse(line, n) for n, line in enumerate(complete.splitlines(), 1)]
         if lines:
             self._check_settings(lines[0], json.loads(header))
-        if len(complete) < len(content):  # the end of a search that was killed
+        if len(complete) < len(content):  # it was killed
             os.truncate(self.path, len(complete))
         if not lines:
             _write(self.path, header)

@@ -1,4 +1,4 @@
-"""The estimator `AutoRec`, and whether its parameters can be used: types, ranges, combinations."""
+"""The estimator `AutoRec`, and checks of its parameters."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import copy
 import numbers
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +31,7 @@ from autorec_np.data.ratings import as_ratings
 from autorec_np.data.splitting import train_test_split
 from autorec_np.data.values import warn_of_unsuitable
 from autorec_np.engine.threads import workers
-from autorec_np.models.base import Axes, Record, check_fitted, check_not_empty, of_record
+from autorec_np.models.base import Axes, Record, Self, check_fitted, check_not_empty, of_record
 from autorec_np.models.biases import BiasBaseline, FittedBiases, GlobalMean
 from autorec_np.models.newcomers import FoldIn
 from autorec_np.models.scoring import (
@@ -45,7 +45,7 @@ from autorec_np.models.scoring import (
     start_again,
     targets_of,
 )
-from autorec_np.training.solvers import DivergenceError, EpochMonitor, is_callback
+from autorec_np.training.solvers import DivergenceError, EpochCallback, EpochMonitor, is_callback
 from autorec_np.training.start import (
     AffineMap,
     Mapped,
@@ -57,13 +57,8 @@ from autorec_np.training.start import (
 )
 from autorec_np.training.trainer import ENGINES, SOLVERS, Trainer, corruption_for, warn_of_interrupt
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
-    from autorec_np.training.solvers import EpochCallback
-
 # Chosen on validation ratings: docs/decisions.md
-WARM_UP = {"item": 0.3, "user": 0.1}  # part of the steps in which "cosine" climbs
+WARM_UP = {"item": 0.3, "user": 0.1}  # of the steps, in "cosine"
 ADAM_RATE = {"item": 4e-3, "user": 3e-3}
 
 
@@ -77,31 +72,31 @@ class AutoRec(FoldIn):
     Parameters
     ----------
     orientation : {"item", "user"}
-        What a row is: "item" (I-AutoRec) is more accurate; for "user" (U-AutoRec), new users need
-        no retraining.
+        What a row is: "item" (I-AutoRec) is more accurate; with "user" (U-AutoRec), new users need
+        no training.
     hidden_layer_sizes : sequence of int, optional
         None: (500,), for U-AutoRec (200,).
     activation, output_activation : str
-        g and f: "identity", "sigmoid", "tanh", "relu", "elu" or "softplus". For a sigmoid or tanh
-        output, ratings are mapped from the rating scale to its range and back.
+        g and f: "identity", "sigmoid", "tanh", "relu", "elu" or "softplus". To the range of a
+        sigmoid or tanh output, ratings are mapped from the rating scale, and back.
     regularization : "auto", float, or mapping of str to float
-        lambda of (2) in the ratings as given: one for every weight block, or by name
-        ("encoder.weight", "hidden1.weight", ..., "decoder.weight", "implicit.weight"). "auto": by
-        `training.automatic_penalties`, in canonical units (`training.start`): what is learned does
-        not depend on the unit of the ratings. With a baseline and without tied weights, a column of
-        n training ratings is then believed n / (n + `shrinkage_`): `training.reliability`.
+        lambda of (2) in units of the ratings: of every weight block, or by name ("encoder.weight",
+        "hidden1.weight", ..., "decoder.weight", "implicit.weight"). "auto": by
+        `training.automatic_penalties`, in canonical units (`training.start`), so that the unit of
+        the ratings does not matter. With a baseline and without tied weights, a column of n
+        training ratings is then believed n / (n + `shrinkage_`): `training.reliability`.
     tied : bool
         Whether W = V.
     dropout : float in [0, 1)
-        Fraction of each hidden layer set to 0 in training.
+        Part of each hidden layer set to 0 in training.
     corruption : float in [0, 1), optional
-        Fraction of the input ratings set to 0 in training, the others divided by (1 - corruption).
+        Part of the input ratings set to 0 in training, others divided by (1 - corruption).
         None: 0.5 for "sgd" and "adam", else 0.
     baseline : {"auto", "bias", "mean", None}
-        Subtracted from the targets (never from the inputs): mean + biases, the mean, or nothing.
-        "auto": "bias", or None where the output activation does not take every real value.
+        Subtracted from the targets, not the inputs: mean + biases, the mean, or nothing. "auto":
+        "bias", or None where the output activation does not take every real value.
     cold : "baseline", float, or "raise"
-        For a user or item without training rating: the bias baseline, a number, or a ValueError.
+        For users or items without training ratings: the bias baseline, a number, or a ValueError.
     rating_scale : (low, high), optional
         Predictions are clipped to it. None: the scale of the `Ratings`, else their range.
     solver : {"adam", "sgd", "rprop", "lbfgs", "scipy-lbfgs"}
@@ -111,56 +106,55 @@ class AutoRec(FoldIn):
         Schedule of a minibatch solver; see `optimizers.learning_rate_at`.
     learning_rate_init : float, optional
         None: 4e-3 for "adam" (3e-3 for U-AutoRec), 1e-3 (first step length) for "rprop"; for "sgd"
-        0.1 / (k times the mean number of ratings that a column has in a batch), at most 1 / lambda.
+        0.1 / (k times the mean ratings of a column in a batch), at most 1 / lambda.
     warm_up : float in [0, 1), optional
-        Part of the steps in which "cosine" climbs. None: 0.3 for I-AutoRec, 0.1 for U-AutoRec.
+        Part of the steps of "cosine". None: 0.3 for I-AutoRec, 0.1 for U-AutoRec.
     momentum, nesterovs_momentum : float in [0, 1), bool
         Of "sgd".
     batch_size : int, optional
-        Most rows in a batch. None: an eighth of the rows, at least 64 and at most 512.
+        Most rows in a batch. None: an eighth of all, 64 to 512.
     max_iter : int, optional
         Epochs, or iterations of a full-batch solver. None: 20 for "adam", 60 for "sgd", 200 for
         "rprop", 150 for L-BFGS.
     tol : float
         Least fall of the validation RMSE (in canonical units with regularization="auto" or planes)
-        for early stopping; least relative fall of the objective for full-batch solvers.
+        for early stopping; least relative fall of the objective of full-batch solvers.
     early_stopping : bool
-        Whether to stop when the validation RMSE stops falling, and restore the best weights.
+        Stop when the validation RMSE stops falling, and restore the best weights.
     validation_fraction : float in (0, 1)
-        Part of the ratings held out for early stopping where `fit` is given none.
+        Held out for early stopping where `fit` is given none.
     n_iter_no_change : int
         Epochs or iterations without improvement by `tol` that end it; of "scipy-lbfgs", 1.
     warm_start : bool
-        Whether `fit` begins at the weights of the last `fit` (and `partial_fit`); needs the same
-        columns: the users in orientation "item", the items in "user".
+        Begin at the weights of the last `fit` (and `partial_fit`); needs the same columns: the
+        users in orientation "item", the items in "user".
     n_jobs : int, optional
-        Threads, on which results do not depend. None: the cores that this process may use.
+        Threads; results do not depend on them. None: the cores that this process may use.
     dtype : {"float32", "float64"}
     callbacks : iterable of callable, or of objects with ``on_epoch_end``
         Called with a `training.EpochState` after every epoch; a true result ends the training.
     verbose : bool
-        Whether to show every epoch: in the log where it shows level INFO; else as a bar on a
-        terminal with tqdm (extra `progress`), elsewhere as lines on stderr.
+        Show every epoch: in the log where it shows level INFO, else as a bar on a terminal with
+        tqdm (extra `progress`), or lines on stderr.
     random_state : int, Generator or None
         An int makes runs bit-identical.
     engine : {"tiled", "plain"}
-        "plain" runs the lines of `core` in one thread, for a debugger; equal to rounding.
+        "plain" runs the lines of `core` in one thread; equal to rounding.
     implicit : "auto" or int
-        q of the implicit decoder, W + [N Y, 0], (35): so many units of the last hidden layer are
-        also told who rated what. 0: the paper's decoder. "auto": a fifth of the units (half in
-        U-AutoRec), or 0 for a full-batch solver or tied weights.
+        q of the implicit decoder, W + [N Y, 0], (35): units of the last hidden layer that are also
+        told who rated what. 0: the paper's decoder. "auto": a fifth of the units (half in
+        U-AutoRec), 0 for a full-batch solver or tied weights.
     inputs : {"auto", "ratings", "planes"}
-        What the network reads: the ratings (the paper's), or in canonical units two planes, who
-        is rated and ratings minus biases, (38). "auto": "planes", where `implicit` may be more
-        than 0.
+        What the network reads: ratings (the paper's), or in canonical units two planes, who is
+        rated and ratings minus biases, (38). "auto": "planes", where `implicit` may be above 0.
 
     Attributes
     ----------
     theta_ : ndarray, (network_.layout.size,)
-        The weights; ``network_.layout.views(theta_)`` names the blocks. With an implicit decoder,
-        the decoder weight is W + [N Y, 0].
+        The weights; ``network_.layout.views(theta_)`` names them. Of an implicit decoder, the
+        decoder weight is W + [N Y, 0].
     codes_ : ndarray, (n_rows, k)
-        The hidden code of each item (orientation "item") or user.
+        Of items (orientation "item") or users.
     network_ : Network
     orientation_ : str
     regularization_ : dict of str to float
@@ -168,7 +162,7 @@ class AutoRec(FoldIn):
     implicit_, inputs_ : int, str
         What "auto" was.
     input_map_, output_map_ : AffineMap
-        Of ratings to what the network reads, and to what it says.
+        From ratings to what the network reads, and says.
     baseline_ : BiasBaseline, GlobalMean or None
     cold_baseline_ : BiasBaseline
     loss_curve_, validation_curve_ : list of float
@@ -182,24 +176,24 @@ class AutoRec(FoldIn):
     _attributes_elsewhere = NETWORK_ATTRIBUTES_ELSEWHERE
 
     fitted_: Fitted
-    theta_: Array = of_record(lambda record: record.theta)
-    codes_: Array = of_record(lambda record: record.codes)
-    network_: Network = of_record(lambda record: record.network)
-    orientation_: str = of_record(lambda record: record.axes.row)
-    input_map_: AffineMap = of_record(lambda record: record.input_map)
-    output_map_: AffineMap = of_record(lambda record: record.output_map)
+    theta_: Array = of_record("theta")
+    codes_: Array = of_record("codes")
+    network_: Network = of_record("network")
+    orientation_: str = of_record("axes.row")
+    input_map_: AffineMap = of_record("input_map")
+    output_map_: AffineMap = of_record("output_map")
     regularization_: dict[str, float] = of_record(lambda record: dict(record.penalties))
-    implicit_: int = of_record(lambda record: record.n_implicit)
-    inputs_: str = of_record(lambda record: record.inputs)
-    shrinkage_: float = of_record(lambda record: record.shrinkage)
+    implicit_: int = of_record("n_implicit")
+    inputs_: str = of_record("inputs")
+    shrinkage_: float = of_record("shrinkage")
     baseline_: BiasBaseline | GlobalMean | None = of_record(
         lambda record: record.baseline and record.baseline.model()
     )
     cold_baseline_: BiasBaseline = of_record(lambda record: record.cold_baseline.model())
     loss_curve_: list[float] = of_record(lambda record: list(record.course.loss_curve))
     validation_curve_: list[float] = of_record(lambda record: list(record.course.validation_curve))
-    n_iter_: int = of_record(lambda record: record.course.n_iter)
-    n_evaluations_: int = of_record(lambda record: record.course.n_evaluations)
+    n_iter_: int = of_record("course.n_iter")
+    n_evaluations_: int = of_record("course.n_evaluations")
 
     @knows_habits
     def __init__(
@@ -274,23 +268,23 @@ class AutoRec(FoldIn):
     def fit(self, ratings: Any, validation: Any = None) -> Self:
         """Train on ratings; return the model itself.
 
-        Ctrl-C after the first epoch ends the training with a warning; the model has the best
-        weights where validation ratings are followed, else the last. Before, it is a
-        KeyboardInterrupt; then, and after any error, the model is as it was.
+        Ctrl-C after the first epoch ends the training with a warning, and the best weights where
+        validation ratings are followed, else the last. Before, it is a KeyboardInterrupt; then,
+        and after any error, the model is as it was.
 
         Parameters
         ----------
         ratings : Ratings, sparse matrix (users x items), DataFrame or (users, items, ratings)
             See `ratings.as_ratings`.
         validation : of the same kinds, optional
-            For the validation curve and early stopping; ids as in `ratings`.
+            For the curve and early stopping; ids as in `ratings`.
 
         Raises
         ------
         ValueError, TypeError
             Parameters or ratings that cannot be used.
         DivergenceError
-            The objective or a weight is not finite. Its `model` has the last good weights.
+            The objective or a weight is not finite; its `model` has the last good weights.
 
         Warns
         -----
@@ -326,7 +320,7 @@ class AutoRec(FoldIn):
                 loss_unit=task.loss_unit,
             ) as monitor,
         ):
-            theta = task.theta  # holds the last good weights from here on
+            theta = task.theta  # holds the last good weights
             try:
                 trainer.run(
                     Objective(task.network, task.penalties),
@@ -485,9 +479,9 @@ class AutoRec(FoldIn):
     def partial_fit(self, ratings: Any) -> Self:
         """Take in new ratings without training; return the model itself.
 
-        A rating of a known pair replaces the earlier one. Of the users and items with new ratings,
-        and of no others, the biases are fitted anew, (19), the mean staying; a row gets its code by
-        a forward pass, a column its decoder weight and bias by (18), the codes frozen.
+        New ratings of a pair replace earlier ones. Users and items with new ratings, and no others,
+        get new biases, (19), rows their codes by a forward pass, columns decoder weights and biases
+        by (18), for these codes. The mean stays.
 
         A new row (an item in orientation "item") is complete. A new column (a user) gets encoder
         weight 0: its ratings reach no code until ``model.fit(model.ratings_)`` with
@@ -552,9 +546,9 @@ COUNTS = ("batch_size", "n_iter_no_change", "max_iter")
 MAY_BE_NONE = ("corruption", "learning_rate_init", "warm_up", "max_iter", "batch_size")
 
 
-WIDTHS = {"item": (500,), "user": (200,)}  # hidden_layer_sizes=None
-IMPLICIT_PART = {"item": 5, "user": 2}  # implicit="auto": one in so many units
-BATCHES, BATCH_SIZES = 8, (64, 512)  # batch_size=None: an eighth of the rows, within these
+WIDTHS = {"item": (500,), "user": (200,)}
+IMPLICIT_PART = {"item": 5, "user": 2}  # one in so many units
+BATCHES, BATCH_SIZES = 8, (64, 512)  # an eighth of the rows, within these
 
 
 def resolved_widths(parameters: Mapping[str, Any]) -> tuple[int, ...]:
@@ -568,7 +562,7 @@ def resolved_batch_size(parameters: Mapping[str, Any], n_rows: int) -> int:
 
 
 def resolved_implicit(parameters: Mapping[str, Any]) -> tuple[int, str]:
-    """Return `implicit` and `inputs`, "auto" replaced: docs/decisions.md."""
+    """Return `implicit` and `inputs` for "auto": docs/decisions.md."""
     [width] = resolved_widths(parameters)[-1:] or [0]
     automatic = width // IMPLICIT_PART[parameters["orientation"]], "planes"
     if parameters["tied"] or SOLVERS[parameters["solver"]].full_batch:
@@ -579,7 +573,7 @@ def resolved_implicit(parameters: Mapping[str, Any]) -> tuple[int, str]:
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:
-    """Raise ValueError or TypeError for the first parameter of an `AutoRec` that cannot be used."""
+    """Raise ValueError or TypeError for the first parameter that cannot be used."""
     for name, allowed in CHOICES.items():
         check_choice(name, parameters[name], allowed)
     _check_cold(parameters["cold"])
@@ -614,8 +608,7 @@ def _check_hidden_layer_sizes(widths: Any) -> None:
         return
     if isinstance(widths, str | bytes) or not isinstance(widths, Sequence | np.ndarray):
         raise TypeError(
-            f"hidden_layer_sizes must be a sequence of widths, got {widths!r}; pass (500,) for "
-            f"one hidden layer."
+            f"hidden_layer_sizes must be a sequence of widths, got {widths!r}; pass (500,) for one."
         )
     for width in widths:
         check_integer("a width of hidden_layer_sizes", width, minimum=1)
@@ -640,8 +633,8 @@ def _check_implicit(parameters: Mapping[str, Any]) -> None:
         widths = resolved_widths(parameters)
         if widths and implicit > widths[-1]:
             raise ValueError(
-                f"implicit={implicit} is more than the {widths[-1]} units of the last hidden layer "
-                f"(hidden_layer_sizes={widths}); lower implicit, or widen that layer."
+                f"implicit={implicit} is more than the {widths[-1]} units of the last hidden "
+                f"layer; lower implicit, or widen that layer."
             )
     wanted = [f"implicit={implicit}"] if not isinstance(implicit, str) and implicit else []
     wanted += [f"inputs={inputs!r}"] if inputs == "planes" else []
@@ -655,8 +648,8 @@ def _check_implicit(parameters: Mapping[str, Any]) -> None:
 def _check_callbacks(callbacks: Any) -> None:
     if not (isinstance(callbacks, Iterable) and all(map(is_callback, callbacks))):
         raise TypeError(
-            f"callbacks must be a sequence of callables, each taking an EpochState, or of "
-            f"objects with on_epoch_end(state), got {callbacks!r}; pass [callback] for one."
+            f"callbacks must be a sequence of callables of an EpochState, or of objects with "
+            f"on_epoch_end(state), got {callbacks!r}; pass [callback] for one."
         )
 
 

@@ -1,4 +1,4 @@
-"""What every model is: a `Record` of what it has learned, and a `Recommender` that uses it."""
+"""What every model is: a `Record` of what it learned, and a `Recommender` that uses it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, overload
 
 import numpy as np
@@ -30,12 +31,14 @@ from autorec_np.training.trainer import interrupts_end_all, short_on_purpose
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Index, Series
-    from typing_extensions import Self
+    from typing_extensions import Self as Self
+else:
+    Self = Any
 
-MOST_PADDED = 100_000  # places of a list that may stay empty
+MOST_PADDED = 100_000  # places of a list
 SCORES_PER_CHUNK = 8_388_608  # 64 MB in float64
-HELD_OUT = 0.1  # of the ratings, where `calibrate` is given none
-# Of the copy that `calibrate` fits: what its user would see, or be called with, twice
+HELD_OUT = 0.1  # of the ratings, by `calibrate`
+# Of the copy that `calibrate` fits
 UNSEEN: dict[str, Any] = {"callbacks": (), "verbose": False}
 
 logger = logging.getLogger(__name__)
@@ -47,12 +50,12 @@ AnyModel = TypeVar("AnyModel")
 
 def check_not_empty(ratings: Ratings, name: str = "ratings") -> None:
     if len(ratings) == 0:
-        raise ValueError(f"{name} holds no ratings; pass at least one rating.")
+        raise ValueError(f"{name} holds no ratings; pass at least one.")
 
 
 @dataclass(frozen=True)
 class Axes:
-    """What a row of ratings is: "item" or "user"; a column is the other."""
+    """What a row is: "item" or "user"; a column is the other."""
 
     row: str
 
@@ -61,7 +64,7 @@ class Axes:
         return self.rows_and_columns("user", "item")[1]
 
     def rows_and_columns(self, users: T, items: T) -> tuple[T, T]:
-        """Return what belongs to the rows and what belongs to the columns."""
+        """Return what belongs to rows, and what to columns."""
         return (items, users) if self.row == "item" else (users, items)
 
     def users_and_items(self, rows: T, columns: T) -> tuple[T, T]:
@@ -73,10 +76,10 @@ class Axes:
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Record(ABC):
-    """The state of a fitted model. It never changes: another fit makes another record.
+    """The state of a fitted model, which never changes: another fit makes another record.
 
-    Positions are rows and columns of users x items; -1 stands for an unknown id. An `axis` is
-    "user" or "item". `ids_are_indices`: the model was fitted on a sparse matrix.
+    Positions are of users x items, -1 for an unknown id; an `axis` is "user" or "item".
+    `ids_are_indices`: the model was fitted on a sparse matrix.
     """
 
     ratings: Ratings
@@ -93,7 +96,7 @@ class Record(ABC):
 
     @property
     def training(self) -> Ratings:
-        """The ratings that the model learned from."""
+        """What the model learned from."""
         return self.ratings
 
     @property
@@ -120,16 +123,15 @@ class Record(ABC):
         return Axes(axis).rows_and_columns(self.ratings.user_ids, self.ratings.item_ids)[0]
 
     def find(self, axis: str, ids: npt.ArrayLike) -> Array:
-        """Translate ids into positions, -1 for one that is unknown."""
+        """Return the positions of ids."""
         ratings = self.ratings
         find, _ = Axes(axis).rows_and_columns(ratings.user_positions, ratings.item_positions)
         return find(ids)
 
     def look_up(self, axis: str, ids: npt.ArrayLike, known: bool = True) -> Array:
-        """Translate ids into positions; where `known` is False, an unknown id into -1.
+        """As `find`; ValueError for an unknown id where `known`.
 
-        IndexError for an index out of range, ValueError for an unknown id, TypeError for another
-        kind.
+        IndexError for an index out of range, TypeError for ids of another kind.
         """
         positions = self.find(axis, ids)
         unknown = np.flatnonzero(positions < 0)
@@ -177,11 +179,11 @@ AnyRecord = TypeVar("AnyRecord", bound=Record, covariant=True)
 
 
 class NotFittedError(ValueError, AttributeError):
-    """A method that needs a fitted model was called before `fit`."""
+    """A model was used before `fit`."""
 
 
 class HasRecord(Protocol[AnyRecord]):
-    """A model that has one record once it is fitted."""
+    """A model that has a record once fitted."""
 
     @property
     def fitted_(self) -> AnyRecord:
@@ -191,7 +193,7 @@ class HasRecord(Protocol[AnyRecord]):
 def check_fitted(model: HasRecord[AnyRecord]) -> AnyRecord:
     """Return the record of a fitted model; NotFittedError before `fit`.
 
-    Take it once: another thread may fit the model meanwhile.
+    Call it once: another thread may fit the model meanwhile.
     """
     check_no_class(model)
     try:
@@ -202,15 +204,15 @@ def check_fitted(model: HasRecord[AnyRecord]) -> AnyRecord:
         ) from None
 
 
-def of_record(read: Callable[[Any], Any]) -> Any:
+def of_record(what: str | Callable[[Any], Any]) -> Any:
+    read = attrgetter(what) if isinstance(what, str) else what
     return property(lambda model: read(check_fitted(model)))
 
 
 class Recommender(ABC):
     """A model of ratings with the interface of a scikit-learn estimator.
 
-    Its `fit` assigns a record at the end: an error leaves the model as it was, and another thread
-    never sees parts.
+    `fit` assigns a record at its end: an error leaves the model as it was.
 
     Attributes
     ----------
@@ -227,10 +229,10 @@ class Recommender(ABC):
     _attributes_elsewhere: ClassVar[Mapping[str, str]] = ATTRIBUTES_ELSEWHERE
 
     fitted_: Record
-    ratings_: Ratings = of_record(lambda record: record.ratings)
-    rating_scale_: tuple[float, float] = of_record(lambda record: record.ratings.scale)
-    user_counts_: Array = of_record(lambda record: record.user_counts)
-    item_counts_: Array = of_record(lambda record: record.item_counts)
+    ratings_: Ratings = of_record("ratings")
+    rating_scale_: tuple[float, float] = of_record("ratings.scale")
+    user_counts_: Array = of_record("user_counts")
+    item_counts_: Array = of_record("item_counts")
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the constructor's parameters by name."""
@@ -249,10 +251,10 @@ class Recommender(ABC):
             setattr(self, name, value)
         return self
 
-    if not TYPE_CHECKING:  # which would then take any attribute for granted
+    if not TYPE_CHECKING:  # which would then allow any attribute
 
         def __getattr__(self, name: str) -> Any:
-            if hasattr(type(self), name):  # a property that raised: the same error again
+            if hasattr(type(self), name):  # a property that raised: raise again
                 return object.__getattribute__(self, name)
             here = self._attributes_elsewhere.get(name)
             raise AttributeError(
@@ -261,7 +263,7 @@ class Recommender(ABC):
             )
 
     def __sklearn_tags__(self) -> Any:
-        """Raise TypeError: scikit-learn divides rows of features."""
+        """Raise TypeError."""
         name = type(self).__name__
         raise TypeError(
             f"scikit-learn's tools divide rows of features, which {name} has none of; pass "
@@ -303,13 +305,13 @@ class Recommender(ABC):
         Parameters
         ----------
         users, items : array_like, (n,)
-            Ids (indices where the model was fitted on a sparse matrix), paired by place: the index
-            of a Series is not looked at. An unknown id makes the pair cold.
-            Or `Ratings` alone, in the order of their file; or a DataFrame, or another table that
-            `as_ratings` reads, with columns named user and item, or with these first.
+            Ids (indices where the model was fitted on a sparse matrix), paired by place, whatever
+            the index of a Series. An unknown id makes the pair cold.
+            Or `Ratings` alone, in the order of their file; or a table that `as_ratings` reads, with
+            columns named user and item, or with these first.
         interval : float in (0, 1), optional
-            Also return an interval for each rating, which holds this part of such ratings:
-            `uncertainty`. The first time this calls `calibrate`, and takes as long as a fit.
+            Also return intervals that hold this part of such ratings: `uncertainty`. The first time
+            this calls `calibrate`, and takes as long as a fit.
 
         Returns
         -------
@@ -322,10 +324,10 @@ class Recommender(ABC):
         IndexError
             An index out of range (models fitted on a sparse matrix).
         TypeError
-            Strings where the training ratings' ids are integers, or vice versa; no items.
+            Ids of another kind than the training ratings'; no items.
         ValueError
-            Arrays of different lengths, a frame without the two columns; an `interval` that is not
-            in (0, 1), or that needs more held-out ratings than there are.
+            Different lengths, a frame without the two columns; an `interval` outside (0, 1), or
+            that needs more held-out ratings than there are.
         """
         level, frame = None if interval is None else check_level(interval), None
         if items is None:
@@ -348,21 +350,21 @@ class Recommender(ABC):
     def calibrate(self, ratings: Any = None) -> Self:
         """Learn how far predictions err, for ``predict(interval=...)``; return the model itself.
 
-        `partial_fit` keeps what is learned here, and `fit` drops it.
+        `partial_fit` keeps that, `fit` drops it.
 
         Parameters
         ----------
         ratings : Ratings, sparse matrix, DataFrame or (users, items, ratings), optional
-            Held-out ratings within `rating_scale_`. None: a copy of the model, without `callbacks`,
-            is fitted to nine tenths of `ratings_` (by `random_state`) and predicts the last one;
-            that takes as long as `fit`.
+            Held-out ratings within `rating_scale_`. None: a copy without `callbacks` is fitted to
+            nine tenths of `ratings_` (by `random_state`), as long as by `fit`, and predicts the
+            rest.
 
         Raises
         ------
         NotFittedError
         ValueError, TypeError
-            Ratings that cannot be used, or that the model was trained on. None, and a model that
-            was saved without its ratings.
+            Ratings that cannot be used, or that the model was trained on; None, of a model saved
+            without its ratings.
         """
         fitted = check_fitted(self)
         if ratings is None:
@@ -377,15 +379,15 @@ class Recommender(ABC):
         return self
 
     def _calibrated(self, anew: bool = False) -> Record:
-        with _calibrating:  # who comes second finds it done
+        with _calibrating:
             fitted = check_fitted(self)
             if fitted.calibration is not None and not anew:
                 return fitted
             if np.isnan(fitted.ratings.matrix.data[:1]).any():
                 raise ValueError(
-                    "intervals need held-out ratings, and this model was saved without its own "
-                    "before it was calibrated; call calibrate(ratings) with some that it was not "
-                    "trained on, or calibrate() before save_model."
+                    "intervals need held-out ratings, and this model was saved without its own; "
+                    "call calibrate(ratings) with some that it was not trained on, or "
+                    "calibrate() before save_model."
                 )
             logger.info("%s: one more fit, to calibrate its intervals", type(self).__name__)
             given = self.get_params()
@@ -396,7 +398,7 @@ class Recommender(ABC):
             rest, held_out = train_test_split(fitted.ratings, HELD_OUT, seed)
             with interrupts_end_all(), short_on_purpose():
                 copied.fit(rest)
-            more = len(fitted.ratings) / len(rest)  # ratings of each user and item than there
+            more = len(fitted.ratings) / len(rest)
             return self._keep(fitted, self._calibration_on(copied.fitted_, held_out, more))
 
     def _calibration_on(self, fitted: Record, held_out: Ratings, more: float = 1.0) -> Calibration:
@@ -427,7 +429,7 @@ class Recommender(ABC):
         Parameters
         ----------
         users, items, ratings : array_like, (n,)
-            Ids, paired by place, and their ratings. Or one argument alone that `as_ratings` takes.
+            Ids and their ratings, paired by place; or one argument that `as_ratings` takes.
 
         Raises
         ------
@@ -438,8 +440,7 @@ class Recommender(ABC):
             users, items, ratings = as_ratings(users).triples()
         if items is None or ratings is None:
             raise TypeError(
-                "score needs users, items and ratings, or Ratings alone; call "
-                "score(users, items, ratings) or score(test)."
+                "score needs items and ratings; call score(users, items, ratings) or score(test)."
             )
         return -rmse(ratings, self.predict(users, items))
 
@@ -484,31 +485,30 @@ class Recommender(ABC):
         candidates: npt.ArrayLike | None = None,
         exclude: npt.ArrayLike | None = None,
     ) -> Any:
-        """Return the items with the highest scores for each user, in bounded memory.
+        """Return the items with the highest scores for each user.
 
         Parameters
         ----------
         users : array_like, (m,)
-            Ids (indices where the model was fitted on a sparse matrix). One without training
-            ratings is answered as `cold` says. Of a DataFrame, the column named user, else the
-            first.
+            Ids (indices where the model was fitted on a sparse matrix); of a DataFrame, the column
+            named user, else the first. `cold` says what is done for those without ratings.
         n : int
             Items for each user.
         exclude_seen : bool
-            Whether to leave out the items that the user rated in training.
+            Leave out items that the user rated in training.
         candidates, exclude : array_like, optional
-            Item ids: no others, or not these, are recommended. Unknown ones may be excluded.
+            Item ids: only these, or not these. Unknown ones may be excluded.
 
         Returns
         -------
         ids : ndarray of object, (m, n)
             Best first, equal scores in the order of the ids; None where no item is left.
         scores : ndarray of float64, (m, n)
-            Unclipped (clipped, the best would be tied at the top of the scale); -inf for None.
+            Unclipped, as the best would tie at the top of the scale; -inf for None.
 
-        For a DataFrame, Series or Index instead one DataFrame with columns user (of the dtype that
-        came in), item, rank (from 1), score and cold, and no row where no item is left. Each
-        distinct user is answered once, in the order of first appearance.
+        For a DataFrame, Series or Index instead one DataFrame with columns user (of its dtype),
+        item, rank (from 1), score and cold, and no row for None: each distinct user once, in order
+        of first appearance.
 
         Raises
         ------
@@ -553,7 +553,7 @@ def copy_unfitted(model: AnyModel) -> AnyModel:
             f"the model must have get_params(deep=False), fit(R) and predict(users, items), got "
             f"{type(model).__name__}; pass several models as a mapping of names to models."
         )
-    # With a shared Generator the results would depend on the order.
+    # A shared Generator would make results depend on the order.
     parameters = {
         name: copy.deepcopy(value) if isinstance(value, np.random.Generator) else value
         for name, value in read_parameters(deep=False).items()

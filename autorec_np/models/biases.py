@@ -1,11 +1,11 @@
-"""The models to beat: the global mean, and regularized biases."""
+"""The global mean, and regularized biases."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -14,18 +14,15 @@ from autorec_np._types import CSR, Array
 from autorec_np._validation import check_number
 from autorec_np.data.entries import row_of_each
 from autorec_np.data.ratings import Ratings, as_ratings
-from autorec_np.models.base import Axes, Recommender, Record, check_not_empty, of_record
+from autorec_np.models.base import Axes, Recommender, Record, Self, check_not_empty, of_record
 from autorec_np.training.start import AffineMap
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
-REGULARIZATION = 5.0  # of a BiasBaseline where none is given
+REGULARIZATION = 5.0  # lambda by default
 MAX_SWEEPS = 200
-SMALLEST_CHANGE = 1e-6  # of a bias in standard deviations of the ratings: sweeps end below it
-FEATURE_PENALTY = 100.0  # of (40) and (41), for features of range 1: docs/decisions.md
-SMALLEST_PENALTY = 1e-12  # of the trace: below it, least squares of least norm
-OVER_RELAXATION = 1.5  # between 1 and 2; with 1 it takes ML-1M two to three times the sweeps
+SMALLEST_CHANGE = 1e-6  # of a bias, in deviations of the ratings: sweeps end
+FEATURE_PENALTY = 100.0  # of (40) and (41): docs/decisions.md
+SMALLEST_PENALTY = 1e-12  # of the trace: below, least norm
+OVER_RELAXATION = 1.5  # with 1, ML-1M takes two to three times the sweeps
 
 
 class Biases(NamedTuple):
@@ -44,8 +41,8 @@ class Biases(NamedTuple):
 def fit_biases(matrix: CSR, regularization: float) -> Biases:
     """Return the minimizer of sum (r - mean - b_u - b_i)^2 + lambda (sum b_u^2 + sum b_i^2).
 
-    User and item biases move in turn to their minimizers (19), and beyond by OVER_RELAXATION
-    (Young, 1954), until they settle (Koren, 2010, section 2.1).
+    User and item biases move in turn to (19), and beyond by OVER_RELAXATION (Young, 1954), until
+    they settle (Koren, 2010, section 2.1).
     """
     values = matrix.data.astype(np.float64)
     mean = float(values.mean())
@@ -55,7 +52,7 @@ def fit_biases(matrix: CSR, regularization: float) -> Biases:
     )
     user_sums: Array = residuals.sum(axis=1)
     item_sums: Array = residuals.sum(axis=0)
-    user_weights, item_weights = (  # of an empty row with lambda = 0: not 0 / 0
+    user_weights, item_weights = (  # not 0 / 0 of empty rows
         np.maximum(regularization + pattern.sum(axis=axis), regularization or 1.0)
         for axis in (1, 0)
     )
@@ -73,7 +70,7 @@ def fit_biases(matrix: CSR, regularization: float) -> Biases:
 
 
 def best_biases(rated: CSR, mean: float, others: Array, regularization: float) -> Array:
-    """Return the bias of each row, (19), given those of the columns; 0 without ratings."""
+    """Return the biases (19) of rows, given those of the columns; 0 without ratings."""
     counts = np.diff(rated.indptr)
     residuals = rated.data.astype(np.float64) - mean - others[rated.indices]
     sums = np.bincount(row_of_each(rated), residuals, minlength=len(counts))
@@ -92,7 +89,7 @@ def ridge(inputs: Array, targets: Array, penalty: float) -> tuple[Array, float]:
             weight = centered.T @ np.linalg.solve(gram, residuals)
         else:
             weight = np.linalg.solve(gram, centered.T @ residuals)
-    else:  # the Gram matrix may be singular
+    else:
         weight = np.linalg.lstsq(centered, residuals, rcond=None)[0]
     return weight, mean_target - float(mean_input @ weight)
 
@@ -154,10 +151,9 @@ class FittedBiases(Record):
 
     @cached_property
     def effects(self) -> dict[str, Array]:
-        """Effects E (n_columns + 1, d + 1) of the features of the rows, by axis, (40) and (41).
+        """Effects E (n_columns + 1, d + 1) of the rows' features, by axis, (40) and (41).
 
-        To the biases of an unrated row f comes [f, 1] . E[c]; the last of E is of any column that
-        is unrated.
+        An unrated row f adds [f, 1] . E[c] to its biases; the last of E is of unrated columns.
         """
         (mean, *sides), effects = self.biases, {}
         for axis, features in self.ratings.features.items():
@@ -207,7 +203,7 @@ class GlobalMean(Recommender):
     """
 
     fitted_: FittedMean
-    mean_: float = of_record(lambda record: record.mean)
+    mean_: float = of_record("mean")
 
     def __init__(self) -> None:
         pass
@@ -231,7 +227,7 @@ class BiasBaseline(Recommender):
     """
 
     fitted_: FittedBiases
-    biases_: Biases = of_record(lambda record: record.biases)
+    biases_: Biases = of_record("biases")
 
     def __init__(self, regularization: float = REGULARIZATION) -> None:
         self.regularization = regularization

@@ -1,4 +1,4 @@
-"""`Blend`: several models as one, their scores added with weights from validation ratings."""
+"""`Blend`: a weighted sum of models, with weights from validation ratings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -25,6 +25,7 @@ from autorec_np.models import newcomers
 from autorec_np.models.base import (
     Recommender,
     Record,
+    Self,
     check_no_class,
     check_not_empty,
     copy_unfitted,
@@ -33,12 +34,9 @@ from autorec_np.models.base import (
 from autorec_np.models.newcomers import FoldIn, merge, updated
 from autorec_np.training.trainer import interrupts_end_all
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
 logger = logging.getLogger(__name__)
 
-WHOLE = "blend"  # the name of the blend among those of its members
+WHOLE = "blend"  # the blend's name among its members'
 EXAMPLE = "Blend([('item', AutoRec()), ('user', AutoRec('user'))])"
 
 
@@ -47,7 +45,7 @@ def blending_weights(scores: Array, ratings: Array) -> Array:
 
         ||ratings - scores w||^2 + lambda ||w - 1/m||^2,   lambda = m^2 ||ratings - x||^2 / n,
 
-    of unclipped scores (n, m), where x is their mean over the members (docs/derivation.md).
+    of unclipped scores (n, m), whose mean over members is x (docs/derivation.md).
     """
     n_members = scores.shape[1]
     mean = scores.mean(axis=1)
@@ -57,11 +55,11 @@ def blending_weights(scores: Array, ratings: Array) -> Array:
         return np.full(n_members, 1 / n_members)
     gram = differences.T @ differences + penalty * np.eye(n_members)
     moved = np.linalg.solve(gram, differences.T @ residuals)
-    return np.asarray(1 / n_members + moved - moved.mean())  # whose mean is 0 but for rounding
+    return np.asarray(1 / n_members + moved - moved.mean())  # its mean is rounding
 
 
 def check_members(estimators: Any) -> dict[str, Recommender]:
-    """Return the models by name; ValueError or TypeError where they make no blend."""
+    """Return the models by name; ValueError or TypeError for no blend."""
     if isinstance(estimators, Mapping) or not isinstance(estimators, Sequence):
         raise TypeError(
             f"estimators must be a list of pairs (name, model), got {type(estimators).__name__}; "
@@ -98,7 +96,7 @@ def check_names(names: Sequence[str]) -> None:
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class FittedBlend(Record):
-    """What a Blend has learned. Nobody else has its fitted members."""
+    """What a Blend has learned; its members are its own."""
 
     members: Mapping[str, Recommender]
     weights: Mapping[str, float]
@@ -118,7 +116,7 @@ class FittedBlend(Record):
         )
 
     def weighted(self, scores: Iterable[Array]) -> Array:
-        """Return the weighted sum; -inf where a member has it, and gives no answer."""
+        """Return the weighted sum; -inf where a member has it."""
         total, refused = np.zeros(1), np.zeros(1, bool)
         for weight, score in zip(self.weights.values(), scores, strict=True):
             left_out = np.isneginf(score)
@@ -128,7 +126,7 @@ class FittedBlend(Record):
 
     @property
     def cold(self) -> str:
-        """What a fold-in does with cold ones: "raise" where a member does."""
+        """ "raise" where a member's is, for fold-in."""
         values = (
             value
             for member in self.members.values()
@@ -172,41 +170,40 @@ def _updated(fitted: FittedBlend, new: Ratings, data: Ratings | None = None) -> 
 
 
 def naming(name: str) -> AbstractContextManager[None]:
-    """Begin the message of an error with the name of a member."""
+    """Begin error messages with a member's name."""
     return beginning(f"member {name!r}")
 
 
 class Blend(FoldIn):
-    """The weighted sum of several models: more accurate than each where their errors differ.
+    """The weighted sum of models: more accurate than each where their errors differ.
 
-    `fit` fits a copy of each model on a part of the ratings, and the weights to the rest
-    (:func:`blending_weights`). Then all ratings fit the members anew. The sum of unclipped scores
-    is clipped.
+    `fit` fits copies on a part of the ratings, the weights to the rest (:func:`blending_weights`),
+    and the members anew to all. The sum of unclipped scores is clipped.
 
     Parameters
     ----------
     estimators : list of (str, model)
-        Names and models (`AutoRec`, a baseline, another Blend), never fitted themselves.
+        Names and models, never fitted themselves.
         ``set_params(name=model, name__parameter=value)`` replaces one, and changes it in a copy.
     validation_fraction : float in (0, 1)
-        Part of the ratings that is held out for the weights.
+        Held out for the weights.
     rating_scale : (low, high), optional
         Predictions are clipped to it. None: the scale of the `Ratings`, else their range.
     n_jobs : int, optional
         Threads of a member whose own `n_jobs` is None.
     random_state : int, Generator or None
-        For the validation ratings, and a seed of each member whose own is None. An int makes runs
-        bit-identical where no member has a Generator.
+        Splits the ratings, and seeds members whose own is None. An int makes runs bit-identical
+        where no member has a Generator.
 
     Attributes
     ----------
     members_ : dict of str to model
-        Fitted copies, on which the blend does not depend.
+        Copies.
     weights_ : dict of str to float
     validation_rmse_ : dict of str to float
-        Of each member at first, and of their "blend".
+        Of each member, and "blend".
     ratings_, rating_scale_, user_counts_, item_counts_
-        See `base.Recommender`; the counts are the least of any member.
+        See `base.Recommender`; counts: the least of any member.
     """
 
     fitted_: FittedBlend
@@ -232,7 +229,7 @@ class Blend(FoldIn):
         self.random_state = random_state
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the parameters by name; where `deep`, those of the members too."""
+        """Return the parameters by name; `deep`: the members' too."""
         params = super().get_params(deep=False)
         if deep:
             for name, model in _readable(self.estimators).items():
@@ -241,7 +238,7 @@ class Blend(FoldIn):
         return params
 
     def set_params(self, **params: Any) -> Self:
-        """Set parameters by name, as in `get_params`; ValueError for an unknown name."""
+        """Set parameters by name; ValueError for an unknown name."""
         members = _readable(params.get("estimators", self.estimators))
         given, changes = dict(params), dict[str, dict[str, Any]]()
         for key, value in params.items():
@@ -256,14 +253,14 @@ class Blend(FoldIn):
                     changes.setdefault(name, {})[parameter] = value
                 else:
                     members[name] = value
-        for name, values in changes.items():  # a copy: other blends may have the same model
+        for name, values in changes.items():  # other blends may share the model
             members[name] = copy.copy(members[name]).set_params(**values)
         if len(given) < len(params):
             given["estimators"] = [*members.items()]
         return super().set_params(**given)
 
     def check_parameters(self) -> None:
-        """Raise ValueError or TypeError for a parameter that cannot be used."""
+        """ValueError or TypeError for a parameter that cannot be used."""
         check_members(self.estimators)
         fraction, open_ends = self.validation_fraction, (False, False)
         check_number("validation_fraction", fraction, minimum=0, maximum=1, inclusive=open_ends)
@@ -273,19 +270,19 @@ class Blend(FoldIn):
     def fit(self, ratings: Any, validation: Any = None) -> Self:
         """Fit weights and members; return the blend itself.
 
-        Ctrl-C is a KeyboardInterrupt: it, and any error, leaves the blend as it was.
+        Ctrl-C (a KeyboardInterrupt), as any error, leaves the blend as it was.
 
         Parameters
         ----------
         ratings : Ratings, sparse matrix (users x items), DataFrame or (users, items, ratings)
             See `ratings.as_ratings`.
         validation : of the same kinds, optional
-            For the weights, other ratings than those: then each member is fitted once.
+            Other ratings, for the weights: each member is fitted once.
 
         Raises
         ------
         ValueError, TypeError, DivergenceError
-            Parameters or ratings that cannot be used; of a member with its name.
+            Parameters or ratings that cannot be used.
         """
         self.check_parameters()
         random_state = check_random_state(self.random_state)
@@ -301,7 +298,7 @@ class Blend(FoldIn):
         weights, errors = _weigh(first, training, held_out)
         logger.info("weights %s, validation RMSE %s", weights, errors)
         if validation is None:
-            del first  # the memory of its members
+            del first  # frees memory
             for name, member in members.items():
                 _fit(name, member, data)
         self.fitted_ = FittedBlend(
@@ -330,8 +327,8 @@ class Blend(FoldIn):
     def partial_fit(self, ratings: Any) -> Self:
         """Take in new ratings without training; return the blend itself.
 
-        As `AutoRec.partial_fit` in each member, baselines being fitted anew; the weights stay.
-        ValueError or TypeError where a member cannot; the blend stays as it was.
+        As `AutoRec.partial_fit` in each member, baselines fitted anew; the weights stay.
+        ValueError or TypeError where a member cannot, leaving the blend as it was.
         """
         return self._take_in(ratings)
 
@@ -339,7 +336,7 @@ class Blend(FoldIn):
 def _readable(estimators: Any) -> dict[str, Recommender]:
     try:
         return check_members(estimators)
-    except (TypeError, ValueError):  # which `fit` raises
+    except (TypeError, ValueError):
         return {}
 
 
@@ -351,7 +348,7 @@ def _fit(name: str, member: Recommender, ratings: Ratings) -> None:
 def _weigh(
     members: Mapping[str, Recommender], training: Ratings, held_out: Ratings
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Fit the members; return weights and RMSE by name, from the ratings held out."""
+    """Fit members; return weights and held-out RMSE by name."""
     users, items, truth = held_out.triples()
     for name, member in members.items():
         _fit(name, member, training)

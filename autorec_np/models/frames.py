@@ -1,6 +1,6 @@
-"""From a question to its answer: pandas in, the best n of each row of scores, pandas out.
+"""pandas in, the best n of each row of scores, pandas out.
 
-pandas is never imported here: only who has imported it can pass one of its objects.
+pandas is never imported here: who passes its objects has done so.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def is_pandas(value: Any) -> bool:
 
 
 def id_columns(frame: Any, *roles: str) -> list[Any]:
-    """Return the columns of roles such as "user", as `as_ratings` finds them."""
+    """Return columns of roles such as "user", as `as_ratings` finds them."""
     found = as_table(frame)
     if found is None:
         raise TypeError(f"{type(frame).__name__} has no columns; pass a DataFrame of ids.")
@@ -39,7 +39,7 @@ def id_columns(frame: Any, *roles: str) -> list[Any]:
 
 
 def asked_pairs(asked: Any) -> tuple[Any, Any, Any]:
-    """Return users and items that are asked for in one object, and it where it is a DataFrame."""
+    """Return users and items of one object, and it if it is a DataFrame."""
     if isinstance(asked, Ratings):
         users, items, _ = asked.triples()
         return users, items, None
@@ -81,10 +81,10 @@ def recommendations(
     scores: Array,
     cold: tuple[Array, Array],
 ) -> DataFrame:
-    """Return a frame with one row for each recommendation.
+    """Return a frame with a row for each recommendation.
 
-    `axes` names the columns of ids: of the `asked` (m,), and of the `known` (n,), in which `best`
-    are positions; `cold` says which of both have no ratings.
+    `axes` names the columns of ids: `asked` (m,), and `known` (n,), in which `best` are positions;
+    `cold`: which of both have no ratings.
     """
     pandas = sys.modules["pandas"]
     rows, ranks = np.nonzero(scores > -np.inf)
@@ -103,10 +103,9 @@ def recommendations(
 
 
 def top_n(scores: Array, n: int, excluded: CSR | None = None) -> tuple[Array, Array]:
-    """Return columns and scores, (n_rows, min(n, n_columns)), of the highest scores in each row.
+    """Return columns and scores, (n_rows, min(n, n_columns)), of each row's highest, best first.
 
-    Highest first; equal scores by ascending column, also at the boundary. `scores` is overwritten
-    with -inf at the stored entries of `excluded`.
+    Equal scores go by ascending column. `scores` gets -inf where `excluded` is stored.
     """
     if excluded is not None:
         scores[row_of_each(excluded), excluded.indices] = -np.inf
@@ -118,7 +117,7 @@ def top_n(scores: Array, n: int, excluded: CSR | None = None) -> tuple[Array, Ar
 
 
 def _best_of_row(row: Array, n: int) -> Array:
-    # np.argpartition alone would break ties freely
+    # np.argpartition would break ties freely
     threshold = np.partition(row, len(row) - n)[len(row) - n]
     above = np.flatnonzero(row > threshold)
     level = np.flatnonzero(row == threshold)[: n - len(above)]

@@ -1,4 +1,4 @@
-"""After the fit: new users and items are scored and not kept, and new ratings are taken in."""
+"""After the fit: new users and items are scored, new ratings taken in."""
 
 from __future__ import annotations
 
@@ -22,7 +22,16 @@ from autorec_np.data.ratings import Ratings, as_ratings, assemble
 from autorec_np.data.values import OutsideScaleError, check_ids, shown, unique_with_positions
 from autorec_np.engine.threads import undisturbed
 from autorec_np.models import frames
-from autorec_np.models.base import Axes, Recommender, Record, check_fitted, check_n, chunks, padded
+from autorec_np.models.base import (
+    Axes,
+    Recommender,
+    Record,
+    Self,
+    check_fitted,
+    check_n,
+    chunks,
+    padded,
+)
 from autorec_np.models.biases import Biases, FittedBiases, FittedMean, best_biases
 from autorec_np.models.frames import top_n
 from autorec_np.models.scoring import (
@@ -38,19 +47,18 @@ from autorec_np.models.scoring import (
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-    from typing_extensions import Self
 
 
 class NewRecommendations(tuple[Array, Array]):
-    """The pair (ids, scores) that `AutoRec.recommend_new` returns, and what it came from.
+    """The pair (ids, scores) that `AutoRec.recommend_new` returns.
 
     Attributes
     ----------
     n_unknown : int
-        Ratings left out because they are of something unknown.
+        Ratings left out, of something unknown.
     popular : bool, or ndarray of bool, (m,)
-        Whether, without a rating to go by, the most popular are the answer, and `scores` are
-        numbers of training ratings.
+        Whether, for lack of ratings, the answer is the most popular, and `scores` are numbers of
+        training ratings.
     """
 
     n_unknown: int
@@ -78,7 +86,7 @@ class NewRecommendations(tuple[Array, Array]):
 class NewRatings(NamedTuple):
     """Ratings `rated` (m, n) of new users by known items, or the `other` way round.
 
-    `single`: one who has no id. `n_unknown` ratings of others were left out.
+    `single`: one without an id. `n_unknown` ratings were left out.
     """
 
     single: bool
@@ -89,7 +97,7 @@ class NewRatings(NamedTuple):
 
 
 class FoldIn(Recommender):
-    """A model that also scores who was not in training, from their ratings."""
+    """A model that scores who was not in training."""
 
     @abstractmethod
     def _cold(self, fitted: Any) -> str | float:
@@ -136,33 +144,33 @@ class FoldIn(Recommender):
     ) -> Any:
         """Predict for users (or items) who were not in training, from their ratings.
 
-        Nothing is kept; `partial_fit` does that. A new row (a user in orientation "user", an item
-        in "item") takes one forward pass; a new column (the other way round) `scoring.fit_column`,
-        whose bias is not penalized: with fewer than about ten ratings the bias baseline is better.
+        Nothing is kept. A new row (a user in orientation "user", an item in "item") takes a forward
+        pass; a new column `scoring.fit_column`, whose bias is not penalized: with fewer than about
+        ten ratings the bias baseline is better.
 
         Parameters
         ----------
         ratings : mapping of id to rating, or (ids, ratings)
-            Of one new user, of known items (``{}``: the biases alone tell). For ``axis="item"``, of
-            one new item by known users. Or of many, whose ids only tell them apart: Ratings, a
-            sparse matrix (users x items), a DataFrame or (users, items, ratings).
+            Of known items by one new user (``{}``: biases alone), or for ``axis="item"`` of one new
+            item by known users. Or of many, whose ids tell them apart: Ratings, a sparse matrix
+            (users x items), a DataFrame or (users, items, ratings).
         items, users : array_like, (n,), optional
-            Known items to predict for, or for ``axis="item"`` users. None: all, as in ``ratings_``.
+            Known items (for ``axis="item"`` users) to predict for. None: all, as in ``ratings_``.
         axis : {"user", "item"}
             What is new.
         unknown : {"raise", "ignore"}
-            What to do with a rating of an item (or by a user) that is not known.
+            What to do with ratings of items (or by users) that are not known.
 
         Returns
         -------
         ndarray of float64, (n,) for one, (m, n) for many
-            Clipped to `rating_scale_`; the m rows by ascending id. For a DataFrame a DataFrame with
-            ids on both axes.
+            Clipped to `rating_scale_`; rows by ascending id. Of a DataFrame one with ids on both
+            axes.
 
         Raises
         ------
         ValueError
-            An unknown id where `unknown` is "raise", a repeated one, a rating that cannot be used.
+            An unknown id where `unknown` is "raise", a repeated one, an unusable rating.
         TypeError
             A member of a Blend cannot score newcomers.
         """
@@ -172,7 +180,7 @@ class FoldIn(Recommender):
         wrong, asked = Axes(axis).rows_and_columns(users, items)
         if wrong is not None:
             raise ValueError(
-                f"with axis={axis!r} known {new.other}s are what to predict for; pass "
+                f"with axis={axis!r} predictions are for known {new.other}s; pass "
                 f"{new.other}s=..., or the other axis."
             )
         known = fitted.ids(new.other)
@@ -227,16 +235,16 @@ class FoldIn(Recommender):
         """Recommend to users who were not in training, from their ratings.
 
         For ``axis="item"``: the users who will rate a new item highest. `ratings`, `axis` and
-        `unknown` as in :meth:`predict_new`, the rest as in :meth:`recommend`. Who has no rating of
-        a known item is answered with the items that have the most training ratings, and the scores
-        are these numbers (`cold` ``"raise"`` refuses).
+        `unknown` as in :meth:`predict_new`, the rest as in :meth:`recommend`. Without ratings of
+        known items, the answer is the items with the most training ratings, and the scores are
+        these numbers (`cold` ``"raise"`` refuses).
 
         Returns
         -------
         newcomers.NewRecommendations
-            The pair of ids (object) and scores (float64), (n,) for one, (m, n) for many by
-            ascending id. For a DataFrame a DataFrame as in :meth:`recommend` (for ``axis="item"``
-            with item before user), whose ``attrs`` hold `n_unknown`, and `popular` as ids.
+            Ids (object) and scores (float64), (n,) for one, (m, n) for many by ascending id. Of a
+            DataFrame one as in :meth:`recommend` (for ``axis="item"`` with item before user), whose
+            ``attrs`` hold `n_unknown`, and `popular` as ids.
         """
         fitted = check_fitted(self)
         cold = self._cold(fitted)
@@ -251,7 +259,7 @@ class FoldIn(Recommender):
         for part in chunks(*new.rated.shape):
             rated = new.rated[part]
             scores = score_new(fitted, rated, axis, cold)
-            scores[unrated[part]] = counts  # the most popular
+            scores[unrated[part]] = counts
             scores[:, left_out] = -np.inf
             best[part], best_scores[part] = top_n(scores, n, rated if exclude_seen else None)
         if frames.is_frame(ratings):
@@ -305,7 +313,7 @@ def read_new(fitted: Record, ratings: Any, axis: str, unknown: str) -> NewRating
     used = np.unique(matrix.indices)
     find = fitted.find if unknown == "ignore" else fitted.look_up
     places = np.full(len(others), -1)
-    places[used] = find(other, others[used])  # both ascending: the order stays
+    places[used] = find(other, others[used])  # both ascend
     columns = places[matrix.indices]
     is_known = columns >= 0
     ends = np.cumsum(np.concatenate(([0], is_known)))[matrix.indptr]
@@ -318,10 +326,10 @@ def read_new(fitted: Record, ratings: Any, axis: str, unknown: str) -> NewRating
 
 @singledispatch
 def score_new(fitted: Record, rated: CSR, axis: str, cold: str | float) -> Array:
-    """Return unclipped scores (m, n) of newcomers from their ratings `rated` (m, n)."""
+    """Return unclipped scores (m, n) from ratings (m, n)."""
     raise TypeError(
         "this model cannot score who was not in training; fit it with their ratings, or leave it "
-        "out of the Blend."
+        "out."
     )
 
 
@@ -395,12 +403,12 @@ def within_scale(fitted: Record, ratings: Any) -> Ratings:
 
 
 MAX_SWEEPS = 20
-SMALLEST_CHANGE = 1e-4  # of a bias in standard deviations of the ratings: sweeps end below it
+SMALLEST_CHANGE = 1e-4  # of a bias, in deviations of the ratings: sweeps end
 
 
 @singledispatch
 def updated(fitted: Any, new: Ratings, data: Ratings | None = None) -> Any:
-    """Return a record with new ratings; `data` are all ratings, None: not merged yet."""
+    """Return a record with new ratings; `data`: all ratings, if merged already."""
     raise TypeError(
         "this model cannot take in new ratings; call fit with all the ratings, or leave it out of "
         "the Blend."
@@ -423,13 +431,12 @@ def _fitted_anew(
 def _updated_network(fitted: Fitted, new: Ratings, data: Ratings | None = None) -> Fitted:
     if fitted.network.tied:
         raise ValueError(
-            "with tied=True the decoder weight of a column is its encoder weight too, so to fit it "
-            "to new ratings would change the codes of all rows; call fit with all the ratings, or "
-            "use tied=False."
+            "with tied=True the decoder weight of a column is its encoder weight too, so new "
+            "ratings would change all codes; call fit with all the ratings, or use tied=False."
         )
     old, by_index = fitted.ratings, fitted.ids_are_indices
     data = training = merge(old, new, by_index) if data is None else data
-    if fitted.training is not old:  # ratings were held out for early stopping
+    if fitted.training is not old:  # some were held out
         training = merge(fitted.training, new, by_index)
     new_users, new_items, _ = new.triples()
     change = Change(
@@ -445,10 +452,10 @@ def _updated_network(fitted: Fitted, new: Ratings, data: Ratings | None = None) 
 
 
 class Change(NamedTuple):
-    """What new ratings change; each pair is of users and of items.
+    """What new ratings change; pairs are of users and items.
 
-    `training`: all that the model has learned from, with the new. `places`: where those are that
-    the model knew. `touched` have new ratings. `matrices`: all, users x items, and the transpose.
+    `training`: what the model learned from, and the new. `places`: where known ones are now.
+    `touched` have new ratings. `matrices`: all, users x items, and transposed.
     """
 
     training: Ratings
@@ -470,7 +477,7 @@ def _updated_baselines(fitted: Fitted, change: Change) -> tuple[FittedBiases, Ba
 
 
 def _grown(fitted: Fitted, data: Ratings, change: Change) -> Fitted:
-    """Return the model with those known at their new places, others zeros, and new biases."""
+    """Return the model with known ones at their new places, others 0, and new biases."""
     axes = fitted.axes
     rows_at, columns_at = axes.rows_and_columns(*change.places)
     n_rows, n_columns = axes.rows_and_columns(*change.training.shape)
@@ -535,10 +542,10 @@ def _with_updated_columns(grown: Fitted, change: Change) -> Fitted:
 
 
 def merge(old: Ratings, new: Ratings, indexed: bool) -> Ratings:
-    """Return the old ratings and the new; of a pair that is in both, the new.
+    """Return the old ratings and the new, which replace those of their pairs.
 
-    Users and items without ratings stay, the scale and the old features, average ones of new users
-    and items; timestamps where both have them.
+    Users and items without ratings stay, as do scale and features, 0 for new users and items;
+    timestamps where both have them.
     """
     axes, features = [], {}
     for name in ("user", "item"):
@@ -554,8 +561,8 @@ def merge(old: Ratings, new: Ratings, indexed: bool) -> Ratings:
             example = added[(added < 0) | (added >= len(known))][0]
             raise IndexError(
                 f"{name} index {example} is out of range: the model was fitted on a sparse matrix, "
-                f"so {name}s are the indices 0 to {len(known) - 1}, and new ones go on from "
-                f"{len(known)} without a gap; pass a sparse matrix of the new shape."
+                f"so new {name}s go on from {len(known)} without a gap; pass a sparse matrix "
+                f"of the new shape."
             )
         axes.append((ids, positions[: len(known)], positions[len(known) :]))
         if name in old.features:
@@ -587,7 +594,7 @@ def spread(values: Array, places: Array, length: int) -> Array:
 def refresh_biases(
     biases: Biases, matrices: tuple[CSR, CSR], touched: tuple[Array, Array], regularization: float
 ) -> Biases:
-    """Return biases of which the `touched` move to their minimizers in turn, (19)."""
+    """Return biases; the `touched` have moved to (19) in turn."""
     users, items = touched
     rated_by, raters_of = (take_rows(*pair) for pair in zip(matrices, touched, strict=True))
     mean, user, item = biases.mean, biases.user.copy(), biases.item.copy()

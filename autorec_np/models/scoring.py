@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 Baseline: TypeAlias = "FittedBiases | FittedMean"
 Inputs: TypeAlias = "CSR | Planes"
 
-MAX_ITER, TOLERANCE = 500, 1e-10  # of a new column without a closed form
-PAIRS_PER_CHUNK = 16_384  # pairs whose codes are gathered at once
-RATED = 3.0  # what the first of two planes says of a pair that is rated, in canonical units
-FEATURE_RANGE = 6.0  # of a feature as the network reads it: docs/decisions.md
+MAX_ITER, TOLERANCE = 500, 1e-10  # without a closed form
+PAIRS_PER_CHUNK = 16_384  # that are gathered at once
+RATED = 3.0  # in the first of two planes
+FEATURE_RANGE = 6.0  # as the network reads it: docs/decisions.md
 
 
 class Course(NamedTuple):
-    """How a training went: see `loss_curve_`, `validation_curve_`, ... of `AutoRec`."""
+    """How a training went: see `AutoRec`."""
 
     loss_curve: tuple[float, ...] = ()
     validation_curve: tuple[float, ...] = ()
@@ -47,18 +47,18 @@ class Course(NamedTuple):
 
 
 class Implicit(NamedTuple):
-    """The implicit decoder of a fitted model; the decoder weight is served with it.
+    """The implicit decoder; the decoder weight is served with it.
 
-    `weight` (n_rows, q) is Y, 0 where a row was not in training; `shares` (n_columns, q) is N Y.
+    `weight` (n_rows, q) is Y, 0 for rows not in training; `shares` (n_columns, q) is N Y.
     """
 
     weight: Array
     shares: Array
 
     def shares_of(self, rated: CSR) -> Array:
-        """Return N Y, (m, q), of columns of which `rated` (m, n_rows) says what they have rated.
+        """Return N Y, (m, q), of columns that have rated `rated` (m, n_rows).
 
-        A row that was not in training does not count.
+        Rows that were not in training do not count.
         """
         has_y = np.any(self.weight, axis=1).astype(self.weight.dtype)
         pattern = with_data(rated, has_y.take(rated.indices))
@@ -68,11 +68,11 @@ class Implicit(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Fitted(Record):
-    """What an AutoRec has learned: all that predicting, folding in, updating and saving need.
+    """What an AutoRec has learned: see there; arrays are read-only.
 
-    See `AutoRec`; arrays are read-only. `cold_baseline` is of the ratings trained on. `network` is
-    the plain one: with an implicit decoder, the decoder weight in `theta` is W + [N Y, 0]. The rows
-    of decoder weight and bias are multiplied by the `reliability` of their columns.
+    `cold_baseline` is of the ratings trained on. `network` is the plain one: with an implicit
+    decoder, the decoder weight in `theta` is W + [N Y, 0]. Rows of decoder weight and bias are
+    multiplied by the `reliability` of their columns.
     """
 
     network: Network
@@ -109,7 +109,7 @@ class Fitted(Record):
 
     @property
     def decoder_penalty(self) -> float:
-        """lambda of the decoder weight, in the units of the output; tied weights carry both."""
+        """lambda of the decoder weight, in units of the output; of tied weights, both."""
         block = self.network.layout.aliases.get("decoder.weight", "decoder.weight")
         penalties = scaled(self.penalties, self.output_map.factor)
         return sum(penalties.get(name, 0.0) for name in {block, "decoder.weight"})
@@ -122,9 +122,9 @@ class Fitted(Record):
         return self.codes if axis == self.axes.row else self.weights["decoder.weight"]
 
     def read(self, rated: CSR, biases: Array, rows: Array | None = None) -> Inputs:
-        """Return what the network reads of ratings whose bias baseline is `biases`, (nnz,).
+        """Return what the network reads of ratings with bias baseline `biases`, (nnz,).
 
-        `rows` says which rows they are; None: new ones, whose features are taken to be average.
+        `rows` are theirs; None: new ones, whose features are taken to be average.
         """
         features = self.ratings.features.get(self.axes.row)
         if features is not None:
@@ -138,7 +138,7 @@ class Fitted(Record):
         return self.output_map.inverse(f(activity))
 
     def score_pairs(self, users: Array, items: Array, cold: str | float = "baseline") -> Array:
-        """As in `Record`; of cold pairs as `cold` says, ValueError where it is "raise"."""
+        """As in `Record`; of cold pairs as `cold` says: "raise" is a ValueError."""
         is_cold = self.is_cold(users, items)
         if cold == "raise":
             refuse_cold(is_cold)
@@ -150,7 +150,7 @@ class Fitted(Record):
         return scores
 
     def score_all_items(self, users: Array, cold: str | float = "baseline") -> Array:
-        """As `score_pairs`; where `cold` is "raise", a cold item has -inf: nobody asked for it."""
+        """As `score_pairs`; where `cold` is "raise", a cold item has -inf."""
         weight, bias = self.weights["decoder.weight"], self.weights["decoder.bias"]
         if self.axes.row == "user":
             activity = self.codes[users] @ weight.T + bias
@@ -177,7 +177,7 @@ class Fitted(Record):
         return self.to_ratings(activity + bias[columns])
 
     def _cold_scores(self, users: Array, items: Array, cold: str | float) -> Array:
-        if isinstance(cold, str):  # of "raise", all pairs that are left are warm
+        if isinstance(cold, str):
             return self.cold_baseline.score_pairs(users, items)
         return np.full(len(users), float(cold))
 
@@ -203,9 +203,9 @@ def network_inputs(
     input_map: AffineMap,
     dtype: npt.DTypeLike,
 ) -> Inputs:
-    """Return what the network reads, `kind` "ratings" or "planes", and features, if any.
+    """Return what the network reads, by `kind` "ratings" or "planes", and features, if any.
 
-    Planes say who is rated, and by how much more than the `biases` (nnz,): see `core.planes`.
+    Planes say who is rated, and how far above the `biases` (nnz,): see `core.planes`.
     """
     if kind == "planes":
         planes = np.full((2, rated.nnz), RATED, dtype)
@@ -230,7 +230,7 @@ def network_for(
     n_implicit: int,
     dtype: npt.DTypeLike,
 ) -> Network:
-    """Return the network for a pattern of ratings; `n_implicit` 0: with the plain decoder."""
+    """Return the network for a pattern; `n_implicit` 0: the plain decoder."""
     n_columns = pattern.shape[1]
     wider = None if n_inputs == n_columns else n_inputs
     shape = n_columns, hidden_layer_sizes, activation, output_activation
@@ -241,13 +241,13 @@ def network_for(
 
 
 def by_plane(block: Array, n_columns: int) -> tuple[Array, Array]:
-    """Return views of a block: its rows for each column, (n_planes, n_columns, ...), and others."""
+    """Return views of a block: rows of columns, (n_planes, n_columns, ...), and others."""
     end = len(block) - len(block) % n_columns
     return block[:end].reshape(-1, n_columns, *block.shape[1:]), block[end:]
 
 
 def pairs_of(rated: CSR, axes: Axes, rows: Array | None = None) -> tuple[Array, Array]:
-    """Return users and items of the stored ratings; `rows` says which rows they are, None all."""
+    """Return users and items of ratings; `rows` of the matrix, None: all."""
     of_each = row_of_each(rated)
     return axes.users_and_items(of_each if rows is None else rows[of_each], rated.indices)
 
@@ -268,17 +268,17 @@ def targets_of(
 
 
 def scaled(penalties: Mapping[str, float], factor: float) -> dict[str, float]:
-    """Return lambda where ratings are multiplied by a factor: (2) is by its square."""
+    """Return lambda for ratings times a factor: (2) grows by its square."""
     return {name: penalty * factor**2 for name, penalty in penalties.items()}
 
 
 @dataclass(frozen=True)
 class TrainingTask:
-    """One training: what the network reads and is to say, and whose its weights will be.
+    """One training: what the network reads and is to say.
 
-    `penalties` and targets are in the units of the output; the curve is divided by `loss_unit`.
-    `shrinkage` is c of `reliability`. `every_input` includes the ratings held out for early
-    stopping. `validation` has positions of users and items, and ratings.
+    `penalties` and targets are in units of the output; the curve is divided by `loss_unit`.
+    `shrinkage` is c of `reliability`. `every_input` includes ratings held out for early stopping.
+    `validation`: positions of users and items, and ratings.
     """
 
     network: Network
@@ -296,7 +296,7 @@ class TrainingTask:
     def record(
         self, theta: Array, inputs: Inputs, workers: Workers | None, **others: Any
     ) -> Fitted:
-        """Return the record of weights that were trained, with the codes of `inputs`."""
+        """Return the record of trained weights, with the codes of `inputs`."""
         network, own = self.network, theta.copy()
         if isinstance(network, ImplicitNetwork):
             weight = network.layout.views(theta)[IMPLICIT].copy()
@@ -349,7 +349,7 @@ def scale_columns(views: Mapping[str, Array], factors: Array) -> None:
 def start_again(
     last: Fitted, network: Network, axes: Axes, data: Ratings, dtype: npt.DTypeLike
 ) -> Array:
-    """Return the weights of the last training, Y by the ids of the rows, for the next."""
+    """Return the last weights for another training, Y by ids of rows."""
     row_ids, column_ids = axes.rows_and_columns(data.user_ids, data.item_ids)
     plain, n_units = network, 0
     if isinstance(network, ImplicitNetwork):
@@ -363,8 +363,8 @@ def start_again(
         columns = f"{axes.column}s"
         raise ValueError(
             f"warm_start=True needs the orientation, {columns}, layer sizes, implicit units and "
-            f"inputs of the last fit, but they differ; call partial_fit with the ratings of new "
-            f"{columns} first, or use warm_start=False to train anew."
+            f"inputs of the last fit, but they differ; call partial_fit with ratings of new "
+            f"{columns} first, or use warm_start=False."
         )
     theta = np.zeros(network.layout.size, dtype)
     theta[: plain.layout.size] = last.theta
@@ -382,11 +382,10 @@ def start_again(
 def fit_columns(
     fitted: Fitted, rated: CSR, residuals: Array, shares: Array | None
 ) -> tuple[Array, Array]:
-    """Return decoder weights (m, k) and biases (m,), each by `fit_column`, times `reliability`.
+    """Return decoder weights (m, k) and biases (m,), by `fit_column`, times `reliability`.
 
-    `rated` (m, n_rows) says who rated these columns, `residuals` (nnz,) what the baseline leaves of
-    the ratings. `shares` (m, q) of an implicit decoder are in the weights, the penalty is without
-    them.
+    `rated` (m, n_rows) says who rated these columns; `residuals` (nnz,) are ratings minus baseline.
+    `shares` (m, q) of an implicit decoder are in the weights, and not penalized.
     """
     targets, codes = fitted.output_map(residuals), fitted.codes
     penalty, output_activation = fitted.decoder_penalty, fitted.network.output_activation
@@ -414,11 +413,11 @@ def fit_column(
 ) -> tuple[Array, float]:
     """Return the decoder row w (k,) and bias b of one new column, in float64.
 
-    Minimizes sum_r (t_r - f(h_r . w + b + o_r))^2 + penalty / 2 ||w||^2 over the rows r that have
-    frozen `codes` h (n, k), `targets` t (n,) and an `offset` o, (n,) or 0: what an implicit decoder
-    adds. With an identity output this is a ridge problem with an unpenalized intercept. Its dual
-    form, (18), is a system of the size of the targets, the primal of the codes: the smaller is
-    solved. A penalty of 0 gives the solution of least norm. Another output takes L-BFGS.
+    Minimizes sum_r (t_r - f(h_r . w + b + o_r))^2 + penalty / 2 ||w||^2 over rows r with frozen
+    `codes` h (n, k), `targets` t (n,) and an `offset` o, (n,) or 0: what an implicit decoder adds.
+    With an identity output this is a ridge problem with a free intercept. Its dual form, (18), has
+    the size of the targets, the primal of the codes: the smaller is solved. A penalty of 0 gives
+    the solution of least norm. Another output takes L-BFGS.
 
         w = Hc^T a,   (Hc Hc^T + penalty / 2 I) a = t - mean(t),   b = mean(t) - mean(h) . w
     """

@@ -1,12 +1,11 @@
-"""Intervals around predictions that hold a part of the ratings: split-conformal prediction.
+"""Intervals that hold a part of the ratings: split-conformal prediction (docs/derivation.md).
 
-The interval is score -+ q sigma, clipped to the scale. Sigma is the distance of a rating from its
-score that is usual for such a pair, and q the ceil((n + 1) level)-th smallest of distance / sigma
-of n held-out ratings of its group (Vovk, Gammerman and Shafer, 2005; Lei et al., 2018;
-docs/derivation.md).
+The interval is score -+ q sigma, clipped to the scale. Sigma is the usual distance of rating and
+score for such a pair, q the ceil((n + 1) level)-th smallest distance / sigma of n held-out ratings
+of its group (Vovk, Gammerman and Shafer, 2005; Lei et al., 2018).
 
-The groups are cold pairs, and users with at most 20, at most 100 and more training ratings. One
-with too few held-out ratings has the largest q of the others.
+Groups: cold pairs, and users with at most 20, at most 100 and more training ratings. One with too
+few held-out ratings has the largest q of the others.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ import numpy as np
 from autorec_np._types import Array
 from autorec_np._validation import check_number
 
-EDGES = (21, 101)  # of the training ratings of a user, between groups
-FEWEST = 50  # held-out ratings of a group that has a quantile of its own
-RIDGE = 10.0  # of the coefficients of sigma: so many ratings of a usual distance
-SMALLEST = 0.1  # mean distances, added to each before its logarithm
+EDGES = (21, 101)  # a user's ratings, between groups
+FEWEST = 50  # held-out ratings of a group with its own quantile
+RIDGE = 10.0  # of sigma's coefficients
+SMALLEST = 0.1  # mean distances, added before the logarithm
 
 N_FEATURES, N_GROUPS = 6, len(EDGES) + 2
 
@@ -31,10 +30,9 @@ Scale = tuple[float, float]
 
 
 class Calibration(NamedTuple):
-    """What held-out ratings told.
+    """log sigma = `features` @ `coefficients` (6,), and held-out `errors` (n,), distance / sigma.
 
-    log sigma = `features` @ `coefficients` (6,). `errors` (n,), distance / sigma, ascend in each
-    group, which begins at one of `starts` (n_groups + 1,) of int64.
+    They ascend in each group, which begins at one of `starts` (n_groups + 1,), int64.
     """
 
     coefficients: Array
@@ -44,7 +42,7 @@ class Calibration(NamedTuple):
     def interval(
         self, level: float, scores: Array, user_counts: Array, item_counts: Array, scale: Scale
     ) -> tuple[Array, Array]:
-        """Return the ends (n,), (n,) of the intervals."""
+        """Return both ends (n,)."""
         pairs = scores, user_counts, item_counts
         sigma = np.exp(features(*pairs, scale) @ self.coefficients)
         reach = self.quantiles(level)[groups(user_counts, item_counts)] * sigma
@@ -77,7 +75,7 @@ def check_level(interval: object) -> float:
 
 
 def rank(level: float, n: int) -> int:
-    """Return ceil((n + 1) level), without the rounding error of the product."""
+    """Return ceil((n + 1) level), safe from rounding."""
     return max(1, math.ceil((n + 1) * level - 1e-9))
 
 
@@ -87,7 +85,7 @@ def groups(user_counts: Array, item_counts: Array) -> Array:
 
 
 def features(scores: Array, user_counts: Array, item_counts: Array, scale: Scale) -> Array:
-    """Return (n, 6) what sigma depends on: activity, the place on the scale, being cold."""
+    """Return (n, 6) what sigma depends on: activity, place on the scale, being cold."""
     low, high = scale
     place = (np.clip(scores, low, high) - low) / ((high - low) or 1.0)
     is_cold = groups(user_counts, item_counts) == 0
@@ -98,7 +96,7 @@ def features(scores: Array, user_counts: Array, item_counts: Array, scale: Scale
 def calibrated_on(
     truth: Array, scores: Array, user_counts: Array, item_counts: Array, scale: Scale
 ) -> Calibration:
-    """Calibrate on held-out ratings `truth` (n,) with their unclipped scores and counts."""
+    """Calibrate on held-out ratings `truth` (n,) and their unclipped scores."""
     if len(truth) == 0:
         raise ValueError(
             "none of the held-out ratings is of a known user and item, and the model has "

@@ -1,7 +1,6 @@
 """The file of a saved model: an uncompressed ``.npz`` that ends in the SHA-256 of all before it.
 
-It may still be made with intent: no array takes more memory than its bytes, and its header is not
-evaluated.
+Against intent, no array takes more memory than its bytes, and headers are not evaluated.
 """
 
 from __future__ import annotations
@@ -27,18 +26,18 @@ _ALIGNMENT = 64
 _HASH_PREFIX = b"sha256:"
 _HASH_DIGITS = 64
 _ZIP_MAGIC = b"PK\x03\x04"
-_LOCAL_HEADER = 30  # bytes of a zip member before its name
-_ZIP64_FIELD = 20  # bytes of the extra field that zipfile appends to each local header
+_LOCAL_HEADER = 30  # bytes before the name of a zip member
+_ZIP64_FIELD = 20  # bytes that zipfile appends to it
 _ARRAY_MAGIC = b"\x93NUMPY\x01\x00"
 
 
 class ModelFileError(ValueError):
-    """A file is not a model that this version can load."""
+    """The file is no model that this version can load."""
 
 
 @contextmanager
 def saying(what: str) -> Iterator[None]:
-    """Make every error a ModelFileError that begins with `what`."""
+    """Raise errors as a ModelFileError that begins with `what`."""
     try:
         yield
     except Exception as error:
@@ -46,11 +45,11 @@ def saying(what: str) -> Iterator[None]:
 
 
 def write_archive(file: BinaryIO, arrays: Mapping[str, Array]) -> None:
-    """Write named arrays and the hash; the same arrays give the same bytes."""
+    """Write arrays and hash; the same arrays give the same bytes."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         archive.comment = _HASH_PREFIX + b"0" * _HASH_DIGITS
         for name, array in arrays.items():
-            member = zipfile.ZipInfo(f"{name}.npy")  # its date is fixed: 1980
+            member = zipfile.ZipInfo(f"{name}.npy")  # of 1980
             member.extra = _padding(file.tell() + _LOCAL_HEADER + len(member.filename))
             little_endian = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
             with archive.open(member, "w", force_zip64=True) as stream:
@@ -59,7 +58,7 @@ def write_archive(file: BinaryIO, arrays: Mapping[str, Array]) -> None:
 
 
 def _padding(offset: int) -> bytes:
-    """Return the extra field, as of zipalign, after which a member is aligned."""
+    """Return the extra field that aligns a member, as zipalign's."""
     fixed = struct.calcsize("<HHH")
     n_zeros = -(offset + fixed + _ZIP64_FIELD) % _ALIGNMENT
     return struct.pack("<HHH", 0xD935, 2 + n_zeros, _ALIGNMENT) + bytes(n_zeros)
@@ -85,7 +84,7 @@ def reading(path: AnyPath, memory_map: bool = False, verify: bool = True) -> Ite
             )
         if verify and _digest(file) != file.read():
             raise ModelFileError(
-                "it does not end in the SHA-256 of its content: it is damaged or cut off, or "
+                "it does not end in the SHA-256 of its content: it is damaged, or "
                 "save_model did not write it; copy it again, or save the model anew"
             )
         with zipfile.ZipFile(file) as archive:
@@ -100,7 +99,7 @@ def listing(arrays: Mapping[str, Array]) -> dict[str, Any]:
 
 
 class Members:
-    """The arrays of a file; `listed`, from its header, must be what is read."""
+    """The arrays of a file, which must be those that its header `listed`."""
 
     prefix = ""
     listed: dict[str, Any] | None = None
@@ -118,7 +117,7 @@ class Members:
             self.unread[name] = info
 
     def within(self, prefix: str) -> Members:
-        """Return those whose names begin with a prefix, which is then left out."""
+        """Return those with a prefix, which is left out."""
         part = copy.copy(self)
         part.prefix += prefix
         return part
@@ -133,11 +132,11 @@ class Members:
         if self.mapped is None:
             return memoryview(self.archive.read(info))
         lengths = struct.unpack_from("<HH", self.mapped, info.header_offset + _LOCAL_HEADER - 4)
-        start = info.header_offset + _LOCAL_HEADER + sum(lengths)  # of the name, and of the padding
+        start = info.header_offset + _LOCAL_HEADER + sum(lengths)  # of name and padding
         return memoryview(self.mapped)[start : start + info.file_size]
 
     def take(self, name: str, dtypes: str, *shape: int | None) -> Array:
-        """Return a read-only array of one of the dtypes and of the shape (None: any length)."""
+        """Return a read-only array of one of the dtypes and the shape (None: any length)."""
         name = self.prefix + name
         if name not in self.unread:
             raise ModelFileError(f"it lacks the array {name!r}")
@@ -153,7 +152,6 @@ class Members:
             fits = math.prod(needed) == n_values and rest == 0
             if content[: len(_ARRAY_MAGIC)] == _ARRAY_MAGIC and stated == header and fits:
                 array = np.frombuffer(content, dtype, offset=start).reshape(needed)
-                # a file of other origin need not be aligned
                 native = np.require(array, dtype.newbyteorder("="), "A")
                 native.flags.writeable = False
                 self._compare(name, {"dtype": code, "shape": [*needed]})

@@ -1,15 +1,13 @@
 """Why a score is what it is, and what is similar.
 
-A rating enters the score of a row r and a column c in two ways, docs/derivation.md (30) to (34):
-the encoder reads the ratings of the row (`rating_derivatives`, by the chain rule), and the decoder
-weights of the column were fitted to its ratings (`rating_influence`, in closed form).
-
-Similarity is the cosine of codes of rows, or of decoder weights of columns.
+Ratings enter a score in two ways, docs/derivation.md (30) to (34): the encoder reads those of the
+row (`rating_derivatives`), and the decoder weights of the column were fitted to its
+(`rating_influence`).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -23,27 +21,24 @@ from autorec_np.core.network import Network
 from autorec_np.data.ratings import Ratings
 from autorec_np.engine.threads import undisturbed
 from autorec_np.models.autorec import AutoRec
-from autorec_np.models.base import Recommender, check_fitted, check_n, chunks, padded
+from autorec_np.models.base import Recommender, Self, check_fitted, check_n, chunks, padded
 from autorec_np.models.biases import BiasBaseline, GlobalMean
 from autorec_np.models.blend import Blend, FittedBlend, naming
 from autorec_np.models.frames import top_n
 from autorec_np.models.scoring import Fitted, Inputs, baseline_at, by_plane, pairs_of
 from autorec_np.training.start import reliability
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
-SMALLEST_PENALTY = 1e-6  # of the trace: below it, a linear system loses digits
+SMALLEST_PENALTY = 1e-6  # of the trace: below, linear systems lose digits
 
 
 class Explanation(tuple[Array, Array]):
-    """The pair (ids, contributions) that `explain` returns, and what part of it is not the rating.
+    """The pair (ids, contributions) that `explain` returns.
 
     Attributes
     ----------
     pattern : ndarray of float64, (m,)
-        How much of each contribution is there because it was rated, whatever the rating: by
-        ``inputs="planes"`` or an implicit decoder; else 0.
+        What contributes whatever the rating is: by ``inputs="planes"`` or an implicit decoder;
+        else 0.
     """
 
     pattern: Array
@@ -58,9 +53,9 @@ class Explanation(tuple[Array, Array]):
 
 
 class Derivatives(NamedTuple):
-    """The derivatives of one score by the ratings that its row was encoded from; all (n,).
+    """The derivatives of a score by the ratings of its row; all (n,).
 
-    `ids` (object) are of who gave the ratings (orientation "item"), or of the items ("user").
+    `ids` (object) are users (orientation "item"), or items ("user").
     """
 
     ids: Array
@@ -69,20 +64,19 @@ class Derivatives(NamedTuple):
 
 
 class Influence(NamedTuple):
-    """What the ratings of a column say about one score, with the codes frozen; all (n,).
+    """What the ratings of a column say about a score, codes frozen; all (n,).
 
     Attributes
     ----------
     ids : ndarray of object
-        Of which items the ratings are (orientation "item"), or who gave them ("user").
+        Items (orientation "item"), or users ("user").
     targets : ndarray of float64
-        Ratings minus baseline, and minus what an implicit decoder says of them.
+        Ratings minus baseline and what an implicit decoder says.
     weights : ndarray of float64
-        They add up to the `reliability` of the column, and ``weights @ targets`` is the score minus
-        its baseline, and minus what the implicit decoder says.
+        Their sum is the `reliability` of the column, and ``weights @ targets`` the score minus its
+        baseline and what the implicit decoder says.
     changes : ndarray of float64
-        The score minus what it would be without this rating; NaN where nothing would be left to
-        fit.
+        The score minus that without this rating; NaN where nothing would be left to fit.
     """
 
     ids: Array
@@ -97,18 +91,18 @@ def explain(
 ) -> Explanation:
     """Return the ratings that contribute most to a score.
 
-    ``by="items"``: the ratings of the user. ``by="users"``: those of the item. Where the encoder
-    read them (by "items" in orientation "user", by "users" in "item"), a contribution is input
-    times derivative; otherwise target times weight of :func:`rating_influence`, which add up to the
-    score minus its baseline. It includes ``result.pattern``, which is there whatever the rating is.
-    Of a Blend, it is the weighted sum of those in its members (none in a baseline).
+    ``by="items"``: those of the user. ``by="users"``: those of the item. Where the encoder read
+    them (by "items" in orientation "user", by "users" in "item"), a contribution is input times
+    derivative; otherwise target times weight of :func:`rating_influence`, which add up to the score
+    minus its baseline. It includes ``result.pattern``. Of a Blend, it is the weighted sum over its
+    members (none in a baseline).
 
     Parameters
     ----------
     model : AutoRec or Blend
         Fitted.
     user, item
-        One id each (an index where the model was fitted on a sparse matrix).
+        One id each (indices where the model was fitted on a sparse matrix).
     n : int
         Most ratings to return.
     by : {"items", "users"}
@@ -116,18 +110,18 @@ def explain(
     Returns
     -------
     Explanation
-        The pair of ids (object, (m,), m <= n), the greatest contribution in absolute value first,
-        and contributions (float64, (m,)), in rating units.
+        Ids (object, (m,), m <= n), greatest absolute contribution first, and contributions
+        (float64, (m,)), in rating units.
 
     Raises
     ------
     NotFittedError, IndexError
         As `AutoRec.predict`.
     TypeError
-        A model, or a member of a Blend, that is no AutoRec.
+        A model or member that is no AutoRec.
     ValueError
         An unknown id, a model without its ratings, or an output activation other than the identity
-        where the influence of a column is asked for.
+        for the influence of a column.
     """
     n = check_integer("n", n, minimum=1)
     check_choice("by", by, ("items", "users"))
@@ -172,13 +166,13 @@ def _of_members(fitted: FittedBlend, user: Any, item: Any, by: str) -> Explanati
 def rating_derivatives(model: AutoRec, user: Any, item: Any) -> Derivatives:
     """Return the derivatives of a score by each rating that the encoder read, (30) and (31).
 
-    Weights and baseline are held fixed. Parameters and errors as in :func:`explain`.
+    Weights and baseline are fixed. Parameters and errors as in :func:`explain`.
     """
     return _of_row(_check_model(model), user, item)[0]
 
 
 def _of_row(fitted: Fitted, user: Any, item: Any) -> tuple[Derivatives, Array, Array | float]:
-    """Return derivatives, what the plane of who is rated contributes, and ratings read as 0."""
+    """Return derivatives, contributions of the first plane, and ratings read as 0."""
     row, column = _row_and_column(fitted, user, item)
     others, values = _ratings_of(fitted.ratings, fitted.axes.row, row)
     rated = sparse.csr_array(
@@ -196,7 +190,7 @@ def _of_row(fitted: Fitted, user: Any, item: Any) -> tuple[Derivatives, Array, A
 
 
 def input_derivatives(network: Network, theta: Array, inputs: Inputs, column: int) -> Array:
-    """Return the derivatives by what is stored in one row of inputs, in the shape of its data."""
+    """Return the derivatives by the data of one row of inputs, in their shape."""
     pattern = sparse.csr_array(
         (np.ones(1, theta.dtype), [column], [0, 1]), shape=(1, network.n_columns)
     )
@@ -210,8 +204,8 @@ def input_derivatives(network: Network, theta: Array, inputs: Inputs, column: in
 def rating_influence(model: AutoRec, user: Any, item: Any) -> Influence:
     """Return what each training rating of the column says about a score, (32) to (34).
 
-    For the minimizer of `scoring.fit_column`, to which the trained column is close where training
-    has converged. Parameters and errors as in :func:`explain`.
+    For the minimizer of `scoring.fit_column`, near which training ends. Parameters and errors as in
+    :func:`explain`.
     """
     fitted = _check_model(model)
     ids, targets, codes, code, own = _of_column(fitted, user, item)
@@ -227,9 +221,8 @@ def _of_column(fitted: Fitted, user: Any, item: Any) -> tuple[Array, Array, Arra
     output_activation = fitted.network.output_activation
     if output_activation != "identity":
         raise ValueError(
-            f"with output_activation={output_activation!r} a score is not linear in the "
-            f"ratings of its column; ask for the ratings of its row (rating_derivatives, or the "
-            f"other `by` of explain)."
+            f"with output_activation={output_activation!r} a score is not linear in the ratings of "
+            f"its column; ask for its row (rating_derivatives, or the other `by` of explain)."
         )
     others, values = _ratings_of(fitted.training, fitted.axes.column, column)
     pairs = fitted.axes.users_and_items(others, np.full(len(others), column))
@@ -245,17 +238,17 @@ def _of_column(fitted: Fitted, user: Any, item: Any) -> tuple[Array, Array, Arra
 
 
 def n_told(own: Array) -> int:
-    """Return n_c of a column whose rows have the rows `own` (n, q) of Y, at least 1."""
+    """Return n_c, at least 1, of a column whose rows have rows `own` (n, q) of Y."""
     return max(int(own.any(axis=1).sum()), 1)
 
 
 def pattern_parts(own: Array, code: Array) -> Array:
-    """Return what each row of an implicit decoder says, (n,): they add up to h . [N Y, 0]."""
+    """Return (n,) what each row of Y says: they add up to h . [N Y, 0]."""
     return np.asarray(own @ code[: own.shape[1]] / np.sqrt(n_told(own)))
 
 
 def column_weights(codes: Array, penalty: float, code: Array) -> Array:
-    """As `column_influence`; where the penalty is not too small, by the smaller linear system."""
+    """Return the weights of `column_influence`, mostly by the smaller linear system."""
     if len(codes) == 0:
         return np.empty(0)
     n, mean_code = len(codes), codes.mean(axis=0)
@@ -275,8 +268,8 @@ def column_influence(
 ) -> tuple[Array, Array]:
     """Return weights (32) of a column's targets in the output of a row, and the changes (34).
 
-    The column has targets (n,) for rows with `codes` (n, k); `code` (k,) is of the row asked for.
-    `own` (n, q) are rows of Y, whose part is not in the targets.
+    Targets (n,) are of rows with `codes` (n, k), and `own` (n, q) of Y, whose part they leave out;
+    `code` (k,) is of the row asked for.
     """
     if len(targets) == 0:
         return np.empty(0), np.empty(0)
@@ -286,7 +279,7 @@ def column_influence(
     left, scales, right = left[:, kept], scales[kept], right[kept]
     shrunk = scales**2 + penalty / 2
     weights = 1 / n + left @ (scales / shrunk * (right @ (code - mean_code)))  # (32)
-    own_weights = 1 / n + left**2 @ (scales**2 / shrunk)  # of each target in its own output
+    own_weights = 1 / n + left**2 @ (scales**2 / shrunk)  # of targets in their own outputs
     free = 1 - own_weights
     determined = free > np.sqrt(np.finfo(np.float64).eps)
 
@@ -331,16 +324,16 @@ def _ratings_of(ratings: Ratings, axis: str, position: int) -> tuple[Array, Arra
     values = matrix.data[stored].astype(np.float64)
     if np.isnan(values).any():
         raise ValueError(
-            "an explanation needs the training ratings, but the model was saved with "
-            "include_ratings=False; save it with include_ratings=True."
+            "an explanation needs the training ratings, but the model was saved without them; "
+            "save it with include_ratings=True."
         )
     return others, values
 
 
-# A record never changes, so what was worked out of it holds as long as it lives.
+# Of records, which never change
 _known: WeakKeyDictionary[Fitted, dict[str, Array]] = WeakKeyDictionary()
 
-DECIMALS = 12  # of a cosine: vectors that are equal up to rounding tie
+DECIMALS = 12  # of a cosine: equal vectors tie
 
 
 @knows_habits
@@ -348,8 +341,7 @@ def similar_items(model: AutoRec, items: npt.ArrayLike, n: int = 10) -> tuple[Ar
     """Return the items that are most similar to each of some items.
 
     By the cosine of their codes (orientation "item"), relative to the mean code, or decoder weights
-    ("user"), without a baseline relative to their mean; with an item without training ratings, it
-    is 0.
+    ("user"), without a baseline relative to their mean; 0 for items without training ratings.
 
     Parameters
     ----------
@@ -358,13 +350,12 @@ def similar_items(model: AutoRec, items: npt.ArrayLike, n: int = 10) -> tuple[Ar
     items : array_like, (m,)
         Ids (indices where the model was fitted on a sparse matrix).
     n : int
-        Similar items for each.
+        For each.
 
     Returns
     -------
     ids : ndarray of object, (m, n)
-        Most similar first, equal cosines in the order of the ids; None where there are no more
-        items.
+        Most similar first, equal cosines in the order of the ids; None where none is left.
     cosines : ndarray of float64, (m, n)
         Rounded to 12 decimals; -inf for None.
 
@@ -380,7 +371,7 @@ def similar_items(model: AutoRec, items: npt.ArrayLike, n: int = 10) -> tuple[Ar
 
 @knows_habits
 def similar_users(model: AutoRec, users: npt.ArrayLike, n: int = 10) -> tuple[Array, Array]:
-    """Return the users that are most similar to each of some users; see `similar_items`."""
+    """As `similar_items`, of users."""
     return _most_similar(model, "user", users, n)
 
 
@@ -412,8 +403,8 @@ def _unit_vectors(fitted: Fitted, axis: str) -> Array:
     known = fitted.counts[axis][:-1] > 0
     vectors, rounding = fitted.vectors(axis).astype(np.float64), 0.0
     if axis == fitted.axes.row or fitted.baseline is None:
-        # (1) does not change where a constant moves from every code into the output biases; without
-        # a baseline, every decoder weight holds the mean rating
+        # (1) stays where a constant moves from codes to output biases; without a baseline, decoder
+        # weights hold the mean rating
         mean = vectors[known].mean(axis=0)
         vectors -= mean
         rounding = 4 * np.finfo(fitted.codes.dtype).eps * np.linalg.norm(mean)

@@ -1,7 +1,4 @@
-"""The files of a fitted model: the whole, loaded to the last bit, and its network as ONNX.
-
-Nothing in a file (format 2, docs/model_file.md) is trusted: every value is checked.
-"""
+"""The files of a fitted model (format 2, docs/model_file.md), and its network as ONNX."""
 
 from __future__ import annotations
 
@@ -58,26 +55,25 @@ def save_model(
     metadata: Mapping[str, Any] | None = None,
     include_ratings: bool = True,
 ) -> None:
-    """Write a fitted model to a file, whole or not at all; the same model gives the same bytes.
+    """Write a fitted model, whole or not at all; the same model gives the same bytes.
 
     Parameters
     ----------
     model : AutoRec, Blend, BiasBaseline or GlobalMean
-        Fitted. `callbacks` come back as ``()``, and a `random_state` that is a Generator as None.
+        Fitted. `callbacks` come back as ``()``, a Generator as `random_state` None.
     path : str or path-like
-        The file that is replaced; ``.npz`` is customary.
+        Is replaced; ``.npz`` is customary.
     metadata : mapping of str to JSON-able values, optional
         For `read_metadata`.
     include_ratings : bool
-        False: the file says who rated what, and not how. Predictions, recommendations and codes
-        stay the same, and what needs ratings raises a ValueError.
+        False: the file says who rated what, not how. Predictions, recommendations and codes stay,
+        and what needs ratings raises a ValueError.
 
     Raises
     ------
     NotFittedError
-        The model is not fitted.
     TypeError
-        A model of another class, or a parameter or metadata that JSON cannot hold.
+        A model of another class; parameters or metadata that JSON cannot hold.
     ValueError
         Parameters that became invalid after `fit`, or ``include_ratings=True`` without ratings.
     OSError
@@ -101,8 +97,8 @@ def save_model(
         text = json.dumps(header, allow_nan=False, separators=(",", ":")).encode("ascii")
     except (TypeError, ValueError, RecursionError) as error:
         raise TypeError(
-            f"parameters and metadata must be what JSON can hold: mappings with string keys, "
-            f"lists, strings, finite numbers, booleans, None ({error})."
+            f"parameters and metadata must be what JSON can hold: lists, strings, finite numbers, "
+            f"booleans, None, mappings of strings to them ({error})."
         ) from error
     with replacing(Path(os.path.realpath(path))) as file:
         write_archive(file, {"header": np.frombuffer(text, np.uint8), **arrays})
@@ -123,32 +119,32 @@ def load_model(
     memory_map: bool = False,
     verify: bool | None = None,
 ) -> AnyModel | Recommender:
-    """Load a model that `save_model` wrote. No code from the file is run.
+    """Load a model that `save_model` wrote; no code in it is run.
 
     Parameters
     ----------
     path : str or path-like
     expected : class, optional
-        `AutoRec`, `Blend`, ...: what the file must hold.
+        What the file must hold: `AutoRec`, ...
     memory_map : bool
-        Whether arrays stay in the file and are read as they are used: a large model opens at once,
-        and processes share its memory. Replace such a file (`save_model`, ``os.replace``), but
-        never write into it: the model would change, or the process be killed (SIGBUS).
+        Arrays stay in the file and are read as they are used: a large model opens at once, and
+        processes share its memory. Replace such a file (`save_model`, ``os.replace``), never write
+        into it: the model would change, or the process die (SIGBUS).
     verify : bool, optional
-        Whether to compare the hash of the whole file first. None: unless it is mapped.
+        Compare the hash of the whole file first. None: unless it is mapped.
 
     Returns
     -------
     AutoRec, Blend, BiasBaseline or GlobalMean
-        It predicts what the saved one does to the last bit (on another machine, or with another
-        NumPy, to rounding). Its arrays are read-only.
+        It predicts as the saved one, to the bit (on another machine, or with another NumPy, to
+        rounding). Its arrays are read-only.
 
     Raises
     ------
     ModelFileError
-        The file is damaged, no model, not the `expected` one, or of another format; a ValueError.
+        A ValueError: damaged, no model, not the `expected` one, or of another format.
     OSError
-        The file cannot be opened.
+        It cannot be opened.
     """
     with reading(path, memory_map, not memory_map if verify is None else verify) as members:
         header = _read_header(members)
@@ -191,7 +187,7 @@ def _read_header(members: Members) -> State:
 
 
 def _upgrade(header: State) -> None:
-    """Add to a header of format 1 what it did not say."""
+    """Add to a header of format 1."""
     state, parameters = header["state"], header["parameters"]
     if header["class"] == "BiasBaseline":
         given = parameters.get("regularization")
@@ -202,26 +198,26 @@ def _upgrade(header: State) -> None:
         header["state"] = {**state, "autorec": {**unsaid, **autorec}}
 
 
-IR_VERSION, OPSET = 8, 17  # of 2022: read by every runtime since
+IR_VERSION, OPSET = 8, 17  # of 2022
 OPERATORS = {
     name.lower(): name for name in ("Identity", "Sigmoid", "Tanh", "Relu", "Elu", "Softplus")
 }
 
 
 def export_onnx(model: AutoRec, path: str | os.PathLike[str]) -> None:
-    """Write the network from input ratings to scores, in float32; the file whole or not at all.
+    """Write the network from ratings to scores, in float32, whole or not at all.
 
-    Its inputs, for any number of rows at once:
+    Its inputs, of any number of rows:
 
     ``ratings``, (n_rows, n_columns)
-        NaN where there is no rating, or 0 where the rating scale does not hold 0: of users over
+        NaN for no rating, or 0 where the rating scale does not hold 0: of users over
         ``ratings_.item_ids`` (orientation "user"), or of items over ``ratings_.user_ids``.
     ``row_bias``, (n_rows, 1)
-        Only where ``baseline_`` is a `BiasBaseline`, or the network reads planes: that of
+        Only where ``baseline_`` is a `BiasBaseline`, or the network reads planes: from
         ``cold_baseline_.biases_``; of a new row (19) of docs/derivation.md, or 0.
 
-    Its output ``scores``, (n_rows, n_columns), is in rating units, not clipped, with rated columns,
-    and with nothing special for cold pairs.
+    Its output ``scores``, (n_rows, n_columns), in rating units, is not clipped, has rated columns,
+    and does nothing special for cold pairs.
 
     Parameters
     ----------
@@ -235,7 +231,6 @@ def export_onnx(model: AutoRec, path: str | os.PathLike[str]) -> None:
     ImportError
         onnx is not installed.
     NotFittedError, TypeError
-        The model is not fitted, or no AutoRec.
     ValueError, OSError
         The network reads features; the file cannot be written.
     """
@@ -315,7 +310,7 @@ def export_onnx(model: AutoRec, path: str | os.PathLike[str]) -> None:
 
 
 def _input_nodes(fitted: Fitted, make_node: Callable[..., Any]) -> list[Any]:
-    lines, unrated = ["IsNaN ratings missing"], "missing"  # operator, what it reads, its result
+    lines, unrated = ["IsNaN ratings missing"], "missing"  # operator, inputs, result
     low, high = fitted.ratings.scale
     if not low <= 0 <= high:
         unrated = "missing_or_0"

@@ -1,7 +1,6 @@
-"""The record of a model in a file, as JSON and named arrays. Nothing that is read is trusted.
+"""The record of a model as JSON and named arrays. Nothing that is read is trusted.
 
-`KINDS` lists what can be saved, and how the record of each class is packed and unpacked. A model
-inside a model is the same again, its arrays under a prefix.
+A model inside a model is the same again, its arrays under a prefix.
 """
 
 from __future__ import annotations
@@ -46,6 +45,7 @@ _CURVES = ("loss_curve", "validation_curve")
 _BIASES = {"mean": float}
 _BASELINE: State = {"biases": _BIASES, "regularization": float}
 _FACTORS = ("factors.user", "factors.item", "loss_curve")
+_RBM = ("theta", "codes", "values", "loss_curve")
 _AFFINE_MAP = {"factor": float, "offset": float}
 _NETWORK = {
     "n_columns": int,
@@ -73,28 +73,28 @@ _AUTOREC = {
 
 
 class RatedPairs(Ratings):
-    """`ratings_` of a model that was saved without them: who rated what.
+    """`ratings_` of a model that was saved without them: ``matrix.data`` is NaN.
 
-    ``matrix.data`` is NaN throughout, and what returns ratings raises a ValueError.
+    What returns ratings raises a ValueError.
     """
 
     def positions(self) -> NoReturn:
         raise ValueError(
-            "the model was saved with include_ratings=False, so it knows who rated what but not "
-            "the ratings; save it with include_ratings=True, or pass the ratings themselves."
+            "the model was saved with include_ratings=False, so it knows who rated what but no "
+            "ratings; save it with include_ratings=True, or pass them."
         )
 
 
 class Packing(NamedTuple):
-    """Where arrays go; `around` are the ratings of the model around this one, None: none is."""
+    """Where arrays go; `around` are the ratings of the model around this one."""
 
     arrays: dict[str, Array]
     include_ratings: bool
     around: Ratings | None = None
     prefix: str = ""
 
-    def put(self, name: str, array: Array) -> None:
-        self.arrays[self.prefix + name] = array
+    def put(self, arrays: Mapping[str, Array], under: str = "") -> None:
+        self.arrays.update({self.prefix + under + name: x for name, x in arrays.items()})
 
     def within(self, prefix: str, around: Ratings) -> Packing:
         return self._replace(around=around, prefix=self.prefix + prefix)
@@ -109,14 +109,11 @@ class Common(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """One class of models: a check of its parameters, and its own part of a record's state.
-
-    `wanted` is what `check` wants of what `pack` returns.
-    """
+    """One class of models, and its own part of a record's state."""
 
     model: type[Recommender]
-    check: Callable[[Any], object]
-    wanted: State
+    check: Callable[[Any], object]  # of its parameters
+    wanted: State  # of what `pack` returns, by `check`
     pack: Callable[[Any, Packing], State]
     unpack: Callable[[State, Common, Members], Record]
 
@@ -136,10 +133,11 @@ def unpack_model(found: State, members: Members, around: Ratings | None = None) 
     kind, state = KINDS[found["class"]], found["state"]
     shared = around if state.get("ratings", "") is None else None
     common: State = {"ids_are_indices": bool, "ratings": _RATINGS if shared is None else (None,)}
-    if isinstance(state.get("ratings"), dict):  # a file without features does not name them
-        state["ratings"].setdefault("features", {"user": 0, "item": 0})
-    if isinstance(state.get("autorec"), dict):  # a file may be older than this
-        state["autorec"].setdefault("shrinkage", 0.0)
+    # What files without features, and older ones, do not say
+    unsaid: State = {"ratings": {"features": {"user": 0, "item": 0}}, "autorec": {"shrinkage": 0.0}}
+    for part, values in unsaid.items():
+        if isinstance(state.get(part), dict):
+            state[part] = {**values, **state[part]}
     if "calibration" in state:
         common["calibration"] = int
     check(f"{members.prefix}state", state, {**common, **kind.wanted})
@@ -155,8 +153,7 @@ def unpack_model(found: State, members: Members, around: Ratings | None = None) 
 
 
 def _pack_calibration(calibration: Calibration, packing: Packing) -> int:
-    for name, array in calibration._asdict().items():
-        packing.put(f"calibration.{name}", array)
+    packing.put(calibration._asdict(), "calibration.")
     return len(calibration.errors)
 
 
@@ -168,8 +165,8 @@ def _unpack_calibration(n_errors: int | None, members: Members) -> Calibration |
     starts = members.take("calibration.starts", "<i8", N_GROUPS + 1)
     ends = starts.tolist()
     if not (0 == ends[0] < ends[-1] == n_errors and ends == sorted(ends)):
-        raise ModelFileError("the groups of its calibration do not fit its errors")
-    falls = 1 + np.flatnonzero(np.diff(errors) < 0)  # within a group they are ascending
+        raise ModelFileError("the groups of its calibration do not fit")
+    falls = 1 + np.flatnonzero(np.diff(errors) < 0)  # only between groups
     finite = np.isfinite(errors).all() and np.isfinite(coefficients).all()
     if not (finite and errors.min() >= 0 and np.isin(falls, starts).all()):
         raise ModelFileError("its calibration is not finite, or not ascending in each group")
@@ -277,8 +274,7 @@ def _unpack_blend(state: State, common: Common, members: Members) -> FittedBlend
 
 
 def _pack_biases(biases: Biases, packing: Packing) -> State:
-    packing.put("biases.user", biases.user)
-    packing.put("biases.item", biases.item)
+    packing.put({"user": biases.user, "item": biases.item}, "biases.")
     return {"mean": float(biases.mean)}
 
 
@@ -303,8 +299,7 @@ def _unpack_baseline(state: State, common: Common, members: Members) -> FittedBi
 
 def _pack_factors(fitted: FittedFactors, packing: Packing) -> State:
     biases, *parts = fitted.learned
-    for name, array in zip(_FACTORS, parts, strict=True):
-        packing.put(name, array)
+    packing.put(dict(zip(_FACTORS, parts, strict=True)))
     return {"factors": {"width": parts[0].shape[1], "biases": _pack_biases(biases, packing)}}
 
 
@@ -319,12 +314,8 @@ def _unpack_factors(state: State, common: Common, members: Members) -> FittedFac
     return FittedFactors(**common._asdict(), learned=Learned(biases, P, Q, losses))
 
 
-_RBM = ("theta", "codes", "values", "loss_curve")
-
-
 def _pack_rbm(fitted: FittedRBM, packing: Packing) -> State:
-    for name in _RBM:
-        packing.put(name, np.asarray(getattr(fitted, name)))
+    packing.put({name: np.asarray(getattr(fitted, name)) for name in _RBM})
     state = {"orientation": fitted.axes.row, "n_hidden": int(fitted.machine.n_hidden)}
     return {"rbm": state, **_pack_baseline(fitted.cold_baseline, packing)}
 
@@ -350,8 +341,7 @@ def _unpack_rbm(state: State, common: Common, members: Members) -> FittedRBM:
 
 
 def _pack_local(fitted: FittedLocal, packing: Packing) -> State:
-    for name, array in fitted.models._asdict().items():
-        packing.put(name, array)
+    packing.put(fitted.models._asdict())
     n_models, width = len(fitted.models.anchors), fitted.models.user_factors.shape[1]
     biases = _pack_biases(fitted.biases, packing)
     return {"local": {"n_models": n_models, "width": width, "biases": biases}}
@@ -378,29 +368,26 @@ def _pack_autorec(fitted: Fitted, packing: Packing) -> State:
     network = {name: getattr(fitted.network, name) for name in _NETWORK}
     network["hidden_layer_sizes"] = [int(size) for size in network["hidden_layer_sizes"]]
     course, cold, baseline = fitted.course, fitted.cold_baseline, fitted.baseline
-    packing.put("theta", fitted.theta)
-    packing.put("codes", fitted.codes)
+    packing.put({"theta": fitted.theta, "codes": fitted.codes})
     if fitted.implicit is not None:
-        packing.put(IMPLICIT, fitted.implicit.weight)
-        packing.put("implicit.shares", fitted.implicit.shares)
-    for name in _CURVES:
-        packing.put(name, np.array(getattr(course, name), np.float64))
+        packing.put({IMPLICIT: fitted.implicit.weight, "implicit.shares": fitted.implicit.shares})
+    packing.put({name: np.array(getattr(course, name), np.float64) for name in _CURVES})
     trained_on_all = fitted.training is fitted.ratings
     if not trained_on_all:
         every, some = (
             row_of_each(R.matrix) * R.n_items + R.matrix.indices
             for R in (fitted.ratings, fitted.training)
         )
-        packing.put("trained_on", np.isin(every, some, assume_unique=True))
+        packing.put({"trained_on": np.isin(every, some, assume_unique=True)})
     state = {
         "orientation": fitted.axes.row,
         "network": network,
         "inputs": fitted.inputs,
         "shrinkage": float(fitted.shrinkage),
         "implicit": fitted.implicit and fitted.implicit.weight.shape[1],
-        "input_map": _pack_map(fitted.input_map),
-        "output_map": _pack_map(fitted.output_map),
-        "regularization": {name: float(x) for name, x in fitted.penalties.items()},
+        "input_map": _floats(fitted.input_map._asdict()),
+        "output_map": _floats(fitted.output_map._asdict()),
+        "regularization": _floats(fitted.penalties),
         "baseline": None if baseline is None else type(baseline.model()).__name__,
         "baseline_mean": baseline.mean if isinstance(baseline, FittedMean) else None,
         "cold_baseline": {
@@ -442,8 +429,8 @@ def _unpack_autorec(whole: State, common: Common, members: Members) -> Fitted:
     )
 
 
-def _pack_map(affine: AffineMap) -> State:
-    return {name: float(value) for name, value in affine._asdict().items()}
+def _floats(values: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(x) for name, x in values.items()}
 
 
 def _unpack_map(name: str, state: State) -> AffineMap:
@@ -457,11 +444,10 @@ def _unpack_network(
 ) -> tuple[Network, dict[str, float]]:
     with saying("its network is not valid"):
         sizes = tuple(state["network"].pop("hidden_layer_sizes"))
-        # products of greater widths might overflow
         if not all(type(size) is int and size <= members.file_size for size in sizes):
             raise ModelFileError(f"its hidden layer sizes are {sizes!r:.100}")
         network = Network(hidden_layer_sizes=sizes, **state["network"])
-        penalties = {name: float(x) for name, x in state["regularization"].items()}
+        penalties = _floats(state["regularization"])
         checked = dict(penalties)
         if state["implicit"] is not None:
             check_number(IMPLICIT, checked.pop(IMPLICIT, 0.0), minimum=0.0)
@@ -474,7 +460,7 @@ def _unpack_network(
     read = divmod(n_inputs, n_columns)
     if network.n_columns != n_columns or read != (n_planes, n_features):
         raise ModelFileError(
-            f"its network reads {n_inputs} columns and returns {network.n_columns}, where its "
+            f"its network reads {n_inputs} columns and returns {network.n_columns}, and its "
             f"ratings, in orientation {axes.row!r}, have {n_columns} and {n_features} features"
         )
     return network, penalties
@@ -489,8 +475,7 @@ def _unpack_implicit(
     width = network.hidden_layer_sizes[-1]
     if network.tied or not 1 <= n_units <= width:
         raise ModelFileError(
-            f"its implicit decoder has {n_units} units, of {width} in a network that is "
-            f"{'' if network.tied else 'not '}tied"
+            f"its implicit decoder has {n_units} units, of {width}; tied: {network.tied}"
         )
     weight = members.take(IMPLICIT, "<f4 <f8", n_rows, n_units)
     return Implicit(weight, members.take("implicit.shares", "<f4 <f8", network.n_columns, n_units))
@@ -499,24 +484,18 @@ def _unpack_implicit(
 def _unpack_baselines(
     state: State, common: Common, members: Members
 ) -> tuple[FittedBiases, FittedBiases | FittedMean | None]:
-    ratings, by_index, _ = common
-    training, cold = ratings, state["cold_baseline"]
+    ratings, cold = common.ratings, state["cold_baseline"]
+    common = common._replace(calibration=None)
     if not cold["trained_on_all"]:
         mask = members.take("trained_on", "|b1", len(ratings))
         selected = ratings.select(mask[ratings.order])
-        training = type(ratings)(**vars(selected))
-    regularization = check_number("regularization", cold["regularization"], minimum=0.0)
-    cold_baseline = FittedBiases(
-        ratings=training,
-        ids_are_indices=by_index,
-        biases=_unpack_biases(cold["biases"], training, members),
-        regularization=regularization,
-    )
+        common = common._replace(ratings=type(ratings)(**vars(selected)))
+    cold_baseline = _unpack_baseline(cold, common, members)
     kind, mean = state["baseline"], state["baseline_mean"]
     if (kind == "GlobalMean") == (mean is None):
         raise ModelFileError(f"its baseline is {kind!r} with the mean {mean}")
     if kind == "GlobalMean":
-        return cold_baseline, FittedMean(ratings=training, ids_are_indices=by_index, mean=mean)
+        return cold_baseline, FittedMean(**common._asdict(), mean=mean)
     return cold_baseline, cold_baseline if kind == "BiasBaseline" else None
 
 
@@ -524,33 +503,29 @@ def _unpack_baselines(
 
 
 def _pack_ratings(ratings: Ratings, packing: Packing) -> State:
-    if packing.include_ratings and isinstance(ratings, RatedPairs):
+    include_ratings, matrix = packing.include_ratings, ratings.matrix
+    if include_ratings and isinstance(ratings, RatedPairs):
         raise ValueError(
-            "the model was saved without its ratings and cannot save them; pass "
-            "include_ratings=False."
+            "the model was saved without its ratings and cannot save them; "
+            "pass include_ratings=False."
+        )
+    if ratings.features and not include_ratings:
+        raise ValueError(
+            "features are learned from the ratings; save the model with include_ratings=True."
         )
     user_ids = _pack_ids("users", ratings.user_ids, packing)
     item_ids = _pack_ids("items", ratings.item_ids, packing)
-    timestamps, include_ratings = None, packing.include_ratings
-    if ratings.features and not include_ratings:
-        raise ValueError(
-            "what features say is learned from the ratings; save the model with "
-            "include_ratings=True."
-        )
-    for axis, features in ratings.features.items():
-        packing.put(f"features.{axis}", features)
-    packing.put("ratings.indices", ratings.matrix.indices)
-    packing.put("ratings.indptr", ratings.matrix.indptr)
+    packing.put(ratings.features, "features.")
+    arrays: dict[str, Array] = {"indices": matrix.indices, "indptr": matrix.indptr}
     if include_ratings:
-        timestamps = ratings.timestamps
-        packing.put("ratings.data", ratings.matrix.data)
-        packing.put("ratings.order", ratings.order)
-    if timestamps is not None:
-        packing.put("ratings.timestamps", timestamps)
+        arrays |= {"data": matrix.data, "order": ratings.order}
+        if ratings.timestamps is not None:
+            arrays["timestamps"] = ratings.timestamps
+    packing.put(arrays, "ratings.")
     state: State = {
         "kept": "all" if include_ratings else "pattern",
         "scale": [float(end) for end in ratings.scale],
-        "timestamps": timestamps is not None,
+        "timestamps": "timestamps" in arrays,
         "user_ids": user_ids,
         "item_ids": item_ids,
     }
@@ -603,11 +578,12 @@ def _unpack_ratings(state: State, members: Members) -> Ratings:
 
 def _pack_ids(name: str, ids: Array, packing: Packing) -> str:
     if ids.dtype.kind == "i":
-        packing.put(name, ids)
+        packing.put({name: ids})
         return "integers"
     encoded = [one.encode("utf-8", "surrogatepass") for one in ids]
-    packing.put(f"{name}.utf8", np.frombuffer(b"".join(encoded), np.uint8))
-    packing.put(f"{name}.offsets", np.cumsum([0, *map(len, encoded)], dtype=np.int64))
+    offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
+    text = np.frombuffer(b"".join(encoded), np.uint8)
+    packing.put({"utf8": text, "offsets": offsets}, f"{name}.")
     return "strings"
 
 

@@ -1,13 +1,10 @@
-"""`RatingRegressor`: a rating model as a scikit-learn regressor of (user, item) pairs.
-
-scikit-learn is not imported unless it asks itself.
-"""
+"""`RatingRegressor`: a rating model as a scikit-learn regressor, without importing scikit-learn."""
 
 from __future__ import annotations
 
 import sys
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -16,30 +13,27 @@ from autorec_np._types import Array
 from autorec_np.data.ratings import Ratings
 from autorec_np.models import frames
 from autorec_np.models.autorec import AutoRec
-from autorec_np.models.base import NotFittedError, Recommender, copy_unfitted
+from autorec_np.models.base import NotFittedError, Recommender, Self, copy_unfitted
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
-LARGEST_EXACT = 2.0**53  # from here on a float64 stands for more than one integer
+LARGEST_EXACT = 2.0**53  # as a float64 a single integer
 
 
 class RatingRegressor:
-    """A regressor from pairs of ids to ratings, for scikit-learn's tools.
+    """A regressor from ids to ratings, for scikit-learn's tools.
 
     ``GridSearchCV(RatingRegressor(AutoRec()), {"model__regularization": [100.0, 400.0]}, cv=5,
-    scoring="neg_root_mean_squared_error")`` searches as for any regressor. X has two columns, user
-    and item ids: a DataFrame, or an array of integers, strings or whole floats. Other X, and `y` of
-    shape (n, 1), which ``check_estimator`` fits, are errors.
+    scoring="neg_root_mean_squared_error")`` searches as usual. X has two columns, user and item
+    ids: a DataFrame, or an array of integers, strings or whole floats. Other X, and `y` of shape
+    (n, 1), are errors.
 
     Parameters
     ----------
     model : AutoRec, BiasBaseline or GlobalMean, optional
-        Never fitted itself: `fit` fits a copy. None: ``AutoRec()``.
+        `fit` fits a copy. None: ``AutoRec()``.
     rating_scale : (low, high), optional
         Predictions are clipped to it. None: the model's own, else the range of `y`.
     duplicates : {"raise", "first", "last", "mean"}
-        What to do where a pair occurs more than once; see `Ratings.from_triples`.
+        What to do with repeated pairs; see `Ratings.from_triples`.
 
     Attributes
     ----------
@@ -47,7 +41,7 @@ class RatingRegressor:
         The fitted copy.
     n_features_in_ : int
     feature_names_in_ : ndarray of str, (2,)
-        Only of a DataFrame whose column names are strings.
+        Of a DataFrame with strings as column names.
     """
 
     model_: Any
@@ -65,7 +59,7 @@ class RatingRegressor:
         self.duplicates = duplicates
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the parameters by name; where `deep`, those of the model too."""
+        """Return the parameters by name; `deep`: the model's too."""
         params = {name: getattr(self, name) for name in ("model", "rating_scale", "duplicates")}
         if deep and self.model is not None and not isinstance(self.model, type):
             nested = self.model.get_params()
@@ -85,7 +79,7 @@ class RatingRegressor:
                     f"RatingRegressor has no parameter {name!r}; it has "
                     f"{', '.join(self.get_params())}."
                 )
-        if nested:  # after `model` itself
+        if nested:
             if self.model is None:
                 raise ValueError(
                     f"model is None, so model__{next(iter(nested))} cannot be set; pass a model."
@@ -109,7 +103,7 @@ class RatingRegressor:
         Raises
         ------
         ValueError, TypeError
-            X without two columns, or sparse; ids, ratings or parameters that cannot be used.
+            X without two columns, or sparse; unusable ids, ratings or parameters.
         """
         users, items = _columns(X)
         if y is None:
@@ -130,7 +124,7 @@ class RatingRegressor:
     def predict(self, X: Any) -> Array:
         """Predict ratings, (n,) float64; errors as in `fit`, and NotFittedError."""
         if not self.__sklearn_is_fitted__():
-            # scikit-learn's own class where it is in use
+            # scikit-learn's class where in use
             theirs = sys.modules.get("sklearn.exceptions")
             raise (theirs or sys.modules[NotFittedError.__module__]).NotFittedError(
                 "this RatingRegressor is not fitted yet; call fit(X, y) first."
@@ -140,7 +134,7 @@ class RatingRegressor:
         return np.asarray(self.model_.predict(users, items))
 
     def score(self, X: Any, y: Any) -> float:
-        """Return R^2; where all of `y` is equal, 1.0 for exact predictions, else 0.0."""
+        """Return R^2; of a constant `y`, 1.0 for exact predictions, else 0.0."""
         truth = np.asarray(y, dtype=np.float64)
         error, variance = np.mean((truth - self.predict(X)) ** 2), truth.var()
         return float(1 - error / variance) if variance else float(error == 0)
@@ -169,7 +163,6 @@ class RatingRegressor:
         return tags.Tags(
             estimator_type="regressor",
             target_tags=tags.TargetTags(required=True),
-            # features that are no ids say nothing
             regressor_tags=tags.RegressorTags(poor_score=True),
             input_tags=tags.InputTags(categorical=True, string=True),
         )

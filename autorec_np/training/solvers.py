@@ -1,7 +1,6 @@
 """Solvers, driven and followed: curves, best weights, early stopping, callbacks, lines or a bar.
 
-Solvers know a function (value, gradient) or a step, and nothing of networks. The mathematics is
-that of `core.optimizers` and `core.lbfgs`; `run_scipy_lbfgs` is SciPy's.
+They know a function (value, gradient) or a step, and nothing of networks.
 """
 
 from __future__ import annotations
@@ -35,15 +34,15 @@ BAD_START = "check the weights at the start and the ratings for extreme values"
 
 
 class DivergenceError(ArithmeticError):
-    """The objective or a weight became infinite or not a number.
+    """The objective or a weight is infinite or not a number.
 
     Attributes
     ----------
     epoch : int
-        The last epoch or iteration that ended well; 0: none.
+        The last that ended well; 0: none.
     model : AutoRec or None
-        Fitted with the weights after that epoch, or those of the lowest validation RMSE where that
-        is followed; None where no epoch ended well, and from the solvers of this file.
+        With the weights after that epoch, or of the lowest validation RMSE where that is followed;
+        None where no epoch ended well, and from the solvers of this file.
     """
 
     epoch: int = 0
@@ -52,10 +51,10 @@ class DivergenceError(ArithmeticError):
 
 @dataclass(frozen=True)
 class Iteration:
-    """What a solver reports after each epoch (iteration of a full-batch solver), from number 1.
+    """What a solver reports after each epoch or iteration, from number 1.
 
-    Copy what is to be kept of `theta`. `value` is the objective; for minibatches the sum of the
-    blocks' values as they were visited. `learning_rate` is nan for L-BFGS.
+    Copy `theta` to keep it. `value` is the objective; for minibatches the sum of theirs as they
+    were visited. `learning_rate` is nan for L-BFGS.
     """
 
     number: int
@@ -72,8 +71,8 @@ Callback: TypeAlias = Callable[[Iteration], bool]
 class Minimum:
     """What a solver returns: the last `theta`, and the objective after each epoch or iteration.
 
-    `n_evaluations` are of (value, gradient); for minibatches of one block each. The solver's own
-    test, or the limit of iterations, stopped it, or neither: a callback. `message` says why.
+    `n_evaluations` are of (value, gradient), each of a batch. The solver's own test, or the limit
+    of iterations, stopped it, or a callback. `message` says why.
     """
 
     theta: Array
@@ -100,9 +99,9 @@ def run_steps(
     """Minimize a sum by steps on some of its terms; DivergenceError where it is not finite.
 
     ``step(theta, learning_rate) -> value`` changes theta in place by the next batch, and returns
-    its value from before; `n_batches` add up to the objective. Rates are by
-    `core.optimizers.learning_rate_at`. Converged when the best value has not fallen by more than
-    ``tol * best`` for `n_iter_no_change` epochs (0: never). A true result of `callback` stops.
+    its value before; `n_batches` add up to the objective. Rates: `optimizers.learning_rate_at`.
+    Converged when the best value has not fallen by more than ``tol * best`` for `n_iter_no_change`
+    epochs (0: never). A true result of `callback` stops.
     """
     values: list[float] = []
     plateau, message = _Plateau(tol, n_iter_no_change), LIMIT
@@ -137,8 +136,8 @@ def run_lbfgs(
 ) -> Minimum:
     """Minimize by `core.lbfgs.minimize_lbfgs`; DivergenceError where the start is not finite.
 
-    ``fun(theta) -> (value, gradient)`` is of the whole objective; theta is not changed. `tol`,
-    `n_iter_no_change` and `callback` as in :func:`run_steps`, of iterations.
+    ``fun(theta) -> (value, gradient)`` is of the whole objective; theta stays. `tol`,
+    `n_iter_no_change` and `callback` as in :func:`run_steps`.
     """
     values: list[float] = []
     n_evaluations = 0
@@ -179,8 +178,8 @@ def run_scipy_lbfgs(
 ) -> Minimum:
     """Minimize by ``scipy.optimize.minimize(method="L-BFGS-B")``, in float64.
 
-    `theta` gives the start and the dtype in which `fun` is asked, `tol` is SciPy's `ftol`; the
-    rest is as in :func:`run_lbfgs`.
+    `fun` is asked in the dtype of `theta`, `tol` is SciPy's `ftol`; the rest as in
+    :func:`run_lbfgs`.
     """
     from scipy.optimize import OptimizeResult, minimize
 
@@ -225,7 +224,7 @@ def check_finite(value: float, what: str, when: str, advice: str = LONG_STEPS) -
 
 
 class _Plateau:
-    """Counts the iterations since the value last fell by more than tol * best."""
+    """Counts iterations since the value fell by more than tol * best."""
 
     def __init__(self, tol: float, patience: int) -> None:
         self.tol, self.patience = tol, patience
@@ -245,22 +244,22 @@ def _minimum(theta: Array, values: list[float], n_evaluations: int, message: str
 
 @dataclass(frozen=True)
 class EpochState:
-    """What a callback is given after each epoch (iteration of a full-batch solver).
+    """What a callback is given after each epoch or iteration.
 
     Attributes
     ----------
     epoch, n_epochs : int
-        This epoch, from 1, and the most there can be.
+        This, from 1, and the most.
     value : float
         The objective (2).
     validation_rmse : float or None
         None without validation ratings.
     seconds : float
-        Since the start of training.
+        Since the start.
     learning_rate : float
         Of the last step; nan for L-BFGS.
     theta : ndarray
-        The parameters now, read-only; the next epoch overwrites them, so copy what is to be kept.
+        The parameters now, read-only; copy them: the next epoch overwrites them.
     """
 
     epoch: int
@@ -276,7 +275,7 @@ class EpochObserver(Protocol):
     """A callback that is an object."""
 
     def on_epoch_end(self, state: EpochState, /) -> Any:
-        """Is called after each epoch; training stops where it returns something true."""
+        """Called after each epoch; a true result stops the training."""
 
 
 EpochCallback: TypeAlias = "Callable[[EpochState], Any] | EpochObserver"
@@ -293,8 +292,8 @@ def _as_function(callback: Any) -> Any:
 class EpochMonitor:
     """Follows a run: curves, best weights, early stopping, callbacks, log lines or a bar.
 
-    A context manager, whose end closes the bar. `validate` returns the RMSE on the validation
-    ratings; an objective is divided by `loss_unit`; the rest is as in `AutoRec`.
+    A context manager, which closes the bar. `validate` returns the validation RMSE; objectives are
+    divided by `loss_unit`; the rest is as in `AutoRec`.
     """
 
     def __init__(
@@ -318,7 +317,7 @@ class EpochMonitor:
         self.best_theta: Array | None = None
         self.n_evaluations = 0
         self._best, self._waited = math.inf, 0
-        # lines that somebody asked to see would tear the bar
+        # lines would tear the bar
         nobody_listens = not (logger.isEnabledFor(logging.INFO) and logger.hasHandlers())
         self._bar = progress_bar(n_epochs) if verbose and nobody_listens else None
         self._shows_lines = nobody_listens and self._bar is None
@@ -333,16 +332,16 @@ class EpochMonitor:
 
     @property
     def n_complete(self) -> int:
-        """Epochs that have ended, with their validation if there is one."""
+        """Epochs that have ended, with validation if any."""
         return len(self.values if self.validate is None else self.curve)
 
     def record(self, iteration: Iteration) -> None:
-        """Take note of an epoch, before it is validated."""
+        """Note an epoch, before its validation."""
         self.values.append(iteration.value / self.loss_unit)
         self.n_evaluations = iteration.n_evaluations
 
     def __call__(self, iteration: Iteration) -> bool:
-        """Follow one epoch, after `record`; return whether to stop."""
+        """Follow an epoch, after `record`; return whether to stop."""
         rmse = None
         if self.validate is not None:
             rmse = self.validate(iteration.theta)
@@ -376,14 +375,14 @@ class EpochMonitor:
 
 
 def show(line: str) -> None:
-    """Write a line to stderr as `logging` writes a warning that nobody has arranged to see."""
+    """Write a line to stderr, as `logging` does where nobody listens."""
     if logging.lastResort is not None and sys.stderr is not None:
         record = logger.makeRecord(logger.name, logging.INFO, __file__, 0, line, (), None)
         logging.lastResort.emit(record)
 
 
 def progress_bar(n_epochs: int) -> Any:
-    """Return the bar of ``verbose=True``; None without a terminal on stderr or without tqdm."""
+    """Return a bar; None without a terminal on stderr or without tqdm."""
     if sys.stderr is None or not sys.stderr.isatty():
         return None
     try:

@@ -1,9 +1,8 @@
 """Where a training starts: the units of its ratings, its penalties and its first weights.
 
-Every default (penalties, learning rates, first weights, tolerances) was chosen on the ratings of
-MovieLens 1M. Other ratings are mapped to their mean and standard deviation first, so that what
-``regularization="auto"`` learns does not depend on the unit of the ratings. R and a R + b become
-the very same numbers: ratings are counted in the steps of their grid, of half stars for example.
+Defaults were chosen on MovieLens 1M. Other ratings are mapped to its mean and standard deviation,
+so that the unit does not matter for ``regularization="auto"``. R and a R + b become the very same
+numbers: ratings are counted in the steps of their grid, of half stars for example.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from autorec_np.core.network import Network
 
 MEAN, SPREAD, WIDTH = 3.58, 1.117, 4.0  # of MovieLens 1M: mean, standard deviation, 5 - 1
 MOST_LEVELS = 10_000  # of a grid
-ON_GRID = 0.01  # steps that a value may be off
+ON_GRID = 0.01  # steps to be off
 
 
 class AffineMap(NamedTuple):
@@ -45,7 +44,7 @@ class AffineMap(NamedTuple):
 
 
 class Mapped(NamedTuple):
-    """Ratings in other `units`, which map ratings as they are to these."""
+    """Ratings in other `units`, the map to them."""
 
     values: Array
     scale: tuple[float, float]
@@ -58,11 +57,11 @@ class Mapped(NamedTuple):
 
 
 def canonical(ratings: Array, scale: tuple[float, float]) -> Mapped:
-    """Map ratings to the mean and standard deviation of those of MovieLens 1M.
+    """Map ratings to mean and standard deviation of MovieLens 1M.
 
-    R and a R + b give the same values to the bit, where the ratings lie on a grid whose steps are
-    long against the rounding of float32. Of equal ratings the width of their scale gives the
-    factor, or where the scale is a single point too, the factor is 1.
+    R and a R + b give the same bits, where ratings lie on a grid whose steps are long against the
+    rounding of float32. The factor of equal ratings is by the width of their scale, or 1 where
+    that is a point.
     """
     levels = np.unique(ratings).astype(np.float64)
     start, step = float(levels[0]), step_of(levels)
@@ -84,10 +83,10 @@ def canonical(ratings: Array, scale: tuple[float, float]) -> Mapped:
 
 
 def step_of(levels: Array) -> float:
-    """Return the longest step of which all distances are multiples, 1 where there is none.
+    """Return the longest step of which all distances are multiples, or 1.
 
-    Euclid's algorithm for ascending numbers that were rounded to float32: what a distance leaves
-    when divided by the step is the next step.
+    Euclid's algorithm for ascending numbers rounded to float32: what a distance leaves when divided
+    by the step is the next step.
     """
     if not 1 < len(levels) <= MOST_LEVELS:
         return 1.0
@@ -111,11 +110,11 @@ def step_of(levels: Array) -> float:
 
 
 def map_onto_outputs(output_activation: str, mapped: Mapped, centered: bool) -> AffineMap:
-    """Return the map of ratings, in the units that the network reads, to what it is to say, (17).
+    """Return the map of ratings, as the network reads them, to what it is to say, (17).
 
-    For a bounded output, the rating scale, which needs two ends, is mapped onto (0, 1) or (-1, 1).
-    Any other output says the ratings; if it has a least value and ratings are not `centered`, which
-    are differences, they are raised where the low end of the scale would be out of reach.
+    For a bounded output, the rating scale is mapped onto (0, 1) or (-1, 1). Other outputs say the
+    ratings; those with a least value say them raised, unless `centered`, where the low end of the
+    scale is out of reach.
     """
     f, (low, high) = ACTIVATIONS[output_activation], mapped.scale
     if not f.bounded:
@@ -138,14 +137,13 @@ def starting_theta(
     random_state: np.random.Generator,
     dtype: npt.DTypeLike = np.float64,
 ) -> Array:
-    """Return a random theta, from which the outputs are about the mean of the targets.
+    """Return a random theta whose outputs are about the mean of the targets.
 
-    While weights are small, every hidden unit is about g(0). Where this is not 0, rated columns
-    start from b = 0 with mean / (k g(0)) added to W: the mean stays in W h, where the penalty holds
-    it. J ends higher than from b = mean, and the RMSE of new ratings lower. Where g(0) = 0, W is V
-    as well (tied), the targets are `centered` (by a baseline), or the `penalty` of such a W is more
-    than the squared deviations of the targets, b is the mean. A bounded output starts in its
-    middle.
+    While weights are small, hidden units are about g(0). Where this is not 0, rated columns start
+    from b = 0 with mean / (k g(0)) added to W, where the penalty holds the mean: J ends higher than
+    from b = mean, and the RMSE of new ratings lower. b is the mean where g(0) = 0, W is V (tied),
+    targets are `centered`, or the `penalty` of such a W is more than their squared deviations. A
+    bounded output starts in its middle.
     """
     theta = network.layout.initialize(random_state, dtype)
     if ACTIVATIONS[network.output_activation].bounded:
@@ -157,7 +155,7 @@ def starting_theta(
         return theta
     width = network.hidden_layer_sizes[-1]
     share = mean / (width * at_zero)
-    rated = np.flatnonzero(np.bincount(targets.indices))  # W of others would be penalty alone
+    rated = np.flatnonzero(np.bincount(targets.indices))
     cost = penalty / 2 * len(rated) * width * share**2
     if cost < targets.nnz * targets.data.var(dtype=np.float64):
         views["decoder.weight"][rated] += share
@@ -165,21 +163,21 @@ def starting_theta(
     return theta
 
 
-# Fitted on validation ratings of three data sets: docs/decisions.md, "The automatic penalty".
+# docs/decisions.md, "The automatic penalty".
 ENCODER_FACTOR = 36.0
 DECODER_FACTOR = 12.0
-DETECTABLE = 16.0  # root of ratings of which a single one says as much as the baseline
+DETECTABLE = 16.0  # root of ratings at which one says as much as the baseline
 
 
 def automatic_penalties(network: Network, matrix: CSR, corruption: float = 0.0) -> dict[str, float]:
     """Return lambda of (2) for each weight block, in canonical units (`canonical`).
 
     lambda = factor * (n_row n_column)^(1/4), with factor 36 (1 - corruption)^2 for the encoder
-    weight and 12 for every other; n_row and n_column are :func:`typical_count` of the rows and of
-    the columns. Both orientations of the same ratings have the same penalties.
+    weight and 12 for others; n_row and n_column are :func:`typical_count` of rows and columns: both
+    orientations have the same penalties.
 
-    The inputs that corruption leaves are divided by (1 - corruption): what acts on them as they
-    were is V / (1 - corruption), whose penalty has factor 36. Of the training ratings, `matrix`
+    What corruption leaves is divided by (1 - corruption): on the inputs as they were acts
+    V / (1 - corruption), whose penalty has factor 36. Of the training ratings, `matrix`
     (n_rows, n_columns), only the pattern is read.
     """
     unit = typical_root(matrix)
@@ -189,12 +187,12 @@ def automatic_penalties(network: Network, matrix: CSR, corruption: float = 0.0) 
 
 
 def automatic_shrinkage(matrix: CSR) -> float:
-    """Return c = 2^16 / (n_row n_column), in ratings, of `reliability`: in MovieLens 1M, a half."""
+    """Return c = 2^16 / (n_row n_column), in ratings, of `reliability`."""
     return (DETECTABLE / typical_root(matrix)) ** 4
 
 
 def reliability(counts: Array, shrinkage: float) -> Array:
-    """Return n / (n + c), (42), of columns with n ratings: how much of their output is kept."""
+    """Return n / (n + c), (42), the part of their output that columns with n ratings keep."""
     return counts / (counts + shrinkage) if shrinkage else np.ones(np.shape(counts))
 
 
@@ -205,6 +203,6 @@ def typical_root(matrix: CSR) -> float:
 
 
 def typical_count(counts: Array) -> float:
-    """Return the mean count as a rating sees it: sum n^2 / sum n."""
+    """Return the mean count of ratings: sum n^2 / sum n."""
     counts = counts.astype(np.float64)
     return float(counts @ counts / counts.sum())

@@ -1,7 +1,7 @@
 """One training run: minibatches, corruption, dropout and validation around a solver.
 
-Who is hit by corruption and dropout is looked up, not drawn in turn: (seed, step, position) says
-it. So a mask depends on neither threads nor batches, nor on which part of a matrix is at hand.
+(seed, step, position) says what corruption and dropout hit. So masks depend neither on threads and
+batches, nor on which part of a matrix is at hand.
 """
 
 from __future__ import annotations
@@ -38,31 +38,31 @@ from autorec_np.training.solvers import (
     run_steps,
 )
 
-INPUT = 0  # the layer that `corrupt` damages; hidden layers count from 1
-ENTRIES_AT_ONCE = 32_768  # that are looked up at once, in a core's cache
+INPUT = 0  # the layer that `corrupt` damages; hidden ones follow
+ENTRIES_AT_ONCE = 32_768  # that are looked up at once
 
 
 class Draws(NamedTuple):
-    """A counter-based generator: SplitMix64 (Steele, Lea and Flood, 2014), read at any position.
+    """SplitMix64 (Steele, Lea and Flood, 2014), read at any position: mix(start + n gamma).
 
-    Number n of a stream is mix(start + n gamma). Each layer of each step has a stream of its own.
+    Each layer of each step has its own stream.
     """
 
     seed: int
     step: int
 
     def at(self, positions: Array, layer: int = INPUT) -> Array:
-        """Return the numbers at some positions, (n,), uniform uint64 each."""
+        """Return the numbers at positions (n,), uniform uint64."""
         sequence = np.random.SeedSequence(self.seed, spawn_key=(self.step, layer))
         return splitmix64(sequence.generate_state(1, np.uint64)[0], positions)
 
     def keeps(self, positions: Array, probability: float, layer: int = INPUT) -> Array:
-        """Return (n,) bool: False, with the probability, where a position is hit."""
+        """Return (n,) bool: False, with the probability, for positions that are hit."""
         return np.asarray(self.at(positions, layer) >= np.uint64(probability * 2.0**64))
 
 
 def splitmix64(start: np.uint64, positions: Array) -> Array:
-    """Return what SplitMix64, seeded with `start`, gives as numbers 0, 1, ... at positions (n,)."""
+    """Return the numbers of SplitMix64, seeded with `start`, at positions (n,) from 0."""
     z = positions.astype(np.uint64)
     z += np.uint64(1)
     z *= np.uint64(0x9E3779B97F4A7C15)
@@ -80,10 +80,9 @@ def corrupt(
 ) -> AnyMatrix:
     """Return inputs with each stored value set to 0 with a probability, the others scaled up.
 
-    The others are divided by (1 - probability), so that the expectation of V^T r stays the same
-    (masking noise of Vincent et al., 2010, in inverted form). The pattern is kept; all planes of a
-    pair are hit, or none. `entries` says where each stored value lies in the data of the whole
-    matrix; None: `inputs` is the whole.
+    The others are divided by (1 - probability), so that the expectation of V^T r stays (masking
+    noise of Vincent et al., 2010, in inverted form). The pattern is kept; all planes of a pair are
+    hit, or none. `entries` are the places of the values in the whole matrix; None: this is it.
     """
     kept = np.empty(inputs.nnz, bool)
     for first in range(0, inputs.nnz, ENTRIES_AT_ONCE):
@@ -107,25 +106,24 @@ def dropout_masks(
 
 
 ENGINES = ("tiled", "plain")
-ENTRIES_PER_BLOCK = 2**20  # of a full batch: rows that are worked on at once
-MEMORY = 10  # pairs that L-BFGS keeps
-WEIGHTS_PER_TASK = 2**18  # that are checked
+ENTRIES_PER_BLOCK = 2**20  # of a full batch, at once
+MEMORY = 10  # of L-BFGS
+WEIGHTS_PER_TASK = 2**18
 
 
 class ConvergenceWarning(UserWarning):
-    """A full-batch solver reached its limit of iterations before it converged."""
+    """A full-batch solver reached its limit of iterations."""
 
 
 class InterruptedWarning(UserWarning):
-    """Ctrl-C ended a training, and the model has what was learned until then."""
+    """Ctrl-C ended a training; the model has what was learned until then."""
 
 
 @contextmanager
 def interrupts_end_all() -> Iterator[None]:
-    """Let Ctrl-C in a `fit` end what is around it too: for several trainings in a row.
+    """Let Ctrl-C end several trainings in a row.
 
-    KeyboardInterrupt is raised in place of `InterruptedWarning`; the model that was in training
-    keeps what it has learned.
+    KeyboardInterrupt takes the place of `InterruptedWarning`; the model keeps what it has learned.
     """
     with _set(_interrupts_end_all):
         yield
@@ -147,12 +145,12 @@ def warn_of_interrupt(n_iter: int, validation_curve: Sequence[float], stacklevel
 
 @contextmanager
 def short_on_purpose() -> Iterator[None]:
-    """Issue no `ConvergenceWarning`: for trainings that are cut off to be compared."""
+    """Issue no `ConvergenceWarning`, where trainings are compared."""
     with _set(_short_on_purpose):
         yield
 
 
-# Filters of warnings would be those of all threads, and outlive a block that ends out of turn.
+# Filters of warnings would be those of all threads.
 _interrupts_end_all = ContextVar("interrupts_end_all", default=False)
 _short_on_purpose = ContextVar("short_on_purpose", default=False)
 
@@ -168,9 +166,9 @@ def _set(switch: ContextVar[bool]) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class SolverDefaults:
-    """What parameters left at None mean for a solver; see `AutoRec`.
+    """What None means for a solver; see `AutoRec`.
 
-    `full_batch`: each iteration sees all rows, without corruption or dropout.
+    `full_batch`: iterations see all rows, without corruption or dropout.
     """
 
     full_batch: bool
@@ -189,13 +187,13 @@ SOLVERS = {
 
 
 def corruption_for(solver: str, corruption: float | None) -> float:
-    """Return the corruption, the solver's own in place of None."""
+    """Return the corruption, the solver's for None."""
     return SOLVERS[solver].corruption if corruption is None else corruption
 
 
 @dataclass(frozen=True)
 class Trainer:
-    """A solver with its settings, all of them resolved; :meth:`run` trains an objective."""
+    """A solver with all settings resolved; :meth:`run` trains an objective."""
 
     solver: str
     learning_rate: str
@@ -223,10 +221,10 @@ class Trainer:
     ) -> Minimum:
         """Minimize the objective over all rows; see `solvers.Minimum`.
 
-        `theta`, the start, is overwritten after each epoch, so that it holds the last good weights
-        whatever ends the run. `inputs` and `targets` are of one pattern. No result depends on the
-        `workers`. DivergenceError in the epoch in which the objective or a weight is not finite,
-        ConvergenceWarning where a full-batch solver ends at its limit of iterations.
+        `theta`, the start, is overwritten after each epoch: it holds the last good weights whatever
+        ends the run. `inputs` and `targets` have one pattern. No result depends on the `workers`.
+        DivergenceError where the objective or a weight is not finite, ConvergenceWarning where a
+        full-batch solver ends at its limit of iterations.
         """
         full_batch = SOLVERS[self.solver].full_batch
         engine: Engine = TiledEngine(workers) if self.engine == "tiled" else PlainEngine()
@@ -244,7 +242,7 @@ class Trainer:
             monitor.record(iteration)
             try:
                 arrangement.restore(weights, theta)
-            except KeyboardInterrupt:  # it may have come between two blocks
+            except KeyboardInterrupt:  # perhaps between two blocks
                 arrangement.restore(weights, theta)
                 raise
             return monitor(replace(iteration, theta=last_good))
@@ -346,9 +344,8 @@ class Trainer:
     ) -> Iterator[Batch]:
         """Yield batches without end, each epoch's drawn anew.
 
-        Rows are in order of activity; each run of as many rows as there are batches is dealt out
-        at random, one row to a batch. What is corrupted or dropped in an epoch does not depend on
-        the batches.
+        Rows are in order of activity; each run of as many rows as batches is dealt out at random,
+        one to a batch. Corruption and dropout do not depend on the batches.
         """
         n_rows = targets.shape[0]
         n_batches = self._n_batches(n_rows)
@@ -360,7 +357,7 @@ class Trainer:
         for epoch in itertools.count():
             dealt = np.tile(np.arange(n_batches), (n_runs, 1))
             batch_of = random_state.permuted(dealt, axis=1).reshape(-1)[:n_rows]
-            draws = Draws(seed, epoch)  # each row comes once in an epoch
+            draws = Draws(seed, epoch)
             if self.corruption:
                 corrupted = corrupt(inputs, self.corruption, draws)
             for number in range(n_batches):
@@ -373,7 +370,7 @@ class Trainer:
         return math.ceil(n_rows / self.batch_size)
 
     def _circumstances(self, objective: Objective, targets: CSR) -> str:
-        """Return what may have made a run diverge, as a sentence."""
+        """Return what may have made a run diverge."""
         facts = [f"the largest target is {np.abs(targets.data).max():g}"]
         if not math.isnan(self.learning_rate_init):
             facts.insert(0, f"learning_rate_init={self.learning_rate_init:g}")
@@ -401,14 +398,14 @@ class Trainer:
 
 
 def _in_blocks(arrangement: Arrangement, inputs: CSR | Planes, targets: CSR) -> list[Batch]:
-    """Return all rows in order of activity, in batches that are worked on at once."""
+    """Return all rows, in order of activity, in batches."""
     rows, _ = by_activity(targets)
     blocks = row_blocks(np.diff(targets.indptr)[rows], ENTRIES_PER_BLOCK)
     return [arrangement.batch(inputs, targets, rows[block], None) for block in blocks]
 
 
 def _extremes(weights: Array, workers: Workers | None) -> tuple[float, float]:
-    """Return the least and the greatest weight, both NaN if one weight is."""
+    """Return the least and the greatest weight, NaN if one is."""
     extremes: list[tuple[float, float]] = []
 
     def look(block: Array) -> None:
