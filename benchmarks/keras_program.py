@@ -30,6 +30,7 @@ from scipy import sparse
 from autorec_np import BiasBaseline, Ratings, fetch_movielens, rmse
 from autorec_np._types import CSR, Array
 from autorec_np.core import ImplicitNetwork, Network, Objective, minimize_lbfgs, scaled_pattern
+from autorec_np.core.kernels import with_data
 from autorec_np.data import as_ratings
 from autorec_np.engine.engines import SGD, Adam  # those of the core, in place
 
@@ -193,11 +194,12 @@ class Trained(NamedTuple):
 
 def train(program: Program, task: Task, draws: Draws) -> Iterator[Trained]:
     """Yield the network after each epoch, or after each iteration of L-BFGS."""
-    inputs, targets = task.inputs, task.inputs.copy()
-    targets.data = targets.data - task.train_baseline
+    inputs = targets = task.inputs
+    if program.biases:
+        targets = with_data(inputs, inputs.data - task.train_baseline)
     if program.maps:
         low, high = task.scale
-        targets.data = (targets.data - low) / (high - low)
+        targets = with_data(inputs, (targets.data - low) / (high - low))
     n_rows, n_columns = inputs.shape
     network = network_of(program, inputs)
     theta = first_theta(network, draws)
@@ -218,9 +220,9 @@ def train(program: Program, task: Task, draws: Draws) -> Iterator[Trained]:
             # where nothing is rated, mask * prediction - rating = 0
             divisor = len(batch) * n_columns if program.loss == "mean over cells" else 1
             fraction = divisor if program.regularization is None else len(batch) / n_rows
-            value, gradient = objective.value_and_gradient(
-                theta, inputs[batch], targets[batch], fraction
-            )
+            read = inputs[batch]
+            wanted = read if targets is inputs else targets[batch]
+            value, gradient = objective.value_and_gradient(theta, read, wanted, fraction)
             gradient /= divisor
             rule.step(theta, gradient, program.learning_rate)
             total += value / divisor * len(batch)
