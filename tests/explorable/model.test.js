@@ -3,9 +3,11 @@
 const test = require("node:test");
 const assert = require("node:assert");
 const fs = require("node:fs");
-const Model = require("../../docs/explorable/model.js");
+const path = require("node:path");
 
-const {faults, records} = JSON.parse(fs.readFileSync(process.env.GOLDEN, "utf8"));
+const SOURCE = fs.readFileSync(path.join(__dirname, "../../docs/explorable/model.js"), "utf8");
+const load = source => new Function(`${source}; return Model;`)();
+const {faults, records: golden} = JSON.parse(fs.readFileSync(process.env.GOLDEN, "utf8"));
 const ARRAYS = ["Z", "H", "Y", "E", "DA", "DH", "DZ", "DV", "Dmu", "DW", "Db"];
 const NUMBERS = ["data", "penalty", "J"];
 
@@ -19,20 +21,26 @@ function near(got, wanted, what, tolerance = 1e-12) {
   });
 }
 
-test("the first state is the example, and there are at least 200 others", () => {
+const CHECKS = [];
+function check(name, body) {
+  CHECKS.push(body);
+  test(name, () => body(load(SOURCE), golden));
+}
+
+check("the first state is the example, and there are at least 200 others", (Model, records) => {
   assert.deepEqual(Model.example(), records[0].state);
   const random = records.filter(record => record.state.b.join() !== "3,2,3,1");
   assert.ok(new Set(random.map(record => JSON.stringify(record.state))).size >= 200);
 });
 
-test("every intermediate, J and every gradient is the package's", () => {
+check("every intermediate, J and every gradient is the package's", (Model, records) => {
   for (const record of records) {
     const s = Model.backward(record.state);
     for (const name of [...ARRAYS, ...NUMBERS]) near(s[name], record[name], name);
   }
 });
 
-test("there are at least eleven faults, and exactly one that no check can see", () => {
+check("there are at least eleven faults, and exactly one that no check can see", (Model, records) => {
   assert.deepEqual(Object.keys(Model.FAULTS), faults);
   assert.ok(faults.length - 1 >= 11);
   const state = JSON.parse(JSON.stringify(Model.example()));
@@ -41,7 +49,7 @@ test("there are at least eleven faults, and exactly one that no check can see", 
   assert.deepEqual(unseen, ["both"]);
 });
 
-test("every fault: value, gradient and blamed blocks are those of check_gradient", () => {
+check("every fault: value, gradient and blamed blocks are those of check_gradient", (Model, records) => {
   for (const {state, faulty} of records) {
     near(Model.value(state, faulty.fault).J, faulty.value, `${faulty.fault}: J`);
     near(Model.gradient(state, faulty.fault), faulty.gradient, `${faulty.fault}: gradient`);
@@ -50,18 +58,17 @@ test("every fault: value, gradient and blamed blocks are those of check_gradient
   }
 });
 
-test("Taylor slopes are those of taylor_test", () => {
+check("Taylor slopes are those of taylor_test", (Model, records) => {
   for (const {state, faulty, slopes} of records.filter(record => record.slopes)) {
-    const report = Model.check(state, faulty.fault);
     for (const [name, slope] of Object.entries(slopes)) {
-      const got = report[name].slope;
+      const got = Model.taylorSlope(state, faulty.fault, name);
       if (slope === null) assert.equal(got, Infinity, faulty.fault);
       else assert.ok(Math.abs(got - slope) < 0.1, `${faulty.fault} ${name}: ${got}, ${slope}`);
     }
   }
 });
 
-test("errors of central differences are those of the package's value", () => {
+check("errors of central differences are those of the package's value", (Model, records) => {
   for (const {state, step_errors: wanted} of records.filter(record => record.step_errors)) {
     for (const [key, error] of Object.entries(wanted)) {
       const [name, h] = key.split(" "), got = Model.errorAt(state, "none", name, Number(h));
@@ -71,7 +78,7 @@ test("errors of central differences are those of the package's value", () => {
   }
 });
 
-test("steps of SGD and Adam are the lesson's", () => {
+check("steps of SGD and Adam are the lesson's", (Model, records) => {
   const rules = {
     sgd: [() => Model.sgd(0, false), 0.02],
     momentum: [() => Model.sgd(0.9, false), 0.01],
@@ -91,7 +98,7 @@ test("steps of SGD and Adam are the lesson's", () => {
   }
 });
 
-test("iterations of L-BFGS are the lesson's, line search included", () => {
+check("iterations of L-BFGS are the lesson's, line search included", (Model, records) => {
   let compared = 0;
   for (const {state, walks} of records) {
     const iterates = Model.lbfgs(Model.slice(state, walks.entries), walks.start);
@@ -109,7 +116,7 @@ test("iterations of L-BFGS are the lesson's, line search included", () => {
   assert.ok(compared > 3 * records.length, `${compared} iterations compared`);
 });
 
-test("the address holds the state, and what cannot be read is the example's", () => {
+check("the address holds the state, and what cannot be read is the example's", (Model, records) => {
   for (const {state} of records) assert.deepEqual(Model.decode(Model.encode(state)), state);
   assert.equal(Model.encode(Model.example()), "");
   const broken = ["X=1,2", "V=a,b", "mu=1,", "lambda=", "lambda=1e9", "b=1,2,3,Infinity", "%%%"];
@@ -117,10 +124,38 @@ test("the address holds the state, and what cannot be read is the example's", ()
   assert.equal(Model.decode("lambda=-2").lambda, 0);
 });
 
-test("numbers are read with comma, point and both signs; nothing else is a number", () => {
+check("numbers are read with comma, point and both signs; nothing else is a number", (Model, records) => {
   const good = {"1": 1, " -2.5": -2.5, "−3": -3, "0,5": 0.5, ".5": 0.5, "1e-3": 1e-3, "": null};
   for (const [text, number] of Object.entries(good)) assert.equal(Model.read(text), number, text);
   for (const text of ["-", "x", "1e", "0x10", "Infinity", "1 2", "1e5"]) {
     assert.equal(Model.read(text), undefined, text);
+  }
+});
+
+// Mistakes in the page's own mathematics: a text of model.js, and what it becomes.
+const MISTAKES = [
+  ["(p.X[r][j] ?? 0) * p.V[j][i]) + p.mu[i]", "(p.X[r][j] ?? 0) * p.V[j][i])"],
+  ["p.lambda / 2) * dot(weights", "p.lambda) * dot(weights"],
+  ["h * (1 - h);", "h * (1 + h);"],
+  ['p.X[r][c] === 0 && fault === "zero"', 'p.X[r][c] === 1 && fault === "zero"'],
+  ["1e-6 * scale + 8 * EPS", "1e-1 * scale + 8 * EPS"],
+  ["points.slice(-4)", "points.slice(0, 2)"],
+  ["x + momentum * velocity[k] - rate * g[k]", "x + velocity[k]"],
+  ["(Math.sqrt(square) + epsilon)", "Math.sqrt(square + epsilon)"],
+  ["start.value + 1e-4 * x.step", "start.value + 0.9 * x.step"],
+  ["coefficients.pop() - rho", "coefficients.shift() - rho"],
+  ["low.step + 0.1 * width, high", "low.step + 0.4 * width, high"],
+  ['numbers[r * row.length + c]', 'numbers[c * p[name].length + r]'],
+];
+
+test("a mistake in any part of it would be seen", () => {
+  const some = golden.slice(0, 32), [, ...laws] = CHECKS; // not the one that counts the states
+  for (const [right, wrong] of MISTAKES) {
+    assert.equal(SOURCE.split(right).length, 2, right);
+    const Model = load(SOURCE.replace(right, wrong));
+    assert.ok(laws.some(law => {
+      try { law(Model, some); } catch { return true; }
+      return false;
+    }), `nobody saw: ${wrong}`);
   }
 });
