@@ -6,7 +6,9 @@ const fs = require("node:fs");
 const path = require("node:path");
 
 const SOURCE = fs.readFileSync(path.join(__dirname, "../../docs/explorable/model.js"), "utf8");
-const load = source => new Function(`${source}; return Model;`)();
+const NAMES = "example, FAULTS, value, backward, gradient, blamed, taylorSlope, errorAt, slice, sgd," +
+  "adam, lbfgs, read, encode, decode";
+const load = source => new Function(`${source}; return {${NAMES}};`)();
 const {faults, records: golden} = JSON.parse(fs.readFileSync(process.env.GOLDEN, "utf8"));
 const ARRAYS = ["Z", "H", "Y", "E", "DA", "DH", "DZ", "DV", "Dmu", "DW", "Db"];
 const NUMBERS = ["data", "penalty", "J"];
