@@ -16,24 +16,24 @@ const example = () => ({
 	lambda: 1,
 });
 
-// Where each fault is planted, and its equation; "both": in value and gradient alike.
+// Where each fault is planted: table, equation
 const FAULTS = {
-	none: [],
-	factor: ["DA", "(4)"],
-	sign: ["DA", "(3)"],
-	mean: ["DA", "(4)"],
-	mask: ["DA", "(5)"],
-	zero: ["DA", "(5)"],
-	half: ["DW", "(6)"],
-	activity: ["DW", "(6)"],
-	bias: ["Db", "(7)"],
-	swap: ["DH", "(8)"],
-	slope: ["DZ", "(9)"],
-	before: ["DZ", "(9)"],
-	penalty: ["DV", "(10)"],
-	rows: ["Dmu", "(11)"],
-	value: ["J", "(2)"],
-	both: ["J", "(2)"],
+	none: " ",
+	factor: "DA (4)",
+	sign: "DA (3)",
+	mean: "DA (4)",
+	mask: "DA (5)",
+	zero: "DA (5)",
+	half: "DW (6)",
+	activity: "DW (6)",
+	bias: "Db (7)",
+	swap: "DH (8)",
+	slope: "DZ (9)",
+	before: "DZ (9)",
+	penalty: "DV (10)",
+	rows: "Dmu (11)",
+	value: "J (2)",
+	both: "J (2)",
 };
 
 const grid = (n, m, f) =>
@@ -55,7 +55,7 @@ function forward(p) {
 	return {Z, H, Y};
 }
 
-// (3), null where there is no rating; the fault "both" takes the holes for zeros
+// (3), null where there is no rating
 const errors = (p, Y, fault) => grid(ITEMS, USERS, (r, c) =>
 	p.X[r][c] === null && fault !== "both" ? null : Y[r][c] - (p.X[r][c] ?? 0));
 
@@ -136,33 +136,27 @@ function check(p, fault = "none") {
 const blamed = (p, fault) =>
 	Object.entries(check(p, fault)).filter(([, block]) => !block.pass).map(([name]) => name);
 
-// The direction along which the remainders are taken; it favors no entry.
-const direction = list(22, k => (k % 2 ? -1 : 1) * (1 + (k % 3) / 4));
-const rms = v => Math.sqrt(dot(v, v) / v.length);
-
-// The slope of |J(t + h d) - J(t) - h g.d| on logarithmic axes, fitted as `taylor_test` does to
-// the four smallest steps whose remainders stand above the rounding; infinite where none does.
+// The slope of |J(t + h d) - J(t) - h g.d| on logarithmic axes, d = (1, -1, 1, ...), fitted as in
+// `taylor_test` to the four smallest steps that stand above the rounding; infinite where none does
 function taylorSlope(p, fault, name) {
-	const [first, end] = BLOCKS[name], g = gradient(p, fault), t = pack(p);
-	const part = direction.slice(first, end), length = rms(part);
-	const d = list(22, k => k < first || k >= end ? 0 : direction[k] / length);
-	const scale = rms(d.slice(first, end).map((x, n) => x * t[first + n])) || 1;
-	const J = valueAt(p, t, fault), slope = dot(g, d), points = [];
+	const [first, end] = BLOCKS[name], t = pack(p), part = t.slice(first, end), points = [];
+	const d = t.map((_, k) => k < first || k >= end ? 0 : (-1) ** k);
+	const J = valueAt(p, t, fault), slope = dot(gradient(p, fault), d);
+	const scale = Math.sqrt(dot(part, part) / part.length) || 1;
 	for (let h = scale / 4; h > 64 * EPS * scale; h /= 4) {
 		const up = valueAt(p, plus(t, d, h), fault), down = valueAt(p, plus(t, d, -h), fault);
-		const odd = (up - down) / 2 - h * slope, even = (up + down) / 2 - J;
-		const rest = Math.abs(odd) + Math.abs(even);
-		if (rest <= 16 * EPS * Math.max(Math.abs(up), Math.abs(down), Math.abs(J))) break;
+		const rest = Math.abs((up - down) / 2 - h * slope) + Math.abs((up + down) / 2 - J);
+		if (rest <= 16 * EPS * Math.max(up, down, J)) break;
 		points.push([Math.log(h), Math.log(rest)]);
 	}
 	const fitted = points.slice(-4), n = fitted.length;
 	if (n < 2) return Infinity;
-	const mean = k => sum(n, q => fitted[q][k]) / n, x = mean(0), y = mean(1);
-	return sum(n, q => (fitted[q][0] - x) * (fitted[q][1] - y)) /
-		sum(n, q => (fitted[q][0] - x) ** 2);
+	const [x, y] = [0, 1].map(k => sum(n, q => fitted[q][k]) / n);
+	const along = fitted.map(([a]) => a - x);
+	return dot(along, fitted.map(([, b]) => b - y)) / dot(along, along);
 }
 
-// The largest error of a block's central differences, as a part of its largest derivative
+// The largest error of a block, as a part of its largest derivative
 function errorAt(p, fault, name, h, g = gradient(p, fault)) {
 	const [first, end] = BLOCKS[name];
 	const scale = Math.max(1e-12, ...g.slice(first, end).map(Math.abs));
@@ -280,7 +274,7 @@ function interpolate(low, high) { // core/lbfgs.py: the cubic through two trials
 
 // The address: what differs from the example, as "X=5,3,,1,...&lambda=0.5"
 
-const LARGEST = 1e4; // of a number that may be typed or sent
+const LARGEST = 1e4; // of the numbers that may be typed
 function read(text) { // null: a hole; undefined: no number
 	const plain = text.trim().replace(",", ".").replace("−", "-");
 	if (plain === "") return null;

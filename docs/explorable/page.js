@@ -1,22 +1,21 @@
-// What is on the page: tables that can be edited, what each number is made of, and two pictures.
+// What is on the page: tables, what each number is made of, faults, and two pictures.
 "use strict";
 
 const $ = id => document.getElementById(id);
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+const focused = () => document.activeElement;
 const seq = n => list(n, k => k);
 
-function fill(node, attributes, children) {
+const maker = space => (tag, attributes = {}, ...children) => {
+	const node = document.createElementNS(`http://www.w3.org/${space}`, tag);
 	for (const [name, x] of Object.entries(attributes)) {
 		if (name.startsWith("on")) node[name] = x;
 		else node.setAttribute(name, x);
 	}
 	node.append(...children);
 	return node;
-}
-const el = (tag, attributes = {}, ...children) =>
-	fill(document.createElement(tag), attributes, children);
-const svg = (tag, attributes = {}, ...children) =>
-	fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
+};
+const el = maker("1999/xhtml"), svg = maker("2000/svg");
 
 // How numbers and formulas are written
 
@@ -32,9 +31,8 @@ function written(x, digits = 3) {
 	return minus(x.toFixed(size >= 1000 ? 1 : digits));
 }
 const short = x => minus(String(Number(x.toPrecision(4)))); // inside of sums
-const where = point => `(${point.map(x => written(x)).join(", ")})`;
 
-// "d^A_{11}" with superscript and subscript, single letters in italics
+// "d^A_{11}" with superscript and subscript, letters in italics
 const math = text => el("span", {class: "math"}, ...text.split(/([_^](?:{[^}]*}|.))/).flatMap(part => {
 	const low = {_: "sub", "^": "sup"}[part[0]];
 	if (low) return el(low, {}, part.slice(1).replace(/[{}]/g, ""));
@@ -63,19 +61,15 @@ const TABLES = {
 const OBJECTIVE = "J = Σ e^2 + λ/2 Σ (V^2 + W^2)";
 const GROUPS = ["X", "V mu", "Z", "H", "W b", "Y", "E", "J", "DA", "DW Db", "DH", "DZ", "DV Dmu"];
 const COUNT = {item: ITEMS, user: USERS, unit: UNITS, "": 1};
-const SIGNS = {item: "i", user: "u", unit: "h"};
 const NAMES = {V: "V", mu: "μ", W: "W", b: "b"};
 const isTyped = n => n === "X" || n === "lambda" || n in BLOCKS;
 const isTurned = n => n === "W" || n === "DW"; // shown transposed, above and below Y
 const isVector = n => TABLES[n][0] === "";
 
-// What is set, and what was said
-let p, fault, chosen, revealed, lang, walk, J = null, before = null;
+let p, fault, chosen, revealed, lang, walk, J;
 const cells = {}, english = {};
-const rates = {sgd: "0.02", nesterov: "0.01", adam: "0.1"};
 const words = () => WORDS[lang];
 const at = (s, n, r, c) => isVector(n) ? s[n][c] : s[n][r][c];
-const cellOf = (n, r, c) => n === "lambda" ? $("lambda") : n === "J" ? cells.J : cells[n][r][c];
 function valueOf(s, n, r, c) {
 	return n === "lambda" ? p.lambda : n === "J" ? s.J : at(isTyped(n) ? p : s, n, r, c);
 }
@@ -97,25 +91,26 @@ function build() {
 		const [first] = names = names.split(" ");
 		return el("div", {class: `group ${first}`, style: `grid-area: ${first}`},
 			...first === "J" ? objective() : names.map(table));
-	}), el("ul", {id: "legend"}));
+	}));
 }
 
 function objective() {
-	cells.J = el("button", {type: "button", class: "cell", onclick: () => choose(["J", 0, 0])});
+	const sum = el("button", {type: "button", class: "cell", id: "J", onclick: () => choose(["J", 0, 0])});
 	const field = el("input", {id: "lambda", size: 5, autocomplete: "off", onblur: show,
 		oninput: () => typed(field, ["lambda"]), onfocus: () => choose(["lambda", 0, 0])});
-	return [el("div", {}, math(OBJECTIVE), el("small", {}, " (2)")), cells.J,
-		el("div", {id: "parts"}), el("label", {}, math("λ"), " ", field)];
+	[cells.J, cells.lambda] = [[[sum]], [[field]]];
+	return [el("div", {}, math(OBJECTIVE), el("small", {}, " (2)")), sum, el("div", {id: "parts"}),
+		el("label", {}, math("λ"), " ", field)];
 }
 
 function table(n) {
 	const [rows, columns, formula, , equation = ""] = TABLES[n];
-	const head = (kind, k, scope) => kind ? el("th", {scope}, SIGNS[kind] + (k + 1)) : el("td");
+	const head = (kind, k, scope) => kind ? el("th", {scope}, {item: "i", user: "u", unit: "h"}[kind] + (k + 1)) : el("td");
 	cells[n] = seq(isTurned(n) ? USERS : COUNT[rows]).map(() => []);
 	const row = y => el("tr", {}, head(rows, y, "row"), ...seq(COUNT[columns]).map(x => {
 		const [r, c] = isTurned(n) ? [x, y] : [y, x], pick = () => choose([n, r, c]);
 		const cell = isTyped(n) ? el("input", {autocomplete: "off", onblur: show,
-			inputmode: n === "X" ? "decimal" : "text", oninput: () => typed(cell, [n, r, c]),
+			oninput: () => typed(cell, [n, r, c]),
 			onfocus: () => { cell.select(); pick(); }})
 			: el("button", {type: "button", tabindex: x || y ? -1 : 0, onclick: pick, onfocus: pick});
 		cell.className = "cell";
@@ -140,7 +135,7 @@ function typed(field, place) {
 // The arrow keys move within a table; in a box, left and right are its own.
 function move(event, n, y, x) {
 	const way = {ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0]}[event.key];
-	if (!way || (isTyped(n) && way[1]) || event.altKey || event.ctrlKey || event.metaKey) return;
+	if (!way || (isTyped(n) && way[1]) || event.altKey) return;
 	const place = [y + way[0], x + way[1]], [row, column] = isTurned(n) ? place.reverse() : place;
 	const next = cells[n][row]?.[column];
 	if (!next) return;
@@ -152,18 +147,18 @@ function move(event, n, y, x) {
 	next.focus();
 }
 
-// What a number is made of: texts, and ingredients [table, row, column, role]; a role is a color.
+// What a number is made of: texts, and ingredients [table, row, column, role: a color]
 function terms(n, r, c, s) {
 	const rated = (q, j) => p.X[q][j] !== null, counts = (q, j) => s.DA[q][j] !== null;
-	const items = seq(ITEMS), users = seq(USERS), one = fault === "slope";
+	const items = seq(ITEMS), users = seq(USERS);
 	const add = sums => sums.length ? sums.flatMap((x, k) => k ? [" + ", ...x] : x) : ["0"];
 	const dots = (which, left, right) =>
 		add(which.map(q => [[...left(q), "a"], " · ", [...right(q), "b"]]));
 	const lambda = ["lambda", 0, 0, "c"];
 	const decay = (block, by = " · ") => [" + ", lambda, by, [block, r, c, "c"]];
 	const factor = {factor: "1", mean: `2/${p.X.flat().filter(x => x !== null).length}`, sign: "−2"};
-	const [codes, back, from] = [fault === "activity" ? "Z" : "H", fault === "swap" ? "V" : "W",
-		fault === "before" ? "Z" : "H"];
+	const codes = fault === "activity" ? "Z" : "H", from = fault === "before" ? "Z" : "H";
+	const back = fault === "swap" ? "V" : "W";
 	return {
 		J: () => [...add(items.flatMap(q => users.filter(j => s.E[q][j] !== null)
 			.map(j => [["E", q, j, "a"], "²"]))), " + ", lambda, fault === "value" ? " · " : "/2 · ",
@@ -180,14 +175,14 @@ function terms(n, r, c, s) {
 			...fault === "bias" ? decay("b") : []],
 		DH: () => dots(users.filter(j => counts(r, j)), j => ["DA", r, j], j => [back, j, c]),
 		DZ: () => [["DH", r, c, "a"], " · ", [from, r, c, "b"],
-			...one ? [] : [" · (1 − ", [from, r, c, "b"], ")"]],
+			...fault === "slope" ? [] : [" · (1 − ", [from, r, c, "b"], ")"]],
 		DV: () => [...dots(items.filter(q => rated(q, r)), q => ["X", q, r], q => ["DZ", q, c]),
 			...fault === "penalty" ? [] : decay("V")],
 		Dmu: () => ["(", ...add(items.map(q => [["DZ", q, c, "a"]])), fault === "rows" ? ") / 3" : ")"],
 	}[n]();
 }
 
-// Lines about a number, and the cells to ring; of a typed one: where it goes, what its D promises
+// Lines about a number, and the cells to ring
 function about(n, r, c, s) {
 	const w = words(), x = valueOf(s, n, r, c), rings = [];
 	const [, , , rule = OBJECTIVE, equation = n === "J" ? "(2)" : ""] = TABLES[n] ?? [];
@@ -208,7 +203,7 @@ function about(n, r, c, s) {
 		remark = w.noError;
 	} else if (n !== "lambda") {
 		const made = terms(n, r, c, s);
-		lines.push(el("p", {class: "numbers"}, math(sign), " = ", ...made.map((term, k) => {
+		lines.push(el("p", {}, math(sign), " = ", ...made.map((term, k) => {
 			if (typeof term === "string") return term;
 			rings.push(term);
 			const y = valueOf(s, ...term);
@@ -233,22 +228,19 @@ function explain() {
 	for (const old of all("[data-ring]")) old.removeAttribute("data-ring");
 	$("why").hidden = !chosen;
 	if (!chosen) return;
-	const [n] = chosen, s = backward(p, fault), [lines, rings] = about(...chosen, s);
-	for (const [m, r, c, role = "a"] of rings) cellOf(m, r, c).dataset.ring = role;
-	cellOf(...chosen).dataset.ring = "chosen";
+	const [n, row, column] = chosen, s = backward(p, fault), [lines, rings] = about(...chosen, s);
+	for (const [m, r, c, role = "a"] of rings) cells[m][r][c].dataset.ring = role;
+	cells[n][row][column].dataset.ring = "chosen";
 	$("made").replaceChildren(...lines);
 	$("slider").closest("p").hidden = !isTyped(n);
-	if (!isTyped(n) || document.activeElement === $("slider")) return;
+	if (!isTyped(n) || focused() === $("slider")) return;
 	const x = valueOf(s, ...chosen) ?? 0, positive = n === "X" || n === "lambda";
 	const [min, max] = positive ? [0, 5] : [Math.floor(x) - 3, Math.floor(x) + 3];
 	Object.assign($("slider"), {min: Math.min(min, x), max: Math.max(max, x), value: x,
 		step: n === "X" ? 0.5 : 0.05});
 }
 
-// All numbers anew
-
 function changed() {
-	before = J;
 	walk.rules = null;
 	unreveal();
 	show();
@@ -269,9 +261,9 @@ function show() {
 			cell.dataset.kind = kind;
 			cell.classList.toggle("wrong", wrong);
 			cell.style.setProperty("--size", `${Math.round(60 * Math.abs(x) / largest)}%`);
-			if (!isTyped(n)) cell.textContent = x === null ? "·" : written(x);
-			else if (cell !== document.activeElement) {
-				cell.value = x === null ? "" : String(Number(x.toFixed(4)));
+			if (!isTyped(n)) cell.textContent = x === null ? "·" : written(x, Math.abs(x) < 10 ? 3 : 2);
+			else if (cell !== focused()) {
+				cell.value = x === null ? "" : Number(x.toFixed(4));
 				cell.removeAttribute("aria-invalid");
 			}
 			cell.setAttribute("aria-label", [
@@ -279,17 +271,15 @@ function show() {
 				cell.textContent, hole && w[kind], wrong && w.wrong].filter(Boolean).join(", "));
 		}));
 	}
-	if ($("lambda") !== document.activeElement) $("lambda").value = p.lambda;
-	const change = before === null ? 0 : J - before;
-	cells.J.textContent = `J = ${written(J, 6)}`;
-	$("parts").textContent = `${w.data} ${written(s.data)} + ${w.penalty} ${written(s.penalty)}` +
-		(change ? ` · ${w.change} ${change > 0 ? "+" : ""}${written(change)}` : "");
+	if ($("lambda") !== focused()) $("lambda").value = p.lambda;
+	$("J").textContent = `J = ${written(J, 6)}`;
+	$("parts").textContent = `${w.data} ${written(s.data)} + ${w.penalty} ${written(s.penalty)}`;
 	explain();
 	$("planted").textContent = fault === "none" ? "" : w.planted(faultName(fault));
 	later();
 }
 
-let waiting = 0; // the pictures cost more than the tables: once for each frame
+let waiting = 0; // pictures are slow: one for each frame
 function later() {
 	cancelAnimationFrame(waiting);
 	waiting = requestAnimationFrame(() => { drawCurves(); drawWalk(); });
@@ -297,7 +287,7 @@ function later() {
 
 // Faults
 
-const faultName = name => `${FAULTS[name][1] ?? ""} ${words().faults[name]}`.trim();
+const faultName = name => `${FAULTS[name].split(" ")[1]} ${words().faults[name]}`.trim();
 function unreveal() {
 	revealed = false;
 	$("verdict").replaceChildren();
@@ -324,7 +314,8 @@ function reveal() {
 		el("div", {class: "scroll", tabindex: 0, role: "region", "aria-label": w.heads[1]}, el("table", {},
 			el("thead", {}, el("tr", {}, ...w.heads.map(text => el("th", {scope: "col"}, text)))),
 			el("tbody", {}, ...rows))));
-	for (const node of all(`.group.${FAULTS[fault][0]}, table.${FAULTS[fault][0]}`).slice(-1)) node.classList.add("source");
+	const [source] = FAULTS[fault].split(" ");
+	if (source) all(`.${source}`).at(-1).classList.add("source");
 	show();
 }
 
@@ -332,17 +323,16 @@ function reveal() {
 
 const LAST = 52; // h = 10^(-k/4), k up to here
 const stepAt = k => 10 ** (-k / 4);
-const widthOf = host => Math.max(280, Math.min(host.clientWidth, 820));
 const picture = (host, width, height, label, parts) => host.replaceChildren(
 	svg("svg", {width, height, role: "img", "aria-label": label}, ...parts));
 
 function drawCurves() {
-	const host = $("curves"), w = words(), W = widthOf(host), H = Math.min(380, 0.6 * W + 60);
+	const host = $("curves"), w = words(), W = host.clientWidth, H = Math.min(380, 0.6 * W + 60);
 	const L = 48, B = 44, T = 12, k = LAST - $("h").value, names = Object.keys(BLOCKS);
 	const x = q => W - 12 - q / LAST * (W - L - 12);
 	const y = e => T + (1 - Math.min(1, Math.max(-14, Math.log10(e || 1e-15)))) / 15 * (H - T - B);
 	const text = (x, y, content, more) => svg("text", {x, y, "text-anchor": "middle", ...more}, content);
-	const parts = [text((L + W) / 2, H - 6, w.step), text(L + 4, T + 10, w.error, {"text-anchor": "start"})];
+	const parts = [text((L + W) / 2, H - 6, "h")];
 	for (let e = -14; e <= 0; e += 2) {
 		parts.push(svg("line", {x1: L, x2: W - 12, y1: y(10 ** e), y2: y(10 ** e), class: "grid"}),
 			text(L - 6, y(10 ** e) + 4, e ? `10${power(e)}` : "1", {"text-anchor": "end"}));
@@ -377,8 +367,12 @@ function drawCurves() {
 
 // Walks
 
-const RULES = {sgd: ["SGD", () => sgd(0, false)], nesterov: ["SGD, Nesterov 0.9", () => sgd()],
-	adam: ["Adam", () => adam()], lbfgs: ["L-BFGS"]};
+const RULES = { // name, rule, rate
+	sgd: ["SGD", () => sgd(0, false), "0.02"],
+	nesterov: ["SGD, Nesterov 0.9", sgd, "0.01"],
+	adam: ["Adam", adam, "0.1"],
+	lbfgs: ["L-BFGS"],
+};
 const axes = () => ["across", "up"].map(id => Number($(id).value));
 function begin() {
 	walk.fun = slice(p, axes());
@@ -393,7 +387,7 @@ function go(name, steps) {
 		const here = rule.path.at(-1), next = rule.iterates?.next().value;
 		if (name === "lbfgs" && !next) rule.said = w.done;
 		else {
-			const point = next?.point ?? rule.step(here, walk.fun(here)[1], read(rates[name]) ?? 0);
+			const point = next?.point ?? rule.step(here, walk.fun(here)[1], read(RULES[name][2]) ?? 0);
 			rule.evaluations = next?.evaluations ?? rule.evaluations + 1;
 			if (point.every(x => Math.abs(x) < 1e4)) rule.path.push(point);
 			else rule.said = w.fled;
@@ -404,16 +398,16 @@ function go(name, steps) {
 
 function buildRules() {
 	const w = words();
-	$("rules").replaceChildren(...Object.entries(RULES).map(([name, [title]]) => el("div", {class: `bar ${name}`},
-		el("b", {}, title), ...name in rates ? [el("label", {}, w.rate, el("input", {size: 5, value: rates[name],
-			id: `rate-${name}`, oninput: event => { rates[name] = event.target.value; }}))] : [],
+	$("rules").replaceChildren(...Object.entries(RULES).map(([name, rule]) => el("div", {class: `bar ${name}`},
+		el("b", {}, rule[0]), ...rule[2] ? [el("label", {}, w.rate, el("input", {size: 5, value: rule[2],
+			id: `rate-${name}`, oninput: event => { rule[2] = event.target.value || "0"; }}))] : [],
 		...[1, 10].map(n => el("button", {type: "button", id: `go-${name}-${n}`,
-			"aria-label": `${title}: ${w.go(n)}`, onclick: () => go(name, n)}, w.go(n))),
+			"aria-label": `${rule[0]}: ${w.go(n)}`, onclick: () => go(name, n)}, w.go(n))),
 		el("output", {id: `at-${name}`}))));
 }
 
 function drawWalk() {
-	const host = $("contours"), w = words(), W = widthOf(host), H = Math.round(Math.min(0.7 * W + 60, 540));
+	const host = $("contours"), w = words(), W = host.clientWidth, H = Math.round(Math.min(0.7 * W + 60, 540));
 	const size = Number($("size").value), center = axes().map(k => pack(p)[k]), n = 56;
 	walk.start ??= center.map((x, k) => Number((x - (0.75 - 0.15 * k) * size).toFixed(2)));
 	if (!walk.rules) begin();
@@ -426,7 +420,7 @@ function drawWalk() {
 		const points = rule.path.map(([a, b]) => [x(a).toFixed(1), y(b).toFixed(1)]), last = rule.path.at(-1);
 		parts.push(svg("polyline", {points: points.join(" "), class: `line ${name}`}),
 			...points.slice(1).map(([cx, cy]) => svg("circle", {cx, cy, r: 3.5, class: `dot ${name}`})));
-		$(`at-${name}`).textContent = w.walked(rule.path.length - 1, rule.evaluations, where(last),
+		$(`at-${name}`).textContent = w.walked(rule.path.length - 1, rule.evaluations, last.map(x => written(x)).join(", "),
 			written(walk.fun(last)[0], 6)) + (rule.said ? ` ${rule.said}` : "");
 	}
 	const [across, up] = axes().map(entry);
@@ -440,7 +434,7 @@ function drawWalk() {
 			(1 - (event.clientY - box.top) / H * 2) * size + center[1]].map(q => Number(q.toFixed(2))));
 	};
 	["sx", "sy"].forEach((id, k) => {
-		if (document.activeElement !== $(id)) $(id).value = walk.start[k];
+		if (focused() !== $(id)) $(id).value = walk.start[k];
 	});
 }
 
@@ -470,12 +464,13 @@ function contour(F, level, dx, dy, H) { // marching squares
 // The address
 
 const USUAL = {lang: "", fault: "none", chosen: "", h: "32", across: "0", up: "10", size: "4", start: ""};
-let pause = 0; // browsers take only so many changes of the address in a second
+const FIELDS = ["h", "across", "up", "size"];
+let pause = 0; // browsers take few changes of the address in a second
 function remember() {
 	clearTimeout(pause);
 	pause = setTimeout(() => {
 		const now = {lang, fault, chosen: String(chosen ?? ""), start: String(walk.moved ?? "")};
-		for (const id of ["h", "across", "up", "size"]) now[id] = $(id).value;
+		for (const id of FIELDS) now[id] = $(id).value;
 		const rest = Object.entries(now).filter(([name, x]) => x !== USUAL[name]).map(x => x.join("="));
 		history.replaceState(null, "", "#" + [encode(p), ...rest].filter(Boolean).join("&"));
 	}, 150);
@@ -485,11 +480,10 @@ function recall() {
 	const text = location.hash.slice(1), given = {...USUAL, ...Object.fromEntries(new URLSearchParams(text))};
 	const asked = given.lang || new URLSearchParams(location.search).get("lang") || navigator.language;
 	p = decode(text);
-	before = null;
 	fault = Object.hasOwn(FAULTS, given.fault) ? given.fault : "none";
 	const [n, r, c] = given.chosen.split(",");
-	chosen = ["J", "lambda"].includes(n) || cells[n]?.[r]?.[c] ? [n, Number(r), Number(c)] : null;
-	for (const id of ["h", "across", "up", "size"]) {
+	chosen = cells[n]?.[r]?.[c] ? [n, Number(r), Number(c)] : null;
+	for (const id of FIELDS) {
 		$(id).value = given[id];
 		if (!$(id).value) $(id).value = USUAL[id];
 	}
@@ -501,14 +495,11 @@ function recall() {
 
 function speak(language) {
 	document.documentElement.lang = lang = language;
-	const w = words(), said = key => lang === "en" ? english[key] : w[key];
-	for (const node of all("[data-t]")) node.innerHTML = said(node.dataset.t);
-	for (const node of all("[data-l]")) node.setAttribute("aria-label", said(node.dataset.l));
+	const w = words(), text = lang === "en" ? english : w;
+	for (const node of all("[data-t]")) node.innerHTML = text[node.dataset.t];
 	for (const node of all("[data-name]")) node.textContent = w[node.dataset.name];
 	for (const id of ["en", "ko"]) $(id).setAttribute("aria-pressed", id === lang);
-	document.title = said("title");
-	$("legend").replaceChildren(...["typed", "hole", "predicted", "positive", "negative"].map(kind =>
-		el("li", {}, el("span", {class: "cell", "data-kind": kind, style: "--size: 60%"}), w[kind])));
+	document.title = text.title;
 	$("fault").replaceChildren(...Object.keys(FAULTS).map(name => el("option", {value: name}, faultName(name))));
 	$("fault").value = fault;
 	unreveal();
@@ -518,7 +509,6 @@ function speak(language) {
 }
 
 for (const node of all("[data-t]")) english[node.dataset.t] = node.innerHTML;
-for (const node of all("[data-l]")) english[node.dataset.l] = node.getAttribute("aria-label");
 const options = (id, values, name) =>
 	$(id).append(...values.map(value => el("option", {value}, name(value))));
 options("across", seq(22), entry);
@@ -540,11 +530,11 @@ $("descend").onclick = () => {
 	p = unpack(p, pack(p).map((x, k) => bound(x - 0.02 * g[k])));
 	changed();
 };
-$("close").onclick = () => { cellOf(...chosen).focus(); choose(null); };
+$("close").onclick = () => choose(null);
 document.onkeydown = event => { if (event.key === "Escape") choose(null); };
 $("slider").oninput = event => { set(chosen, Number(event.target.value)); changed(); };
 $("h").oninput = () => { drawCurves(); remember(); };
-for (const id of ["across", "up", "size"]) $(id).onchange = () => startAt(null);
+for (const id of FIELDS.slice(1)) $(id).onchange = () => startAt(null);
 ["sx", "sy"].forEach((id, k) => {
 	$(id).oninput = event => {
 		const x = read(event.target.value);

@@ -36,7 +36,7 @@ FAULTS = (
 )
 N_STATES = 16 * 14
 STEPS = 8  # of each rule
-ALONG = np.array([(-1) ** k * (1 + k % 3 / 4) for k in range(NETWORK.layout.size)])
+ALONG = np.array([(-1.0) ** k for k in range(NETWORK.layout.size)])
 
 EXAMPLE = {
     "X": [[5, 3, None, 1], [4, None, None, 1], [None, 1, 5, 4]],
