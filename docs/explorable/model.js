@@ -95,7 +95,6 @@ function backward(p, fault = "none") {
 	return {Z, H, Y, E, DA, DW, Db, DH, DZ, DV, Dmu, ...value(p, fault, Y)};
 }
 
-// theta: all parameters in one vector
 const pack = p => [...p.V.flat(), ...p.mu, ...p.W.flat(), ...p.b];
 const unpack = (p, t) => ({
 	...p,
@@ -113,7 +112,7 @@ function gradient(p, fault) {
 // Checks
 
 const moved = (t, k, h) => t.map((x, n) => n === k ? x + h : x);
-function difference(p, k, h, fault) { // central, by the step that was really taken
+function difference(p, k, h, fault) {
 	const t = pack(p), up = moved(t, k, h), down = moved(t, k, -h);
 	return (valueAt(p, up, fault) - valueAt(p, down, fault)) / (up[k] - down[k]);
 }
@@ -287,7 +286,7 @@ function encode(p) {
 	return Object.keys(usual).filter(name => String(p[name]) !== String(usual[name]))
 		.map(name => `${name}=${flat(p[name]).map(x => x ?? "").join()}`).join("&");
 }
-function decode(text) { // a part that cannot be read is that of the example
+function decode(text) {
 	const given = new URLSearchParams(text), p = example();
 	for (const name of Object.keys(p)) {
 		const numbers = (given.get(name) ?? "").split(",").map(read);

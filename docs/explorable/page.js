@@ -1,5 +1,4 @@
 // What is on the page: tables, what each number is made of, faults, and two pictures.
-"use strict";
 
 const $ = id => document.getElementById(id);
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
@@ -63,7 +62,7 @@ const GROUPS = ["X", "V mu", "Z", "H", "W b", "Y", "E", "J", "DA", "DW Db", "DH"
 const COUNT = {item: ITEMS, user: USERS, unit: UNITS, "": 1};
 const NAMES = {V: "V", mu: "μ", W: "W", b: "b"};
 const isTyped = n => n === "X" || n === "lambda" || n in BLOCKS;
-const isTurned = n => n === "W" || n === "DW"; // shown transposed, above and below Y
+const isTurned = n => n === "W" || n === "DW"; // shown transposed
 const isVector = n => TABLES[n][0] === "";
 
 let p, fault, chosen, revealed, lang, walk, J;
@@ -78,13 +77,11 @@ function set([n, r, c], x) {
 	else if (isVector(n)) p[n][c] = x;
 	else p[n][r][c] = x;
 }
-function entry(k) { // of theta, as the package names it
+function entry(k) {
 	const [n, [first]] = Object.entries(BLOCKS).find(([, [, end]]) => k < end);
 	const place = isVector(n) ? [k - first] : [k - first >> 1, k - first & 1];
 	return `${NAMES[n]}[${place.map(x => x + 1).join(", ")}]`;
 }
-
-// The tables
 
 function build() {
 	$("net").append(...GROUPS.map(names => {
@@ -190,7 +187,7 @@ function about(n, r, c, s) {
 	const sign = n === "lambda" ? "λ" : rule.split(/_| =/)[0] + place;
 	const lines = [isTyped(n) ? el("p", {}, math(sign), x === null ? "" : ` = ${short(x)}`)
 		: el("p", {}, math(rule), " ", el("small", {}, equation))];
-	let remark = w.notes[n === "Dmu" ? "Db" : n];
+	let remark = w.notes[n === "Dmu" ? "Db" : n] ?? "";
 	if (n === "X") {
 		rings.push(...x === null ? [["Y", r, c]] : [...seq(UNITS).map(i => ["Z", r, i]), ["E", r, c]]);
 		if (x === null) remark = w.isHole(written(s.Y[r][c]));
@@ -285,8 +282,6 @@ function later() {
 	waiting = requestAnimationFrame(() => { drawCurves(); drawWalk(); });
 }
 
-// Faults
-
 const faultName = name => `${FAULTS[name].split(" ")[1]} ${words().faults[name]}`.trim();
 function unreveal() {
 	revealed = false;
@@ -318,8 +313,6 @@ function reveal() {
 	if (source) all(`.${source}`).at(-1).classList.add("source");
 	show();
 }
-
-// The step h
 
 const LAST = 52; // h = 10^(-k/4), k up to here
 const stepAt = k => 10 ** (-k / 4);
@@ -365,14 +358,13 @@ function drawCurves() {
 		(stuck ? w.plateau : k < 16 ? w.large : k < 27 ? w.valley : w.small);
 }
 
-// Walks
-
 const RULES = { // name, rule, rate
 	sgd: ["SGD", () => sgd(0, false), "0.02"],
 	nesterov: ["SGD, Nesterov 0.9", sgd, "0.01"],
 	adam: ["Adam", adam, "0.1"],
 	lbfgs: ["L-BFGS"],
 };
+let drawn = []; // the level lines, and of what
 const axes = () => ["across", "up"].map(id => Number($(id).value));
 function begin() {
 	walk.fun = slice(p, axes());
@@ -408,14 +400,20 @@ function buildRules() {
 
 function drawWalk() {
 	const host = $("contours"), w = words(), W = host.clientWidth, H = Math.round(Math.min(0.7 * W + 60, 540));
-	const size = Number($("size").value), center = axes().map(k => pack(p)[k]), n = 56;
+	const size = Number($("size").value), center = axes().map(k => pack(p)[k]), n = 44;
 	walk.start ??= center.map((x, k) => Number((x - (0.75 - 0.15 * k) * size).toFixed(2)));
 	if (!walk.rules) begin();
 	const x = a => ((a - center[0]) / size + 1) * W / 2, y = b => (1 - (b - center[1]) / size) * H / 2;
-	const F = grid(n + 1, n + 1, (a, b) => walk.fun([a, b].map((q, k) => center[k] + (2 * q / n - 1) * size))[0]);
-	const sorted = F.flat().sort((a, b) => a - b), low = sorted[0], range = sorted[sorted.length * 0.98 | 0] - low || 1;
-	const parts = list(18, q => svg("path", {class: "level", "stroke-opacity": 0.8 - q / 28,
-		d: contour(F, low + range * ((q + 1) / 18) ** 2.2, W / n, H / n, H)}));
+	const key = [encode(p), axes(), size, W].join();
+	if (key !== drawn[0]) {
+		const F = grid(n + 1, n + 1, (a, b) => valueAt(p, axes().reduce((t, k, q) =>
+			moved(t, k, (2 * [a, b][q] / n - 1) * size), pack(p))));
+		const sorted = F.flat().sort((a, b) => a - b), low = sorted[0];
+		const range = sorted[sorted.length * 0.98 | 0] - low || 1;
+		drawn = [key, list(18, q => svg("path", {class: "level", "stroke-opacity": 0.8 - q / 28,
+			d: contour(F, low + range * ((q + 1) / 18) ** 2.2, W / n, H / n, H)}))];
+	}
+	const parts = [...drawn[1]];
 	for (const [name, rule] of Object.entries(walk.rules)) {
 		const points = rule.path.map(([a, b]) => [x(a).toFixed(1), y(b).toFixed(1)]), last = rule.path.at(-1);
 		parts.push(svg("polyline", {points: points.join(" "), class: `line ${name}`}),
@@ -445,9 +443,11 @@ function startAt(point) {
 }
 
 function contour(F, level, dx, dy, H) { // marching squares
-	const path = [];
+	const path = [], low = F.map(column => column.map(z => z < level));
 	for (let a = 0; a + 1 < F.length; a++) {
 		for (let b = 0; b + 1 < F.length; b++) {
+			const under = low[a][b] + low[a + 1][b] + low[a][b + 1] + low[a + 1][b + 1];
+			if (under % 4 === 0) continue;
 			const corners = [[a, b], [a + 1, b], [a + 1, b + 1], [a, b + 1]];
 			const hits = corners.flatMap(([u, v], k) => {
 				const [s, t] = corners[(k + 1) % 4], f = F[u][v] - level, g = F[s][t] - level;
@@ -460,8 +460,6 @@ function contour(F, level, dx, dy, H) { // marching squares
 	}
 	return path.join("");
 }
-
-// The address
 
 const USUAL = {lang: "", fault: "none", chosen: "", h: "32", across: "0", up: "10", size: "4", start: ""};
 const FIELDS = ["h", "across", "up", "size"];

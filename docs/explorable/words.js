@@ -1,5 +1,4 @@
 // What the page says: sentences that change, and the Korean for index.html.
-"use strict";
 
 const WORDS = {
 	en: {
@@ -19,7 +18,7 @@ const WORDS = {
 			lambda: "How dear large weights are.",
 			J: "To be made small: squared errors and the penalty.",
 			Z: "Holes add nothing.", H: "g is the sigmoid: every number becomes one between 0 and 1.",
-			Y: "The code of the row, read by the weights of the column.", E: "", DA: "",
+			Y: "The code of the row, read by the weights of the column.",
 			DW: "Only this user’s ratings count: elsewhere is no error.",
 			Db: "A bias enters every row with the factor 1, so it gets the sum.",
 			DH: "Every output blames the code, through the weight that reads it.",
@@ -78,7 +77,7 @@ const WORDS = {
 			lambda: "큰 가중치에 주는 벌점의 세기입니다.",
 			J: "작게 만들 값: 제곱 오차와 정규화 항의 합입니다.",
 			Z: "빈칸은 더하는 것이 없습니다.", H: "g는 시그모이드: 모든 수를 0과 1 사이로 보냅니다.",
-			Y: "행의 코드를 열의 가중치로 읽은 값입니다.", E: "", DA: "",
+			Y: "행의 코드를 열의 가중치로 읽은 값입니다.",
 			DW: "이 사용자의 평점만 셉니다. 다른 곳에는 오차가 없습니다.",
 			Db: "편향은 모든 행에 계수 1로 더해지므로 합이 됩니다.",
 			DH: "모든 출력이 코드를 읽은 가중치를 통해 책임을 돌려줍니다.",

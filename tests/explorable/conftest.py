@@ -38,7 +38,7 @@ def run_tests(node):
             [node, "--test", "--test-reporter=tap", path],
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=900,
             env={**os.environ, **environment},
             check=False,
         )
@@ -46,3 +46,16 @@ def run_tests(node):
         return [line for line in process.stdout.splitlines() if line.lstrip().startswith("ok ")]
 
     return run
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Chromium, where it and the packages of docs/site/package.json are installed."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
+        pytest.skip("the explorable is looked at in Chromium, which is not installed (chromium)")
+    modules = ROOT / "docs" / "site" / "node_modules"
+    for package in ("puppeteer-core", "axe-core"):
+        if not (modules / package).is_dir():
+            pytest.skip(f"{package} is not installed (npm ci in docs/site)")
+    return found
