@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 def test_the_page_in_chromium(run_tests, golden, chromium):
-    assert len(run_tests("page.test.mjs", GOLDEN=str(golden), CHROMIUM=chromium)) == 20
+    assert len(run_tests("page.test.mjs", GOLDEN=str(golden), CHROMIUM=chromium)) == 19
