@@ -34,7 +34,7 @@ FAULTS = (
     *("none", "factor", "sign", "mean", "mask", "zero", "half", "activity"),
     *("bias", "swap", "slope", "before", "penalty", "rows", "value", "both"),
 )
-N_STATES = 16 * 14
+N_STATES = 16 * 13
 STEPS = 8  # of each rule
 ALONG = np.array([(-1.0) ** k for k in range(NETWORK.layout.size)])
 
