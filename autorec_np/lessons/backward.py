@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 
@@ -79,6 +79,36 @@ PENALTY = "Which parameters stand in the penalty of (2)?"
 ROWS = "A bias is used in every row. What happens to a value that is used several times?"
 SIGN = "If y is too large, does J rise or fall with y?"
 
+# What may be wrong with the penalty: in both weights, or in one
+PENALTIES = {
+    "no_penalty": ("the penalty is missing", PENALTY),
+    "half_penalty": ("half of the penalty: the 1/2 of (2) and the 2 of the square give 1", HALF),
+    "double_penalty": ("twice the penalty: the 1/2 of (2) and the 2 of the square give 1", HALF),
+    "minus_penalty": (
+        "the penalty's derivative is subtracted",
+        "Does the penalty rise or fall with a large weight?",
+    ),
+    "swap_penalty": (
+        "the penalty is that of the other weight",
+        "By which weight is D_V the derivative, and by which is D_W?",
+    ),
+    "penalty_rows": ("the penalty is divided by the number of rows", READ_2),
+    "penalty_columns": ("the penalty is divided by the number of columns", READ_2),
+    "penalty_ratings": ("the penalty is divided by the number of ratings", READ_2),
+    "penalty_norm": ("the derivative of the norm in place of that of its square", HALF),
+    "penalty_signs": ("the derivative of absolute values in place of that of squares", HALF),
+    "penalty_unscaled": ("the weight is added without the factor `penalty`", HALF),
+    "penalty_alone": (
+        "the penalty stands in the place of the data term; it must be added to it",
+        "Of how many terms is J the sum?",
+    ),
+}
+OF_THE_PENALTY = {
+    f"{name}{suffix}": Mistake(f"{text}, in {where}", question, "penalty")
+    for name, (text, question) in PENALTIES.items()
+    for suffix, where in {"": "D_W and D_V", "_W": "D_W alone", "_V": "D_V alone"}.items()
+}
+
 MISTAKES = {
     "factor_2": Mistake(
         "the factor 2 of (4) is missing: D_Y is 2 (Y - X)", SQUARE, "scale"
@@ -132,39 +162,7 @@ MISTAKES = {
         "the slope in (9) is H (1 - H); Z > 0 is that of relu", "Which function is g here?", "slope"
     ),
     "back_V": Mistake("D_H (8) goes back through W, here through V", "What made Y from H?", "back"),
-    "no_penalty": Mistake("the penalty is missing in D_W and D_V", PENALTY, "penalty"),
-    "no_penalty_W": Mistake("the penalty is missing in D_W", PENALTY, "penalty"),
-    "no_penalty_V": Mistake("the penalty is missing in D_V", PENALTY, "penalty"),
-    "half_penalty": Mistake(
-        "half of the penalty: its 1/2 in (2) and the 2 of the square give 1", HALF, "penalty"
-    ),
-    "double_penalty": Mistake(
-        "twice the penalty: its 1/2 in (2) and the 2 of the square give 1", HALF, "penalty"
-    ),
-    "minus_penalty": Mistake(
-        "the penalty's derivative is subtracted", "Does the penalty rise or fall with w?", "penalty"
-    ),
-    "swap_penalty": Mistake(
-        "the penalties of V and W are exchanged", "By which weight is D_V the derivative?", "penalty"
-    ),
-    "penalty_rows": Mistake("the penalty is divided by the number of rows", READ_2, "penalty"),
-    "penalty_columns": Mistake(
-        "the penalty is divided by the number of columns", READ_2, "penalty"
-    ),
-    "penalty_ratings": Mistake(
-        "the penalty is divided by the number of ratings", READ_2, "penalty"
-    ),
-    "penalty_norm": Mistake(
-        "the derivative of the norm in place of that of its square", HALF, "penalty"
-    ),
-    "penalty_signs": Mistake(
-        "the penalty's derivative is that of the sum of absolute values", HALF, "penalty"
-    ),
-    "penalty_alone": Mistake(
-        "D_W and D_V hold the penalty alone: it is added to the data term, not put in its place",
-        "Of how many terms is J the sum?",
-        "penalty",
-    ),
+    **OF_THE_PENALTY,
     "bias_penalty": Mistake("the biases are penalized too: (2) has W and V only", PENALTY, "biases"),
     "mean_mu": Mistake("D_mu (11) is a sum over the rows, here a mean", ROWS, "mu"),
     "no_mu": Mistake("D_mu (11) is 0 here", "Where does mu enter?", "mu"),
@@ -208,6 +206,21 @@ MISTAKES = {
     "sigmoid_outputs": Mistake(
         "Y goes through a sigmoid: f is the identity", "Which function is f here?", "f"
     ),
+}
+
+
+SLOPES: dict[str, Callable[[Array, Array], Array]] = {
+    "no_slope": lambda Z, H: np.ones_like(H),
+    "slope_h": lambda Z, H: H,
+    "slope_1_h": lambda Z, H: 1 - H,
+    "slope_minus": lambda Z, H: H * (H - 1),
+    "slope_plus": lambda Z, H: H * (1 + H),
+    "slope_z": lambda Z, H: Z * (1 - Z),
+    "slope_twice": lambda Z, H: sigmoid(H) * (1 - sigmoid(H)),
+    "slope_tanh": lambda Z, H: 1 - H**2,
+    "slope_relu": lambda Z, H: np.asarray(Z > 0),
+    "tanh": lambda Z, H: 1 - H**2,
+    "relu": lambda Z, H: np.asarray(Z > 0),
 }
 
 
@@ -274,8 +287,10 @@ def work(
     D_V = _sign("minus_V", made) * inputs.T @ (D_H if "V_of_H" in made else D_Z)
     D_b = _by_b(full if "no_mask_b" in made else D_A, E * mask, made)
     D_mu = _by_mu(D_H if "mu_of_H" in made else D_Z, made)
-    if "penalty_alone" in made:
-        D_W, D_V = 0 * D_W, 0 * D_V
+    if "penalty_alone" in made or "penalty_alone_W" in made:
+        D_W = 0 * D_W
+    if "penalty_alone" in made or "penalty_alone_V" in made:
+        D_V = 0 * D_V
     D_W = D_W + _penalty("W", problem, made)
     D_V = D_V + _penalty("V", problem, made)
     if "bias_penalty" in made:
@@ -304,22 +319,9 @@ def _code(Z: Array, made: Collection[str]) -> Array:
 
 
 def _slope(Z: Array, H: Array, made: Collection[str]) -> Array | float:
-    slopes = {
-        "no_slope": lambda: 1.0,
-        "slope_h": lambda: H,
-        "slope_1_h": lambda: 1 - H,
-        "slope_minus": lambda: H * (H - 1),
-        "slope_plus": lambda: H * (1 + H),
-        "slope_z": lambda: Z * (1 - Z),
-        "slope_twice": lambda: sigmoid(H) * (1 - sigmoid(H)),
-        "slope_tanh": lambda: 1 - H**2,
-        "slope_relu": lambda: Z > 0,
-        "tanh": lambda: 1 - H**2,
-        "relu": lambda: Z > 0,
-    }
-    for name, slope in slopes.items():
-        if name in made:
-            return slope()
+    for name in made:
+        if name in SLOPES:
+            return SLOPES[name](Z, H)
     return H * (1 - H)
 
 
@@ -364,24 +366,29 @@ def _by_mu(D_Z: Array, made: Collection[str]) -> Array:
 
 def _penalty(name: str, problem: Problem, made: Collection[str]) -> Array:
     weight, penalty = problem[name], problem["penalty"]
-    if "swap_penalty" in made:
+    kind = next((one.removesuffix(f"_{name}") for one in made if one in KINDS[name]), "")
+    if kind == "swap_penalty":
         weight = problem["V" if name == "W" else "W"]
-    rated = problem["rated"]
+    elif kind == "penalty_signs":
+        weight = np.sign(weight)
+    elif kind == "penalty_norm":
+        weight = weight / max(np.linalg.norm(weight), 1e-300)
+    elif kind == "penalty_unscaled":
+        return np.asarray(weight)
+    n_rows, n_columns = problem["rated"].shape
     factors = {
         "no_penalty": 0,
-        f"no_penalty_{name}": 0,
         "half_penalty": 1 / 2,
         "double_penalty": 2,
         "minus_penalty": -1,
-        "penalty_rows": 1 / rated.shape[0],
-        "penalty_columns": 1 / rated.shape[1],
-        "penalty_ratings": 1 / max(rated.sum(), 1),
-        "penalty_norm": 1 / max(np.linalg.norm(weight), 1e-300),
+        "penalty_rows": 1 / n_rows,
+        "penalty_columns": 1 / n_columns,
+        "penalty_ratings": 1 / max(problem["rated"].sum(), 1),
     }
-    if "penalty_signs" in made:
-        weight = np.sign(weight)
-    factor = next((factor for key, factor in factors.items() if key in made), 1)
-    return np.asarray(factor * penalty * weight)
+    return np.asarray(factors.get(kind, 1) * penalty * weight)
+
+
+KINDS = {name: {f"{one}{suffix}" for one in PENALTIES for suffix in ("", f"_{name}")} for name in "WV"}
 
 
 def _few(problem: Problem, rows: slice, columns: slice, units: slice) -> Problem:
