@@ -438,3 +438,5 @@ LESSON = Lesson(
     penalized={"D_V": ("V", 1), "D_mu": ("mu", 0), "D_W": ("W", 1), "D_b": ("b", 0)},
     probes=PROBES,
 )
+
+LESSONS = (LESSON,)

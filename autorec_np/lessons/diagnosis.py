@@ -301,14 +301,14 @@ class Case:
 
     def _first_line(self) -> Verdict | None:
         """Look for a variable from which the right way leads to just what was returned."""
-        truth, right = self.truths[0], []
+        right: list[str] = []
         for step in self.lesson.steps:
             for name, value in self.answers.variables.items():
                 if self.lesson.step_of(name) != step:
                     continue
                 if self._is_right(step, value):
                     right.append(name)
-                elif value.shape == truth[step].shape and self._follows({step: value}):
+                elif self._follows({step: value}):
                     line, before = self._line_of(name), _listed(right)
                     return self._found(
                         "line",
@@ -330,8 +330,11 @@ class Case:
         )
 
     def _follows(self, given: Named) -> bool:
-        with np.errstate(all="ignore"):
-            work = self.lesson.work(self.problems[0], (), given)
+        try:
+            with np.errstate(all="ignore"):
+                work = self.lesson.work(self.problems[0], (), given)
+        except (ValueError, IndexError):  # of a shape that leads nowhere
+            return False
         return all(close(self.got[0][name], work[name]) for name in self.fitting)
 
     # Relations
@@ -342,8 +345,8 @@ class Case:
             name, text = self._relation(block)
             notes.append((block, name, text))
         block, name, _ = notes[0]
-        line, place = self._line_of(block), self._made_from_right(block)
         texts = list(dict.fromkeys(text for _, _, text in notes))
+        line, place = self._made_in(block)
         if place:
             texts[0] += f"; {place}"
         stage = name if name in ("probe", "unknown") else "relation"
@@ -356,17 +359,23 @@ class Case:
             questions=[f"What does {self.lesson.blocks[block]} say, factor by factor?"],
         )
 
-    def _made_from_right(self, block: str) -> str:
-        """Say that one line is wrong if all that it reads is known to be right."""
-        statement = self.source.made.get(block)
-        if statement is None:
-            return ""
-        variables = self.answers.variables
-        for name in self.source.read_by(statement) - set(self.problems[0]):
-            step = self.lesson.step_of(name)
-            if name in variables and not (step and self._is_right(step, variables[name])):
-                return ""
-        return "what it is made from is right, so it is the line that makes it"
+    def _made_in(self, block: str) -> tuple[int | None, str]:
+        """Return the line that makes a block, and whether it can be no other that is wrong."""
+        variables, end = self.answers.variables, self.source.end
+        last = end.lineno if end else None
+        name = next((one for one in variables if self.lesson.step_of(one) == block), None)
+        if name is None:
+            return last, ""
+        if close(variables[name], self.truths[0][block]):
+            return last, f"the variable {name} is right, but something else is returned"
+        if not np.array_equal(variables[name], self.got[0][block]) or name not in self.source.made:
+            return None, ""
+        statement = self.source.made[name]
+        for other in self.source.read_by(statement) - set(self.problems[0]):
+            step = self.lesson.step_of(other)
+            if other in variables and not (step and self._is_right(step, variables[other])):
+                return statement.lineno, ""
+        return statement.lineno, "what it is made from is right, so it is the line that makes it"
 
     def _relation(self, block: str) -> tuple[str, str]:
         ways: tuple[Callable[[str], tuple[str, str] | None], ...] = (

@@ -8,13 +8,17 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import autorec_np
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from autorec_np.lessons.lesson import Named
 
 SECONDS = 20.0
@@ -44,8 +48,8 @@ class Answers:
     printed: str = ""
 
 
-def ask(number: int, path: Path, seed: int = 0, seconds: float | None = None) -> Answers:
-    """Run a file, and put the problems of a lesson to it.
+class Running:
+    """A process that runs a file and puts the problems of a lesson to it; to be closed.
 
     Parameters
     ----------
@@ -55,19 +59,20 @@ def ask(number: int, path: Path, seed: int = 0, seconds: float | None = None) ->
     seed : int
         Of the problems.
     seconds : float, optional
-        After which the process is ended; None: 20.
-
-    Returns
-    -------
-    Answers
+        After which it is ended; None: 20.
     """
-    path, limit = path.resolve(), SECONDS if seconds is None else seconds
-    with tempfile.TemporaryDirectory() as folder:
-        answers, printed = Path(folder, "answers.npz"), Path(folder, "printed")
+
+    def __init__(self, number: int, path: Path, seed: int, seconds: float | None = None) -> None:
+        path = path.resolve()
+        self._seconds = SECONDS if seconds is None else seconds
+        self._folder = tempfile.TemporaryDirectory()
+        self._answers = Path(self._folder.name, "answers.npz")
+        self._printed = Path(self._folder.name, "printed")
         words = [sys.executable, "-W", "ignore", "-B", "-c", PROGRAM]
-        words += [str(number), str(seed), str(path), str(answers)]
-        with printed.open("wb") as out:
-            process = subprocess.Popen(
+        words += [str(number), str(seed), str(path), str(self._answers)]
+        self._end = time.monotonic() + self._seconds
+        with self._printed.open("wb") as out:
+            self._process = subprocess.Popen(
                 words,
                 cwd=path.parent,
                 env=_environment(),
@@ -76,16 +81,80 @@ def ask(number: int, path: Path, seed: int = 0, seconds: float | None = None) ->
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-            in_time = _wait(process, limit)
-        with printed.open(encoding="utf-8", errors="replace") as text:
-            shown = text.read(MOST_PRINTED)
-        if not in_time:
-            return Answers({"error": {"kinds": ["TimeoutError"], "message": f"{limit:g} s"}}, printed=shown)
-        return _read(answers, shown, process.returncode)
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def answers(self) -> Answers:
+        """Wait for the end, and return what was answered."""
+        try:
+            status = self._process.wait(max(0.0, self._end - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            late = {"kinds": ["TimeoutError"], "message": f"{self._seconds:g} seconds"}
+            return Answers({"error": late}, printed=self._shown())
+        return _read(self._answers, self._shown(), status)
+
+    def close(self) -> None:
+        """End the process, and what it has started itself."""
+        if self._process.returncode is None or hasattr(os, "killpg"):
+            with suppress(OSError):
+                if hasattr(os, "killpg"):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+                else:
+                    self._process.kill()
+        self._process.wait()
+        self._folder.cleanup()
+
+    def _shown(self) -> str:
+        with self._printed.open(encoding="utf-8", errors="replace") as text:
+            return text.read(MOST_PRINTED)
+
+
+def ask_all(
+    number: int, paths: Iterable[Path], seed: int, at_a_time: int
+) -> Iterator[tuple[Path, Answers]]:
+    """Yield what each file answers, in order, while the next ones run already.
+
+    Parameters
+    ----------
+    number : int
+        Of the lesson.
+    paths : iterable of Path
+    seed : int
+        Of the problems.
+    at_a_time : int
+        Processes.
+
+    Yields
+    ------
+    (Path, Answers)
+    """
+    todo, running = list(paths)[::-1], []
+    try:
+        while todo or running:
+            while todo and len(running) < at_a_time:
+                path = todo.pop()
+                running.append((path, Running(number, path, seed)))
+            path, process = running[0]
+            yield path, process.answers()
+            running.pop(0)
+            process.close()
+    finally:
+        for _, process in running:
+            process.close()
 
 
 def gathered(said: dict[str, Any], arrays: Named, printed: str = "") -> Answers:
-    """Return the answers that `student.record` has written down."""
+    """Return the answers that `student.record` has written down.
+
+    Parameters
+    ----------
+    said, arrays : dict
+    printed : str
+    """
     found = Answers(said, printed=printed)
     for name, array in arrays.items():
         place, _, own = name.rpartition("/")
@@ -101,23 +170,8 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": paths, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
-def _wait(process: subprocess.Popen[bytes], seconds: float) -> bool:
-    try:
-        process.wait(seconds)
-        return True
-    except subprocess.TimeoutExpired:
-        return False
-    finally:  # also after Ctrl-C; and what the code itself has started ends with it
-        with suppress(OSError):
-            if hasattr(os, "killpg"):
-                os.killpg(process.pid, signal.SIGKILL)
-            else:
-                process.kill()
-        process.wait()
-
-
 def _read(path: Path, printed: str, status: int) -> Answers:
-    import numpy as np  # here, so that the process above starts before NumPy is loaded
+    import numpy as np  # here, so that the process starts before NumPy is loaded
 
     try:
         with np.load(path, allow_pickle=False) as file:

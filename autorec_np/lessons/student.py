@@ -143,8 +143,10 @@ def _ask(
         elif wanted:
             said["missing"].append(name)
     for name, value in seen.items():
-        if isinstance(value, np.ndarray) and value.dtype.kind in "biuf" and value.size <= LARGEST:
-            arrays[f"local/{name}"] = value
+        if isinstance(value, (int, float, np.generic, np.ndarray)) and name not in problem:
+            array = np.asarray(value)
+            if array.dtype.kind in "biuf" and array.size <= LARGEST:
+                arrays[f"local/{name}"] = array
     for name, value in problem.items():
         if isinstance(value, np.ndarray) and not np.array_equal(value, given[name]):
             changed = said.setdefault("changed", [])
