@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from autorec_np import __version__
-from autorec_np.cli import commands, lesson, train
+from autorec_np.cli import commands, train
 from autorec_np.cli.options import Command, Parser, UsageError, complain, epilog, error_message
 
 INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 + the signal's number
@@ -34,7 +34,7 @@ COMMANDS: dict[str, Command] = {
     "predict": commands.PREDICT,
     "recommend": commands.RECOMMEND,
     "report": commands.REPORT,
-    "lesson": lesson.LESSON,
+    "lesson": commands.LESSON,
     "gradcheck": commands.GRADCHECK,
 }
 

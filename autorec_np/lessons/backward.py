@@ -110,9 +110,7 @@ OF_THE_PENALTY = {
 }
 
 MISTAKES = {
-    "factor_2": Mistake(
-        "the factor 2 of (4) is missing: D_Y is 2 (Y - X)", SQUARE, "scale"
-    ),
+    "factor_2": Mistake("the factor 2 of (4) is missing: D_Y is 2 (Y - X)", SQUARE, "scale"),
     "factor_4": Mistake("there is a factor 2 too many in (4): D_Y is 2 (Y - X)", SQUARE, "scale"),
     "sign": Mistake("the residual has the wrong sign: it is Y - X", SIGN, "sign"),
     "mean_ratings": Mistake(
@@ -156,14 +154,18 @@ MISTAKES = {
         "slope",
     ),
     "slope_tanh": Mistake(
-        "the slope in (9) is H (1 - H); 1 - H^2 is that of tanh", "Which function is g here?", "slope"
+        "the slope in (9) is H (1 - H); 1 - H^2 is that of tanh",
+        "Which function is g here?",
+        "slope",
     ),
     "slope_relu": Mistake(
         "the slope in (9) is H (1 - H); Z > 0 is that of relu", "Which function is g here?", "slope"
     ),
     "back_V": Mistake("D_H (8) goes back through W, here through V", "What made Y from H?", "back"),
     **OF_THE_PENALTY,
-    "bias_penalty": Mistake("the biases are penalized too: (2) has W and V only", PENALTY, "biases"),
+    "bias_penalty": Mistake(
+        "the biases are penalized too: (2) has W and V only", PENALTY, "biases"
+    ),
     "mean_mu": Mistake("D_mu (11) is a sum over the rows, here a mean", ROWS, "mu"),
     "no_mu": Mistake("D_mu (11) is 0 here", "Where does mu enter?", "mu"),
     "mu_of_H": Mistake(
@@ -274,10 +276,14 @@ def work(
     mask = np.ones_like(rated) if "no_mask" in made else rated
     D_A = step("D_A", np.where(X > 0 if "mask_of_values" in made else mask, full, 0))
     out["D_Y.rated"] = D_A
-    D_H = step("D_H", _product(full if "no_mask_H" in made else D_A, _back(problem, made), rated, made))
+    D_H = step(
+        "D_H", _product(full if "no_mask_H" in made else D_A, _back(problem, made), rated, made)
+    )
     D_Z = step("D_Z", D_H * _slope(Z, H, made))
-    D_W = _sign("minus_W", made) * (full if "no_mask_W" in made else D_A).T @ (
-        Z if "W_of_Z" in made else H
+    D_W = (
+        _sign("minus_W", made)
+        * (full if "no_mask_W" in made else D_A).T
+        @ (Z if "W_of_Z" in made else H)
     )
     inputs = X
     if "V_of_mask" in made:
@@ -318,24 +324,24 @@ def _code(Z: Array, made: Collection[str]) -> Array:
     return sigmoid(-Z if "sigmoid_of_minus_z" in made else Z)
 
 
-def _slope(Z: Array, H: Array, made: Collection[str]) -> Array | float:
+def _slope(Z: Array, H: Array, made: Collection[str]) -> Array:
     for name in made:
         if name in SLOPES:
             return SLOPES[name](Z, H)
-    return H * (1 - H)
+    return np.asarray(H * (1 - H))
 
 
-def _scale(rated: Array, made: Collection[str]) -> Array | float:
-    scale = 1 if "factor_2" in made else 4 if "factor_4" in made else 2
+def _scale(rated: Array, made: Collection[str]) -> Array:
+    scale = np.array(1.0 if "factor_2" in made else 4.0 if "factor_4" in made else 2.0)
     if "mean_ratings" in made:
-        return scale / rated.sum()
+        scale = scale / rated.sum()
     if "mean_rows" in made:
-        return scale / len(rated)
+        scale = scale / len(rated)
     if "mean_cells" in made:
-        return scale / rated.size
+        scale = scale / rated.size
     if "mean_of_row" in made:
-        return np.asarray(scale / np.maximum(rated.sum(axis=1, keepdims=True), 1))
-    return scale
+        scale = scale / np.maximum(rated.sum(axis=1, keepdims=True), 1)
+    return np.asarray(scale)
 
 
 def _sign(name: str, made: Collection[str]) -> int:
@@ -388,7 +394,9 @@ def _penalty(name: str, problem: Problem, made: Collection[str]) -> Array:
     return np.asarray(factors.get(kind, 1) * penalty * weight)
 
 
-KINDS = {name: {f"{one}{suffix}" for one in PENALTIES for suffix in ("", f"_{name}")} for name in "WV"}
+KINDS = {
+    name: {f"{one}{suffix}" for one in PENALTIES for suffix in ("", f"_{name}")} for name in "WV"
+}
 
 
 def _few(problem: Problem, rows: slice, columns: slice, units: slice) -> Problem:

@@ -127,8 +127,8 @@ CODES = Lesson(
     title="What the codes show",
     minutes=30,
     function="codes",
-    blocks=dict.fromkeys(("cosine", "nearest", "share"), "lesson 10"),
-    steps={"cosine": "lesson 10"},
+    blocks=dict.fromkeys(("cosine", "nearest", "share"), "the task"),
+    steps={"cosine": "the task"},
     problem=codes_problem,
     work=codes_work,
     mistakes=CODES_MISTAKES,
@@ -389,9 +389,9 @@ def service_problem(rng: np.random.Generator) -> Problem:
     m, k = 10, 3
     item_ids = rng.permutation(np.arange(101, 101 + m))
     b = rng.permutation(m) + 1.5
-    high = item_ids[np.argsort(-b)]
-    few = rng.permutation(item_ids)[:3].tolist()
-    request = {few[0]: 4.0, 999: 5.0, few[1]: 2.0, few[2]: 5.0, int(high[0]): 0.0, 998: 1.0}
+    best, second, *others = item_ids[np.argsort(-b)].tolist()
+    low, lower = rng.permutation(others)[:2].tolist()
+    request = {low: 4.0, 999: 5.0, second: 2.0, lower: 5.0, best: 0.0, 998: 1.0}
     return {
         "request": request,
         "item_ids": item_ids,
@@ -441,7 +441,7 @@ SERVICE = Lesson(
     title="In a service",
     minutes=30,
     function="answer",
-    blocks=dict.fromkeys(("ids", "scores", "shown", "unknown"), "lesson 12"),
+    blocks=dict.fromkeys(("ids", "scores", "shown", "unknown"), "the task"),
     problem=service_problem,
     work=service_work,
     mistakes=SERVICE_MISTAKES,

@@ -195,15 +195,17 @@ def _told(args: argparse.Namespace, path: Path, verdict: Verdict) -> str:
         if args.solution:
             lines += ["", "the solution:", "", lesson.solution.rstrip()]
         return "\n".join(lines)
-    lines += [f"{path.name}: not yet", ""]
+    lines += [f"{path.name}: not yet"]
     if verdict.stage in ("error", "missing"):
-        lines += [indented(verdict.text)]
+        lines += ["", indented(verdict.text)]
         lines += [indented(f"line {verdict.line}: {verdict.source}")] if verdict.line else []
     if verdict.stage != "error":
-        rows = [[name, STATES[state], lesson.blocks[name]] for name, state in verdict.blocks.items()]
+        rows = [
+            [name, STATES[state], lesson.blocks[name]] for name, state in verdict.blocks.items()
+        ]
         lines += ["", indented(table(["", "", "see"], rows, left=(0, 1, 2)))]
-    if verdict.stage not in ("error", "missing"):
-        lines += ["", *map(indented, _hints(verdict)[:hints])]
+    if verdict.stage not in ("error", "missing") and hints > 1:
+        lines += ["", *map(indented, _hints(verdict)[: hints - 1])]
     if args.hint is not None and hints < MOST_HINTS:
         lines += ["", f"more: autorec-np lesson {lesson.number} --hint {hints + 1}"]
     if args.solution:
@@ -212,11 +214,11 @@ def _told(args: argparse.Namespace, path: Path, verdict: Verdict) -> str:
 
 
 def _hints(verdict: Verdict) -> list[str]:
-    """Return the hints one by one; the first, which blocks are wrong, is the table above."""
+    """Return the hints but for the first, the table of blocks."""
     where = f"{verdict.array}, see {verdict.read}" if verdict.array else "the blocks above"
     line = f", line {verdict.line}: {verdict.source}" if verdict.line else ""
     question = [f"ask yourself: {one}" for one in dict.fromkeys(verdict.questions)]
-    return ["", f"look at {where}{line}", f"why: {verdict.text}", "\n".join(question)]
+    return [f"look at {where}{line}", f"why: {verdict.text}", "\n".join(question)]
 
 
 def _solution(lesson: Lesson, verdict: Verdict) -> list[str]:

@@ -43,7 +43,7 @@ def lesson_of(number: int) -> Lesson:
     from autorec_np.lessons import backward, codes, descent, evaluating, tables
 
     rooms = (tables, backward, descent, evaluating, codes)
-    lessons = {one.number: one for room in rooms for one in room.LESSONS}
+    lessons: dict[int, Lesson] = {one.number: one for room in rooms for one in room.LESSONS}
     return lessons[number]
 
 

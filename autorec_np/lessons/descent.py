@@ -101,7 +101,7 @@ CHECK_MISTAKES = {
         "error",
     ),
     "squared": Mistake("error is squared", SIZE, "error"),
-    "praised": Mistake("blamed is True where the error is small", "Whom is one to blame?", "blamed"),
+    "praised": Mistake("blamed is True where the error is small", "Who is to blame?", "blamed"),
 }  # fmt: skip
 
 
@@ -176,8 +176,8 @@ CHECK = Lesson(
     title="Check it: step, budget, what no check can see",
     minutes=45,
     function="check",
-    blocks=dict.fromkeys(("numeric", "error", "blamed"), "lesson 5"),
-    steps=dict.fromkeys(("numeric", "error"), "lesson 5"),
+    blocks=dict.fromkeys(("numeric", "error", "blamed"), "the task"),
+    steps=dict.fromkeys(("numeric", "error"), "the task"),
     problem=check_problem,
     work=check_work,
     mistakes=CHECK_MISTAKES,
@@ -262,7 +262,6 @@ DESCENT_MISTAKES = {
     "always_first": Mistake("t stays 1: it counts the steps", "What is t in step 2?", "adam"),
     "no_root": Mistake("the root of v is missing", "Which unit has v, and which has g?", "root"),
     "swapped": Mistake("0.9 and 0.999 are exchanged", "Which mean is the longer one?", "betas"),
-    "root_of_all": Mistake("1e-8 is under the root", "What is added to the root?", "epsilon"),
     "lbfgs_up": Mistake("the direction of L-BFGS points up", DOWN, "lbfgs"),
     "no_scale": Mistake("r lacks the factor s.y / y.y", TWO_LOOP, "lbfgs"),
     "scale_up": Mistake("the factor of r is y.y / s.y, and should be s.y / y.y", TWO_LOOP, "lbfgs"),
@@ -328,10 +327,7 @@ def _adam(problem: Problem, start: Array, made: Collection[str]) -> Array:
         plain_v = "no_correction" in made or "m_correction" in made
         up = m if plain_m else m / (1 - beta1**t)
         down = v if plain_v else v / (1 - beta2**t)
-        if "root_of_all" in made:
-            down = np.sqrt(down + 1e-8)
-        else:
-            down = (down if "no_root" in made else np.sqrt(down)) + 1e-8
+        down = (down if "no_root" in made else np.sqrt(down)) + 1e-8
         theta = theta + (1 if "adam_ascent" in made else -1) * problem["rate"] * up / down
     return np.asarray(theta)
 
@@ -355,7 +351,7 @@ DESCENT = Lesson(
     title="One objective, three ways down: SGD, Adam, L-BFGS",
     minutes=50,
     function="descent",
-    blocks=dict.fromkeys(("sgd", "adam", "lbfgs"), "lesson 6"),
+    blocks=dict.fromkeys(("sgd", "adam", "lbfgs"), "the task"),
     problem=descent_problem,
     work=descent_work,
     mistakes=DESCENT_MISTAKES,

@@ -122,9 +122,8 @@ class Source:
             for node in itertools.chain.from_iterable(map(ast.walk, targets)):
                 if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                     self.made[node.id] = one
-                elif isinstance(node, (ast.Subscript, ast.Attribute)):
-                    if isinstance(node.value, ast.Name):  # D_A[~rated] = 0
-                        self.made[node.value.id] = one
+                elif isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
+                    self.made[node.value.id] = one  # D_A[~rated] = 0
 
     def text(self, line: int | None) -> str:
         """Return a line without its comment's surroundings."""
@@ -169,7 +168,8 @@ class Case:
         return [
             name
             for name, state in self.blocks.items()
-            if state != MISSING and all(got[name].shape == truth[name].shape for got, truth in pairs)
+            if state != MISSING
+            and all(got[name].shape == truth[name].shape for got, truth in pairs)
         ]
 
     def verdict(self) -> Verdict:
@@ -222,9 +222,7 @@ class Case:
             yield (name,)
             with np.errstate(all="ignore"):
                 works[name] = self.lesson.work(self.problems[0], (name,))
-            touched[name] = {
-                one for one in self.fitting if not close(works[name][one], right[one])
-            }
+            touched[name] = {one for one in self.fitting if not close(works[name][one], right[one])}
         # where only one of two touches a block, that one must have led to it
         alone = {
             name: {one for one in touched[name] if close(works[name][one], got[one])}
@@ -403,7 +401,10 @@ class Case:
         if block in self.fitting:
             return None
         if got.ndim == 2 and all(close(one.T, other) for one, other in self._pairs(block)):
-            return "transposed", f"{block} is transposed: its shape is {got.shape}, not {truth.shape}"
+            return (
+                "transposed",
+                f"{block} is transposed: its shape is {got.shape}, not {truth.shape}",
+            )
         if got.size == truth.size and all(
             close(one.reshape(other.shape), other) for one, other in self._pairs(block)
         ):

@@ -142,11 +142,13 @@ def _rmse(
     errors = ratings - predicted[kept]
     if "of_items" in made or "of_users" in made:
         by = items if "of_items" in made else users
-        return np.mean([np.sqrt(np.mean(errors[by == one] ** 2)) for one in np.unique(by)])
+        return np.asarray(
+            np.mean([np.sqrt(np.mean(errors[by == one] ** 2)) for one in np.unique(by)])
+        )
     if "mae" in made:
         return np.asarray(np.abs(errors).mean())
     if "sum" in made:
-        return np.sqrt(np.sum(errors**2))
+        return np.asarray(np.sqrt(np.sum(errors**2)))
     square = np.mean(errors**2)
     return np.asarray(square if "mse" in made else np.sqrt(square))
 
@@ -157,7 +159,7 @@ JUDGE = Lesson(
     title="Is it any good? Baselines, a leak, an interval",
     minutes=35,
     function="judge",
-    blocks=dict.fromkeys(("mean_rmse", "item_rmse", "interval"), "lesson 7"),
+    blocks=dict.fromkeys(("mean_rmse", "item_rmse", "interval"), "the task"),
     problem=judge_problem,
     work=judge_work,
     mistakes=JUDGE_MISTAKES,
@@ -253,15 +255,17 @@ def new_user_problem(rng: np.random.Generator) -> Problem:
     m, k = 9, 3
     rated = rng.permutation(m) < 5
     x = np.where(rated, rng.integers(1, 6, m), 0).astype(float)
-    x[np.flatnonzero(rated)[1]] = 0
+    zero, other = np.flatnonzero(rated)[:2]
+    x[zero] = 0
+    b = rng.permutation(m) + 1.0
+    b[[zero, other]] += 20  # both would be best, so that it shows if they are recommended again
     return {
         "x": x,
         "rated": rated,
         "V": rng.normal(0, 0.3, (m, k)),
         "mu": rng.normal(0, 0.5, k),
         "W": rng.normal(0, 1, (m, k)),
-        # the rating of 0 is among what would be best, so that it shows if it is recommended again
-        "b": rng.permutation(m) + np.where(rated & (x == 0), 9.0, 1.0),
+        "b": b,
         "H": rng.random((m, k)),
         "penalty": float(rng.uniform(0.5, 0.9)),
         "n": 3,
@@ -307,7 +311,7 @@ NEW_USER = Lesson(
     title="User or item, and a new user",
     minutes=35,
     function="new_user",
-    blocks={"scores": "(1)", "best": "lesson 8", "w": "(18)"},
+    blocks={"scores": "(1)", "best": "the task", "w": "(18)"},
     steps={"scores": "(1)"},
     problem=new_user_problem,
     work=new_user_work,
@@ -438,7 +442,7 @@ KERAS = Lesson(
     title="From the popular Keras program to the paper",
     minutes=60,
     function="from_keras",
-    blocks=dict.fromkeys(("keras", "masked", "penalty", "J"), "lesson 9"),
+    blocks=dict.fromkeys(("keras", "masked", "penalty", "J"), "the task"),
     problem=keras_problem,
     work=keras_work,
     mistakes=KERAS_MISTAKES,

@@ -132,7 +132,8 @@ def ask_all(
     ------
     (Path, Answers)
     """
-    todo, running = list(paths)[::-1], []
+    todo = list(paths)[::-1]
+    running: list[tuple[Path, Running]] = []
     try:
         while todo or running:
             while todo and len(running) < at_a_time:

@@ -112,9 +112,7 @@ def _load(lesson: Lesson, path: Path) -> Callable[..., Any]:
     exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
     function = vars(module).get(lesson.function)
     if not callable(function):
-        own = [
-            name for name, one in vars(module).items() if isinstance(one, types.FunctionType)
-        ]
+        own = [name for name, one in vars(module).items() if isinstance(one, types.FunctionType)]
         raise Unfit(
             f"the file has no function {lesson.function!r}"
             + (f"; it has {', '.join(own)}" if own else "")
@@ -205,7 +203,7 @@ def _numbers(value: Any, what: str) -> Array:
 
 
 def told(error: BaseException, path: Path | str) -> dict[str, Any]:
-    """Return what an error says, where in the student's file, and the shapes of what stands there."""
+    """Return what an error says, its line in the student's file, and the shapes in that line."""
     line, frame, trace = None, None, error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_code.co_filename == str(path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 
@@ -30,18 +30,20 @@ def table(users, items, ratings, n_users, n_items):
     there is a rating; share is the number of ratings by the number of cells; means has the mean of
     the ratings of each item, and 0 for an item that nobody has rated.
     """
-    X = np.zeros((n_items, n_users))
+    X = None
     rated = None
     share = None
     means = None
     return X, rated, share, means
 '''
 TABLE_SOLUTION = TABLE_STUB.replace(
-    """    rated = None
+    """    X = None
+    rated = None
     share = None
     means = None
 """,
-    """    X[items, users] = ratings
+    """    X = np.zeros((n_items, n_users))
+    X[items, users] = ratings
     rated = np.zeros((n_items, n_users), bool)
     rated[items, users] = True  # whatever the rating is
     share = rated.mean()
@@ -65,9 +67,7 @@ TABLE_MISTAKES = {
     "mean_of_cells": Mistake(
         "the means are over all users: the holes are taken for ratings of 0", MEAN, "means"
     ),
-    "mean_not_0": Mistake(
-        "the means leave out the ratings of 0, which are ratings", HOLE, "means"
-    ),
+    "mean_not_0": Mistake("the means leave out the ratings of 0, which are ratings", HOLE, "means"),
     "mean_of_all": Mistake(
         "an item without ratings has the mean of all; here it should be 0",
         "What does the task say of an item that nobody has rated?",
@@ -141,7 +141,7 @@ TABLE = Lesson(
     title="A table with holes",
     minutes=20,
     function="table",
-    blocks=dict.fromkeys(("X", "rated", "share", "means"), "lesson 1"),
+    blocks=dict.fromkeys(("X", "rated", "share", "means"), "the task"),
     problem=table_problem,
     work=table_work,
     mistakes=TABLE_MISTAKES,
@@ -209,7 +209,7 @@ FORWARD_MISTAKES = {
         "Z is made from where X is not 0, and should be made from X", "What goes into V?", "X"
     ),
 }
-CODES = {
+CODES: dict[str, Callable[[Array], Array]] = {
     "tanh": np.tanh,
     "relu": lambda Z: np.maximum(Z, 0),
     "exp": lambda Z: np.exp(-Z),
