@@ -56,7 +56,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     )
     add("--solution", help="show the line of the solution", action="store_true")
     add("--watch", help="check whenever the file changes, until it is right", action="store_true")
-    add("--seed", help="of the numbers (default: as started)", type=_seed, metavar="N")
+    add("--seed", help="draw other numbers than those of the folder", type=_seed, metavar="N")
     command.set_defaults(refuse=command.error)
 
 

@@ -22,6 +22,7 @@ import numpy as np
 from autorec_np.lessons.lesson import SEEDS, Array, Lesson, Named, Problem, close
 from autorec_np.lessons.process import Answers
 
+FEW = 25  # mistakes of which all pairs are tried
 PASS, FAIL, MISSING = "pass", "fail", "missing"
 
 
@@ -223,16 +224,16 @@ class Case:
             with np.errstate(all="ignore"):
                 works[name] = self.lesson.work(self.problems[0], (name,))
             touched[name] = {one for one in self.fitting if not close(works[name][one], right[one])}
-        # where only one of two touches a block, that one must have led to it
+        # In a large bank, where only one of two touches a block, that one must have led to it
         alone = {
             name: {one for one in touched[name] if close(works[name][one], got[one])}
             for name in mistakes
         }
         for first, second in itertools.combinations(mistakes, 2):
             group, other = mistakes[first].group, mistakes[second].group
-            if (
-                (not group or group != other)
-                and touched[first] | touched[second] == wrong
+            if (not group or group != other) and (
+                len(mistakes) <= FEW
+                or touched[first] | touched[second] == wrong
                 and touched[first] - touched[second] <= alone[first]
                 and touched[second] - touched[first] <= alone[second]
             ):
@@ -259,9 +260,10 @@ class Case:
     def _place(self, made: tuple[str, ...]) -> tuple[str | None, int | None]:
         """Return the first step or block that the mistakes change, and the line that makes it."""
         with np.errstate(all="ignore"):
-            work = self.lesson.work(self.problems[0], made)
+            works = [self.lesson.work(problem, made) for problem in self.problems]
+        work, both = works[0], list(zip(works, self.truths, strict=True))
         for step in (*self.lesson.steps, *self.lesson.blocks):
-            if step in work and not close(work[step], self.truths[0][step]):
+            if any(not close(made_so[step], right[step]) for made_so, right in both):
                 for name, value in self.answers.variables.items():
                     if self.lesson.step_of(name) == step and close(value, work[step]):
                         return step, self._line_of(name)

@@ -96,8 +96,8 @@ JUDGE_MISTAKES = {
 def judge_problem(rng: np.random.Generator) -> Problem:
     """Draw training and test ratings, of an item without training ratings too."""
     users, items = np.divmod(rng.permutation(35), 5)
-    ratings = rng.integers(1, 6, 35).astype(float)
-    is_test = (rng.random(35) < 0.3) | (items == 3)
+    ratings = rng.integers(2, 11, 35) / 2
+    is_test = (rng.random(35) < 0.3) | (items == 3) | (items == 0)  # 0 has one training rating
     is_test[[np.flatnonzero(items == item)[0] for item in (0, 1, 2, 4)]] = False
     parts = [(users[kept], items[kept], ratings[kept]) for kept in (~is_test, is_test)]
     errors = rng.normal(0.9, 0.02, 5)
