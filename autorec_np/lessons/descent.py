@@ -109,10 +109,10 @@ def check_problem(rng: np.random.Generator) -> Problem:
     """Draw a function of four parameters, and faults for two entries of its gradient."""
     n = 5
     faults = np.zeros(n)
-    faults[rng.choice(n, 2, replace=False)] = rng.uniform(0.5, 0.9, 2)
+    faults[rng.choice(n, 2, replace=False)] = rng.uniform(2, 3, 2)
     return {
         "a": rng.uniform(0.5, 1, n),
-        "slope": rng.normal(0, 1, n),
+        "slope": rng.uniform(-1, 1, n),
         "faults": faults,
         "theta": rng.uniform(0.5, 1.5, n) * np.sign(rng.normal(size=n)),
         "step": 0.1,

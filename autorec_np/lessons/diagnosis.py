@@ -233,9 +233,11 @@ class Case:
             group, other = mistakes[first].group, mistakes[second].group
             if (not group or group != other) and (
                 len(mistakes) <= FEW
-                or touched[first] | touched[second] == wrong
-                and touched[first] - touched[second] <= alone[first]
-                and touched[second] - touched[first] <= alone[second]
+                or (
+                    touched[first] | touched[second] == wrong
+                    and touched[first] - touched[second] <= alone[first]
+                    and touched[second] - touched[first] <= alone[second]
+                )
             ):
                 yield first, second
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from lesson_answers import verdict_on
 
@@ -15,6 +15,7 @@ from autorec_np.lessons.lesson import close
 seeds = given(st.integers(0, 10**9))
 
 
+@settings(max_examples=8)
 @seeds
 def test_the_check_blames_the_planted_entries_as_the_check_of_the_package_does(seed):
     problem = descent.check_problem(np.random.default_rng(seed))

@@ -39,7 +39,7 @@ def test_mutants_that_give_numbers_are_pinned_and_nothing_right_is_blamed():
         try:
             with np.errstate(all="ignore"):
                 answers = [function(*problem.values()) for problem in problems]
-        except (ValueError, UnboundLocalError, AttributeError):
+        except (ValueError, TypeError, UnboundLocalError, AttributeError):
             continue
         started = time.process_time()
         found = verdict_on(LESSON, text)
@@ -111,7 +111,9 @@ def test_a_mistake_is_shown_at_the_line_that_makes_it():
         "D_A",
         line_of("X > 0", text),
     )
-    text = changed("D_Y, 0)  # (5): what is not rated is not in the sum", "D_Y, 0)\n    D_A[X == 0] = 0")
+    text = changed(
+        "D_Y, 0)  # (5): what is not rated is not in the sum", "D_Y, 0)\n    D_A[X == 0] = 0"
+    )
     assert verdict_on(LESSON, text).line == line_of("D_A[X == 0]", text)
 
 

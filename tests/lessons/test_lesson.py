@@ -39,9 +39,7 @@ def test_the_stub_has_the_arguments_and_the_blocks(number):
     for text in (lesson.stub, lesson.solution):
         assert max(map(len, text.splitlines())) <= 100
         assert f"autorec-np lesson {number}\n" in text
-        (function,) = (
-            one for one in ast.walk(ast.parse(text)) if isinstance(one, ast.FunctionDef)
-        )
+        (function,) = (one for one in ast.walk(ast.parse(text)) if isinstance(one, ast.FunctionDef))
         (end,) = (one for one in ast.walk(function) if isinstance(one, ast.Return))
         assert ast.unparse(end.value).strip("()").split(", ") == list(lesson.blocks)
         given = inspect.signature(function_in(text, lesson.function)).parameters
@@ -55,7 +53,11 @@ def test_the_solution_passes_with_any_numbers_and_the_stub_does_not(number):
     for seed in (0, 1, 77):
         assert verdict_on(lesson, lesson.solution, seed).passed
     found = verdict_on(lesson, lesson.stub)
-    assert (found.passed, found.stage, set(found.blocks.values())) == (False, "missing", {"missing"})
+    assert (found.passed, found.stage, set(found.blocks.values())) == (
+        False,
+        "missing",
+        {"missing"},
+    )
 
 
 @every_lesson

@@ -74,7 +74,11 @@ def test_a_transposed_table_is_said_to_be_one():
     lesson = tables.TABLE
     text = lesson.solution.replace("return X,", "return X.T,")
     found = verdict_on(lesson, text)
-    assert (found.mistake, found.blocks["X"], found.blocks["means"]) == ("transposed", "fail", "pass")
+    assert (found.mistake, found.blocks["X"], found.blocks["means"]) == (
+        "transposed",
+        "fail",
+        "pass",
+    )
 
 
 @pytest.mark.parametrize("lesson", tables.LESSONS, ids=lambda one: one.name)
