@@ -138,6 +138,11 @@ MISTAKES = {
     "no_mask_W": Mistake("the mask is missing in D_W (6) alone", MASK, "mask W"),
     "no_mask_b": Mistake("the mask is missing in D_b (7) alone", MASK, "mask b"),
     "no_mask_H": Mistake("the mask is missing in D_H (8) alone", MASK, "mask H"),
+    "nothing_back": Mistake(
+        "nothing comes back through the hidden layer: D_Z is 0 (8), (9)",
+        "Does J change with V?",
+        "slope",
+    ),
     "no_slope": Mistake("the slope of the sigmoid, H (1 - H), is missing in (9)", SLOPE, "slope"),
     "slope_h": Mistake("the slope in (9) is H (1 - H), here it is H", SLOPE, "slope"),
     "slope_1_h": Mistake("the slope in (9) is H (1 - H), here it is 1 - H", SLOPE, "slope"),
@@ -212,6 +217,7 @@ MISTAKES = {
 
 
 SLOPES: dict[str, Callable[[Array, Array], Array]] = {
+    "nothing_back": lambda Z, H: 0 * H,
     "no_slope": lambda Z, H: np.ones_like(H),
     "slope_h": lambda Z, H: H,
     "slope_1_h": lambda Z, H: 1 - H,

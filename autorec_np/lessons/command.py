@@ -198,7 +198,7 @@ def _told(args: argparse.Namespace, path: Path, verdict: Verdict) -> str:
     lines += [f"{path.name}: not yet"]
     if verdict.stage in ("error", "missing"):
         lines += ["", indented(verdict.text)]
-        lines += [indented(f"line {verdict.line}: {verdict.source}")] if verdict.line else []
+        lines += [indented(one) for one in _places(verdict)]
     if verdict.stage != "error":
         rows = [
             [name, STATES[state], lesson.blocks[name]] for name, state in verdict.blocks.items()
@@ -216,19 +216,24 @@ def _told(args: argparse.Namespace, path: Path, verdict: Verdict) -> str:
 def _hints(verdict: Verdict) -> list[str]:
     """Return the hints but for the first, the table of blocks."""
     where = f"{verdict.array}, see {verdict.read}" if verdict.array else "the blocks above"
-    line = f", line {verdict.line}: {verdict.source}" if verdict.line else ""
     question = [f"ask yourself: {one}" for one in dict.fromkeys(verdict.questions)]
-    return [f"look at {where}{line}", f"why: {verdict.text}", "\n".join(question)]
+    place = "\n".join([f"look at {where}", *map(indented, _places(verdict))])
+    return [place, f"why: {verdict.text}", "\n".join(question)]
+
+
+def _places(verdict: Verdict) -> list[str]:
+    pairs = zip(verdict.lines, verdict.sources, strict=True)
+    return [f"line {number}: {text}" for number, text in pairs]
 
 
 def _solution(lesson: Lesson, verdict: Verdict) -> list[str]:
     from autorec_np.lessons.diagnosis import Source
 
     source = Source(lesson.solution, lesson.function)
-    made = source.made.get(verdict.array or "")
-    if made is None:
+    made = source.lines_of(verdict.array or "")
+    if not made:
         return ["the solution:", "", lesson.solution.rstrip()]
-    return [f"the solution's line: {source.text(made.lineno)}"]
+    return [f"the solution's line: {source.text(one)}" for one in made]
 
 
 def _tally(number: int, verdicts: dict[Path, Any]) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import ast
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
@@ -43,10 +43,10 @@ class Verdict:
         The name of what is proved or of the relation; two are joined by a plus sign.
     array, read : str, optional
         The step or block that is wrong first, and the place to read about it.
-    line : int, optional
-        Of the student's file.
-    source : str
-        That line.
+    lines : list of int
+        Of the student's file, where it is made.
+    sources : list of str
+        These lines.
     questions : list of str
     printed : str
         By the student's code.
@@ -59,8 +59,8 @@ class Verdict:
     mistake: str | None = None
     array: str | None = None
     read: str | None = None
-    line: int | None = None
-    source: str = ""
+    lines: list[int] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
     questions: list[str] = field(default_factory=list)
     printed: str = ""
 
@@ -92,6 +92,7 @@ def judge(lesson: Lesson, answers: Answers, source: str, seed: int = 0) -> Verdi
     else:
         found = Case(lesson, answers, written, seed).verdict()
     found.printed = answers.printed
+    found.sources = [written.text(line) for line in found.lines]
     return found
 
 
@@ -100,7 +101,7 @@ class Source:
 
     def __init__(self, text: str, function: str) -> None:
         self.lines = text.splitlines()
-        self.made: dict[str, ast.stmt] = {}
+        self.made: dict[str, list[ast.stmt]] = {}
         self.end: ast.stmt | None = None
         try:
             nodes = list(ast.walk(ast.parse(text)))
@@ -122,21 +123,31 @@ class Source:
                 self.end = one
             for node in itertools.chain.from_iterable(map(ast.walk, targets)):
                 if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                    self.made[node.id] = one
+                    self._note(node.id, one)
                 elif isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
-                    self.made[node.value.id] = one  # D_A[~rated] = 0
+                    self._note(node.value.id, one)  # D_A[~rated] = 0
 
-    def text(self, line: int | None) -> str:
-        """Return a line without its comment's surroundings."""
-        return self.lines[line - 1].strip() if line and line <= len(self.lines) else ""
+    def _note(self, name: str, statement: ast.stmt) -> None:
+        known = self.made.setdefault(name, [])
+        if statement not in known:
+            known.append(statement)
 
-    def read_by(self, statement: ast.stmt) -> set[str]:
-        """Return the names that a statement reads."""
-        return {
-            node.id
-            for node in ast.walk(statement)
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
-        }
+    def text(self, line: int) -> str:
+        """Return a line."""
+        return self.lines[line - 1].strip() if line <= len(self.lines) else ""
+
+    def lines_of(self, name: str) -> list[int]:
+        """Return the lines that give a name its value."""
+        return [one.lineno for one in self.made.get(name, [])]
+
+    def at_end(self) -> list[int]:
+        """Return the line of the return."""
+        return [self.end.lineno] if self.end else []
+
+    def read_by(self, name: str) -> set[str]:
+        """Return the other names from which a name is made."""
+        nodes = itertools.chain.from_iterable(map(ast.walk, self.made.get(name, [])))
+        return {node.id for node in nodes if isinstance(node, ast.Name)} - {name}
 
 
 class Case:
@@ -177,15 +188,22 @@ class Case:
         """Return the first thing that can be said, the best proved first."""
         if not self.wrong:
             return self._without_a_fault()
-        for look in (self._known, self._kept, self._changed, self._first_line, self._relations):
-            found = look()
-            if found is not None:
-                return found
-        raise AssertionError("relations always say something")
+        return (
+            self._known((name,) for name in self.lesson.mistakes)
+            or self._kept()
+            or self._changed()
+            or self._line_or_pair()
+            or self._relations()
+        )
+
+    def _line_or_pair(self) -> Verdict | None:
+        """Prefer one wrong line to two mistakes, unless the two are what is wrong in it."""
+        line, pair = self._first_line(), self._known(self._pairs_of_mistakes())
+        if line is None or pair is None or pair.lines != line.lines:
+            return line or pair
+        return pair
 
     def _found(self, stage: str, text: str, **more: Any) -> Verdict:
-        if more.get("line"):
-            more["source"] = self.source.text(more["line"])
         if more.get("array") and not more.get("read"):
             more["read"] = {**self.lesson.steps, **self.lesson.blocks}.get(more["array"])
         return Verdict(False, self.blocks, stage, text, **more)
@@ -215,23 +233,19 @@ class Case:
                 return False
         return True
 
-    def _candidates(self) -> Iterator[tuple[str, ...]]:
-        """Yield single mistakes, then the pairs that can have made these blocks wrong."""
+    def _pairs_of_mistakes(self) -> Iterator[tuple[str, str]]:
+        """Yield the pairs that can have made these blocks wrong."""
         mistakes, (got, *_), (right, *_) = self.lesson.mistakes, self.got, self.truths
-        wrong, works, touched = set(self.wrong) & set(self.fitting), {}, {}
+        wrong, touched, alone = set(self.wrong) & set(self.fitting), {}, {}
         for name in mistakes:
-            yield (name,)
             with np.errstate(all="ignore"):
-                works[name] = self.lesson.work(self.problems[0], (name,))
-            touched[name] = {one for one in self.fitting if not close(works[name][one], right[one])}
-        # In a large bank, where only one of two touches a block, that one must have led to it
-        alone = {
-            name: {one for one in touched[name] if close(works[name][one], got[one])}
-            for name in mistakes
-        }
+                work = self.lesson.work(self.problems[0], (name,))
+            touched[name] = {one for one in self.fitting if not close(work[one], right[one])}
+            alone[name] = {one for one in touched[name] if close(work[one], got[one])}
         for first, second in itertools.combinations(mistakes, 2):
             group, other = mistakes[first].group, mistakes[second].group
-            if (not group or group != other) and (
+            # In a large bank, where only one of two touches a block, that one must have led to it
+            if group != other and (
                 len(mistakes) <= FEW
                 or (
                     touched[first] | touched[second] == wrong
@@ -241,26 +255,26 @@ class Case:
             ):
                 yield first, second
 
-    def _known(self) -> Verdict | None:
+    def _known(self, candidates: Iterable[tuple[str, ...]]) -> Verdict | None:
         if not set(self.wrong) & set(self.fitting):
             return None
-        for made in self._candidates():
+        for made in candidates:
             if self._reproduced(made):
                 texts = [self.lesson.mistakes[name].text for name in made]
                 questions = [self.lesson.mistakes[name].question for name in made]
-                array, line = self._place(made)
+                array, lines = self._place(made)
                 return self._found(
                     "mistake",
                     "; and ".join(texts),
                     mistake="+".join(made),
                     questions=questions,
                     array=array,
-                    line=line,
+                    lines=lines,
                 )
         return None
 
-    def _place(self, made: tuple[str, ...]) -> tuple[str | None, int | None]:
-        """Return the first step or block that the mistakes change, and the line that makes it."""
+    def _place(self, made: tuple[str, ...]) -> tuple[str | None, list[int]]:
+        """Return the first step or block that the mistakes change, and the lines that make it."""
         with np.errstate(all="ignore"):
             works = [self.lesson.work(problem, made) for problem in self.problems]
         work, both = works[0], list(zip(works, self.truths, strict=True))
@@ -268,15 +282,9 @@ class Case:
             if any(not close(made_so[step], right[step]) for made_so, right in both):
                 for name, value in self.answers.variables.items():
                     if self.lesson.step_of(name) == step and close(value, work[step]):
-                        return step, self._line_of(name)
-                if step in self.lesson.blocks:
-                    return step, self._line_of(step)
-                return step, None
-        return None, None
-
-    def _line_of(self, name: str) -> int | None:
-        statement = self.source.made.get(name) or self.source.end
-        return statement.lineno if statement else None
+                        return step, self.source.lines_of(name)
+                return step, []
+        return None, []
 
     def _kept(self) -> Verdict | None:
         if self.answers.said.get("again", True):
@@ -311,14 +319,14 @@ class Case:
                 if self._is_right(step, value):
                     right.append(name)
                 elif self._follows({step: value}):
-                    line, before = self._line_of(name), _listed(right)
+                    before = _listed(right)
                     return self._found(
                         "line",
                         (f"{before}; " if before else "")
                         + f"{name} is not what {self.lesson.steps[step]} says, and all that is "
                         f"wrong follows from it",
                         array=step,
-                        line=line,
+                        lines=self.source.lines_of(name),
                         questions=[f"What does {self.lesson.steps[step]} say, term by term?"],
                     )
         return None
@@ -348,7 +356,7 @@ class Case:
             notes.append((block, name, text))
         block, name, _ = notes[0]
         texts = list(dict.fromkeys(text for _, _, text in notes))
-        line, place = self._made_in(block)
+        lines, place = self._made_in(block)
         if place:
             texts[0] += f"; {place}"
         stage = name if name in ("probe", "unknown") else "relation"
@@ -357,27 +365,28 @@ class Case:
             "; ".join(texts),
             mistake=None if stage != "relation" else name,
             array=block,
-            line=line,
+            lines=lines,
             questions=[f"What does {self.lesson.blocks[block]} say, factor by factor?"],
         )
 
-    def _made_in(self, block: str) -> tuple[int | None, str]:
-        """Return the line that makes a block, and whether it can be no other that is wrong."""
-        variables, end = self.answers.variables, self.source.end
-        last = end.lineno if end else None
+    def _made_in(self, block: str) -> tuple[list[int], str]:
+        """Return the lines that make a block, and whether it can be no other that is wrong."""
+        variables = self.answers.variables
         name = next((one for one in variables if self.lesson.step_of(one) == block), None)
         if name is None:
-            return last, ""
+            return self.source.at_end(), ""
         if close(variables[name], self.truths[0][block]):
-            return last, f"the variable {name} is right, but something else is returned"
-        if not np.array_equal(variables[name], self.got[0][block]) or name not in self.source.made:
-            return None, ""
-        statement = self.source.made[name]
-        for other in self.source.read_by(statement) - set(self.problems[0]):
+            end = self.source.at_end()
+            return end, f"the variable {name} is right, but something else is returned"
+        if not np.array_equal(variables[name], self.got[0][block]):
+            return [], ""
+        lines = self.source.lines_of(name)
+        for other in self.source.read_by(name) - set(self.problems[0]):
             step = self.lesson.step_of(other)
             if other in variables and not (step and self._is_right(step, variables[other])):
-                return statement.lineno, ""
-        return statement.lineno, "what it is made from is right, so it is the line that makes it"
+                return lines, ""
+        alone = "it is the line that makes it" if len(lines) == 1 else "it is a line that makes it"
+        return lines, f"what it is made from is right, so {alone}" if lines else ""
 
     def _relation(self, block: str) -> tuple[str, str]:
         ways: tuple[Callable[[str], tuple[str, str] | None], ...] = (
@@ -618,6 +627,5 @@ def _failed(blocks: dict[str, str], error: dict[str, Any], source: Source) -> Ve
         "error",
         text,
         mistake=kinds[0],
-        line=line,
-        source=source.text(line),
+        lines=[line] if line else [],
     )

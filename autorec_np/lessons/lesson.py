@@ -34,7 +34,7 @@ class Mistake:
 
     text: str
     question: str
-    group: str = ""
+    group: str
 
 
 class Work(Protocol):

@@ -90,6 +90,8 @@ class Running:
 
     def answers(self) -> Answers:
         """Wait for the end, and return what was answered."""
+        import numpy  # noqa: F401, while the process starts
+
         try:
             status = self._process.wait(max(0.0, self._end - time.monotonic()))
         except subprocess.TimeoutExpired:

@@ -51,7 +51,7 @@ def test_the_way_of_a_student(run, folder):
     status, out, _ = run(4)
     assert status == 1
     line = WRONG.splitlines().index("    D_A = D_Y  # (5): what is not rated is not in the sum") + 1
-    assert f"look at D_A, see (5), line {line}: D_A = D_Y" in out
+    assert f"  look at D_A, see (5)\n    line {line}: D_A = D_Y" in out
     assert f"why: {LESSON.mistakes['no_mask'].text}" in out
 
     path.write_text(LESSON.solution)
@@ -90,7 +90,7 @@ def test_one_object_a_file(run, folder):
     assert right["blocks"] == dict.fromkeys(LESSON.blocks, "pass")
     assert (wrong["file"], wrong["mistake"], wrong["array"]) == ("b.py", "no_mask", "D_A")
     assert wrong["blocks"] == dict.fromkeys(LESSON.blocks, "fail")
-    assert (broken["mistake"], broken["line"]) == ("SyntaxError", 1)
+    assert (broken["mistake"], broken["lines"]) == ("SyntaxError", [1])
     assert run(4, "a.py", "--json")[0] == 0
 
 
