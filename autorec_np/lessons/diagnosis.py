@@ -13,7 +13,7 @@ from __future__ import annotations
 import ast
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -199,9 +199,14 @@ class Case:
     def _line_or_pair(self) -> Verdict | None:
         """Prefer one wrong line to two mistakes, unless the two are what is wrong in it."""
         line, pair = self._first_line(), self._known(self._pairs_of_mistakes())
-        if line is None or pair is None or pair.lines != line.lines:
+        if line is None or pair is None:
             return line or pair
-        return pair
+        made, step = str(pair.mistake).split("+"), str(line.array)
+        with np.errstate(all="ignore"):
+            work = self.lesson.work(self.problems[0], made)
+        if not self._has(step, work[step]):
+            return line
+        return replace(pair, array=line.array, read=line.read, lines=line.lines)
 
     def _found(self, stage: str, text: str, **more: Any) -> Verdict:
         if more.get("array") and not more.get("read"):
@@ -280,11 +285,16 @@ class Case:
         work, both = works[0], list(zip(works, self.truths, strict=True))
         for step in (*self.lesson.steps, *self.lesson.blocks):
             if any(not close(made_so[step], right[step]) for made_so, right in both):
-                for name, value in self.answers.variables.items():
-                    if self.lesson.step_of(name) == step and close(value, work[step]):
-                        return step, self.source.lines_of(name)
-                return step, []
+                name = self._has(step, work[step])
+                return step, self.source.lines_of(name) if name else []
         return None, []
+
+    def _has(self, step: str, wanted: Array) -> str | None:
+        """Return the variable that is named after a step and holds an array."""
+        for name, value in self.answers.variables.items():
+            if self.lesson.step_of(name) == step and close(value, wanted):
+                return name
+        return None
 
     def _kept(self) -> Verdict | None:
         if self.answers.said.get("again", True):
