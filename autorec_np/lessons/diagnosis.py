@@ -360,12 +360,15 @@ class Case:
     # Relations
 
     def _relations(self) -> Verdict:
-        notes: list[tuple[str, str, str]] = []  # block, name of the relation, sentence
-        for block in self.wrong:
-            name, text = self._relation(block)
-            notes.append((block, name, text))
-        block, name, _ = notes[0]
-        texts = list(dict.fromkeys(text for _, _, text in notes))
+        relations = {block: self._relation(block) for block in self.wrong}
+        (block, (name, _)), *_ = relations.items()
+        alike: dict[str, list[str]] = {}  # blocks of which the same is to be said
+        for one, (_, text) in relations.items():
+            alike.setdefault(text.removeprefix(one), []).append(one)
+        texts = [
+            f"{own}{text}" + f"; the same of {_listed(others, '')}" * bool(others)
+            for text, (own, *others) in alike.items()
+        ]
         lines, place = self._made_in(block)
         if place:
             texts[0] += f"; {place}"
