@@ -268,10 +268,11 @@ class Case:
                 texts = [self.lesson.mistakes[name].text for name in made]
                 questions = [self.lesson.mistakes[name].question for name in made]
                 array, lines = self._place(made)
+                shapes = [self._relation(name) for name in self.wrong if name not in self.fitting]
                 return self._found(
                     "mistake",
-                    "; and ".join(texts),
-                    mistake="+".join(made),
+                    "; and ".join(texts + [text for _, text in shapes]),
+                    mistake="+".join([*made, *(name for name, _ in shapes)]),
                     questions=questions,
                     array=array,
                     lines=lines,

@@ -180,6 +180,14 @@ def test_one_line_that_is_wrong_is_preferred_to_two_mistakes():
     assert (found.mistake, found.lines) == ("factor_2+no_mask", [line_of("D_A = E", text)])
 
 
+def test_a_wrong_shape_is_said_beside_a_mistake():
+    text = changed("np.where(rated, D_Y, 0)", "D_Y")
+    found = verdict_on(LESSON, changed("D_Z.sum(axis=0)", "D_Z.sum()", text))
+    assert found.mistake == "no_mask+shape"
+    shape = "D_mu has the shape (), and must have (3,)"
+    assert found.text == f"{LESSON.mistakes['no_mask'].text}; and {shape}"
+
+
 # Relations of one block
 
 

@@ -67,9 +67,9 @@ def test_code_without_end_is_ended_with_what_it_has_started(tmp_path):
 
 @LINUX
 def test_memory_is_limited(tmp_path):
-    text = RIGHT.replace("    Z = X @", "    np.ones(10**10)\n    Z = X @")
+    text = RIGHT.replace("    Z = X @", "    np.empty(4 * 10**8)\n    Z = X @")
     verdict = judge(LESSON, answers(write(tmp_path, text)), text)
-    assert (verdict.stage, verdict.sources) == ("error", ["np.ones(10**10)"])
+    assert (verdict.stage, verdict.sources) == ("error", ["np.empty(4 * 10**8)"])
     assert verdict.text.startswith("it wanted too much memory")
 
 
