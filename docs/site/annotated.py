@@ -91,7 +91,7 @@ def pages(package: Path, known: dict[int, Equation]) -> list[Page]:
     """Return the modules of the package that cite equations, the core first."""
     order = {f"core/{name}": place for place, name in enumerate(CORE)}
     found = []
-    for path in package.rglob("*.py"):
+    for path in package.glob("*/*.py"):
         module = path.relative_to(package).with_suffix("").as_posix()
         if path.stem.startswith("__"):
             continue
@@ -129,7 +129,8 @@ def _definitions(tree: ast.Module) -> Iterator[tuple[str, Definition]]:
     yield "", tree
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            yield node.name, node
+            registered = ast.unparse(node.decorator_list[0]) if node.name == "_" else ""
+            yield registered or node.name, node
         if isinstance(node, ast.ClassDef):
             for child in node.body:
                 if isinstance(child, ast.FunctionDef):
