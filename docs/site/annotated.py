@@ -191,34 +191,36 @@ def _passages(
 ) -> Iterator[Passage]:
     """Cut a definition into passages; what follows the summary of its docstring is left out."""
     is_function = isinstance(node, ast.FunctionDef)
+    is_function = isinstance(node, ast.FunctionDef)
     first = min([getattr(node, "lineno", 1), *(start for start, _ in cited)])
     last = (node.end_lineno or first) if is_function else max(end for _, end in cited)
-    hidden: range = range(0)
-    if is_function and (summary := _summary(node, lines)):
-        hidden = range(summary[1] + 1, (node.body[0].end_lineno or 0))
-    number = first
+    hidden = range(0)
+    if summary := _summary(node, lines):
+        hidden = range(summary[1] + 1, (node.body[0].end_lineno or 0) + 1)
     starts = {start: (end, numbers) for (start, end), numbers in cited.items()}
+    number = first
     while number <= last:
         end, numbers = starts.get(number, (number, ()))
-        while not numbers and end < last and end + 1 not in starts:
+        while not numbers and end < last and end + 1 not in starts and end + 1 not in hidden:
             end += 1
-        shown = [n for n in range(number, end + 1) if n not in hidden]
-        code = "\n".join(lines[n - 1] for n in shown).rstrip("\n")
+        code = "\n".join(lines[number - 1 : end])
         if code.strip():
             yield Passage(number, _closed(code), numbers)
         number = end + 1
+        while number in hidden:
+            number += 1
 
 
 def _closed(code: str) -> str:
     """Return code whose docstring is cut off with its closing quotes."""
-    return code + ' [...]"""' if code.count('"""') % 2 and '"""' in code else code
+    return code + ' [...]"""' if code.count('"""') % 2 else code
 
 
 def markdown(page: Page, known: dict[int, Equation], anchor: dict[int, str]) -> str:
     """Return the page; `anchor` gives the place of each equation's heading in the derivation."""
     up = "../" * page.document.count("/")
     name = page.module.rpartition("/")[2]
-    text = [f"# {page.module}.py", page.title, _INTRODUCTION.format(up=up)]
+    text = ["---\nhide-toc: true\n---", f"# {page.module}.py", page.title, _INTRODUCTION.format(up=up)]
     seen: set[int] = set()
     for part in page.parts:
         text.append(f"## {part.name}" if part.name else "## The module")
@@ -236,7 +238,7 @@ def markdown(page: Page, known: dict[int, Equation], anchor: dict[int, str]) -> 
                 where = f"{up}docs/derivation.md#{anchor[number]}"
                 beside.append(f"[{'' if equation.tex else f'({number}) '}{heading}]({where})")
             head = f"```{{code-block}} python\n:lineno-start: {passage.first}\n"
-            code = f"{head}:name: {name}-{passage.first}\n\n{passage.code}\n```"
+            code = f"{head}:name: {name}-{passage.first}\n\n{dedented(passage.code, part)}\n```"
             kind = "cited" if beside else "plain"
             row = [f":::::{{div}} row {kind}"]
             if beside:
@@ -244,6 +246,14 @@ def markdown(page: Page, known: dict[int, Equation], anchor: dict[int, str]) -> 
             rows.append("\n\n".join([*row, code, ":::::"]))
         text.append("\n\n".join(["::::::{div} listing", *rows, "::::::"]))
     return "\n\n".join(text) + "\n"
+
+
+def dedented(code: str, part: Part) -> str:
+    """Return the code of a method four columns further left."""
+    lines = [line for passage in part.passages for line in passage.code.splitlines()]
+    if not all(line.startswith("    ") for line in lines if line.strip()):
+        return code
+    return "\n".join(line[4:] for line in code.splitlines())
 
 
 _INTRODUCTION = """Each line that cites an equation stands beside it. A number leads to its place in

@@ -38,7 +38,7 @@ def _folder_of(value: Any, module: str) -> str:
 def page(title: str, module: str, names: list[str]) -> str:
     """Return the page, in reStructuredText, of some names of a module."""
     there = importlib.import_module(module)
-    text = [title, "=" * len(title), f".. currentmodule:: {module}"]
+    text = [f"{title}\n{'=' * len(title)}", f".. currentmodule:: {module}"]
     for name in names:
         value = getattr(there, name)
         directive = (
@@ -53,7 +53,8 @@ def page(title: str, module: str, names: list[str]) -> str:
         below = ["   :no-inherited-members:"] if directive == "autoexception" else []
         if directive == "py:data":  # a table of functions by name
             below = ["", "   The names are " + ", ".join(f"`{key}`" for key in value) + "."]
-        text += [name, "-" * len(name), "\n".join([f".. {directive}:: {name}{signature(value)}", *below])]
+        head = f".. {directive}:: {name}{signature(value)}"
+        text += [f"{name}\n{'-' * len(name)}", "\n".join([head, *below])]
     return "\n\n".join(text) + "\n"
 
 
@@ -64,10 +65,8 @@ def signature(value: Any) -> str:
     parameters = inspect.signature(value).parameters.values()
     if not any(isinstance(one.default, enum.Enum) for one in parameters):
         return ""
-    shown = [
-        one.name if one.default is one.empty else f"{one.name}={getattr(one.default, 'value', one.default)!r}"
-        for one in parameters
-    ]
+    defaults = {one.name: getattr(one.default, "value", one.default) for one in parameters}
+    shown = [n if value is inspect._empty else f"{n}={value!r}" for n, value in defaults.items()]
     return f"({', '.join(shown)})"
 
 

@@ -61,6 +61,7 @@ def make(source: Path, target: Path) -> None:
     subsetter = Subsetter(options)
     subsetter.populate(unicodes=CHARACTERS)
     subsetter.subset(font)
+    lower_primes(font)
     for record in font["name"].names:
         if record.nameID in (1, 3, 4, 16):
             record.string = NAME
@@ -69,6 +70,22 @@ def make(source: Path, target: Path) -> None:
     font["CFF "].cff.fontNames[0] = NAME.replace(" ", "")
     font.flavor = "woff2"
     font.save(target)
+
+
+def lower_primes(font: TTFont) -> None:
+    """Give primes the glyphs that are made for superscripts, which not every browser looks for."""
+    table = font["GSUB"].table
+    (number,) = {
+        index
+        for record in table.FeatureList.FeatureRecord
+        if record.FeatureTag == "ssty"
+        for index in record.Feature.LookupListIndex
+    }
+    (lookup,) = table.LookupList.Lookup[number].SubTable
+    for cmap in font["cmap"].tables:
+        for code in range(0x2032, 0x2035):
+            if (glyph := cmap.cmap.get(code)) in lookup.alternates:
+                cmap.cmap[code] = lookup.alternates[glyph][0]
 
 
 if __name__ == "__main__":

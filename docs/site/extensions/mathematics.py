@@ -15,6 +15,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import annotated
 from docutils import nodes
 from fontTools.ttLib import TTFont
 from sphinx.application import Sphinx
@@ -114,7 +115,7 @@ def show_display(self: Any, node: nodes.math_block) -> None:
     home = relative_uri(here, builder.get_target_uri(DERIVATION)) or ""
     links = [f'<a class="number" href="{home}#equation-{number}">({number})</a>']
     if is_home:
-        for page, label in builder.app.cited_at(number):
+        for page, label in builder.app.cited_at.get(number, []):
             uri = relative_uri(here, builder.get_target_uri(page)) + f"#equation-{number}"
             name = f"Equation {number} in the code, {label}"
             links.append(f'<a class="code" href="{uri}" aria-label="{name}">{label}</a>')
@@ -133,11 +134,21 @@ def _mathml(self: Any, node: nodes.Element, display: bool) -> str:
         return f"<code>{html.escape(tex)}</code>"
 
 
+def citations() -> dict[int, list[tuple[str, str]]]:
+    """Return, by the number of an equation, the annotated pages that cite it, with their names."""
+    known = annotated.equations((HERE.parent / "derivation.md").read_text(encoding="utf-8"))
+    found: dict[int, list[tuple[str, str]]] = {}
+    for page in annotated.pages(HERE.parents[1] / "autorec_np", known):
+        for number in page.cited():
+            found.setdefault(number, []).append((page.document, f"{page.module}.py"))
+    return found
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the renderer."""
     app.add_html_math_renderer("mathml", (show_inline, None), (show_display, None))
     app.mathematics = Renderer(HERE / "static" / "autorec-math.woff2")  # type: ignore[attr-defined]
     app.numbered = set()  # type: ignore[attr-defined]
-    app.cited_at = lambda number: []  # type: ignore[attr-defined]
+    app.cited_at = citations()  # type: ignore[attr-defined]
     app.connect("build-finished", lambda app, error: app.mathematics.close())
     return {"parallel_read_safe": True, "parallel_write_safe": False}

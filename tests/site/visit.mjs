@@ -1,0 +1,75 @@
+// Visit pages in Chromium and tell what is wrong with them, as one JSON object.
+//
+//   node tests/site/visit.mjs MODULES CHROMIUM < jobs.json
+//
+// MODULES holds puppeteer-core and axe-core. A job is {url, width, scheme, axe, picture}; the
+// answer to each has `overflow` (what is wider than the window), `violations` (of axe-core),
+// `foreign` (requests that leave the site), and `errors` (of scripts).
+import { createRequire } from 'node:module';
+import { readFileSync } from 'node:fs';
+
+const [modules, executablePath] = process.argv.slice(2);
+const require = createRequire(`${modules}/`);
+const puppeteer = require('puppeteer-core');
+const axe = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
+
+export async function open() {
+  const args = ['--no-sandbox', '--disable-gpu', '--force-color-profile=srgb'];
+  return puppeteer.launch({ executablePath, args, headless: true, protocolTimeout: 240_000 });
+}
+
+// What reaches beyond the right edge of the window, but for what scrolls in itself.
+function overflow() {
+  const root = document.documentElement;
+  if (root.scrollWidth <= root.clientWidth) return [];
+  const wide = [...document.querySelectorAll('body *')].filter(
+    (element) => element.getBoundingClientRect().right > root.clientWidth + 1,
+  );
+  return [`${root.scrollWidth} > ${root.clientWidth}`, ...wide.slice(0, 5).map(
+    (element) => `${element.tagName}.${element.className}: ${element.textContent.slice(0, 60)}`,
+  )];
+}
+
+async function visit(page, job) {
+  const foreign = [];
+  const errors = [];
+  page.removeAllListeners('request');
+  page.removeAllListeners('pageerror');
+  page.removeAllListeners('console');
+  const origin = new URL(job.url).protocol;
+  page.on('request', (request) => {
+    const { protocol } = new URL(request.url());
+    if (protocol !== origin && !['data:', 'about:'].includes(protocol)) foreign.push(request.url());
+  });
+  page.on('pageerror', (error) => errors.push(String(error)));
+  page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
+  await page.setViewport({ width: job.width, height: 900 });
+  await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: job.scheme }]);
+  await page.goto('about:blank'); // or an address that differs in its fragment alone is not loaded
+  await page.goto(job.url, { waitUntil: 'load' });
+  await page.evaluate(() => document.fonts.ready);
+  const found = { url: job.url, width: job.width, scheme: job.scheme, foreign, errors };
+  found.overflow = await page.evaluate(overflow);
+  if (job.axe) {
+    await page.evaluate(axe);
+    const { violations } = await page.evaluate(() => window.axe.run(document, {
+      resultTypes: ['violations'], elementRef: false,
+    }));
+    found.violations = violations.map(
+      ({ id, nodes }) => `${id} (${nodes.length}): ${nodes[0].html.slice(0, 200)}`,
+    );
+  }
+  if (job.picture) await page.screenshot({ path: job.picture, fullPage: !!job.whole });
+  return found;
+}
+
+const jobs = JSON.parse(readFileSync(0, 'utf8'));
+const browser = await open();
+const answers = [];
+await Promise.all(Array.from({ length: 2 }, async () => {
+  const page = await browser.newPage();
+  page.setDefaultTimeout(120_000); // the machine may be busy
+  for (let job; (job = jobs.shift());) answers.push(await visit(page, job));
+}));
+await browser.close();
+process.stdout.write(JSON.stringify(answers));
