@@ -52,13 +52,16 @@ async function visit(page, job) {
   found.overflow = await page.evaluate(overflow);
   if (job.axe) {
     await page.evaluate(axe);
+    const start = Date.now();
     const { violations } = await page.evaluate(() => window.axe.run(document, {
       resultTypes: ['violations'], elementRef: false,
     }));
+    found.seconds = (Date.now() - start) / 1000;
     found.violations = violations.map(
       ({ id, nodes }) => `${id} (${nodes.length}): ${nodes[0].html.slice(0, 200)}`,
     );
   }
+  if (job.picture && job.url.includes('#')) await new Promise((done) => setTimeout(done, 1500));
   if (job.picture) await page.screenshot({ path: job.picture, fullPage: !!job.whole });
   return found;
 }
