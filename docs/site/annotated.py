@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-NUMBER = re.compile(r"\((\d+)\)")
-COMMENT = re.compile(r"#.*?\((\d+)\).*$")
+NUMBER = re.compile(r"(?<!\w)\((\d+)\)")
+COMMENT = re.compile(r"#.*?(?<!\w)\((\d+)\)")
 DISPLAYED = re.compile(r"^\s*(?:> ?)*\$\$(.*?)\$\$", re.MULTILINE | re.DOTALL)
 NUMBERED = re.compile(r"^(.*?)\\qquad\s*\((\d+)\)\s*$", re.DOTALL)
 CORE = ("objective", "network", "planes", "implicit", "hessian")  # the order to read in

@@ -39,7 +39,7 @@ def test_every_citation_of_the_package_is_shown():
         cited = {
             int(number)
             for line in read(path).splitlines()
-            for number in re.findall(r"\((\d+)\)", line.partition("  # ")[2])
+            for number in re.findall(r"(?<!\w)\((\d+)\)", line.partition("  # ")[2])
         }
         name = path.relative_to(PACKAGE).with_suffix("").as_posix()
         shown = set().union(*(page.cited() for page in PAGES if page.module == name))

@@ -2,9 +2,11 @@
 //
 //   node tests/site/visit.mjs MODULES CHROMIUM < jobs.json
 //
-// MODULES holds puppeteer-core and axe-core. A job is {url, width, scheme, axe, picture}; the
-// answer to each has `overflow` (what is wider than the window), `violations` (of axe-core),
-// `foreign` (requests that leave the site), and `errors` (of scripts).
+// MODULES holds puppeteer-core and axe-core. A job is {url, width, scheme}; with `axe` the page is
+// checked by axe-core, `script` is evaluated, `keys` are pressed, `media` is "print", and `picture`
+// is the name of a screenshot. The answer has `overflow` (what is wider than the window),
+// `violations` (of axe-core), `foreign` (requests that leave the site), `errors` (of scripts), and
+// `value` (of the script or the keys).
 import { createRequire } from 'node:module';
 import { readFileSync } from 'node:fs';
 
@@ -30,33 +32,48 @@ function overflow() {
   )];
 }
 
+// Press keys one after the other; tell after each what has the focus and what is checked.
+async function press(page, keys) {
+  const states = [];
+  for (const key of keys) {
+    await page.keyboard.press(key);
+    states.push(await page.evaluate(() => [
+      document.activeElement.textContent.trim().slice(0, 40),
+      document.activeElement.getAttribute('aria-label') || '',
+      location.hash,
+      document.querySelector('#__navigation')?.checked ?? false,
+    ]));
+  }
+  return states;
+}
+
 async function visit(page, job) {
   const foreign = [];
   const errors = [];
-  page.removeAllListeners('request');
-  page.removeAllListeners('pageerror');
-  page.removeAllListeners('console');
-  const origin = new URL(job.url).protocol;
+  for (const event of ['request', 'pageerror', 'console']) page.removeAllListeners(event);
+  const { protocol: own } = new URL(job.url);
   page.on('request', (request) => {
     const { protocol } = new URL(request.url());
-    if (protocol !== origin && !['data:', 'about:'].includes(protocol)) foreign.push(request.url());
+    if (![own, 'data:', 'about:'].includes(protocol)) foreign.push(request.url());
   });
   page.on('pageerror', (error) => errors.push(String(error)));
   page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
   await page.setViewport({ width: job.width, height: 900 });
+  await page.emulateMediaType(job.media ?? 'screen');
   await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: job.scheme }]);
   await page.goto('about:blank'); // or an address that differs in its fragment alone is not loaded
   await page.goto(job.url, { waitUntil: 'load' });
   await page.evaluate(() => document.fonts.ready);
   const found = { url: job.url, width: job.width, scheme: job.scheme, foreign, errors };
   found.overflow = await page.evaluate(overflow);
+  if (job.script) found.value = await page.evaluate(job.script);
+  if (job.keys) found.value = await press(page, job.keys);
   if (job.axe) {
     await page.evaluate(axe);
-    const start = Date.now();
-    const { violations } = await page.evaluate(() => window.axe.run(document, {
-      resultTypes: ['violations'], elementRef: false,
-    }));
-    found.seconds = (Date.now() - start) / 1000;
+    const { violations } = await page.evaluate(() => window.axe.run(
+      { include: [['html']], exclude: [['math']] }, // MathML is text to it, and slow
+      { resultTypes: ['violations'], preload: false },
+    ));
     found.violations = violations.map(
       ({ id, nodes }) => `${id} (${nodes.length}): ${nodes[0].html.slice(0, 200)}`,
     );
@@ -69,10 +86,14 @@ async function visit(page, job) {
 const jobs = JSON.parse(readFileSync(0, 'utf8'));
 const browser = await open();
 const answers = [];
+const waiting = [...jobs.entries()];
 await Promise.all(Array.from({ length: 2 }, async () => {
   const page = await browser.newPage();
   page.setDefaultTimeout(120_000); // the machine may be busy
-  for (let job; (job = jobs.shift());) answers.push(await visit(page, job));
+  for (let next; (next = waiting.shift());) {
+    const [place, job] = next;
+    answers[place] = await visit(page, job);
+  }
 }));
 await browser.close();
 process.stdout.write(JSON.stringify(answers));
