@@ -220,7 +220,12 @@ def markdown(page: Page, known: dict[int, Equation], anchor: dict[int, str]) -> 
     """Return the page; `anchor` gives the place of each equation's heading in the derivation."""
     up = "../" * page.document.count("/")
     name = page.module.rpartition("/")[2]
-    text = ["---\nhide-toc: true\n---", f"# {page.module}.py", page.title, _INTRODUCTION.format(up=up)]
+    text = [
+        "---\nhide-toc: true\n---",
+        f"# {page.module}.py",
+        page.title,
+        _INTRODUCTION.format(up=up),
+    ]
     seen: set[int] = set()
     for part in page.parts:
         text.append(f"## {part.name}" if part.name else "## The module")

@@ -42,7 +42,7 @@ CONTENTS: dict[str, list[str]] = {
         "docs/glossary",
     ],
     "Use": [
-        "README",
+        "Install and begin </README>",
         "docs/gradient_checking",
         "docs/embedding",
         "docs/choosing",
@@ -166,7 +166,9 @@ def list_contents(source: Path) -> None:
         there = [source / f"{link}.md", ROOT / link if link.endswith(".html") else HERE / "none"]
         return card[0] if any(path.exists() for path in there) else ""
 
-    text = re.sub(r"^:::\{grid-item-card\}.*\n:link: (.*)\n(?:.*\n)*?:::\n", if_there, text, flags=re.M)
+    text = re.sub(
+        r"^:::\{grid-item-card\}.*\n:link: (.*)\n(?:.*\n)*?:::\n", if_there, text, flags=re.M
+    )
     listed: set[str] = {"index"}
     for parent, pattern in BELOW.items():
         if (source / f"{parent}.md").exists():
@@ -186,7 +188,12 @@ def list_contents(source: Path) -> None:
 
 
 def matching(source: Path, pattern: str, listed: set[str]) -> list[str]:
-    """Return the names of the pages that match a pattern and are not listed yet."""
+    """Return the names of the pages that match a pattern and are not listed yet.
+
+    An entry with a title of its own, "Title </name>", is one page.
+    """
+    if titled := re.fullmatch(r".+ </(.+)>", pattern):
+        return [pattern] if (source / f"{titled[1]}.md").exists() else []
     found = sorted(source.glob(f"{pattern}.md"))
     names = [path.relative_to(source).with_suffix("").as_posix() for path in found]
     return [name for name in names if name not in listed and not name.endswith(".py")]
@@ -201,7 +208,9 @@ def build(target: Path) -> None:
         If something is missing, Sphinx warns, or the site is too large.
     """
     if shutil.which("node") is None or not (HERE / "node_modules" / "temml").is_dir():
-        sys.exit("The formulas need Node and temml: install Node 18, then (cd docs/site && npm ci).")
+        sys.exit(
+            "The formulas need Node and temml: install Node 18, then (cd docs/site && npm ci)."
+        )
     source = target.parent / "source"
     for folder in (source, target, target.parent / "doctrees"):
         shutil.rmtree(folder, ignore_errors=True)

@@ -58,7 +58,9 @@ def leads_nowhere(site, html, name, link):
 def test_every_page_of_the_project_is_there(html):
     wanted = {f"{name_of(page).removesuffix('.md')}.html" for page in PAGES}
     assert wanted - set(html) == set()
-    assert {"index.html", "search.html", "annotated/core/network.html", "api/core.html"} <= set(html)
+    assert {"index.html", "search.html", "annotated/core/network.html", "api/core.html"} <= set(
+        html
+    )
 
 
 def test_the_site_is_small(site):
@@ -227,7 +229,12 @@ def test_the_first_page_shows_what_is_there(can_build, tmp_path, monkeypatch):
     build.list_contents(tmp_path)
     text = read(tmp_path / "index.md")
     links = re.findall(r"^:link: (.*)$", text, re.MULTILINE)
-    assert links == ["docs/tour", "docs/lessons/index", "docs/explorable/index.html", "docs/ko/index"]
+    assert links == [
+        "docs/tour",
+        "docs/lessons/index",
+        "docs/explorable/index.html",
+        "docs/ko/index",
+    ]
     trees = [block.code.split("\n") for block in pages.blocks(text) if "toctree" in block.language]
     listed = [line for tree in trees for line in tree if line and line[0] != ":"]
     assert listed == ["docs/lessons/index", "docs/tour", "docs/ko/index", "docs/new"]

@@ -47,9 +47,7 @@ def _normal(path: PurePosixPath) -> str:
 # Docstrings are plain text with a little markup; reStructuredText sees more in them
 
 
-def quiet(
-    app: Sphinx, what: str, name: str, value: Any, options: Any, lines: list[str]
-) -> None:
+def quiet(app: Sphinx, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
     """Keep signs of mathematics in a docstring from being read as markup."""
     for number, line in enumerate(lines):
         if line.lstrip().startswith(">>>") or re.match(r"\s*(:\w|\.\. )", line):
@@ -62,9 +60,7 @@ def quiet(
 # Every page
 
 
-def describe(
-    app: Sphinx, name: str, template: str, context: dict[str, Any], doctree: Any
-) -> None:
+def describe(app: Sphinx, name: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """Say the language of a page, and where it is in another language."""
     pages = app.env.found_docs
     if name.startswith(KOREAN):
@@ -113,7 +109,9 @@ def repair(app: Sphinx, error: Exception | None) -> None:
         if name.removeprefix("docs/") in app.config.notebooks and name.startswith("docs/"):
             up = "../" * name.count("/")
             target = f"{up}notebooks/{name.removeprefix('docs/')}.ipynb"
-            link = f'<p class="notebook"><a href="{target}" download>This page as a notebook</a></p>'
+            link = (
+                f'<p class="notebook"><a href="{target}" download>This page as a notebook</a></p>'
+            )
             text = text.replace("</h1>", f"</h1>\n{link}", 1)
         path.write_text(text, encoding="utf-8")
     if unused := [pattern for pattern, _ in REPAIRS if pattern not in used]:

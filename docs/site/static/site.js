@@ -28,12 +28,13 @@ function openByKey() {
     if (!box) continue;
     const labels = document.querySelectorAll(`label.toc-overlay-icon[for="${id}"], ` +
       `label.nav-overlay-icon[for="${id}"]`);
-    const say = () => labels.forEach((label) => label.setAttribute('aria-expanded', box.checked));
-    for (const label of labels) {
-      label.setAttribute('role', 'button');
-      label.setAttribute('tabindex', '0');
-      label.setAttribute('aria-label', name);
-      label.addEventListener('keydown', (event) => {
+    const icons = [...labels].map((label) => label.querySelector('.icon'));
+    const say = () => icons.forEach((icon) => icon.setAttribute('aria-expanded', box.checked));
+    for (const icon of icons) {
+      icon.setAttribute('role', 'button');
+      icon.setAttribute('tabindex', '0');
+      icon.setAttribute('aria-label', name);
+      icon.addEventListener('keydown', (event) => {
         if (event.key !== 'Enter' && event.key !== ' ') return;
         event.preventDefault();
         box.click();
