@@ -20,13 +20,16 @@ import sys
 import time
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
-sys.path[:0] = [str(HERE), str(ROOT)]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import annotated
 import api
 import notebooks
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+CARD = re.compile(r"^:::\{grid-item-card\}.*\n:link: (.*)\n(?:.*\n)*?:::\n", re.MULTILINE)
 
 MOST_BYTES = 8_000_000
 
@@ -166,9 +169,7 @@ def list_contents(source: Path) -> None:
         there = [source / f"{link}.md", ROOT / link if link.endswith(".html") else HERE / "none"]
         return card[0] if any(path.exists() for path in there) else ""
 
-    text = re.sub(
-        r"^:::\{grid-item-card\}.*\n:link: (.*)\n(?:.*\n)*?:::\n", if_there, text, flags=re.M
-    )
+    text = CARD.sub(if_there, text)
     listed: set[str] = {"index"}
     for parent, pattern in BELOW.items():
         if (source / f"{parent}.md").exists():

@@ -18,7 +18,7 @@ KOREAN = "docs/ko/"
 
 def lead_on(app: Sphinx, name: str, source: list[str]) -> None:
     """Let links to Python files lead to their pages, and those to copied files stay as they are."""
-    if not app.env.doc2path(name).suffix == ".md":
+    if app.env.doc2path(name).suffix != ".md":
         return
     folder = PurePosixPath(name).parent
 
