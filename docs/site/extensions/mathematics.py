@@ -117,8 +117,9 @@ def show_display(self: Any, node: nodes.math_block) -> None:
     if is_home:
         for page, label in builder.app.cited_at.get(number, []):
             uri = relative_uri(here, builder.get_target_uri(page)) + f"#equation-{number}"
-            name = f"Equation {number} in the code, {label}"
-            links.append(f'<a class="code" href="{uri}" aria-label="{name}">{label}</a>')
+            name = f"Equation {number} in the code: {label}"
+            short = label.rpartition("/")[2]
+            links.append(f'<a class="code" href="{uri}" title="{name}">{short}</a>')
     anchor = f' id="equation-{number}"' if first else ""
     numbers = f'<div class="numbers">{" ".join(links)}</div>'
     self.body.append(f'<div class="equation numbered"{anchor}>{formula}{numbers}</div>')
