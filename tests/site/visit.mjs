@@ -59,8 +59,9 @@ async function visit(page, job) {
   page.on('pageerror', (error) => errors.push(String(error)));
   page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
   await page.setViewport({ width: job.width, height: 900 });
-  await page.emulateMediaType(job.media ?? 'screen');
-  await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: job.scheme }]);
+  // each of the two takes back what the other has set
+  if (job.media) await page.emulateMediaType(job.media);
+  else await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: job.scheme }]);
   await page.goto('about:blank'); // or an address that differs in its fragment alone is not loaded
   await page.goto(job.url, { waitUntil: 'load' });
   await page.evaluate(() => document.fonts.ready);
