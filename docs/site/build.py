@@ -97,7 +97,8 @@ def show_sources(source: Path) -> None:
             shown = source / f"{name}.md"
             shown.parent.mkdir(parents=True, exist_ok=True)
             code = target.read_text(encoding="utf-8")
-            shown.write_text(f"---\norphan: true\n---\n\n# {name}\n\n````python\n{code}````\n")
+            text = f"# {name.name}\n\nThe file `{name}`, as it is.\n\n````python\n{code}````\n"
+            shown.write_text(f"---\norphan: true\n---\n\n{text}", encoding="utf-8")
 
 
 def show_annotated(source: Path) -> None:

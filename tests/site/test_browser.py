@@ -94,6 +94,8 @@ def planted(tmp_path_factory):
     page = tmp_path_factory.mktemp("planted") / "index.html"
     page.write_text(
         "<html><body><div style='width: 2000px; color: #999; background: #aaa'>wide and pale</div>"
+        "<article style='overflow: hidden'><p style='width: 3000px'>clipped</p></article>"
+        "<article style='overflow: auto'><p style='width: 3000px'>it scrolls</p></article>"
         "<img src='http://localhost:9/a.png'><script>undefined.x</script></body></html>",
         encoding="utf-8",
     )
@@ -102,7 +104,8 @@ def planted(tmp_path_factory):
 
 def test_planted_faults_are_found(planted, chromium):
     (answer,) = visit(chromium, [job(planted, "index.html", axe=True)])
-    assert answer["overflow"][0].endswith("> 1280")
+    assert [one.endswith("> 1280") for one in answer["overflow"]] == [True, False]
+    assert answer["overflow"][1] == "P.: clipped"
     assert answer["foreign"] == ["http://localhost:9/a.png"]
     assert any("TypeError" in error for error in answer["errors"])
     named = " ".join(answer["violations"])

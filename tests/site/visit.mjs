@@ -20,16 +20,25 @@ export async function open() {
   return puppeteer.launch({ executablePath, args, headless: true, protocolTimeout: 240_000 });
 }
 
-// What reaches beyond the right edge of the window, but for what scrolls in itself.
+// What reaches beyond the right edge of the window and cannot be scrolled to in a box of its own.
 function overflow() {
-  const root = document.documentElement;
-  if (root.scrollWidth <= root.clientWidth) return [];
-  const wide = [...document.querySelectorAll('body *')].filter(
-    (element) => element.getBoundingClientRect().right > root.clientWidth + 1,
-  );
-  return [`${root.scrollWidth} > ${root.clientWidth}`, ...wide.slice(0, 5).map(
+  const { scrollWidth, clientWidth } = document.documentElement;
+  const found = scrollWidth > clientWidth ? [`${scrollWidth} > ${clientWidth}`] : [];
+  const box = (element) => {
+    while ((element = element.parentElement)) {
+      const { overflowX } = getComputedStyle(element);
+      if (overflowX !== 'visible' && element !== document.body) return overflowX;
+    }
+    return 'none';
+  };
+  const all = document.querySelectorAll('article *');
+  const wide = [...all].filter((element) => {
+    const { right, width } = element.getBoundingClientRect();
+    return width && right > clientWidth + 1 && !['auto', 'scroll'].includes(box(element));
+  });
+  return found.concat(wide.slice(0, 5).map(
     (element) => `${element.tagName}.${element.className}: ${element.textContent.slice(0, 60)}`,
-  )];
+  ));
 }
 
 // Press keys one after the other; tell after each what has the focus and what is checked.
