@@ -63,8 +63,8 @@ CONTENTS: dict[str, list[str]] = {
         "benchmarks/README",
     ],
     "The project": ["CONTRIBUTING", "CHANGELOG", "docs/package"],
-    "한국어": ["docs/ko/index", "docs/ko/*"],
-    "More": ["docs/*"],
+    "한국어": ["docs/ko/index", "docs/ko/**/*"],
+    "More": ["docs/**/*"],
 }
 BELOW = {"benchmarks/README": "benchmarks/results/*", "docs/lessons/index": "docs/lessons/*"}
 

@@ -220,7 +220,8 @@ def test_the_first_page_shows_what_is_there(can_build, tmp_path, monkeypatch):
     import build
 
     monkeypatch.setattr(build, "ROOT", tmp_path)
-    for name in ("docs/tour", "docs/lessons/index", "docs/lessons/01", "docs/new", "docs/ko/index"):
+    lessons = ("docs/lessons/index", "docs/lessons/01", "docs/ko/index", "docs/ko/lessons/02")
+    for name in ("docs/tour", "docs/new", *lessons):
         path = tmp_path / f"{name}.md"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("# Title\n", encoding="utf-8")
@@ -237,5 +238,6 @@ def test_the_first_page_shows_what_is_there(can_build, tmp_path, monkeypatch):
     ]
     trees = [block.code.split("\n") for block in pages.blocks(text) if "toctree" in block.language]
     listed = [line for tree in trees for line in tree if line and line[0] != ":"]
-    assert listed == ["docs/lessons/index", "docs/tour", "docs/ko/index", "docs/new"]
+    korean = ["docs/ko/index", "docs/ko/lessons/02"]
+    assert listed == ["docs/lessons/index", "docs/tour", *korean, "docs/new"]
     assert "/docs/lessons/01" in read(tmp_path / "docs" / "lessons" / "index.md")
