@@ -48,7 +48,18 @@ function openByKey() {
   }
 }
 
+// Paper is white, whatever the screen is.
+function printInTheLight() {
+  let before;
+  window.addEventListener('beforeprint', () => {
+    before = document.body.dataset.theme;
+    document.body.dataset.theme = 'light';
+  });
+  window.addEventListener('afterprint', () => { document.body.dataset.theme = before; });
+}
+
 document.addEventListener('DOMContentLoaded', () => {
+  printInTheLight();
   openByKey();
   markScrollers();
   document.fonts.ready.then(markScrollers);
