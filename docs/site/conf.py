@@ -44,7 +44,9 @@ pygments_dark_style = "a11y-high-contrast-dark"
 
 myst_enable_extensions = ["amsmath", "attrs_block", "attrs_inline", "colon_fence", "dollarmath"]
 myst_heading_anchors = 4
-myst_url_schemes = {"http": None, "https": None, "mailto": None, "copied": "{{path}}"}
+# files that are copied as they are: a page, and a place or a state in one
+_COPIED = {"copied": "{{path}}", "placed": "{{path}}#{{fragment}}"}
+myst_url_schemes = {"http": None, "https": None, "mailto": None, **_COPIED}
 
 autodoc_default_options = {"members": True, "inherited-members": True}
 autodoc_member_order = "bysource"

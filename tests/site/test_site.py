@@ -193,8 +193,9 @@ def test_a_page_in_two_languages_says_so():
     names = ("docs/lessons/02", "docs/ko/lessons/02", "index", "docs/ko/index", "docs/tour")
     for name in names[:2]:
         links = described(name, *names)["metatags"]
-        assert 'hreflang="ko" href="docs/ko/lessons/02.html"' in links
-        assert 'hreflang="en" href="docs/lessons/02.html"' in links
+        for code, page in (("ko", "docs/ko/lessons/02"), ("en", "docs/lessons/02")):
+            address = "02.html" if page == name else f"{page}.html"
+            assert f'hreflang="{code}" href="{address}"' in links
     assert described("docs/ko/index", *names)["language"] == "ko"
     assert 'hreflang="ko" href="docs/ko/index.html"' in described("index", *names)["metatags"]
     assert described("docs/tour", *names).keys() == {"pathto"}
@@ -204,7 +205,8 @@ def test_a_page_in_two_languages_says_so():
     ("link", "changed"),
     [
         ("../example.py", "../example.py.md"),
-        ("../explorable/index.html#s=1", "copied:../explorable/index.html#s=1"),
+        ("../explorable/index.html#s=1", "placed:../explorable/index.html#s=1"),
+        ("../explorable/index.html", "copied:../explorable/index.html"),
         ("../tour.md#1-the-data", "../tour.md#1-the-data"),
         ("other.py", "other.py"),
     ],

@@ -28,7 +28,7 @@ def lead_on(app: Sphinx, name: str, source: list[str]) -> None:
         if target.endswith(".py") and f"{target}" in app.env.found_docs:
             return f"{path}.md"
         if target.startswith("docs/explorable/") and "explorable" in app.config.copied:
-            return f"copied:{path}{found[2] or ''}"
+            return f"placed:{path}{found[2]}" if found[2] else f"copied:{path}"
         return found[0]
 
     source[0] = LINK.sub(changed, source[0])
@@ -71,9 +71,14 @@ def describe(app: Sphinx, name: str, template: str, context: dict[str, Any], doc
         english = next((n for n in (f"docs/{rest}", rest) if n in pages), None)
         partners = {"ko": name, "en": english or ""}
     if all(partner in pages for partner in partners.values()):
-        links = [
-            f'<link rel="alternate" hreflang="{code}" href="{context["pathto"](partner)}">'
+        own = f"{name.rpartition('/')[2]}.html"  # pathto would say "#"
+        addresses = {
+            code: own if partner == name else context["pathto"](partner)
             for code, partner in partners.items()
+        }
+        links = [
+            f'<link rel="alternate" hreflang="{code}" href="{address}">'
+            for code, address in addresses.items()
         ]
         context["metatags"] = context.get("metatags", "") + "\n".join(links)
 
