@@ -71,8 +71,7 @@ FETCH = Command(
     usage="NAME [options]",
     summary="find or download a MovieLens data set",
     description="""\
-Looks in --data-home, $AUTOREC_NP_DATA and the per-user cache, else downloads
-it; says what it holds.
+Downloads it unless --data-home, $AUTOREC_NP_DATA or the per-user cache has it.
 """,
     examples=("autorec-np fetch ml-1m --data-home data",),
     add_arguments=_add_fetch,

@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def make_parser(words: Sequence[str]) -> Parser:
-    """Only the commands among the words have arguments: all would load most of the package."""
+    """Only the commands in `words` have arguments: all would load most of the package."""
     summaries = "".join(f"  {name:10}  {one.summary}\n" for name, one in COMMANDS.items())
     parser = Parser(
         prog="autorec-np",

@@ -51,7 +51,7 @@ PUBLISHED_FOLDS = ("u1", "u2", "u3", "u4", "u5")
 
 
 class Progress:
-    """A callback that shows the epoch and the time left; not `as_lines`, it redraws one line."""
+    """A callback that shows the epoch and the time left, `as_lines` or in one."""
 
     def __init__(self, stream: TextIO, n_runs: int = 1, as_lines: bool = True) -> None:
         self.stream, self.n_runs, self.as_lines = stream, n_runs, as_lines
@@ -239,7 +239,7 @@ def _add_tune(command: Parser) -> None:
         metavar="SHARE",
     )
     command.add_argument(
-        "--resume", help="keep the trials in FILE, and go on from those there", metavar="FILE"
+        "--resume", help="keep the trials in FILE, go on from those there", metavar="FILE"
     )
     add_jobs(command)
     add_fit_options(command)

@@ -282,9 +282,7 @@ class Probe:
         return min(moves[:3]) > max(_STEEP * max(moves), _NOT_ROUNDING * rounded)
 
     def _confirmed(self) -> Outcome:
-        """Between the steps a fault is as large, while kinks and rounding that met there by chance
-        are others.
-        """
+        """Between the steps a fault is as large, while kinks and rounding are others."""
         if (not self._claims_dependence() and self.is_constant()) or self._is_too_steep():
             return Outcome.UNRESOLVED
         best, line = self.best, self.line
@@ -311,7 +309,7 @@ class Probe:
         return disputed or self.outcome is Outcome.SUSPECT
 
     def kinks(self) -> int:
-        """At steps much larger than the nominal one the two sides may disagree by curvature."""
+        """At much larger steps the two sides may disagree by curvature."""
         if self.slope == 0:
             return self.line.crossed
         low, high = self.best.step, self.line.nominal_step() * RATIO**2
@@ -332,8 +330,9 @@ class Probe:
             "curvature": best.truncation,
             "kinks" if best.bent else "jumps or bends": best.roughness,
             "noise of the gradient": best.analytic_noise,
-            "the slope is another at larger steps: a term that oscillates faster, or values that "
-            "are rounded inside": best.dispute,
+            "the slope is another at larger steps: fast oscillation, or rounding inside": (
+                best.dispute
+            ),
         }
         return max(parts, key=lambda name: parts[name])
 
@@ -465,9 +464,7 @@ class ProbeMaker:
         return self.function.gradient_eps * rms(gradient) + max(seen, default=0.0)
 
     def choose(self, block: Block, n: int, active: Array | None) -> Array:
-        """Of a large block: the largest gradient, and entries in rows with and without data, or
-        with and without a gradient.
-        """
+        """Of a large block: the largest gradient, and entries with and without data or gradient."""
         gradient = self.function.gradient[block.index]
         if n == 0 or block.size <= n:
             return np.arange(min(n, block.size))

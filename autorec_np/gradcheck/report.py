@@ -24,7 +24,7 @@ class Verdict(Word):
     INCONCLUSIVE = "inconclusive"
 
 
-def number(value: float | None, digits: int = 3) -> str:
+def number(value: float | None, digits: int) -> str:
     return "-" if value is None or not np.isfinite(value) else f"{value:.{digits}g}"
 
 
@@ -116,7 +116,6 @@ class GradientReport(Report):
     ----------
     blocks : dict of str to BlockReport
     note : str
-        What concerns the whole function.
     evaluations : int
         Calls of the function.
     """

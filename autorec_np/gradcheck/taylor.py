@@ -188,7 +188,7 @@ def _samples(line: Line) -> list[Sample]:
 
 
 def _noise_floors(function: Function, samples: Sequence[Sample]) -> list[float]:
-    """One huge value at a large step is rounded coarsely, which says nothing of the others."""
+    """One huge value, rounded coarsely, says nothing of the others."""
     small = samples[::-1][: len(samples) // 2 + 2]
     triples = zip(small, small[1:], small[2:], strict=False)
     measured = noise_level([r for t in triples for r in measured_noise(t)])
