@@ -76,7 +76,7 @@ def check_gradient(
         have its shape; a layout has ``slices`` and ``shapes``. Entries that no block names are one
         more, "others". Default: one block, "theta".
     method : {"central", "complex", "forward"}
-        "complex" for analytic functions (error near 1e-15), "forward" at the border of the domain.
+        "complex" for analytic functions, "forward" at the border of the domain.
     value : callable, optional
         ``value(theta) -> value``, if cheaper than `fun`.
     pattern : callable, optional
@@ -87,7 +87,7 @@ def check_gradient(
     n_directions, n_coordinates : int
         Per block. At most `n_coordinates` entries are all checked.
     directions : sequence of arrays of theta's shape, optional
-        Check along these alone, such as the tangents of a constraint.
+        Along these alone, such as the tangents of a constraint.
     resolution : float, optional
         The relative error that must be visible to pass. Default 1e-5, for a float32 gradient 1e-3.
     tolerance : float, optional

@@ -41,8 +41,8 @@ def eps_of(dtype: Any) -> float:
 def check_theta(theta: Any) -> Array:
     if callable(theta):
         raise TypeError(
-            "theta must be an array, got a function; one function returns both value and gradient "
-            "here: check_gradient(lambda x: (func(x), grad(x)), x0)."
+            "theta must be an array, got a function; let one return value and gradient: "
+            "check_gradient(lambda x: (func(x), grad(x)), x0)."
         )
     if np.iscomplexobj(theta):
         raise TypeError(
@@ -80,7 +80,7 @@ def _check_finite(what: str, flat: Array, advice: str) -> None:
 
 
 class Parts:
-    """A theta of several arrays, in a list, a tuple or a dict, as one flat vector and back."""
+    """A theta of several arrays as one flat vector and back."""
 
     def __init__(self, theta: Any) -> None:
         self.kind = type(theta)
@@ -437,7 +437,7 @@ def check_direction(direction: Any, function: Function) -> Array:
 
 @dataclass(frozen=True)
 class Block:
-    """A named part of flat theta; one of `others` holds the entries that no block names."""
+    """A part of flat theta; one of `others` holds the entries that no block names."""
 
     name: str
     index: slice | Array
@@ -457,7 +457,7 @@ class Block:
 
 
 def make_blocks(blocks: Any, theta_shape: tuple[int, ...]) -> list[Block]:
-    """Entries that no block names are a block of their own, the last: none is left unchecked."""
+    """Entries that no block names are one more, the last."""
     n = math.prod(theta_shape)
     if blocks is None:
         return [Block("theta", slice(0, n, 1), n, theta_shape)]

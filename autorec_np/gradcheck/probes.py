@@ -132,7 +132,7 @@ class Probe:
         self.outcome = Outcome.RIGHT if found.excess <= 1 else self._wrong_or_accepted()
 
     def departs_at_small_steps(self) -> bool:
-        """Whether the slope is another at a step a thousand times smaller: a term oscillates."""
+        """Whether the slope is another at a step a thousand times smaller."""
         sample = self._take(-_CLOSER)
         if sample is None:
             return False
@@ -212,9 +212,7 @@ class Probe:
         return max((2 * abs(s.even) / s.step for s in seen if abs(s.even) > noise), default=0.0)
 
     def _visible(self) -> float:
-        """What f gains far from theta counts at a minimum; else no more than a few of the slopes,
-        and no slope is called right whose budget exceeds a hundredth of it.
-        """
+        """What f gains far from theta counts at a minimum, else no more than a few slopes."""
         slopes, gained, resolution = self._slopes(), self._gained(), self.demands.resolution
         if slopes <= self.best.budget:
             return resolution * max(slopes, gained)
@@ -368,8 +366,7 @@ class Probe:
 def float32_steps(probes: Iterable[Probe]) -> float:
     """Return the spacing of float32 numbers in which the values move, or 0.
 
-    At small steps h, v(h) + v(-h) - 2 v(0) is free of slope and curvature: what is left of a part
-    that is rounded are multiples of its spacing.
+    At small steps h, v(h) + v(-h) - 2 v(0) is free of slope and curvature.
     """
     seen = [
         (s.step / p.line.nominal_step(), s)
@@ -457,7 +454,7 @@ class ProbeMaker:
         return rounding + max((max(norm(c), abs(float(c.sum()))) for c in changes), default=0.0)
 
     def _typical_rounding(self, block: Block) -> float:
-        """Two changes of one entry may be small by chance, and of any size on a kink."""
+        """The changes of one entry may be small by chance."""
         changes = [np.abs(change[block.index]) for change in self.gradient_changes]
         seen = [1.4826 * float(np.median(c[c > 0])) for c in changes if c.any()]
         gradient = self.function.gradient[block.index]

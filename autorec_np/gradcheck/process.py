@@ -129,7 +129,6 @@ if hasattr(os, "register_at_fork"):
 
 
 def _libraries() -> list[Blas]:
-    """Where no BLAS can be limited, say once what helps."""
     try:
         import threadpoolctl
     except ImportError:

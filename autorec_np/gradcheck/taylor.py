@@ -48,7 +48,7 @@ class TaylorBlock:
     steps : list of float
         Descending.
     remainders : dict of int to list of float
-        By order, aligned with `steps`.
+        By order and step.
     noise_floor : float
         Of the smallest step.
     note : str
@@ -225,8 +225,8 @@ def _remainders(
 def fitted_slope(
     steps: Sequence[float], remainders: Sequence[float], floors: Sequence[float], order: int
 ) -> float:
-    """Return the log-log slope at the smallest steps above the floor; infinite if exact there, be
-    it that the remainder falls there faster than any smooth one: it leaves a kink behind.
+    """Return the log-log slope at the smallest steps above the floor; infinite if exact there, or
+    where the remainder leaves a kink behind.
     """
     below = [r <= floor for r, floor in zip(remainders, floors, strict=True)]
     above = [*below, True].index(True)
@@ -330,8 +330,8 @@ def adjoint_test(
     Returns
     -------
     AdjointReport
-        Inconclusive where two calls of A differ, A is linear to so few digits that this explains
-        the difference, or the budget exceeds a hundredth of the two sides.
+        Inconclusive where two calls of A differ, A is linear to few digits, or the budget exceeds
+        a hundredth of the two sides.
 
     Raises
     ------
@@ -471,7 +471,6 @@ def _check_symmetry(
     rng: np.random.Generator,
     tolerance: float,
 ) -> BlockReport:
-    """The budget is what the products change one ulp from theta, and eps of their size."""
     u, v = sum(parts), sum(rng.normal() * part for part in parts)
     assert isinstance(u, np.ndarray)
     assert isinstance(v, np.ndarray)

@@ -526,8 +526,7 @@ CAPTIONS = {
     "calibration": "Calibration: mean true rating against mean prediction, for tenths of the "
     "held-out pairs, with 95 % intervals.",
     "weights": "Fitted weights and biases by block.",
-    "activations": "Codes, and how much each hidden unit varies over the rows. One that hardly "
-    "varies tells rows apart as little as a bias.",
+    "activations": "Codes, and how much each hidden unit varies over the rows.",
     "map": "The most rated items by the principal components of their codes.",
 }
 
