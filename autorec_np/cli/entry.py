@@ -17,7 +17,7 @@ from autorec_np.cli.options import Command, Parser, UsageError, complain, epilog
 
 INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 + the signal's number; the reader of stdout went away
 
-# anything else is a bug, whose traceback is wanted
+# anything else is a bug
 EXPECTED_ERRORS = (ValueError, TypeError, IndexError, ArithmeticError, OSError, MemoryError)
 
 COMMANDS: dict[str, Command] = {

@@ -161,7 +161,7 @@ def _through_threadpoolctl(threadpoolctl: Any) -> list[Blas]:
 
 
 def _through_ctypes() -> list[Blas]:
-    """A function is looked for in a compiled module, then in what it is linked with."""
+    """A function may be in a compiled module or in what that is linked with."""
     modules = [sys.modules[name] for name in LINKED if name in sys.modules]
     paths = [str(module.__file__) for module in modules]
     if sys.platform == "win32":  # there only in the module itself

@@ -251,7 +251,7 @@ def _taylor_verdict(
         return Verdict.FAIL, "the function does not change, but the gradient says that it does"
     seen = zip([*remainders[0], *remainders[1]], [*floors, *floors], strict=True)
     if all(remainder * _VISIBLE < floor for remainder, floor in seen):
-        return Verdict.INCONCLUSIVE, "the changes of the function are lost in its rounding noise"
+        return Verdict.INCONCLUSIVE, "the function changes by no more than its rounding noise"
     steps = [s.step for s in samples]
     if fitted_slope(steps, [abs(s.even) for s in samples], floors, 1) < 1.5:
         return Verdict.INCONCLUSIVE, "theta lies on a kink; use check_gradient"

@@ -105,8 +105,8 @@ def check_model_gradient(
 ) -> tuple[GradientReport, tuple[int, int, int]]:
     """Check the gradient of a fitted model where its training ended, in float64.
 
-    Return the report, and the numbers of rows, columns and ratings of its block: the rows, and of
-    these the columns, with the most ratings.
+    Return the report, and the numbers of rows, columns and ratings of its block: those with the
+    most ratings.
     """
     rated, dtype, axes = fitted.axes.orient(fitted.ratings.matrix), fitted.theta.dtype, fitted.axes
     biases = fitted.cold_baseline.score_pairs(*pairs_of(rated, axes))

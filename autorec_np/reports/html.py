@@ -1,4 +1,4 @@
-"""Reports as text: ratings and models in a line each, tables and pictures as HTML."""
+"""Ratings and models in a line each; tables and pictures as HTML."""
 
 from __future__ import annotations
 
