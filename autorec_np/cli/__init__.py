@@ -1,4 +1,4 @@
-"""The way into the command autorec-np: Ctrl-C is one line, also while the rest is imported."""
+"""The command autorec-np: Ctrl-C is one line, also while the rest is imported."""
 
 from __future__ import annotations
 

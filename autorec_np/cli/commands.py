@@ -71,8 +71,7 @@ FETCH = Command(
     usage="NAME [options]",
     summary="find or download a MovieLens data set",
     description="""\
-Looks in --data-home, $AUTOREC_NP_DATA and the per-user cache, else downloads
-it; says what it holds.
+Downloads it unless --data-home, $AUTOREC_NP_DATA or the per-user cache has it.
 """,
     examples=("autorec-np fetch ml-1m --data-home data",),
     add_arguments=_add_fetch,
@@ -173,14 +172,13 @@ def _add_predict(command: Parser) -> None:
     command.add_argument("--item", help="one or more item ids", metavar="ID", nargs="+")
     command.add_argument(
         "--pairs",
-        help="CSV file with a user and an item id in each line, - for standard input; a header "
-        "may name these columns among others",
+        help="CSV file with a user and an item id in each line, - for standard input; its header "
+        "may name them",
         metavar="FILE",
     )
     command.add_argument(
         "--interval",
-        help="also print an interval that holds this part of such ratings; a model that is not "
-        "calibrated is fitted once more for it",
+        help="also print an interval that holds this part of such ratings; may fit once more",
         type=float,
         metavar="PART",
     )
@@ -192,8 +190,7 @@ PREDICT = Command(
     summary="predict ratings of (user, item) pairs with a saved model",
     description="""\
 Writes CSV: user, item, prediction, with --interval low and high, and cold (1
-where the user or the item has no training rating, so that the bias baseline
-answers; 0 elsewhere).
+where the user or the item has no training rating, 0 elsewhere).
 """,
     examples=(
         "autorec-np predict model.npz --user 1 --item 50 172 --interval 0.8",
@@ -392,10 +389,7 @@ With FILE.py:FUNCTION yours: any function theta -> (value, gradient). Without
 arguments the package's own, in many small networks. Exits with 1 unless all
 pass.
 """,
-    examples=(
-        "autorec-np gradcheck",
-        "autorec-np gradcheck loss.py:loss --theta theta.npy --block bias=6:9",
-    ),
+    examples=("autorec-np gradcheck loss.py:loss --theta theta.npy --block bias=6:9",),
     add_arguments=_add_gradcheck,
     run=check,
 )

@@ -17,7 +17,7 @@ from autorec_np.cli.options import Command, Parser, UsageError, complain, epilog
 
 INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 + the signal's number; the reader of stdout went away
 
-# anything else is a bug, whose traceback is wanted
+# anything else is a bug
 EXPECTED_ERRORS = (ValueError, TypeError, IndexError, ArithmeticError, OSError, MemoryError)
 
 COMMANDS: dict[str, Command] = {
@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def make_parser(words: Sequence[str]) -> Parser:
-    """Only the commands among the words have arguments: all would load most of the package."""
+    """Only the commands in `words` have arguments: all would load most of the package."""
     summaries = "".join(f"  {name:10}  {one.summary}\n" for name, one in COMMANDS.items())
     parser = Parser(
         prog="autorec-np",

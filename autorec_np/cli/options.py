@@ -149,7 +149,7 @@ def add_seed(command: Parser) -> None:
 def add_jobs(command: Parser) -> None:
     command.add_argument(
         "--jobs",
-        help="trainings at a time, each in a process of one thread, or --n-jobs (default: one)",
+        help="trainings at a time, each in a process of --n-jobs threads or one (default: one)",
         type=COUNT,
         default=1,
         metavar="N",
@@ -290,15 +290,13 @@ def _add_network(add: Callable[..., None]) -> None:
     add("--tied", "one weight matrix for both layers", action="store_true")
     add(
         "--implicit",
-        "units of the last hidden layer that are told who rated what: {default} (default) or a "
-        "number",
+        "hidden units that are told who rated what: {default} (default) or a number",
         type=IMPLICIT,
         metavar="N",
     )
     add(
         "--inputs",
-        "what the network reads (default {default}): ratings, or planes of who rated and of "
-        "ratings minus biases",
+        "what the network reads (default {default}); planes: who rated, and ratings minus biases",
         choices=["auto", "ratings", "planes"],
     )
     add("--dropout", "of hidden units (default {default})", type=float, metavar="P")
@@ -316,8 +314,7 @@ def _add_network(add: Callable[..., None]) -> None:
     )
     add(
         "--cold",
-        "prediction for users and items without training ratings: {default} (default), a number, "
-        "or raise",
+        "prediction without training ratings: {default} (default), a number, or raise",
         type=COLD,
         metavar="RULE",
     )

@@ -51,7 +51,7 @@ PUBLISHED_FOLDS = ("u1", "u2", "u3", "u4", "u5")
 
 
 class Progress:
-    """A callback that shows the epoch and the time left; not `as_lines`, it redraws one line."""
+    """A callback that shows the epoch and the time left, `as_lines` or in one."""
 
     def __init__(self, stream: TextIO, n_runs: int = 1, as_lines: bool = True) -> None:
         self.stream, self.n_runs, self.as_lines = stream, n_runs, as_lines
@@ -127,8 +127,8 @@ DEMO = Command(
     usage="[options]",
     summary="train on made-up ratings, check the gradient, recommend",
     description="""\
-The ratings come from a known model; errors on a tenth of them stand beside
-those of two baselines and the best that a model can reach. Takes seconds.
+The ratings come from a known model: errors stand beside those of two baselines
+and the best that a model can reach. Takes seconds.
 """,
     examples=("autorec-np demo --json",),
     add_arguments=_add_demo,
@@ -162,7 +162,6 @@ stores the model that was measured; for the model to use, run again with
 --test-size 0. Ctrl-C after the first epoch saves the best so far.
 """,
     examples=(
-        "autorec-np train ml-100k",
         "autorec-np train ratings.csv --scale 1 5 --save model.npz",
         "autorec-np train ml-1m --orientation user --hidden 500,100 --epochs 20",
         "autorec-np train ml-1m --test-size 0 --save model.npz",
@@ -239,7 +238,7 @@ def _add_tune(command: Parser) -> None:
         metavar="SHARE",
     )
     command.add_argument(
-        "--resume", help="keep the trials in FILE, and go on from those there", metavar="FILE"
+        "--resume", help="keep the trials in FILE, go on from those there", metavar="FILE"
     )
     add_jobs(command)
     add_fit_options(command)

@@ -50,7 +50,6 @@ __all__ = [*_MODULE_OF]
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name on first use (PEP 562)."""
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f".{_MODULE_OF[name]}", __name__), name)

@@ -67,7 +67,7 @@ def check_gradient(
     Parameters
     ----------
     fun : callable
-        ``fun(theta) -> (value, gradient)``: a real scalar and an array of theta's shape.
+        ``fun(theta) -> (value, gradient)``: a real scalar and theta's shape.
     theta : ndarray of float64 or float32, or a list, tuple or dict of such arrays
         For float32 the numeric side is float64 if `fun` accepts that. Several arrays are the
         blocks, and the form of the gradient.
@@ -76,7 +76,7 @@ def check_gradient(
         have its shape; a layout has ``slices`` and ``shapes``. Entries that no block names are one
         more, "others". Default: one block, "theta".
     method : {"central", "complex", "forward"}
-        "complex" for analytic functions (error near 1e-15), "forward" at the border of the domain.
+        "complex" for analytic functions, "forward" at the border of the domain.
     value : callable, optional
         ``value(theta) -> value``, if cheaper than `fun`.
     pattern : callable, optional
@@ -87,13 +87,13 @@ def check_gradient(
     n_directions, n_coordinates : int
         Per block. At most `n_coordinates` entries are all checked.
     directions : sequence of arrays of theta's shape, optional
-        Check along these alone, such as the tangents of a constraint.
+        Along these alone, such as the tangents of a constraint.
     resolution : float, optional
         The relative error that must be visible to pass. Default 1e-5, for a float32 gradient 1e-3.
     tolerance : float, optional
         Accept errors up to this part of the slopes, as a solver leaves them. Default: none.
     max_evaluations : int, optional
-        Of `fun` and `value` together; what is left then is inconclusive.
+        Of `fun` and `value`; what is left then is inconclusive.
     full_sweep : bool
         For pictures.
     random_state : int, Generator or None
@@ -131,7 +131,6 @@ def check_gradient(
         theta, blocks = parts.flat(), parts if blocks is None else blocks
         if directions is not None:
             directions = [parts.join(d, "a direction") for d in directions]
-    one_probe = _METHODS[method][1]
     with one_blas_thread(np.size(theta)):
         try:
             limit = max_evaluations or np.inf
@@ -147,8 +146,8 @@ def check_gradient(
             changes = function.gradient_changes(rng)
         except OutOfEvaluations:
             raise ValueError(
-                f"max_evaluations={max_evaluations} does not suffice to prepare the check: that "
-                f"takes some 12, and each direction and coordinate of a block {one_probe}."
+                f"max_evaluations={max_evaluations} does not suffice to prepare the check, which "
+                f"takes some 12."
             ) from None
         if resolution is None:
             resolution = 1e-3 if function.gradient_eps > eps_of(np.float64) else 1e-5
@@ -169,7 +168,7 @@ class GradientError(AssertionError):
 
 
 def assert_gradient(fun: Fun, theta: Any, blocks: Any = None, **options: Any) -> GradientReport:
-    """Raise GradientError with the table unless every block passes; else as `check_gradient`."""
+    """Call `check_gradient`; raise GradientError with the table unless every block passes."""
     __tracebackhide__ = True  # pytest shows the caller's line
     report = check_gradient(fun, theta, blocks, **options)
     if not report.passed:
@@ -185,9 +184,7 @@ def _check_count(name: str, value: Any, minimum: int) -> None:
 def _check_fraction(name: str, value: Any) -> None:
     number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
     if value is not None and not (number and 0 < value < np.inf):
-        raise ValueError(
-            f"{name} must be a relative error above 0, such as 1e-6, or None, got {value!r}."
-        )
+        raise ValueError(f"{name} must be a relative error above 0 or None, got {value!r}.")
 
 
 def _check_directions(directions: Any, function: Function) -> list[Array] | None:
@@ -209,8 +206,8 @@ def _check_active_rows(active_rows: Mapping[str, Any], blocks: list[Block]) -> d
             raise ValueError(f"active_rows names {name!r}, but the blocks are {', '.join(sizes)}.")
         if mask.dtype != bool or mask.ndim != 1 or not mask.size or sizes[name] % mask.size:
             raise ValueError(
-                f"active_rows[{name!r}] must be a 1-d boolean mask with one entry per row of the "
-                f"block (size {sizes[name]}), got dtype {mask.dtype} and shape {mask.shape}."
+                f"active_rows[{name!r}] must be a boolean mask with one entry per row of the "
+                f"block (size {sizes[name]}), got {mask.dtype} of shape {mask.shape}."
             )
     return checked
 
@@ -349,9 +346,7 @@ class BlockChecker:
 
 
 def _verdict(plan: Plan) -> Verdict:
-    """One wrong probe fails a block, unless it is disputed along a direction; it passes if all
-    directions, or all its entries, are right.
-    """
+    """A block passes if all directions, or all its entries, are right."""
     directions, probes = plan.directions, plan.probes
     outcomes = [p.outcome for p in probes]
     if Outcome.WRONG in outcomes:
@@ -430,8 +425,8 @@ def _notes(block: Block, plan: Plan, tolerance: float) -> list[str]:
     outcomes = [p.outcome for p in probes]
     if outside := outcomes.count(Outcome.OFF_KINK):
         notes.append(
-            f"along {outside} of them the gradient lies outside of the one-sided slopes: it "
-            f"is no subgradient, or kinks of opposite signs meet; move theta by a little"
+            f"along {outside} of them the gradient lies outside: it is no subgradient, or kinks of "
+            f"opposite signs meet; move theta by a little"
         )
     unproven = [Outcome.UNRESOLVED]
     n_suspects = outcomes.count(Outcome.SUSPECT)
@@ -478,9 +473,7 @@ def complex_slope(line: Line, stretch: float = 1.0) -> float:
 
 
 def judge_complex(probes: Sequence[Probe]) -> None:
-    """Judge probes whose central differences confirm the complex step; its noise is what one ulp
-    of theta changes, pooled over the probes in units of their length.
-    """
+    """The noise is what one ulp of theta changes, pooled in units of the probes' lengths."""
     judged = [(p, p.line, complex_slope(p.line)) for p in probes if p.outcome not in AT_KINK]
     for probe, line, slope in judged:
         error = slope - line.analytic

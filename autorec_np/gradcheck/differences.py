@@ -1,4 +1,4 @@
-"""Directional derivatives by differences, and how far they can be off."""
+"""Derivatives by differences, and how far they can be off."""
 
 from __future__ import annotations
 
@@ -82,10 +82,7 @@ UNSEEN = Estimate(np.nan, 0.0, np.nan, 0.0, 0.0, 0.0)  # its budget is below and
 
 
 class Line:
-    """f along `direction` (rms 1) of the entries `index`; `scale` is the unit of the steps.
-
-    Points on another linear piece than theta, as `pattern` names them, are skipped.
-    """
+    """f along `direction` (rms 1) of the entries `index`; `scale` is the unit of the steps."""
 
     def __init__(
         self,
@@ -168,7 +165,7 @@ def noise_level(residuals: Sequence[float]) -> float:
 
 
 def value_grid(values: Sequence[float]) -> float:
-    """Return the power of two or of ten whose multiples all values are."""
+    """Return the power of two or ten whose multiples all values are."""
     distinct = set(values) - {0.0}
     if len(distinct) < 2:
         return 0.0
@@ -270,9 +267,7 @@ def _heard(estimate: Estimate, estimates: Sequence[Estimate]) -> Estimate:
 
 
 def one_sided(samples: Sequence[Sample], noise: float) -> tuple[Estimate, Estimate] | None:
-    """Return the errors of the left and right slope if theta lies on a kink, where the gap between
-    them, 2 even(h) / h, keeps its size while h shrinks.
-    """
+    """Return the errors of both slopes at a kink: their gap, 2 even(h) / h, keeps its size."""
     seen = [s for s in samples if abs(s.even) > SAFETY * noise]
     if len(seen) < 5:
         return None

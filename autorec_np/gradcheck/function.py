@@ -27,7 +27,7 @@ class OutOfEvaluations(Exception):
 
 
 class Word(str, enum.Enum):
-    """It equals, prints and serializes as the plain string, alike in every Python version."""
+    """It prints as the plain string in every Python version."""
 
     __str__ = str.__str__
     __repr__ = str.__repr__
@@ -41,8 +41,8 @@ def eps_of(dtype: Any) -> float:
 def check_theta(theta: Any) -> Array:
     if callable(theta):
         raise TypeError(
-            "theta must be an array, got a function; one function returns both value and gradient "
-            "here: check_gradient(lambda x: (func(x), grad(x)), x0)."
+            "theta must be an array, got a function; let one return value and gradient: "
+            "check_gradient(lambda x: (func(x), grad(x)), x0)."
         )
     if np.iscomplexobj(theta):
         raise TypeError(
@@ -55,7 +55,7 @@ def check_theta(theta: Any) -> Array:
     if array.ndim == 0 or array.size == 0:
         raise ValueError(
             f"theta must be an array with at least one entry, got shape {array.shape}; "
-            f"pass np.atleast_1d(theta) for a single parameter."
+            f"pass np.atleast_1d(theta)."
         )
     _check_finite("theta", array.ravel(), "check where the function is defined")
     return array
@@ -80,7 +80,7 @@ def _check_finite(what: str, flat: Array, advice: str) -> None:
 
 
 class Parts:
-    """A theta of several arrays, in a list, a tuple or a dict, as one flat vector and back."""
+    """A theta of several arrays as one flat vector and back."""
 
     def __init__(self, theta: Any) -> None:
         self.kind = type(theta)
@@ -189,8 +189,7 @@ class Function:
         for name, function in (("fun", fun), ("value", fun if value is None else value)):
             if not callable(function):
                 raise TypeError(
-                    f"{name} must be a callable of theta, got {type(function).__name__}; "
-                    f"pass fun(theta) -> (value, gradient), value(theta) -> value."
+                    f"{name} must be a callable of theta, got {type(function).__name__}."
                 )
         original = check_theta(theta)
         self.shape = original.shape
@@ -240,7 +239,7 @@ class Function:
             )
 
     def _look_elsewhere(self, eps: float) -> None:
-        """Call `fun` beside theta: what it leaves behind would show at theta afterwards."""
+        """What a call beside theta leaves behind would show at theta afterwards."""
         size = np.where(self.theta == 0, rms(self.theta) or 1.0, np.abs(self.theta))
         signs = random_signs(np.random.default_rng(0), size.size)
         moved = self.theta + eps ** (1 / 3) * size * signs
@@ -290,7 +289,7 @@ class Function:
         return other != self.value0 and not (_is_decimal(other) and _is_decimal(self.value0))
 
     def _casts_a_part(self) -> bool:
-        """Whether the value jumps where all entries pass, uphill, from one float32 to the next."""
+        """Whether the value jumps where all entries pass from one float32 to the next."""
         lower = self.theta.astype(np.float32)
         tiny = np.nextafter(lower, np.float32(np.inf)).astype(np.float64) - lower  # spacing, so far
         middle = lower + tiny / 2
@@ -322,9 +321,7 @@ class Function:
         if at_theta:
             self.warned |= heard
         if not np.array_equal(theta.ravel(), flat):
-            raise ValueError(
-                "fun changed theta in place; let it work on a copy (theta = theta.copy())."
-            )
+            raise ValueError("fun changed theta in place; let it work on theta.copy().")
         if not self._has_gradient:
             return check_scalar(value_of(answer)), np.zeros(flat.size)
         if not isinstance(answer, tuple | list) or len(answer) != 2:
@@ -380,7 +377,7 @@ class Function:
         return flat.astype(np.float32).astype(np.float64) if single else flat
 
     def gradient_changes(self, rng: np.random.Generator, n: int = 2) -> list[Array]:
-        """How the analytic gradient changes when theta moves by about one ulp."""
+        """Of the analytic gradient when theta moves by about one ulp."""
         changes = []
         for _ in range(n):
             signs = random_signs(rng, self.theta.size)
@@ -424,7 +421,7 @@ def random_signs(rng: np.random.Generator, size: int | tuple[int, ...]) -> Array
 
 
 def random_direction(rng: np.random.Generator, size: int) -> Array:
-    """The entries are unequal, since plain signs often hit a symmetry of f."""
+    """Plain signs would often hit a symmetry of f."""
     return random_signs(rng, size) * rng.uniform(0.5, 1.5, size=size)
 
 
@@ -440,7 +437,7 @@ def check_direction(direction: Any, function: Function) -> Array:
 
 @dataclass(frozen=True)
 class Block:
-    """A named part of flat theta; one of `others` holds the entries that no block names."""
+    """A part of flat theta; one of `others` holds the entries that no block names."""
 
     name: str
     index: slice | Array
@@ -460,7 +457,7 @@ class Block:
 
 
 def make_blocks(blocks: Any, theta_shape: tuple[int, ...]) -> list[Block]:
-    """Entries that no block names are a block of their own, the last: none is left unchecked."""
+    """Entries that no block names are one more, the last."""
     n = math.prod(theta_shape)
     if blocks is None:
         return [Block("theta", slice(0, n, 1), n, theta_shape)]
@@ -538,8 +535,8 @@ def _unnamed(blocks: list[Block], n: int) -> Array:
         taken = owner[block.index]
         if (taken >= 0).any():
             raise ValueError(
-                f"blocks {blocks[int(taken.max())].name!r} and {block.name!r} overlap; each entry "
-                f"of theta may belong to one block only."
+                f"blocks {blocks[int(taken.max())].name!r} and {block.name!r} overlap; "
+                f"let each entry belong to one."
             )
         owner[block.index] = number
         if np.count_nonzero(owner == number) != block.size:

@@ -132,7 +132,7 @@ class Probe:
         self.outcome = Outcome.RIGHT if found.excess <= 1 else self._wrong_or_accepted()
 
     def departs_at_small_steps(self) -> bool:
-        """Whether the slope is another at a step a thousand times smaller: a term oscillates."""
+        """Whether the slope is another at a step a thousand times smaller."""
         sample = self._take(-_CLOSER)
         if sample is None:
             return False
@@ -212,9 +212,7 @@ class Probe:
         return max((2 * abs(s.even) / s.step for s in seen if abs(s.even) > noise), default=0.0)
 
     def _visible(self) -> float:
-        """What f gains far from theta counts at a minimum; else no more than a few of the slopes,
-        and no slope is called right whose budget exceeds a hundredth of it.
-        """
+        """What f gains far from theta counts at a minimum, else no more than a few slopes."""
         slopes, gained, resolution = self._slopes(), self._gained(), self.demands.resolution
         if slopes <= self.best.budget:
             return resolution * max(slopes, gained)
@@ -282,9 +280,7 @@ class Probe:
         return min(moves[:3]) > max(_STEEP * max(moves), _NOT_ROUNDING * rounded)
 
     def _confirmed(self) -> Outcome:
-        """Between the steps a fault is as large, while kinks and rounding that met there by chance
-        are others.
-        """
+        """Between the steps a fault is as large, while kinks and rounding are others."""
         if (not self._claims_dependence() and self.is_constant()) or self._is_too_steep():
             return Outcome.UNRESOLVED
         best, line = self.best, self.line
@@ -311,7 +307,7 @@ class Probe:
         return disputed or self.outcome is Outcome.SUSPECT
 
     def kinks(self) -> int:
-        """At steps much larger than the nominal one the two sides may disagree by curvature."""
+        """At much larger steps the two sides may disagree by curvature."""
         if self.slope == 0:
             return self.line.crossed
         low, high = self.best.step, self.line.nominal_step() * RATIO**2
@@ -332,8 +328,9 @@ class Probe:
             "curvature": best.truncation,
             "kinks" if best.bent else "jumps or bends": best.roughness,
             "noise of the gradient": best.analytic_noise,
-            "the slope is another at larger steps: a term that oscillates faster, or values that "
-            "are rounded inside": best.dispute,
+            "the slope is another at larger steps: fast oscillation, or rounding inside": (
+                best.dispute
+            ),
         }
         return max(parts, key=lambda name: parts[name])
 
@@ -369,8 +366,7 @@ class Probe:
 def float32_steps(probes: Iterable[Probe]) -> float:
     """Return the spacing of float32 numbers in which the values move, or 0.
 
-    At small steps h, v(h) + v(-h) - 2 v(0) is free of slope and curvature: what is left of a part
-    that is rounded are multiples of its spacing.
+    At small steps h, v(h) + v(-h) - 2 v(0) is free of slope and curvature.
     """
     seen = [
         (s.step / p.line.nominal_step(), s)
@@ -458,16 +454,14 @@ class ProbeMaker:
         return rounding + max((max(norm(c), abs(float(c.sum()))) for c in changes), default=0.0)
 
     def _typical_rounding(self, block: Block) -> float:
-        """Two changes of one entry may be small by chance, and of any size on a kink."""
+        """The changes of one entry may be small by chance."""
         changes = [np.abs(change[block.index]) for change in self.gradient_changes]
         seen = [1.4826 * float(np.median(c[c > 0])) for c in changes if c.any()]
         gradient = self.function.gradient[block.index]
         return self.function.gradient_eps * rms(gradient) + max(seen, default=0.0)
 
     def choose(self, block: Block, n: int, active: Array | None) -> Array:
-        """Of a large block: the largest gradient, and entries in rows with and without data, or
-        with and without a gradient.
-        """
+        """Of a large block: the largest gradient, and entries with and without data or gradient."""
         gradient = self.function.gradient[block.index]
         if n == 0 or block.size <= n:
             return np.arange(min(n, block.size))

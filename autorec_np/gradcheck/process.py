@@ -129,7 +129,6 @@ if hasattr(os, "register_at_fork"):
 
 
 def _libraries() -> list[Blas]:
-    """Where no BLAS can be limited, say once what helps."""
     try:
         import threadpoolctl
     except ImportError:
@@ -162,7 +161,7 @@ def _through_threadpoolctl(threadpoolctl: Any) -> list[Blas]:
 
 
 def _through_ctypes() -> list[Blas]:
-    """The system looks for a function in a compiled module, then in what it is linked with."""
+    """A function may be in a compiled module or in what that is linked with."""
     modules = [sys.modules[name] for name in LINKED if name in sys.modules]
     paths = [str(module.__file__) for module in modules]
     if sys.platform == "win32":  # there only in the module itself
@@ -183,7 +182,7 @@ _listening: ContextVar[tuple[str, set[str]] | None] = ContextVar("listening", de
 
 
 class _Nobodys(Warning):
-    """A filter for it changes nothing, but makes Python forget which warnings were shown."""
+    """A filter for it only makes Python forget which warnings were shown."""
 
 
 class _Ear:

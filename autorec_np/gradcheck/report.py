@@ -24,7 +24,7 @@ class Verdict(Word):
     INCONCLUSIVE = "inconclusive"
 
 
-def number(value: float | None, digits: int = 3) -> str:
+def number(value: float | None, digits: int) -> str:
     return "-" if value is None or not np.isfinite(value) else f"{value:.{digits}g}"
 
 
@@ -69,7 +69,7 @@ class BlockReport:
     evaluations : int
         Calls of the function.
     kinks : int
-        Steps skipped across a kink.
+        Steps skipped across kinks.
     note : str
     curve : dict
         ``step``, ``error`` and ``budget`` (lists), for a picture.
@@ -116,7 +116,6 @@ class GradientReport(Report):
     ----------
     blocks : dict of str to BlockReport
     note : str
-        What concerns the whole function.
     evaluations : int
         Calls of the function.
     """
@@ -167,9 +166,6 @@ ORDER_COLORS = ("#4d4d4d", "#2166ac", "#762a83")
 def plot_error_curves(report: GradientReport) -> Figure:
     """Plot the error of the numeric derivative against its step, one panel a block, log-log.
 
-    Truncation grows with the square of the step, rounding with its inverse; the error of a wrong
-    gradient stays.
-
     Parameters
     ----------
     report : GradientReport
@@ -207,7 +203,7 @@ def plot_error_curves(report: GradientReport) -> Figure:
 
 
 def plot_taylor(report: TaylorReport) -> Figure:
-    """Plot the Taylor remainders against the step with their fitted slopes, one panel a block.
+    """Plot the Taylor remainders against the step with their slopes, one panel a block.
 
     Errors are as in `plot_error_curves`.
     """

@@ -48,7 +48,7 @@ class TaylorBlock:
     steps : list of float
         Descending.
     remainders : dict of int to list of float
-        By order, aligned with `steps`.
+        By order and step.
     noise_floor : float
         Of the smallest step.
     note : str
@@ -188,7 +188,7 @@ def _samples(line: Line) -> list[Sample]:
 
 
 def _noise_floors(function: Function, samples: Sequence[Sample]) -> list[float]:
-    """One huge value at a large step is rounded coarsely, which says nothing of the others."""
+    """One huge value, rounded coarsely, says nothing of the others."""
     small = samples[::-1][: len(samples) // 2 + 2]
     triples = zip(small, small[1:], small[2:], strict=False)
     measured = noise_level([r for t in triples for r in measured_noise(t)])
@@ -225,8 +225,8 @@ def _remainders(
 def fitted_slope(
     steps: Sequence[float], remainders: Sequence[float], floors: Sequence[float], order: int
 ) -> float:
-    """Return the log-log slope at the smallest steps above the floor; infinite if exact there, be
-    it that the remainder falls there faster than any smooth one: it leaves a kink behind.
+    """Return the log-log slope at the smallest steps above the floor; infinite if exact there, or
+    where the remainder leaves a kink behind.
     """
     below = [r <= floor for r, floor in zip(remainders, floors, strict=True)]
     above = [*below, True].index(True)
@@ -251,7 +251,7 @@ def _taylor_verdict(
         return Verdict.FAIL, "the function does not change, but the gradient says that it does"
     seen = zip([*remainders[0], *remainders[1]], [*floors, *floors], strict=True)
     if all(remainder * _VISIBLE < floor for remainder, floor in seen):
-        return Verdict.INCONCLUSIVE, "the changes of the function are lost in its rounding noise"
+        return Verdict.INCONCLUSIVE, "the function changes by no more than its rounding noise"
     steps = [s.step for s in samples]
     if fitted_slope(steps, [abs(s.even) for s in samples], floors, 1) < 1.5:
         return Verdict.INCONCLUSIVE, "theta lies on a kink; use check_gradient"
@@ -330,8 +330,8 @@ def adjoint_test(
     Returns
     -------
     AdjointReport
-        Inconclusive where two calls of A differ, A is linear to so few digits that this explains
-        the difference, or the budget exceeds a hundredth of the two sides.
+        Inconclusive where two calls of A differ, A is linear to few digits, or the budget exceeds
+        a hundredth of the two sides.
 
     Raises
     ------
@@ -471,7 +471,6 @@ def _check_symmetry(
     rng: np.random.Generator,
     tolerance: float,
 ) -> BlockReport:
-    """The budget is what the products change one ulp from theta, and eps of their size."""
     u, v = sum(parts), sum(rng.normal() * part for part in parts)
     assert isinstance(u, np.ndarray)
     assert isinstance(v, np.ndarray)

@@ -1,4 +1,4 @@
-"""Reports as text: ratings and models in a line each, tables and pictures as HTML."""
+"""Ratings and models in a line each; tables and pictures as HTML."""
 
 from __future__ import annotations
 
@@ -122,12 +122,8 @@ def svg(figure: Figure, key: str, alt: str) -> str:
     rc.update({"svg.fonttype": "none", "svg.hashsalt": key})
     stream = io.StringIO()
     with kept_back("Glyph"):  # the browser has more letters
-        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
-    svg = stream.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(
-        r"<metadata>.*?</metadata>|<!--.*?-->|<style[^>]*>.*?</style>", "", svg, flags=re.S
-    )
+        figure.savefig(stream, format="svg", transparent=True)
+    svg = re.sub(r"(?s)^.*?(?=<svg)|<(metadata|style)\b.*?</\1>|<!--.*?-->", "", stream.getvalue())
     names = {*re.findall(r"(?:url\(|href=\")#([^)\"]+)", svg)}
 
     def restyle(match: re.Match[str]) -> str:
@@ -143,18 +139,15 @@ def svg(figure: Figure, key: str, alt: str) -> str:
 
 def printable(text: str) -> str:
     """Return text in one line, without what no font can show."""
-    return re.sub(
-        r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]", "\ufffd", " ".join(text.split())
-    )
+    unseen = r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]"
+    return re.sub(unseen, "\ufffd", " ".join(text.split()))
 
 
 def import_matplotlib() -> Any:
     try:
         import matplotlib
     except ImportError as error:
-        raise ImportError(
-            "plots need matplotlib, which is not installed: pip install 'autorec_np[plot]'."
-        ) from error
+        raise ImportError("plots need matplotlib: pip install 'autorec_np[plot]'.") from error
     return matplotlib
 
 

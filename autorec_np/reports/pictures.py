@@ -143,9 +143,9 @@ def plot_calibration(model: Recommender, test: Any) -> Figure:
     groups = calibration(predict_held_out(model, test))
     figure, (panel,) = _stack([3.6])
     predicted = [group.predicted for group in groups]
-    means = [group.pairs.mean_rating for group in groups]
     ends = [min(predicted), max(predicted)]
     panel.plot(ends, ends, "--", color=GRAY, label="right on average")
+    means = [group.pairs.mean_rating for group in groups]
     _bars(panel, predicted, means, "held-out pairs, by tenths")
     panel.set(xlabel="mean prediction", ylabel="mean true rating")
     panel.legend(fontsize=8)
@@ -381,7 +381,7 @@ def _model_section(model: AutoRec) -> str:
     penalties = [f"{name}: {value:.4g}" for name, value in model.regularization_.items()]
     rows = [
         ["Network", describe_model(model)],
-        ["Parameters that are not the defaults", ", ".join(changed) or "none"],
+        ["Changed parameters", ", ".join(changed) or "none"],
         ["Weights and biases", f"{model.theta_.size:,}"],
         ["Penalty λ in rating units", ", ".join(penalties) or "none"],
         ["Trained on", describe_ratings(model.ratings_)],
@@ -421,14 +421,14 @@ def _group_section(model: AutoRec, test: Any, pairs: Predictions) -> str:
         _picture(
             plot_error_by_rating(model, test),
             "rating",
-            f"RMSE by true rating: {_said(by_rating)}.",
+            f"RMSE by true rating: {_said(by_rating)}",
             _error_table("true rating", by_rating),
         ),
         _picture(
             plot_error_by_activity(model, test),
             "activity",
             f"RMSE by training ratings of the user: {_said(by_user)}; of the item: "
-            f"{_said(by_item)}.",
+            f"{_said(by_item)}",
             _error_table("training ratings of the user", by_user)
             + _error_table("training ratings of the item", by_item),
         ),
@@ -436,8 +436,7 @@ def _group_section(model: AutoRec, test: Any, pairs: Predictions) -> str:
             plot_calibration(model, test),
             "calibration",
             "Mean true rating by mean prediction: "
-            + ", ".join(f"{g.predicted:.2f}: {g.pairs.mean_rating.mean:.2f}" for g in tenths)
-            + ".",
+            + ", ".join(f"{g.predicted:.2f}: {g.pairs.mean_rating.mean:.2f}" for g in tenths),
             _calibration_table(tenths),
         ),
     ]
@@ -452,8 +451,8 @@ def _inside_section(model: AutoRec, titles: Titles) -> str:
         _picture(
             plot_activations(model),
             "activations",
-            f"Histograms of the codes of each {by}, between {codes.min():.3g} and "
-            f"{codes.max():.3g}, and of the standard deviation of each hidden unit.",
+            f"Histograms of the codes of each {by}, from {codes.min():.3g} to {codes.max():.3g}, "
+            f"and of their standard deviations.",
         ),
         _picture(
             plot_item_map(model, titles),
@@ -520,15 +519,14 @@ def _recommendation_section(model: AutoRec, titles: Titles, n: int) -> str:
 
 CAPTIONS = {
     "curves": "The objective (2) after each epoch, of a minibatch solver summed over its batches; "
-    "and the validation RMSE, if there were validation ratings.",
+    "and the validation RMSE, if any.",
     "rating": "Errors by true rating. A model that is unsure predicts near the mean: low ratings "
     "too high, high ones too low. Mean error: prediction less rating. Bars are 95 % intervals.",
     "activity": "RMSE by the training ratings of the user, and of the item, with 95 % intervals.",
     "calibration": "Calibration: mean true rating against mean prediction, for tenths of the "
     "held-out pairs, with 95 % intervals.",
     "weights": "Fitted weights and biases by block.",
-    "activations": "Codes, and how much each hidden unit varies over the rows. One that hardly "
-    "varies tells rows apart as little as a bias.",
+    "activations": "Codes, and how much each hidden unit varies over the rows.",
     "map": "The most rated items by the principal components of their codes.",
 }
 
@@ -538,7 +536,7 @@ def _curve_alt(model: AutoRec) -> str:
     said = f"Objective from {curve[0]:.6g} to {curve[-1]:.6g} in {len(curve)} epochs or iterations"
     if validation:
         said += f"; validation RMSE from {validation[0]:.4f} to {validation[-1]:.4f}, at best "
-        said += f"{min(validation):.4f} after {int(np.argmin(validation)) + 1}"
+        said += f"{min(validation):.4f}"
     return f"{said}."
 
 
