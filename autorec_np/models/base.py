@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from autorec_np._text import ATTRIBUTES_ELSEWHERE, knows_habits, parameter_hint
 from autorec_np._types import CSR, Array
@@ -51,6 +52,13 @@ AnyModel = TypeVar("AnyModel")
 def check_not_empty(ratings: Ratings, name: str = "ratings") -> None:
     if len(ratings) == 0:
         raise ValueError(f"{name} holds no ratings; pass at least one.")
+
+
+def to_learn(ratings: Any, scale: tuple[float, float] | None = None) -> tuple[Ratings, bool]:
+    """Return ratings, of which there are some, and whether their ids are indices."""
+    data = as_ratings(ratings, scale=scale)
+    check_not_empty(data)
+    return data, sparse.issparse(ratings)
 
 
 @dataclass(frozen=True)
