@@ -1,4 +1,4 @@
-"""`LLORMA`: the mean of many small factorizations, each of the ratings near an anchor."""
+"""`LLORMA`: the mean of small factorizations near anchors."""
 
 from __future__ import annotations
 

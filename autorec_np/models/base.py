@@ -1,4 +1,4 @@
-"""What every model is: a `Record` of what it learned, and a `Recommender` that uses it."""
+"""What every model is: a `Record`, and a `Recommender` that uses it."""
 
 from __future__ import annotations
 
@@ -93,6 +93,11 @@ class Record(ABC):
     ratings: Ratings
     ids_are_indices: bool
     calibration: Calibration | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, np.ndarray):
+                object.__setattr__(self, name, frozen(value))
 
     @abstractmethod
     def score_pairs(self, users: Array, items: Array) -> Array:
