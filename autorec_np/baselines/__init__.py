@@ -1,7 +1,5 @@
 """Models that papers compare AutoRec with."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from autorec_np._lazy import hand_on

@@ -12,15 +12,13 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import sparse
 
 from autorec_np._types import CSR, Array
 from autorec_np._validation import check_integer, check_number, check_random_state
 from autorec_np.core.kernels import with_data
 from autorec_np.data.entries import row_of_each
-from autorec_np.data.ratings import as_ratings
 from autorec_np.engine.threads import undisturbed
-from autorec_np.models.base import Recommender, Record, Self, check_not_empty, of_record
+from autorec_np.models.base import Recommender, Record, Self, of_record, to_learn
 from autorec_np.models.biases import Biases
 
 ROWS_PER_BLOCK = 1_024  # whose Gram matrices are held at once
@@ -75,8 +73,7 @@ class FactorModel(Recommender):
     @undisturbed()
     def fit(self, ratings: Any, validation: Any = None) -> Self:
         self.check_parameters()
-        given = as_ratings(ratings)
-        check_not_empty(given)
+        given, by_index = to_learn(ratings)
         values = given.matrix.data.astype(np.float64)
         mean, unit = float(values.mean()), float(values.std()) or 1.0
         rated = with_data(given.matrix, ((values - mean) / unit).astype(np.float32))
@@ -84,7 +81,7 @@ class FactorModel(Recommender):
         users, items, losses = self._learn(rated, rng)
         self.fitted_ = FittedFactors(
             ratings=given,
-            ids_are_indices=sparse.issparse(ratings),
+            ids_are_indices=by_index,
             learned=centered(rated, mean, unit, users, items, losses),
         )
         return self

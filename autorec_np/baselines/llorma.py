@@ -1,4 +1,4 @@
-"""`LLORMA`: the mean of many small factorizations, each of the ratings near an anchor."""
+"""`LLORMA`: the mean of small factorizations near anchors."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from scipy import sparse
 
 from autorec_np._types import CSR, Array
 from autorec_np._validation import RandomState, check_integer, check_number, check_random_state
 from autorec_np.core.kernels import spmm, with_data
 from autorec_np.data.entries import row_of_each
-from autorec_np.data.ratings import as_ratings
 from autorec_np.engine.threads import undisturbed
-from autorec_np.models.base import Recommender, Record, Self, check_not_empty, of_record
+from autorec_np.models.base import Recommender, Record, Self, of_record, to_learn
 from autorec_np.models.biases import REGULARIZATION, Biases, fit_biases
 
 Sides: TypeAlias = tuple[Array, Array]  # of the users, of the items
@@ -149,8 +147,7 @@ class LLORMA(Recommender):
     def fit(self, ratings: Any, validation: Any = None) -> Self:
         self.check_parameters()
         rng = check_random_state(self.random_state)
-        given = as_ratings(ratings)
-        check_not_empty(given)
+        given, by_index = to_learn(ratings)
         unit = float(given.matrix.data.std(dtype=np.float64)) or 1.0
         rated = with_data(given.matrix, given.matrix.data / np.float32(unit))
         drawn = rng.integers(rated.nnz, size=self.n_models)
@@ -158,7 +155,7 @@ class LLORMA(Recommender):
         start = rng.normal(0.5, 0.1, (rated.shape[1], self.n_factors)).astype(np.float32)
         self.fitted_ = FittedLocal(
             ratings=given,
-            ids_are_indices=sparse.issparse(ratings),
+            ids_are_indices=by_index,
             models=self._learn(rated, anchors, start, unit),
             biases=fit_biases(given.matrix, REGULARIZATION),
         )

@@ -24,17 +24,15 @@ from autorec_np._validation import (
 from autorec_np.core.activations import sigmoid
 from autorec_np.core.kernels import column_sums, sddmm, spmm, spmm_transpose, take_rows, with_data
 from autorec_np.core.parameters import ParameterLayout
-from autorec_np.data.entries import frozen
-from autorec_np.data.ratings import as_ratings
 from autorec_np.engine.engines import Adam
 from autorec_np.engine.threads import undisturbed
-from autorec_np.models.base import Axes, Recommender, Record, Self, check_not_empty, of_record
+from autorec_np.models.base import Axes, Recommender, Record, Self, of_record, to_learn
 from autorec_np.models.biases import FittedBiases
 from autorec_np.training.solvers import DivergenceError, Iteration, check_finite, run_steps
 
 MOST_VALUES = 20  # distinct ratings
-PRIOR_RATINGS = 5.0  # by which the frequencies in a column are drawn to those in all
-SPREAD = 5.0  # of the initial weights, by what an AutoRec has: hidden units part sooner
+PRIOR_RATINGS = 5.0  # added to a column's, with frequencies of all
+SPREAD = 5.0  # of an AutoRec's first weights: hidden units part sooner
 WARM_UP = 0.1  # of the cosine schedule
 PAIRS_PER_CHUNK = 4_096  # whose weights are gathered at once
 
@@ -139,10 +137,6 @@ class FittedRBM(Record):
     axes: Axes
     cold_baseline: FittedBiases
     loss_curve: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        for name in ("theta", "codes", "values"):
-            object.__setattr__(self, name, frozen(getattr(self, name)))
 
     @property
     def weights(self) -> tuple[Array, Array]:
@@ -267,9 +261,8 @@ class RatingRBM(Recommender):
         DivergenceError
             The learning rate is too high; the model stays as it was.
         """
-        n_steps, R = self.check_parameters(), as_ratings(ratings)
-        check_not_empty(R)
-        axes, by_index = Axes(self.orientation), sparse.issparse(ratings)
+        n_steps, axes = self.check_parameters(), Axes(self.orientation)
+        R, by_index = to_learn(ratings)
         matrix = axes.orient(R.matrix)
         values, numbers = np.unique(matrix.data, return_inverse=True)
         if len(values) > MOST_VALUES:

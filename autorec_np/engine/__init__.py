@@ -1,4 +1,4 @@
-"""The lesson's numbers, faster: tiles of the rating matrix, threads, steps in place."""
+"""The lesson's numbers, faster."""
 
 from typing import TYPE_CHECKING
 

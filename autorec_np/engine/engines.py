@@ -1,4 +1,4 @@
-"""Who computes a training: one seam, the two engines that fit it, and the steps of the faster.
+"""Who computes a training: the two engines, and the steps of the faster.
 
 `PlainEngine` runs the very lines of the lesson; `TiledEngine` has the same numbers faster, in tiles
 and threads.

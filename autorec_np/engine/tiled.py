@@ -489,7 +489,7 @@ class Static:
         return self._parts[dtype]
 
     def bands_of_product(self, dense: Array) -> Iterator[tuple[slice, Callable[[], Array]]]:
-        """Yield some rows of A D, and the function that multiplies them out."""
+        """Yield rows of A D, and functions that multiply them out."""
         parts = self.parts(dense.dtype)
 
         def multiply(band: slice, rest: CSR) -> Array:
@@ -506,7 +506,7 @@ class Static:
             yield band, partial(multiply, band, rest)
 
     def tiles_of_transpose(self, dense: Array) -> Iterator[tuple[slice, Callable[[], Array]]]:
-        """Yield some rows of A^T D, and the function that multiplies them out."""
+        """Yield rows of A^T D, and functions that multiply them out."""
         parts = self.parts(dense.dtype)
 
         def multiply(rest: CSR, cells: Array) -> Array:
@@ -542,7 +542,7 @@ def _(matrix: Static, dense: Array) -> Array:
 
 
 class Shares:
-    """N Y in the memory of W, there and back, and D_Y in the end; `network.rated` is a `Static`."""
+    """N Y in the memory of W, there and back, and D_Y; `network.rated` is a `Static`."""
 
     def __init__(
         self, network: ImplicitNetwork, dtype: np.dtype[Any], workers: Workers | None
@@ -553,7 +553,7 @@ class Shares:
         self.shares, self.before, self.d_shares = (np.empty(shape, dtype) for _ in range(3))
 
     def begin(self, theta: Array) -> None:
-        """Work N Y out; :meth:`passes` will change theta, :meth:`take_off` restore it."""
+        """Work N Y out; :meth:`passes` changes theta, :meth:`take_off` restores it."""
         views = self.network.layout.views(theta)
         self.implicit = views[IMPLICIT]
         self.decoder = views["decoder.weight"][:, : self.network.n_implicit]
@@ -563,7 +563,7 @@ class Shares:
     def passes(
         self, theta: Array, inputs: Matrix, targets: Matrix, masks: Sequence[Array] | None
     ) -> Passes:
-        """Return `Objective.passes` at theta~, which theta is from now on."""
+        """Return `Objective.passes` at theta~, which theta becomes."""
         run([partial(self._put_on, rows) for rows in self.rated.tiles], self.workers)
         self.n_passes += 1
         plain = self.network.plain
@@ -574,7 +574,7 @@ class Shares:
         self.decoder[rows] += self.shares[rows]
 
     def take_off(self, rows: slice, d_weight: Array) -> None:
-        """Make some rows those of W again, to the bit, and keep what D_Y needs of D_W~."""
+        """Make rows those of W again, to the bit, and keep what D_Y needs of D_W~."""
         self.decoder[rows] = self.before[rows]
         d_shares = d_weight[:, : self.network.n_implicit]
         if self.n_passes == 1:
@@ -583,7 +583,7 @@ class Shares:
             self.d_shares[rows] += d_shares
 
     def finish(self, penalty: float, receive: Callable[[slice, Array], None]) -> None:
-        """Pass D_Y + penalty Y on, (36), in parts, when all rows have been taken off."""
+        """Pass D_Y + penalty Y on, (36), in parts, once all rows are taken off."""
         start, width = self.network.layout.slices[IMPLICIT].start, self.network.n_implicit
 
         def work(rows: slice, multiply: Callable[[], Array]) -> None:

@@ -1,4 +1,4 @@
-"""How good a model is: errors on held-out ratings, ranking metrics, search for parameters."""
+"""How good a model is, and which is better."""
 
 from typing import TYPE_CHECKING
 

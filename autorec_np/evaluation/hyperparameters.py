@@ -1,4 +1,4 @@
-"""`search`: hyper-parameters by random search or successive halving, on validation ratings.
+"""`search`: hyper-parameters by random search or successive halving.
 
 The winner's RMSE, the least of many, is too good to report: hold test ratings out before, and read
 them once, after ``result.model.fit(train)``.

@@ -1,4 +1,4 @@
-"""What is fitted: the estimator AutoRec and the baselines."""
+"""What is fitted: AutoRec and baselines."""
 
 from typing import TYPE_CHECKING
 

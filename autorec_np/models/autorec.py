@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
 from autorec_np._text import NETWORK_ATTRIBUTES_ELSEWHERE, knows_habits
 from autorec_np._types import CSR, Array, Axis, Solver
@@ -31,7 +30,15 @@ from autorec_np.data.ratings import as_ratings
 from autorec_np.data.splitting import train_test_split
 from autorec_np.data.values import warn_of_unsuitable
 from autorec_np.engine.threads import workers
-from autorec_np.models.base import Axes, Record, Self, check_fitted, check_not_empty, of_record
+from autorec_np.models.base import (
+    Axes,
+    Record,
+    Self,
+    check_fitted,
+    check_not_empty,
+    of_record,
+    to_learn,
+)
 from autorec_np.models.biases import BiasBaseline, FittedBiases, GlobalMean
 from autorec_np.models.newcomers import FoldIn
 from autorec_np.models.scoring import (
@@ -345,8 +352,7 @@ class AutoRec(FoldIn):
     def _prepare(
         self, ratings: Any, validation: Any, random_state: np.random.Generator
     ) -> TrainingTask:
-        data = as_ratings(ratings, scale=self.rating_scale)
-        check_not_empty(data)
+        data, by_index = to_learn(ratings, self.rating_scale)
         training, held_out = data, None
         if validation is not None:
             held_out = as_ratings(validation)
@@ -354,7 +360,7 @@ class AutoRec(FoldIn):
         elif self.early_stopping:
             training, held_out = train_test_split(data, self.validation_fraction, random_state)
         check_not_empty(training)
-        axes, by_index = Axes(self.orientation), sparse.issparse(ratings)
+        axes = Axes(self.orientation)
         n_implicit, kind = resolved_implicit(self.get_params())
         mapped = self._mapped(training.matrix.data, data.scale, kind)
         matrix, units = with_data(training.matrix, mapped.values), mapped.units

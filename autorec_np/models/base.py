@@ -1,4 +1,4 @@
-"""What every model is: a `Record` of what it learned, and a `Recommender` that uses it."""
+"""What every model is: a `Record`, and a `Recommender` that uses it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from autorec_np._text import ATTRIBUTES_ELSEWHERE, knows_habits, parameter_hint
 from autorec_np._types import CSR, Array
@@ -53,6 +54,13 @@ def check_not_empty(ratings: Ratings, name: str = "ratings") -> None:
         raise ValueError(f"{name} holds no ratings; pass at least one.")
 
 
+def to_learn(ratings: Any, scale: tuple[float, float] | None = None) -> tuple[Ratings, bool]:
+    """Return ratings, of which there are some, and whether their ids are indices."""
+    data = as_ratings(ratings, scale=scale)
+    check_not_empty(data)
+    return data, sparse.issparse(ratings)
+
+
 @dataclass(frozen=True)
 class Axes:
     """What a row is: "item" or "user"; a column is the other."""
@@ -85,6 +93,11 @@ class Record(ABC):
     ratings: Ratings
     ids_are_indices: bool
     calibration: Calibration | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, np.ndarray):
+                object.__setattr__(self, name, frozen(value))
 
     @abstractmethod
     def score_pairs(self, users: Array, items: Array) -> Array:

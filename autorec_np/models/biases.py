@@ -13,8 +13,8 @@ from scipy import sparse
 from autorec_np._types import CSR, Array
 from autorec_np._validation import check_number
 from autorec_np.data.entries import row_of_each
-from autorec_np.data.ratings import Ratings, as_ratings
-from autorec_np.models.base import Axes, Recommender, Record, Self, check_not_empty, of_record
+from autorec_np.data.ratings import Ratings
+from autorec_np.models.base import Axes, Recommender, Record, Self, of_record, to_learn
 from autorec_np.training.start import AffineMap
 
 REGULARIZATION = 5.0  # lambda by default
@@ -100,7 +100,6 @@ class FittedMean(Record):
 
     @classmethod
     def of(cls, ratings: Ratings, ids_are_indices: bool) -> FittedMean:
-        check_not_empty(ratings)
         mean = float(ratings.matrix.data.mean(dtype=np.float64))
         return cls(ratings=ratings, ids_are_indices=ids_are_indices, mean=mean)
 
@@ -129,7 +128,6 @@ class FittedBiases(Record):
         regularization: float = REGULARIZATION,
         matrix: CSR | None = None,
     ) -> FittedBiases:
-        check_not_empty(ratings)
         return cls(
             ratings=ratings,
             ids_are_indices=ids_are_indices,
@@ -209,7 +207,7 @@ class GlobalMean(Recommender):
         pass
 
     def fit(self, ratings: Any, validation: Any = None) -> Self:
-        self.fitted_ = FittedMean.of(as_ratings(ratings), sparse.issparse(ratings))
+        self.fitted_ = FittedMean.of(*to_learn(ratings))
         return self
 
 
@@ -234,7 +232,5 @@ class BiasBaseline(Recommender):
 
     def fit(self, ratings: Any, validation: Any = None) -> Self:
         regularization = check_number("regularization", self.regularization, minimum=0.0)
-        self.fitted_ = FittedBiases.of(
-            as_ratings(ratings), sparse.issparse(ratings), regularization
-        )
+        self.fitted_ = FittedBiases.of(*to_learn(ratings), regularization)
         return self

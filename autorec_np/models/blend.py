@@ -11,7 +11,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 from autorec_np._text import beginning, knows_habits
 from autorec_np._types import CSR, Array
@@ -30,6 +29,7 @@ from autorec_np.models.base import (
     check_not_empty,
     copy_unfitted,
     of_record,
+    to_learn,
 )
 from autorec_np.models.newcomers import FoldIn, merge, updated
 from autorec_np.training.trainer import interrupts_end_all
@@ -286,8 +286,7 @@ class Blend(FoldIn):
         """
         self.check_parameters()
         random_state = check_random_state(self.random_state)
-        data = as_ratings(ratings, scale=self.rating_scale)
-        check_not_empty(data)
+        data, by_index = to_learn(ratings, self.rating_scale)
         members = self._unfitted(random_state)
         if validation is None:
             training, held_out = train_test_split(data, self.validation_fraction, random_state)
@@ -303,7 +302,7 @@ class Blend(FoldIn):
                 _fit(name, member, data)
         self.fitted_ = FittedBlend(
             ratings=data,
-            ids_are_indices=sparse.issparse(ratings),
+            ids_are_indices=by_index,
             members=members,
             weights=weights,
             validation_rmse=errors,

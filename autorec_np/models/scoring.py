@@ -1,4 +1,4 @@
-"""What an AutoRec has learned, as one record, and the scores that it gives, in rating units."""
+"""What an AutoRec has learned, and its scores in rating units."""
 
 from __future__ import annotations
 
@@ -90,8 +90,7 @@ class Fitted(Record):
     shrinkage: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("theta", "codes"):
-            object.__setattr__(self, name, frozen(getattr(self, name)))
+        super().__post_init__()
         if self.implicit is not None:
             object.__setattr__(self, "implicit", Implicit(*map(frozen, self.implicit)))
 

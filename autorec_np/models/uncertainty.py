@@ -1,4 +1,4 @@
-"""Intervals that hold a part of the ratings: split-conformal prediction (docs/derivation.md).
+"""Intervals by split-conformal prediction (docs/derivation.md).
 
 The interval is score -+ q sigma, clipped to the scale. Sigma is the usual distance of rating and
 score for such a pair, q the ceil((n + 1) level)-th smallest distance / sigma of n held-out ratings

@@ -1,4 +1,4 @@
-"""A fitted model at work: files, similar items, explanations, ONNX, scikit-learn."""
+"""A fitted model at work."""
 
 from typing import TYPE_CHECKING
 

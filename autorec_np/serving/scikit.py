@@ -15,7 +15,7 @@ from autorec_np.models import frames
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import NotFittedError, Recommender, Self, copy_unfitted
 
-LARGEST_EXACT = 2.0**53  # as a float64 a single integer
+LARGEST_EXACT = 2.0**53  # from here, float64 skips integers
 
 
 class RatingRegressor:

@@ -1,4 +1,4 @@
-"""One run: minibatches, corruption, penalties, validation around a solver."""
+"""One training run."""
 
 from typing import TYPE_CHECKING
 

@@ -1,7 +1,4 @@
-"""Solvers, driven and followed: curves, best weights, early stopping, callbacks, lines or a bar.
-
-They know a function (value, gradient) or a step, and nothing of networks.
-"""
+"""Solvers of a function (value, gradient) or a step, and what follows them."""
 
 from __future__ import annotations
 

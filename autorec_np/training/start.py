@@ -1,4 +1,4 @@
-"""Where a training starts: the units of its ratings, its penalties and its first weights.
+"""Where a training starts: units, penalties and first weights.
 
 Defaults were chosen on MovieLens 1M. Other ratings are mapped to its mean and standard deviation,
 so that the unit does not matter for ``regularization="auto"``. R and a R + b become the very same

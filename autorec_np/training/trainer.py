@@ -1,4 +1,4 @@
-"""One training run: minibatches, corruption, dropout and validation around a solver.
+"""One training run around a solver.
 
 (seed, step, position) says what corruption and dropout hit. So masks depend neither on threads and
 batches, nor on which part of a matrix is at hand.
@@ -248,13 +248,15 @@ class Trainer:
             return monitor(replace(iteration, theta=last_good))
 
         try:
+            drawn: Iterator[Sequence[Batch]]
             if full_batch:
-                batches = _in_blocks(arrangement, inputs, targets)
-                result = self._run_full_batch(engine, objective, working, batches, report)
+                drawn = itertools.repeat(_in_blocks(arrangement, inputs, targets))
             else:
                 widths = objective.network.hidden_layer_sizes
-                drawn = self.batches(arrangement, widths, inputs, targets, random_state)
-                result = self._run_minibatches(engine, objective, working, drawn, n_batches, report)
+                batches = self.batches(arrangement, widths, inputs, targets, random_state)
+                drawn = ([batch] for batch in batches)
+            run_solver = self._run_lbfgs if "lbfgs" in self.solver else self._run_steps
+            result = run_solver(engine, objective, working, drawn, n_batches, report)
         except DivergenceError as error:
             error.epoch = monitor.n_complete
             error.args = (f"{error} {self._circumstances(objective, targets)}",)
@@ -265,32 +267,16 @@ class Trainer:
         arrangement.restore(result.theta, theta)
         return replace(result, theta=theta)
 
-    def _run_full_batch(
+    def _run_lbfgs(
         self,
         engine: Engine,
         objective: Objective,
         theta: Array,
-        batches: Sequence[Batch],
+        drawn: Iterator[Sequence[Batch]],
+        n_batches: int,
         callback: Callback,
     ) -> Minimum:
-        fun = partial(engine.value_and_gradient, objective, batches=batches)
-        patience = self.n_iter_no_change
-        if self.solver == "rprop":
-            rule = engine.rule("rprop", theta)
-
-            def step(point: Array, rate: float) -> float:
-                return engine.step(objective, point, batches, rule, rate)
-
-            return run_steps(
-                step,
-                theta,
-                n_batches=1,
-                n_epochs=self.max_iter,
-                learning_rate_init=self.learning_rate_init,
-                tol=self.tol,
-                n_iter_no_change=patience,
-                callback=callback,
-            )
+        fun = partial(engine.value_and_gradient, objective, batches=next(drawn))
         if self.solver == "scipy-lbfgs":
             return run_scipy_lbfgs(
                 fun, theta, max_iter=self.max_iter, tol=self.tol, callback=callback
@@ -301,16 +287,16 @@ class Trainer:
             engine.pairs(theta, MEMORY),
             max_iter=self.max_iter,
             tol=self.tol,
-            n_iter_no_change=patience,
+            n_iter_no_change=self.n_iter_no_change,
             callback=callback,
         )
 
-    def _run_minibatches(
+    def _run_steps(
         self,
         engine: Engine,
         objective: Objective,
         theta: Array,
-        batches: Iterator[Batch],
+        drawn: Iterator[Sequence[Batch]],
         n_batches: int,
         callback: Callback,
     ) -> Minimum:
@@ -320,17 +306,19 @@ class Trainer:
         rule = engine.rule(self.solver, theta, **settings)
 
         def step(point: Array, rate: float) -> float:
-            return engine.step(objective, point, [next(batches)], rule, rate)
+            return engine.step(objective, point, next(drawn), rule, rate)
 
+        full_batch = SOLVERS[self.solver].full_batch
         return run_steps(
             step,
             theta,
             n_batches=n_batches,
             n_epochs=self.max_iter,
             learning_rate_init=self.learning_rate_init,
-            schedule=self.learning_rate,
+            schedule="constant" if full_batch else self.learning_rate,
             warm_up=self.warm_up,
             tol=self.tol,
+            n_iter_no_change=self.n_iter_no_change if full_batch else 0,
             callback=callback,
         )
 
