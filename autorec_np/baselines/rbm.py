@@ -222,7 +222,7 @@ class RatingRBM(Recommender):
         orientation: Axis = "item",
         n_hidden: int = 200,
         regularization: float = 20.0,
-        max_iter: int = 30,
+        max_iter: int = 20,
         batch_size: int = 256,
         learning_rate_init: float = 0.01,
         n_steps: int | Sequence[int] = 1,

@@ -133,9 +133,9 @@ U_RBM = Row(
     "U-RBM",
     "RatingRBM",
     {"orientation": "user"},
-    {"k": (100, 200, 300), "lambda": PENALTIES},
+    {"k": (100, 200), "lambda": PENALTIES},
     {"k": 200, "lambda": 30.0},
-    120.0,
+    60.0,
     0.881,
 )
 I_RBM = U_RBM._replace(name="I-RBM", label="I-RBM", fixed={"orientation": "item"}, published=0.854)
