@@ -155,6 +155,7 @@ class Case:
 
     def __init__(self, lesson: Lesson, answers: Answers, source: Source, seed: int) -> None:
         self.lesson, self.answers, self.source = lesson, answers, source
+        self.works: dict[tuple[int, tuple[str, ...]], Named] = {}
         problems = lesson.problems(seed)
         self.problems = [problems[str(one)] for one in SEEDS]
         self.probes = {label: one for label, one in problems.items() if " " in label}
@@ -201,9 +202,8 @@ class Case:
         line, pair = self._first_line(), self._known(self._pairs_of_mistakes())
         if line is None or pair is None:
             return line or pair
-        made, step = str(pair.mistake).split("+"), str(line.array)
-        with np.errstate(all="ignore"):
-            work = self.lesson.work(self.problems[0], made)
+        made, step = tuple(str(pair.mistake).split("+")), str(line.array)
+        work = self._work(0, made)
         if not self._has(step, work[step]):
             return line
         return replace(pair, array=line.array, read=line.read, lines=line.lines)
@@ -229,11 +229,17 @@ class Case:
 
     # Proved
 
+    def _work(self, number: int, made: tuple[str, ...]) -> Named:
+        """Return what some mistakes lead to; of one mistake it is asked again for pairs."""
+        if (number, made) not in self.works:
+            with np.errstate(all="ignore"):
+                self.works[number, made] = self.lesson.work(self.problems[number], made)
+        return self.works[number, made]
+
     def _reproduced(self, made: tuple[str, ...]) -> bool:
         """Say whether some mistakes lead to all that was returned, on all problems."""
-        for problem, got in zip(self.problems, self.got, strict=True):
-            with np.errstate(all="ignore"):
-                work = self.lesson.work(problem, made)
+        for number, got in enumerate(self.got):
+            work = self._work(number, made)
             if not all(close(got[name], work[name]) for name in self.fitting):
                 return False
         return True
@@ -243,8 +249,7 @@ class Case:
         mistakes, (got, *_), (right, *_) = self.lesson.mistakes, self.got, self.truths
         wrong, touched, alone = set(self.wrong) & set(self.fitting), {}, {}
         for name in mistakes:
-            with np.errstate(all="ignore"):
-                work = self.lesson.work(self.problems[0], (name,))
+            work = self._work(0, (name,))
             touched[name] = {one for one in self.fitting if not close(work[one], right[one])}
             alone[name] = {one for one in touched[name] if close(work[one], got[one])}
         for first, second in itertools.combinations(mistakes, 2):
@@ -281,8 +286,7 @@ class Case:
 
     def _place(self, made: tuple[str, ...]) -> tuple[str | None, list[int]]:
         """Return the first step or block that the mistakes change, and the lines that make it."""
-        with np.errstate(all="ignore"):
-            works = [self.lesson.work(problem, made) for problem in self.problems]
+        works = [self._work(number, made) for number in range(len(self.problems))]
         work, both = works[0], list(zip(works, self.truths, strict=True))
         for step in (*self.lesson.steps, *self.lesson.blocks):
             if any(not close(made_so[step], right[step]) for made_so, right in both):
