@@ -38,7 +38,7 @@ def test_a_page_says_what_its_lesson_is(number):
     for block in lesson.blocks:
         assert re.search(rf"[`$]{block}[`$]", page.partition("\n## Write\n")[2]) or number == 5
     assert "\n**Goals.** " in page
-    after = f"({number + 1:02}.md) " if number < len(NAMES) else ""
+    after = f"({number + 1:02}.md) · " if number < len(NAMES) else ""
     assert page.rstrip().endswith(f"{after}[All lessons](index.md)")
 
 
