@@ -44,6 +44,7 @@ def _inside(folder: str) -> Iterator[None]:
     """Let snippets write their files into a folder."""
     before = Path.cwd()
     os.chdir(folder)
+    os.environ["XDG_CACHE_HOME"] = folder  # and nothing into that of the user
     try:
         yield
     finally:

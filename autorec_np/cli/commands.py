@@ -1,6 +1,6 @@
 """The commands that train nothing, and where ratings, ids and pairs come from.
 
-They are fetch, predict, recommend, report and gradcheck.
+They are fetch, predict, recommend, report, gradcheck and lesson.
 """
 
 from __future__ import annotations
@@ -505,3 +505,43 @@ def _load_theta(path: str) -> Array:
     if not isinstance(theta, np.ndarray):
         raise ValueError(f"{path} holds several arrays; save theta alone: numpy.save(path, theta)")
     return theta
+
+
+def _lessons() -> Any:
+    try:
+        from autorec_np import lessons
+    except ImportError:
+        return None
+    return lessons
+
+
+def lesson(args: Namespace) -> int:
+    found = _lessons()
+    if found is None:
+        raise ValueError(
+            "the lessons are not in this package: clone the repository, and pip install -e . there"
+        )
+    return int(found.run(args))
+
+
+def _add_lesson(command: Parser) -> None:
+    add_output(command)
+    found = _lessons()
+    if found is None:
+        command.add_argument("words", nargs="...")
+    else:
+        found.add_arguments(command)
+
+
+LESSON = Command(
+    usage="[start FOLDER | N [FILE ...]] [options]",
+    summary="twelve lessons that check what you write, and name the mistake",
+    description="""\
+start writes twelve files to fill in; N checks one of them, in a process of its
+own. Several files: how often which mistake was made. Exits with 1 unless all
+is right.
+""",
+    examples=("autorec-np lesson start lessons", "autorec-np lesson 4 --hint"),
+    add_arguments=_add_lesson,
+    run=lesson,
+)

@@ -32,6 +32,7 @@ COMMANDS: dict[str, Command] = {
     "predict": commands.PREDICT,
     "recommend": commands.RECOMMEND,
     "report": commands.REPORT,
+    "lesson": commands.LESSON,
     "gradcheck": commands.GRADCHECK,
 }
 

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+import autorec_np
+
 # fetch and named data sets
 
 
@@ -70,3 +72,15 @@ def test_pairs_come_from_standard_input(kind, run, folder, monkeypatch):
     status, out, err = run("predict", folder / "numbers.npz", "--pairs", "-")
     assert (status, err) == (0, "")
     assert [line[:4] for line in out.split("\n")[1:]] == ["1,3,", "2,4,", ""]
+
+
+# Lessons
+
+
+def test_where_the_lessons_are_left_out_the_command_says_where_they_are(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "autorec_np.lessons", None)
+    monkeypatch.delattr(autorec_np, "lessons", raising=False)
+    for words in (["4", "--hint"], ["start", "mine"], []):
+        status, out, err = run("lesson", *words)
+        assert (status, out) == (1, "")
+        assert "clone the repository, and pip install -e . there" in err

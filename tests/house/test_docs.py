@@ -1,7 +1,7 @@
 """The pages are true: snippets run and print what is shown, and what is named exists.
 
 Every page is read: README.md, CHANGELOG.md, CONTRIBUTING.md, benchmarks/README.md with its results,
-and docs/*.md.
+docs/*.md and docs/lessons/*.md.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from autorec_np import (
     save_model,
 )
 from autorec_np.data import as_ratings
+from autorec_np.lessons.course import NAMES, file_name
 from autorec_np.models.scoring import Implicit
 
 QUOTATION = re.compile(r"^```py\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -47,6 +48,7 @@ ACCURACY = ROOT / "benchmarks" / "results" / "accuracy.md"
 LESSON = ("activations", "kernels", "parameters", "network", "objective", "optimizers")
 # what snippets and commands write or read in the reader's own folder
 READERS_OWN = {"loss.py", "errors.png", "taylor.png", "test_gradient.py", "/"}
+READERS_OWN |= {file_name(number) for number in NAMES}
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
 
@@ -70,7 +72,8 @@ PRINTED_HERE = int(np.__version__.split(".")[0]) >= 2
 )
 def test_snippets_run_and_print_what_the_page_shows(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("AUTOREC_NP_DATA", str(tmp_path))
+    for name in ("AUTOREC_NP_DATA", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
     namespace, stale = {"__name__": "__main__"}, []
     for block, shown in pages.snippets(read(page)):
         printed = io.StringIO()
@@ -157,7 +160,7 @@ def test_links_lead_somewhere(page):
         target = page.parent / path if path else page
         if not target.exists():
             missing.append(f"{link}: no such file")
-        elif anchor and anchor not in pages.anchors(read(target)):
+        elif anchor and target.suffix == ".md" and anchor not in pages.anchors(read(target)):
             missing.append(f"{link}: {name_of(target.resolve())} has no such heading")
     assert not missing, "\n".join(missing)
 
@@ -169,11 +172,13 @@ def test_a_planted_link_is_found():
 
 
 def test_the_readme_leads_to_every_page():
-    measured = "benchmarks/README.md"
+    lists = {"benchmarks/README.md", "docs/lessons/index.md"}
     linked = {link.partition("#")[0] for link in pages.links(read(ROOT / "README.md"))}
-    linked |= {f"benchmarks/{link}" for link in pages.links(read(ROOT / measured))}
+    assert lists - linked == set()
+    for name in lists:
+        folder = Path(name).parent.as_posix()
+        linked |= {f"{folder}/{link.partition('#')[0]}" for link in pages.links(read(ROOT / name))}
     names = {name_of(page) for page in PAGES} - {"README.md", "docs/package.md"}
-    assert measured in linked
     assert names - linked == set()
 
 

@@ -60,8 +60,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"_files", "core", "data", "models", "training"},
     "reports": {"numpy", "scipy.sparse", "matplotlib", "_lazy", "_types"}
     | {"core", "data", "evaluation", "gradcheck", "models", "training"},
+    "lessons": {"numpy", "_files", "_lazy", "_text", "__init__"},
     "cli": {"numpy", "argcomplete", "_files", "_text", "__init__", "core", "data"}
-    | {"evaluation", "gradcheck", "models", "reports", "serving", "sources", "training"},
+    | {"evaluation", "gradcheck", "lessons", "models", "reports", "serving", "sources"}
+    | {"training"},
     "__main__": {"cli"},
 }
 

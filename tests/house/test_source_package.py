@@ -64,6 +64,7 @@ def test_the_source_package_holds_every_file_of_the_repository(tree, in_the_sour
     }
     assert here - in_the_source_package == set()
     assert {"tests/support/reference.py", "tests/fixtures/format_1.json", "CHANGELOG.md"} <= here
+    assert "autorec_np/lessons/backward.py" in here
 
 
 def test_the_source_package_holds_nothing_that_was_left_behind(in_the_source_package):
@@ -75,6 +76,9 @@ def test_the_wheel_is_small_and_holds_the_package_alone(tree):
     pytest.importorskip("wheel", reason="setuptools below 70 needs wheel to build one")
     path = build(tree, "build_wheel")
     with zipfile.ZipFile(path) as archive:
-        folders = {name.partition("/")[0] for name in archive.namelist()}
+        names = archive.namelist()
+    folders = {name.partition("/")[0] for name in names}
     assert {name for name in folders if not name.endswith(".dist-info")} == {"autorec_np"}
     assert path.stat().st_size <= 300_000
+    assert "autorec_np/cli/commands.py" in names
+    assert not any("lessons" in name for name in names)  # it would be full with them

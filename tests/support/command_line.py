@@ -10,7 +10,7 @@ from autorec_np.data.ratings import Ratings
 SMALL = ["--hidden", "6", "--epochs", "3", "--batch-size", "16", "--n-jobs", "1"]
 SMALL_PARAMETERS = {"hidden_layer_sizes": (6,), "max_iter": 3, "batch_size": 16, "n_jobs": 1}
 COMMANDS = ["demo", "fetch", "train", "tune", "evaluate", "predict", "recommend", "report"]
-COMMANDS += ["gradcheck"]
+COMMANDS += ["lesson", "gradcheck"]
 
 
 def write_csv(path, ratings: Ratings) -> None:
