@@ -1,11 +1,11 @@
 """Chapter four: the implicit decoder, which also reads who has rated what.
 
 That a user rated a film at all says who the user is, whatever the rating (Koren, 2008). Each row j
-has q further parameters y_j, and each column c adds up those of the rows R(c) that rated it:
+has q further parameters y_j, and each column c adds up those of the rows O_c that rated it:
 
-    w~_c = w_c + n_c^(-1/2) sum_{j in R(c)} [y_j, 0]       W~ = W + [N Y, 0]              (35)
+    w~_c = w_c + n_c^(-1/2) sum_{j in O_c} [y_j, 0]       W~ = W + [N Y, 0]              (35)
 
-N is (n_columns x n_rows) and holds n_c^(-1/2) at each training pair, n_c = |R(c)|. So theta~ is a
+N is (n_columns x n_rows) and holds n_c^(-1/2) at each training pair, n_c = |O_c|. So theta~ is a
 linear map of theta, and everything behind it stays as it was. The derivative goes back through the
 map: D_W = D_W~ and D_Y = N^T D_W~[:, :q]. Equation numbers refer to docs/derivation.md.
 """

@@ -3,11 +3,11 @@
 One number a pair says two things: that there is a rating, and how high it is. Planes keep them
 apart. Plane p holds a value X_p at every stored pair, and has encoder weights V_p of its own:
 
-    Z1 = sum_p X_p V_p + F A + 1 mu^T = [X_1 X_2 ... F] [V_1; V_2; ...; A] + 1 mu^T       (38)
+    Z1 = sum_p X_p V_p + F V_F + 1 mu^T = [X_1 X_2 ... F] [V_1; V_2; ...; V_F] + 1 mu^T   (38)
 
 F, if any, is dense and holds what else is known of the rows, such as the genres of items. For the
 network that is a wider matrix: two of the five kernels are all that is new. The derivative by V_p
-is X_p^T D_Z, plane by plane, and by A it is F^T D_Z, (39). Equation numbers refer to
+is X_p^T D_Z, plane by plane, and by V_F it is F^T D_Z, (39). Equation numbers refer to
 docs/derivation.md.
 """
 

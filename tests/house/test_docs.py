@@ -1,7 +1,7 @@
 """The pages are true: snippets run and print what is shown, and what is named exists.
 
 Every page is read: README.md, CHANGELOG.md, CONTRIBUTING.md, benchmarks/README.md with its results,
-docs/*.md and docs/lessons/*.md.
+docs/*.md, docs/lessons/*.md, and the Korean pages below docs/ko.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ PAGES = [
     *sorted((ROOT / "benchmarks" / "results").glob("*.md")),
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "docs" / "lessons").glob("*.md")),
+    *sorted((ROOT / "docs" / "ko").rglob("*.md")),
 ]
 
 FORMULA = re.compile(r"\$\$(.+?)\$\$|\$([^$\n]+)\$", re.DOTALL)
