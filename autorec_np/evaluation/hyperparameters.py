@@ -62,8 +62,7 @@ def default_space(model: AutoRec, ratings: Any) -> dict[str, Any]:
     """Return a space around the defaults; penalties within a factor of 8."""
     if not isinstance(model, AutoRec):
         raise TypeError(
-            f"a {type(model).__name__} has no space by default; pass space={{parameter: [value, "
-            f"...]}}."
+            f"a {type(model).__name__} has no space by default; pass space={{name: [value, ...]}}."
         )
     matrix = as_ratings(ratings).matrix
 

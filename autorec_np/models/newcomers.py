@@ -180,7 +180,7 @@ class FoldIn(Recommender):
         wrong, asked = Axes(axis).rows_and_columns(users, items)
         if wrong is not None:
             raise ValueError(
-                f"with axis={axis!r} predictions are for known {new.other}s; pass "
+                f"with axis={axis!r} known {new.other}s are what to predict for; pass "
                 f"{new.other}s=..., or the other axis."
             )
         known = fitted.ids(new.other)
