@@ -75,7 +75,11 @@ def test_it_reads_a_file(tmp_path, capsys):
 
 def test_it_is_short_and_cites_each_equation():
     text = FILE.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 100
+    n_lines = len(text.splitlines())
+    assert n_lines <= 100
+    assert f"in {n_lines} lines of NumPy" in (FILE.parent / "lessons" / "index.md").read_text(
+        "utf-8"
+    )
     assert set(re.findall(r"\((\d+)\)", text)) >= {str(number) for number in range(1, 12)}
     assert set(re.findall(r"^import (\w+)", text, re.MULTILINE)) == {"sys", "numpy"}
     assert "autorec_np" not in text
