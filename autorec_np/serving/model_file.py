@@ -59,7 +59,7 @@ def save_model(
 
     Parameters
     ----------
-    model : AutoRec, Blend, BiasBaseline or GlobalMean
+    model : any model of this package
         Fitted. `callbacks` come back as ``()``, a Generator as `random_state` None.
     path : str or path-like
         Is replaced; ``.npz`` is customary.
@@ -135,7 +135,7 @@ def load_model(
 
     Returns
     -------
-    AutoRec, Blend, BiasBaseline or GlobalMean
+    the model
         It predicts as the saved one, to the bit (on another machine, or with another NumPy, to
         rounding). Its arrays are read-only.
 

@@ -277,9 +277,10 @@ def test_refusals_come_before_anything_is_written(path):
             save_model(model, path, metadata=metadata)
     with pytest.raises(NotFittedError, match=r"call fit\(ratings\) first"):
         save_model(AutoRec(), path)
-    with pytest.raises(
-        TypeError, match="can save AutoRec, BiasBaseline, Blend, GlobalMean, got Pip"
-    ):
+    every = (
+        "AutoRec, BiasBaseline, Blend, GlobalMean, RatingRBM, LLORMA, BayesianMF, BiasedMF, SVDpp"
+    )
+    with pytest.raises(TypeError, match=f"can save {every}, got Pip"):
         save_model(type("Pipeline", (AutoRec,), {})(), path)
     with pytest.raises(
         TypeError, match=r"parameters and metadata must be .* type object is not JSON"
