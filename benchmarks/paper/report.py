@@ -44,7 +44,7 @@ def provenance(dataset: str, results: Results) -> str:
     period = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
     hours = sum(one["seconds"] for one in found) / 3600
     return (
-        f"{dataset}, {len(found)} cells, {hours:.1f} hours of one thread in all, {period}, "
+        f"{dataset}, {len(found)} cells, {hours:.1f} hours of one thread in all,\n{period}, "
         f"{', '.join(versions)}.\n"
     )
 
