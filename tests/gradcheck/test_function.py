@@ -511,7 +511,7 @@ def mixed_precision(seed, factor=1.0):
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_a_part_in_float32_is_recognized_and_judged_so(dtype):
     recognized = 0
-    for seed in range(12):
+    for seed in range(24):
         fun, w = mixed_precision(seed)
         report = check_gradient(fun, w.astype(dtype), random_state=seed)
         assert report.blocks["theta"].verdict != "fail"
@@ -519,7 +519,8 @@ def test_a_part_in_float32_is_recognized_and_judged_so(dtype):
         recognized += report.note.startswith("a part of fun rounds a float64 theta")
         wrong, w = mixed_precision(seed, 1.2)
         assert not check_gradient(wrong, w.astype(dtype), random_state=seed).passed
-    assert recognized >= 5  # elsewhere the jump of the loss rounds to nothing: inconclusive
+    # Elsewhere the jump of the loss rounds to nothing, for which seeds depends on the processor
+    assert recognized >= 6
 
 
 def test_a_function_in_float64_has_no_part_in_float32():
