@@ -555,7 +555,7 @@ def _check_lists(name: str, lists: Any) -> None:
         if isinstance(one, (str, bytes)) or not isinstance(one, Iterable):
             raise TypeError(
                 f"{name} must hold one list of ids for each user, got {shown(one)} at index "
-                f"{index}; for one user, pass [{name}]."
+                f"{index}; of one user, pass [{name}]."
             )
 
 

@@ -30,7 +30,7 @@ def render(dataset: str, results: Results) -> str:
     """Return every table in Markdown; what was not run yet is blank."""
     parts = [provenance(dataset, results)]
     for table in TABLES.values():
-        parts.append(f"### {table.title}\n\n{lines_of(dataset, table.rows, results)}\n")
+        parts.append(f"## {table.title}\n\n{lines_of(dataset, table.rows, results)}\n")
     return "\n".join(parts)
 
 

@@ -36,6 +36,8 @@ def test_every_equation_of_the_core_stands_beside_its_line():
 def test_every_citation_of_the_package_is_shown():
     """Counted in another way: by the text of the files alone."""
     for path in PACKAGE.glob("*/[!_]*.py"):
+        if path.parent.name == "lessons":  # what they cite stands in the texts of the exercises
+            continue
         cited = {
             int(number)
             for line in read(path).splitlines()
