@@ -21,7 +21,7 @@ from benchmarks.paper.rows import EQUATION_2, Row
 WIDTHS = (500, 250, 500)
 SHALLOW = {**EQUATION_2, "regularization": 300.0, "learning_rate_init": 3e-3, "n_jobs": 1}
 # Of the middle layers' autoencoder, which reads and says codes in (0, 1)
-CODES_PENALTY, CODES_EPOCHS, CODES_BATCH, CODES_RATE = 1.0, 60, 128, 3e-3
+CODES_PENALTY, CODES_EPOCHS, CODES_BATCH, CODES_RATE = 1.0, 20, 64, 3e-3
 
 
 def fitted(row: Row, settings: Mapping[str, Any], train: Ratings, seed: int) -> Recommender:

@@ -104,10 +104,8 @@ def with_units(k: int, penalty: float) -> Row:
 
 def deep(name: str, label: str, model: str, published: float | None, seconds: float) -> Row:
     """Return a row of a network with three hidden layers."""
-    start = {"lambda": 300.0, "rate": 1e-3}
-    return Row(
-        name, label, model, {}, {"lambda": PENALTIES, "rate": RATES}, start, seconds, published
-    )
+    start = {"lambda": 100.0, "rate": 1e-3}
+    return Row(name, label, model, {}, {"lambda": PENALTIES}, start, seconds, published)
 
 
 I_AUTOREC = equation_2("I-AutoRec", "I-AutoRec", 0.831, SIGMOID_ENCODER, ("k", "lambda", "rate"))
