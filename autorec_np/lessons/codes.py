@@ -294,6 +294,7 @@ DEEPER = Lesson(
     minutes=60,
     function="backward",
     blocks={"D_V": "(14)", "D_mu": "(11)", "D_V1": "(12)", "D_mu1": "(11)", "D_b": "(7)"},
+    order=("D_b", "D_mu1", "D_V1", "D_mu", "D_V"),
     steps={
         "H": "(1)",
         "K": "(15)",
