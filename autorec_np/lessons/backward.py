@@ -33,18 +33,18 @@ def backward(X, rated, V, mu, W, b, penalty):
     Z = X @ V + mu
     H = 1 / (1 + np.exp(-Z))
     Y = H @ W.T + b
-    D_V = None
-    D_mu = None
-    D_W = None
     D_b = None
+    D_W = None
+    D_mu = None
+    D_V = None
     return D_V, D_mu, D_W, D_b
 '''
 
 SOLUTION = STUB.replace(
-    """    D_V = None
-    D_mu = None
+    """    D_b = None
     D_W = None
-    D_b = None
+    D_mu = None
+    D_V = None
 """,
     """    E = Y - X  # (3)
     D_Y = 2 * E  # (4)

@@ -290,10 +290,14 @@ class Case:
         return None
 
     def _text(self, name: str) -> str:
-        """Say a mistake; where it is in one block alone, whether others are to come."""
-        text = self.lesson.mistakes[name].text
-        to_come = MISSING in self.blocks.values() and re.search(r"\bD_\w+( \(\d+\))? alone$", text)
-        return f"{text} so far" if to_come else text
+        """Say a mistake; one in a block alone that may come in others, only of what is written."""
+        text, shared = self.lesson.mistakes[name].text, name.rpartition("_")[0]
+        if shared in self.lesson.mistakes and re.search(r", in \w+ alone$", text):
+            work, right = self._work(0, (shared,)), self.truths[0]
+            to_come = [one for one, state in self.blocks.items() if state == MISSING]
+            if any(not close(work[one], right[one]) for one in to_come):
+                return f"{text} so far"
+        return text
 
     def _place(self, made: tuple[str, ...]) -> tuple[str | None, str | None, list[int]]:
         """Return what the mistakes change first, the name in the file to look at, and its lines.

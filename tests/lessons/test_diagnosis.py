@@ -281,8 +281,9 @@ def test_what_is_not_written_is_not_blamed(value):
     assert found.text.endswith(SHARED[value][1])
     assert "D_V" not in found.text
     assert found.lines == [line_of("D_W = ", text)]
-    both = changed("D_A.T @ H + penalty * W", value)
-    assert verdict_on(LESSON, both).text.endswith(", in D_W alone")
+    written = changed("D_A.T @ H + penalty * W", value)
+    for text in (written, changed("D_mu = D_Z.sum(axis=0)", "D_mu = None", written)):
+        assert verdict_on(LESSON, text).text.endswith(", in D_W alone")
 
 
 def test_a_penalty_on_the_biases_is_shown_where_it_is_written():
