@@ -163,6 +163,8 @@ $X → Z → H → Y → J$
 
 $D_V, D_μ ← D_Z ← D_H ← D_A, D_W, D_b$
 
+$A = H W^T + b$ is $Y$ here, so $D_A = D_Y$.
+
 Three small questions:
 
 1. What is the derivative of $(x - y)^2$ by $y$? And in a hole?
@@ -296,7 +298,7 @@ autorec-np lesson start my_lessons
 autorec-np lesson 1
 ```
 
-The check names the mistake; `--hint` says less.
+The check names the mistake; `--hint` begins with less, and says one thing more each time.
 
 All of it in <<lines>> lines: `docs/autorec_in_one_file.py`
 

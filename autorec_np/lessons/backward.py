@@ -33,18 +33,18 @@ def backward(X, rated, V, mu, W, b, penalty):
     Z = X @ V + mu
     H = 1 / (1 + np.exp(-Z))
     Y = H @ W.T + b
-    D_V = None
-    D_mu = None
-    D_W = None
     D_b = None
+    D_W = None
+    D_mu = None
+    D_V = None
     return D_V, D_mu, D_W, D_b
 '''
 
 SOLUTION = STUB.replace(
-    """    D_V = None
-    D_mu = None
+    """    D_b = None
     D_W = None
-    D_b = None
+    D_mu = None
+    D_V = None
 """,
     """    E = Y - X  # (3)
     D_Y = 2 * E  # (4)
@@ -79,7 +79,7 @@ PENALTY = "Which parameters stand in the penalty of (2)?"
 ROWS = "A bias is used in every row. What happens to a value that is used several times?"
 SIGN = "If y is too large, does J rise or fall with y?"
 
-# What may be wrong with the penalty: in both weights, or in one
+# What may be wrong with the penalty: in one weight, or, where both are written, in both
 PENALTIES = {
     "no_penalty": ("the penalty is missing", PENALTY),
     "half_penalty": ("half of the penalty: the 1/2 of (2) and the 2 of the square give 1", HALF),
@@ -106,7 +106,7 @@ PENALTIES = {
 OF_THE_PENALTY = {
     f"{name}{suffix}": Mistake(f"{text}, in {where}", question, "penalty")
     for name, (text, question) in PENALTIES.items()
-    for suffix, where in {"": "D_W and D_V", "_W": "D_W alone", "_V": "D_V alone"}.items()
+    for suffix, where in {"_W": "D_W alone", "_V": "D_V alone", "": "D_W and D_V"}.items()
 }
 
 MISTAKES = {
@@ -451,6 +451,7 @@ LESSON = Lesson(
     solution=SOLUTION,
     penalized={"D_V": ("V", 1), "D_mu": ("mu", 0), "D_W": ("W", 1), "D_b": ("b", 0)},
     probes=PROBES,
+    order=("D_b", "D_W", "D_mu", "D_V"),
 )
 
 LESSONS = (LESSON,)

@@ -162,19 +162,19 @@ def backward(X, rated, V, mu, V1, mu1, b, mask, penalty):
     K = H * mask
     H1 = 1 / (1 + np.exp(-(K @ V1 + mu1)))
     Y = H1 @ V.T + b
-    D_V = None
-    D_mu = None
-    D_V1 = None
-    D_mu1 = None
     D_b = None
+    D_mu1 = None
+    D_V1 = None
+    D_mu = None
+    D_V = None
     return D_V, D_mu, D_V1, D_mu1, D_b
 '''
 DEEPER_SOLUTION = DEEPER_STUB.replace(
-    """    D_V = None
-    D_mu = None
-    D_V1 = None
+    """    D_b = None
     D_mu1 = None
-    D_b = None
+    D_V1 = None
+    D_mu = None
+    D_V = None
 """,
     """    D_A = np.where(rated, 2 * (Y - X), 0)  # (3) to (5)
     D_b = D_A.sum(axis=0)  # (7)
@@ -294,6 +294,7 @@ DEEPER = Lesson(
     minutes=60,
     function="backward",
     blocks={"D_V": "(14)", "D_mu": "(11)", "D_V1": "(12)", "D_mu1": "(11)", "D_b": "(7)"},
+    order=("D_b", "D_mu1", "D_V1", "D_mu", "D_V"),
     steps={
         "H": "(1)",
         "K": "(15)",

@@ -204,9 +204,10 @@ def _told(args: argparse.Namespace, path: Path, verdict: Verdict) -> str:
             [name, STATES[state], lesson.blocks[name]] for name, state in verdict.blocks.items()
         ]
         lines += ["", indented(table(["", "", "see"], rows, left=(0, 1, 2)))]
-    if verdict.stage not in ("error", "missing") and hints > 1:
-        lines += ["", *map(indented, _hints(verdict)[: hints - 1])]
-    if args.hint is not None and hints < MOST_HINTS:
+    more = [] if verdict.stage in ("error", "missing") else _hints(verdict)
+    if more and hints > 1:
+        lines += ["", *map(indented, more[: hints - 1])]
+    if args.hint is not None and hints <= len(more):
         lines += ["", f"more: autorec-np lesson {lesson.number} --hint {hints + 1}"]
     if args.solution:
         lines += ["", *_solution(lesson, verdict)]
@@ -215,10 +216,11 @@ def _told(args: argparse.Namespace, path: Path, verdict: Verdict) -> str:
 
 def _hints(verdict: Verdict) -> list[str]:
     """Return the hints but for the first, the table of blocks."""
-    where = f"{verdict.array}, see {verdict.read}" if verdict.array else "the blocks above"
+    name = verdict.shown or verdict.array
+    where = f"{name}, see {verdict.read}" if verdict.array else "the blocks above"
     question = [f"ask yourself: {one}" for one in dict.fromkeys(verdict.questions)]
     place = "\n".join([f"look at {where}", *map(indented, _places(verdict))])
-    return [place, f"why: {verdict.text}", "\n".join(question)]
+    return [place, f"why: {verdict.text}", *(["\n".join(question)] if question else [])]
 
 
 def _places(verdict: Verdict) -> list[str]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -43,6 +44,8 @@ class Verdict:
         The name of what is proved or of the relation; two are joined by a plus sign.
     array, read : str, optional
         The step or block that is wrong first, and the place to read about it.
+    shown : str, optional
+        The first name in the student's file that holds what is wrong.
     lines : list of int
         Of the student's file, where it is made.
     sources : list of str
@@ -59,6 +62,7 @@ class Verdict:
     mistake: str | None = None
     array: str | None = None
     read: str | None = None
+    shown: str | None = None
     lines: list[int] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
     questions: list[str] = field(default_factory=list)
@@ -87,7 +91,7 @@ def judge(lesson: Lesson, answers: Answers, source: str, seed: int = 0) -> Verdi
     """
     written = Source(source, lesson.function)
     if "error" in answers.said:
-        blocks = dict.fromkeys(lesson.blocks, MISSING)
+        blocks = dict.fromkeys(lesson.in_order, MISSING)
         found = _failed(blocks, answers.said["error"], written)
     else:
         found = Case(lesson, answers, written, seed).verdict()
@@ -165,7 +169,7 @@ class Case:
             for name, value in got.items():
                 if truth[name].ndim == 0 and value.size == 1:
                     got[name] = value.reshape(())
-        self.blocks = {name: self._state(name) for name in lesson.blocks}
+        self.blocks = {name: self._state(name) for name in lesson.in_order}
         self.wrong = [name for name, state in self.blocks.items() if state == FAIL]
 
     def _state(self, name: str) -> str:
@@ -204,9 +208,9 @@ class Case:
             return line or pair
         made, step = tuple(str(pair.mistake).split("+")), str(line.array)
         work = self._work(0, made)
-        if not self._has(step, work[step]):
+        if not self._has(step, work):
             return line
-        return replace(pair, array=line.array, read=line.read, lines=line.lines)
+        return replace(pair, array=line.array, read=line.read, shown=line.shown, lines=line.lines)
 
     def _found(self, stage: str, text: str, **more: Any) -> Verdict:
         if more.get("array") and not more.get("read"):
@@ -270,9 +274,9 @@ class Case:
             return None
         for made in candidates:
             if self._reproduced(made):
-                texts = [self.lesson.mistakes[name].text for name in made]
+                texts = [self._text(name) for name in made]
                 questions = [self.lesson.mistakes[name].question for name in made]
-                array, lines = self._place(made)
+                array, shown, lines = self._place(made)
                 shapes = [self._relation(name) for name in self.wrong if name not in self.fitting]
                 return self._found(
                     "mistake",
@@ -280,24 +284,43 @@ class Case:
                     mistake="+".join([*made, *(name for name, _ in shapes)]),
                     questions=questions,
                     array=array,
+                    shown=shown,
                     lines=lines,
                 )
         return None
 
-    def _place(self, made: tuple[str, ...]) -> tuple[str | None, list[int]]:
-        """Return the first step or block that the mistakes change, and the lines that make it."""
-        works = [self._work(number, made) for number in range(len(self.problems))]
-        work, both = works[0], list(zip(works, self.truths, strict=True))
-        for step in (*self.lesson.steps, *self.lesson.blocks):
-            if any(not close(made_so[step], right[step]) for made_so, right in both):
-                name = self._has(step, work[step])
-                return step, self.source.lines_of(name) if name else []
-        return None, []
+    def _text(self, name: str) -> str:
+        """Say a mistake; one in a block alone that may come in others, only of what is written."""
+        text, shared = self.lesson.mistakes[name].text, name.rpartition("_")[0]
+        if shared in self.lesson.mistakes and re.search(r", in \w+ alone$", text):
+            work, right = self._work(0, (shared,)), self.truths[0]
+            to_come = [one for one, state in self.blocks.items() if state == MISSING]
+            if any(not close(work[one], right[one]) for one in to_come):
+                return f"{text} so far"
+        return text
 
-    def _has(self, step: str, wanted: Array) -> str | None:
-        """Return the variable that is named after a step and holds an array."""
+    def _place(self, made: tuple[str, ...]) -> tuple[str | None, str | None, list[int]]:
+        """Return what the mistakes change first, the name in the file to look at, and its lines.
+
+        What is not written, or right, is not looked at.
+        """
+        works = [self._work(number, made) for number in range(len(self.problems))]
+        both = list(zip(works, self.truths, strict=True))
+        changed = [
+            step
+            for step in (*self.lesson.steps, *self.wrong)
+            if any(not close(work[step], right[step]) for work, right in both)
+        ]
+        for step in changed:
+            if name := self._has(step, works[0]):
+                return changed[0], name, self.source.lines_of(name)
+        block = next((one for one in changed if one in self.wrong), self.wrong[0])
+        return (*changed, block)[0], block, self._made_in(block)[0]
+
+    def _has(self, step: str, work: Named) -> str | None:
+        """Return the variable that is named after a step and holds what it is in a work."""
         for name, value in self.answers.variables.items():
-            if self.lesson.step_of(name) == step and close(value, wanted):
+            if self.lesson.step_of(name) == step and _is_in(work, step, value):
                 return name
         return None
 
@@ -341,6 +364,7 @@ class Case:
                         + f"{name} is not what {self.lesson.steps[step]} says, and all that is "
                         f"wrong follows from it",
                         array=step,
+                        shown=name,
                         lines=self.source.lines_of(name),
                         questions=[f"What does {self.lesson.steps[step]} say, term by term?"],
                     )
@@ -348,11 +372,7 @@ class Case:
 
     def _is_right(self, step: str, value: Array) -> bool:
         """Say whether a variable is what its name says, or anything else that is right."""
-        return any(
-            close(value, one)
-            for key, one in self.truths[0].items()
-            if key.partition(".")[0] == step
-        )
+        return _is_in(self.truths[0], step, value)
 
     def _follows(self, given: Named) -> bool:
         try:
@@ -441,7 +461,8 @@ class Case:
         ):
             numbers = "holds the right numbers in the shape"
             return "shape", f"{block} {numbers} {got.shape}; it must be {truth.shape}"
-        return "shape", f"{block} has the shape {got.shape}, and must have {truth.shape}"
+        wanted = f"have {truth.shape}" if truth.ndim else "be one number"
+        return "shape", f"{block} has the shape {got.shape}, and must {wanted}"
 
     def _not_finite(self, block: str) -> tuple[str, str] | None:
         bad = [~np.isfinite(got) for got, _ in self._pairs(block)]
@@ -577,6 +598,11 @@ class Case:
         if not good:
             return None
         return "probe", f"{block}: the mistake has to do with {', or with '.join(good[:2])}"
+
+
+def _is_in(work: Named, step: str, value: Array) -> bool:
+    """Say whether a value is that of a step, in one of its forms."""
+    return any(close(value, one) for key, one in work.items() if key.partition(".")[0] == step)
 
 
 def _listed(names: list[str], verb: str = "is right") -> str:

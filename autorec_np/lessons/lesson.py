@@ -77,6 +77,8 @@ class Lesson:
         The parameter of which a block contains a multiple, with that multiple: {"D_W": ("W", 1)}.
     probes : dict
         What a mistake has to do with if all is right on a changed problem, and that change.
+    order : tuple of str
+        The blocks in the order to write them; empty: that in which they are returned.
     ask : callable, optional
         Calls the function with a problem, where it wants more than its values.
     """
@@ -96,6 +98,7 @@ class Lesson:
     aliases: dict[str, str] = field(default_factory=dict)
     penalized: dict[str, tuple[str, int]] = field(default_factory=dict)
     probes: dict[str, Callable[[Problem], Problem]] = field(default_factory=dict)
+    order: tuple[str, ...] = ()
     ask: Callable[[Callable[..., Any], Problem], Any] = lambda function, problem: function(
         *problem.values()
     )
@@ -104,6 +107,11 @@ class Lesson:
     def file(self) -> str:
         """The name of the stub."""
         return f"{self.number:02}_{self.name}.py"
+
+    @property
+    def in_order(self) -> tuple[str, ...]:
+        """The blocks in the order to write them."""
+        return self.order or tuple(self.blocks)
 
     def problems(self, seed: int = 0) -> dict[str, Problem]:
         """Return the three problems, then one for each probe and each of the three."""

@@ -286,7 +286,7 @@ import numpy as np
 
 
 def objective(X, rated, Y, V, W, penalty):
-    """Return the two terms of J and J.
+    """Return the two terms of J and J. The second one, weights, has the factor penalty / 2.
 
     X and Y are (n, m); rated is True where there is a rating, which may be a 0.
     """
@@ -324,8 +324,8 @@ OBJECTIVE_MISTAKES = {
     ),
     "root": Mistake("error is the root of the sum; (2) has none", READ_2, "root"),
     "no_half": Mistake("the penalty has no 1/2 here", READ_2, "half"),
-    "no_penalty": Mistake("weights lacks the factor penalty / 2", READ_2, "half"),
-    "half_alone": Mistake("weights lacks the factor penalty", READ_2, "half"),
+    "no_penalty": Mistake("the factor penalty / 2 is missing in weights", READ_2, "half"),
+    "half_alone": Mistake("the factor penalty is missing in weights", READ_2, "half"),
     "norms": Mistake("weights sums the norms; (2) has their squares", READ_2, "norm"),
     "absolute_weights": Mistake("weights sums absolute values; (2) has squares", READ_2, "norm"),
     "W_alone": Mistake("V is missing in weights", READ_2, "weights"),

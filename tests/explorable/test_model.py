@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import explorable_states
 import numpy as np
 from markdown_pages import ROOT
@@ -16,6 +18,12 @@ def test_the_page_is_small_and_asks_for_nothing():
         text = path.read_text(encoding="utf-8")
         assert "http" not in text.replace("http://www.w3.org/", "")  # names, not addresses
         assert not any(word in text for word in ("fetch(", "XMLHttpRequest", "@import", "@font"))
+
+
+def test_its_links_lead_somewhere_in_a_copy_of_the_repository():
+    links = re.findall(r'href="(\.\./[^"]*)"', (PAGE / "index.html").read_text(encoding="utf-8"))
+    assert len(links) == 2
+    assert all((PAGE / link).is_file() for link in links)
 
 
 def test_the_example_is_that_of_the_tour():

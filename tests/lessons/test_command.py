@@ -44,7 +44,7 @@ def test_the_way_of_a_student(run, folder):
 
     status, out, err = run(4)
     assert (status, err) == (1, "")
-    assert "nothing is written yet; begin with D_V, see (10)" in out
+    assert "nothing is written yet; begin with D_b, see (7)" in out
 
     path = folder / "mine" / file_name(4)
     path.write_text(WRONG)
@@ -79,6 +79,26 @@ def test_hints_step_by_step_and_the_line_only_when_asked_for(run, folder):
     assert "the solution's line: D_A = np.where(rated, D_Y, 0)" in run(4, "--solution")[1]
 
 
+def test_no_more_hints_are_promised_than_there_are(run, folder):
+    run("start", folder)
+    path = folder / file_name(4)
+    kept = LESSON.solution.replace("    Z =", "    X += 1\n    Z =")
+    for text, n_hints in {"x = \n": 1, LESSON.stub: 1, kept: 4}.items():
+        path.write_text(text)
+        outs = [run(4, "--hint", number)[1] for number in range(1, 5)]
+        assert len(set(outs)) == n_hints
+        assert ["more:" in out for out in outs] == [number < n_hints for number in range(1, 5)]
+
+
+def test_the_line_of_the_solution_is_that_of_what_is_written_and_wrong(run, folder):
+    text = LESSON.solution.replace("D_V = X.T @ D_Z + penalty * V", "D_V = None")
+    (folder / "a.py").write_text(text.replace(" + penalty * W", ""))
+    out = run(4, "a.py", "--solution")[1]
+    assert "look at D_W, see (6)\n" in out
+    assert "the solution's line: D_W = " in out
+    assert "D_V = " not in out
+
+
 def test_one_object_a_file(run, folder):
     texts = {"a.py": LESSON.solution, "b.py": WRONG, "c.py": "x = \n"}
     for name, text in texts.items():
@@ -104,7 +124,7 @@ def test_a_tally_for_teachers(run, folder):
     assert "student2.py  factor_2+no_mask\n" in out
     assert "1 of 4 right\n" in out
     assert f"    2  no_mask: {LESSON.mistakes['no_mask'].text}\n" in out
-    assert "    1  in D_V\n" in out
+    assert "    1  in D_b\n" in out
 
 
 def test_numbers_of_ones_own(run, folder):

@@ -46,7 +46,7 @@ def test_mutants_that_give_numbers_are_pinned_and_nothing_right_is_blamed():
         found = verdict_on(LESSON, text)
         slowest = max(slowest, time.process_time() - started)
         wrong = blamed(answers, [right(*problem.values()) for problem in problems])
-        assert [name for name, state in found.blocks.items() if state == "fail"] == wrong, text
+        assert {name for name, state in found.blocks.items() if state == "fail"} == wrong, text
         if found.passed:
             continue
         n_numbers += 1
@@ -61,7 +61,7 @@ def test_mutants_that_give_numbers_are_pinned_and_nothing_right_is_blamed():
 
 def blamed(answers, truths):
     """Return the blocks that are wrong, judged by another rule than that of the lessons."""
-    wrong = []
+    wrong = set()
     for place, name in enumerate(LESSON.blocks):
         pairs = [
             (np.asarray(got[place], float), wanted[place])
@@ -71,7 +71,7 @@ def blamed(answers, truths):
             got.shape == wanted.shape and np.allclose(got, wanted, rtol=1e-6, atol=1e-9)
             for got, wanted in pairs
         ):
-            wrong.append(name)
+            wrong.add(name)
     return wrong
 
 
@@ -256,11 +256,108 @@ def test_another_value_returned_than_made_is_said():
 def test_blocks_are_judged_one_by_one():
     start = PLAIN.replace("D_V = X.T @ D_Z + penalty * V", "D_V = None")
     found = verdict_on(LESSON, start.replace("D_mu = D_Z.sum(axis=0)", "D_mu = None"))
-    assert (found.stage, found.array) == ("missing", "D_V")
-    assert found.text == "D_W and D_b are right so far; next D_V, see (10)"
+    assert (found.stage, found.array) == ("missing", "D_mu")
+    assert found.text == "D_b and D_W are right so far; next D_mu, see (11)"
     found = verdict_on(LESSON, changed("2 * E", "E", start))
     assert found.mistake == "factor_2"
     assert found.blocks == {"D_V": "missing", "D_mu": "fail", "D_W": "fail", "D_b": "fail"}
+
+
+UP_TO_D_W = PLAIN.replace("D_V = X.T @ D_Z + penalty * V", "D_V = None").replace(
+    "D_mu = D_Z.sum(axis=0)", "D_mu = None"
+)
+SHARED = {  # what stands in D_W: its mistake, and what is said of it
+    "D_A.T @ H": ("no_penalty_W", "the penalty is missing, in D_W alone so far"),
+    "D_A.T @ H + penalty / 2 * W": ("half_penalty_W", "in D_W alone so far"),
+    "D_A.T @ H + penalty * V": ("swap_penalty_W", "in D_W alone so far"),
+}
+
+
+@pytest.mark.parametrize("value", SHARED)
+def test_what_is_not_written_is_not_blamed(value):
+    text = changed("D_A.T @ H + penalty * W", value, UP_TO_D_W)
+    found = verdict_on(LESSON, text)
+    assert (found.mistake, found.array, found.shown) == (SHARED[value][0], "D_W", "D_W")
+    assert found.text.endswith(SHARED[value][1])
+    assert "D_V" not in found.text
+    assert found.lines == [line_of("D_W = ", text)]
+    written = changed("D_A.T @ H + penalty * W", value)
+    for text in (written, changed("D_mu = D_Z.sum(axis=0)", "D_mu = None", written)):
+        assert verdict_on(LESSON, text).text.endswith(", in D_W alone")
+
+
+def test_a_penalty_on_the_biases_is_shown_where_it_is_written():
+    text = changed("D_b = D_A.sum(axis=0)", "D_b = D_A.sum(axis=0) + penalty * b", UP_TO_D_W)
+    found = verdict_on(LESSON, text)
+    assert (found.mistake, found.array) == ("bias_penalty", "D_b")
+    assert found.lines == [line_of("D_b = ", text)]
+
+
+@pytest.mark.parametrize("name", LESSON.mistakes)
+@pytest.mark.parametrize("n_written", [1, 2, 3])
+def test_no_block_is_looked_at_that_is_not_both_written_and_wrong(name, n_written):
+    said = {"changed": [], "missing": [], "again": True}
+    written = LESSON.in_order[:n_written]
+    blocks = {
+        label: {one: work[one] for one in written}
+        for label, work in blocks_of(LESSON, (name,)).items()
+    }
+    found = judge(LESSON, Answers(said, blocks), "")
+    if "fail" in found.blocks.values():
+        assert found.stage == "mistake"
+        wrong = {one for one, state in found.blocks.items() if state == "fail"}
+        assert found.array in {*LESSON.steps, *wrong}
+        assert found.shown in wrong
+        if "alone" in found.text or "D_W and D_V" in found.text:
+            assert any(one in found.text for one in {*wrong, "D_H"})
+            assert "D_V" in written or "D_V" not in found.text
+
+
+def test_the_blocks_come_in_the_order_of_the_page():
+    for number, first in ((4, "D_b"), (11, "D_b"), (2, "Z")):
+        lesson = lesson_of(number)
+        assert sorted(lesson.in_order) == sorted(lesson.blocks)
+        found = verdict_on(lesson, lesson.stub)
+        assert (tuple(found.blocks), found.array) == (lesson.in_order, first)
+        assert f"begin with {first}, " in found.text
+    found = verdict_on(LESSON, UP_TO_D_W)
+    assert found.text == "D_b and D_W are right so far; next D_mu, see (11)"
+
+
+# The place, where a student has other names than the page
+
+
+SHORT = """
+import numpy as np
+def backward(X, rated, V, mu, W, b, penalty):
+    H = 1 / (1 + np.exp(-(X @ V + mu)))
+    dA = np.where(rated, H @ W.T + b - X, 0) * 2
+    D_b = dA.sum(axis=0)
+    D_W = dA.T @ H + penalty * W
+    return None, None, D_W, D_b
+"""
+NO_NAME = changed("dA.sum", "(np.where(rated, H @ W.T + b - X, 0) * 2).sum", SHORT)
+NO_NAME = changed("dA.T @ H + penalty * W", "None", changed("    dA =", "    q =", NO_NAME))
+AS_MASKED = changed("np.where(rated, H @ W.T + b - X, 0) * 2", "2 * E", SHORT).replace(
+    "    dA", "    E = (H @ W.T + b - X) * rated\n    dA"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new", "wanted"),
+    [
+        (SHORT, " * 2", "", ("factor_2", "D_Y", "(4)", "dA")),
+        (SHORT, "b - X, 0)", "b - X, 0) * -1", ("sign", "E", "(3)", "dA")),
+        (NO_NAME, " * 2).sum", ").sum", ("factor_2", "D_Y", "(4)", "D_b")),
+        (AS_MASKED, "(H @ W.T + b - X)", "(X - H @ W.T - b)", ("sign", "E", "(3)", "E")),
+    ],
+)
+def test_the_first_name_that_a_student_has_is_shown(text, old, new, wanted):
+    assert verdict_on(LESSON, text).stage == "missing"
+    text = changed(old, new, text)
+    found = verdict_on(LESSON, text)
+    assert (found.mistake, found.array, found.read, found.shown) == wanted
+    assert found.lines == [line_of(f"    {wanted[-1]} = ", text)]
 
 
 def test_a_right_answer_that_changes_its_arguments_passes_with_a_word():
@@ -287,6 +384,12 @@ def test_the_line_that_makes_a_name():
 
 
 # Other lessons
+
+
+def test_a_scalar_is_asked_for_in_words():
+    lesson = lesson_of(3)
+    found = verdict_on(lesson, changed("np.sum((X - Y)[rated] ** 2)", "(X - Y)", lesson.solution))
+    assert "error has the shape (5, 6), and must be one number" in found.text
 
 
 def test_a_scalar_may_have_one_entry():

@@ -42,6 +42,9 @@ def test_the_stub_has_the_arguments_and_the_blocks(number):
         (function,) = (one for one in ast.walk(ast.parse(text)) if isinstance(one, ast.FunctionDef))
         (end,) = (one for one in ast.walk(function) if isinstance(one, ast.Return))
         assert ast.unparse(end.value).strip("()").split(", ") == list(lesson.blocks)
+        nothing = [one.strip() for one in text.splitlines() if one.endswith(" = None")]
+        in_order = [f"{name} = None" for name in lesson.in_order]
+        assert nothing == (in_order if text == lesson.stub else [])
         given = inspect.signature(function_in(text, lesson.function)).parameters
         if number not in (5, 6):  # which are given a function
             assert list(given) == list(lesson.problem(np.random.default_rng(0)))

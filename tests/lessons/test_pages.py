@@ -42,6 +42,12 @@ def test_a_page_says_what_its_lesson_is(number):
     assert page.rstrip().endswith(f"{after}[All lessons](index.md)")
 
 
+@pytest.mark.parametrize("number", [4, 11])
+def test_a_page_goes_in_the_order_of_the_check(number):
+    page = read(f"{number:02}.md").partition("\n## Write\n")[2]
+    assert tuple(re.findall(r"`(D_\w+)`", page)) == lesson_of(number).in_order
+
+
 @each
 def test_a_page_prints_neither_stub_nor_solution(number):
     lesson, page = lesson_of(number), read(f"{number:02}.md")

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from html.parser import HTMLParser
+from types import SimpleNamespace
 from urllib.parse import unquote, urlsplit
 
 import markdown_pages as pages
@@ -216,6 +217,25 @@ def test_links_that_lead_out_of_the_pages(link, changed):
     app = Sphinx("docs/example.py", copied=["explorable"])
     extension().lead_on(app, "docs/lessons/01", source)
     assert source == [f"[a]({changed})"]
+
+
+def test_a_copied_page_leads_to_pages(tmp_path):
+    path = tmp_path / "docs" / "explorable" / "index.html"
+    path.parent.mkdir(parents=True)
+    path.write_text('<a href="../tour.md" id="a">b.md</a>', encoding="utf-8")
+    house = extension()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(house, "REPAIRS", [])
+        app = SimpleNamespace(builder=SimpleNamespace(name="html"), outdir=str(tmp_path))
+        house.repair(app, None)
+    assert read(path) == '<a href="../tour.html" id="a">b.md</a>'
+
+
+def test_the_links_of_the_copied_page_lead_somewhere(site):
+    folder = site / "docs" / "explorable"
+    links = re.findall(r'href="(\.\./[^"]*)"', read(folder / "index.html"))
+    assert [link for link in links if not (folder / link).is_file()] == []
+    assert "../tour.html" in links
 
 
 def test_the_first_page_shows_what_is_there(can_build, tmp_path, monkeypatch):

@@ -106,6 +106,9 @@ def repair(app: Sphinx, error: Exception | None) -> None:
     for path in Path(app.outdir).rglob("*.html"):
         name = path.relative_to(app.outdir).with_suffix("").as_posix()
         if name.startswith("docs/explorable/"):
+            # beside it stand pages here, and their sources in the repository
+            text = path.read_text(encoding="utf-8").replace('.md"', '.html"')
+            path.write_text(text, encoding="utf-8")
             continue
         text = path.read_text(encoding="utf-8")
         for pattern, new in REPAIRS:
