@@ -266,8 +266,8 @@ def test_ctrl_c_in_training_saves_the_best_so_far(folder, tmp_path):
     assert rest[-2:] == ["autorec-np: interrupted", ""]
     assert all(line.startswith("epoch") for line in rest[:-2])
     assert [path.name for path in tmp_path.iterdir()] == ["model.npz"]
-    n_lines = 1 + len(rest) - 2  # an epoch may end before its line is shown, or the other way
-    assert abs(load_model(target).n_iter_ - n_lines) <= 1
+    n_lines = 1 + len(rest) - 2
+    assert load_model(target).n_iter_ in (n_lines, n_lines + 1)  # an epoch counts before its line
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX pipes")

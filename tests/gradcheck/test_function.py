@@ -520,7 +520,7 @@ def test_a_part_in_float32_is_recognized_and_judged_so(dtype):
         wrong, w = mixed_precision(seed, 1.2)
         assert not check_gradient(wrong, w.astype(dtype), random_state=seed).passed
     # Elsewhere the jump of the loss rounds to nothing, for which seeds depends on the processor
-    assert recognized >= 6
+    assert recognized >= 8
 
 
 def test_a_function_in_float64_has_no_part_in_float32():

@@ -269,12 +269,13 @@ def test_the_page_shows_the_journal():
     assert tables == report.render("ml-1m", journal.read(JOURNAL))
 
 
-def test_the_journal_holds_what_the_search_asks_for_and_no_more():
+def test_the_journal_holds_all_that_the_search_asks_for_and_no_more():
     results = journal.read(JOURNAL)
     asked = set()
     for row in runner.rows_of(rows.TABLES).values():
         known: dict = {}
         while cells := [cell for cell in next_cells("ml-1m", row, known) if cell in results]:
             known |= {cell: results[cell] for cell in cells}
+        assert not next_cells("ml-1m", row, known), f"{row.name} is not complete"
         asked |= set(known)
     assert asked == set(results)
