@@ -466,7 +466,7 @@ def _load_theta(path: str) -> Array:
     except (ValueError, EOFError) as error:
         raise ValueError(f"{path} is not an array of numbers that numpy.save wrote") from error
     if not isinstance(theta, np.ndarray):
-        raise ValueError(f"{path} holds several arrays; save theta alone")
+        raise ValueError(f"{path} holds several arrays; save theta alone: numpy.save(path, theta)")
     return theta
 
 
