@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from autorec_np.evaluation.held_out import MeanInterval, mean_and_interval
 from benchmarks.paper.rows import TABLES, UNITS, Row
-from benchmarks.paper.search import Results, cells_of
+from benchmarks.paper.search import Results, cells_of, chosen
 
 BEGIN, END = "<!-- tables -->\n", "<!-- end of the tables -->\n"
 
 
-def errors_of(dataset: str, row: Row, results: Results) -> list[float]:
-    """Return the test RMSE of each split that was run, in their order."""
-    return [results[c]["rmse"] for c in cells_of(dataset, row, results) if c in results]
+def tested(dataset: str, row: Row, results: Results) -> list[Mapping[str, Any]]:
+    """Return what was measured on each test split that was run, in their order."""
+    return [results[cell] for cell in cells_of(dataset, row, results) if cell in results]
 
 
-def summary(errors: Sequence[float]) -> MeanInterval | None:
-    """Return mean and 95 % interval of test RMSE, None where no split was run."""
-    return mean_and_interval(np.array(errors)) if errors else None
+def mean_error(measured: Sequence[Mapping[str, Any]]) -> MeanInterval:
+    """Return mean and 95 % interval of test RMSE."""
+    return mean_and_interval(one["rmse"] for one in measured)
 
 
 def render(dataset: str, results: Results) -> str:
@@ -56,18 +54,18 @@ def lines_of(dataset: str, rows: Iterable[Row], results: Results) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        cells = [cell for cell in cells_of(dataset, row, results) if cell in results]
-        errors = errors_of(dataset, row, results)
+        measured = tested(dataset, row, results)
         published = "" if row.published is None else f"{row.published:.3f}"
         ours = interval = choice = ""
-        if errors:
-            mean = mean_and_interval(np.array(errors))
+        if measured:
+            mean = mean_error(measured)
             ours = f"{mean.mean:.4f}"
-            if len(errors) > 1:
+            if mean.n > 1:
                 interval = f"{mean.low:.4f} to {mean.high:.4f}"
-            choice = ", ".join(f"{k} {v:g}" for k, v in json.loads(cells[0].settings).items())
-        splits = " ".join(f"{error:.4f}" for error in errors)
-        cold = " ".join(str(results[cell]["cold"]) for cell in cells)
+            settings, _ = chosen(dataset, row, results)
+            choice = ", ".join(f"{k} {settings[k]:g}" for k in sorted(settings))
+        splits = " ".join(f"{one['rmse']:.4f}" for one in measured)
+        cold = " ".join(str(one["cold"]) for one in measured)
         lines.append(
             "| " + " | ".join((row.label, published, ours, interval, splits, choice, cold)) + " |"
         )
@@ -95,16 +93,18 @@ def draw_units(dataset: str, results: Results, path: Path) -> None:
     import matplotlib.pyplot as plt
 
     found = {
-        k: summary(errors_of(dataset, row, results))
-        for k, row in zip(UNITS, TABLES["units"].rows, strict=True)
+        k: tested(dataset, row, results) for k, row in zip(UNITS, TABLES["units"].rows, strict=True)
     }
-    points = {k: mean for k, mean in found.items() if mean is not None}
+    points = {k: mean_error(measured) for k, measured in found.items() if measured}
     figure, axes = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
     means = [point.mean for point in points.values()]
     spread = [point.half_width for point in points.values()]
     axes.errorbar(list(points), means, spread, fmt="o-", color="#0072B2", capsize=3)
-    axes.axhline(0.831, color="#777777", linestyle="--", linewidth=1)
-    axes.annotate("the paper, k = 500", (10, 0.831), xytext=(0, 4), textcoords="offset points")
+    if dataset == "ml-1m":  # of which the paper's figure is
+        published = TABLES["units"].rows[-1].published
+        axes.axhline(published, color="#777777", linestyle="--", linewidth=1)
+        place = (UNITS[-1], published)
+        axes.annotate("the paper", place, (0, 4), textcoords="offset points", ha="right")
     axes.set(xlabel="hidden units k", ylabel="test RMSE", title=f"I-AutoRec, {dataset}")
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150)
