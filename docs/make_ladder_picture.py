@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import small_picture
 from matplotlib.figure import Figure
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -58,4 +59,4 @@ def draw() -> Figure:
 
 
 if __name__ == "__main__":
-    draw().savefig(ROOT / "docs" / "images" / "ladder.png", dpi=110)
+    small_picture.save(draw(), ROOT / "docs" / "images" / "ladder.png", dpi=110)

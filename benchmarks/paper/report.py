@@ -107,5 +107,5 @@ def draw_units(dataset: str, results: Results, path: Path) -> None:
         axes.annotate("the paper", place, (0, 4), textcoords="offset points", ha="right")
     axes.set(xlabel="hidden units k", ylabel="test RMSE", title=f"I-AutoRec, {dataset}")
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=100)
     plt.close(figure)
