@@ -367,8 +367,9 @@ def test_the_table_of_accuracy_is_what_a_fit_gives(row, heading, label, monkeypa
 
 
 @pytest.mark.parametrize("script", sorted((ROOT / "docs").glob("*.py")), ids=name_of)
-def test_the_scripts_of_the_pages_find_what_they_import(script):
+def test_the_scripts_of_the_pages_find_what_they_import(script, monkeypatch):
     pytest.importorskip("matplotlib")
+    monkeypatch.syspath_prepend(script.parent)  # as `python docs/script.py` does
     runpy.run_path(str(script))
 
 
