@@ -10,6 +10,7 @@ whole gradient never exists.
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,7 @@ import numpy as np
 
 from autorec_np._types import CSR, Array, Matrix
 from autorec_np.core import optimizers
+from autorec_np.core.all_cells import AllCells, PlusLowRank
 from autorec_np.core.implicit import IMPLICIT, ImplicitNetwork
 from autorec_np.core.kernels import column_sums, spmm_transpose, with_data
 from autorec_np.core.lbfgs import Pairs, TwoLoop
@@ -266,13 +268,15 @@ class ByActivity:
 
     def objective(self, objective: Objective) -> Objective:
         """Return the objective, an implicit decoder's pattern laid out for products."""
-        network = objective.network
-        if not isinstance(network, ImplicitNetwork):
-            return objective
-        rated: Any = network.rated
-        in_order = reordered(rated, self.orders[IMPLICIT], self.columns)
-        laid_out: Any = Static(in_order, self.workers)
-        return Objective(replace(network, rated=laid_out), objective.penalties)
+        objective, network = copy.copy(objective), objective.network
+        if isinstance(objective, AllCells):
+            objective.reorder(self.columns)
+        if isinstance(network, ImplicitNetwork):
+            rated: Any = network.rated
+            in_order = reordered(rated, self.orders[IMPLICIT], self.columns)
+            laid_out: Any = Static(in_order, self.workers)
+            objective.network = replace(network, rated=laid_out)
+        return objective
 
     def arranged(self, theta: Array) -> Array:
         arranged = np.empty_like(theta)
@@ -323,7 +327,7 @@ def stream(
     squares = {block: np.empty(len(weights[block]), theta.dtype) for block in penalties}
     if IMPLICIT in squares:
         squares[IMPLICIT] = squared_lengths(weights[IMPLICIT])
-    passes = objective.passes if shares is None else shares.passes
+    passes = objective.passes if shares is None else partial(shares.passes, objective)
     passed, signals, squared_error = passes(theta, inputs, targets, masks)
 
     def finish(block: str, rows: slice, multiply: Callable[[], Array]) -> None:
@@ -360,6 +364,11 @@ def parts(pairs: Sequence[Factors]) -> Iterator[tuple[slice, Callable[[], Array]
                 yield slice(first + rows.start, first + rows.stop), multiply
             first += block.shape[1]
         return
+    if isinstance(left, PlusLowRank):
+        small = left.left.T @ right
+        for rows, multiply in parts([(left.pattern, right), *pairs[1:]]):
+            yield rows, partial(_plus, multiply, left.right[rows], small)
+        return
     tiled = [(left.cast(right.dtype), right) for left, right in pairs if isinstance(left, Tiled)]
     if not tiled:  # an inner layer, or features
         [(dense, right)] = pairs
@@ -369,6 +378,12 @@ def parts(pairs: Sequence[Factors]) -> Iterator[tuple[slice, Callable[[], Array]
         left.corner()  # before threads ask
     for number, panel in enumerate(tiled[0][0].plan.panels):
         yield panel, partial(_panel, tiled, number)
+
+
+def _plus(multiply: Callable[[], Array], right: Array, small: Array) -> Array:
+    total = multiply()
+    total += right @ small
+    return total
 
 
 def _panel(pairs: Sequence[tuple[Tiled, Array]], number: int) -> Array:

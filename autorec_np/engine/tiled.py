@@ -561,13 +561,19 @@ class Shares:
         _product(self.rated.tiles_of_transpose(self.implicit), self.shares, self.workers)
 
     def passes(
-        self, theta: Array, inputs: Matrix, targets: Matrix, masks: Sequence[Array] | None
+        self,
+        objective: Objective,
+        theta: Array,
+        inputs: Matrix,
+        targets: Matrix,
+        masks: Sequence[Array] | None,
     ) -> Passes:
         """Return `Objective.passes` at theta~, which theta becomes."""
         run([partial(self._put_on, rows) for rows in self.rated.tiles], self.workers)
         self.n_passes += 1
-        plain = self.network.plain
-        return Objective(plain, 0.0).passes(theta[: plain.layout.size], inputs, targets, masks)
+        plain = copy.copy(objective)
+        plain.network = self.network.plain
+        return plain.passes(theta[: plain.network.layout.size], inputs, targets, masks)
 
     def _put_on(self, rows: slice) -> None:
         self.before[rows] = self.decoder[rows]

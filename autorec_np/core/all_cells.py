@@ -1,0 +1,185 @@
+"""Chapter six: an objective that also counts what was not rated.
+
+What a user did not choose says something too. Every cell without a rating gets a small weight w0
+and a target t0 (Hu, Koren and Volinsky, 2008; Steck, 2010), and observed ones may weigh c:
+
+    J = sum_observed c (t - y)^2 + w0 sum_others (t0 - y)^2 + penalties                       (70)
+      = sum_observed [c (t - y)^2 - w0 (t0 - y)^2] + w0 sum_all (t0 - y)^2 + penalties        (71)
+
+With an identity output, y - t0 is a product of two thin matrices, one row of each for a row and a
+column of the ratings:
+
+    Y - T0 = L R^T      L = [H, 1, s]      R = [W, b - t0, -1]                                (72)
+
+(s, if any, is subtracted from the targets of a row, as by its bias). So the sum over all cells is
+one of two small Gram matrices, and dJ/dA is a sparse matrix plus a product that is never formed:
+
+    sum_all (t0 - y)^2 = sum_ij (L^T L)_ij (R^T R)_ij                                         (73)
+    D_A = 2 [c (Y - T) - w0 (Y - T0)] on the pattern + 2 w0 L R^T                             (74)
+
+For the network that is another kind of matrix: three of the five kernels are all that is new. Rows
+without ratings count; columns without any are left out. Equation numbers refer to
+docs/derivation.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from autorec_np._types import Array, Matrix
+from autorec_np.core.implicit import ImplicitNetwork
+from autorec_np.core.kernels import column_sums, spmm, spmm_transpose, with_data
+from autorec_np.core.network import Forward, Network
+from autorec_np.core.objective import Objective, Passes, in_float64
+
+ROWS_AT_ONCE = 4_096  # of a Gram matrix, in float64
+
+
+class PlusLowRank:
+    """S + L R^T: a sparse matrix, and a product of thin ones, never formed, (74).
+
+    Parameters
+    ----------
+    pattern : csr_array, (n_rows, n_columns)
+        S.
+    left, right : ndarray, (n_rows, m) and (n_columns, m)
+        L and R.
+    """
+
+    def __init__(self, pattern: Matrix, left: Array, right: Array) -> None:
+        self.pattern, self.left, self.right = pattern, left, right
+
+
+@with_data.register
+def _(pattern: PlusLowRank, data: Array) -> PlusLowRank:  # type: ignore[misc]
+    return PlusLowRank(with_data(pattern.pattern, data), pattern.left, pattern.right)
+
+
+@spmm.register
+def _(matrix: PlusLowRank, dense: Array) -> Array:
+    return spmm(matrix.pattern, dense) + matrix.left @ (matrix.right.T @ dense)
+
+
+@spmm_transpose.register
+def _(matrix: PlusLowRank, dense: Array) -> Array:
+    return spmm_transpose(matrix.pattern, dense) + matrix.right @ (matrix.left.T @ dense)
+
+
+@column_sums.register
+def _(matrix: PlusLowRank) -> Array:
+    return column_sums(matrix.pattern) + matrix.right @ column_sums(matrix.left)
+
+
+class AllCells(Objective):
+    """The objective (70): w0 and t0 of the cells without a rating beside the penalties.
+
+    Parameters
+    ----------
+    network : Network
+        With an identity output.
+    regularization : float or mapping of str to float
+        As of `Objective`.
+    weight : float
+        w0; 0: `Objective` itself, to the bit.
+    target : float or ndarray, (n_columns,)
+        t0.
+    counted : ndarray of bool, (n_columns,), optional
+        Columns that count where they are not rated: those with a rating. None: all.
+
+    Raises
+    ------
+    ValueError
+        Where an `Objective` does; for another output, or w0 or t0 out of range.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        regularization: float | Mapping[str, float],
+        weight: float,
+        target: float | Array = 0.0,
+        counted: Array | None = None,
+    ) -> None:
+        super().__init__(network, regularization)
+        if network.output_activation != "identity":
+            raise ValueError(
+                f"the sum over all cells has two thin factors only with an identity output, got "
+                f"output_activation={network.output_activation!r}; use 'identity'."
+            )
+        if not (np.isfinite(weight) and weight >= 0 and np.all(np.isfinite(target))):
+            raise ValueError(
+                f"the weight of unobserved cells must be finite and at least 0 and their target "
+                f"finite, got {weight} and {target}."
+            )
+        self.weight = float(weight)
+        self.target = np.broadcast_to(np.asarray(target, np.float64), network.n_columns)
+        self.counted = counted
+
+    def reorder(self, columns: Array) -> None:
+        """Take the columns in another order."""
+        self.target = self.target[columns]
+        self.counted = None if self.counted is None else self.counted[columns]
+
+    def value(
+        self,
+        theta: Array,
+        inputs: Matrix,
+        targets: Matrix,
+        fraction: float = 1.0,
+        masks: Sequence[Array] | None = None,
+    ) -> float:
+        """Return J alone."""
+        self.check(theta, inputs, targets, masks)
+        passed = self.network.forward(theta, inputs, targets, masks)
+        return self._errors(theta, targets, passed)[0] + self.penalty_term(theta, fraction)
+
+    def passes(
+        self, theta: Array, inputs: Matrix, targets: Matrix, masks: Sequence[Array] | None
+    ) -> Passes:
+        """Go forward to the residuals and back to the signals; `d_activity` is `PlusLowRank`."""
+        self.check(theta, inputs, targets, masks)
+        passed = self.network.forward(theta, inputs, targets, masks)
+        value, d_outputs, (left, right) = self._errors(theta, targets, passed)
+        left *= left.dtype.type(2 * self.weight)
+        pattern: Any = PlusLowRank(targets, left, right)
+        signals = self.network.backward(theta, pattern, passed, d_outputs, masks)
+        return Passes(passed, signals, value)
+
+    def _errors(
+        self, theta: Array, targets: Matrix, passed: Forward
+    ) -> tuple[float, Array, tuple[Array, Array]]:
+        """Return the data terms of (71), their derivative on the pattern, and L and R of (72)."""
+        w0 = theta.dtype.type(self.weight)
+        left, right = factors = self.factors(theta, passed.dropped[-1])
+        residuals = passed.outputs - targets.data.astype(theta.dtype, copy=False)
+        above = passed.outputs - self.target.astype(theta.dtype).take(targets.indices)
+        wide = np.result_type(theta, np.float64)
+        observed = in_float64(residuals.astype(wide) ** 2 - self.weight * above.astype(wide) ** 2)
+        everywhere = in_float64((gram(left) * gram(right)).reshape(-1))  # (73)
+        value = observed + self.weight * everywhere
+        return value, 2 * (residuals - w0 * above), factors
+
+    def factors(self, theta: Array, codes: Array) -> tuple[Array, Array]:
+        """Return L and R of (72), which multiply to Y - T0; 0 for columns that do not count."""
+        network = self.network
+        if isinstance(network, ImplicitNetwork):
+            theta = network.expand(theta)
+        views = network.layout.views(theta)
+        bias = views["decoder.bias"] - self.target.astype(theta.dtype)
+        right = np.column_stack([views["decoder.weight"], bias])
+        if self.counted is not None:
+            right[~self.counted] = 0
+        return np.column_stack([codes, np.ones(len(codes), theta.dtype)]), right
+
+
+def gram(factor: Array) -> Array:
+    """Return A^T A, (m, m), of a thin A (n, m), in float64 (complex if it is)."""
+    wide = np.result_type(factor, np.float64)
+    total = np.zeros((factor.shape[1],) * 2, wide)
+    for start in range(0, len(factor), ROWS_AT_ONCE):
+        block = factor[start : start + ROWS_AT_ONCE].astype(wide)
+        total += block.T @ block
+    return total
