@@ -9,9 +9,9 @@ and a target t0 (Hu, Koren and Volinsky, 2008; Steck, 2010), and observed ones m
 With an identity output, y - t0 is a product of two thin matrices, one row of each for a row and a
 column of the ratings:
 
-    Y - T0 = L R^T      L = [H, 1, s]      R = [W, b - t0, -1]                                (72)
+    Y - T0 = L R^T      L = [H, 1, s]      R = [W, b - t0, 1]                                 (72)
 
-(s, if any, is subtracted from the targets of a row, as by its bias). So the sum over all cells is
+(s, if any, was subtracted from all targets of a row, as its bias is). So the sum over all cells is
 one of two small Gram matrices, and dJ/dA is a sparse matrix plus a product that is never formed:
 
     sum_all (t0 - y)^2 = sum_ij (L^T L)_ij (R^T R)_ij                                         (73)
@@ -25,15 +25,17 @@ docs/derivation.md.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from autorec_np._types import Array, Matrix
 from autorec_np.core.implicit import ImplicitNetwork
-from autorec_np.core.kernels import column_sums, spmm, spmm_transpose, with_data
+from autorec_np.core.kernels import column_sums, sddmm, spmm, spmm_transpose, with_data
 from autorec_np.core.network import Forward, Network
 from autorec_np.core.objective import Objective, Passes, in_float64
+from autorec_np.core.planes import Planes
 
 ROWS_AT_ONCE = 4_096  # of a Gram matrix, in float64
 
@@ -60,17 +62,37 @@ def _(pattern: PlusLowRank, data: Array) -> PlusLowRank:  # type: ignore[misc]
 
 @spmm.register
 def _(matrix: PlusLowRank, dense: Array) -> Array:
-    return spmm(matrix.pattern, dense) + matrix.left @ (matrix.right.T @ dense)
+    return np.asarray(spmm(matrix.pattern, dense) + matrix.left @ (matrix.right.T @ dense))
 
 
 @spmm_transpose.register
 def _(matrix: PlusLowRank, dense: Array) -> Array:
-    return spmm_transpose(matrix.pattern, dense) + matrix.right @ (matrix.left.T @ dense)
+    return np.asarray(
+        spmm_transpose(matrix.pattern, dense) + matrix.right @ (matrix.left.T @ dense)
+    )
 
 
 @column_sums.register
 def _(matrix: PlusLowRank) -> Array:
-    return column_sums(matrix.pattern) + matrix.right @ column_sums(matrix.left)
+    return np.asarray(column_sums(matrix.pattern) + matrix.right @ column_sums(matrix.left))
+
+
+class Cells(NamedTuple):
+    """Observed cells: their pattern, targets t and weights c, (nnz,), and shifts s, (n_rows, 1)."""
+
+    pattern: Matrix
+    targets: Array
+    weights: Array
+    shifts: Array | None
+
+    @classmethod
+    def of(cls, targets: Matrix, dtype: npt.DTypeLike) -> Cells:
+        """Read the targets of `AllCells`: c is 1 without a plane of its own."""
+        if not isinstance(targets, Planes):
+            return cls(targets, targets.data.astype(dtype, copy=False), np.ones(1, dtype), None)
+        t, c = targets.data.astype(dtype, copy=False)
+        shifts = targets.features
+        return cls(targets.pattern, t, c, None if shifts is None else shifts.astype(dtype))
 
 
 class AllCells(Objective):
@@ -131,48 +153,62 @@ class AllCells(Objective):
         fraction: float = 1.0,
         masks: Sequence[Array] | None = None,
     ) -> float:
-        """Return J alone."""
-        self.check(theta, inputs, targets, masks)
-        passed = self.network.forward(theta, inputs, targets, masks)
-        return self._errors(theta, targets, passed)[0] + self.penalty_term(theta, fraction)
+        """Return J alone; the arguments are those of :meth:`passes`."""
+        cells = Cells.of(targets, theta.dtype)
+        self.check(theta, inputs, cells.pattern, masks)
+        passed = self.network.forward(theta, inputs, cells.pattern, masks)
+        return self.errors(theta, cells, passed)[0] + self.penalty_term(theta, fraction)
 
     def passes(
         self, theta: Array, inputs: Matrix, targets: Matrix, masks: Sequence[Array] | None
     ) -> Passes:
-        """Go forward to the residuals and back to the signals; `d_activity` is `PlusLowRank`."""
-        self.check(theta, inputs, targets, masks)
-        passed = self.network.forward(theta, inputs, targets, masks)
-        value, d_outputs, (left, right) = self._errors(theta, targets, passed)
+        """Go forward to the residuals and back to the signals, as `Objective.passes`.
+
+        `targets` may be two `Planes`, t and c, whose only feature, if any, is s. The `d_activity`
+        of the signals is a `PlusLowRank`.
+        """
+        cells = Cells.of(targets, theta.dtype)
+        self.check(theta, inputs, cells.pattern, masks)
+        passed = self.network.forward(theta, inputs, cells.pattern, masks)
+        value, d_outputs, (left, right) = self.errors(theta, cells, passed)
         left *= left.dtype.type(2 * self.weight)
-        pattern: Any = PlusLowRank(targets, left, right)
-        signals = self.network.backward(theta, pattern, passed, d_outputs, masks)
+        d_everywhere: Any = PlusLowRank(cells.pattern, left, right)
+        signals = self.network.backward(theta, d_everywhere, passed, d_outputs, masks)  # (74)
         return Passes(passed, signals, value)
 
-    def _errors(
-        self, theta: Array, targets: Matrix, passed: Forward
+    def errors(
+        self, theta: Array, cells: Cells, passed: Forward
     ) -> tuple[float, Array, tuple[Array, Array]]:
-        """Return the data terms of (71), their derivative on the pattern, and L and R of (72)."""
-        w0 = theta.dtype.type(self.weight)
-        left, right = factors = self.factors(theta, passed.dropped[-1])
-        residuals = passed.outputs - targets.data.astype(theta.dtype, copy=False)
-        above = passed.outputs - self.target.astype(theta.dtype).take(targets.indices)
+        """Return the data terms of (71), D_Y of the first on the pattern, and L and R of (72)."""
+        left, right = factors = self.factors(theta, passed.dropped[-1], cells.shifts)
+        residuals = passed.outputs - cells.targets
+        above = passed.outputs - self.target.astype(theta.dtype).take(cells.pattern.indices)
+        if cells.shifts is not None:
+            above += sddmm(cells.pattern, cells.shifts, np.ones((len(right), 1), theta.dtype))
         wide = np.result_type(theta, np.float64)
-        observed = in_float64(residuals.astype(wide) ** 2 - self.weight * above.astype(wide) ** 2)
+        observed = cells.weights * residuals.astype(wide) ** 2
+        observed = in_float64(observed - self.weight * above.astype(wide) ** 2)
         everywhere = in_float64((gram(left) * gram(right)).reshape(-1))  # (73)
-        value = observed + self.weight * everywhere
-        return value, 2 * (residuals - w0 * above), factors
+        d_outputs = 2 * (cells.weights * residuals - above.dtype.type(self.weight) * above)
+        return observed + self.weight * everywhere, d_outputs, factors
 
-    def factors(self, theta: Array, codes: Array) -> tuple[Array, Array]:
+    def factors(
+        self, theta: Array, codes: Array, shifts: Array | None = None
+    ) -> tuple[Array, Array]:
         """Return L and R of (72), which multiply to Y - T0; 0 for columns that do not count."""
         network = self.network
         if isinstance(network, ImplicitNetwork):
             theta = network.expand(theta)
         views = network.layout.views(theta)
         bias = views["decoder.bias"] - self.target.astype(theta.dtype)
-        right = np.column_stack([views["decoder.weight"], bias])
+        left, right = [codes, np.ones(len(codes), theta.dtype)], [views["decoder.weight"], bias]
+        if shifts is not None:
+            left.append(shifts)
+            right.append(np.ones_like(bias))
+        factor = np.column_stack(right)
         if self.counted is not None:
-            right[~self.counted] = 0
-        return np.column_stack([codes, np.ones(len(codes), theta.dtype)]), right
+            factor[~self.counted] = 0
+        return np.column_stack(left), factor
 
 
 def gram(factor: Array) -> Array:

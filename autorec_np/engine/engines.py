@@ -29,7 +29,7 @@ from autorec_np.core.lbfgs import Pairs, TwoLoop
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective, in_float64, squared_lengths
 from autorec_np.core.planes import Planes
-from autorec_np.engine.threads import Workers, run
+from autorec_np.engine.threads import Workers, pattern_of, run
 from autorec_np.engine.tiled import (
     TILE_ROWS,
     Plan,
@@ -73,7 +73,11 @@ class Arrangement(Protocol):
         """Write theta to `out`, back in the order of the matrix."""
 
     def batch(
-        self, inputs: CSR | Planes, targets: CSR, rows: Array, masks: Sequence[Array] | None
+        self,
+        inputs: CSR | Planes,
+        targets: CSR | Planes,
+        rows: Array,
+        masks: Sequence[Array] | None,
     ) -> Batch:
         """Return the batch of some rows of both matrices, which have the arranged pattern."""
 
@@ -157,7 +161,11 @@ class AsItIs:
         out[...] = theta
 
     def batch(
-        self, inputs: CSR | Planes, targets: CSR, rows: Array, masks: Sequence[Array] | None
+        self,
+        inputs: CSR | Planes,
+        targets: CSR | Planes,
+        rows: Array,
+        masks: Sequence[Array] | None,
     ) -> Batch:
         return Batch(inputs[rows], targets[rows], len(rows) / targets.shape[0], masks)
 
@@ -287,18 +295,25 @@ class ByActivity:
         take_rows_of_blocks(self.network, theta, self.orders_back, out, self.workers)
 
     def batch(
-        self, inputs: CSR | Planes, targets: CSR, rows: Array, masks: Sequence[Array] | None
+        self,
+        inputs: CSR | Planes,
+        targets: CSR | Planes,
+        rows: Array,
+        masks: Sequence[Array] | None,
     ) -> Batch:
         """Plan the tiles of rows, in order of activity."""
         width = max(self.network.hidden_layer_sizes)
         columns = panel_columns(targets.shape[1], width)
         plan = Plan(self.parts.take(self.place_of_row[rows]), columns, self.workers)
         fraction = len(rows) / targets.shape[0]
-        tiled = Tiled.of(targets, plan)
-        if isinstance(inputs, Planes):
-            planes = inputs.part(rows, tiled, inputs.data[:, plan.order])
-            return Batch(planes, tiled, fraction, masks)
-        return Batch(Tiled.of(inputs, plan), tiled, fraction, masks)
+        laid_out = partial(self._laid_out, rows=rows, plan=plan)
+        return Batch(laid_out(inputs), laid_out(targets), fraction, masks)
+
+    def _laid_out(self, matrix: CSR | Planes, rows: Array, plan: Plan) -> Matrix:
+        if not isinstance(matrix, Planes):
+            return Tiled.of(matrix, plan)
+        pattern = Tiled.of(pattern_of(matrix), plan)
+        return matrix.part(rows, pattern, matrix.data[:, plan.order])
 
 
 # Steps

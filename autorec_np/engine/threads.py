@@ -135,10 +135,17 @@ def row_blocks(counts: Array, n_entries: int) -> Iterator[slice]:
     return map(slice, cuts[:-1], cuts[1:])
 
 
+def pattern_of(matrix: CSR | Planes) -> CSR:
+    """Return a CSR array, or that behind planes."""
+    pattern: Any = matrix.pattern if isinstance(matrix, Planes) else matrix
+    csr: CSR = pattern
+    return csr
+
+
 def encode(network: Network, theta: Array, inputs: CSR | Planes, workers: Workers | None) -> Array:
     """Return `Network.encode` of all rows, (n_rows, k), by blocks."""
     codes = np.empty((inputs.shape[0], network.hidden_layer_sizes[-1]), theta.dtype)
-    pattern: Any = inputs.pattern if isinstance(inputs, Planes) else inputs
+    pattern = pattern_of(inputs)
 
     def work(rows: slice) -> None:
         block: Matrix = row_block(pattern, rows)

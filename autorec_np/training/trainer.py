@@ -24,7 +24,7 @@ from autorec_np.core.kernels import with_data
 from autorec_np.core.objective import Objective
 from autorec_np.core.planes import Planes
 from autorec_np.engine.engines import Arrangement, Batch, Engine, PlainEngine, TiledEngine
-from autorec_np.engine.threads import Workers, row_blocks, run
+from autorec_np.engine.threads import Workers, pattern_of, row_blocks, run
 from autorec_np.engine.tiled import by_activity
 from autorec_np.training.solvers import (
     Callback,
@@ -214,7 +214,7 @@ class Trainer:
         objective: Objective,
         theta: Array,
         inputs: CSR | Planes,
-        targets: CSR,
+        targets: CSR | Planes,
         random_state: np.random.Generator,
         monitor: EpochMonitor,
         workers: Workers | None = None,
@@ -229,7 +229,7 @@ class Trainer:
         full_batch = SOLVERS[self.solver].full_batch
         engine: Engine = TiledEngine(workers) if self.engine == "tiled" else PlainEngine()
         n_batches = 1 if full_batch else self._n_batches(targets.shape[0])
-        arrangement = engine.arrange(objective.network, targets, n_batches)
+        arrangement = engine.arrange(objective.network, pattern_of(targets), n_batches)
         working = arrangement.arranged(theta)
         objective = arrangement.objective(objective)
         last_good = theta.view()
@@ -327,7 +327,7 @@ class Trainer:
         arrangement: Arrangement,
         widths: Sequence[int],
         inputs: CSR | Planes,
-        targets: CSR,
+        targets: CSR | Planes,
         random_state: np.random.Generator,
     ) -> Iterator[Batch]:
         """Yield batches without end, each epoch's drawn anew.
@@ -338,7 +338,7 @@ class Trainer:
         n_rows = targets.shape[0]
         n_batches = self._n_batches(n_rows)
         n_runs = -(-n_rows // n_batches)
-        in_order, _ = by_activity(targets)
+        in_order, _ = by_activity(pattern_of(targets))
         is_random = self.corruption or self.dropout
         seed = int(random_state.integers(2**63)) if is_random else 0
         corrupted, masks = inputs, None
@@ -357,7 +357,7 @@ class Trainer:
     def _n_batches(self, n_rows: int) -> int:
         return math.ceil(n_rows / self.batch_size)
 
-    def _circumstances(self, objective: Objective, targets: CSR) -> str:
+    def _circumstances(self, objective: Objective, targets: CSR | Planes) -> str:
         """Return what may have made a run diverge."""
         facts = [f"the largest target is {np.abs(targets.data).max():g}"]
         if not math.isnan(self.learning_rate_init):
@@ -385,10 +385,13 @@ class Trainer:
         )
 
 
-def _in_blocks(arrangement: Arrangement, inputs: CSR | Planes, targets: CSR) -> list[Batch]:
+def _in_blocks(
+    arrangement: Arrangement, inputs: CSR | Planes, targets: CSR | Planes
+) -> list[Batch]:
     """Return all rows, in order of activity, in batches."""
-    rows, _ = by_activity(targets)
-    blocks = row_blocks(np.diff(targets.indptr)[rows], ENTRIES_PER_BLOCK)
+    pattern = pattern_of(targets)
+    rows, _ = by_activity(pattern)
+    blocks = row_blocks(np.diff(pattern.indptr)[rows], ENTRIES_PER_BLOCK)
     return [arrangement.batch(inputs, targets, rows[block], None) for block in blocks]
 
 
