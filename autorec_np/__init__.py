@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from autorec_np.models.biases import BiasBaseline as BiasBaseline
     from autorec_np.models.biases import GlobalMean as GlobalMean
     from autorec_np.models.blend import Blend as Blend
+    from autorec_np.models.ranking_autorec import RankingAutoRec as RankingAutoRec
     from autorec_np.serving.archive import ModelFileError as ModelFileError
     from autorec_np.serving.explanation import explain as explain
     from autorec_np.serving.explanation import similar_items as similar_items
@@ -53,6 +54,7 @@ _MODULE_OF = {
     "LLORMA": "baselines.llorma",
     "ModelFileError": "serving.archive",
     "Popularity": "baselines.popularity",
+    "RankingAutoRec": "models.ranking_autorec",
     "RatingRBM": "baselines.rbm",
     "RatingRegressor": "serving.scikit",
     "Ratings": "data.ratings",

@@ -34,9 +34,14 @@ def duration(seconds: float) -> str:
 
 
 def epoch_line(
-    epoch: int, n_epochs: int, objective: float, validation_rmse: float | None, seconds: float
+    epoch: int,
+    n_epochs: int,
+    objective: float,
+    measured: float | None,
+    seconds: float,
+    measure: str = "validation RMSE",
 ) -> str:
-    validation = "" if validation_rmse is None else f", validation RMSE {validation_rmse:.4f}"
+    validation = "" if measured is None else f", {measure} {measured:.4f}"
     return (
         f"epoch {epoch} of {n_epochs}: objective {objective:.6g}{validation}, {duration(seconds)}"
     )

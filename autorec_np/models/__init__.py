@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from autorec_np.models.biases import BiasBaseline as BiasBaseline
     from autorec_np.models.biases import GlobalMean as GlobalMean
     from autorec_np.models.blend import Blend as Blend
+    from autorec_np.models.ranking_autorec import RankingAutoRec as RankingAutoRec
 
 _MODULE_OF = {
     "AutoRec": "autorec",
@@ -19,6 +20,7 @@ _MODULE_OF = {
     "Blend": "blend",
     "GlobalMean": "biases",
     "NotFittedError": "base",
+    "RankingAutoRec": "ranking_autorec",
     "Recommender": "base",
     "check_fitted": "base",
 }

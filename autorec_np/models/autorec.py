@@ -26,7 +26,7 @@ from autorec_np.core.kernels import with_data
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
 from autorec_np.core.optimizers import SCHEDULES
-from autorec_np.data.ratings import as_ratings
+from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.data.splitting import train_test_split
 from autorec_np.data.values import warn_of_unsuitable
 from autorec_np.engine.threads import workers
@@ -309,7 +309,7 @@ class AutoRec(FoldIn):
         return self
 
     def _train(self, ratings: Any, validation: Any) -> tuple[Fitted, bool]:
-        check_parameters(self.get_params())
+        check_parameters(self._settings())
         random_state = check_random_state(self.random_state)
         task = self._prepare(ratings, validation, random_state)
         trainer = self._make_trainer(task.targets, task.penalties)
@@ -325,15 +325,16 @@ class AutoRec(FoldIn):
                 callbacks=self.callbacks,
                 verbose=self.verbose,
                 loss_unit=task.loss_unit,
+                measure=task.measure,
             ) as monitor,
         ):
             theta = task.theta  # holds the last good weights
             try:
                 trainer.run(
-                    Objective(task.network, task.penalties),
+                    task.objective(),
                     theta,
                     task.inputs,
-                    task.targets,
+                    task.cells(),
                     random_state,
                     monitor,
                     threads,
@@ -353,13 +354,8 @@ class AutoRec(FoldIn):
         self, ratings: Any, validation: Any, random_state: np.random.Generator
     ) -> TrainingTask:
         data, by_index = to_learn(ratings, self.rating_scale)
-        training, held_out = data, None
-        if validation is not None:
-            held_out = as_ratings(validation)
-            check_not_empty(held_out, "validation")
-        elif self.early_stopping:
-            training, held_out = train_test_split(data, self.validation_fraction, random_state)
-        check_not_empty(training)
+        held_out = None if validation is None else as_ratings(validation)
+        training, held_out = self._divided(data, held_out, random_state)
         axes = Axes(self.orientation)
         n_implicit, kind = resolved_implicit(self.get_params())
         mapped = self._mapped(training.matrix.data, data.scale, kind)
@@ -430,6 +426,22 @@ class AutoRec(FoldIn):
             ),
         )
 
+    def _settings(self) -> dict[str, Any]:
+        """Return all parameters of a network."""
+        return self.get_params()
+
+    def _divided(
+        self, data: Ratings, held_out: Ratings | None, random_state: np.random.Generator
+    ) -> tuple[Ratings, Ratings | None]:
+        """Return what to train on, and what is held out for the curve."""
+        training = data
+        if held_out is not None:
+            check_not_empty(held_out, "validation")
+        elif self.early_stopping:
+            training, held_out = train_test_split(data, self.validation_fraction, random_state)
+        check_not_empty(training)
+        return training, held_out
+
     def _mapped(self, values: Array, scale: tuple[float, float], kind: str) -> Mapped:
         if self.warm_start and hasattr(self, "fitted_"):
             return Mapped.by(self.fitted_.input_map, values, scale)
@@ -448,14 +460,14 @@ class AutoRec(FoldIn):
     def _make_trainer(self, targets: CSR, penalties: Mapping[str, float]) -> Trainer:
         defaults, rate = SOLVERS[self.solver], self.learning_rate_init
         n_rows, n_columns = targets.shape
-        batch_size = resolved_batch_size(self.get_params(), n_rows)
+        batch_size = resolved_batch_size(self._settings(), n_rows)
         if rate is None:
             rate = defaults.learning_rate_init
             if self.solver == "adam":
                 rate = ADAM_RATE[self.orientation]
             if self.solver == "sgd":
                 per_batch = targets.nnz / n_columns * min(1.0, batch_size / n_rows)
-                rate /= max(per_batch, 1.0) * resolved_widths(self.get_params())[-1]
+                rate /= max(per_batch, 1.0) * resolved_widths(self._settings())[-1]
                 rate = min(rate, 1.0 / max(1.0, *penalties.values()))
         return Trainer(
             solver=self.solver,

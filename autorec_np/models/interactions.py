@@ -121,6 +121,13 @@ def positives(ratings: Ratings, threshold: float | None = None, values: str = "b
     return found
 
 
+def reaching(R: Ratings, threshold: float | None) -> Ratings:
+    """Return the ratings that count."""
+    if threshold is None:
+        return R
+    return R.select(R.matrix.data[R.order] >= np.float32(threshold))
+
+
 def weighed(rated: CSR, threshold: float | None, values: str) -> CSR:
     data, columns, ends = rated.data, rated.indices, rated.indptr
     if threshold is not None:
@@ -135,7 +142,7 @@ def weighed(rated: CSR, threshold: float | None, values: str) -> CSR:
             )
         weights = 1 + np.log1p(data, dtype=np.float64)
     else:
-        weights = np.ones(len(data))
+        weights = np.ones(len(data)) if values == "binary" else data.astype(np.float64)
     return sparse.csr_array((weights, columns, ends), shape=rated.shape)
 
 
@@ -152,10 +159,7 @@ class ListRecord(Record):
 
     @cached_property
     def training(self) -> Ratings:
-        R = self.ratings
-        if self.threshold is None:
-            return R
-        return R.select(R.matrix.data[R.order] >= np.float32(self.threshold))
+        return reaching(self.ratings, self.threshold)
 
     @cached_property
     def positives(self) -> CSR:
@@ -212,7 +216,7 @@ class ListRecommender(FoldIn):
     threshold: float | None = None
     values: str = "binary"
 
-    def check_parameters(self) -> None:
+    def check_parameters(self) -> Any:
         """ValueError or TypeError for a parameter that cannot be used."""
         check_choice("values", self.values, VALUES)
         if self.threshold is not None:

@@ -40,7 +40,6 @@ from autorec_np.models.scoring import (
     Implicit,
     baseline_at,
     by_plane,
-    fit_columns,
     pairs_of,
     refuse_cold,
 )
@@ -380,7 +379,7 @@ def new_rows(fitted: Fitted, rated: CSR, base: Array, biases: Array) -> Array:
 def new_columns(fitted: Fitted, rated: CSR, base: Array, biases: Array) -> Array:
     residuals = rated.data - base[row_of_each(rated), rated.indices]
     shares = fitted.implicit and fitted.implicit.shares_of(rated)
-    weights, own_biases = fit_columns(fitted, rated, residuals, shares)
+    weights, own_biases = fitted.fit_columns(rated, residuals, shares)
     activity = weights.astype(fitted.codes.dtype) @ fitted.codes.T
     return fitted.to_ratings(activity + own_biases[:, np.newaxis])
 
@@ -539,8 +538,8 @@ def _with_updated_columns(grown: Fitted, change: Change) -> Fitted:
         every_share[columns] = shares
         implicit = implicit._replace(shares=every_share)
     views = network.layout.views(theta)
-    views["decoder.weight"][columns], views["decoder.bias"][columns] = fit_columns(
-        grown, rated, rated.data - np.float64(base), shares
+    views["decoder.weight"][columns], views["decoder.bias"][columns] = grown.fit_columns(
+        rated, rated.data - np.float64(base), shares
     )
     return replace(grown, theta=theta, implicit=implicit)
 

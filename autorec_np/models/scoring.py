@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from autorec_np.core.activations import ACTIVATIONS
 from autorec_np.core.implicit import IMPLICIT, ImplicitNetwork, scaled_pattern
 from autorec_np.core.kernels import spmm, spmm_transpose, with_data
 from autorec_np.core.network import Network
+from autorec_np.core.objective import Objective
 from autorec_np.core.planes import Planes
 from autorec_np.data.entries import frozen, row_of_each
 from autorec_np.data.metrics import rmse
@@ -135,6 +136,30 @@ class Fitted(Record):
     def to_ratings(self, activity: Array) -> Array:
         f = ACTIVATIONS[self.network.output_activation].forward
         return self.output_map.inverse(f(activity))
+
+    def fit_columns(
+        self, rated: CSR, residuals: Array, shares: Array | None
+    ) -> tuple[Array, Array]:
+        """Return decoder weights (m, k) and biases (m,), by `fit_column`, times `reliability`.
+
+        `rated` (m, n_rows) says who rated these columns; `residuals` (nnz,) are ratings minus
+        baseline. `shares` (m, q) of an implicit decoder are in the weights, and not penalized.
+        """
+        targets, codes = self.output_map(residuals), self.codes
+        penalty, output_activation = self.decoder_penalty, self.network.output_activation
+        weights = np.zeros((rated.shape[0], codes.shape[1]))
+        biases = np.zeros(len(weights))
+        for column, (start, stop) in enumerate(pairwise(rated.indptr)):
+            if start < stop:
+                own = codes[rated.indices[start:stop]].astype(np.float64)
+                offset = 0.0 if shares is None else own[:, : shares.shape[1]] @ shares[column]
+                weights[column], biases[column] = fit_column(
+                    own, targets[start:stop], penalty, output_activation, offset
+                )
+        if shares is not None:
+            weights[:, : shares.shape[1]] += shares
+        kept = reliability(np.diff(rated.indptr), self.shrinkage)
+        return weights * kept[:, np.newaxis], biases * kept
 
     def score_pairs(self, users: Array, items: Array, cold: str | float = "baseline") -> Array:
         """As in `Record`; of cold pairs as `cold` says: "raise" is a ValueError."""
@@ -291,6 +316,14 @@ class TrainingTask:
     every_input: Inputs
     validation: tuple[Array, Array, Array] | None
     fitted: Callable[..., Fitted]
+    measure: ClassVar[str] = "validation RMSE"
+
+    def objective(self) -> Objective:
+        return Objective(self.network, self.penalties)
+
+    def cells(self) -> CSR | Planes:
+        """Return what the outputs are compared with."""
+        return self.targets
 
     def record(
         self, theta: Array, inputs: Inputs, workers: Workers | None, **others: Any
@@ -376,31 +409,6 @@ def start_again(
         known = places >= 0
         views[IMPLICIT][known] = last.implicit.weight[places[known]]
     return theta
-
-
-def fit_columns(
-    fitted: Fitted, rated: CSR, residuals: Array, shares: Array | None
-) -> tuple[Array, Array]:
-    """Return decoder weights (m, k) and biases (m,), by `fit_column`, times `reliability`.
-
-    `rated` (m, n_rows) says who rated these columns; `residuals` (nnz,) are ratings minus baseline.
-    `shares` (m, q) of an implicit decoder are in the weights, and not penalized.
-    """
-    targets, codes = fitted.output_map(residuals), fitted.codes
-    penalty, output_activation = fitted.decoder_penalty, fitted.network.output_activation
-    weights = np.zeros((rated.shape[0], codes.shape[1]))
-    biases = np.zeros(len(weights))
-    for column, (start, stop) in enumerate(pairwise(rated.indptr)):
-        if start < stop:
-            own = codes[rated.indices[start:stop]].astype(np.float64)
-            offset = 0.0 if shares is None else own[:, : shares.shape[1]] @ shares[column]
-            weights[column], biases[column] = fit_column(
-                own, targets[start:stop], penalty, output_activation, offset
-            )
-    if shares is not None:
-        weights[:, : shares.shape[1]] += shares
-    kept = reliability(np.diff(rated.indptr), fitted.shrinkage)
-    return weights * kept[:, np.newaxis], biases * kept
 
 
 def fit_column(

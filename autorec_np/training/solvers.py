@@ -289,8 +289,8 @@ def _as_function(callback: Any) -> Any:
 class EpochMonitor:
     """Follows a run: curves, best weights, early stopping, callbacks, log lines or a bar.
 
-    A context manager, which closes the bar. `validate` returns the validation RMSE; objectives are
-    divided by `loss_unit`; the rest is as in `AutoRec`.
+    A context manager, which closes the bar. `validate` returns the `measure`, by default the
+    validation RMSE; objectives are divided by `loss_unit`; the rest is as in `AutoRec`.
     """
 
     def __init__(
@@ -304,8 +304,9 @@ class EpochMonitor:
         callbacks: Iterable[EpochCallback],
         verbose: bool,
         loss_unit: float = 1.0,
+        measure: str = "validation RMSE",
     ) -> None:
-        self.n_epochs, self.validate = n_epochs, validate
+        self.n_epochs, self.validate, self.measure = n_epochs, validate, measure
         self.early_stopping, self.tol, self.patience = early_stopping, tol, n_iter_no_change
         self.callbacks = [_as_function(callback) for callback in callbacks]
         self.verbose, self.loss_unit = verbose, loss_unit
@@ -356,7 +357,9 @@ class EpochMonitor:
             iteration.theta,
         )
         if self.verbose:
-            line = epoch_line(state.epoch, state.n_epochs, state.value, rmse, state.seconds)
+            line = epoch_line(
+                state.epoch, state.n_epochs, state.value, rmse, state.seconds, self.measure
+            )
             if self._shows_lines:
                 show(line)
             else:
@@ -364,7 +367,7 @@ class EpochMonitor:
         if self._bar is not None:
             shown = {"objective": f"{state.value:.6g}"}
             if rmse is not None:
-                shown["validation RMSE"] = f"{rmse:.4f}"
+                shown[self.measure] = f"{rmse:.4f}"
             self._bar.set_postfix(shown, refresh=False)
             self._bar.update()
         answers = [bool(callback(state)) for callback in self.callbacks]

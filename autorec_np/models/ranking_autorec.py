@@ -1,0 +1,439 @@
+"""The estimator `RankingAutoRec`: lists from who chose what, by the objective over all cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from inspect import signature
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import numpy as np
+from scipy import sparse
+
+from autorec_np._text import knows_habits
+from autorec_np._types import CSR, Array, Axis, Solver
+from autorec_np._validation import RandomState, check_choice, check_number
+from autorec_np.core.all_cells import AllCells, gram
+from autorec_np.core.kernels import with_data
+from autorec_np.core.objective import Objective
+from autorec_np.core.planes import Planes
+from autorec_np.data.entries import row_of_each
+from autorec_np.data.ratings import Ratings
+from autorec_np.engine.threads import Workers
+from autorec_np.models.autorec import AutoRec, check_parameters, resolved_implicit, resolved_widths
+from autorec_np.models.base import Axes, Self
+from autorec_np.models.biases import FittedBiases
+from autorec_np.models.frames import top_n
+from autorec_np.models.interactions import (
+    VALUES,
+    ListRecommender,
+    ListRecord,
+    positives,
+    reaching,
+    to_interactions,
+    weighed,
+)
+from autorec_np.models.newcomers import score_new
+from autorec_np.models.scoring import (
+    Fitted,
+    Inputs,
+    TrainingTask,
+    network_for,
+    network_inputs,
+    start_again,
+)
+from autorec_np.training.solvers import EpochCallback
+from autorec_np.training.start import AffineMap
+
+N_VALIDATED = 10  # places of the lists that are followed
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class FittedRanking(ListRecord, Fitted):
+    """What a `RankingAutoRec` has learned."""
+
+    unobserved_weight: float
+    unobserved_target: float
+
+    @cached_property
+    def training(self) -> Ratings:
+        return reaching(self.cold_baseline.ratings, self.threshold)
+
+    @property
+    def counts(self) -> dict[str, Array]:
+        return self._counted
+
+    @cached_property
+    def gram(self) -> Array:
+        """[H, 1]^T [H, 1] of all rows, for new columns, (75)."""
+        return gram(np.column_stack([self.codes, np.ones(len(self.codes), self.codes.dtype)]))
+
+    def read(self, rated: CSR, biases: Array | None = None, rows: Array | None = None) -> Inputs:
+        """Return what the network reads of interactions, as they were given."""
+        return super().read(presented(self.told(rated), self.values), np.zeros(0), rows)
+
+    def score_all_items(self, users: Array, cold: str | float = "baseline") -> Array:
+        rows, columns = self.axes.rows_and_columns(users, np.arange(self.ratings.n_items))
+        scores = self.decoded(self.codes[rows], columns)
+        return np.asarray(scores if self.axes.row == "user" else scores.T, order="C")
+
+    def score_pairs(self, users: Array, items: Array, cold: str | float = "baseline") -> Array:
+        scores = np.full(len(users), self.unobserved_target)
+        known = np.flatnonzero((users >= 0) & (items >= 0))
+        scores[known] = self._learned_at(*self.axes.rows_and_columns(users[known], items[known]))
+        return scores
+
+    def decoded(self, codes: Array, columns: Array | slice = slice(None)) -> Array:
+        """Return the outputs (n, m) of codes (n, k)."""
+        weight, bias = self.weights["decoder.weight"], self.weights["decoder.bias"]
+        return np.asarray(codes @ weight[columns].T + bias[columns], np.float64)
+
+    def score_newcomers(self, rated: CSR, axis: str) -> Array:
+        """Return scores (m, n) from interactions (m, n), as they were given."""
+        if axis == self.axes.row:
+            return self.decoded(self.network.encode(self.theta, self.read(rated)))
+        shares = self.implicit and self.implicit.shares_of(self.told(rated))
+        weights, biases = self.fit_columns(rated, rated.data, shares)
+        return np.asarray(weights @ self.codes.T + biases[:, np.newaxis])
+
+    def fit_columns(
+        self, rated: CSR, residuals: Array, shares: Array | None
+    ) -> tuple[Array, Array]:
+        """Return decoder weights (m, k) and biases (m,) of columns `rated` (m, n_rows), (75)."""
+        w0, t0, k = self.unobserved_weight, self.unobserved_target, self.codes.shape[1]
+        wanted = self.told(rated)
+        found, ridge = np.zeros((wanted.shape[0], k + 1)), np.full(k + 1, self.decoder_penalty / 2)
+        ridge[k] = 0.0
+        found[:, k] = t0
+        for column, (start, stop) in enumerate(pairwise(wanted.indptr)):
+            if start == stop:
+                continue
+            codes = self.codes[wanted.indices[start:stop]].astype(np.float64)
+            z = np.column_stack([codes, np.ones(stop - start)])
+            targets, weights = targets_and_weights(
+                wanted.data[start:stop], self.values, self.input_map
+            )
+            matrix = (z.T * (weights - w0)) @ z + w0 * self.gram
+            right = (weights * targets - w0 * t0) @ z + w0 * t0 * self.gram[k]
+            share = np.zeros(k + 1)
+            if shares is not None:
+                share[: shares.shape[1]] = shares[column]
+            right -= matrix @ share
+            matrix[np.diag_indices(k + 1)] += ridge
+            found[column] = share + np.linalg.solve(matrix, right)
+        return found[:, :k], found[:, k]
+
+
+def presented(wanted: CSR, values: str) -> CSR:
+    """Return what the network is told of interactions: how often is only a weight."""
+    return with_data(wanted, np.ones(wanted.nnz)) if values == "counts" else wanted
+
+
+def targets_and_weights(data: Array, values: str, input_map: AffineMap) -> tuple[Array, Array]:
+    """Return t and c of interactions that count, (n,)."""
+    ones = np.ones(len(data))
+    return (input_map(data), ones) if values == "ratings" else (ones, data)
+
+
+def onto_unit(levels: Array, scale: tuple[float, float]) -> AffineMap:
+    """Return the map of ratings onto (0, 1]: the lowest is one step above 0."""
+    low, high = scale
+    step = min(np.diff(np.unique(levels)), default=1.0)
+    factor = 1.0 / float(high - low + step)
+    return AffineMap(factor, factor * float(step - low))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListTask(TrainingTask):
+    """One training of lists; `held_out`: interactions by position, users x items."""
+
+    measure: ClassVar[str] = "1 - validation NDCG@10"
+
+    weighed: CSR | Planes
+    unobserved: tuple[float, float]
+    seen: CSR
+    held_out: CSR | None
+
+    def cells(self) -> CSR | Planes:
+        return self.weighed
+
+    def objective(self) -> Objective:
+        counted = np.bincount(self.targets.indices, minlength=self.network.n_columns) > 0
+        return AllCells(self.network, self.penalties, *self.unobserved, counted=counted)
+
+    def validation_with(
+        self, workers: Workers | None, cold: str | float
+    ) -> Callable[[Array], float] | None:
+        held_out = self.held_out
+        if held_out is None:
+            return None
+        users = np.flatnonzero(np.diff(held_out.indptr))
+
+        def validate(theta: Array) -> float:
+            fitted = self.record(theta, self.inputs, workers)
+            scores = fitted.score_all_items(users)
+            return 1.0 - ndcg(scores, self.seen[users], held_out[users])
+
+        return validate
+
+
+def ndcg(scores: Array, seen: CSR, wanted: CSR, n: int = N_VALIDATED) -> float:
+    """Return the mean NDCG@n over rows, each with something `wanted`; the `seen` are left out."""
+    best, _ = top_n(scores, n, seen)
+    is_wanted = np.zeros(scores.shape, bool)
+    is_wanted[row_of_each(wanted), wanted.indices] = True
+    discounts = 1.0 / np.log2(np.arange(2, best.shape[1] + 2))
+    ideal = np.cumsum(discounts)[np.minimum(np.diff(wanted.indptr), len(discounts)) - 1]
+    return float(np.mean(np.take_along_axis(is_wanted, best, axis=1) @ discounts / ideal))
+
+
+@score_new.register(FittedRanking)
+def _score_by_ranking(fitted: FittedRanking, rated: CSR, axis: str, cold: str | float) -> Array:
+    scores = fitted.score_newcomers(rated, axis)
+    nothing_told = np.diff(fitted.told(rated).indptr) == 0
+    scores[nothing_told] = fitted.counts[Axes(axis).column][:-1]
+    return scores
+
+
+class RankingAutoRec(ListRecommender, AutoRec):
+    """AutoRec for lists: the cells without an interaction count too, with a small weight.
+
+    J = sum c (t - y)^2 over interactions + w0 sum (t0 - y)^2 over all other cells + penalties,
+    (70), is minimized without touching these cells (Hu, Koren and Volinsky, 2008; Steck, 2010).
+    Scores rank items and are no ratings. Lists of `AutoRec` are of the highest predicted ratings,
+    of these of what is chosen next.
+
+    Parameters
+    ----------
+    orientation : {"item", "user"}
+        What a row is.
+    hidden_layer_sizes, activation, tied, dropout, corruption
+        As in `AutoRec`.
+    regularization : float or mapping of str to float
+        lambda, of every weight block or by name.
+    unobserved_weight, unobserved_target : float
+        w0 and t0.
+    threshold : float, optional
+        Only ratings from here on count as interactions. None: every stored pair does.
+    values : {"binary", "counts", "ratings"}
+        "binary": t = c = 1. "counts": ratings say how often, and c = 1 + log(1 + count).
+        "ratings": t, which the network also reads, is the rating mapped onto (0, 1].
+    solver, learning_rate, ..., engine
+        As in `AutoRec`. `early_stopping` follows 1 - NDCG@10 of held-out interactions.
+    implicit : int
+        Units of the implicit decoder.
+
+    Attributes
+    ----------
+    theta_, codes_, network_, ...
+        As of `AutoRec`.
+    """
+
+    fitted_: FittedRanking
+    output_activation = "identity"
+    baseline = None
+    cold = "baseline"
+    rating_scale = None
+    inputs = "ratings"
+
+    def __init__(
+        self,
+        orientation: Axis = "item",
+        hidden_layer_sizes: Sequence[int] | None = None,
+        activation: str = "sigmoid",
+        regularization: float | Mapping[str, float] = 30.0,
+        tied: bool = False,
+        dropout: float = 0.0,
+        corruption: float | None = None,
+        unobserved_weight: float = 0.5,
+        unobserved_target: float = 0.0,
+        threshold: float | None = None,
+        values: str = "binary",
+        solver: Solver = "adam",
+        learning_rate: str = "cosine",
+        learning_rate_init: float | None = None,
+        warm_up: float | None = None,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        batch_size: int | None = None,
+        max_iter: int | None = None,
+        tol: float = 1e-4,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        warm_start: bool = False,
+        n_jobs: int | None = None,
+        dtype: str = "float32",
+        callbacks: Iterable[EpochCallback] = (),
+        verbose: bool = False,
+        random_state: RandomState = None,
+        engine: str = "tiled",
+        implicit: int = 0,
+    ) -> None:
+        self.orientation = orientation
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.regularization = regularization
+        self.tied = tied
+        self.dropout = dropout
+        self.corruption = corruption
+        self.unobserved_weight = unobserved_weight
+        self.unobserved_target = unobserved_target
+        self.threshold = threshold
+        self.values = values
+        self.solver = solver
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.warm_up = warm_up
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.tol = tol
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.n_jobs = n_jobs
+        self.dtype = dtype
+        self.callbacks = callbacks
+        self.verbose = verbose
+        self.random_state = random_state
+        self.engine = engine
+        self.implicit = implicit
+
+    @knows_habits
+    def fit(self, ratings: Any, validation: Any = None) -> Self:
+        """Train on interactions; return the model itself.
+
+        Parameters
+        ----------
+        ratings : Ratings, sparse matrix (users x items), DataFrame, (users, items[, ratings]), ...
+            See :func:`interactions.to_interactions`: what `AutoRec.fit` takes, or two columns.
+        validation : of the same kinds, optional
+            For the curve and early stopping.
+
+        Raises
+        ------
+        ValueError, TypeError, DivergenceError
+            As of `AutoRec.fit`, and what cannot be read as interactions.
+        """
+        return super().fit(ratings, validation)
+
+    def check_parameters(self) -> float | Mapping[str, float]:
+        """Return `regularization`; ValueError or TypeError for what cannot be used."""
+        check_choice("values", self.values, (*VALUES, "ratings"))
+        if self.threshold is not None:
+            check_number("threshold", self.threshold)
+        check_number("unobserved_weight", self.unobserved_weight, minimum=0)
+        check_number("unobserved_target", self.unobserved_target)
+        if isinstance(self.regularization, str):
+            raise TypeError(
+                f"regularization must be a number, or a mapping of names to numbers, got "
+                f"{self.regularization!r}; there is no automatic penalty over all cells."
+            )
+        check_parameters(self._settings())
+        return self.regularization
+
+    def _settings(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in signature(AutoRec).parameters}
+
+    def _prepare(
+        self, ratings: Any, validation: Any, random_state: np.random.Generator
+    ) -> ListTask:
+        regularization = self.check_parameters()
+        data, by_index = to_interactions(ratings)
+        held_out = None if validation is None else to_interactions(validation)[0]
+        training, held_out = self._divided(data, held_out, random_state)
+        axes = Axes(self.orientation)
+        wanted = axes.orient(positives(training, self.threshold, self.values))
+        input_map = AffineMap()
+        if self.values == "ratings":
+            input_map = onto_unit(training.matrix.data, data.scale)
+        n_columns = wanted.shape[1]
+        features = data.features.get(axes.row)
+        n_inputs = n_columns + (0 if features is None else features.shape[1])
+        n_implicit, _ = resolved_implicit(self._settings())
+        network = network_for(
+            wanted,
+            n_inputs,
+            resolved_widths(self._settings()),
+            self.activation,
+            self.output_activation,
+            self.tied,
+            n_implicit,
+            self.dtype,
+        )
+        penalties = Objective(network, regularization).penalties
+        fitted = partial(
+            FittedRanking,
+            ratings=data,
+            ids_are_indices=by_index,
+            network=getattr(network, "plain", network),
+            axes=axes,
+            input_map=input_map,
+            output_map=AffineMap(),
+            penalties=penalties,
+            baseline=None,
+            cold_baseline=FittedBiases.of(training, by_index),
+            threshold=self.threshold,
+            values=self.values,
+            unobserved_weight=float(self.unobserved_weight),
+            unobserved_target=float(self.unobserved_target),
+        )
+        counts = self.values == "counts"
+        t, c = targets_and_weights(wanted.data, self.values, input_map)
+        targets = with_data(wanted, t.astype(self.dtype))
+        every = axes.orient(weighed(data.matrix, self.threshold, self.values))
+        inputs, every_input = (
+            network_inputs(
+                self.inputs,
+                presented(one, self.values),
+                np.zeros(0),
+                features,
+                input_map,
+                self.dtype,
+            )
+            for one in (wanted, every)
+        )
+        if self.warm_start and hasattr(self, "fitted_"):
+            theta = start_again(self.fitted_, network, axes, data, self.dtype)
+        else:
+            theta = network.layout.initialize(random_state, self.dtype)
+            views = network.layout.views(theta)
+            views["decoder.weight"][np.bincount(wanted.indices, minlength=n_columns) == 0] = 0.0
+            views["decoder.bias"][...] = self.unobserved_target
+        return ListTask(
+            network=network,
+            penalties=penalties,
+            shrinkage=0.0,
+            input_map=input_map,
+            loss_unit=1.0,
+            theta=theta,
+            inputs=inputs,
+            targets=targets,
+            every_input=every_input,
+            validation=None,
+            fitted=fitted,
+            weighed=Planes(wanted, np.array([t, c], self.dtype)) if counts else targets,
+            unobserved=(self.unobserved_weight, self.unobserved_target),
+            seen=training.matrix,
+            held_out=None if held_out is None else self._followed(held_out, data),
+        )
+
+    def _followed(self, held_out: Ratings, data: Ratings) -> CSR:
+        """Return the held-out interactions of what `data` knows, users x items."""
+        user_ids, item_ids, values = reaching(held_out, self.threshold).triples()
+        users, items = data.user_positions(user_ids), data.item_positions(item_ids)
+        known = (users >= 0) & (items >= 0)
+        if not known.any():
+            raise ValueError(
+                "no held-out interaction is of a known user and item, so no list can be followed; "
+                "hold out others, or lower the threshold."
+            )
+        found: CSR = sparse.csr_array(
+            (values[known], (users[known], items[known])), shape=data.shape
+        )
+        return found
