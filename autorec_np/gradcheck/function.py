@@ -27,7 +27,7 @@ class OutOfEvaluations(Exception):
 
 
 class Word(str, enum.Enum):
-    """It prints as the plain string in every Python version."""
+    """Printed as the plain string in every Python version."""
 
     __str__ = str.__str__
     __repr__ = str.__repr__
@@ -147,7 +147,7 @@ def parts_of(theta: Any) -> Parts | None:
 
 
 def one_blas_thread(size: int) -> contextlib.AbstractContextManager[None]:
-    """The sums of threads are rounded in an order of their own, which is noise."""
+    """The order in which threads round sums is noise."""
     return single_threaded_blas() if size >= _LARGE else contextlib.nullcontext()
 
 
@@ -170,10 +170,10 @@ def value_of(answer: Any) -> Any:
 class Function:
     """``fun(theta) -> (value, gradient)`` under test at one point; everything here is flat.
 
-    With ``gradient=False`` the gradient is zero until somebody sets it. `dtype`, `value0` and `eps`
-    are of the numeric side: float32's where `fun` refuses a float64 theta, `eps` where it rounds it
-    too. `differs` says what differed between two evaluations at theta, `jitter` by how much,
-    `warned` what `fun` warned of there, `skipped` how many points were skipped, by reason.
+    With ``gradient=False`` the gradient is zero until it is set. `dtype`, `value0` and `eps` are of
+    the numeric side: float32's where `fun` refuses a float64 theta, `eps` where it rounds it too.
+    `differs` says what differs between two evaluations at theta, `jitter` by how much; `warned`
+    holds the warnings there, `skipped` numbers of skipped points by reason.
     """
 
     def __init__(
@@ -208,7 +208,7 @@ class Function:
         self.gradient_eps = max(eps, eps_of(gradient.dtype))
         self._look_elsewhere(eps)
         again = self.value_and_gradient(self._original, at_theta=True)
-        # of rounding, in threads: over a step of eps^(1/3) it leaves a third of the digits
+        # rounding in threads: over a step of eps^(1/3) a third of the digits stay
         allowed = max(eps ** (2 / 3), tolerance)
         self.jitter = abs(value - again[0])
         self.differs = _difference(found, again, allowed)
@@ -351,7 +351,7 @@ class Function:
         with kept_back() as heard:
             try:
                 answer = self._numeric(point)
-            except Exception as error:  # whatever it is, fun says that it ends here
+            except Exception as error:
                 said = f": {error}" if str(error) else ""
                 return self._skip(f"raised {type(error).__name__}{said}")
             try:
@@ -391,7 +391,7 @@ class Function:
 
 
 def _is_decimal(value: float) -> bool:
-    """Whether somebody rounded a value: it has few decimal digits and is none of float32."""
+    """Whether somebody rounded a value: few decimal digits, and none of float32."""
     digits = repr(abs(value)).partition("e")[0].replace(".", "").lstrip("0")
     return len(digits) <= MOST_DIGITS and float(np.float32(value)) != value
 
@@ -437,7 +437,7 @@ def check_direction(direction: Any, function: Function) -> Array:
 
 @dataclass(frozen=True)
 class Block:
-    """A part of flat theta; one of `others` holds the entries that no block names."""
+    """A part of flat theta; that of the `others` holds what no block names."""
 
     name: str
     index: slice | Array
@@ -457,7 +457,7 @@ class Block:
 
 
 def make_blocks(blocks: Any, theta_shape: tuple[int, ...]) -> list[Block]:
-    """Entries that no block names are one more, the last."""
+    """The last holds the entries that no block names."""
     n = math.prod(theta_shape)
     if blocks is None:
         return [Block("theta", slice(0, n, 1), n, theta_shape)]
