@@ -31,8 +31,12 @@ from autorec_np.evaluation.cross_validation import Executor, Task, evaluate, for
 from autorec_np.models.autorec import AutoRec, resolved_implicit, resolved_widths
 from autorec_np.models.base import copy_unfitted
 from autorec_np.training.solvers import DivergenceError
-from autorec_np.training.start import automatic_penalties
-from autorec_np.training.trainer import SOLVERS, corruption_for, short_on_purpose
+from autorec_np.training.trainer import (
+    SOLVERS,
+    automatic_penalties,
+    corruption_for,
+    short_on_purpose,
+)
 
 Space: TypeAlias = Mapping[str, Any]
 Parameters: TypeAlias = dict[str, Any]
