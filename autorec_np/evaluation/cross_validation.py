@@ -370,7 +370,7 @@ def _evaluate_all(
         raise ValueError("no model to evaluate: the mapping of models is empty.")
     if executor is not None:
         models = {name: for_task(one) for name, one in models.items()}
-    names: list[str] = []
+    places: list[tuple[str, str]] = []  # by task
     results: dict[str, list[Evaluation]] = {name: [] for name in models}
 
     def tasks() -> Iterator[Task]:
@@ -379,27 +379,25 @@ def _evaluate_all(
                 raise TypeError(
                     f"cv: split {split_name} must be a pair (train, test), got {split!r:.60}."
                 )
-            names.append(str(split_name))
             for model_name, one in models.items():
                 name = f"split {split_name}, {model_name or type(one).__name__}"
                 logger.info("%s", name)
+                places.append((str(split_name), model_name))
                 yield Task(name, _measure, (one, *split))
 
     for number, result in enumerate(run_tasks(tasks(), executor)):
-        split_number, model_number = divmod(number, len(models))
-        split_name, model_name = names[split_number], [*models][model_number]
+        split_name, model_name = places[number]
         results[model_name].append(result)
         shown_name = model_name or type(model).__name__
         logger.info("split %s, %s: %s", split_name, shown_name, result)
         if callback is not None:
             callback(split_name, model_name, result)
-    if not names:
+    if not places:
         raise ValueError("no split to evaluate on: cv is empty; pass pairs (train, test).")
-    validated = {name: CrossValidation(tuple(names), tuple(results[name])) for name in models}
+    names = tuple(split_name for split_name, _ in places[:: len(models)])
+    validated = {name: CrossValidation(names, tuple(results[name])) for name in models}
     return Comparison(validated) if isinstance(model, Mapping) else validated[""]
 
-
-# Tasks
 
 Place: TypeAlias = tuple[str, int]
 
@@ -422,8 +420,7 @@ class Task(NamedTuple):
 def run_tasks(tasks: Iterable[Task], executor: Executor | None) -> Iterator[Any]:
     """Yield what the tasks return, in order; errors begin with the name of their task.
 
-    An executor gets all tasks before the first result; those that have not begun at the end are
-    cancelled.
+    An executor gets all tasks first; at the end those that have not begun are cancelled.
     """
     if executor is None:
         for task in tasks:
@@ -478,7 +475,7 @@ def _run(caller: Place, function: Callable[..., Any], *arguments: Any) -> tuple[
 
 
 class _Recorder:
-    """Keeps the warnings of each thread; filters, common to all, go with the last task."""
+    """Keeps the warnings of each thread; the common filters go with the last task."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

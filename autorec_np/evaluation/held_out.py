@@ -115,7 +115,7 @@ def mean_and_interval(values: Iterable[float], confidence: float = 0.95) -> Mean
 def _student(
     mean: float, deviation: float, divisor: float, n_groups: int, n: int, confidence: float
 ) -> MeanInterval:
-    """Return mean ± t deviation / divisor; NaN ends of one group."""
+    """Return mean ± t deviation / divisor."""
     half_width = float("nan")
     if n_groups > 1:
         half_width = float(stdtrit(n_groups - 1, (1 + confidence) / 2)) * deviation / divisor

@@ -392,8 +392,6 @@ def _digest(ratings: Ratings) -> str:
 
 
 class _Journal:
-    """The file of a search, if any."""
-
     def __init__(self, path: str | os.PathLike[str] | None, settings: dict[str, Any]) -> None:
         self.path = None if path is None else Path(path)
         self.recorded: Iterator[tuple[int, dict[str, Any]]] = iter(())

@@ -88,19 +88,15 @@ class Parts:
         named = theta.items() if self._keys else ((f"theta[{k}]", p) for k, p in enumerate(theta))
         self._arrays = {str(key): _floating(part, str(key)) for key, part in named}
         self.shapes = {name: array.shape for name, array in self._arrays.items()}
-        self.slices: dict[str, slice] = {}
-        end = 0
-        for name, array in self._arrays.items():
-            start, end = end, end + array.size
-            if array.size:
-                self.slices[name] = slice(start, end)
+        self._ends = np.cumsum([array.size for array in self._arrays.values()])
+        ends = zip(self._arrays.items(), self._ends.tolist(), strict=True)
+        self.slices = {name: slice(end - a.size, end) for (name, a), end in ends if a.size}
 
     def flat(self) -> Array:
         return _flat(self._arrays.values())
 
     def split(self, flat: Array) -> Any:
-        ends = np.cumsum([array.size for array in self._arrays.values()])
-        pieces = np.split(flat, ends[:-1])
+        pieces = np.split(flat, self._ends[:-1])
         shaped = [p.reshape(s) for p, s in zip(pieces, self.shapes.values(), strict=True)]
         if self._keys:
             return dict(zip(self._keys, shaped, strict=True))

@@ -66,10 +66,9 @@ Callback: TypeAlias = Callable[[Iteration], bool]
 
 @dataclass(frozen=True)
 class Minimum:
-    """What a solver returns: the last `theta`, and the objective after each epoch or iteration.
+    """The last `theta`, the objective after each epoch or iteration, and why the solver stopped.
 
-    `n_evaluations` are of (value, gradient), each of a batch. The solver's own test, or the limit
-    of iterations, stopped it, or a callback. `message` says why.
+    `n_evaluations` are of (value, gradient), each of a batch.
     """
 
     theta: Array
@@ -101,8 +100,7 @@ def run_steps(
     epochs (0: never). A true result of `callback` stops.
     """
     values: list[float] = []
-    plateau, message = _Plateau(tol, n_iter_no_change), LIMIT
-    n_done, rate, n_steps = 0, learning_rate_init, n_epochs * n_batches
+    plateau, n_done, n_steps = _Plateau(tol, n_iter_no_change), 0, n_epochs * n_batches
     for epoch in range(1, n_epochs + 1):
         total = 0.0
         for _ in range(n_batches):
@@ -113,12 +111,10 @@ def run_steps(
         check_finite(total, "the objective", f"iteration {epoch}")
         values.append(total)
         if callback is not None and callback(Iteration(epoch, theta, total, rate, n_done)):
-            message = STOPPED
-            break
+            return _minimum(theta, values, n_done, STOPPED)
         if plateau.reached(total):
-            message = FLAT
-            break
-    return _minimum(theta, values, n_done, message)
+            return _minimum(theta, values, n_done, FLAT)
+    return _minimum(theta, values, n_done, LIMIT)
 
 
 def run_lbfgs(
@@ -133,8 +129,8 @@ def run_lbfgs(
 ) -> Minimum:
     """Minimize by `core.lbfgs.minimize_lbfgs`; DivergenceError where the start is not finite.
 
-    ``fun(theta) -> (value, gradient)`` is of the whole objective; theta stays. `tol`,
-    `n_iter_no_change` and `callback` as in :func:`run_steps`.
+    ``fun(theta) -> (value, gradient)`` is of the whole objective; theta stays. The rest is as in
+    :func:`run_steps`.
     """
     values: list[float] = []
     n_evaluations = 0
@@ -221,8 +217,6 @@ def check_finite(value: float, what: str, when: str, advice: str = LONG_STEPS) -
 
 
 class _Plateau:
-    """Counts iterations since the value fell by more than tol * best."""
-
     def __init__(self, tol: float, patience: int) -> None:
         self.tol, self.patience = tol, patience
         self.best, self.waited = math.inf, 0
@@ -269,8 +263,6 @@ class EpochState:
 
 
 class EpochObserver(Protocol):
-    """A callback that is an object."""
-
     def on_epoch_end(self, state: EpochState, /) -> Any:
         """Called after each epoch; a true result stops the training."""
 
@@ -289,8 +281,8 @@ def _as_function(callback: Any) -> Any:
 class EpochMonitor:
     """Follows a run: curves, best weights, early stopping, callbacks, log lines or a bar.
 
-    A context manager, which closes the bar. `validate` returns the validation RMSE; objectives are
-    divided by `loss_unit`; the rest is as in `AutoRec`.
+    `validate` returns the validation RMSE; objectives are divided by `loss_unit`; the rest is as in
+    `AutoRec`.
     """
 
     def __init__(
@@ -372,14 +364,13 @@ class EpochMonitor:
 
 
 def show(line: str) -> None:
-    """Write a line to stderr, as `logging` does where nobody listens."""
+    """Write to stderr, as `logging` does where nobody listens."""
     if logging.lastResort is not None and sys.stderr is not None:
         record = logger.makeRecord(logger.name, logging.INFO, __file__, 0, line, (), None)
         logging.lastResort.emit(record)
 
 
 def progress_bar(n_epochs: int) -> Any:
-    """Return a bar; None without a terminal on stderr or without tqdm."""
     if sys.stderr is None or not sys.stderr.isatty():
         return None
     try:

@@ -140,9 +140,8 @@ def step_of(levels: Array) -> float:
 def map_onto_outputs(output_activation: str, mapped: Mapped, centered: bool) -> AffineMap:
     """Return the map of ratings, as the network reads them, to what it is to say, (17).
 
-    For a bounded output, the rating scale is mapped onto (0, 1) or (-1, 1). Other outputs say the
-    ratings; those with a least value say them raised, unless `centered`, where the low end of the
-    scale is out of reach.
+    The scale onto (0, 1) or (-1, 1) for a bounded output. Others say the ratings; those with a
+    least value say them raised, unless `centered`, where the low end is out of reach.
     """
     f, (low, high) = ACTIVATIONS[output_activation], mapped.scale
     if not f.bounded:
@@ -201,12 +200,10 @@ def automatic_penalties(network: Network, matrix: CSR, corruption: float = 0.0) 
     """Return lambda of (2) for each weight block, in canonical units (`canonical`).
 
     lambda = factor * (n_row n_column)^(1/4), with factor 36 (1 - corruption)^2 for the encoder
-    weight and 12 for others; n_row and n_column are :func:`typical_count` of rows and columns: both
-    orientations have the same penalties.
-
-    What corruption leaves is divided by (1 - corruption): on the inputs as they were acts
-    V / (1 - corruption), whose penalty has factor 36. Of the training ratings, `matrix`
-    (n_rows, n_columns), only the pattern is read.
+    weight, so that V / (1 - corruption), which acts on the inputs as they were, has factor 36; and
+    12 for others. n_row and n_column are :func:`typical_count` of rows and columns: both
+    orientations have the same penalties. Of the training ratings, `matrix` (n_rows, n_columns),
+    only the pattern is read.
     """
     unit = typical_root(matrix)
     names = [*network.layout.shapes, *network.layout.aliases]
@@ -225,7 +222,7 @@ def reliability(counts: Array, shrinkage: float) -> Array:
 
 
 def typical_root(matrix: CSR) -> float:
-    """Return (n_row n_column)^(1/4) of ratings: see `automatic_penalties`."""
+    """See `automatic_penalties`."""
     of_rows, of_columns = np.diff(matrix.indptr), np.bincount(matrix.indices)
     return float((typical_count(of_rows) * typical_count(of_columns)) ** 0.25)
 
@@ -278,9 +275,9 @@ def corrupt(
 ) -> AnyMatrix:
     """Return inputs with each stored value set to 0 with a probability, the others scaled up.
 
-    The others are divided by (1 - probability), so that the expectation of V^T r stays (masking
-    noise of Vincent et al., 2010, in inverted form). The pattern is kept; all planes of a pair are
-    hit, or none. `entries` are the places of the values in the whole matrix; None: this is it.
+    The expectation of V^T r stays (masking noise of Vincent et al., 2010, in inverted form), as
+    does the pattern; all planes of a pair are hit, or none. `entries` are the places of the values
+    in the whole matrix; None: this is it.
     """
     kept = np.empty(inputs.nnz, bool)
     for first in range(0, inputs.nnz, ENTRIES_AT_ONCE):
@@ -328,7 +325,7 @@ def interrupts_end_all() -> Iterator[None]:
 
 
 def warn_of_interrupt(n_iter: int, validation_curve: Sequence[float], stacklevel: int) -> None:
-    """Issue an `InterruptedWarning`; KeyboardInterrupt instead within `interrupts_end_all`."""
+    """Raise KeyboardInterrupt instead within `interrupts_end_all`."""
     if _interrupts_end_all.get():
         raise KeyboardInterrupt
     best = int(np.argmin(validation_curve)) + 1 if validation_curve else n_iter
@@ -453,8 +450,7 @@ class Trainer:
                 widths = objective.network.hidden_layer_sizes
                 batches = self.batches(arrangement, widths, inputs, targets, random_state)
                 drawn = ([batch] for batch in batches)
-            run_solver = self._run_lbfgs if "lbfgs" in self.solver else self._run_steps
-            result = run_solver(engine, objective, working, drawn, n_batches, report)
+            result = self._minimize(engine, objective, working, drawn, n_batches, report)
         except DivergenceError as error:
             error.epoch = monitor.n_complete
             error.args = (f"{error} {self._circumstances(objective, targets)}",)
@@ -465,7 +461,7 @@ class Trainer:
         arrangement.restore(result.theta, theta)
         return replace(result, theta=theta)
 
-    def _run_lbfgs(
+    def _minimize(
         self,
         engine: Engine,
         objective: Objective,
@@ -474,30 +470,21 @@ class Trainer:
         n_batches: int,
         callback: Callback,
     ) -> Minimum:
-        fun = partial(engine.value_and_gradient, objective, batches=next(drawn))
-        if self.solver == "scipy-lbfgs":
-            return run_scipy_lbfgs(
-                fun, theta, max_iter=self.max_iter, tol=self.tol, callback=callback
+        if "lbfgs" in self.solver:
+            fun = partial(engine.value_and_gradient, objective, batches=next(drawn))
+            if self.solver == "scipy-lbfgs":
+                return run_scipy_lbfgs(
+                    fun, theta, max_iter=self.max_iter, tol=self.tol, callback=callback
+                )
+            return run_lbfgs(
+                fun,
+                theta,
+                engine.pairs(theta, MEMORY),
+                max_iter=self.max_iter,
+                tol=self.tol,
+                n_iter_no_change=self.n_iter_no_change,
+                callback=callback,
             )
-        return run_lbfgs(
-            fun,
-            theta,
-            engine.pairs(theta, MEMORY),
-            max_iter=self.max_iter,
-            tol=self.tol,
-            n_iter_no_change=self.n_iter_no_change,
-            callback=callback,
-        )
-
-    def _run_steps(
-        self,
-        engine: Engine,
-        objective: Objective,
-        theta: Array,
-        drawn: Iterator[Sequence[Batch]],
-        n_batches: int,
-        callback: Callback,
-    ) -> Minimum:
         settings = {}
         if self.solver == "sgd":
             settings = {"momentum": self.momentum, "nesterovs_momentum": self.nesterovs_momentum}
@@ -528,10 +515,9 @@ class Trainer:
         targets: CSR,
         random_state: np.random.Generator,
     ) -> Iterator[Batch]:
-        """Yield batches without end, each epoch's drawn anew.
+        """Yield batches without end; corruption and dropout do not depend on them.
 
-        Rows are in order of activity; each run of as many rows as batches is dealt out at random,
-        one to a batch. Corruption and dropout do not depend on the batches.
+        Each run of as many rows, in order of activity, as batches is dealt out at random.
         """
         n_rows = targets.shape[0]
         n_batches = self._n_batches(n_rows)
@@ -584,7 +570,6 @@ class Trainer:
 
 
 def _in_blocks(arrangement: Arrangement, inputs: CSR | Planes, targets: CSR) -> list[Batch]:
-    """Return all rows, in order of activity, in batches."""
     rows, _ = by_activity(targets)
     blocks = row_blocks(np.diff(targets.indptr)[rows], ENTRIES_PER_BLOCK)
     return [arrangement.batch(inputs, targets, rows[block], None) for block in blocks]
@@ -599,5 +584,4 @@ def _extremes(weights: Array, workers: Workers | None) -> tuple[float, float]:
 
     starts = range(0, len(weights), WEIGHTS_PER_TASK)
     run([partial(look, weights[i : i + WEIGHTS_PER_TASK]) for i in starts], workers)
-    least, greatest = zip(*extremes, strict=True)
-    return float(np.min(least)), float(np.max(greatest))
+    return float(np.min(extremes)), float(np.max(extremes))
