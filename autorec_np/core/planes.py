@@ -7,8 +7,7 @@ apart. Plane p holds a value X_p at every stored pair, and has encoder weights V
 
 F, if any, is dense and holds what else is known of the rows, such as the genres of items. For the
 network that is a wider matrix: two of the five kernels are all that is new. The derivative by V_p
-is X_p^T D_Z, plane by plane, and by V_F it is F^T D_Z, (39). Equation numbers refer to
-docs/derivation.md.
+is X_p^T D_Z, plane by plane, and by V_F it is F^T D_Z, (39).
 """
 
 from __future__ import annotations

@@ -5,21 +5,11 @@ Gelbach and Miller, J. Business & Economic Statistics 29, 2011):
 
     V = V(users) + V(items) - V(pairs),   V(G) = G / (G - 1) sum_groups (sum_group z)^2 / n^2
 
-with z the influence of a pair: |e| - MAE for the MAE, (e^2 - RMSE^2) / (2 RMSE) for the RMSE (the
-delta method). Student's t has one degree of freedom less than there are users or items, whichever
-are fewer.
+with z the influence of a pair: |e| - MAE, or (e^2 - RMSE^2) / (2 RMSE) (the delta method). Degrees
+of freedom are one less than users or items, whichever are fewer.
 
-An item is *relevant* to a user whose held-out rating of it reaches a threshold. With hit_j = 1
-where place j of a list is relevant, else 0, and R relevant items,
-
-    precision@k = sum_{j<=k} hit_j / k                recall@k = sum_{j<=k} hit_j / R
-    NDCG@k = sum_{j<=k} hit_j / log2(j + 1), over the same sum of a list of min(k, R) hits
-    AP@k = sum_{j<=k} hit_j precision@j / R           hit rate@k = 1 where any hit_j = 1
-    RR@k = 1 / (place of the first hit), 0 without one
-
-averaged over the users with relevant items (MAP and MRR), as in trec_eval and ranx for binary
-relevance. Empty places, items rated low and unrated ones are misses: compare models on one split,
-not data sets. AP@k divides by R, elsewhere by min(k, R).
+An item is *relevant* to a user whose held-out rating of it reaches a threshold. Lists are measured
+as by trec_eval and ranx; docs/choosing.md has the formulas.
 """
 
 from __future__ import annotations
@@ -57,9 +47,9 @@ class MeanInterval:
     low, high : float
         NaN where ``n == 1``.
     n : int
-        Number of values.
+        Values.
     confidence : float
-        Coverage, e.g. 0.95.
+        0.95, say.
     """
 
     mean: float
@@ -87,8 +77,8 @@ class MeanInterval:
 def mean_and_interval(values: Iterable[float], confidence: float = 0.95) -> MeanInterval:
     """Mean with Student's t confidence interval, mean ± t s / sqrt(n).
 
-    It assumes independent, roughly normal values. Of splits of *one* set it does not say how far
-    the mean moves with new ratings.
+    It assumes independent, roughly normal values; splits of *one* set do not say how far the mean
+    moves with new ratings.
 
     Parameters
     ----------

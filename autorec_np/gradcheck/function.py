@@ -235,10 +235,11 @@ class Function:
             )
 
     def _look_elsewhere(self, eps: float) -> None:
-        """What a call beside theta leaves behind would show at theta afterwards."""
+        """What such a call leaves behind would show at theta afterwards."""
         size = np.where(self.theta == 0, rms(self.theta) or 1.0, np.abs(self.theta))
-        signs = random_signs(np.random.default_rng(0), size.size)
-        moved = self.theta + eps ** (1 / 3) * size * signs
+        moved = self.theta + eps ** (1 / 3) * size * random_signs(
+            np.random.default_rng(0), size.size
+        )
         with contextlib.suppress(ValueError):  # outside the domain
             self.value_and_gradient(moved.astype(self._original.dtype))
 

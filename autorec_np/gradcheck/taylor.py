@@ -30,9 +30,9 @@ from .probes import line_scale
 from .report import BlockReport, GradientReport, Report, Verdict, jsonable, number
 
 _LARGEST_STEP = 0.25  # of the size of theta along the direction
-_FITTED = 4  # remainders in a fit: they span a factor 64 of steps
-_SLACK = 0.2  # a slope this much below its order is a failure
-_VISIBLE = 1e-3  # a relative error that must stand out of the noise
+_FITTED = 4  # remainders in a fit, over a factor 64 of steps
+_SLACK = 0.2  # how much below its order a slope may be
+_VISIBLE = 1e-3  # relative error that must stand out of the noise
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ def _samples(line: Line) -> list[Sample]:
 
 
 def _noise_floors(function: Function, samples: Sequence[Sample]) -> list[float]:
-    """One huge value, rounded coarsely, says nothing of the others."""
+    """Each by its own size: one huge value says nothing of the others."""
     small = samples[::-1][: len(samples) // 2 + 2]
     triples = zip(small, small[1:], small[2:], strict=False)
     measured = noise_level([r for t in triples for r in measured_noise(t)])
@@ -225,9 +225,7 @@ def _remainders(
 def fitted_slope(
     steps: Sequence[float], remainders: Sequence[float], floors: Sequence[float], order: int
 ) -> float:
-    """Return the log-log slope at the smallest steps above the floor; infinite if exact there, or
-    where the remainder leaves a kink behind.
-    """
+    """Return the log-log slope just above the floor; infinite if exact, or beyond a kink."""
     below = [r <= floor for r, floor in zip(remainders, floors, strict=True)]
     above = [*below, True].index(True)
     drop = RATIO ** (order + 3)
@@ -262,8 +260,8 @@ def _taylor_verdict(
     return Verdict.PASS, ""
 
 
-_HIDES = 1e-2  # relative: a budget beyond it hides what the test is for
-_LINEAR = 1e-5  # relative: departures below it may be rounding inside of A
+_HIDES = 1e-2  # a relative budget beyond it hides what the test is for
+_LINEAR = 1e-5  # relative departures below it may be rounding inside of A
 
 
 @dataclass(frozen=True)
@@ -364,7 +362,7 @@ def _adjoint_trial(
     Ax, A_other = np.asarray(A(x.copy())), np.asarray(A(other.copy()))
     y = rng.normal(size=Ax.shape)
     if Ax.any():
-        y += Ax * (norm(y) / norm(Ax))  # else <A x, y> would be a sum of random signs, near zero
+        y += Ax * (norm(y) / norm(Ax))  # else <A x, y> would be near zero
     y = y.astype(dtype)
     Aty = np.asarray(At(y.copy()))
     if Aty.shape != x.shape:
@@ -399,7 +397,7 @@ def _adjoint_trial(
 
 
 def _seen_eps(array: Array) -> float:
-    """An array whose values are all of float32 has its precision."""
+    """All values of float32 have its precision."""
     single = array.any() and np.array_equal(array, array.astype(np.float32))
     return eps_of(np.float32 if single else array.dtype if array.dtype.kind == "f" else float)
 

@@ -4,8 +4,8 @@ Defaults were chosen on MovieLens 1M. Other ratings are mapped to its mean and s
 so that the unit does not matter for ``regularization="auto"``. R and a R + b become the very same
 numbers: ratings are counted in the steps of their grid, of half stars for example.
 
-(seed, step, position) says what corruption and dropout hit. So masks depend neither on threads and
-batches, nor on which part of a matrix is at hand.
+(seed, step, position) says what corruption and dropout hit, whatever threads, batches or part of a
+matrix are at hand.
 """
 
 from __future__ import annotations
@@ -87,9 +87,8 @@ class Mapped(NamedTuple):
 def canonical(ratings: Array, scale: tuple[float, float]) -> Mapped:
     """Map ratings to mean and standard deviation of MovieLens 1M.
 
-    R and a R + b give the same bits, where ratings lie on a grid whose steps are long against the
-    rounding of float32. The factor of equal ratings is by the width of their scale, or 1 where
-    that is a point.
+    R and a R + b give the same bits on a grid whose steps are long against the rounding of float32.
+    Equal ratings are mapped by the width of their scale, if it has one.
     """
     levels = np.unique(ratings).astype(np.float64)
     start, step = float(levels[0]), step_of(levels)
@@ -113,8 +112,7 @@ def canonical(ratings: Array, scale: tuple[float, float]) -> Mapped:
 def step_of(levels: Array) -> float:
     """Return the longest step of which all distances are multiples, or 1.
 
-    Euclid's algorithm for ascending numbers rounded to float32: what a distance leaves when divided
-    by the step is the next step.
+    Euclid's algorithm for numbers rounded to float32: the rest of a distance is the next step.
     """
     if not 1 < len(levels) <= MOST_LEVELS:
         return 1.0
@@ -167,10 +165,9 @@ def starting_theta(
     """Return a random theta whose outputs are about the mean of the targets.
 
     While weights are small, hidden units are about g(0). Where this is not 0, rated columns start
-    from b = 0 with mean / (k g(0)) added to W, where the penalty holds the mean: J ends higher than
-    from b = mean, and the RMSE of new ratings lower. b is the mean where g(0) = 0, W is V (tied),
-    targets are `centered`, or the `penalty` of such a W is more than their squared deviations. A
-    bounded output starts in its middle.
+    from b = 0 with mean / (k g(0)) added to W: docs/decisions.md says why. b is the mean where
+    g(0) = 0, W is V (tied), targets are `centered`, or the `penalty` of such a W is more than their
+    squared deviations. A bounded output starts in its middle.
     """
     theta = network.layout.initialize(random_state, dtype)
     if ACTIVATIONS[network.output_activation].bounded:
