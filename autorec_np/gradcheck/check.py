@@ -309,7 +309,7 @@ class BlockChecker:
             coordinates.append(self._hunt(block))
 
     def _judge(self, probes: list[Probe], sweep_unresolved: bool) -> None:
-        """Sweep where the nominal step finds a fault, until one is confirmed, or decides nothing."""
+        """Sweep where the nominal step finds a fault, until one is confirmed, or nothing."""
         noise = noise_level([r for p in probes for r in p.noise_residuals()])
         for probe in probes:
             probe.judge_base(noise)
