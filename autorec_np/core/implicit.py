@@ -56,7 +56,7 @@ class ImplicitNetwork(Network):
     n_implicit : int
         q, at most the last hidden width.
 
-    The others are those of `Network`; weights cannot be tied.
+    The others are those of `Network`.
 
     Attributes
     ----------

@@ -34,8 +34,6 @@ class Planes:
 
     Attributes
     ----------
-    pattern, data, features
-        As passed.
     blocks : list of csr_array (n_rows, n_columns) and ndarray (n_rows, n_features)
         X_p, which share the indices of the pattern, and F.
     shape : (int, int)

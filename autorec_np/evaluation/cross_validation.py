@@ -1,10 +1,8 @@
 """Evaluation that cannot leak: fit on the training part, predict test *pairs*, pool the errors.
 
 For each split, a copy of the model is fitted to the training ratings, and predicts *all* test
-pairs, cold ones too, from their ids. A test pair that is also a training pair is an error.
-
-An executor changes no result: results, and the first error, come in the order asked, and warnings
-of other processes are issued again in this one.
+pairs, cold ones too, from their ids. An executor changes no result: results, and the first error,
+come in the order asked, and warnings of other processes are issued again.
 """
 
 from __future__ import annotations
@@ -52,16 +50,9 @@ Callback: TypeAlias = "Callable[[str, str, Evaluation], Any]"
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result of one model on one split.
+    """The result of one model on one split, over all test pairs.
 
-    Attributes
-    ----------
-    rmse, mae : float
-        Over all test pairs.
-    n_train, n_test : int
-    n_cold : int
-        Test pairs without training ratings of user or item.
-    fit_seconds, predict_seconds : float
+    `n_cold` of them have no training ratings of user or item.
     """
 
     rmse: float
@@ -86,13 +77,9 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """The results of one model on several splits.
+    """The results of one model on several splits, by name.
 
-    Attributes
-    ----------
-    splits : tuple of str
-        Names: "1", ... of folds, or theirs; "seed 0", ... of random splits.
-    evaluations : tuple of Evaluation
+    `splits` are "1", ... of folds, or their own names; "seed 0", ... of random splits.
     """
 
     splits: tuple[str, ...]
@@ -418,10 +405,7 @@ class Task(NamedTuple):
 
 
 def run_tasks(tasks: Iterable[Task], executor: Executor | None) -> Iterator[Any]:
-    """Yield what the tasks return, in order; errors begin with the name of their task.
-
-    An executor gets all tasks first; at the end those that have not begun are cancelled.
-    """
+    """Yield what the tasks return, in order; errors begin with the name of their task."""
     if executor is None:
         for task in tasks:
             with _named(task.name):

@@ -77,8 +77,7 @@ class MeanInterval:
 def mean_and_interval(values: Iterable[float], confidence: float = 0.95) -> MeanInterval:
     """Mean with Student's t confidence interval, mean ± t s / sqrt(n).
 
-    It assumes independent, roughly normal values; splits of *one* set do not say how far the mean
-    moves with new ratings.
+    Values are to be independent; splits of *one* set say nothing of new ratings.
 
     Parameters
     ----------
@@ -234,7 +233,7 @@ class Group(NamedTuple):
 
 
 def errors_by_rating(pairs: Predictions) -> list[Group]:
-    """Group pairs by true rating; more than twelve values in ten classes."""
+    """Group pairs by true rating, or many values in ten classes."""
     values, keys = np.unique(pairs.truth, return_inverse=True)
     if len(values) <= MOST_RATING_VALUES:
         return _groups(pairs, keys, [f"{value:g}" for value in values])
@@ -393,18 +392,8 @@ def coverage_at_k(recommended: Lists, n_items: int, k: int = 10) -> float:
 def novelty_at_k(recommended: Lists, train: Any, k: int = 10) -> float:
     """Mean self-information over all k places, in bits (Zhou et al., PNAS 2010).
 
-    -log2(share of users who rated the item in training, at least one).
-
-    Parameters
-    ----------
-    recommended : array_like of ids, (m, n)
-    train : Ratings, sparse matrix, DataFrame or (users, items, ratings)
-    k : int
-
-    Returns
-    -------
-    float
-        NaN where nothing is recommended.
+    -log2(share of users who rated the item in `train`, at least one); NaN where nothing is
+    recommended. Lists are as in :func:`scores_per_user`.
     """
     ratings = as_ratings(train)
     items = [item for one in _places(recommended, k) for item in one if item is not None]

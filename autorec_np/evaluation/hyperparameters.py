@@ -1,7 +1,7 @@
 """`search`: hyper-parameters by random search or successive halving.
 
-The winner's RMSE, the least of many, is too good to report: hold test ratings out before, and read
-them once, after ``result.model.fit(train)``.
+The winner's RMSE is too good to report: hold test ratings out before, and read them once, after
+``result.model.fit(train)``.
 """
 
 from __future__ import annotations
@@ -131,16 +131,8 @@ class Trial:
 class SearchResult:
     """What a search found.
 
-    Attributes
-    ----------
-    model : estimator
-        Unfitted, with the best parameters.
-    best : Trial
-        Of those trained in full.
-    trials : tuple of Trial
-        As they ran.
-    n_train, n_validation, random_state : int
-        Numbers of ratings, and the seed.
+    `model` is unfitted, with the parameters of the `best` of those trained in full; `trials` are as
+    they ran.
     """
 
     model: Any = field(compare=False)
@@ -152,7 +144,6 @@ class SearchResult:
 
     @property
     def best_params(self) -> Parameters:
-        """Of `best`."""
         return self.best.params
 
     def to_dict(self) -> dict[str, Any]:

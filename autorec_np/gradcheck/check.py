@@ -159,7 +159,7 @@ def check_gradient(
 
 
 class GradientError(AssertionError):
-    """A gradient check that did not pass; ``error.report`` is the report, the message its table."""
+    """A check that did not pass; ``error.report`` is the report, the message its table."""
 
     def __init__(self, report: GradientReport) -> None:
         self.report = report

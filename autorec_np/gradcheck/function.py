@@ -80,7 +80,7 @@ def _check_finite(what: str, flat: Array, advice: str) -> None:
 
 
 class Parts:
-    """A theta of several arrays as one flat vector and back."""
+    """A theta of several arrays, flat and back."""
 
     def __init__(self, theta: Any) -> None:
         self.kind = type(theta)
@@ -143,7 +143,6 @@ def parts_of(theta: Any) -> Parts | None:
 
 
 def one_blas_thread(size: int) -> contextlib.AbstractContextManager[None]:
-    """The order in which threads round sums is noise."""
     return single_threaded_blas() if size >= _LARGE else contextlib.nullcontext()
 
 
@@ -166,10 +165,9 @@ def value_of(answer: Any) -> Any:
 class Function:
     """``fun(theta) -> (value, gradient)`` under test at one point; everything here is flat.
 
-    With ``gradient=False`` the gradient is zero until it is set. `dtype`, `value0` and `eps` are of
-    the numeric side: float32's where `fun` refuses a float64 theta, `eps` where it rounds it too.
-    `differs` says what differs between two evaluations at theta, `jitter` by how much; `warned`
-    holds the warnings there, `skipped` numbers of skipped points by reason.
+    `dtype`, `value0` and `eps` are of the numeric side: float32's where `fun` refuses a float64
+    theta, `eps` where it rounds it too. `differs` says what differs between two evaluations at
+    theta, `jitter` by how much; `warned` are the warnings there, `skipped` counts by reason.
     """
 
     def __init__(
@@ -286,7 +284,7 @@ class Function:
         return other != self.value0 and not (_is_decimal(other) and _is_decimal(self.value0))
 
     def _casts_a_part(self) -> bool:
-        """Whether the value jumps where all entries pass from one float32 to the next."""
+        """Whether the value jumps where entries pass from one float32 to the next."""
         lower = self.theta.astype(np.float32)
         tiny = np.nextafter(lower, np.float32(np.inf)).astype(np.float64) - lower  # spacing, so far
         middle = lower + tiny / 2
@@ -369,12 +367,12 @@ class Function:
             return self._numeric(flat.reshape(self.shape))
 
     def rounded(self, flat: Array) -> Array:
-        """Return the point that the numeric side sees, in float64."""
+        """Return what the numeric side sees."""
         single = self.eps > eps_of(np.float64)
         return flat.astype(np.float32).astype(np.float64) if single else flat
 
     def gradient_changes(self, rng: np.random.Generator, n: int = 2) -> list[Array]:
-        """Of the analytic gradient when theta moves by about one ulp."""
+        """When theta moves by about one ulp."""
         changes = []
         for _ in range(n):
             signs = random_signs(rng, self.theta.size)

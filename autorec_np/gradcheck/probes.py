@@ -32,14 +32,14 @@ from .function import Array, Block, Function, Word, norm, random_direction, rms
 _TINY = 1e-150  # below it a scale is no information
 _STEEP, _NOT_ROUNDING = 1e-4, 1e3  # parts of all that f moves, and of rounding
 _DOWN, _UP = 7, 8  # powers of RATIO around the nominal step: nine decades in all
-# A budget above a hundredth of the slope, or of a gradient noisier than its rounding, is a guess.
+# Of the slope: a budget above the one, or noise of the gradient above the other, is a guess.
 _COARSE, _NOISY, _MARGIN = 0.01, 1e-6, 3.0
 _FEW = 3.0  # slopes that f may gain beside which errors are measured
 _SHARP = 10.0  # so many times below what must be visible, a budget is sharp
 _CHANGES = 12  # how often the smallest change is sought
 _CLOSER = 5  # powers of RATIO below it, for what longer steps do not see
-# Steps of float32: 2^-23 of the value, or by up to so many powers of two less; how many must be
-# seen, and how far each may be off a multiple.
+# Steps of float32: 2^-23 of the value, or so many powers of two less; how many must be seen, and
+# how far off a multiple.
 _SINGLE, _SMALLER = 23, 10
 _ENOUGH, _CLOSE = 4, 1 / 64
 
@@ -113,7 +113,7 @@ class Probe:
         return measured_noise(triple, self.line.method) if triple else []
 
     def judge_base(self, block_noise: float) -> None:
-        """Judge at the nominal step; the noise is pooled over the probes of the block."""
+        """Judge at the nominal step; its noise is at least that of the block."""
         triple = self.base()
         if not triple:
             return
@@ -161,7 +161,6 @@ class Probe:
         if self._is_flat():
             return Outcome.RIGHT
         if outcome is not Outcome.RIGHT:
-            # from the spacing of theta to its largest entry or 1
             largest = max(1.0, float(np.max(np.abs(line.function.theta))), line.scale)
             down, up = self._power(64 * line.function.eps * line.scale), self._power(largest)
             outcome = self._sweep(min(-_DOWN, int(down)), max(_UP, int(up)))
@@ -201,7 +200,7 @@ class Probe:
         return max(abs(self.line.analytic), abs(self.numeric), self.slope)
 
     def _gained(self) -> float:
-        """Return the largest slope that f gains up to the size of theta."""
+        """The largest slope up to the size of theta."""
         if self.line.method is FORWARD:
             return 0.0
         noise = self.best.noise * self.best.step
@@ -217,7 +216,6 @@ class Probe:
         return min(resolution * max(slopes, min(gained, _FEW * slopes)), slopes / 100)
 
     def _reach_out(self, widest: Sample, margin: float) -> None:
-        """Sample where a parabola gains a slope that dwarfs the budget."""
         curvature = 2 * abs(widest.even) / widest.step**2
         if not curvature > 0:  # zero, or one-sided
             return
@@ -269,7 +267,6 @@ class Probe:
         return any(s.stuck and slope * s.step > SAFETY * rounding for s in samples)
 
     def _is_too_steep(self) -> bool:
-        """Whether the smallest steps show a visible part of all that f moves."""
         samples = self._ascending()
         if len(samples) < 4:
             return False
@@ -305,7 +302,6 @@ class Probe:
         return disputed or self.outcome is Outcome.SUSPECT
 
     def kinks(self) -> int:
-        """At much larger steps the sides may differ by curvature."""
         if self.slope == 0:
             return self.line.crossed
         low, high = self.best.step, self.line.nominal_step() * RATIO**2
@@ -362,7 +358,7 @@ class Probe:
 
 
 def float32_steps(probes: Iterable[Probe]) -> float:
-    """Return the spacing of float32 in which v(h) + v(-h) - 2 v(0) moves at small h, or 0."""
+    """Return the float32 spacing of v(h) + v(-h) - 2 v(0) at small h, or 0."""
     seen = [
         (s.step / p.line.nominal_step(), s)
         for p in probes
@@ -380,7 +376,7 @@ def float32_steps(probes: Iterable[Probe]) -> float:
 
 
 def _spacing(moves: Array, size: float) -> float:
-    """Return the power of two, of float32, whose multiples all moves are, or 0."""
+    """Return the power of two whose multiples all moves are, or 0."""
     top = int(np.floor(np.log2(size))) - _SINGLE
     for power in range(top, top - _SMALLER - 1, -1):
         spacing = 2.0**power
@@ -443,7 +439,7 @@ class ProbeMaker:
         return probes
 
     def _rounding(self, line: Line) -> float:
-        """Of the analytic slope: eps of its terms and what is seen one ulp away."""
+        """Of the analytic slope: eps of its terms, and what one ulp changes."""
         rounding = self.function.gradient_eps * norm(line.gradient * line.direction)
         changes = [change[line.index] * line.direction for change in self.gradient_changes]
         return rounding + max((max(norm(c), abs(float(c.sum()))) for c in changes), default=0.0)

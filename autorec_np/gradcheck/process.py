@@ -1,8 +1,7 @@
 """What the whole process shares, used with a thought for its other threads.
 
-BLAS is held to one thread: those of OpenBLAS wait by spinning, which slows all other work down, and
-round sums in an order of their own. Warnings are kept back in one thread, while
-`warnings.catch_warnings` changes filters for all.
+BLAS is held to one thread: several of OpenBLAS wait by spinning, and round sums in an order of
+their own. Warnings are kept back in one thread; `warnings.catch_warnings` would in all.
 """
 
 from __future__ import annotations
@@ -115,7 +114,7 @@ class _Limit:
         return self._known[1]
 
     def after_fork(self) -> None:
-        """Forget the threads of the parent, which are not in this process."""
+        """Forget the other threads, which are not in this process."""
         self._lock = threading.Lock()
         self._n_inside = getattr(self._own, "n_inside", 0)
         if self._n_inside == 0:
@@ -160,7 +159,6 @@ def _through_threadpoolctl(threadpoolctl: Any) -> list[Blas]:
 
 
 def _through_ctypes() -> list[Blas]:
-    """A function may be in a compiled module or in what that is linked with."""
     paths = [str(sys.modules[name].__file__) for name in LINKED if name in sys.modules]
     if sys.platform == "win32":  # there only in the module itself
         site = Path(np.__file__).parents[1]
@@ -202,7 +200,7 @@ class _Ear:
         filters: list[Any] = warnings.filters  # type: ignore[assignment]
         with self._lock:
             self._n_inside += 1
-            if self._filter not in filters:  # or another thread has put its own in their place
+            if self._filter not in filters:  # another thread may have replaced them
                 filters.insert(0, self._filter)
                 warnings.filterwarnings("ignore", category=_Nobodys, append=True)
 

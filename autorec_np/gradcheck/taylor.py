@@ -109,8 +109,6 @@ def taylor_test(
         R2(h) = |phi(h) - phi(0) - h gradient . d - h^2/2 d . Hd|  ~ h^3
 
     if gradient and Hessian-vector product are right; a wrong gradient turns the slope of R1 into 1.
-    Slopes are fitted to the smallest steps above the rounding noise.
-
     Parameters
     ----------
     fun, theta, blocks, value
@@ -158,16 +156,15 @@ def _test_block(
     rng: np.random.Generator,
 ) -> TaylorBlock:
     before = function.evaluations
-    if along is None:
-        direction = random_direction(rng, block.size)
-    else:
-        direction = along[block.index]
-        if not direction.any():
-            return _undecided("the given direction does not enter this block")
+    direction = random_direction(rng, block.size) if along is None else along[block.index]
+    if not direction.any():
+        return _undecided("the given direction does not enter this block")
     direction = direction / rms(direction)
     theta = function.theta[block.index]
     line = Line(function, block.index, direction, line_scale(theta, direction))
-    samples = _samples(line)
+    n_steps = int(np.log(_LARGEST_STEP / (64 * function.eps)) / np.log(RATIO)) + 1
+    taken = (line.sample(_LARGEST_STEP * line.scale / RATIO**k) for k in range(n_steps))
+    samples = [s for s in taken if s is not None]
     if len(samples) < 3:
         return _undecided(f"fewer than three steps could be taken ({dict(function.skipped)})")
     floors = _noise_floors(function, samples)
@@ -178,13 +175,6 @@ def _test_block(
     verdict, note = _taylor_verdict(samples, slopes, floors, remainders)
     evaluations = function.evaluations - before
     return TaylorBlock(verdict, slopes, steps, remainders, floors[-1], note, evaluations)
-
-
-def _samples(line: Line) -> list[Sample]:
-    eps = line.function.eps
-    n = int(np.log(_LARGEST_STEP / (64 * eps)) / np.log(RATIO))
-    taken = [line.sample(_LARGEST_STEP * line.scale / RATIO**k) for k in range(n + 1)]
-    return [s for s in taken if s is not None]
 
 
 def _noise_floors(function: Function, samples: Sequence[Sample]) -> list[float]:
@@ -268,15 +258,7 @@ _LINEAR = 1e-5  # relative departures below it may be rounding inside of A
 class AdjointReport:
     """The worst trial of an adjoint test.
 
-    Attributes
-    ----------
-    forward, adjoint : float
-        <A x, y> and <x, At y>.
-    difference, budget : float
-        Their distance, and that which rounding can explain.
-    note : str
-    verdict : Verdict
-        A string: "pass", "fail" or "inconclusive".
+    `forward` is <A x, y>, `adjoint` <x, At y>, `budget` the `difference` that rounding can explain.
     """
 
     forward: float

@@ -50,8 +50,8 @@ class DivergenceError(ArithmeticError):
 class Iteration:
     """What a solver reports after each epoch or iteration, from number 1.
 
-    Copy `theta` to keep it. `value` is the objective; for minibatches the sum of theirs as they
-    were visited. `learning_rate` is nan for L-BFGS.
+    Copy `theta` to keep it. `value` is the objective, a sum over minibatches as they were visited;
+    `learning_rate` is nan for L-BFGS.
     """
 
     number: int
@@ -95,9 +95,9 @@ def run_steps(
     """Minimize a sum by steps on some of its terms; DivergenceError where it is not finite.
 
     ``step(theta, learning_rate) -> value`` changes theta in place by the next batch, and returns
-    its value before; `n_batches` add up to the objective. Rates: `optimizers.learning_rate_at`.
-    Converged when the best value has not fallen by more than ``tol * best`` for `n_iter_no_change`
-    epochs (0: never). A true result of `callback` stops.
+    its value before; `n_batches` add up to the objective. Converged when the best value has not
+    fallen by more than ``tol * best`` for `n_iter_no_change` epochs (0: never). A true result of
+    `callback` stops.
     """
     values: list[float] = []
     plateau, n_done, n_steps = _Plateau(tol, n_iter_no_change), 0, n_epochs * n_batches
@@ -321,7 +321,7 @@ class EpochMonitor:
 
     @property
     def n_complete(self) -> int:
-        """Epochs that have ended, with validation if any."""
+        """Epochs that ended, with validation if any."""
         return len(self.values if self.validate is None else self.curve)
 
     def record(self, iteration: Iteration) -> None:
@@ -330,7 +330,7 @@ class EpochMonitor:
         self.n_evaluations = iteration.n_evaluations
 
     def __call__(self, iteration: Iteration) -> bool:
-        """Follow an epoch, after `record`; return whether to stop."""
+        """Return whether to stop, after `record`."""
         rmse = None
         if self.validate is not None:
             rmse = self.validate(iteration.theta)

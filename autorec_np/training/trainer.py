@@ -85,10 +85,9 @@ class Mapped(NamedTuple):
 
 
 def canonical(ratings: Array, scale: tuple[float, float]) -> Mapped:
-    """Map ratings to mean and standard deviation of MovieLens 1M.
+    """Map ratings to mean and standard deviation of MovieLens 1M, equal ones by width of scale.
 
-    R and a R + b give the same bits on a grid whose steps are long against the rounding of float32.
-    Equal ratings are mapped by the width of their scale, if it has one.
+    Steps of the grid are to be long against the rounding of float32.
     """
     levels = np.unique(ratings).astype(np.float64)
     start, step = float(levels[0]), step_of(levels)
@@ -235,26 +234,23 @@ ENTRIES_AT_ONCE = 32_768  # that are looked up at once
 
 
 class Draws(NamedTuple):
-    """SplitMix64 (Steele, Lea and Flood, 2014), read at any position: mix(start + n gamma).
-
-    Each layer of each step has its own stream.
-    """
+    """Random numbers by position: each layer of each step has its own stream."""
 
     seed: int
     step: int
 
     def at(self, positions: Array, layer: int = INPUT) -> Array:
-        """Return the numbers at positions (n,), uniform uint64."""
+        """Return uniform uint64 at positions (n,)."""
         sequence = np.random.SeedSequence(self.seed, spawn_key=(self.step, layer))
         return splitmix64(sequence.generate_state(1, np.uint64)[0], positions)
 
     def keeps(self, positions: Array, probability: float, layer: int = INPUT) -> Array:
-        """Return (n,) bool: False, with the probability, for positions that are hit."""
+        """Return (n,) bool: False, with the probability, where hit."""
         return np.asarray(self.at(positions, layer) >= np.uint64(probability * 2.0**64))
 
 
 def splitmix64(start: np.uint64, positions: Array) -> Array:
-    """Return the numbers of SplitMix64, seeded with `start`, at positions (n,) from 0."""
+    """Return the numbers of SplitMix64 (Steele, Lea and Flood, 2014) at positions (n,)."""
     z = positions.astype(np.uint64)
     z += np.uint64(1)
     z *= np.uint64(0x9E3779B97F4A7C15)
@@ -358,10 +354,7 @@ def _set(switch: ContextVar[bool]) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class SolverDefaults:
-    """What None means for a solver; see `AutoRec`.
-
-    `full_batch`: iterations see all rows, without corruption or dropout.
-    """
+    """What None means; `full_batch` solvers see all rows, without corruption or dropout."""
 
     full_batch: bool
     max_iter: int
@@ -379,7 +372,6 @@ SOLVERS = {
 
 
 def corruption_for(solver: str, corruption: float | None) -> float:
-    """Return the corruption, the solver's for None."""
     return SOLVERS[solver].corruption if corruption is None else corruption
 
 
@@ -413,10 +405,10 @@ class Trainer:
     ) -> Minimum:
         """Minimize the objective over all rows; see `solvers.Minimum`.
 
-        `theta`, the start, is overwritten after each epoch: it holds the last good weights whatever
-        ends the run. `inputs` and `targets` have one pattern. No result depends on the `workers`.
-        DivergenceError where the objective or a weight is not finite, ConvergenceWarning where a
-        full-batch solver ends at its limit of iterations.
+        `theta`, the start, holds the last good weights after each epoch, whatever ends the run.
+        `inputs` and `targets` have one pattern. No result depends on the `workers`. DivergenceError
+        where the objective or a weight is not finite, ConvergenceWarning where a full-batch solver
+        ends at its limit of iterations.
         """
         full_batch = SOLVERS[self.solver].full_batch
         engine: Engine = TiledEngine(workers) if self.engine == "tiled" else PlainEngine()
