@@ -259,7 +259,7 @@ def cross_validate(
         Seed of random folds; the models keep theirs.
     executor : Executor, optional
         A pool of `concurrent.futures`, a Dask client's ``get_executor()``, or what else has
-        ``submit``; results stay. ``n_jobs=None`` then means one thread.
+        ``submit``. ``n_jobs=None`` then means one thread.
     callback : callable, optional
         Called with the names of split and model ("" of a single one) and the `Evaluation`.
 
@@ -397,8 +397,6 @@ class Executor(Protocol):
 
 
 class Task(NamedTuple):
-    """An independent call."""
-
     name: str
     function: Callable[..., Any]
     arguments: tuple[Any, ...]

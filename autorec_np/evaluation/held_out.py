@@ -407,23 +407,10 @@ def novelty_at_k(recommended: Lists, train: Any, k: int = 10) -> float:
 
 @dataclass(frozen=True)
 class RankingEvaluation:
-    """The lists of a model, measured.
+    """The lists of a model, measured: means over the `n_users` users with relevant items.
 
-    Attributes
-    ----------
-    precision, recall, ndcg, map, mrr, hit_rate : float
-        Means over users with relevant items.
-    coverage : float
-        Of known items.
-    novelty : float
-        In bits.
-    k : int
-    threshold : float
-        Of relevance.
-    n_users, n_without_relevant : int
-        With held-out ratings, and relevant items or none.
-    n_unknown : int
-        Of `n_users`, with empty lists: not known to the model.
+    `coverage` is of known items, `novelty` in bits. `n_without_relevant` users rated nothing up to
+    the `threshold`; `n_unknown` of `n_users` have empty lists, as the model does not know them.
     """
 
     precision: float

@@ -100,20 +100,10 @@ def default_space(model: AutoRec, ratings: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Trial:
-    """One fit of one candidate.
+    """One fit of one candidate; 0 is the model as given, `params` what differs from it.
 
-    Attributes
-    ----------
-    candidate : int
-        0: the model as given.
-    params : dict
-        What differs from it.
-    divisor : int
-        Of ``max_iter``, rounded up.
-    rmse : float
-        On the validation ratings; infinite where training diverged.
-    seconds : float
-        Of the fit.
+    ``max_iter`` is divided by `divisor`, rounded up. `rmse` is on the validation ratings, infinite
+    where training diverged; `seconds` of the fit.
     """
 
     candidate: int
@@ -207,7 +197,7 @@ def search(
     validation_size : float or int
         As `test_size` of :func:`autorec_np.data.splitting.train_test_split`.
     random_state : int
-        Seed of the candidates and of the split.
+        Of candidates and split.
     resume : path, optional
         A file of JSON lines: settings, and every trial as it ends, which is not run again with the
         same settings. ``<resume>.lock`` keeps others out.

@@ -138,7 +138,7 @@ class Line:
 
 
 def _annihilator(p: int, q: int) -> list[float]:
-    """Unit weights w with sum w_i h_i^p = sum w_i h_i^q = 0 at the steps h, 4h, 16h."""
+    """Unit w with sum w_i h_i^p = sum w_i h_i^q = 0 at the steps h, 4h, 16h."""
     nodes = np.array([1.0, RATIO, RATIO**2])
     weights = np.cross(nodes**p, nodes**q)
     return [float(w) for w in weights / np.linalg.norm(weights)]
@@ -160,7 +160,7 @@ def _residual(weights: Sequence[float], parts: Sequence[float]) -> float:
 
 
 def noise_level(residuals: Sequence[float]) -> float:
-    """Return their standard deviation, by the median: kinks are outliers."""
+    """Their standard deviation, by the median: kinks are outliers."""
     return 1.4826 * statistics.median(residuals) if residuals else 0.0
 
 
@@ -219,7 +219,7 @@ def estimate(triple: Sequence[Sample], noise: float, analytic_noise: float, line
 def sweep_estimates(
     line: Line, samples: Sequence[Sample | None], analytic_noise: float
 ) -> list[Estimate]:
-    """The noise is measured at this and smaller steps: larger ones may show curvature."""
+    """Noise is measured at this and smaller steps: larger ones may show curvature."""
     function, level, found = line.function, 0.0, []
     windows: list[list[float]] = []
     usable = [s for s in samples if s is not None]
@@ -265,7 +265,7 @@ def _heard(e: Estimate, estimates: Sequence[Estimate]) -> Estimate:
 
 
 def one_sided(samples: Sequence[Sample], noise: float) -> tuple[Estimate, Estimate] | None:
-    """Return the errors of both slopes at a kink: their gap, 2 even(h) / h, keeps its size."""
+    """Return the errors of both slopes at a kink, where 2 even(h) / h keeps its size."""
     seen = [s for s in samples if abs(s.even) > SAFETY * noise]
     if len(seen) < 5:
         return None

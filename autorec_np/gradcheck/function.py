@@ -202,7 +202,7 @@ class Function:
         self.gradient_eps = max(eps, eps_of(gradient.dtype))
         self._look_elsewhere(eps)
         again = self.value_and_gradient(self._original, at_theta=True)
-        # rounding in threads: over a step of eps^(1/3) a third of the digits stay
+        # for threads, which round anew; a step of eps^(1/3) keeps a third of the digits
         allowed = max(eps ** (2 / 3), tolerance)
         self.jitter = abs(value - again[0])
         self.differs = _difference(found, again, allowed)

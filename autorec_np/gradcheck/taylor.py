@@ -37,22 +37,9 @@ _VISIBLE = 1e-3  # relative error that must stand out of the noise
 
 @dataclass(frozen=True)
 class TaylorBlock:
-    """Remainders along one direction of one block.
+    """Remainders along one direction of one block, by order and descending `steps`.
 
-    Attributes
-    ----------
-    verdict : Verdict
-        A string: "pass", "fail" or "inconclusive".
-    slopes : dict of int to float
-        By order: order + 1 when right, infinite when exact.
-    steps : list of float
-        Descending.
-    remainders : dict of int to list of float
-        By order and step.
-    noise_floor : float
-        Of the smallest step.
-    note : str
-    evaluations : int
+    `slopes` are order + 1 when right, infinite when exact; `noise_floor` is of the smallest step.
     """
 
     verdict: Verdict
@@ -109,6 +96,7 @@ def taylor_test(
         R2(h) = |phi(h) - phi(0) - h gradient . d - h^2/2 d . Hd|  ~ h^3
 
     if gradient and Hessian-vector product are right; a wrong gradient turns the slope of R1 into 1.
+
     Parameters
     ----------
     fun, theta, blocks, value

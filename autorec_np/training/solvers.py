@@ -169,10 +169,9 @@ def run_scipy_lbfgs(
     memory: int = 10,
     callback: Callback | None = None,
 ) -> Minimum:
-    """Minimize by ``scipy.optimize.minimize(method="L-BFGS-B")``, in float64.
+    """Minimize by ``scipy.optimize.minimize(method="L-BFGS-B")``, in float64; see `run_lbfgs`.
 
-    `fun` is asked in the dtype of `theta`, `tol` is SciPy's `ftol`; the rest as in
-    :func:`run_lbfgs`.
+    `fun` is asked in the dtype of `theta`; `tol` is SciPy's `ftol`.
     """
     from scipy.optimize import OptimizeResult, minimize
 

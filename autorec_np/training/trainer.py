@@ -208,12 +208,12 @@ def automatic_penalties(network: Network, matrix: CSR, corruption: float = 0.0) 
 
 
 def automatic_shrinkage(matrix: CSR) -> float:
-    """Return c = 2^16 / (n_row n_column), in ratings, of `reliability`."""
+    """Return c = 2^16 / (n_row n_column) of `reliability`."""
     return (DETECTABLE / typical_root(matrix)) ** 4
 
 
 def reliability(counts: Array, shrinkage: float) -> Array:
-    """Return n / (n + c), (42), the part of their output that columns with n ratings keep."""
+    """Return n / (n + c), (42): how much of its output a column with n ratings keeps."""
     return counts / (counts + shrinkage) if shrinkage else np.ones(np.shape(counts))
 
 
@@ -224,7 +224,7 @@ def typical_root(matrix: CSR) -> float:
 
 
 def typical_count(counts: Array) -> float:
-    """Return the mean count of ratings: sum n^2 / sum n."""
+    """Return sum n^2 / sum n, the mean count of ratings."""
     counts = counts.astype(np.float64)
     return float(counts @ counts / counts.sum())
 
@@ -531,7 +531,6 @@ class Trainer:
         return math.ceil(n_rows / self.batch_size)
 
     def _circumstances(self, objective: Objective, targets: CSR) -> str:
-        """Return what may have made a run diverge."""
         facts = [f"the largest target is {np.abs(targets.data).max():g}"]
         if not math.isnan(self.learning_rate_init):
             facts.insert(0, f"learning_rate_init={self.learning_rate_init:g}")
