@@ -386,9 +386,6 @@ def _evaluate_all(
     return Comparison(validated) if isinstance(model, Mapping) else validated[""]
 
 
-Place: TypeAlias = tuple[str, int]
-
-
 class Executor(Protocol):
     """See :func:`cross_validate`."""
 
@@ -445,11 +442,13 @@ def _named(name: str) -> Iterator[None]:
         raise
 
 
-def _place() -> Place:
+def _place() -> tuple[str, int]:
     return platform.node(), os.getpid()
 
 
-def _run(caller: Place, function: Callable[..., Any], *arguments: Any) -> tuple[Any, list[Any]]:
+def _run(
+    caller: tuple[str, int], function: Callable[..., Any], *arguments: Any
+) -> tuple[Any, list[Any]]:
     if caller == _place():
         return function(*arguments), []
     with _recorder.recording() as caught:

@@ -220,10 +220,10 @@ def search(
     seed = check_integer("random_state", random_state, minimum=0)
     whole = as_ratings(ratings)
     model = copy_unfitted(model)
-    names = model.get_params()
-    if "random_state" in names and not isinstance(names["random_state"], int | np.integer):
+    given = model.get_params()
+    if not isinstance(given.get("random_state", 0), int | np.integer):
         model.set_params(random_state=seed)
-    if strategy == "halving" and "max_iter" not in names:
+    if strategy == "halving" and "max_iter" not in given:
         raise ValueError(
             f"strategy='halving' shortens max_iter, which {type(model).__name__} lacks; use "
             f"strategy='random'."
@@ -266,7 +266,7 @@ def _run_rungs(
     n_trials = sum(size for _, size in rungs)
     trials: list[Trial] = []
     rung: list[Trial] = []
-    numbers = list(range(len(candidates)))
+    numbers = [*range(len(candidates))]
     for divisor, size in rungs:
         known = (journal.next(candidate, divisor) for candidate in numbers[:size])
         rung = [trial for trial in known if trial]
@@ -282,8 +282,7 @@ def _run_rungs(
             if callback is not None:
                 callback(trial, number, n_trials)
         trials += rung
-        drawn = sorted(rung[1:], key=_rank)
-        numbers = [0, *(one.candidate for one in drawn)]
+        numbers = [0, *(one.candidate for one in sorted(rung[1:], key=_rank))]
     return trials, rung
 
 
@@ -329,12 +328,12 @@ def _refuse(value: Any) -> NoReturn:
 
 def _rungs(n_candidates: int, factor: int) -> list[tuple[int, int]]:
     """Return (divisor of the epochs, candidates) of each rung."""
-    n_rungs = 1
-    while factor**n_rungs <= min(n_candidates, LARGEST_DIVISOR):
-        n_rungs += 1
+    divisors = [1]
+    while factor * divisors[0] <= min(n_candidates, LARGEST_DIVISOR):
+        divisors.insert(0, factor * divisors[0])
     rungs, n_drawn = [], n_candidates - 1
-    for power in reversed(range(n_rungs)):
-        rungs.append((factor**power, 1 + n_drawn))
+    for divisor in divisors:
+        rungs.append((divisor, 1 + n_drawn))
         n_drawn = -(-n_drawn // factor)
     return rungs
 

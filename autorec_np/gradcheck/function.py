@@ -371,10 +371,10 @@ class Function:
         single = self.eps > eps_of(np.float64)
         return flat.astype(np.float32).astype(np.float64) if single else flat
 
-    def gradient_changes(self, rng: np.random.Generator, n: int = 2) -> list[Array]:
+    def gradient_changes(self, rng: np.random.Generator) -> list[Array]:
         """When theta moves by about one ulp."""
         changes = []
-        for _ in range(n):
+        for _ in range(2):
             signs = random_signs(rng, self.theta.size)
             moved = self._original * (1 + self.gradient_eps * signs)
             try:

@@ -512,8 +512,7 @@ class Trainer:
         n_batches = self._n_batches(n_rows)
         n_runs = -(-n_rows // n_batches)
         in_order, _ = by_activity(targets)
-        is_random = self.corruption or self.dropout
-        seed = int(random_state.integers(2**63)) if is_random else 0
+        seed = int(random_state.integers(2**63)) if self.corruption or self.dropout else 0
         corrupted, masks = inputs, None
         for epoch in itertools.count():
             dealt = np.tile(np.arange(n_batches), (n_runs, 1))
