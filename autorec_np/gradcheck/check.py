@@ -109,11 +109,6 @@ def check_gradient(
         A theta, blocks or an answer of `fun` cannot be checked.
     ComplexStepError
         `fun` is not complex-safe.
-
-    Notes
-    -----
-    It takes some 12 evaluations, and 6 for each direction and coordinate ("forward" 3, "complex"
-    9), or up to 60 more.
     """
     if method not in _METHODS:
         raise ValueError(f"method must be one of {', '.join(map(repr, _METHODS))}, got {method!r}.")

@@ -305,10 +305,6 @@ def adjoint_test(
     ------
     ValueError
         If `At` does not return the shape of x.
-
-    Notes
-    -----
-    The budget is 8 eps sqrt(n) (||A x|| ||y|| + ||x|| ||At y||), n the larger size.
     """
     rng = np.random.default_rng(random_state)
     with one_blas_thread(int(np.prod(shape))):

@@ -2,7 +2,7 @@
 
 Defaults were chosen on MovieLens 1M. Other ratings are mapped to its mean and standard deviation,
 so that the unit does not matter for ``regularization="auto"``. R and a R + b become the very same
-numbers: ratings are counted in the steps of their grid, of half stars for example.
+numbers, counted in the steps of their grid.
 
 (seed, step, position) says what corruption and dropout hit, whatever threads, batches or part of a
 matrix are at hand.
