@@ -364,7 +364,7 @@ def recall_at_k(recommended: Lists, relevant: Relevant, k: int = 10) -> float:
 
 
 def ndcg_at_k(recommended: Lists, relevant: Relevant, k: int = 10) -> float:
-    """Normalized discounted cumulative gain, binary (Jarvelin and Kekalainen, 2002)."""
+    """Normalized discounted cumulative gain (Jarvelin and Kekalainen, 2002)."""
     return _mean(recommended, relevant, k, "ndcg")
 
 

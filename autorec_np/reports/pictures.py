@@ -343,7 +343,7 @@ def html_report(
     check_fitted(model).ratings.positions()  # raises if saved without them
     matplotlib = import_matplotlib()
     with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # not the reader's own settings
+        matplotlib.rcdefaults()
         sections = _sections(model, test, titles or {}, n_recommended)
     return html.page(f"AutoRec report{f': {name}' if name else ''}", sections)
 

@@ -39,7 +39,7 @@ class DivergenceError(ArithmeticError):
         The last that ended well; 0: none.
     model : AutoRec or None
         With the weights after that epoch, or of the lowest validation RMSE where that is followed;
-        None where no epoch ended well, and from the solvers of this file.
+        None where no epoch ended well.
     """
 
     epoch: int = 0
@@ -249,7 +249,7 @@ class EpochState:
     learning_rate : float
         Of the last step; nan for L-BFGS.
     theta : ndarray
-        The parameters now, read-only; copy them: the next epoch overwrites them.
+        Read-only; copy it: the next epoch overwrites it.
     """
 
     epoch: int

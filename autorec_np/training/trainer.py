@@ -197,9 +197,8 @@ def automatic_penalties(network: Network, matrix: CSR, corruption: float = 0.0) 
 
     lambda = factor * (n_row n_column)^(1/4), with factor 36 (1 - corruption)^2 for the encoder
     weight, so that V / (1 - corruption), which acts on the inputs as they were, has factor 36; and
-    12 for others. n_row and n_column are :func:`typical_count` of rows and columns: both
-    orientations have the same penalties. Of the training ratings, `matrix` (n_rows, n_columns),
-    only the pattern is read.
+    12 for others. n_row and n_column are :func:`typical_count` of rows and columns of `matrix`
+    (n_rows, n_columns), the training ratings, of which only the pattern is read.
     """
     unit = typical_root(matrix)
     names = [*network.layout.shapes, *network.layout.aliases]
@@ -309,9 +308,9 @@ class InterruptedWarning(UserWarning):
 
 @contextmanager
 def interrupts_end_all() -> Iterator[None]:
-    """Let Ctrl-C end several trainings in a row.
+    """Let Ctrl-C end several trainings in a row: KeyboardInterrupt, not `InterruptedWarning`.
 
-    KeyboardInterrupt takes the place of `InterruptedWarning`; the model keeps what it has learned.
+    The model keeps what it has learned.
     """
     with _set(_interrupts_end_all):
         yield
