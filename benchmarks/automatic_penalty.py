@@ -5,7 +5,7 @@
 For each data set: the test part of a random 90/10 split (seed 0) is set aside and not read; of the
 training part, 10 % are the validation ratings. Prints the validation RMSE for each corruption and
 pair of factors (encoder, decoder): each the penalty of a weight block / (n_user n_item)^(1/4), the
-encoder's also / (1 - corruption)^2, see `autorec_np.training.start`.
+encoder's also / (1 - corruption)^2, see `autorec_np.training.trainer`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import itertools
 import numpy as np
 
 from autorec_np import AutoRec, BiasBaseline, fetch_movielens, train_test_split
-from autorec_np.training.start import typical_count
+from autorec_np.training.trainer import typical_count
 
 CORRUPTIONS = (0.1, 0.3, 0.5, 0.7)
 FACTORS = ((24.0, 12.0), (36.0, 12.0), (36.0, 16.0))

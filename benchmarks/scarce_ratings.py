@@ -26,7 +26,7 @@ from autorec_np import (
     train_test_split,
 )
 from autorec_np.models.base import Recommender
-from autorec_np.training.start import reliability, typical_root
+from autorec_np.training.trainer import reliability, typical_root
 
 FEW = 5
 DRAWS = 6  # of planted ratings; one has only some 30 pairs with few ratings

@@ -2,7 +2,7 @@
 
 R{q} is the derivative of a quantity q along a direction v of the parameters: d/dt q(theta + t v)
 at t = 0. Applied to every line of the forward and the backward pass it gives H v exactly, at
-about twice the cost of a gradient. Equation numbers refer to docs/derivation.md.
+about twice the cost of a gradient.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ has q further parameters y_j, and each column c adds up those of the rows O_c th
 
 N is (n_columns x n_rows) and holds n_c^(-1/2) at each training pair, n_c = |O_c|. So theta~ is a
 linear map of theta, and everything behind it stays as it was. The derivative goes back through the
-map: D_W = D_W~ and D_Y = N^T D_W~[:, :q]. Equation numbers refer to docs/derivation.md.
+map: D_W = D_W~ and D_Y = N^T D_W~[:, :q].
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class ImplicitNetwork(Network):
     n_implicit : int
         q, at most the last hidden width.
 
-    The others are those of `Network`; weights cannot be tied.
+    The others are those of `Network`.
 
     Attributes
     ----------

@@ -176,10 +176,6 @@ class Network:
             Its values are not read.
         masks : sequence of ndarray, (n_rows, width), optional
             Inverted dropout: for each hidden layer an array of 0 or 1 / (1 - p).
-
-        Returns
-        -------
-        Forward
         """
         hidden, dropped = self._hidden_layers(theta, inputs, masks)
         return Forward(hidden, dropped, self.decode(theta, dropped[-1], pattern))
@@ -216,10 +212,6 @@ class Network:
             What it returned.
         d_outputs : ndarray, (nnz,)
             dJ/dy at the stored entries of `pattern`.
-
-        Returns
-        -------
-        Signals
         """
         views = self.layout.views(theta)
         f, g = ACTIVATIONS[self.output_activation], ACTIVATIONS[self.activation]

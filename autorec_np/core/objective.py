@@ -12,19 +12,11 @@ from autorec_np.core.network import Forward, Network, Signals
 
 
 class Passes(NamedTuple):
-    """What one forward and one backward pass over a block of rows have found.
-
-    Attributes
-    ----------
-    passed : Forward
-    signals : Signals
-    squared_error : float
-        The data term of (2).
-    """
+    """What one forward and one backward pass over a block of rows have found."""
 
     passed: Forward
     signals: Signals
-    squared_error: float
+    squared_error: float  # the data term of (2)
 
 
 class Objective:

@@ -7,8 +7,7 @@ apart. Plane p holds a value X_p at every stored pair, and has encoder weights V
 
 F, if any, is dense and holds what else is known of the rows, such as the genres of items. For the
 network that is a wider matrix: two of the five kernels are all that is new. The derivative by V_p
-is X_p^T D_Z, plane by plane, and by V_F it is F^T D_Z, (39). Equation numbers refer to
-docs/derivation.md.
+is X_p^T D_Z, plane by plane, and by V_F it is F^T D_Z, (39).
 """
 
 from __future__ import annotations
@@ -35,8 +34,6 @@ class Planes:
 
     Attributes
     ----------
-    pattern, data, features
-        As passed.
     blocks : list of csr_array (n_rows, n_columns) and ndarray (n_rows, n_features)
         X_p, which share the indices of the pattern, and F.
     shape : (int, int)

@@ -1,10 +1,8 @@
 """Evaluation that cannot leak: fit on the training part, predict test *pairs*, pool the errors.
 
 For each split, a copy of the model is fitted to the training ratings, and predicts *all* test
-pairs, cold ones too, from their ids. A test pair that is also a training pair is an error.
-
-An executor changes no result: results, and the first error, come in the order asked, and warnings
-of other processes are issued again in this one.
+pairs, cold ones too, from their ids. An executor changes no result: results, and the first error,
+come in the order asked, and warnings of other processes are issued again.
 """
 
 from __future__ import annotations
@@ -52,16 +50,9 @@ Callback: TypeAlias = "Callable[[str, str, Evaluation], Any]"
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result of one model on one split.
+    """The result of one model on one split, over all test pairs.
 
-    Attributes
-    ----------
-    rmse, mae : float
-        Over all test pairs.
-    n_train, n_test : int
-    n_cold : int
-        Test pairs without training ratings of user or item.
-    fit_seconds, predict_seconds : float
+    `n_cold` of them have no training ratings of user or item.
     """
 
     rmse: float
@@ -86,13 +77,9 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """The results of one model on several splits.
+    """The results of one model on several splits, by name.
 
-    Attributes
-    ----------
-    splits : tuple of str
-        Names: "1", ... of folds, or theirs; "seed 0", ... of random splits.
-    evaluations : tuple of Evaluation
+    `splits` are "1", ... of folds, or their own names; "seed 0", ... of random splits.
     """
 
     splits: tuple[str, ...]
@@ -272,7 +259,7 @@ def cross_validate(
         Seed of random folds; the models keep theirs.
     executor : Executor, optional
         A pool of `concurrent.futures`, a Dask client's ``get_executor()``, or what else has
-        ``submit``; results stay. ``n_jobs=None`` then means one thread.
+        ``submit``. ``n_jobs=None`` then means one thread.
     callback : callable, optional
         Called with the names of split and model ("" of a single one) and the `Evaluation`.
 
@@ -370,7 +357,7 @@ def _evaluate_all(
         raise ValueError("no model to evaluate: the mapping of models is empty.")
     if executor is not None:
         models = {name: for_task(one) for name, one in models.items()}
-    names: list[str] = []
+    places: list[tuple[str, str]] = []  # by task
     results: dict[str, list[Evaluation]] = {name: [] for name in models}
 
     def tasks() -> Iterator[Task]:
@@ -379,29 +366,24 @@ def _evaluate_all(
                 raise TypeError(
                     f"cv: split {split_name} must be a pair (train, test), got {split!r:.60}."
                 )
-            names.append(str(split_name))
             for model_name, one in models.items():
                 name = f"split {split_name}, {model_name or type(one).__name__}"
                 logger.info("%s", name)
+                places.append((str(split_name), model_name))
                 yield Task(name, _measure, (one, *split))
 
     for number, result in enumerate(run_tasks(tasks(), executor)):
-        split_number, model_number = divmod(number, len(models))
-        split_name, model_name = names[split_number], [*models][model_number]
+        split_name, model_name = places[number]
         results[model_name].append(result)
         shown_name = model_name or type(model).__name__
         logger.info("split %s, %s: %s", split_name, shown_name, result)
         if callback is not None:
             callback(split_name, model_name, result)
-    if not names:
+    if not places:
         raise ValueError("no split to evaluate on: cv is empty; pass pairs (train, test).")
-    validated = {name: CrossValidation(tuple(names), tuple(results[name])) for name in models}
+    names = tuple(split_name for split_name, _ in places[:: len(models)])
+    validated = {name: CrossValidation(names, tuple(results[name])) for name in models}
     return Comparison(validated) if isinstance(model, Mapping) else validated[""]
-
-
-# Tasks
-
-Place: TypeAlias = tuple[str, int]
 
 
 class Executor(Protocol):
@@ -412,19 +394,13 @@ class Executor(Protocol):
 
 
 class Task(NamedTuple):
-    """An independent call."""
-
     name: str
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
 
 
 def run_tasks(tasks: Iterable[Task], executor: Executor | None) -> Iterator[Any]:
-    """Yield what the tasks return, in order; errors begin with the name of their task.
-
-    An executor gets all tasks before the first result; those that have not begun at the end are
-    cancelled.
-    """
+    """Yield what the tasks return, in order; errors begin with the name of their task."""
     if executor is None:
         for task in tasks:
             with _named(task.name):
@@ -466,11 +442,13 @@ def _named(name: str) -> Iterator[None]:
         raise
 
 
-def _place() -> Place:
+def _place() -> tuple[str, int]:
     return platform.node(), os.getpid()
 
 
-def _run(caller: Place, function: Callable[..., Any], *arguments: Any) -> tuple[Any, list[Any]]:
+def _run(
+    caller: tuple[str, int], function: Callable[..., Any], *arguments: Any
+) -> tuple[Any, list[Any]]:
     if caller == _place():
         return function(*arguments), []
     with _recorder.recording() as caught:
@@ -478,7 +456,7 @@ def _run(caller: Place, function: Callable[..., Any], *arguments: Any) -> tuple[
 
 
 class _Recorder:
-    """Keeps the warnings of each thread; filters, common to all, go with the last task."""
+    """Keeps the warnings of each thread; the common filters go with the last task."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

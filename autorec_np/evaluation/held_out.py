@@ -5,21 +5,11 @@ Gelbach and Miller, J. Business & Economic Statistics 29, 2011):
 
     V = V(users) + V(items) - V(pairs),   V(G) = G / (G - 1) sum_groups (sum_group z)^2 / n^2
 
-with z the influence of a pair: |e| - MAE for the MAE, (e^2 - RMSE^2) / (2 RMSE) for the RMSE (the
-delta method). Student's t has one degree of freedom less than there are users or items, whichever
-are fewer.
+with z the influence of a pair: |e| - MAE, or (e^2 - RMSE^2) / (2 RMSE) (the delta method). Degrees
+of freedom are one less than users or items, whichever are fewer.
 
-An item is *relevant* to a user whose held-out rating of it reaches a threshold. With hit_j = 1
-where place j of a list is relevant, else 0, and R relevant items,
-
-    precision@k = sum_{j<=k} hit_j / k                recall@k = sum_{j<=k} hit_j / R
-    NDCG@k = sum_{j<=k} hit_j / log2(j + 1), over the same sum of a list of min(k, R) hits
-    AP@k = sum_{j<=k} hit_j precision@j / R           hit rate@k = 1 where any hit_j = 1
-    RR@k = 1 / (place of the first hit), 0 without one
-
-averaged over the users with relevant items (MAP and MRR), as in trec_eval and ranx for binary
-relevance. Empty places, items rated low and unrated ones are misses: compare models on one split,
-not data sets. AP@k divides by R, elsewhere by min(k, R).
+An item is *relevant* to a user whose held-out rating of it reaches a threshold. Lists are measured
+as by trec_eval and ranx; docs/choosing.md has the formulas.
 """
 
 from __future__ import annotations
@@ -57,9 +47,9 @@ class MeanInterval:
     low, high : float
         NaN where ``n == 1``.
     n : int
-        Number of values.
+        Values.
     confidence : float
-        Coverage, e.g. 0.95.
+        0.95, say.
     """
 
     mean: float
@@ -87,8 +77,7 @@ class MeanInterval:
 def mean_and_interval(values: Iterable[float], confidence: float = 0.95) -> MeanInterval:
     """Mean with Student's t confidence interval, mean ± t s / sqrt(n).
 
-    It assumes independent, roughly normal values. Of splits of *one* set it does not say how far
-    the mean moves with new ratings.
+    Values are to be independent; splits of *one* set say nothing of new ratings.
 
     Parameters
     ----------
@@ -115,7 +104,7 @@ def mean_and_interval(values: Iterable[float], confidence: float = 0.95) -> Mean
 def _student(
     mean: float, deviation: float, divisor: float, n_groups: int, n: int, confidence: float
 ) -> MeanInterval:
-    """Return mean ± t deviation / divisor; NaN ends of one group."""
+    """Return mean ± t deviation / divisor."""
     half_width = float("nan")
     if n_groups > 1:
         half_width = float(stdtrit(n_groups - 1, (1 + confidence) / 2)) * deviation / divisor
@@ -244,7 +233,7 @@ class Group(NamedTuple):
 
 
 def errors_by_rating(pairs: Predictions) -> list[Group]:
-    """Group pairs by true rating; more than twelve values in ten classes."""
+    """Group pairs by true rating, or many values in ten classes."""
     values, keys = np.unique(pairs.truth, return_inverse=True)
     if len(values) <= MOST_RATING_VALUES:
         return _groups(pairs, keys, [f"{value:g}" for value in values])
@@ -375,7 +364,7 @@ def recall_at_k(recommended: Lists, relevant: Relevant, k: int = 10) -> float:
 
 
 def ndcg_at_k(recommended: Lists, relevant: Relevant, k: int = 10) -> float:
-    """Normalized discounted cumulative gain, binary (Jarvelin and Kekalainen, 2002)."""
+    """Normalized discounted cumulative gain (Jarvelin and Kekalainen, 2002)."""
     return _mean(recommended, relevant, k, "ndcg")
 
 
@@ -403,18 +392,8 @@ def coverage_at_k(recommended: Lists, n_items: int, k: int = 10) -> float:
 def novelty_at_k(recommended: Lists, train: Any, k: int = 10) -> float:
     """Mean self-information over all k places, in bits (Zhou et al., PNAS 2010).
 
-    -log2(share of users who rated the item in training, at least one).
-
-    Parameters
-    ----------
-    recommended : array_like of ids, (m, n)
-    train : Ratings, sparse matrix, DataFrame or (users, items, ratings)
-    k : int
-
-    Returns
-    -------
-    float
-        NaN where nothing is recommended.
+    -log2(share of users who rated the item in `train`, at least one); NaN where nothing is
+    recommended. Lists are as in :func:`scores_per_user`.
     """
     ratings = as_ratings(train)
     items = [item for one in _places(recommended, k) for item in one if item is not None]
@@ -428,23 +407,10 @@ def novelty_at_k(recommended: Lists, train: Any, k: int = 10) -> float:
 
 @dataclass(frozen=True)
 class RankingEvaluation:
-    """The lists of a model, measured.
+    """The lists of a model, measured: means over the `n_users` users with relevant items.
 
-    Attributes
-    ----------
-    precision, recall, ndcg, map, mrr, hit_rate : float
-        Means over users with relevant items.
-    coverage : float
-        Of known items.
-    novelty : float
-        In bits.
-    k : int
-    threshold : float
-        Of relevance.
-    n_users, n_without_relevant : int
-        With held-out ratings, and relevant items or none.
-    n_unknown : int
-        Of `n_users`, with empty lists: not known to the model.
+    `coverage` is of known items, `novelty` in bits. `n_without_relevant` users rated nothing up to
+    the `threshold`; `n_unknown` of `n_users` have empty lists, as the model does not know them.
     """
 
     precision: float

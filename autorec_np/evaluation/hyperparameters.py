@@ -1,7 +1,7 @@
 """`search`: hyper-parameters by random search or successive halving.
 
-The winner's RMSE, the least of many, is too good to report: hold test ratings out before, and read
-them once, after ``result.model.fit(train)``.
+The winner's RMSE is too good to report: hold test ratings out before, and read them once, after
+``result.model.fit(train)``.
 """
 
 from __future__ import annotations
@@ -31,8 +31,12 @@ from autorec_np.evaluation.cross_validation import Executor, Task, evaluate, for
 from autorec_np.models.autorec import AutoRec, resolved_implicit, resolved_widths
 from autorec_np.models.base import copy_unfitted
 from autorec_np.training.solvers import DivergenceError
-from autorec_np.training.start import automatic_penalties
-from autorec_np.training.trainer import SOLVERS, corruption_for, short_on_purpose
+from autorec_np.training.trainer import (
+    SOLVERS,
+    automatic_penalties,
+    corruption_for,
+    short_on_purpose,
+)
 
 Space: TypeAlias = Mapping[str, Any]
 Parameters: TypeAlias = dict[str, Any]
@@ -96,20 +100,10 @@ def default_space(model: AutoRec, ratings: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Trial:
-    """One fit of one candidate.
+    """One fit of one candidate; 0 is the model as given, `params` what differs from it.
 
-    Attributes
-    ----------
-    candidate : int
-        0: the model as given.
-    params : dict
-        What differs from it.
-    divisor : int
-        Of ``max_iter``, rounded up.
-    rmse : float
-        On the validation ratings; infinite where training diverged.
-    seconds : float
-        Of the fit.
+    ``max_iter`` is divided by `divisor`, rounded up. `rmse` is on the validation ratings, infinite
+    where training diverged; `seconds` of the fit.
     """
 
     candidate: int
@@ -127,16 +121,8 @@ class Trial:
 class SearchResult:
     """What a search found.
 
-    Attributes
-    ----------
-    model : estimator
-        Unfitted, with the best parameters.
-    best : Trial
-        Of those trained in full.
-    trials : tuple of Trial
-        As they ran.
-    n_train, n_validation, random_state : int
-        Numbers of ratings, and the seed.
+    `model` is unfitted, with the parameters of the `best` of those trained in full; `trials` are as
+    they ran.
     """
 
     model: Any = field(compare=False)
@@ -148,7 +134,6 @@ class SearchResult:
 
     @property
     def best_params(self) -> Parameters:
-        """Of `best`."""
         return self.best.params
 
     def to_dict(self) -> dict[str, Any]:
@@ -212,7 +197,7 @@ def search(
     validation_size : float or int
         As `test_size` of :func:`autorec_np.data.splitting.train_test_split`.
     random_state : int
-        Seed of the candidates and of the split.
+        Of candidates and split.
     resume : path, optional
         A file of JSON lines: settings, and every trial as it ends, which is not run again with the
         same settings. ``<resume>.lock`` keeps others out.
@@ -235,10 +220,10 @@ def search(
     seed = check_integer("random_state", random_state, minimum=0)
     whole = as_ratings(ratings)
     model = copy_unfitted(model)
-    names = model.get_params()
-    if "random_state" in names and not isinstance(names["random_state"], int | np.integer):
+    given = model.get_params()
+    if not isinstance(given.get("random_state", 0), int | np.integer):
         model.set_params(random_state=seed)
-    if strategy == "halving" and "max_iter" not in names:
+    if strategy == "halving" and "max_iter" not in given:
         raise ValueError(
             f"strategy='halving' shortens max_iter, which {type(model).__name__} lacks; use "
             f"strategy='random'."
@@ -281,7 +266,7 @@ def _run_rungs(
     n_trials = sum(size for _, size in rungs)
     trials: list[Trial] = []
     rung: list[Trial] = []
-    numbers = list(range(len(candidates)))
+    numbers = [*range(len(candidates))]
     for divisor, size in rungs:
         known = (journal.next(candidate, divisor) for candidate in numbers[:size])
         rung = [trial for trial in known if trial]
@@ -297,8 +282,7 @@ def _run_rungs(
             if callback is not None:
                 callback(trial, number, n_trials)
         trials += rung
-        drawn = sorted(rung[1:], key=_rank)
-        numbers = [0, *(one.candidate for one in drawn)]
+        numbers = [0, *(one.candidate for one in sorted(rung[1:], key=_rank))]
     return trials, rung
 
 
@@ -344,12 +328,12 @@ def _refuse(value: Any) -> NoReturn:
 
 def _rungs(n_candidates: int, factor: int) -> list[tuple[int, int]]:
     """Return (divisor of the epochs, candidates) of each rung."""
-    n_rungs = 1
-    while factor**n_rungs <= min(n_candidates, LARGEST_DIVISOR):
-        n_rungs += 1
+    divisors = [1]
+    while factor * divisors[0] <= min(n_candidates, LARGEST_DIVISOR):
+        divisors.insert(0, factor * divisors[0])
     rungs, n_drawn = [], n_candidates - 1
-    for power in reversed(range(n_rungs)):
-        rungs.append((factor**power, 1 + n_drawn))
+    for divisor in divisors:
+        rungs.append((divisor, 1 + n_drawn))
         n_drawn = -(-n_drawn // factor)
     return rungs
 
@@ -388,8 +372,6 @@ def _digest(ratings: Ratings) -> str:
 
 
 class _Journal:
-    """The file of a search, if any."""
-
     def __init__(self, path: str | os.PathLike[str] | None, settings: dict[str, Any]) -> None:
         self.path = None if path is None else Path(path)
         self.recorded: Iterator[tuple[int, dict[str, Any]]] = iter(())

@@ -1,7 +1,6 @@
 """Check hand-written gradients: anyone's ``fun(theta) -> (value, gradient)``.
 
-The folder needs NumPy alone: copy it under any name into any project. In the order of the work:
-`process`, `function`, `differences`, `probes`, `report`, `check`, `taylor`.
+It needs NumPy alone: copy the folder under any name.
 """
 
 from __future__ import annotations

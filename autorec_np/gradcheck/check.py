@@ -39,8 +39,8 @@ from .report import BlockReport, GradientReport, Verdict
 
 # and the evaluations of a probe that needs no sweep
 _METHODS = {"central": (CENTRAL, 6), "forward": (FORWARD, 3), "complex": (CENTRAL, 9)}
-_RELATIVE_STEP = 1e-20  # its square vanishes beside 1, and with it the truncation error
-_OF_AN_ITERATION = 1e-6  # smaller relative errors may come from a solver that stopped early
+_RELATIVE_STEP = 1e-20  # its square, the truncation error, vanishes beside 1
+_OF_AN_ITERATION = 1e-6  # smaller errors may be of a solver that stopped early
 
 
 @np.errstate(under="ignore")  # what underflows is 0
@@ -109,11 +109,6 @@ def check_gradient(
         A theta, blocks or an answer of `fun` cannot be checked.
     ComplexStepError
         `fun` is not complex-safe.
-
-    Notes
-    -----
-    It takes some 12 evaluations, and for each direction and coordinate 6 ("forward" 3, "complex"
-    9), or up to 60 more for a sweep.
     """
     if method not in _METHODS:
         raise ValueError(f"method must be one of {', '.join(map(repr, _METHODS))}, got {method!r}.")
@@ -159,7 +154,7 @@ def check_gradient(
 
 
 class GradientError(AssertionError):
-    """A gradient check that did not pass; ``error.report`` is the report, the message its table."""
+    """A check that did not pass; ``error.report`` is the report, the message its table."""
 
     def __init__(self, report: GradientReport) -> None:
         self.report = report
@@ -188,7 +183,6 @@ def _check_fraction(name: str, value: Any) -> None:
 
 
 def _check_directions(directions: Any, function: Function) -> list[Array] | None:
-    """A single direction may be given as it is."""
     if directions is None:
         return None
     single = np.shape(directions) == function.shape
@@ -252,7 +246,6 @@ class BlockChecker:
     active_rows: Mapping[str, Array]
 
     def check_all(self, blocks: list[Block]) -> dict[str, BlockReport]:
-        """The blocks share the evaluations that are left evenly."""
         function = self.maker.function
         limit = function.limit
         reports = {}
@@ -311,10 +304,7 @@ class BlockChecker:
             coordinates.append(self._hunt(block))
 
     def _judge(self, probes: list[Probe], sweep_unresolved: bool) -> None:
-        """Judge at the nominal step; sweep where that finds a fault or decides nothing.
-
-        After the largest fault is confirmed, the others remain suspects.
-        """
+        """Sweep where the nominal step finds a fault, until one is confirmed, or nothing."""
         noise = noise_level([r for p in probes for r in p.noise_residuals()])
         for probe in probes:
             probe.judge_base(noise)
@@ -346,7 +336,7 @@ class BlockChecker:
 
 
 def _verdict(plan: Plan) -> Verdict:
-    """A block passes if all directions, or all its entries, are right."""
+    """Pass if all directions, or all entries, are right."""
     directions, probes = plan.directions, plan.probes
     outcomes = [p.outcome for p in probes]
     if Outcome.WRONG in outcomes:
@@ -388,7 +378,7 @@ def _block_report(block: Block, plan: Plan, evaluations: int, notes: list[str]) 
 
 
 def _kinks(probes: Sequence[Probe]) -> int:
-    # values that are rounded inside look like kinks, and are disputed
+    # values rounded inside look like kinks, and are disputed
     disputed = any(p.is_disputed() for p in probes)
     return sum(p.line.crossed if disputed else p.kinks() for p in probes)
 
@@ -473,7 +463,7 @@ def complex_slope(line: Line, stretch: float = 1.0) -> float:
 
 
 def judge_complex(probes: Sequence[Probe]) -> None:
-    """The noise is what one ulp of theta changes, pooled in units of the probes' lengths."""
+    """The noise is what one ulp of theta changes, pooled by unit of length."""
     judged = [(p, p.line, complex_slope(p.line)) for p in probes if p.outcome not in AT_KINK]
     for probe, line, slope in judged:
         error = slope - line.analytic

@@ -61,8 +61,8 @@ class Estimate:
     roughness: float
     noise: float
     analytic_noise: float
-    slope: float = 0.0  # the analytic one, or what a parabola gains up to 16h if that is more
-    bent: bool = False  # the even part grows with h, as beyond a kink, not with its square
+    slope: float = 0.0  # the analytic one, or more if a parabola gains it up to 16h
+    bent: bool = False  # the even part grows with h, as beyond a kink
     dispute: float = 0.0  # with larger steps that call the gradient right
 
     @property
@@ -72,7 +72,7 @@ class Estimate:
 
     @property
     def excess(self) -> float:
-        """The error in units of the budget: above 1 the gradient is wrong."""
+        """In units of the budget: above 1 the gradient is wrong."""
         if self.error == 0:
             return 0.0
         return abs(self.error) / self.budget if self.budget > 0 else np.inf
@@ -82,7 +82,7 @@ UNSEEN = Estimate(np.nan, 0.0, np.nan, 0.0, 0.0, 0.0)  # its budget is below and
 
 
 class Line:
-    """f along `direction` (rms 1) of the entries `index`; `scale` is the unit of the steps."""
+    """f along `direction` (rms 1) of the entries `index`, in steps of `scale`."""
 
     def __init__(
         self,
@@ -97,8 +97,8 @@ class Line:
         self.scale, self.method, self.pattern = scale, method, pattern
         self.gradient = function.gradient[index]
         self.analytic = float(self.gradient @ direction)
-        self.side = 1.0  # on which a one-sided difference looks
-        self.crossed = 0  # steps skipped because the pattern changed
+        self.side = 1.0  # of a one-sided difference
+        self.crossed = 0  # steps onto another pattern, skipped
         self._piece = np.empty(0) if pattern is None else self._piece_at(function.theta)
 
     def nominal_step(self) -> float:
@@ -138,7 +138,7 @@ class Line:
 
 
 def _annihilator(p: int, q: int) -> list[float]:
-    """Unit weights w with sum w_i h_i^p = sum w_i h_i^q = 0 at the steps h, 4h, 16h."""
+    """Unit w with sum w_i h_i^p = sum w_i h_i^q = 0 at the steps h, 4h, 16h."""
     nodes = np.array([1.0, RATIO, RATIO**2])
     weights = np.cross(nodes**p, nodes**q)
     return [float(w) for w in weights / np.linalg.norm(weights)]
@@ -160,7 +160,7 @@ def _residual(weights: Sequence[float], parts: Sequence[float]) -> float:
 
 
 def noise_level(residuals: Sequence[float]) -> float:
-    """Return their standard deviation, by the median: kinks are outliers."""
+    """Their standard deviation, by the median: kinks are outliers."""
     return 1.4826 * statistics.median(residuals) if residuals else 0.0
 
 
@@ -188,7 +188,7 @@ def coarseness(function: Function, samples: Sequence[Sample]) -> float:
     values = [v for s in samples for v in s.values]
     grid = max(function.jitter, value_grid(values))
     changes = [abs(v - function.value0) for v in values if v != function.value0]
-    # Where f does not move at all, its values may be quantized as coarsely as its first change.
+    # Where f does not move at all, its values may be as coarse as its first change.
     if changes and min(samples, key=lambda s: s.step).stuck:
         return max(grid, min(changes))
     return grid
@@ -196,7 +196,7 @@ def coarseness(function: Function, samples: Sequence[Sample]) -> float:
 
 def estimate(triple: Sequence[Sample], noise: float, analytic_noise: float, line: Line) -> Estimate:
     """Judge at the smallest of three steps."""
-    h, widest = triple[0].step, triple[2].step
+    h = triple[0].step
     errors = [s.odd / s.step for s in triple]
     shrink = RATIO**line.method.order
     truncation = max(abs(errors[0] - errors[1]), abs(errors[1] - errors[2]) / shrink)
@@ -208,7 +208,7 @@ def estimate(triple: Sequence[Sample], noise: float, analytic_noise: float, line
     near, far = abs(even[1] / RATIO**2 - even[0]), abs(even[2] / RATIO**2 - even[1])
     roughness = max(near / h, far / (RATIO * h))
     if far <= abs(even[1]) / 2:  # a parabola
-        slope = max(slope, 2 * abs(even[2]) / widest)
+        slope = max(slope, 2 * abs(even[2]) / triple[2].step)
     noise *= SAFETY
     seen = [value for value in even if abs(value) > noise]
     growth = [after / before for before, after in itertools.pairwise(seen)]
@@ -219,11 +219,11 @@ def estimate(triple: Sequence[Sample], noise: float, analytic_noise: float, line
 def sweep_estimates(
     line: Line, samples: Sequence[Sample | None], analytic_noise: float
 ) -> list[Estimate]:
-    """The noise is measured at this and smaller steps: larger ones may show curvature."""
+    """Noise is measured at this and smaller steps: larger ones may show curvature."""
     function, level, found = line.function, 0.0, []
     windows: list[list[float]] = []
     usable = [s for s in samples if s is not None]
-    # Where smaller steps leave the value as it is, it or theta is rounded, and by as much.
+    # Where smaller steps change nothing, as much is rounding.
     first_change = next((s.move for s in usable if not s.stuck), 0.0)
     for first, second, third in zip(samples, samples[1:], samples[2:], strict=False):
         if first is None or second is None or third is None:
@@ -242,9 +242,7 @@ def sweep_estimates(
 def judging(estimates: Sequence[Estimate]) -> Estimate:
     """Return the estimate with the smallest budget, once each has heard all the others.
 
-    Truncation is at least what any smaller step departs, noise aside (Lepski's rule). Where a
-    larger step sees the slope clearly and calls the gradient right, a smaller one that calls it
-    wrong may see values that are rounded inside: the dispute widens the budget.
+    Larger steps that see the slope clearly and call the gradient right dispute that it is wrong.
     """
     best = min((_heard(e, estimates) for e in estimates), key=lambda e: e.budget)
     if best.excess <= 1:
@@ -256,8 +254,8 @@ def judging(estimates: Sequence[Estimate]) -> Estimate:
     return replace(best, dispute=max(disputes, default=0.0))
 
 
-def _heard(estimate: Estimate, estimates: Sequence[Estimate]) -> Estimate:
-    e = estimate
+def _heard(e: Estimate, estimates: Sequence[Estimate]) -> Estimate:
+    """Truncation is at least what any smaller step departs, noise aside (Lepski's rule)."""
     shown = (
         abs(o.error - e.error) - o.noise - e.noise - e.analytic_noise
         for o in estimates
@@ -267,7 +265,7 @@ def _heard(estimate: Estimate, estimates: Sequence[Estimate]) -> Estimate:
 
 
 def one_sided(samples: Sequence[Sample], noise: float) -> tuple[Estimate, Estimate] | None:
-    """Return the errors of both slopes at a kink: their gap, 2 even(h) / h, keeps its size."""
+    """Return the errors of both slopes at a kink, where 2 even(h) / h keeps its size."""
     seen = [s for s in samples if abs(s.even) > SAFETY * noise]
     if len(seen) < 5:
         return None

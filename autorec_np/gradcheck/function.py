@@ -27,7 +27,7 @@ class OutOfEvaluations(Exception):
 
 
 class Word(str, enum.Enum):
-    """It prints as the plain string in every Python version."""
+    """Printed as the plain string in every Python version."""
 
     __str__ = str.__str__
     __repr__ = str.__repr__
@@ -80,7 +80,7 @@ def _check_finite(what: str, flat: Array, advice: str) -> None:
 
 
 class Parts:
-    """A theta of several arrays as one flat vector and back."""
+    """A theta of several arrays, flat and back."""
 
     def __init__(self, theta: Any) -> None:
         self.kind = type(theta)
@@ -88,19 +88,15 @@ class Parts:
         named = theta.items() if self._keys else ((f"theta[{k}]", p) for k, p in enumerate(theta))
         self._arrays = {str(key): _floating(part, str(key)) for key, part in named}
         self.shapes = {name: array.shape for name, array in self._arrays.items()}
-        self.slices: dict[str, slice] = {}
-        end = 0
-        for name, array in self._arrays.items():
-            start, end = end, end + array.size
-            if array.size:
-                self.slices[name] = slice(start, end)
+        self._ends = np.cumsum([array.size for array in self._arrays.values()])
+        ends = zip(self._arrays.items(), self._ends.tolist(), strict=True)
+        self.slices = {name: slice(end - a.size, end) for (name, a), end in ends if a.size}
 
     def flat(self) -> Array:
         return _flat(self._arrays.values())
 
     def split(self, flat: Array) -> Any:
-        ends = np.cumsum([array.size for array in self._arrays.values()])
-        pieces = np.split(flat, ends[:-1])
+        pieces = np.split(flat, self._ends[:-1])
         shaped = [p.reshape(s) for p, s in zip(pieces, self.shapes.values(), strict=True)]
         if self._keys:
             return dict(zip(self._keys, shaped, strict=True))
@@ -147,7 +143,6 @@ def parts_of(theta: Any) -> Parts | None:
 
 
 def one_blas_thread(size: int) -> contextlib.AbstractContextManager[None]:
-    """The sums of threads are rounded in an order of their own, which is noise."""
     return single_threaded_blas() if size >= _LARGE else contextlib.nullcontext()
 
 
@@ -170,10 +165,9 @@ def value_of(answer: Any) -> Any:
 class Function:
     """``fun(theta) -> (value, gradient)`` under test at one point; everything here is flat.
 
-    With ``gradient=False`` the gradient is zero until somebody sets it. `dtype`, `value0` and `eps`
-    are of the numeric side: float32's where `fun` refuses a float64 theta, `eps` where it rounds it
-    too. `differs` says what differed between two evaluations at theta, `jitter` by how much,
-    `warned` what `fun` warned of there, `skipped` how many points were skipped, by reason.
+    `dtype`, `value0` and `eps` are of the numeric side: float32's where `fun` refuses a float64
+    theta, `eps` where it rounds it too. `differs` says what differs between two evaluations at
+    theta, `jitter` by how much; `warned` are the warnings there, `skipped` counts by reason.
     """
 
     def __init__(
@@ -208,7 +202,7 @@ class Function:
         self.gradient_eps = max(eps, eps_of(gradient.dtype))
         self._look_elsewhere(eps)
         again = self.value_and_gradient(self._original, at_theta=True)
-        # of rounding, in threads: over a step of eps^(1/3) it leaves a third of the digits
+        # for threads, which round anew; a step of eps^(1/3) keeps a third of the digits
         allowed = max(eps ** (2 / 3), tolerance)
         self.jitter = abs(value - again[0])
         self.differs = _difference(found, again, allowed)
@@ -239,10 +233,11 @@ class Function:
             )
 
     def _look_elsewhere(self, eps: float) -> None:
-        """What a call beside theta leaves behind would show at theta afterwards."""
+        """What such a call leaves behind would show at theta afterwards."""
         size = np.where(self.theta == 0, rms(self.theta) or 1.0, np.abs(self.theta))
-        signs = random_signs(np.random.default_rng(0), size.size)
-        moved = self.theta + eps ** (1 / 3) * size * signs
+        moved = self.theta + eps ** (1 / 3) * size * random_signs(
+            np.random.default_rng(0), size.size
+        )
         with contextlib.suppress(ValueError):  # outside the domain
             self.value_and_gradient(moved.astype(self._original.dtype))
 
@@ -289,7 +284,7 @@ class Function:
         return other != self.value0 and not (_is_decimal(other) and _is_decimal(self.value0))
 
     def _casts_a_part(self) -> bool:
-        """Whether the value jumps where all entries pass from one float32 to the next."""
+        """Whether the value jumps where entries pass from one float32 to the next."""
         lower = self.theta.astype(np.float32)
         tiny = np.nextafter(lower, np.float32(np.inf)).astype(np.float64) - lower  # spacing, so far
         middle = lower + tiny / 2
@@ -351,7 +346,7 @@ class Function:
         with kept_back() as heard:
             try:
                 answer = self._numeric(point)
-            except Exception as error:  # whatever it is, fun says that it ends here
+            except Exception as error:
                 said = f": {error}" if str(error) else ""
                 return self._skip(f"raised {type(error).__name__}{said}")
             try:
@@ -372,14 +367,14 @@ class Function:
             return self._numeric(flat.reshape(self.shape))
 
     def rounded(self, flat: Array) -> Array:
-        """Return the point that the numeric side sees, in float64."""
+        """Return what the numeric side sees."""
         single = self.eps > eps_of(np.float64)
         return flat.astype(np.float32).astype(np.float64) if single else flat
 
-    def gradient_changes(self, rng: np.random.Generator, n: int = 2) -> list[Array]:
-        """Of the analytic gradient when theta moves by about one ulp."""
+    def gradient_changes(self, rng: np.random.Generator) -> list[Array]:
+        """When theta moves by about one ulp."""
         changes = []
-        for _ in range(n):
+        for _ in range(2):
             signs = random_signs(rng, self.theta.size)
             moved = self._original * (1 + self.gradient_eps * signs)
             try:
@@ -391,7 +386,7 @@ class Function:
 
 
 def _is_decimal(value: float) -> bool:
-    """Whether somebody rounded a value: it has few decimal digits and is none of float32."""
+    """Whether somebody rounded a value: few decimal digits, and none of float32."""
     digits = repr(abs(value)).partition("e")[0].replace(".", "").lstrip("0")
     return len(digits) <= MOST_DIGITS and float(np.float32(value)) != value
 
@@ -437,7 +432,7 @@ def check_direction(direction: Any, function: Function) -> Array:
 
 @dataclass(frozen=True)
 class Block:
-    """A part of flat theta; one of `others` holds the entries that no block names."""
+    """A part of flat theta; that of the `others` holds what no block names."""
 
     name: str
     index: slice | Array
@@ -457,7 +452,7 @@ class Block:
 
 
 def make_blocks(blocks: Any, theta_shape: tuple[int, ...]) -> list[Block]:
-    """Entries that no block names are one more, the last."""
+    """The last holds the entries that no block names."""
     n = math.prod(theta_shape)
     if blocks is None:
         return [Block("theta", slice(0, n, 1), n, theta_shape)]

@@ -32,15 +32,14 @@ from .function import Array, Block, Function, Word, norm, random_direction, rms
 _TINY = 1e-150  # below it a scale is no information
 _STEEP, _NOT_ROUNDING = 1e-4, 1e3  # parts of all that f moves, and of rounding
 _DOWN, _UP = 7, 8  # powers of RATIO around the nominal step: nine decades in all
-# A budget above a hundredth of the slope is a guess at kinks or noise, and that of a gradient
-# noisier than its rounding one from two changes.
+# Of the slope: a budget above the one, or noise of the gradient above the other, is a guess.
 _COARSE, _NOISY, _MARGIN = 0.01, 1e-6, 3.0
-_FEW = 3.0  # slopes that f may gain for an error to be measured against them
-_SHARP = 10.0  # a budget so many times below what must be visible is sharp
+_FEW = 3.0  # slopes that f may gain beside which errors are measured
+_SHARP = 10.0  # so many times below what must be visible, a budget is sharp
 _CHANGES = 12  # how often the smallest change is sought
-_CLOSER = 5  # powers of RATIO below it, to look for what the steps are too long to see
-# Steps of float32: 2^-23 of a part of the value, by so many powers of two smaller than it; how many
-# must be seen, each a multiple to so much of it.
+_CLOSER = 5  # powers of RATIO below it, for what longer steps do not see
+# Steps of float32: 2^-23 of the value, or so many powers of two less; how many must be seen, and
+# how far off a multiple.
 _SINGLE, _SMALLER = 23, 10
 _ENOUGH, _CLOSE = 4, 1 / 64
 
@@ -114,7 +113,7 @@ class Probe:
         return measured_noise(triple, self.line.method) if triple else []
 
     def judge_base(self, block_noise: float) -> None:
-        """Judge at the nominal step; the noise is pooled over the probes of the block."""
+        """Judge at the nominal step; its noise is at least that of the block."""
         triple = self.base()
         if not triple:
             return
@@ -127,12 +126,11 @@ class Probe:
         self.outcome = Outcome.SUSPECT if outcome is Outcome.WRONG else outcome
 
     def settle(self, found: Estimate) -> None:
-        """Take an estimate that needs no resolution."""
         self.best = found
         self.outcome = Outcome.RIGHT if found.excess <= 1 else self._wrong_or_accepted()
 
     def departs_at_small_steps(self) -> bool:
-        """Whether the slope is another at a step a thousand times smaller."""
+        """Whether the slope is another at a thousandth of the step."""
         sample = self._take(-_CLOSER)
         if sample is None:
             return False
@@ -147,7 +145,7 @@ class Probe:
         return self.samples[k]
 
     def _power(self, step: float) -> float:
-        """Return the k for which `_take` takes this step."""
+        """The inverse of `_take`."""
         return float(np.log(step / self.line.nominal_step()) / np.log(RATIO))
 
     def judge_sweep(self) -> None:
@@ -163,7 +161,6 @@ class Probe:
         if self._is_flat():
             return Outcome.RIGHT
         if outcome is not Outcome.RIGHT:
-            # from the spacing of theta to the size of its largest entry or 1
             largest = max(1.0, float(np.max(np.abs(line.function.theta))), line.scale)
             down, up = self._power(64 * line.function.eps * line.scale), self._power(largest)
             outcome = self._sweep(min(-_DOWN, int(down)), max(_UP, int(up)))
@@ -203,7 +200,7 @@ class Probe:
         return max(abs(self.line.analytic), abs(self.numeric), self.slope)
 
     def _gained(self) -> float:
-        """Return the largest slope that f gains up to the size of theta."""
+        """The largest slope up to the size of theta."""
         if self.line.method is FORWARD:
             return 0.0
         noise = self.best.noise * self.best.step
@@ -212,14 +209,13 @@ class Probe:
         return max((2 * abs(s.even) / s.step for s in seen if abs(s.even) > noise), default=0.0)
 
     def _visible(self) -> float:
-        """What f gains far from theta counts at a minimum, else no more than a few slopes."""
+        """What f gains far from theta counts at a minimum, else up to a few slopes."""
         slopes, gained, resolution = self._slopes(), self._gained(), self.demands.resolution
         if slopes <= self.best.budget:
             return resolution * max(slopes, gained)
         return min(resolution * max(slopes, min(gained, _FEW * slopes)), slopes / 100)
 
     def _reach_out(self, widest: Sample, margin: float) -> None:
-        """Sample where a parabola gains the slope beside which the budget is small."""
         curvature = 2 * abs(widest.even) / widest.step**2
         if not curvature > 0:  # zero, or one-sided
             return
@@ -239,7 +235,7 @@ class Probe:
         return bool(samples) and not self._claims_dependence() and all(s.stuck for s in samples)
 
     def _at_the_end_of_a_dead_zone(self) -> Outcome:
-        """A value that does not move may be rounded, but by no more than its smallest change."""
+        """A value that does not move is rounded by no more than its smallest change."""
         samples = self._ascending()
         still = list(itertools.takewhile(lambda sample: sample.stuck, samples))
         if len(still) == len(samples) or self._take(0) not in still:
@@ -271,7 +267,6 @@ class Probe:
         return any(s.stuck and slope * s.step > SAFETY * rounding for s in samples)
 
     def _is_too_steep(self) -> bool:
-        """Whether f moves at the smallest steps by a visible part of all that it moves."""
         samples = self._ascending()
         if len(samples) < 4:
             return False
@@ -280,7 +275,7 @@ class Probe:
         return min(moves[:3]) > max(_STEEP * max(moves), _NOT_ROUNDING * rounded)
 
     def _confirmed(self) -> Outcome:
-        """Between the steps a fault is as large, while kinks and rounding are others."""
+        """Between the steps a fault is as large, unlike kinks and rounding."""
         if (not self._claims_dependence() and self.is_constant()) or self._is_too_steep():
             return Outcome.UNRESOLVED
         best, line = self.best, self.line
@@ -299,7 +294,7 @@ class Probe:
         return Outcome.SUSPECT
 
     def is_disputed(self) -> bool:
-        """Whether other steps call right what the best step calls wrong."""
+        """Whether other steps call right what the best calls wrong."""
         return self.best.dispute > 0
 
     def is_doubted(self) -> bool:
@@ -307,7 +302,6 @@ class Probe:
         return disputed or self.outcome is Outcome.SUSPECT
 
     def kinks(self) -> int:
-        """At much larger steps the two sides may disagree by curvature."""
         if self.slope == 0:
             return self.line.crossed
         low, high = self.best.step, self.line.nominal_step() * RATIO**2
@@ -332,7 +326,7 @@ class Probe:
                 best.dispute
             ),
         }
-        return max(parts, key=lambda name: parts[name])
+        return max(parts, key=parts.__getitem__)
 
     def curve(self) -> dict[str, list[float]]:
         return {
@@ -364,10 +358,7 @@ class Probe:
 
 
 def float32_steps(probes: Iterable[Probe]) -> float:
-    """Return the spacing of float32 numbers in which the values move, or 0.
-
-    At small steps h, v(h) + v(-h) - 2 v(0) is free of slope and curvature.
-    """
+    """Return the float32 spacing of v(h) + v(-h) - 2 v(0) at small h, or 0."""
     seen = [
         (s.step / p.line.nominal_step(), s)
         for p in probes
@@ -385,7 +376,7 @@ def float32_steps(probes: Iterable[Probe]) -> float:
 
 
 def _spacing(moves: Array, size: float) -> float:
-    """Return the power of two whose multiples all moves are; 0 unless it is one of float32."""
+    """Return the power of two whose multiples all moves are, or 0."""
     top = int(np.floor(np.log2(size))) - _SINGLE
     for power in range(top, top - _SMALLER - 1, -1):
         spacing = 2.0**power
@@ -403,7 +394,7 @@ def line_scale(theta: Array, direction: Array) -> float:
 
 @dataclass(frozen=True)
 class ProbeMaker:
-    """`gradient_changes` are those of the analytic gradient when theta moves by one ulp."""
+    """`gradient_changes`: of the analytic gradient, when theta moves by one ulp."""
 
     function: Function
     method: Method
@@ -413,7 +404,7 @@ class ProbeMaker:
     gradient_changes: Sequence[Array] = ()
 
     def directions(self, block: Block, n: int) -> list[Probe]:
-        """Along the gradient, then at random, every second one scaled with theta."""
+        """Along the gradient, then at random, by turns scaled with theta."""
         theta = self.function.theta[block.index]
         gradient = self.function.gradient[block.index]
         drawn = [gradient] if gradient.any() else []
@@ -448,7 +439,7 @@ class ProbeMaker:
         return probes
 
     def _rounding(self, line: Line) -> float:
-        """Of the analytic slope: eps of its terms, or as seen one ulp away."""
+        """Of the analytic slope: eps of its terms, and what one ulp changes."""
         rounding = self.function.gradient_eps * norm(line.gradient * line.direction)
         changes = [change[line.index] * line.direction for change in self.gradient_changes]
         return rounding + max((max(norm(c), abs(float(c.sum()))) for c in changes), default=0.0)
@@ -461,7 +452,7 @@ class ProbeMaker:
         return self.function.gradient_eps * rms(gradient) + max(seen, default=0.0)
 
     def choose(self, block: Block, n: int, active: Array | None) -> Array:
-        """Of a large block: the largest gradient, and entries with and without data or gradient."""
+        """The largest gradient, and entries with and without data or gradient."""
         gradient = self.function.gradient[block.index]
         if n == 0 or block.size <= n:
             return np.arange(min(n, block.size))

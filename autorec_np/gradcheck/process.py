@@ -1,8 +1,7 @@
-"""What belongs to the whole process, used with a thought for its other threads.
+"""What the whole process shares, used with a thought for its other threads.
 
-BLAS is held to one thread while we compute: those of OpenBLAS wait by spinning, which slows all
-other work down, and round sums in an order of their own. Warnings are kept back in one thread,
-while `warnings.catch_warnings` changes filters for all.
+BLAS is held to one thread: several of OpenBLAS wait by spinning, and round sums in an order of
+their own. Warnings are kept back in one thread; `warnings.catch_warnings` would in all.
 """
 
 from __future__ import annotations
@@ -23,8 +22,7 @@ import numpy as np
 
 logger = logging.getLogger(__name__)
 
-# say how many threads BLAS has
-VARIABLES = (
+VARIABLES = (  # say how many threads BLAS has
     "OPENBLAS_NUM_THREADS",
     "GOTO_NUM_THREADS",
     "OMP_NUM_THREADS",
@@ -52,7 +50,7 @@ FUNCTIONS = (
 def single_threaded_blas() -> Iterator[None]:
     """Hold BLAS to one thread, unless the environment says how many it has.
 
-    The first of the process to come sets the limit, and the last to leave gives back what was.
+    The first to come sets the limit, and the last to leave lifts it.
     """
     _limit.enter()
     try:
@@ -63,7 +61,7 @@ def single_threaded_blas() -> Iterator[None]:
 
 @contextmanager
 def kept_back(start: str = "") -> Iterator[set[str]]:
-    """Keep back the warnings of this thread whose text has the given start; yield their texts."""
+    """Keep back the warnings of this thread that begin so; yield their texts."""
     heard: set[str] = set()
     token = _listening.set((start, heard))
     _ear.enter()
@@ -92,10 +90,10 @@ class _Limit:
             self._own.n_inside = getattr(self._own, "n_inside", 0) + 1
             self._n_inside += 1
             if self._n_inside == 1 and not any(name in os.environ for name in VARIABLES):
-                found = [(blas, blas.get()) for blas in self._libraries()]
-                self._found = [(blas, n_threads) for blas, n_threads in found if n_threads != 1]
-                for blas, _ in self._found:
-                    blas.set(1)
+                self._found = [(blas, blas.get()) for blas in self._libraries()]
+                for blas, n_threads in self._found:
+                    if n_threads != 1:
+                        blas.set(1)
 
     def leave(self) -> None:
         with self._lock:
@@ -116,7 +114,7 @@ class _Limit:
         return self._known[1]
 
     def after_fork(self) -> None:
-        """Forget the threads of the parent, which are not in this process."""
+        """Forget the other threads, which are not in this process."""
         self._lock = threading.Lock()
         self._n_inside = getattr(self._own, "n_inside", 0)
         if self._n_inside == 0:
@@ -161,9 +159,7 @@ def _through_threadpoolctl(threadpoolctl: Any) -> list[Blas]:
 
 
 def _through_ctypes() -> list[Blas]:
-    """A function may be in a compiled module or in what that is linked with."""
-    modules = [sys.modules[name] for name in LINKED if name in sys.modules]
-    paths = [str(module.__file__) for module in modules]
+    paths = [str(sys.modules[name].__file__) for name in LINKED if name in sys.modules]
     if sys.platform == "win32":  # there only in the module itself
         site = Path(np.__file__).parents[1]
         paths = [str(path) for path in site.glob("*.libs/*openblas*.dll")]
@@ -182,7 +178,7 @@ _listening: ContextVar[tuple[str, set[str]] | None] = ContextVar("listening", de
 
 
 class _Nobodys(Warning):
-    """A filter for it only makes Python forget which warnings were shown."""
+    """Its filter makes Python forget which warnings were shown."""
 
 
 class _Ear:
@@ -204,7 +200,7 @@ class _Ear:
         filters: list[Any] = warnings.filters  # type: ignore[assignment]
         with self._lock:
             self._n_inside += 1
-            if self._filter not in filters:  # or another thread has put its own in their place
+            if self._filter not in filters:  # another thread may have replaced them
                 filters.insert(0, self._filter)
                 warnings.filterwarnings("ignore", category=_Nobodys, append=True)
 

@@ -186,7 +186,7 @@ def plot_error_curves(report: GradientReport) -> Figure:
     figure, panels = _panels(blocks, "|numeric - analytic slope|")
     for panel, block in zip(panels, blocks.values(), strict=True):
         step, error, budget = (np.asarray(block.curve[key]) for key in ("step", "error", "budget"))
-        seen = error > 0  # an error of exactly 0 has no place on a logarithmic axis
+        seen = error > 0  # 0 has no place on a logarithmic axis
         color = VERDICT_COLORS[block.verdict]
         panel.loglog(step, budget, color="#999999", lw=1, label="error budget")
         panel.loglog(step[seen], error[seen], "o-", color=color, ms=4, label="error")
@@ -241,7 +241,7 @@ def _panels(blocks: Mapping[str, Any], what: str) -> tuple[Figure, Any]:
 
 
 def _reference(panel: Any, step: Any, error: Any, slope: int, label: str, style: str) -> None:
-    """Draw a line through the end towards which the error rises."""
+    """Draw it through the end towards which the error rises."""
     end = 0 if slope < 0 else -1
     if len(error) and error[end] > 10 * error.min():
         line = error[end] * (step / step[end]) ** slope

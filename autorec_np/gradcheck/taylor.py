@@ -30,29 +30,16 @@ from .probes import line_scale
 from .report import BlockReport, GradientReport, Report, Verdict, jsonable, number
 
 _LARGEST_STEP = 0.25  # of the size of theta along the direction
-_FITTED = 4  # remainders in a fit: they span a factor 64 of steps
-_SLACK = 0.2  # a slope this much below its order is a failure
-_VISIBLE = 1e-3  # a relative error that must stand out of the noise
+_FITTED = 4  # remainders in a fit, over a factor 64 of steps
+_SLACK = 0.2  # how much below its order a slope may be
+_VISIBLE = 1e-3  # relative error that must stand out of the noise
 
 
 @dataclass(frozen=True)
 class TaylorBlock:
-    """Remainders along one direction of one block.
+    """Remainders along one direction of one block, by order and descending `steps`.
 
-    Attributes
-    ----------
-    verdict : Verdict
-        A string: "pass", "fail" or "inconclusive".
-    slopes : dict of int to float
-        By order: order + 1 when right, infinite when exact.
-    steps : list of float
-        Descending.
-    remainders : dict of int to list of float
-        By order and step.
-    noise_floor : float
-        Of the smallest step.
-    note : str
-    evaluations : int
+    `slopes` are order + 1 when right, infinite when exact; `noise_floor` is of the smallest step.
     """
 
     verdict: Verdict
@@ -109,7 +96,6 @@ def taylor_test(
         R2(h) = |phi(h) - phi(0) - h gradient . d - h^2/2 d . Hd|  ~ h^3
 
     if gradient and Hessian-vector product are right; a wrong gradient turns the slope of R1 into 1.
-    Slopes are fitted to the smallest steps above the rounding noise.
 
     Parameters
     ----------
@@ -158,16 +144,15 @@ def _test_block(
     rng: np.random.Generator,
 ) -> TaylorBlock:
     before = function.evaluations
-    if along is None:
-        direction = random_direction(rng, block.size)
-    else:
-        direction = along[block.index]
-        if not direction.any():
-            return _undecided("the given direction does not enter this block")
+    direction = random_direction(rng, block.size) if along is None else along[block.index]
+    if not direction.any():
+        return _undecided("the given direction does not enter this block")
     direction = direction / rms(direction)
     theta = function.theta[block.index]
     line = Line(function, block.index, direction, line_scale(theta, direction))
-    samples = _samples(line)
+    n_steps = int(np.log(_LARGEST_STEP / (64 * function.eps)) / np.log(RATIO)) + 1
+    taken = (line.sample(_LARGEST_STEP * line.scale / RATIO**k) for k in range(n_steps))
+    samples = [s for s in taken if s is not None]
     if len(samples) < 3:
         return _undecided(f"fewer than three steps could be taken ({dict(function.skipped)})")
     floors = _noise_floors(function, samples)
@@ -180,15 +165,8 @@ def _test_block(
     return TaylorBlock(verdict, slopes, steps, remainders, floors[-1], note, evaluations)
 
 
-def _samples(line: Line) -> list[Sample]:
-    eps = line.function.eps
-    n = int(np.log(_LARGEST_STEP / (64 * eps)) / np.log(RATIO))
-    taken = [line.sample(_LARGEST_STEP * line.scale / RATIO**k) for k in range(n + 1)]
-    return [s for s in taken if s is not None]
-
-
 def _noise_floors(function: Function, samples: Sequence[Sample]) -> list[float]:
-    """One huge value, rounded coarsely, says nothing of the others."""
+    """Each by its own size: one huge value says nothing of the others."""
     small = samples[::-1][: len(samples) // 2 + 2]
     triples = zip(small, small[1:], small[2:], strict=False)
     measured = noise_level([r for t in triples for r in measured_noise(t)])
@@ -225,9 +203,7 @@ def _remainders(
 def fitted_slope(
     steps: Sequence[float], remainders: Sequence[float], floors: Sequence[float], order: int
 ) -> float:
-    """Return the log-log slope at the smallest steps above the floor; infinite if exact there, or
-    where the remainder leaves a kink behind.
-    """
+    """Return the log-log slope just above the floor; infinite if exact, or beyond a kink."""
     below = [r <= floor for r, floor in zip(remainders, floors, strict=True)]
     above = [*below, True].index(True)
     drop = RATIO ** (order + 3)
@@ -262,23 +238,15 @@ def _taylor_verdict(
     return Verdict.PASS, ""
 
 
-_HIDES = 1e-2  # relative: a budget beyond it hides what the test is for
-_LINEAR = 1e-5  # relative: departures below it may be rounding inside of A
+_HIDES = 1e-2  # a relative budget beyond it hides what the test is for
+_LINEAR = 1e-5  # relative departures below it may be rounding inside of A
 
 
 @dataclass(frozen=True)
 class AdjointReport:
     """The worst trial of an adjoint test.
 
-    Attributes
-    ----------
-    forward, adjoint : float
-        <A x, y> and <x, At y>.
-    difference, budget : float
-        Their distance, and that which rounding can explain.
-    note : str
-    verdict : Verdict
-        A string: "pass", "fail" or "inconclusive".
+    `forward` is <A x, y>, `adjoint` <x, At y>, `budget` the `difference` that rounding can explain.
     """
 
     forward: float
@@ -337,10 +305,6 @@ def adjoint_test(
     ------
     ValueError
         If `At` does not return the shape of x.
-
-    Notes
-    -----
-    The budget is 8 eps sqrt(n) (||A x|| ||y|| + ||x|| ||At y||), n the larger size.
     """
     rng = np.random.default_rng(random_state)
     with one_blas_thread(int(np.prod(shape))):
@@ -364,7 +328,7 @@ def _adjoint_trial(
     Ax, A_other = np.asarray(A(x.copy())), np.asarray(A(other.copy()))
     y = rng.normal(size=Ax.shape)
     if Ax.any():
-        y += Ax * (norm(y) / norm(Ax))  # else <A x, y> would be a sum of random signs, near zero
+        y += Ax * (norm(y) / norm(Ax))  # else <A x, y> would be near zero
     y = y.astype(dtype)
     Aty = np.asarray(At(y.copy()))
     if Aty.shape != x.shape:
@@ -399,7 +363,7 @@ def _adjoint_trial(
 
 
 def _seen_eps(array: Array) -> float:
-    """An array whose values are all of float32 has its precision."""
+    """All values of float32 have its precision."""
     single = array.any() and np.array_equal(array, array.astype(np.float32))
     return eps_of(np.float32 if single else array.dtype if array.dtype.kind == "f" else float)
 
@@ -471,9 +435,7 @@ def _check_symmetry(
     rng: np.random.Generator,
     tolerance: float,
 ) -> BlockReport:
-    u, v = sum(parts), sum(rng.normal() * part for part in parts)
-    assert isinstance(u, np.ndarray)
-    assert isinstance(v, np.ndarray)
+    u, v = np.sum(parts, axis=0), np.sum([rng.normal() * part for part in parts], axis=0)
     eps = eps_of(theta.dtype)
 
     def both(point: Array) -> tuple[float, float, float]:

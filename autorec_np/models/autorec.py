@@ -53,16 +53,20 @@ from autorec_np.models.scoring import (
     targets_of,
 )
 from autorec_np.training.solvers import DivergenceError, EpochCallback, EpochMonitor, is_callback
-from autorec_np.training.start import (
+from autorec_np.training.trainer import (
+    ENGINES,
+    SOLVERS,
     AffineMap,
     Mapped,
+    Trainer,
     automatic_penalties,
     automatic_shrinkage,
     canonical,
+    corruption_for,
     map_onto_outputs,
     starting_theta,
+    warn_of_interrupt,
 )
-from autorec_np.training.trainer import ENGINES, SOLVERS, Trainer, corruption_for, warn_of_interrupt
 
 # Chosen on validation ratings: docs/decisions.md
 WARM_UP = {"item": 0.3, "user": 0.1}  # of the steps, in "cosine"
@@ -89,7 +93,7 @@ class AutoRec(FoldIn):
     regularization : "auto", float, or mapping of str to float
         lambda of (2) in units of the ratings: of every weight block, or by name ("encoder.weight",
         "hidden1.weight", ..., "decoder.weight", "implicit.weight"). "auto": by
-        `training.automatic_penalties`, in canonical units (`training.start`), so that the unit of
+        `training.automatic_penalties`, in canonical units (`training.trainer`), so that the unit of
         the ratings does not matter. With a baseline and without tied weights, a column of n
         training ratings is then believed n / (n + `shrinkage_`): `training.reliability`.
     tied : bool

@@ -15,7 +15,7 @@ from autorec_np._validation import check_number
 from autorec_np.data.entries import row_of_each
 from autorec_np.data.ratings import Ratings
 from autorec_np.models.base import Axes, Recommender, Record, Self, of_record, to_learn
-from autorec_np.training.start import AffineMap
+from autorec_np.training.trainer import AffineMap
 
 REGULARIZATION = 5.0  # lambda by default
 MAX_SWEEPS = 200

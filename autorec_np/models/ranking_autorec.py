@@ -45,7 +45,7 @@ from autorec_np.models.scoring import (
     start_again,
 )
 from autorec_np.training.solvers import EpochCallback
-from autorec_np.training.start import AffineMap
+from autorec_np.training.trainer import AffineMap
 
 N_VALIDATED = 10  # places of the lists that are followed
 

@@ -24,7 +24,7 @@ from autorec_np.engine.threads import Workers, encode
 from autorec_np.models.base import Axes, Record
 from autorec_np.models.biases import FittedBiases, FittedMean, ridge
 from autorec_np.training.solvers import run_lbfgs
-from autorec_np.training.start import AffineMap, reliability
+from autorec_np.training.trainer import AffineMap, reliability
 
 if TYPE_CHECKING:
     from autorec_np.training.solvers import EpochMonitor

@@ -35,10 +35,7 @@ POINTS = ("initial", "trained", "saturated")
 
 
 class Case(NamedTuple):
-    """A small network, one of TERMS, and "drawn" (small weights at random) or one of POINTS.
-
-    "trained" is twenty steps of gradient descent after "initial"; "saturated" has large weights.
-    """
+    """A small network, one of TERMS, and "drawn" (small weights at random) or one of POINTS."""
 
     hidden_layer_sizes: tuple[int, ...] = (4,)
     activation: str = "sigmoid"
@@ -62,7 +59,7 @@ def all_cases() -> Iterator[Case]:
 
 
 def check_case(case: Case, seed: int = 0, **effort: Any) -> GradientReport:
-    """Check it in float64; `effort` holds options of `check_gradient`."""
+    """Check it; `effort` holds options of `check_gradient`."""
     rng = np.random.default_rng(seed)
     ratings = make_ratings(n_users=9, n_items=7, n_ratings=30, random_state=rng)
     targets = ratings.matrix.astype(np.float64)
@@ -94,7 +91,7 @@ def check_case(case: Case, seed: int = 0, **effort: Any) -> GradientReport:
 
 def is_right(case: Case, report: GradientReport) -> bool:
     """Say whether every block passes, or where no verdict is owed, none fails."""
-    # in saturation slopes vanish behind rounding; initial relu units lie on kinks
+    # saturated slopes vanish behind rounding; initial relu units lie on kinks
     owed = case.point != "saturated" and (case.activation, case.point) != ("relu", "initial")
     verdicts = {block.verdict for block in report.blocks.values()}
     return verdicts <= ({"pass"} if owed else {"pass", "inconclusive"})
@@ -105,8 +102,7 @@ def check_model_gradient(
 ) -> tuple[GradientReport, tuple[int, int, int]]:
     """Check the gradient of a fitted model where its training ended, in float64.
 
-    Return the report, and the numbers of rows, columns and ratings of its block: those with the
-    most ratings.
+    Return the report, and numbers of rows and columns, those with the most ratings, and of ratings.
     """
     rated, dtype, axes = fitted.axes.orient(fitted.ratings.matrix), fitted.theta.dtype, fitted.axes
     biases = fitted.cold_baseline.score_pairs(*pairs_of(rated, axes))

@@ -117,7 +117,7 @@ def picture(svg: str, caption: str, numbers: str = "") -> str:
 
 
 def svg(figure: Figure, key: str, alt: str) -> str:
-    """Return a picture as inline SVG with the colors of the page."""
+    """Return inline SVG with the colors of the page."""
     rc = import_matplotlib().rcParams
     rc.update({"svg.fonttype": "none", "svg.hashsalt": key})
     stream = io.StringIO()
@@ -138,7 +138,7 @@ def svg(figure: Figure, key: str, alt: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Return text in one line, without what no font can show."""
+    """Return one line, without what no font can show."""
     unseen = r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]"
     return re.sub(unseen, "\ufffd", " ".join(text.split()))
 

@@ -1,6 +1,6 @@
-"""Pictures of fitted models, with matplotlib (extra "plot"), and one HTML page that holds them.
+"""Pictures of fitted models, new Figures, and one HTML page that holds them.
 
-A picture is a new Figure. The same model and ratings give the same bytes.
+The same model and ratings give the same bytes.
 """
 
 from __future__ import annotations
@@ -281,7 +281,7 @@ def _stack(heights: Sequence[float]) -> tuple[Figure, Any]:
 
 
 class ItemMap(NamedTuple):
-    """Items, most rated first, with coordinates (m, 2) and shares of the variance."""
+    """Most rated first, with coordinates (m, 2) and shares of the variance."""
 
     positions: Array
     coordinates: Array
@@ -339,11 +339,11 @@ def html_report(
     """
     if not isinstance(model, AutoRec):
         raise TypeError(f"a report is on an AutoRec, got {type(model).__name__}.")
-    model = copy.copy(model)  # it keeps its record, whatever is fitted meanwhile
+    model = copy.copy(model)  # keeps its record
     check_fitted(model).ratings.positions()  # raises if saved without them
     matplotlib = import_matplotlib()
     with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # not the reader's own settings
+        matplotlib.rcdefaults()
         sections = _sections(model, test, titles or {}, n_recommended)
     return html.page(f"AutoRec report{f': {name}' if name else ''}", sections)
 

@@ -26,7 +26,7 @@ from autorec_np.models.biases import BiasBaseline, GlobalMean
 from autorec_np.models.blend import Blend, FittedBlend, naming
 from autorec_np.models.frames import top_n
 from autorec_np.models.scoring import Fitted, Inputs, baseline_at, by_plane, pairs_of
-from autorec_np.training.start import reliability
+from autorec_np.training.trainer import reliability
 
 SMALLEST_PENALTY = 1e-6  # of the trace: below, linear systems lose digits
 

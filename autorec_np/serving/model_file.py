@@ -29,7 +29,7 @@ from autorec_np.serving.archive import (
     write_archive,
 )
 from autorec_np.serving.records import KINDS, Packing, State, check, pack_model, unpack_model
-from autorec_np.training.start import AffineMap
+from autorec_np.training.trainer import AffineMap
 
 AnyModel = TypeVar("AnyModel", bound=Recommender)
 

@@ -33,7 +33,7 @@ from autorec_np.models.blend import WHOLE, Blend, FittedBlend, check_names
 from autorec_np.models.scoring import Course, Fitted, Implicit
 from autorec_np.models.uncertainty import N_FEATURES, N_GROUPS, Calibration
 from autorec_np.serving.archive import Members, ModelFileError, saying
-from autorec_np.training.start import AffineMap
+from autorec_np.training.trainer import AffineMap
 
 State: TypeAlias = dict[str, Any]
 

@@ -7,11 +7,11 @@ from autorec_np._lazy import hand_on
 if TYPE_CHECKING:
     from autorec_np.training.solvers import DivergenceError as DivergenceError
     from autorec_np.training.solvers import EpochState as EpochState
-    from autorec_np.training.start import automatic_penalties as automatic_penalties
     from autorec_np.training.trainer import SOLVERS as SOLVERS
     from autorec_np.training.trainer import ConvergenceWarning as ConvergenceWarning
     from autorec_np.training.trainer import InterruptedWarning as InterruptedWarning
     from autorec_np.training.trainer import Trainer as Trainer
+    from autorec_np.training.trainer import automatic_penalties as automatic_penalties
     from autorec_np.training.trainer import interrupts_end_all as interrupts_end_all
 
 _MODULE_OF = {
@@ -21,7 +21,7 @@ _MODULE_OF = {
     "InterruptedWarning": "trainer",
     "SOLVERS": "trainer",
     "Trainer": "trainer",
-    "automatic_penalties": "start",
+    "automatic_penalties": "trainer",
     "interrupts_end_all": "trainer",
 }
 

@@ -39,7 +39,7 @@ class DivergenceError(ArithmeticError):
         The last that ended well; 0: none.
     model : AutoRec or None
         With the weights after that epoch, or of the lowest validation RMSE where that is followed;
-        None where no epoch ended well, and from the solvers of this file.
+        None where no epoch ended well.
     """
 
     epoch: int = 0
@@ -50,8 +50,8 @@ class DivergenceError(ArithmeticError):
 class Iteration:
     """What a solver reports after each epoch or iteration, from number 1.
 
-    Copy `theta` to keep it. `value` is the objective; for minibatches the sum of theirs as they
-    were visited. `learning_rate` is nan for L-BFGS.
+    Copy `theta` to keep it. `value` is the objective, a sum over minibatches as they were visited;
+    `learning_rate` is nan for L-BFGS.
     """
 
     number: int
@@ -66,10 +66,9 @@ Callback: TypeAlias = Callable[[Iteration], bool]
 
 @dataclass(frozen=True)
 class Minimum:
-    """What a solver returns: the last `theta`, and the objective after each epoch or iteration.
+    """The last `theta`, the objective after each epoch or iteration, and why the solver stopped.
 
-    `n_evaluations` are of (value, gradient), each of a batch. The solver's own test, or the limit
-    of iterations, stopped it, or a callback. `message` says why.
+    `n_evaluations` are of (value, gradient), each of a batch.
     """
 
     theta: Array
@@ -96,13 +95,12 @@ def run_steps(
     """Minimize a sum by steps on some of its terms; DivergenceError where it is not finite.
 
     ``step(theta, learning_rate) -> value`` changes theta in place by the next batch, and returns
-    its value before; `n_batches` add up to the objective. Rates: `optimizers.learning_rate_at`.
-    Converged when the best value has not fallen by more than ``tol * best`` for `n_iter_no_change`
-    epochs (0: never). A true result of `callback` stops.
+    its value before; `n_batches` add up to the objective. Converged when the best value has not
+    fallen by more than ``tol * best`` for `n_iter_no_change` epochs (0: never). A true result of
+    `callback` stops.
     """
     values: list[float] = []
-    plateau, message = _Plateau(tol, n_iter_no_change), LIMIT
-    n_done, rate, n_steps = 0, learning_rate_init, n_epochs * n_batches
+    plateau, n_done, n_steps = _Plateau(tol, n_iter_no_change), 0, n_epochs * n_batches
     for epoch in range(1, n_epochs + 1):
         total = 0.0
         for _ in range(n_batches):
@@ -113,12 +111,10 @@ def run_steps(
         check_finite(total, "the objective", f"iteration {epoch}")
         values.append(total)
         if callback is not None and callback(Iteration(epoch, theta, total, rate, n_done)):
-            message = STOPPED
-            break
+            return _minimum(theta, values, n_done, STOPPED)
         if plateau.reached(total):
-            message = FLAT
-            break
-    return _minimum(theta, values, n_done, message)
+            return _minimum(theta, values, n_done, FLAT)
+    return _minimum(theta, values, n_done, LIMIT)
 
 
 def run_lbfgs(
@@ -133,8 +129,8 @@ def run_lbfgs(
 ) -> Minimum:
     """Minimize by `core.lbfgs.minimize_lbfgs`; DivergenceError where the start is not finite.
 
-    ``fun(theta) -> (value, gradient)`` is of the whole objective; theta stays. `tol`,
-    `n_iter_no_change` and `callback` as in :func:`run_steps`.
+    ``fun(theta) -> (value, gradient)`` is of the whole objective; theta stays. The rest is as in
+    :func:`run_steps`.
     """
     values: list[float] = []
     n_evaluations = 0
@@ -173,10 +169,9 @@ def run_scipy_lbfgs(
     memory: int = 10,
     callback: Callback | None = None,
 ) -> Minimum:
-    """Minimize by ``scipy.optimize.minimize(method="L-BFGS-B")``, in float64.
+    """Minimize by ``scipy.optimize.minimize(method="L-BFGS-B")``, in float64; see `run_lbfgs`.
 
-    `fun` is asked in the dtype of `theta`, `tol` is SciPy's `ftol`; the rest as in
-    :func:`run_lbfgs`.
+    `fun` is asked in the dtype of `theta`; `tol` is SciPy's `ftol`.
     """
     from scipy.optimize import OptimizeResult, minimize
 
@@ -221,8 +216,6 @@ def check_finite(value: float, what: str, when: str, advice: str = LONG_STEPS) -
 
 
 class _Plateau:
-    """Counts iterations since the value fell by more than tol * best."""
-
     def __init__(self, tol: float, patience: int) -> None:
         self.tol, self.patience = tol, patience
         self.best, self.waited = math.inf, 0
@@ -256,7 +249,7 @@ class EpochState:
     learning_rate : float
         Of the last step; nan for L-BFGS.
     theta : ndarray
-        The parameters now, read-only; copy them: the next epoch overwrites them.
+        Read-only; copy it: the next epoch overwrites it.
     """
 
     epoch: int
@@ -269,8 +262,6 @@ class EpochState:
 
 
 class EpochObserver(Protocol):
-    """A callback that is an object."""
-
     def on_epoch_end(self, state: EpochState, /) -> Any:
         """Called after each epoch; a true result stops the training."""
 
@@ -289,8 +280,8 @@ def _as_function(callback: Any) -> Any:
 class EpochMonitor:
     """Follows a run: curves, best weights, early stopping, callbacks, log lines or a bar.
 
-    A context manager, which closes the bar. `validate` returns the `measure`, by default the
-    validation RMSE; objectives are divided by `loss_unit`; the rest is as in `AutoRec`.
+    `validate` returns the `measure`, by default the validation RMSE; objectives are divided by
+    `loss_unit`; the rest is as in `AutoRec`.
     """
 
     def __init__(
@@ -330,7 +321,7 @@ class EpochMonitor:
 
     @property
     def n_complete(self) -> int:
-        """Epochs that have ended, with validation if any."""
+        """Epochs that ended, with validation if any."""
         return len(self.values if self.validate is None else self.curve)
 
     def record(self, iteration: Iteration) -> None:
@@ -339,7 +330,7 @@ class EpochMonitor:
         self.n_evaluations = iteration.n_evaluations
 
     def __call__(self, iteration: Iteration) -> bool:
-        """Follow an epoch, after `record`; return whether to stop."""
+        """Return whether to stop, after `record`."""
         rmse = None
         if self.validate is not None:
             rmse = self.validate(iteration.theta)
@@ -375,14 +366,13 @@ class EpochMonitor:
 
 
 def show(line: str) -> None:
-    """Write a line to stderr, as `logging` does where nobody listens."""
+    """Write to stderr, as `logging` does where nobody listens."""
     if logging.lastResort is not None and sys.stderr is not None:
         record = logger.makeRecord(logger.name, logging.INFO, __file__, 0, line, (), None)
         logging.lastResort.emit(record)
 
 
 def progress_bar(n_epochs: int) -> Any:
-    """Return a bar; None without a terminal on stderr or without tqdm."""
     if sys.stderr is None or not sys.stderr.isatty():
         return None
     try:

@@ -1,7 +1,11 @@
-"""One training run around a solver.
+"""One training run: where it starts, what damages its inputs, and the solver.
 
-(seed, step, position) says what corruption and dropout hit. So masks depend neither on threads and
-batches, nor on which part of a matrix is at hand.
+Defaults were chosen on MovieLens 1M. Other ratings are mapped to its mean and standard deviation,
+so that the unit does not matter for ``regularization="auto"``. R and a R + b become the very same
+numbers, counted in the steps of their grid.
+
+(seed, step, position) says what corruption and dropout hit, whatever threads, batches or part of a
+matrix are at hand.
 """
 
 from __future__ import annotations
@@ -20,7 +24,9 @@ import numpy as np
 import numpy.typing as npt
 
 from autorec_np._types import CSR, AnyMatrix, Array
+from autorec_np.core.activations import ACTIVATIONS
 from autorec_np.core.kernels import with_data
+from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
 from autorec_np.core.planes import Planes
 from autorec_np.engine.engines import Arrangement, Batch, Engine, PlainEngine, TiledEngine
@@ -38,31 +44,212 @@ from autorec_np.training.solvers import (
     run_steps,
 )
 
+MEAN, SPREAD, WIDTH = 3.58, 1.117, 4.0  # of MovieLens 1M: mean, standard deviation, 5 - 1
+MOST_LEVELS = 10_000  # of a grid
+ON_GRID = 0.01  # steps to be off
+
+
+class AffineMap(NamedTuple):
+    """y = factor x + offset, in float64."""
+
+    factor: float = 1.0
+    offset: float = 0.0
+
+    def __call__(self, values: Array) -> Array:
+        mapped = values.astype(np.float64)
+        mapped *= self.factor
+        mapped += self.offset
+        return mapped
+
+    def inverse(self, values: Array) -> Array:
+        mapped = values.astype(np.float64)
+        mapped -= self.offset
+        mapped /= self.factor
+        return mapped
+
+    def then(self, other: AffineMap) -> AffineMap:
+        return AffineMap(other.factor * self.factor, other.factor * self.offset + other.offset)
+
+
+class Mapped(NamedTuple):
+    """Ratings in other `units`, the map to them."""
+
+    values: Array
+    scale: tuple[float, float]
+    units: AffineMap
+
+    @classmethod
+    def by(cls, units: AffineMap, ratings: Array, scale: tuple[float, float]) -> Mapped:
+        low, high = units(np.array(scale)).tolist()
+        return cls(units(ratings), (low, high), units)
+
+
+def canonical(ratings: Array, scale: tuple[float, float]) -> Mapped:
+    """Map ratings to mean and standard deviation of MovieLens 1M, equal ones by width of scale.
+
+    Steps of the grid are to be long against the rounding of float32.
+    """
+    levels = np.unique(ratings).astype(np.float64)
+    start, step = float(levels[0]), step_of(levels)
+
+    def steps(values: Array) -> Array:
+        counted = (values.astype(np.float64) - start) / step
+        nearest = np.rint(counted)
+        return np.where(np.abs(counted - nearest) < ON_GRID, nearest, counted)
+
+    counted, ends = steps(ratings), steps(np.array(scale))
+    if len(levels) > 1:
+        factor = SPREAD / float(counted.std())
+    else:
+        factor = WIDTH / float(ends[1] - ends[0]) if ends[0] < ends[1] else 1.0
+    of_steps = AffineMap(factor, MEAN - factor * float(counted.mean()))
+    low, high = of_steps(ends).tolist()
+    units = AffineMap(1.0 / step, -start / step).then(of_steps)
+    return Mapped(of_steps(counted), (low, high), units)
+
+
+def step_of(levels: Array) -> float:
+    """Return the longest step of which all distances are multiples, or 1.
+
+    Euclid's algorithm for numbers rounded to float32: the rest of a distance is the next step.
+    """
+    if not 1 < len(levels) <= MOST_LEVELS:
+        return 1.0
+    rounding = float(np.finfo(np.float32).eps * np.abs(levels).max())
+    distances = (levels[1:] - levels[0]).tolist()
+    step, doubt = float(np.diff(levels).min()), 2 * rounding
+    while step > 8 * rounding:
+        told, told_doubt = step, doubt
+        for distance in distances:
+            count = round(distance / told)
+            rest, error = abs(distance - count * told), 2 * rounding + count * told_doubt
+            if error > step / 4:
+                return 1.0
+            if rest > error:
+                break
+            told, told_doubt = distance / count, 2 * rounding / count
+        else:
+            return told
+        step, doubt = rest, error
+    return 1.0
+
+
+def map_onto_outputs(output_activation: str, mapped: Mapped, centered: bool) -> AffineMap:
+    """Return the map of ratings, as the network reads them, to what it is to say, (17).
+
+    The scale onto (0, 1) or (-1, 1) for a bounded output. Others say the ratings; those with a
+    least value say them raised, unless `centered`, where the low end is out of reach.
+    """
+    f, (low, high) = ACTIVATIONS[output_activation], mapped.scale
+    if not f.bounded:
+        return AffineMap(1.0, 0.0 if centered else max(0.0, f.lower - low))
+    if low == high:
+        raise ValueError(
+            f"output_activation={output_activation!r} needs a rating scale with two ends, but "
+            f"every rating is {mapped.units.inverse(np.array(low)):g}; pass "
+            f"rating_scale=(low, high)."
+        )
+    factor = (f.upper - f.lower) / (high - low)
+    return AffineMap(factor, f.lower - factor * low)
+
+
+def starting_theta(
+    network: Network,
+    targets: CSR,
+    centered: bool,
+    penalty: float,
+    random_state: np.random.Generator,
+    dtype: npt.DTypeLike = np.float64,
+) -> Array:
+    """Return a random theta whose outputs are about the mean of the targets.
+
+    While weights are small, hidden units are about g(0). Where this is not 0, rated columns start
+    from b = 0 with mean / (k g(0)) added to W: docs/decisions.md says why. b is the mean where
+    g(0) = 0, W is V (tied), targets are `centered`, or the `penalty` of such a W is more than their
+    squared deviations. A bounded output starts in its middle.
+    """
+    theta = network.layout.initialize(random_state, dtype)
+    if ACTIVATIONS[network.output_activation].bounded:
+        return theta
+    views, mean = network.layout.views(theta), targets.data.mean(dtype=np.float64)
+    views["decoder.bias"][...] = mean
+    at_zero = ACTIVATIONS[network.activation].forward(np.zeros(1))[0]
+    if centered or network.tied or at_zero == 0.0:
+        return theta
+    width = network.hidden_layer_sizes[-1]
+    share = mean / (width * at_zero)
+    rated = np.flatnonzero(np.bincount(targets.indices))
+    cost = penalty / 2 * len(rated) * width * share**2
+    if cost < targets.nnz * targets.data.var(dtype=np.float64):
+        views["decoder.weight"][rated] += share
+        views["decoder.bias"][rated] = 0.0
+    return theta
+
+
+# docs/decisions.md, "The automatic penalty".
+ENCODER_FACTOR = 36.0
+DECODER_FACTOR = 12.0
+DETECTABLE = 16.0  # root of ratings at which one says as much as the baseline
+
+
+def automatic_penalties(network: Network, matrix: CSR, corruption: float = 0.0) -> dict[str, float]:
+    """Return lambda of (2) for each weight block, in canonical units (`canonical`).
+
+    lambda = factor * (n_row n_column)^(1/4), with factor 36 (1 - corruption)^2 for the encoder
+    weight, so that V / (1 - corruption), which acts on the inputs as they were, has factor 36; and
+    12 for others. n_row and n_column are :func:`typical_count` of rows and columns of `matrix`
+    (n_rows, n_columns), the training ratings, of which only the pattern is read.
+    """
+    unit = typical_root(matrix)
+    names = [*network.layout.shapes, *network.layout.aliases]
+    penalties = {name: unit * DECODER_FACTOR for name in names if name.endswith(".weight")}
+    return penalties | {"encoder.weight": unit * ENCODER_FACTOR * (1.0 - corruption) ** 2}
+
+
+def automatic_shrinkage(matrix: CSR) -> float:
+    """Return c = 2^16 / (n_row n_column) of `reliability`."""
+    return (DETECTABLE / typical_root(matrix)) ** 4
+
+
+def reliability(counts: Array, shrinkage: float) -> Array:
+    """Return n / (n + c), (42): how much of its output a column with n ratings keeps."""
+    return counts / (counts + shrinkage) if shrinkage else np.ones(np.shape(counts))
+
+
+def typical_root(matrix: CSR) -> float:
+    """See `automatic_penalties`."""
+    of_rows, of_columns = np.diff(matrix.indptr), np.bincount(matrix.indices)
+    return float((typical_count(of_rows) * typical_count(of_columns)) ** 0.25)
+
+
+def typical_count(counts: Array) -> float:
+    """Return sum n^2 / sum n, the mean count of ratings."""
+    counts = counts.astype(np.float64)
+    return float(counts @ counts / counts.sum())
+
+
 INPUT = 0  # the layer that `corrupt` damages; hidden ones follow
 ENTRIES_AT_ONCE = 32_768  # that are looked up at once
 
 
 class Draws(NamedTuple):
-    """SplitMix64 (Steele, Lea and Flood, 2014), read at any position: mix(start + n gamma).
-
-    Each layer of each step has its own stream.
-    """
+    """Random numbers by position: each layer of each step has its own stream."""
 
     seed: int
     step: int
 
     def at(self, positions: Array, layer: int = INPUT) -> Array:
-        """Return the numbers at positions (n,), uniform uint64."""
+        """Return uniform uint64 at positions (n,)."""
         sequence = np.random.SeedSequence(self.seed, spawn_key=(self.step, layer))
         return splitmix64(sequence.generate_state(1, np.uint64)[0], positions)
 
     def keeps(self, positions: Array, probability: float, layer: int = INPUT) -> Array:
-        """Return (n,) bool: False, with the probability, for positions that are hit."""
+        """Return (n,) bool: False, with the probability, where hit."""
         return np.asarray(self.at(positions, layer) >= np.uint64(probability * 2.0**64))
 
 
 def splitmix64(start: np.uint64, positions: Array) -> Array:
-    """Return the numbers of SplitMix64, seeded with `start`, at positions (n,) from 0."""
+    """Return the numbers of SplitMix64 (Steele, Lea and Flood, 2014) at positions (n,)."""
     z = positions.astype(np.uint64)
     z += np.uint64(1)
     z *= np.uint64(0x9E3779B97F4A7C15)
@@ -80,9 +267,9 @@ def corrupt(
 ) -> AnyMatrix:
     """Return inputs with each stored value set to 0 with a probability, the others scaled up.
 
-    The others are divided by (1 - probability), so that the expectation of V^T r stays (masking
-    noise of Vincent et al., 2010, in inverted form). The pattern is kept; all planes of a pair are
-    hit, or none. `entries` are the places of the values in the whole matrix; None: this is it.
+    The expectation of V^T r stays (masking noise of Vincent et al., 2010, in inverted form), as
+    does the pattern; all planes of a pair are hit, or none. `entries` are the places of the values
+    in the whole matrix; None: this is it.
     """
     kept = np.empty(inputs.nnz, bool)
     for first in range(0, inputs.nnz, ENTRIES_AT_ONCE):
@@ -121,16 +308,16 @@ class InterruptedWarning(UserWarning):
 
 @contextmanager
 def interrupts_end_all() -> Iterator[None]:
-    """Let Ctrl-C end several trainings in a row.
+    """Let Ctrl-C end several trainings in a row: KeyboardInterrupt, not `InterruptedWarning`.
 
-    KeyboardInterrupt takes the place of `InterruptedWarning`; the model keeps what it has learned.
+    The model keeps what it has learned.
     """
     with _set(_interrupts_end_all):
         yield
 
 
 def warn_of_interrupt(n_iter: int, validation_curve: Sequence[float], stacklevel: int) -> None:
-    """Issue an `InterruptedWarning`; KeyboardInterrupt instead within `interrupts_end_all`."""
+    """Raise KeyboardInterrupt instead within `interrupts_end_all`."""
     if _interrupts_end_all.get():
         raise KeyboardInterrupt
     best = int(np.argmin(validation_curve)) + 1 if validation_curve else n_iter
@@ -166,10 +353,7 @@ def _set(switch: ContextVar[bool]) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class SolverDefaults:
-    """What None means for a solver; see `AutoRec`.
-
-    `full_batch`: iterations see all rows, without corruption or dropout.
-    """
+    """What None means; `full_batch` solvers see all rows, without corruption or dropout."""
 
     full_batch: bool
     max_iter: int
@@ -187,7 +371,6 @@ SOLVERS = {
 
 
 def corruption_for(solver: str, corruption: float | None) -> float:
-    """Return the corruption, the solver's for None."""
     return SOLVERS[solver].corruption if corruption is None else corruption
 
 
@@ -221,10 +404,10 @@ class Trainer:
     ) -> Minimum:
         """Minimize the objective over all rows; see `solvers.Minimum`.
 
-        `theta`, the start, is overwritten after each epoch: it holds the last good weights whatever
-        ends the run. `inputs` and `targets` have one pattern. No result depends on the `workers`.
-        DivergenceError where the objective or a weight is not finite, ConvergenceWarning where a
-        full-batch solver ends at its limit of iterations.
+        `theta`, the start, holds the last good weights after each epoch, whatever ends the run.
+        `inputs` and `targets` have one pattern. No result depends on the `workers`. DivergenceError
+        where the objective or a weight is not finite, ConvergenceWarning where a full-batch solver
+        ends at its limit of iterations.
         """
         full_batch = SOLVERS[self.solver].full_batch
         engine: Engine = TiledEngine(workers) if self.engine == "tiled" else PlainEngine()
@@ -255,8 +438,7 @@ class Trainer:
                 widths = objective.network.hidden_layer_sizes
                 batches = self.batches(arrangement, widths, inputs, targets, random_state)
                 drawn = ([batch] for batch in batches)
-            run_solver = self._run_lbfgs if "lbfgs" in self.solver else self._run_steps
-            result = run_solver(engine, objective, working, drawn, n_batches, report)
+            result = self._minimize(engine, objective, working, drawn, n_batches, report)
         except DivergenceError as error:
             error.epoch = monitor.n_complete
             error.args = (f"{error} {self._circumstances(objective, targets)}",)
@@ -267,7 +449,7 @@ class Trainer:
         arrangement.restore(result.theta, theta)
         return replace(result, theta=theta)
 
-    def _run_lbfgs(
+    def _minimize(
         self,
         engine: Engine,
         objective: Objective,
@@ -276,30 +458,21 @@ class Trainer:
         n_batches: int,
         callback: Callback,
     ) -> Minimum:
-        fun = partial(engine.value_and_gradient, objective, batches=next(drawn))
-        if self.solver == "scipy-lbfgs":
-            return run_scipy_lbfgs(
-                fun, theta, max_iter=self.max_iter, tol=self.tol, callback=callback
+        if "lbfgs" in self.solver:
+            fun = partial(engine.value_and_gradient, objective, batches=next(drawn))
+            if self.solver == "scipy-lbfgs":
+                return run_scipy_lbfgs(
+                    fun, theta, max_iter=self.max_iter, tol=self.tol, callback=callback
+                )
+            return run_lbfgs(
+                fun,
+                theta,
+                engine.pairs(theta, MEMORY),
+                max_iter=self.max_iter,
+                tol=self.tol,
+                n_iter_no_change=self.n_iter_no_change,
+                callback=callback,
             )
-        return run_lbfgs(
-            fun,
-            theta,
-            engine.pairs(theta, MEMORY),
-            max_iter=self.max_iter,
-            tol=self.tol,
-            n_iter_no_change=self.n_iter_no_change,
-            callback=callback,
-        )
-
-    def _run_steps(
-        self,
-        engine: Engine,
-        objective: Objective,
-        theta: Array,
-        drawn: Iterator[Sequence[Batch]],
-        n_batches: int,
-        callback: Callback,
-    ) -> Minimum:
         settings = {}
         if self.solver == "sgd":
             settings = {"momentum": self.momentum, "nesterovs_momentum": self.nesterovs_momentum}
@@ -330,17 +503,15 @@ class Trainer:
         targets: CSR | Planes,
         random_state: np.random.Generator,
     ) -> Iterator[Batch]:
-        """Yield batches without end, each epoch's drawn anew.
+        """Yield batches without end; corruption and dropout do not depend on them.
 
-        Rows are in order of activity; each run of as many rows as batches is dealt out at random,
-        one to a batch. Corruption and dropout do not depend on the batches.
+        Each run of as many rows, in order of activity, as batches is dealt out at random.
         """
         n_rows = targets.shape[0]
         n_batches = self._n_batches(n_rows)
         n_runs = -(-n_rows // n_batches)
         in_order, _ = by_activity(pattern_of(targets))
-        is_random = self.corruption or self.dropout
-        seed = int(random_state.integers(2**63)) if is_random else 0
+        seed = int(random_state.integers(2**63)) if self.corruption or self.dropout else 0
         corrupted, masks = inputs, None
         for epoch in itertools.count():
             dealt = np.tile(np.arange(n_batches), (n_runs, 1))
@@ -358,7 +529,6 @@ class Trainer:
         return math.ceil(n_rows / self.batch_size)
 
     def _circumstances(self, objective: Objective, targets: CSR | Planes) -> str:
-        """Return what may have made a run diverge."""
         facts = [f"the largest target is {np.abs(targets.data).max():g}"]
         if not math.isnan(self.learning_rate_init):
             facts.insert(0, f"learning_rate_init={self.learning_rate_init:g}")
@@ -388,7 +558,6 @@ class Trainer:
 def _in_blocks(
     arrangement: Arrangement, inputs: CSR | Planes, targets: CSR | Planes
 ) -> list[Batch]:
-    """Return all rows, in order of activity, in batches."""
     pattern = pattern_of(targets)
     rows, _ = by_activity(pattern)
     blocks = row_blocks(np.diff(pattern.indptr)[rows], ENTRIES_PER_BLOCK)
@@ -404,5 +573,4 @@ def _extremes(weights: Array, workers: Workers | None) -> tuple[float, float]:
 
     starts = range(0, len(weights), WEIGHTS_PER_TASK)
     run([partial(look, weights[i : i + WEIGHTS_PER_TASK]) for i in starts], workers)
-    least, greatest = zip(*extremes, strict=True)
-    return float(np.min(least)), float(np.max(greatest))
+    return float(np.min(extremes)), float(np.max(extremes))

@@ -54,7 +54,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "data",
         "engine.threads",
         "models",
-        "training.start",
+        "training.trainer",
     },
     "evaluation": {"numpy", "scipy.special", "_lazy", "_text", "_types", "_validation"}
     | {"_files", "core", "data", "models", "training"},

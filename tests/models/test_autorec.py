@@ -25,13 +25,14 @@ from autorec_np.models.newcomers import score_new
 from autorec_np.models.scoring import fit_column
 from autorec_np.serving.model_file import load_model, save_model
 from autorec_np.training.solvers import DivergenceError
-from autorec_np.training.start import (
+from autorec_np.training.trainer import (
     DECODER_FACTOR,
     ENCODER_FACTOR,
+    SOLVERS,
+    Trainer,
     automatic_penalties,
     reliability,
 )
-from autorec_np.training.trainer import SOLVERS, Trainer
 
 PAPER = {"implicit": 0, "inputs": "ratings"}  # decoder and inputs
 SMALL = {"hidden_layer_sizes": (6,), "max_iter": 4, "n_jobs": 1, "random_state": 0, **PAPER}

@@ -13,9 +13,9 @@ from autorec_np.models import autorec, scoring
 from autorec_np.models.autorec import AutoRec
 from autorec_np.serving.explanation import explain, rating_derivatives
 from autorec_np.serving.model_file import load_model, save_model
-from autorec_np.training import start
+from autorec_np.training import trainer
 from autorec_np.training.solvers import EpochMonitor
-from autorec_np.training.start import reliability
+from autorec_np.training.trainer import reliability
 
 R = make_ratings(n_users=60, n_items=50, n_ratings=2400, random_state=5)
 USERS, ITEMS = (grid.ravel() for grid in np.meshgrid(R.user_ids, R.item_ids))
@@ -232,12 +232,12 @@ def test_a_warm_start_keeps_the_unit_of_its_weights():
 
 
 def as_they_are(values, scale):
-    return start.Mapped.by(start.AffineMap(), values, scale)
+    return trainer.Mapped.by(trainer.AffineMap(), values, scale)
 
 
 def not_shifted(values, scale):
-    factor = start.SPREAD / values.std(dtype=np.float64)
-    return start.Mapped.by(start.AffineMap(factor), values, scale)
+    factor = trainer.SPREAD / values.std(dtype=np.float64)
+    return trainer.Mapped.by(trainer.AffineMap(factor), values, scale)
 
 
 def test_ratings_as_they_are_are_found(monkeypatch):
@@ -252,8 +252,8 @@ def test_ratings_without_the_shift_are_found(monkeypatch):
 
 def test_ratings_that_are_not_counted_in_steps_are_found(monkeypatch):
     """L-BFGS makes something else of the last bit of a rating."""
-    monkeypatch.setattr(start, "step_of", lambda levels: 1.0)
-    monkeypatch.setattr(start, "ON_GRID", -1.0)
+    monkeypatch.setattr(trainer, "step_of", lambda levels: 1.0)
+    monkeypatch.setattr(trainer, "ON_GRID", -1.0)
     assert farthest(solver="lbfgs", baseline=None) > CLOSE
 
 
@@ -261,7 +261,7 @@ def test_a_penalty_in_rating_units_is_found(monkeypatch):
     monkeypatch.setattr(
         autorec,
         "canonical",
-        lambda values, scale: start.canonical(values, scale)._replace(units=start.AffineMap()),
+        lambda values, scale: trainer.canonical(values, scale)._replace(units=trainer.AffineMap()),
     )
     assert farthest() > 10 * CLOSE
 

@@ -19,8 +19,7 @@ from autorec_np.models.biases import Biases, fit_biases
 from autorec_np.models.newcomers import merge, refresh_biases
 from autorec_np.models.scoring import baseline_at, fit_column, inputs_of
 from autorec_np.serving.model_file import load_model, save_model
-from autorec_np.training.start import reliability
-from autorec_np.training.trainer import Trainer
+from autorec_np.training.trainer import Trainer, reliability
 
 TRIPLES = st.lists(
     st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(1, 5)),

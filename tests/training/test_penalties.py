@@ -8,7 +8,7 @@ from matrices import random_csr
 from scipy.sparse import csr_array
 
 from autorec_np.core.network import Network
-from autorec_np.training.start import (
+from autorec_np.training.trainer import (
     DECODER_FACTOR,
     ENCODER_FACTOR,
     automatic_penalties,

@@ -11,7 +11,7 @@ from scipy import sparse
 from autorec_np.core.activations import ACTIVATIONS
 from autorec_np.core.network import Network
 from autorec_np.data.synthetic import make_ratings
-from autorec_np.training.start import starting_theta
+from autorec_np.training.trainer import starting_theta
 
 R = make_ratings(80, 60, 1500, random_state=0).matrix
 MEAN = R.data.mean(dtype=np.float64)
