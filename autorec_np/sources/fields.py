@@ -1,7 +1,6 @@
 """The columns of a text of ratings: which they are, and what they hold, as arrays.
 
-Each block of lines goes the fastest way that fits it: `split_numbers`, `split_strings`, or
-`Document.records`.
+Each block of lines goes the fastest way: `split_numbers`, `split_strings`, or `Document.records`.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ WORDS = {**dict.fromkeys(NO_RATING, math.nan), "True": 1, "False": 0, "true": 1,
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """``columns`` are the places of user, item, rating and perhaps timestamp."""
+    """`columns` are by role."""
 
     header: bool
     first_line: int
@@ -125,8 +124,7 @@ def read_columns(
             line, fields = document.record(empty + layout.header)
             raise document.error(
                 line,
-                f"the {role} id is empty in {cut(fields)}; every rating needs a user and an item. "
-                f"Correct or drop it.",
+                f"the {role} id is empty in {cut(fields)}; correct or drop it.",
             )
     times = None if timestamps is None else np.concatenate(timestamps)
     return users.finish(), items.finish(), np.concatenate(ratings), times
@@ -161,7 +159,7 @@ def _blocks(document: Document, layout: Layout) -> Iterator[tuple[int, str]]:
 
 
 def split_numbers(block: str, separator: str, layout: Layout) -> list[Column] | None:
-    """None if a field is not a plain number; float64 holds 15 characters as ``float`` does."""
+    """None if a field is no plain number; float64 holds 15 characters exactly."""
     if not block.isascii() or (separator != " " and " " in block):
         return None
     raw = (block.replace(separator, " ") + "\n").encode()
@@ -217,8 +215,7 @@ def check_length(record: Record, document: Document, layout: Layout) -> list[str
         raise document.error(
             line,
             f"found {len(fields)} fields, {cut(fields)}, but line {layout.first_line:,} has "
-            f"{layout.n_fields}; every line must have as many. Correct the line, or pass sep=... "
-            f"(now {document.separator!r}).",
+            f"{layout.n_fields}; every line must have as many. {_correct('the line', document)}",
         )
     return fields
 
@@ -257,6 +254,7 @@ def _number(token: str) -> float:
 
 
 SAMPLE_RECORDS = 200
+_NAME_THEM = "pass columns=(user, item, rating), by name or by position from 0"
 
 
 class Found(NamedTuple):
@@ -293,9 +291,13 @@ def _place(document: Document, column: str | int) -> int:
         problem = f"there is no column {column}, counted from 0"
     raise document.error(
         line,
-        f"{problem}; the first line holds {len(fields)} fields: {cut(fields)}. Correct "
-        f"columns=..., or pass sep=... (now {document.separator!r}).",
+        f"{problem}; the first line holds {len(fields)} fields: {cut(fields)}. "
+        f"{_correct('columns=...', document)}",
     )
+
+
+def _correct(what: str, document: Document) -> str:
+    return f"Correct {what}, or pass sep=... (now {document.separator!r})."
 
 
 def _default_layout(document: Document, header: bool | None, comment: str | None) -> Found:
@@ -305,7 +307,7 @@ def _default_layout(document: Document, header: bool | None, comment: str | None
         raise document.error(
             line,
             f"found {len(fields)} fields, {cut(fields)}; a line must hold a user, an item and a "
-            f"rating. Correct the line, or pass sep=... (now {document.separator!r}).",
+            f"rating. {_correct('the line', document)}",
         )
     if comment is None:
         _check_no_comment(document, sample)
@@ -315,7 +317,7 @@ def _default_layout(document: Document, header: bool | None, comment: str | None
     rows = [check_length(record, document, layout) for record in sample[1:]]
     if not header:
         rows.insert(0, fields)
-    # Doubled separators make empty columns.
+    # without the empty columns of doubled separators
     kept = [
         place
         for place, name in enumerate(fields)
@@ -338,7 +340,6 @@ def _default_layout(document: Document, header: bool | None, comment: str | None
 def _undecided(
     document: Document, names: list[str] | None, rows: list[list[str]], error: UndecidedColumns
 ) -> str:
-    name_them = "pass columns=(user, item, rating), by name or by position from 0"
     if error.is_table:
         options = "" if document.separator == "," else f", sep={document.separator!r}"
         options += ", header=None" if names is None else ""
@@ -348,11 +349,11 @@ def _undecided(
         return (
             f"this looks like a table of users x items ({error}). "
             f"{table_advice(read, frame, first_holds_ids=holds_ids(first))} If it is a list of "
-            f"ratings, {name_them}."
+            f"ratings, {_NAME_THEM}."
         )
     what = "the columns have no names" if names is None else f"the header names {cut(names)}"
     return (
-        f"{what}, which does not tell the columns of user, item and rating: {error}; {name_them}."
+        f"{what}, which does not tell the columns of user, item and rating: {error}; {_NAME_THEM}."
     )
 
 
@@ -364,9 +365,8 @@ def _check_no_comment(document: Document, sample: list[Record]) -> None:
     if not last[0].startswith(mark):
         raise document.error(
             line,
-            f"{cut(document.separator.join(fields))} begins with {mark!r}; if that is a comment, "
-            f"pass comment={mark!r}, and if it is the name of a column, pass columns=(user, item, "
-            f"rating), by position from 0.",
+            f"{cut(document.separator.join(fields))} begins with {mark!r}; of a comment, pass "
+            f"comment={mark!r}, and of the name of a column, {_NAME_THEM}.",
         )
 
 
@@ -389,15 +389,15 @@ def _looks_like_header(document: Document, fields: list[str], rating_place: int)
 
 
 def find_pairs(rows: Sequence[Sequence[str]]) -> tuple[bool, int, int]:
-    """Return whether rows of text have a header, and the places of users and items; ValueError."""
+    """Return whether rows of text have a header, and the places of users and items."""
     if not rows:
         return False, 0, 1
     first = rows[0]
     alike = [row for row in rows[1 : SAMPLE_RECORDS + 1] if len(row) == len(first)]
     numbers = [as_numbers(np.array(column, dtype=object)) for column in zip(*alike, strict=True)]
-    names_numbers = bool(alike) and any(
+    names_numbers = any(
         column is not None and as_numbers(np.array([name], dtype=object)) is None
-        for name, column in zip(first, numbers, strict=True)
+        for name, column in zip(first, numbers, strict=False)
     )
     has_header = {"user", "item"} <= known_roles(first).keys() or names_numbers
     if len(first) < 2:

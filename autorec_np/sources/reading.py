@@ -1,4 +1,4 @@
-"""`read_ratings`: a source of ratings in one of the usual forms -> `Ratings`, or an error."""
+"""`read_ratings`: files of ratings in the usual forms."""
 
 from __future__ import annotations
 
@@ -58,59 +58,55 @@ def read_ratings(
     member: str | None = None,
     max_bytes: int | None = DEFAULT_MAX_BYTES,
 ) -> Ratings:
-    """Read ratings from text, one per line: user, item, rating and, optionally, timestamp.
+    """Read ratings from text, one per line: user, item, rating and perhaps timestamp.
 
     Parameters
     ----------
     path : str, path-like, or an open file of bytes or text
-        ``"-"`` is standard input. Gzip, bzip2, xz and zip are unpacked. Matrix Market (ids are the
-        rows and columns, from 1), the blocks of the Netflix prize and Parquet are read too.
+        ``"-"`` is standard input. Gzip, bzip2, xz and zip are unpacked. Matrix Market (its ids
+        count from 1), the blocks of the Netflix prize and Parquet are read too.
     sep : str, optional
-        Any string, or ``"whitespace"`` for runs of spaces and tabs. By default what a first line
-        ``sep=;`` says; else the first of ``::``, tab, comma, semicolon, ``|`` and whitespace which
-        splits the first 20 lines into equally many fields, at least three, with a number in the
-        last line; else which so splits the first line. Spaces after it are dropped where the first
-        lines all have them.
+        Any string, or ``"whitespace"``. By default what a first line ``sep=;`` says; else the first
+        of ``::``, tab, comma, semicolon, ``|`` and whitespace which splits the first 20 lines into
+        equally many fields, at least three, with a number in the last; else which so splits the
+        first line. Spaces after it are dropped where the first lines all have them.
     header : bool, optional
-        Whether the first line names the columns. By default it does if `columns` are names, if it
-        holds well-known names, or if none of its fields is a number and that of the rating is not
-        empty.
+        Whether the first line names the columns. By default it does if `columns` are names, it
+        holds well-known ones, or no number and a field for the rating.
     columns : sequence of three or four str or int, optional
-        As in `as_ratings`. By default a timestamp is read if a name says that it is one, or if a
-        fourth column holds only times. ``Ratings.columns`` says what was read.
+        As in `as_ratings`. By default a timestamp is one by name, or a fourth column of nothing
+        but times. ``Ratings.columns`` says what was read.
     scale, duplicates, missing
-        As in `Ratings.from_triples`. A `missing` NaN also stands for an empty rating, NA and null.
+        As in `Ratings.from_triples`. NaN is an empty rating, NA and null too.
     decimal : {".", ","}
-        The decimal mark of ratings.
+        Of ratings.
     comment : str, optional
         Begins lines to leave out.
     skip_lines : int
-        Lines to leave out at the start.
+        How many to leave out at the start.
     quoting : bool, optional
         False: quotes are plain characters. True: a quoted field may hold anything; by default no
-        lines which look like ratings.
+        lines of ratings.
     encoding : str
-        A byte-order mark of UTF-16 or UTF-32 decides.
+        A mark of UTF-16 or UTF-32 decides.
     member : str, optional
-        The file to read in a zip archive of several.
+        The file in a zip archive of several.
     max_bytes : int or None
         The most to unpack, or to read from a stream. None: no bound.
 
     Returns
     -------
     Ratings
-        In the order of the file. Ids that are *all* canonical decimal integers (no leading zeros or
-        plus sign, within int64) become int64; others stay strings: "007", "NA" and " x " are ids. A
-        0 is a rating.
+        In the order of the file. Ids that are *all* canonical decimal integers, within int64,
+        become int64; others stay strings: "007", "NA" and " x " are ids. A 0 is a rating.
 
     Raises
     ------
     ValueError
-        The file is empty, binary, not in the stated encoding, damaged or too large; its columns are
-        not known for sure; a line has another number of fields, an empty id, or a rating that is no
+        The file is empty, binary, not in the encoding, damaged or too large; its columns are not
+        known for sure; a line has another number of fields, an empty id, or a rating that is no
         finite number or outside the scale; or a pair is rated twice.
     OSError
-        The file cannot be opened.
     """
     check_choice("header", header, (None, True, False))
     check_choice("duplicates", duplicates, DUPLICATE_RULES)
