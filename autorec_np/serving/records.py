@@ -1,6 +1,6 @@
 """The record of a model as JSON and named arrays. Nothing that is read is trusted.
 
-A model inside a model is the same again, its arrays under a prefix.
+A model in a model is the same again, under a prefix.
 """
 
 from __future__ import annotations
@@ -73,10 +73,7 @@ _AUTOREC = {
 
 
 class RatedPairs(Ratings):
-    """`ratings_` of a model that was saved without them: ``matrix.data`` is NaN.
-
-    What returns ratings raises a ValueError.
-    """
+    """`ratings_` of a model saved without them: ``matrix.data`` is NaN, reading a ValueError."""
 
     def positions(self) -> NoReturn:
         raise ValueError(
@@ -86,7 +83,7 @@ class RatedPairs(Ratings):
 
 
 class Packing(NamedTuple):
-    """Where arrays go; `around` are the ratings of the model around this one."""
+    """Where arrays go; `around` are ratings of the model around."""
 
     arrays: dict[str, Array]
     include_ratings: bool
@@ -109,7 +106,7 @@ class Common(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """One class of models, and its own part of a record's state."""
+    """A class of models, and its part of the state."""
 
     model: type[Recommender]
     check: Callable[[Any], object]  # of its parameters
@@ -119,7 +116,7 @@ class Kind(NamedTuple):
 
 
 def pack_model(model: Recommender, packing: Packing) -> State:
-    """Return class, parameters and state of a fitted model, and put its arrays."""
+    """Return class, parameters and state, and put arrays."""
     template, fitted = _pack_template(model), check_fitted(model)
     state: State = {"ids_are_indices": fitted.ids_are_indices, "ratings": None}
     if packing.around is not fitted.ratings:
@@ -133,7 +130,7 @@ def unpack_model(found: State, members: Members, around: Ratings | None = None) 
     kind, state = KINDS[found["class"]], found["state"]
     shared = around if state.get("ratings", "") is None else None
     common: State = {"ids_are_indices": bool, "ratings": _RATINGS if shared is None else (None,)}
-    # What files without features, and older ones, do not say
+    # without features, and in older files
     unsaid: State = {"ratings": {"features": {"user": 0, "item": 0}}, "autorec": {"shrinkage": 0.0}}
     for part, values in unsaid.items():
         if isinstance(state.get(part), dict):
@@ -198,7 +195,7 @@ def _unpack_template(found: State) -> Recommender:
 
 
 def _pack_parameter(value: Any) -> Any:
-    """Return `value` as JSON holds it; what JSON would confuse is wrapped."""
+    """What JSON would confuse is wrapped."""
     if isinstance(value, Recommender):
         return {"model": _pack_template(value)}
     if isinstance(value, np.generic | np.ndarray):
