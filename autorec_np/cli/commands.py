@@ -30,7 +30,6 @@ from autorec_np.cli.options import (
     BLOCK,
     COUNT,
     PART,
-    STANDARD_INPUT,
     Command,
     Parser,
     UsageError,
@@ -96,7 +95,7 @@ def parse_id(text: str, known: Array, what: str) -> Any:
 
 
 def _lines(path: str) -> AbstractContextManager[TextIO]:
-    if path != STANDARD_INPUT:
+    if path != "-":
         return open(path, encoding="utf-8-sig", newline="")
     buffer = getattr(sys.stdin, "buffer", None)
     stream = sys.stdin if buffer is None else io.TextIOWrapper(buffer, "utf-8-sig", newline="")

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from autorec_np import __version__, core, data, models, sources, training
 from autorec_np._text import closest, did_you_mean, duration, indented, plain, table
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from autorec_np.data import Ratings
     from autorec_np.models import Recommender
 
-Titles: TypeAlias = "dict[int, str]"
-Folds: TypeAlias = "dict[str, tuple[Ratings, Ratings]]"
-
-STANDARD_INPUT = "-"
 LINE_WIDTH = 79
 CLEAR = f"\r{' ' * LINE_WIDTH}\r"
 
@@ -225,13 +221,13 @@ def add_reading(command: Parser) -> None:
     )
     add(
         "--missing",
-        type=NUMBERS,
+        type=_checked("numbers, as in -1,99", lambda text: [*map(float, text.split(","))]),
         metavar="X[,X...]",
         help="values that are no ratings, as in --missing=-1,99",
     )
     add(
         "--decimal",
-        type=DECIMAL,
+        type=_checked(". or ,", str, lambda value: value in (".", ",")),
         metavar="MARK",
         help=f"a point or a comma (default {default_of(sources.read_ratings, 'decimal')})",
     )
@@ -246,7 +242,7 @@ def add_reading(command: Parser) -> None:
     add("--member", help="the file to read in an archive of several", metavar="NAME")
     add(
         "--max-bytes",
-        type=BYTES,
+        type=_checked("a number of bytes, as in 500M", _bytes, lambda value: value >= 1),
         metavar="N",
         help=f"the most that are unpacked, with K, M or G (default {max_bytes >> 30}G)",
     )
@@ -290,14 +286,14 @@ def _add_network(add: Callable[..., None]) -> None:
         "--regularization",
         "{default} (default), a number, or one for each block: "
         "encoder.weight=1000,decoder.weight=200",
-        type=REGULARIZATION,
+        type=_checked("auto, a number, or NAME=NUMBER,...", _regularization),
         metavar="LAMBDA",
     )
     add("--tied", "one weight matrix for both layers", action="store_true")
     add(
         "--implicit",
         "hidden units that are told who rated what: {default} (default) or a number",
-        type=IMPLICIT,
+        type=_checked("auto or an integer of at least 0", _word_or(SEED, "auto")),
         metavar="N",
     )
     add(
@@ -321,7 +317,7 @@ def _add_network(add: Callable[..., None]) -> None:
     add(
         "--cold",
         "prediction without training ratings: {default} (default), a number, or raise",
-        type=COLD,
+        type=_checked("baseline, raise or a number", _word_or(float, "baseline", "raise")),
         metavar="RULE",
     )
 
@@ -418,14 +414,8 @@ def _columns(text: str) -> list[str] | list[int]:
 
 COUNT = _checked("an integer of at least 1", int, lambda value: value >= 1)
 SEED = _checked("an integer of at least 0", int, lambda value: value >= 0)
-IMPLICIT = _checked("auto or an integer of at least 0", _word_or(SEED, "auto"))
 SHARE = _checked("a number from 0 to below 1", float, lambda value: 0 <= value < 1)
 PART = _checked("a number between 0 and 1", float, lambda value: 0 < value < 1)
-REGULARIZATION = _checked("auto, a number, or NAME=NUMBER,...", _regularization)
-NUMBERS = _checked("numbers, as in -1,99", lambda text: [*map(float, text.split(","))])
-DECIMAL = _checked(". or ,", str, lambda value: value in (".", ","))
-BYTES = _checked("a number of bytes, as in 500M", _bytes, lambda value: value >= 1)
-COLD = _checked("baseline, raise or a number", _word_or(float, "baseline", "raise"))
 BLOCK = _checked("NAME=START:STOP, as in bias=6:9", _block)
 
 
@@ -468,7 +458,10 @@ def check_writable(option: str, name: str | None) -> None:
         raise ValueError(f"{option} {path}: name a file in a folder that exists and is writable")
 
 
-def load_data(args: argparse.Namespace) -> tuple[Ratings, Titles, Folds]:
+def load_data(
+    args: argparse.Namespace,
+) -> tuple[Ratings, dict[int, str], dict[str, tuple[Ratings, Ratings]]]:
+    """Return ratings, titles and folds."""
     name, names = args.data, sources.MOVIELENS_NAMES
     parameters = inspect.signature(sources.read_ratings).parameters
     given = {key: getattr(args, key, None) for key in parameters}
@@ -479,7 +472,7 @@ def load_data(args: argparse.Namespace) -> tuple[Ratings, Titles, Folds]:
             raise UsageError(f"{name} is a data set: --{option} is for files")
         found = sources.fetch_movielens(name, args.data_home, progress=not args.quiet)
         return found.ratings, found.titles, found.folds
-    if name != STANDARD_INPUT and not os.path.exists(name):
+    if name != "-" and not os.path.exists(name):
         raise FileNotFoundError(
             f"{name!r} is neither a file nor a MovieLens name ({', '.join(names)})"
             f"{did_you_mean(name, names)}"

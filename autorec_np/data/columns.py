@@ -233,7 +233,7 @@ def _by_place(
 
 
 def _says_something(numbers: Array | None) -> bool:
-    """Zeros only: a copy has lost its times."""
+    """Zeros: lost times."""
     return numbers is None or len(numbers) < 2 or bool(numbers.any())
 
 

@@ -31,9 +31,9 @@ class DuplicateRatingError(ValueError):
     first, second : int
         Index of the first rating that repeats a pair (`second`), and of that pair's first.
     n_repeats : int
-        How many ratings repeat an earlier pair, of `n_ratings`.
+        How many repeat an earlier pair, of `n_ratings`.
     pair : str
-        User and item of the first repeat.
+        Its user and item.
     """
 
     def __init__(self, pair: str, first: int, second: int, n_repeats: int, n_ratings: int) -> None:

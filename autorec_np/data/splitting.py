@@ -32,14 +32,14 @@ Parts: TypeAlias = tuple[Ratings, Ratings]
 def train_test_split(R: Any, test_size: float = 0.1, random_state: RandomState = None) -> Parts:
     """Hold out a random part of the ratings.
 
-    They are the first ``ceil(test_size * n)`` of a ``Generator.permutation`` of the file's order.
+    The first ``ceil(test_size * n)`` of a ``Generator.permutation`` of the file's order.
 
     Parameters
     ----------
     R : Ratings, or whatever `as_ratings` takes
         n ratings.
     test_size : float or int
-        A share of the ratings, strictly between 0 and 1, or their number, from 1 to n - 1.
+        A share, strictly between 0 and 1, or a number, from 1 to n - 1.
     random_state : None, int or numpy.random.Generator
 
     Returns

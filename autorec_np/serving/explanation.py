@@ -31,7 +31,7 @@ SMALLEST_PENALTY = 1e-6  # of the trace: below, linear systems lose digits
 
 
 class Explanation(tuple[Array, Array]):
-    """The pair (ids, contributions) that `explain` returns.
+    """The pair (ids, contributions) of `explain`.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class Derivatives(NamedTuple):
 
 
 class Influence(NamedTuple):
-    """What the ratings of a column say about a score, codes frozen; all (n,).
+    """Of the ratings of a column on a score, codes frozen; all (n,).
 
     Attributes
     ----------
@@ -101,14 +101,14 @@ def explain(
     user, item
         One id each (indices where the model was fitted on a sparse matrix).
     n : int
-        Most ratings to return.
+        At most so many.
     by : {"items", "users"}
 
     Returns
     -------
     Explanation
         Ids (object, (m,), m <= n), greatest absolute contribution first, and contributions
-        (float64, (m,)), in rating units.
+        (float64, (m,)).
 
     Raises
     ------
@@ -117,8 +117,8 @@ def explain(
     TypeError
         A model or member that is no AutoRec.
     ValueError
-        An unknown id, no ratings in the model, or an output activation other than the identity for
-        the influence of a column.
+        An unknown id, no ratings in the model, or an influence under an output activation other
+        than the identity.
     """
     n = check_integer("n", n, minimum=1)
     check_choice("by", by, ("items", "users"))
@@ -372,7 +372,8 @@ def _most_similar(model: AutoRec, axis: str, wanted: npt.ArrayLike, n: int) -> t
     if not isinstance(model, AutoRec):
         advice = "; pass one of its members_" if hasattr(model, "members_") else ""
         raise TypeError(
-            f"similarity needs the codes of an AutoRec, got {type(model).__name__}{advice}."
+            f"similar items and users need the codes of an AutoRec, got {type(model).__name__}"
+            f"{advice}."
         )
     fitted = check_fitted(model)
     n = check_n(n, len(fitted.ids(axis)))

@@ -55,7 +55,7 @@ def save_model(
     metadata: Mapping[str, Any] | None = None,
     include_ratings: bool = True,
 ) -> None:
-    """Write a fitted model, whole or not at all, always in the same bytes.
+    """Write a fitted model, whole or not at all, always the same bytes.
 
     Parameters
     ----------
@@ -123,11 +123,11 @@ def load_model(
     ----------
     path : str or path-like
     expected : class, optional
-        What the file must hold: `AutoRec`, ...
+        Of the model, `AutoRec` for example.
     memory_map : bool
-        Arrays are read from the file as they are used: a large model opens at once, and processes
-        share its memory. Replace such a file (`save_model`, ``os.replace``), never write into it:
-        the model would change, or the process die (SIGBUS).
+        Read arrays as they are used: a large model opens at once, and processes share its memory.
+        Replace such a file (`save_model`, ``os.replace``), never write into it: the model would
+        change, or the process die (SIGBUS).
     verify : bool, optional
         Compare the hash of the file first. None: unless it is mapped.
 
@@ -232,11 +232,11 @@ def export_onnx(model: AutoRec, path: str | os.PathLike[str]) -> None:
     except ImportError as error:
         raise ImportError("export_onnx needs onnx: pip install 'autorec_np[onnx]'.") from error
     if not isinstance(model, AutoRec):
-        raise TypeError(f"export_onnx exports an AutoRec, got {type(model).__name__}.")
+        raise TypeError(f"export_onnx can export an AutoRec, got {type(model).__name__}.")
     fitted = check_fitted(model)
     if fitted.axes.row in fitted.ratings.features:
         raise ValueError(
-            "export_onnx exports no network that reads features; fit on ratings without them."
+            "export_onnx cannot export a network that reads features; fit on ratings without them."
         )
     network = fitted.network
     nodes = _input_nodes(fitted, helper.make_node)

@@ -122,7 +122,8 @@ def pack_model(model: Recommender, packing: Packing) -> State:
     if packing.around is not fitted.ratings:
         state["ratings"] = _pack_ratings(fitted.ratings, packing)
     if fitted.calibration is not None:
-        state["calibration"] = _pack_calibration(fitted.calibration, packing)
+        packing.put(fitted.calibration._asdict(), "calibration.")
+        state["calibration"] = len(fitted.calibration.errors)
     return {**template, "state": {**state, **KINDS[template["class"]].pack(fitted, packing)}}
 
 
@@ -149,11 +150,6 @@ def unpack_model(found: State, members: Members, around: Ratings | None = None) 
     return model
 
 
-def _pack_calibration(calibration: Calibration, packing: Packing) -> int:
-    packing.put(calibration._asdict(), "calibration.")
-    return len(calibration.errors)
-
-
 def _unpack_calibration(n_errors: int | None, members: Members) -> Calibration | None:
     if n_errors is None:
         return None
@@ -175,9 +171,10 @@ def _unpack_calibration(n_errors: int | None, members: Members) -> Calibration |
 
 def _pack_template(model: Recommender) -> State:
     name = type(model).__name__
-    if name not in KINDS or KINDS[name].model is not type(model):
+    kind = KINDS.get(name)
+    if kind is None or kind.model is not type(model):
         raise TypeError(f"save_model can save {', '.join(KINDS)}, got {name}.")
-    KINDS[name].check(model)
+    kind.check(model)
     parameters = model.get_params(deep=False)
     parameters.pop("callbacks", None)
     if isinstance(parameters.get("random_state"), np.random.Generator):
@@ -188,8 +185,7 @@ def _pack_template(model: Recommender) -> State:
 
 def _unpack_template(found: State) -> Recommender:
     kind = KINDS[found["class"]]
-    parameters = _unpack_parameter({"mapping": found["parameters"]})
-    model = kind.model(**parameters)
+    model = kind.model(**_unpack_parameter({"mapping": found["parameters"]}))
     kind.check(model)
     return model
 
@@ -250,8 +246,7 @@ def _unpack_blend(state: State, common: Common, members: Members) -> FittedBlend
     parts = [members.within(f"members.{number}.") for number in range(len(found))]
     for part, member in zip(parts, found, strict=True):
         check(part.prefix.removesuffix("."), member, wanted)
-    names = [member["name"] for member in found]
-    check_names(names)
+    check_names([member["name"] for member in found])
     total = sum(member["weight"] for member in found)
     if not abs(total - 1) < 1e-6:
         raise ModelFileError(f"the weights of its members add up to {total}")
@@ -448,7 +443,7 @@ def _unpack_network(
         checked = dict(penalties)
         if state["implicit"] is not None:
             check_number(IMPLICIT, checked.pop(IMPLICIT, 0.0), minimum=0.0)
-        Objective(network, checked)  # checks them
+        Objective(network, checked)
     _, n_columns = axes.rows_and_columns(*ratings.shape)
     n_inputs, n_planes = network.n_inputs or network.n_columns, 1 + (state["inputs"] == "planes")
     n_features = ratings.features[axes.row].shape[1] if axes.row in ratings.features else 0

@@ -1,4 +1,4 @@
-"""`RatingRegressor`: a rating model as a scikit-learn regressor, without importing scikit-learn."""
+"""`RatingRegressor`: a model for scikit-learn, which is not imported."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ class RatingRegressor:
         return self
 
     def predict(self, X: Any) -> Array:
-        """Predict ratings, (n,) float64; errors as in `fit`, and NotFittedError."""
+        """Predict ratings, (n,) float64; errors as `fit`, and NotFittedError."""
         if not self.__sklearn_is_fitted__():
             # scikit-learn's class where in use
             theirs = sys.modules.get("sklearn.exceptions")

@@ -10,7 +10,6 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, TypeVar
 
@@ -162,14 +161,14 @@ class MovieLens:
     ratings : Ratings
         With timestamps (seconds since 1970, UTC), from 1 (ml-100k, ml-1m) or 0.5 to 5.
     titles : dict of int to str
-        By item id, of the items without a rating too.
+        By item id, also without a rating.
     folds : dict of str to (Ratings, Ratings)
-        The published splits (training, test) of ml-100k: ``"u1"`` to ``"u5"``, ``"ua"``, ``"ub"``.
+        (training, test) as published, of ml-100k: ``"u1"`` to ``"u5"``, ``"ua"``, ``"ub"``.
     source : pathlib.Path
         The archive or folder.
     citation : str
     genres : dict of int to str
-        By item id, the names between bars.
+        By item id, between bars.
     users : dict of int to str
         By user id, as "gender_F|age_25|occupation_writer" (25 to 34), of ml-100k and ml-1m.
     """
@@ -235,7 +234,7 @@ def fetch_movielens(
     Raises
     ------
     ValueError
-        An unknown name; what was found is damaged or another.
+        An unknown name; a damaged or another data set.
     FileNotFoundError
         It is not here, and there is no leave or no folder for a download.
     DownloadError
@@ -249,7 +248,7 @@ def fetch_movielens(
     check_choice("name", name, MOVIELENS_NAMES)
     stated = os.environ.get("AUTOREC_NP_DATA") if data_home is None else data_home
     cache = None
-    with contextlib.suppress(RuntimeError):  # a user without a home folder
+    with contextlib.suppress(RuntimeError):  # no home folder
         cache = cache_folder()
     homes = [_expanded(home) for home in (stated, cache) if home]
     folder = _folder(name)
@@ -357,7 +356,7 @@ def _read(name: str, folder: Path) -> MovieLens:
     if layout.users:
         file, *fields = layout.users
         wanted = f"a user id, {', '.join(fields)}"
-        users = _read_rows(folder / file, layout, wanted, partial(_about_user, fields))
+        users = _read_rows(folder / file, layout, wanted, lambda row: _about_user(fields, row))
     titles, genres = ({item: pair[n] for item, pair in items.items()} for n in (0, 1))
     folds = {fold: _read_fold(name, folder / f"{fold}.test", ratings) for fold in known.folds}
     return MovieLens(name, ratings, titles, folds, folder, genres=genres, users=users)

@@ -105,8 +105,8 @@ def read_ratings(
     Parameters
     ----------
     path : str, path-like, or an open file of bytes or text
-        ``"-"`` is standard input. Gzip, bzip2, xz and zip are unpacked. Matrix Market (its ids
-        count from 1), the blocks of the Netflix prize and Parquet are read too.
+        ``"-"``: standard input. Gzip, bzip2, xz and zip are unpacked. Also Matrix Market (its ids
+        count from 1), the blocks of the Netflix prize and Parquet.
     sep : str, optional
         Any string, or ``"whitespace"``. By default what a first line ``sep=;`` says; else the first
         of ``::``, tab, comma, semicolon, ``|`` and whitespace which splits the first 20 lines into
@@ -123,18 +123,18 @@ def read_ratings(
     decimal : {".", ","}
         Of ratings.
     comment : str, optional
-        Begins lines to leave out.
+        How lines to leave out begin.
     skip_lines : int
         How many to leave out at the start.
     quoting : bool, optional
-        False: quotes are plain characters. True: a quoted field may hold anything; by default no
-        lines of ratings.
+        False: quotes are plain characters. True: a quoted field may hold anything, else no lines of
+        ratings.
     encoding : str
         A mark of UTF-16 or UTF-32 decides.
     member : str, optional
         The file in a zip archive of several.
     max_bytes : int or None
-        The most to unpack, or to read from a stream. None: no bound.
+        To unpack, or to read from a stream. None: no bound.
 
     Returns
     -------
@@ -328,7 +328,7 @@ def _check_ratings(
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """`columns` are by role."""
+    """`columns` are those of the roles."""
 
     header: bool
     first_line: int

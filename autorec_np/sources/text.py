@@ -25,7 +25,6 @@ from autorec_np._validation import check_integer
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-STANDARD_INPUT = "-"
 DEFAULT_MAX_BYTES = 4 << 30
 
 _CHUNK = 1 << 20
@@ -64,7 +63,7 @@ def read_source(source: Any, member: str | None, max_bytes: int | None) -> tuple
         raise ValueError(
             f"{path[:40]!r}... holds line ends, so it is text and no path; pass io.StringIO(text)."
         )
-    if path == STANDARD_INPUT:
+    if path == "-":
         stream = getattr(sys.stdin, "buffer", sys.stdin)
         return _read_stream(stream, "standard input", member, bound)
     with open(path, "rb") as file:
