@@ -21,11 +21,11 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-BEYOND_TEXT = 1 << 30  # Windows locks reading too
+BEYOND_TEXT = 1 << 30  # Windows locks against reading too
 
 
 class _Terminated(BaseException):
-    """By SIGTERM."""
+    """SIGTERM arrived."""
 
 
 @contextmanager

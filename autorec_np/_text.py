@@ -64,7 +64,7 @@ def beginning(start: str) -> Iterator[None]:
 
 
 def plain(value: Any, other: Callable[[Any], Any] = str) -> Any:
-    """Return `value` as in JSON, NaN and infinities as None; `other` converts strangers."""
+    """Return `value` as in JSON, NaN and infinities as None; `other` converts the rest."""
 
     def convert(one: Any) -> Any:
         return one.tolist() if hasattr(one, "tolist") else other(one)

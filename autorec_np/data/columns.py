@@ -233,7 +233,7 @@ def _by_place(
 
 
 def _says_something(numbers: Array | None) -> bool:
-    """Zeros: lost times."""
+    """Zeros only: a copy has lost its times."""
     return numbers is None or len(numbers) < 2 or bool(numbers.any())
 
 

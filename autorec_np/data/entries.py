@@ -33,7 +33,7 @@ class DuplicateRatingError(ValueError):
     n_repeats : int
         How many repeat an earlier pair, of `n_ratings`.
     pair : str
-        Its user and item.
+        User and item of the first repeat.
     """
 
     def __init__(self, pair: str, first: int, second: int, n_repeats: int, n_ratings: int) -> None:

@@ -59,7 +59,7 @@ class Ratings:
     Attributes
     ----------
     matrix : scipy.sparse.csr_array of float32, shape (n_users, n_items)
-        Canonical. Every stored entry is a rating, 0.0 too.
+        Canonical: sorted, no duplicates. Every stored entry is a rating, 0.0 too.
     user_ids, item_ids : ndarray, shape (n_users,) and (n_items,)
         Unique and ascending: int64, or str in an object array.
     timestamps : ndarray of int64, shape (n_ratings,), or None
@@ -69,7 +69,7 @@ class Ratings:
     order : ndarray of int64, shape (n_ratings,)
         ``order[k]`` is the position in ``matrix.data`` of the k-th rating of the file.
     columns : ColumnsRead or None
-        What was read as what.
+        Which columns were read as what.
     n_missing : int
         Values left out as "not rated".
     features : mapping of "user" and "item" to ndarray of float64, shape (n, d)

@@ -84,6 +84,7 @@ def k_fold(R: Any, n_splits: int = 5, random_state: RandomState = None) -> Itera
             f"{advice}."
         )
     permutation = check_random_state(random_state).permutation(len(whole))
+    # Not ``yield``: a wrong argument raises here.
     return (_divide(whole, part) for part in np.array_split(permutation, n_splits))
 
 
@@ -121,6 +122,7 @@ def holdout_per_user(
             f"{'lower min_train' if min_train > 1 else 'use train_test_split'}."
         )
     permutation = check_random_state(random_state).permutation(len(whole))
+    # Stable, whatever the processor
     grouped = permutation[np.argsort(users[permutation], kind="stable")]
     ends = np.cumsum(n_rated) - n_rated + n_test
     return _divide(whole, grouped[np.arange(len(whole)) < np.repeat(ends, n_rated)])
