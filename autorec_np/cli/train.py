@@ -272,7 +272,7 @@ def evaluate(args: Namespace) -> int:
     cv, n_runs, protocol = _protocol(args, published)
     _say_setting(args, args.data, ratings, model)
     say(args, f"splits  {protocol}", "")
-    side_by_side = args.jobs > 1  # shows no epochs
+    side_by_side = args.jobs > 1  # without epochs of other processes
     callback = _show_evaluation if side_by_side and not args.quiet else None
     with progress(args, n_runs) as callbacks, _processes(args.jobs) as executor:
         model.set_params(callbacks=() if side_by_side else callbacks)

@@ -168,7 +168,7 @@ def rating_derivatives(model: AutoRec, user: Any, item: Any) -> Derivatives:
 
 
 def _of_row(fitted: Fitted, user: Any, item: Any) -> tuple[Derivatives, Array, Array | float]:
-    """Return what the first plane contributes and ratings read as 0 too."""
+    """Return derivatives, contributions of the first plane, and ratings read as 0."""
     row, column = _row_and_column(fitted, user, item)
     others, values = _ratings_of(fitted.ratings, fitted.axes.row, row)
     rated = sparse.csr_array(
@@ -186,7 +186,7 @@ def _of_row(fitted: Fitted, user: Any, item: Any) -> tuple[Derivatives, Array, A
 
 
 def input_derivatives(network: Network, theta: Array, inputs: Inputs, column: int) -> Array:
-    """Return those by the data of one row of inputs."""
+    """Return the derivatives by the data of one row of inputs."""
     pattern = sparse.csr_array(
         (np.ones(1, theta.dtype), [column], [0, 1]), shape=(1, network.n_columns)
     )
@@ -273,7 +273,7 @@ def column_influence(
     left, scales, right = left[:, kept], scales[kept], right[kept]
     shrunk = scales**2 + penalty / 2
     weights = 1 / n + left @ (scales / shrunk * (right @ (code - mean_code)))  # (32)
-    free = 1 - 1 / n - left**2 @ (scales**2 / shrunk)  # of targets in their own outputs
+    free = 1 - (1 / n + left**2 @ (scales**2 / shrunk))  # of targets in their own outputs
     determined = free > np.sqrt(np.finfo(np.float64).eps)
 
     def changes_of(values: Array) -> Array:

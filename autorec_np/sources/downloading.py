@@ -181,7 +181,7 @@ def _fetch(
 
 
 def _close_redirect(response: requests.Response, **_: object) -> None:
-    """Its body may be long."""
+    """requests would read its body, however long."""
     if response.is_redirect:
         response.close()
 

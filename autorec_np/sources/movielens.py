@@ -292,7 +292,11 @@ def fetch_movielens(
 
 
 def cache_folder() -> Path:
-    """The per-user folder for downloads, such as ``~/.cache/autorec_np``; RuntimeError: no home."""
+    """The per-user folder for downloads; RuntimeError without a home folder.
+
+    ``$XDG_CACHE_HOME/autorec_np`` or ``~/.cache/autorec_np``; on macOS in ``~/Library/Caches``, on
+    Windows in ``%LOCALAPPDATA%``.
+    """
     variable, default = {
         "win32": ("LOCALAPPDATA", "AppData/Local"),
         "darwin": ("", "Library/Caches"),
