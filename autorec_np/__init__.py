@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from autorec_np.models.biases import BiasBaseline as BiasBaseline
     from autorec_np.models.biases import GlobalMean as GlobalMean
     from autorec_np.models.blend import Blend as Blend
+    from autorec_np.serving.archive import ModelFileError as ModelFileError
     from autorec_np.serving.explanation import explain as explain
     from autorec_np.serving.explanation import similar_items as similar_items
     from autorec_np.serving.explanation import similar_users as similar_users
     from autorec_np.serving.model_file import export_onnx as export_onnx
     from autorec_np.serving.model_file import load_model as load_model
     from autorec_np.serving.model_file import save_model as save_model
-    from autorec_np.serving.records import ModelFileError as ModelFileError
     from autorec_np.serving.scikit import RatingRegressor as RatingRegressor
     from autorec_np.sources.movielens import fetch_movielens as fetch_movielens
     from autorec_np.sources.reading import read_ratings as read_ratings
@@ -50,7 +50,7 @@ _MODULE_OF = {
     "Blend": "models.blend",
     "GlobalMean": "models.biases",
     "LLORMA": "baselines.llorma",
-    "ModelFileError": "serving.records",
+    "ModelFileError": "serving.archive",
     "RatingRBM": "baselines.rbm",
     "RatingRegressor": "serving.scikit",
     "Ratings": "data.ratings",

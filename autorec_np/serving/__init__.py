@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from autorec_np._lazy import hand_on
 
 if TYPE_CHECKING:
+    from autorec_np.serving.archive import ModelFileError as ModelFileError
     from autorec_np.serving.explanation import explain as explain
     from autorec_np.serving.explanation import similar_items as similar_items
     from autorec_np.serving.explanation import similar_users as similar_users
@@ -12,11 +13,10 @@ if TYPE_CHECKING:
     from autorec_np.serving.model_file import load_model as load_model
     from autorec_np.serving.model_file import read_metadata as read_metadata
     from autorec_np.serving.model_file import save_model as save_model
-    from autorec_np.serving.records import ModelFileError as ModelFileError
     from autorec_np.serving.scikit import RatingRegressor as RatingRegressor
 
 _MODULE_OF = {
-    "ModelFileError": "records",
+    "ModelFileError": "archive",
     "RatingRegressor": "scikit",
     "explain": "explanation",
     "export_onnx": "model_file",

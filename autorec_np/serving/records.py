@@ -6,10 +6,9 @@ A model in a model is the same again, under a prefix.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeAlias
+from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 import numpy as np
 from scipy import sparse
@@ -33,10 +32,8 @@ from autorec_np.models.biases import BiasBaseline, Biases, FittedBiases, FittedM
 from autorec_np.models.blend import WHOLE, Blend, FittedBlend, check_names
 from autorec_np.models.scoring import Course, Fitted, Implicit
 from autorec_np.models.uncertainty import N_FEATURES, N_GROUPS, Calibration
+from autorec_np.serving.archive import Members, ModelFileError, saying
 from autorec_np.training.start import AffineMap
-
-if TYPE_CHECKING:
-    from autorec_np.serving.model_file import Members
 
 State: TypeAlias = dict[str, Any]
 
@@ -73,19 +70,6 @@ _AUTOREC = {
     "n_iter": int,
     "n_evaluations": int,
 }
-
-
-class ModelFileError(ValueError):
-    """The file is no model that this version can load."""
-
-
-@contextmanager
-def saying(what: str) -> Iterator[None]:
-    """Raise errors as a ModelFileError that begins with `what`."""
-    try:
-        yield
-    except Exception as error:
-        raise ModelFileError(f"{what}: {str(error) or repr(error)}") from error
 
 
 class RatedPairs(Ratings):

@@ -21,7 +21,7 @@ import pandas as pd
 import pytest
 
 from autorec_np import AutoRec, BiasBaseline, load_model, make_ratings, save_model
-from autorec_np.serving.records import ModelFileError
+from autorec_np.serving.archive import ModelFileError
 
 FILE = Path(__file__).parents[2] / "docs" / "example_service.py"
 R = make_ratings(n_users=30, n_items=24, n_ratings=330, random_state=0)

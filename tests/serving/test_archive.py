@@ -15,8 +15,8 @@ import pytest
 from model_files import array_file, integer_ratings, parts_of, same, sealed, with_member
 
 from autorec_np.models.biases import BiasBaseline, GlobalMean
+from autorec_np.serving.archive import ModelFileError
 from autorec_np.serving.model_file import load_model, read_metadata, save_model
-from autorec_np.serving.records import ModelFileError
 
 
 def test_the_file_is_an_aligned_uncompressed_npz_without_objects(saved):

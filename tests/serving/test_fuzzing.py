@@ -32,8 +32,8 @@ from autorec_np.data.ratings import Ratings
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.biases import BiasBaseline, GlobalMean
 from autorec_np.models.blend import Blend
-from autorec_np.serving.model_file import load_model, save_model, write_archive
-from autorec_np.serving.records import ModelFileError
+from autorec_np.serving.archive import ModelFileError, write_archive
+from autorec_np.serving.model_file import load_model, save_model
 from autorec_np.sources.reading import read_ratings
 
 N_FILES = int(os.environ.get("AUTOREC_NP_FUZZ", "2000"))

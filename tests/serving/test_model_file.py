@@ -26,13 +26,12 @@ from model_files import (
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import NotFittedError
 from autorec_np.models.biases import BiasBaseline, GlobalMean
+from autorec_np.serving.archive import ModelFileError, listing
 from autorec_np.serving.model_file import (
-    listing,
     load_model,
     read_metadata,
     save_model,
 )
-from autorec_np.serving.records import ModelFileError
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 

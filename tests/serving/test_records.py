@@ -16,8 +16,9 @@ from autorec_np.models.base import Record
 from autorec_np.models.biases import BiasBaseline, GlobalMean
 from autorec_np.models.blend import Blend
 from autorec_np.models.scoring import Implicit
+from autorec_np.serving.archive import ModelFileError
 from autorec_np.serving.model_file import load_model, save_model
-from autorec_np.serving.records import KINDS, ModelFileError
+from autorec_np.serving.records import KINDS
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import Record
 from autorec_np.models.biases import BiasBaseline, GlobalMean
 from autorec_np.models.blend import Blend
-from autorec_np.serving.model_file import write_archive
+from autorec_np.serving.archive import write_archive
 
 SMALL = {"hidden_layer_sizes": (6,), "max_iter": 3, "batch_size": 16, "random_state": 0}
 SMALL |= {"implicit": 0, "inputs": "ratings"}
