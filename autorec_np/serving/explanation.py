@@ -88,11 +88,11 @@ def explain(
 ) -> Explanation:
     """Return the ratings that contribute most to a score.
 
-    ``by="items"``: those of the user; ``by="users"``: of the item. Where the encoder read them (by
-    "items" in orientation "user", by "users" in "item"), a contribution is input times derivative;
-    otherwise target times weight of :func:`rating_influence`, which add up to the score minus its
-    baseline. It includes ``result.pattern``. A Blend sums those of its members, weighted, without
-    baselines.
+    ``by="items"``: those of the user. ``by="users"``: those of the item. Where the encoder read
+    them (by "items" in orientation "user", by "users" in "item"), a contribution is input times
+    derivative; otherwise target times weight of :func:`rating_influence`, which add up to the score
+    minus its baseline. It includes ``result.pattern``. Of a Blend, it is the weighted sum over its
+    members (none in a baseline).
 
     Parameters
     ----------
