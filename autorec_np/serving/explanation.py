@@ -128,6 +128,7 @@ def explain(
 
 
 def _contributions(model: Recommender, user: Any, item: Any, by: str) -> Explanation:
+    """Return all, by ascending ids."""
     if isinstance(model, Blend):
         return _of_members(check_fitted(model), user, item, by)
     fitted = _check_model(model)
@@ -332,8 +333,8 @@ DECIMALS = 12  # of a cosine: equal vectors tie
 def similar_items(model: AutoRec, items: npt.ArrayLike, n: int = 10) -> tuple[Array, Array]:
     """Return the items that are most similar to each of some items.
 
-    By the cosine of their codes minus their mean (orientation "item"), or decoder weights ("user"),
-    minus their mean if there is no baseline; 0 for items without training ratings.
+    By the cosine of their codes (orientation "item"), relative to the mean code, or decoder weights
+    ("user"), without a baseline relative to their mean; 0 for items without training ratings.
 
     Parameters
     ----------
