@@ -174,9 +174,17 @@ def test_a_penalty_is_needed():
         EASE(1e-300).fit(same)
 
 
+def test_unknown_pairs_leave_the_others_in_their_places():
+    model = EASE(30.0).fit(TRAIN)
+    users, items = USER_IDS[[1, 2, 3]], TRAIN.item_ids[[4, 5, 6]]
+    alone = model.predict(users, items)
+    mixed = model.predict([-1, *users], ["none", *items])
+    assert mixed.tolist() == [0.0, *alone]
+
+
 # Why an item is in a list
 
-MODELS = [ItemKNN(12, 2.0).fit(TRAIN), EASE(30.0).fit(TRAIN)]
+MODELS = [ItemKNN(12, 2.0, values="counts").fit(TRAIN), EASE(30.0, threshold=1).fit(TRAIN)]
 
 
 @pytest.mark.parametrize("model", MODELS, ids=repr)
