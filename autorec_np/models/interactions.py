@@ -86,21 +86,12 @@ def _pairs(data: Any) -> tuple[Any, Any, Any, dict[str, Any]] | None:
 
 
 def positives(ratings: Ratings, threshold: float | None = None, values: str = "binary") -> CSR:
-    """Return the pairs that are wanted, users x items, and their weights in float64.
+    """Return the pairs that count, users x items, and their weights in float64.
 
-    Parameters
-    ----------
-    ratings : Ratings
-    threshold : float, optional
-        The least rating that counts. None: every stored pair does, whatever its rating.
-    values : {"binary", "counts"}
-        The weight is 1; or 1 + log(1 + rating), of ratings that say how often (Hu, Koren and
-        Volinsky, 2008).
-
-    Raises
-    ------
-    ValueError
-        Nothing is wanted; most ratings are 0, which can mean two things; counts of 0 or less.
+    A weight is 1; of ``values="counts"``, 1 + log(1 + rating) (Hu, Koren and Volinsky, 2008).
+    Ratings below `threshold` do not count; None: every stored pair does, whatever its rating.
+    ValueError where none does, where most ratings are 0, which can mean two things, and for counts
+    of 0 or less.
     """
     data = ratings.matrix.data
     n_zeros, n_low = int(np.count_nonzero(data == 0)), int(np.count_nonzero(data <= 0))
@@ -203,14 +194,11 @@ class ListRecommender(FoldIn):
 
     `fit` takes ratings of any kind, or pairs (user, item). Every stored pair is an interaction,
     whatever its rating, and is seen. Users without any get the items with the most interactions,
-    marked `cold`, or in :meth:`recommend_new` `popular`.
+    marked `cold`, or in :meth:`recommend_new` `popular`. Of a visitor, a list of ids is what was
+    clicked, and two arrays (users, items) are many visitors.
 
-    Parameters
-    ----------
-    threshold : float, optional
-        Only ratings from here on count as interactions.
-    values : {"binary", "counts"}
-        "counts": ratings say how often, and weigh 1 + log(1 + rating).
+    With `threshold`, only ratings from there on count as interactions; with ``values="counts"``
+    they say how often, and weigh 1 + log(1 + rating).
     """
 
     threshold: float | None = None
@@ -238,13 +226,13 @@ class ListRecommender(FoldIn):
         return to_interactions(ratings)[0]
 
     def _score_pairs(self, fitted: Any, users: Array, items: Array) -> Array:
-        scores, counts = super()._score_pairs(fitted, users, items), fitted.counts
+        scores, counts = np.asarray(fitted.score_pairs(users, items)), fitted.counts
         cold = counts["user"][users] == 0
         scores[cold] = counts["item"][items[cold]]
         return scores
 
     def _score_all_items(self, fitted: Any, users: Array) -> Array:
-        scores = super()._score_all_items(fitted, users)
+        scores = np.asarray(fitted.score_all_items(users))
         scores[fitted.user_counts[users] == 0] = fitted.item_counts
         return scores
 
