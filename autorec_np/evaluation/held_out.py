@@ -39,7 +39,7 @@ from autorec_np._text import knows_habits
 from autorec_np._types import Array
 from autorec_np._validation import check_integer, check_number
 from autorec_np.data.metrics import finite_vector, mae, rmse
-from autorec_np.data.ratings import as_ratings
+from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.data.splitting import check_apart, shared_pairs
 from autorec_np.data.values import shown
 from autorec_np.models.base import Recommender, check_fitted, check_not_empty
@@ -305,11 +305,10 @@ def relevant_items(test: Any, users: npt.ArrayLike, threshold: float | None = No
     """
     ratings = as_ratings(test)
     threshold = _threshold(ratings.scale, threshold)
-    matrix, found = ratings.matrix, []
+    found = []
     for row in ratings.user_positions(users):
-        entries = slice(*matrix.indptr[row : row + 2]) if row >= 0 else slice(0)
-        columns = matrix.indices[entries][matrix.data[entries] >= threshold]
-        found.append(set(ratings.item_ids[columns].tolist()))
+        columns, values = _entries(ratings, row)
+        found.append(set(ratings.item_ids[columns[values >= threshold]].tolist()))
     return found
 
 
@@ -420,10 +419,43 @@ def novelty_at_k(recommended: Lists, train: Any, k: int = 10) -> float:
     items = [item for one in _places(recommended, k) for item in one if item is not None]
     if not items:
         return float("nan")
-    counts = np.append(np.bincount(ratings.matrix.indices, minlength=ratings.n_items), 0)
-    n_raters = np.maximum(counts[ratings.item_positions(items)], 1)
+    n_raters = np.maximum(_counts(ratings)[ratings.item_positions(items)], 1)
     n_users = np.count_nonzero(np.diff(ratings.matrix.indptr))
     return float(np.mean(np.log2(n_users / n_raters)))
+
+
+def popularity_share_at_k(
+    recommended: Lists, train: Any, users: npt.ArrayLike, k: int = 10
+) -> float:
+    """Share of the filled places that popularity alone would have given.
+
+    Its list are the k items with the most training ratings, equal ones in the order of the ids,
+    that the user has not rated.
+
+    Parameters
+    ----------
+    recommended : array_like of ids, (m, n)
+    train : Ratings, sparse matrix, DataFrame or (users, items, ratings)
+    users : array_like, (m,)
+        Whose lists they are; unknown ones have rated nothing.
+    k : int
+
+    Returns
+    -------
+    float
+        NaN where nothing is recommended.
+    """
+    ratings = as_ratings(train)
+    order = np.argsort(-_counts(ratings)[:-1], kind="stable")
+    n_places = n_shared = 0
+    for row, places in zip(ratings.user_positions(users), _places(recommended, k), strict=True):
+        seen = _entries(ratings, row)[0]
+        first = order[: k + len(seen)]
+        popular = ratings.item_ids[first[~np.isin(first, seen)][:k]].tolist()
+        items = set(places) - {None}
+        n_places += len(items)
+        n_shared += len(items.intersection(popular))
+    return n_shared / n_places if n_places else float("nan")
 
 
 @dataclass(frozen=True)
@@ -445,6 +477,12 @@ class RankingEvaluation:
         With held-out ratings, and relevant items or none.
     n_unknown : int
         Of `n_users`, with empty lists: not known to the model.
+    n_relevant, n_cold : int
+        Relevant items of all users, and those without a training rating: misses but by chance.
+    popularity_share : float
+        See :func:`popularity_share_at_k`.
+    intervals : dict of str to MeanInterval
+        Of the six means, over users.
     """
 
     precision: float
@@ -460,17 +498,24 @@ class RankingEvaluation:
     n_users: int
     n_without_relevant: int
     n_unknown: int
+    n_relevant: int
+    n_cold: int
+    popularity_share: float
+    intervals: dict[str, MeanInterval]
 
-    def to_dict(self) -> dict[str, float | int]:
+    def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict."""
-        return asdict(self)
+        intervals = {name: one.to_dict() for name, one in self.intervals.items()}
+        return asdict(self) | {"intervals": intervals}
 
     def __str__(self) -> str:
         return (
             f"precision@{self.k} {self.precision:.4f}, recall {self.recall:.4f}, NDCG "
-            f"{self.ndcg:.4f}, MAP {self.map:.4f}, MRR {self.mrr:.4f}, hit rate "
-            f"{self.hit_rate:.4f}, coverage {self.coverage:.4f}, novelty {self.novelty:.2f} bits; "
-            f"{self.n_users:,} users with an item rated {self.threshold:g} or higher"
+            f"{self.intervals['ndcg']}, MAP {self.map:.4f}, MRR {self.mrr:.4f}, hit rate "
+            f"{self.hit_rate:.4f}, coverage {self.coverage:.4f}, novelty {self.novelty:.2f} bits, "
+            f"popularity's share {self.popularity_share:.4f}; "
+            f"{self.n_users:,} users with an item rated {self.threshold:g} or higher, "
+            f"{self.n_cold:,} of {self.n_relevant:,} such items cold"
         )
 
 
@@ -522,8 +567,10 @@ def evaluate_ranking(
     if known.any():
         lists[known] = model.recommend(users[known], k)[0]
     per_user = scores_per_user(lists, [items for items in relevant if items], k)
+    intervals = {name: mean_and_interval(scores) for name, scores in per_user.items()}
+    counts = _counts(train)[train.item_positions([*itertools.chain(*relevant)])]
     return RankingEvaluation(
-        **{name: float(scores.mean()) for name, scores in per_user.items()},
+        **{name: one.mean for name, one in intervals.items()},
         coverage=coverage_at_k(lists, train.n_items, k),
         novelty=novelty_at_k(lists, train, k),
         k=k,
@@ -531,7 +578,23 @@ def evaluate_ranking(
         n_users=len(users),
         n_without_relevant=int(np.count_nonzero(~measured)),
         n_unknown=int(np.count_nonzero(~known)),
+        n_relevant=len(counts),
+        n_cold=int(np.count_nonzero(counts == 0)),
+        popularity_share=popularity_share_at_k(lists, train, users, k),
+        intervals=intervals,
     )
+
+
+def _counts(ratings: Ratings) -> Array:
+    """Return the training ratings of each item, and 0 for position -1."""
+    return np.append(np.bincount(ratings.matrix.indices, minlength=ratings.n_items), 0)
+
+
+def _entries(ratings: Ratings, row: int) -> tuple[Array, Array]:
+    """Return columns and values of a user; position -1 has none."""
+    matrix = ratings.matrix
+    entries = slice(*matrix.indptr[row : row + 2]) if row >= 0 else slice(0)
+    return matrix.indices[entries], matrix.data[entries]
 
 
 def _threshold(scale: tuple[float, float], threshold: float | None) -> float:
