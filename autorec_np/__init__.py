@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from autorec_np.baselines.bayesian_mf import BayesianMF as BayesianMF
     from autorec_np.baselines.biased_mf import BiasedMF as BiasedMF
     from autorec_np.baselines.llorma import LLORMA as LLORMA
+    from autorec_np.baselines.popularity import Popularity as Popularity
     from autorec_np.baselines.rbm import RatingRBM as RatingRBM
     from autorec_np.baselines.svdpp import SVDpp as SVDpp
     from autorec_np.data.metrics import mae as mae
@@ -51,6 +52,7 @@ _MODULE_OF = {
     "GlobalMean": "models.biases",
     "LLORMA": "baselines.llorma",
     "ModelFileError": "serving.archive",
+    "Popularity": "baselines.popularity",
     "RatingRBM": "baselines.rbm",
     "RatingRegressor": "serving.scikit",
     "Ratings": "data.ratings",

@@ -17,7 +17,7 @@ from autorec_np.data.values import Positions, first_repeat, shown
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-DUPLICATE_RULES = ("raise", "first", "last", "mean")
+DUPLICATE_RULES = ("raise", "first", "last", "mean")  # and "sum", of pairs without a rating
 _RESOLVED = (
     "a pair has one rating: autorec_np.data.as_ratings({}, duplicates='last') (or 'first' or "
     "'mean') resolves this"
@@ -80,9 +80,10 @@ def arrange(
         pair = f"user {shown(user_ids[row])} and item {shown(item_ids[column])}"
         raise DuplicateRatingError(pair, earlier, second, len(repeats), len(rows))
     kept = last if duplicates == "last" else first
-    if duplicates == "mean":
-        sums = np.add.reduceat(values[by_cell].astype(np.float64), starts)
-        data = sums / np.diff(np.append(starts, len(by_cell)))
+    if duplicates in ("mean", "sum"):
+        data = np.add.reduceat(values[by_cell].astype(np.float64), starts)
+        if duplicates == "mean":
+            data /= np.diff(np.append(starts, len(by_cell)))
     else:
         data, last = values[kept], kept
     indptr = np.zeros(shape[0] + 1, dtype=np.int64)

@@ -294,7 +294,7 @@ def check_lengths(**arrays: Array | None) -> None:
         raise ValueError(
             f"the arrays must have the same length, one entry per rating; got {listed} entries."
         )
-    if lengths["ratings"] == 0:
+    if 0 in lengths.values():
         raise ValueError("there are no ratings: pass at least one.")
 
 

@@ -113,6 +113,15 @@ class Record(ABC):
         return self.ratings
 
     @property
+    def bounds(self) -> tuple[float, float]:
+        """What predictions are clipped to."""
+        return self.ratings.scale
+
+    def told(self, rated: CSR) -> CSR:
+        """Return the ratings of newcomers that count."""
+        return rated
+
+    @property
     def counts(self) -> dict[str, Array]:
         return self._counted
 
@@ -349,7 +358,7 @@ class Recommender(ABC):
         if level is not None and fitted.calibration is None:
             fitted = self._calibrated()
         users, items = fitted.positions(users, items)
-        scores, scale = self._score_pairs(fitted, users, items), fitted.ratings.scale
+        scores, scale = self._score_pairs(fitted, users, items), fitted.bounds
         calibration, answers = fitted.calibration, list[Any]((np.clip(scores, *scale),))
         if level is not None and calibration is not None:
             counts = fitted.counts["user"][users], fitted.counts["item"][items]

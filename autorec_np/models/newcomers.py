@@ -103,6 +103,10 @@ class FoldIn(Recommender):
     def _cold(self, fitted: Any) -> str | float:
         """Return the parameter `cold`."""
 
+    def _told(self, fitted: Record, ratings: Any) -> Any:
+        """Return what `read_new` reads."""
+        return ratings
+
     def _take_in(self, ratings: Any) -> Self:
         if not hasattr(self, "fitted_"):
             return self.fit(ratings)
@@ -176,7 +180,7 @@ class FoldIn(Recommender):
         """
         fitted = check_fitted(self)
         cold = self._cold(fitted)
-        new = read_new(fitted, ratings, axis, unknown)
+        new = read_new(fitted, self._told(fitted, ratings), axis, unknown)
         wrong, asked = Axes(axis).rows_and_columns(users, items)
         if wrong is not None:
             raise ValueError(
@@ -190,7 +194,7 @@ class FoldIn(Recommender):
         predicted = np.empty((new.rated.shape[0], len(places)))
         for part in chunks(*new.rated.shape):
             scores = score_new(fitted, new.rated[part], axis, cold)[:, places]
-            np.clip(scores, *fitted.ratings.scale, out=predicted[part])
+            np.clip(scores, *fitted.bounds, out=predicted[part])
         if frames.is_frame(ratings):
             return frames.table(predicted, new.ids, known[places], (axis, new.other))
         return predicted[0] if new.single else predicted
@@ -248,8 +252,8 @@ class FoldIn(Recommender):
         """
         fitted = check_fitted(self)
         cold = self._cold(fitted)
-        new = read_new(fitted, ratings, axis, unknown)
-        unrated = np.diff(new.rated.indptr) == 0
+        new = read_new(fitted, self._told(fitted, ratings), axis, unknown)
+        unrated = np.diff(fitted.told(new.rated).indptr) == 0
         counts = fitted.counts[new.other][:-1]
         left_out = fitted.left_out(new.other, candidates, exclude)
         known = fitted.ids(new.other)
@@ -390,9 +394,9 @@ def is_empty(ratings: Any) -> bool:
 
 
 def within_scale(fitted: Record, ratings: Any) -> Ratings:
-    low, high = fitted.ratings.scale
+    low, high = fitted.bounds
     try:
-        return as_ratings(ratings, scale=(low, high) if low < high else None)
+        return as_ratings(ratings, scale=(low, high) if -np.inf < low < high else None)
     except OutsideScaleError as error:
         model = "AutoRec" if isinstance(fitted, Fitted) else "Blend"
         wide = f"({min(low, error.rating):g}, {max(high, error.rating):g})"
