@@ -27,7 +27,7 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 
@@ -501,7 +501,7 @@ class RankingEvaluation:
     n_relevant: int
     n_cold: int
     popularity_share: float
-    intervals: dict[str, MeanInterval]
+    intervals: dict[str, MeanInterval] = field(compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict."""
