@@ -69,6 +69,10 @@ PEERS: dict[str, list[Settings]] = {
     "authors' algorithm, SciPy L-BFGS-B": [{"k": 500, "penalty": 400.0, "max_iter": 150}],
 }
 
+# Lists: data set -> contestant of `benchmarks.lists` -> what `python -m benchmarks.tune lists DATA`
+# chose on validation ratings, by NDCG@10. All that was tried is in results/lists.jsonl.
+LISTS: dict[str, dict[str, Settings]] = {}
+
 # What else was tried on the validation ratings: values of one setting at a time.
 GRIDS: dict[str, Settings] = {
     "PyTorch sparse": {
