@@ -85,7 +85,9 @@ class Contestant:
 
 
 FACTORS = (16, 32, 64, 128, 256)
-PENALTIES = (0.01, 0.1, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+PENALTIES = (0.1, 1.0, 3.0, 10.0, 20.0, 30.0, 50.0, 70.0, 100.0, 200.0, 300.0)
+ITERATIONS = (3, 5, 7, 10, 15, 30)
+WEIGHTS = (1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 40.0)
 
 ALL = (
     Contestant("popularity", "Popularity"),
@@ -114,8 +116,8 @@ ALL = (
         {
             "factors": FACTORS,
             "regularization": PENALTIES,
-            "alpha": (1.0, 2.0, 5.0, 10.0, 20.0, 40.0),
-            "iterations": (7, 15, 30),
+            "alpha": WEIGHTS,
+            "iterations": ITERATIONS,
         },
     ),
     Contestant(
@@ -136,8 +138,8 @@ ALL = (
         {
             "embedding_size": FACTORS,
             "regularization": PENALTIES,
-            "weight": (1.0, 2.0, 5.0, 10.0, 20.0, 40.0),
-            "epochs": (7, 15, 30),
+            "weight": WEIGHTS,
+            "epochs": ITERATIONS,
         },
     ),
 )

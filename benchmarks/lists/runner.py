@@ -14,7 +14,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import settings
 from benchmarks.harness import in_own_process
 from benchmarks.lists.contestants import ALL, BY_NAME, Contestant
 from benchmarks.lists.measuring import (
@@ -107,9 +106,9 @@ def measured_apart(name: str, data: str, values: Mapping[str, Any]) -> list[Meas
 
 def run(
     data: Sequence[str],
-    path: Path = CELLS,
+    path: Path | None = None,
     log: Callable[[str], None] = print,
-    measured_on: Callable[..., list[Measured]] = measured_apart,
+    measured_on: Callable[..., list[Measured]] | None = None,
 ) -> tuple[Results, dict[str, str]]:
     """Measure the missing cells of the test parts, each in a process of its own.
 
@@ -118,8 +117,9 @@ def run(
     results : dict of Cell to dict
         All that the journal holds.
     absent : dict of str to str
-        Contestants that are not installed, and why.
+        Contestants that are missing, and why they are.
     """
+    path, measured_on = path or CELLS, measured_on or measured_apart
     results: Results = journal.read(path, Cell)
     absent: dict[str, str] = {}
     for name in data:
@@ -170,11 +170,11 @@ def provenance() -> dict[str, Any]:
 
 
 def settings_differ(data: str, results: Results) -> dict[str, Mapping[str, Any]]:
-    """Return what a finished search chose and `settings.LISTS` does not say."""
+    """Return what a finished search chose and the settings do not say."""
     return {
         one.name: values
         for one in ALL
         if one.grids
         for values, missing in [chosen(data, one, results)]
-        if not missing and settings.LISTS.get(data, {}).get(one.name) != values
+        if not missing and dict(one.settings(data)) != values
     }

@@ -49,6 +49,7 @@ CONTENTS: dict[str, list[str]] = {
         "docs/gradient_checking",
         "docs/embedding",
         "docs/choosing",
+        "docs/measuring_lists",
         "docs/data",
         "docs/coming_from",
         "docs/service",
