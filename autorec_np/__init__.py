@@ -12,6 +12,8 @@ __version__ = "0.2.0"
 if TYPE_CHECKING:
     from autorec_np.baselines.bayesian_mf import BayesianMF as BayesianMF
     from autorec_np.baselines.biased_mf import BiasedMF as BiasedMF
+    from autorec_np.baselines.ease import EASE as EASE
+    from autorec_np.baselines.item_knn import ItemKNN as ItemKNN
     from autorec_np.baselines.llorma import LLORMA as LLORMA
     from autorec_np.baselines.popularity import Popularity as Popularity
     from autorec_np.baselines.rbm import RatingRBM as RatingRBM
@@ -49,7 +51,9 @@ _MODULE_OF = {
     "BiasBaseline": "models.biases",
     "BiasedMF": "baselines.biased_mf",
     "Blend": "models.blend",
+    "EASE": "baselines.ease",
     "GlobalMean": "models.biases",
+    "ItemKNN": "baselines.item_knn",
     "LLORMA": "baselines.llorma",
     "ModelFileError": "serving.archive",
     "Popularity": "baselines.popularity",

@@ -11,14 +11,16 @@ from itertools import pairwise
 from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 import numpy as np
-from scipy import sparse
 
 from autorec_np._types import Array
 from autorec_np._validation import check_number
 from autorec_np.baselines.bayesian_mf import BayesianMF
 from autorec_np.baselines.biased_mf import BiasedMF
+from autorec_np.baselines.ease import EASE
 from autorec_np.baselines.factors import FactorModel, FittedFactors, Learned
+from autorec_np.baselines.item_knn import ItemKNN
 from autorec_np.baselines.llorma import LLORMA, FittedLocal, Models
+from autorec_np.baselines.popularity import Popularity
 from autorec_np.baselines.rbm import MOST_VALUES, FittedRBM, Machine, RatingRBM
 from autorec_np.baselines.svdpp import SVDpp
 from autorec_np.core.implicit import IMPLICIT
@@ -33,6 +35,7 @@ from autorec_np.models.blend import WHOLE, Blend, FittedBlend, check_names
 from autorec_np.models.scoring import Course, Fitted, Implicit
 from autorec_np.models.uncertainty import N_FEATURES, N_GROUPS, Calibration
 from autorec_np.serving.archive import Members, ModelFileError, saying
+from autorec_np.serving.list_records import LISTS, csr_of, pack_lists, unpack_lists
 from autorec_np.training.start import AffineMap
 
 State: TypeAlias = dict[str, Any]
@@ -555,17 +558,12 @@ def _unpack_ratings(state: State, members: Members) -> Ratings:
         data, order = np.full(n_ratings, np.nan, np.float32), np.arange(n_ratings)
     if state["timestamps"]:
         timestamps = members.take("ratings.timestamps", "<i8", n_ratings)
-    with saying("the positions of its ratings are damaged"):
-        matrix = sparse.csr_array((data, indices, indptr), shape=(len(user_ids), len(item_ids)))
-        matrix.check_format()
-    if not (matrix.has_canonical_format and matrix.nnz == n_ratings > 0):
-        raise ModelFileError("its ratings are none, or not in ascending positions")
+    matrix = csr_of("its ratings", (data, indices, indptr), (len(user_ids), len(item_ids)), 1)
     seen = np.zeros(n_ratings, bool)
     seen[order[(order >= 0) & (order < n_ratings)]] = True
     if not seen.all():
         raise ModelFileError("the order of its ratings is not a permutation")
-    for array in (matrix.data, matrix.indices, matrix.indptr, order):
-        array.flags.writeable = False
+    order.flags.writeable = False
     features = {
         axis: members.take(f"features.{axis}", "<f8", len(ids), state["features"][axis])
         for axis, ids in (("user", user_ids), ("item", item_ids))
@@ -668,6 +666,10 @@ KINDS: dict[str, Kind] = {
                 _unpack_factors,
             )
             for model in (BayesianMF, BiasedMF, SVDpp)
+        ),
+        *(
+            Kind(model, model.check_parameters, {"lists": LISTS}, pack_lists, unpack_lists)
+            for model in (Popularity, ItemKNN, EASE)
         ),
     )
 }
