@@ -11,16 +11,15 @@ from itertools import pairwise
 from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 import numpy as np
+from scipy import sparse
 
 from autorec_np._types import Array
 from autorec_np._validation import check_number
 from autorec_np.baselines.bayesian_mf import BayesianMF
 from autorec_np.baselines.biased_mf import BiasedMF
-from autorec_np.baselines.ease import EASE
 from autorec_np.baselines.factors import FactorModel, FittedFactors, Learned
-from autorec_np.baselines.item_knn import ItemKNN
+from autorec_np.baselines.lists import EASE, FittedLists, ItemKNN, Popularity
 from autorec_np.baselines.llorma import LLORMA, FittedLocal, Models
-from autorec_np.baselines.popularity import Popularity
 from autorec_np.baselines.rbm import MOST_VALUES, FittedRBM, Machine, RatingRBM
 from autorec_np.baselines.svdpp import SVDpp
 from autorec_np.core.implicit import IMPLICIT
@@ -32,10 +31,10 @@ from autorec_np.models.autorec import AutoRec, check_parameters
 from autorec_np.models.base import Axes, Recommender, Record, check_fitted
 from autorec_np.models.biases import BiasBaseline, Biases, FittedBiases, FittedMean, GlobalMean
 from autorec_np.models.blend import WHOLE, Blend, FittedBlend, check_names
+from autorec_np.models.interactions import VALUES
 from autorec_np.models.scoring import Course, Fitted, Implicit
 from autorec_np.models.uncertainty import N_FEATURES, N_GROUPS, Calibration
-from autorec_np.serving.archive import Members, ModelFileError, saying
-from autorec_np.serving.list_records import LISTS, csr_of, pack_lists, unpack_lists
+from autorec_np.serving.archive import Members, ModelFileError, check, csr_of, saying
 from autorec_np.training.start import AffineMap
 
 State: TypeAlias = dict[str, Any]
@@ -49,6 +48,8 @@ _BIASES = {"mean": float}
 _BASELINE: State = {"biases": _BIASES, "regularization": float}
 _FACTORS = ("factors.user", "factors.item", "loss_curve")
 _RBM = ("theta", "codes", "values", "loss_curve")
+_LISTS = {"threshold": (float, None), "values": VALUES, "weights": ("dense", "sparse", None)}
+_CSR = ("data", "indices", "indptr")
 _AFFINE_MAP = {"factor": float, "offset": float}
 _NETWORK = {
     "n_columns": int,
@@ -364,6 +365,35 @@ def _unpack_local(state: State, common: Common, members: Members) -> FittedLocal
     return FittedLocal(**common._asdict(), models=Models(anchors, *sides), biases=biases)
 
 
+def _pack_lists(fitted: FittedLists, packing: Packing) -> State:
+    threshold, weights = fitted.threshold, fitted.weights
+    if not packing.include_ratings and (threshold is not None or fitted.values != "binary"):
+        raise ValueError(
+            "threshold and values='counts' need the ratings; save with include_ratings=True."
+        )
+    kind = "sparse" if sparse.issparse(weights) else weights if weights is None else "dense"
+    if kind == "dense":
+        packing.put({"weights": weights})
+    elif kind:
+        packing.put({name: getattr(weights, name) for name in _CSR}, "weights.")
+    threshold = None if threshold is None else float(threshold)
+    return {"lists": {"threshold": threshold, "values": fitted.values, "weights": kind}}
+
+
+def _unpack_lists(state: State, common: Common, members: Members) -> FittedLists:
+    found, n = dict(state["lists"]), common.ratings.n_items
+    if found["weights"] == "dense":
+        found["weights"] = values = members.take("weights", "<f4", n, n)
+    elif found["weights"]:
+        values = members.take("weights.data", "<f4", None)
+        indices = members.take("weights.indices", "<i4 <i8", len(values))
+        arrays = values, indices, members.take("weights.indptr", "<i4 <i8", n + 1)
+        found["weights"] = csr_of("its item weights", arrays, (n, n))
+    if found["weights"] is not None and not np.isfinite(values).all():
+        raise ModelFileError("its item weights are not finite")
+    return FittedLists(**common._asdict(), **found)
+
+
 # Of an AutoRec
 
 
@@ -602,22 +632,6 @@ def _unpack_ids(name: str, kind: str, members: Members) -> Array:
     return ids
 
 
-def check(name: str, found: Any, wanted: Any) -> None:
-    if isinstance(wanted, dict) and isinstance(found, dict):
-        if found.keys() != wanted.keys():
-            different = sorted(found.keys() ^ wanted.keys())
-            raise ModelFileError(f"its {name} lacks, or has unknown, entries: {different!r:.100}")
-        for key, value in found.items():
-            check(f"{name}/{key}", value, wanted[key])
-        return
-    if isinstance(found, float) and not math.isfinite(found):
-        wanted = "a finite number"
-    choices = wanted if isinstance(wanted, tuple) else (wanted,)
-    if not any(type(found) is one if isinstance(one, type) else found == one for one in choices):
-        needed = " or ".join(getattr(one, "__name__", repr(one)) for one in choices)
-        raise ModelFileError(f"its {name} is {found!r:.100}, not {needed}")
-
-
 KINDS: dict[str, Kind] = {
     kind.model.__name__: kind
     for kind in (
@@ -668,7 +682,7 @@ KINDS: dict[str, Kind] = {
             for model in (BayesianMF, BiasedMF, SVDpp)
         ),
         *(
-            Kind(model, model.check_parameters, {"lists": LISTS}, pack_lists, unpack_lists)
+            Kind(model, model.check_parameters, {"lists": _LISTS}, _pack_lists, _unpack_lists)
             for model in (Popularity, ItemKNN, EASE)
         ),
     )

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from autorec_np.baselines.popularity import Popularity
+from autorec_np.baselines.lists import Popularity
 from autorec_np.data.ratings import Ratings
 from autorec_np.models.interactions import positives, to_interactions
 

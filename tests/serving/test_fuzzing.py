@@ -26,10 +26,8 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from autorec_np.baselines.biased_mf import BiasedMF
-from autorec_np.baselines.ease import EASE
-from autorec_np.baselines.item_knn import ItemKNN
+from autorec_np.baselines.lists import EASE, ItemKNN, Popularity
 from autorec_np.baselines.llorma import LLORMA
-from autorec_np.baselines.popularity import Popularity
 from autorec_np.baselines.rbm import RatingRBM
 from autorec_np.data.ratings import Ratings
 from autorec_np.models.autorec import AutoRec

@@ -13,10 +13,8 @@ from scipy import sparse
 
 from autorec_np.baselines.bayesian_mf import BayesianMF
 from autorec_np.baselines.biased_mf import BiasedMF
-from autorec_np.baselines.ease import EASE
-from autorec_np.baselines.item_knn import ItemKNN
+from autorec_np.baselines.lists import EASE, ItemKNN, Popularity
 from autorec_np.baselines.llorma import LLORMA
-from autorec_np.baselines.popularity import Popularity
 from autorec_np.baselines.rbm import RatingRBM
 from autorec_np.baselines.svdpp import SVDpp
 from autorec_np.core.network import Network

@@ -1,4 +1,4 @@
-"""EASE: under the contract, and its solution against the Lagrangian that it makes stationary."""
+"""Lists to compare with: under the contract, and each against its formula or its Lagrangian."""
 
 from __future__ import annotations
 
@@ -7,13 +7,89 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from list_contract import ListContract
+from recommender_contract import SEEN, TRAIN, USER_IDS
 from scipy import sparse
 
-from autorec_np import EASE
-from autorec_np.baselines import ease
-from autorec_np.baselines.ease import inverse, item_weights
+from autorec_np import EASE, ItemKNN, Popularity
+from autorec_np.baselines import lists
+from autorec_np.baselines.lists import inverse, item_weights, neighbors
 from autorec_np.gradcheck import check_gradient
 from autorec_np.models import base
+
+
+class TestPopularity(ListContract):
+    model_class = Popularity
+    learns = False
+
+
+def test_everybody_gets_the_same_scores():
+    counts = Popularity().fit(TRAIN).predict_new({"000": 1})
+    np.testing.assert_array_equal(counts, SEEN.sum(axis=0))
+
+
+def test_everything_chosen_is_left_out():
+    ids, scores = Popularity(threshold=5).fit(TRAIN).recommend(USER_IDS[:3], 30)
+    for user in range(3):
+        assert np.isfinite(scores[user]).sum() == (~SEEN[user]).sum()
+        assert not {*TRAIN.item_ids[SEEN[user]]} & {*ids[user]}
+
+
+# Neighbors
+
+
+class TestItemKNN(ListContract, n_neighbors=12, shrinkage=2.0):
+    model_class = ItemKNN
+
+
+def with_an_unused_item(seed, shape=(9, 7)):
+    rng = np.random.default_rng(seed)
+    filled = rng.random(shape) < 0.5
+    filled[:, 2] = False  # an item without users
+    return np.where(filled, 1 + rng.random(shape), 0.0)
+
+
+@given(st.integers(0, 2**32), st.integers(1, 9), st.sampled_from([0.0, 0.5, 30.0]))
+def test_the_weights_are_those_of_the_nearest(seed, n_neighbors, shrinkage):
+    X = with_an_unused_item(seed)
+    found = neighbors(sparse.csr_array(X), n_neighbors, shrinkage).toarray()
+    for item in range(7):
+        cosines = {}
+        for other in range(7):
+            product = X[:, item] @ X[:, other]
+            if other != item and product > 0:
+                lengths = np.linalg.norm(X[:, item]) * np.linalg.norm(X[:, other])
+                cosines[other] = product / (lengths + shrinkage)
+        best = sorted(cosines, key=lambda other: (-round(cosines[other], 12), other))[:n_neighbors]
+        expected = [cosines[other] if other in best else 0.0 for other in range(7)]
+        np.testing.assert_allclose(found[:, item], expected, rtol=1e-6)
+
+
+def test_blocks_of_items_change_nothing(monkeypatch):
+    X = sparse.csr_array(with_an_unused_item(3, (40, 33)))
+    whole = neighbors(X, 4, 1.0)
+    monkeypatch.setattr(base, "SCORES_PER_CHUNK", 5 * 33)
+    assert len([*lists.chunks(33, 33)]) == 7
+    np.testing.assert_array_equal(neighbors(X, 4, 1.0).toarray(), whole.toarray())
+
+
+def test_equal_similarities_go_by_item():
+    X = sparse.csr_array(np.ones((3, 4)))
+    assert (neighbors(X, 1, 0.0).toarray() > 0).argmax(axis=0).tolist() == [1, 0, 0, 0]
+
+
+def test_users_with_one_item_each_make_no_neighbors():
+    model = ItemKNN().fit(([1, 2], ["a", "b"]))
+    assert model.item_weights_.nnz == 0
+    assert model.recommend([1])[0][0, :2].tolist() == ["b", None]
+
+
+@pytest.mark.parametrize("parameters", [{"n_neighbors": 0}, {"shrinkage": -1}, {"values": "log"}])
+def test_parameters_of_neighbors_are_checked(parameters):
+    with pytest.raises(ValueError, match="must be"):
+        ItemKNN(**parameters).fit(([1, 2], ["a", "b"]))
+
+
+# EASE
 
 
 class TestEASE(ListContract, regularization=30.0):
@@ -76,7 +152,7 @@ def test_both_ways_to_the_inverse_agree(shape, monkeypatch):
         np.tril(inverse(sparse.csr_array(X), 0.7)), np.tril(expected), atol=1e-12
     )
     monkeypatch.setattr(base, "SCORES_PER_CHUNK", 3 * min(shape))
-    assert len([*ease.chunks(*2 * [min(shape)])]) > 1
+    assert len([*lists.chunks(*2 * [min(shape)])]) > 1
     np.testing.assert_allclose(
         np.tril(inverse(sparse.csr_array(X), 0.7)), np.tril(expected), atol=1e-12
     )
