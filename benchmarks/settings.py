@@ -71,7 +71,12 @@ PEERS: dict[str, list[Settings]] = {
 
 # Lists: data set -> contestant of `benchmarks.lists` -> what `python -m benchmarks.tune lists DATA`
 # chose on validation ratings, by NDCG@10. All that was tried is in results/lists.jsonl.
-LISTS: dict[str, dict[str, Settings]] = {}
+LISTS: dict[str, dict[str, Settings]] = {
+    "ml-100k": {
+        "ItemKNN": {"n_neighbors": 200, "shrinkage": 30.0},
+        "EASE": {"regularization": 500.0},
+    },
+}
 
 # What else was tried on the validation ratings: values of one setting at a time.
 GRIDS: dict[str, Settings] = {

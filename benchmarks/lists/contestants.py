@@ -112,7 +112,7 @@ ALL = (
     Contestant(
         "implicit, iALS",
         None,
-        {"factors": 64, "regularization": 10.0, "alpha": 5.0, "iterations": 15},
+        {"factors": 64, "regularization": 30.0, "alpha": 5.0, "iterations": 7},
         {
             "factors": FACTORS,
             "regularization": PENALTIES,
@@ -123,18 +123,18 @@ ALL = (
     Contestant(
         "implicit, BPR",
         None,
-        {"factors": 64, "regularization": 0.01, "learning_rate": 0.01, "iterations": 100},
+        {"factors": 64, "regularization": 0.003, "learning_rate": 0.01, "iterations": 50},
         {
             "factors": FACTORS,
             "regularization": (0.001, 0.003, 0.01, 0.03, 0.1),
             "learning_rate": (0.003, 0.01, 0.03, 0.1),
-            "iterations": (50, 100, 200, 400),
+            "iterations": (12, 25, 50, 100, 200),
         },
     ),
     Contestant(
         "LensKit, ImplicitMF",
         None,
-        {"embedding_size": 64, "regularization": 10.0, "weight": 5.0, "epochs": 15},
+        {"embedding_size": 64, "regularization": 30.0, "weight": 5.0, "epochs": 7},
         {
             "embedding_size": FACTORS,
             "regularization": PENALTIES,
