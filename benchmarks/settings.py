@@ -75,6 +75,24 @@ LISTS: dict[str, dict[str, Settings]] = {
     "ml-100k": {
         "ItemKNN": {"n_neighbors": 200, "shrinkage": 30.0},
         "EASE": {"regularization": 500.0},
+        "implicit, iALS": {
+            "factors": 64,
+            "regularization": 30.0,
+            "alpha": 5.0,
+            "iterations": 7,
+        },
+        "implicit, BPR": {
+            "factors": 128,
+            "regularization": 0.003,
+            "learning_rate": 0.01,
+            "iterations": 50,
+        },
+        "LensKit, ImplicitMF": {
+            "embedding_size": 64,
+            "regularization": 30.0,
+            "weight": 5.0,
+            "epochs": 7,
+        },
     },
 }
 
