@@ -97,14 +97,17 @@ ALL = (
         {"n_neighbors": 100, "shrinkage": 10.0},
         {
             "n_neighbors": (10, 20, 50, 100, 200, 500, 1000),
-            "shrinkage": (0.0, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0),
+            "shrinkage": (0.0, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0),
         },
     ),
     Contestant(
         "EASE",
         "EASE",
         {"regularization": 500.0},
-        {"regularization": (30.0, 50.0, 100.0, 150.0, 200.0, 300.0, 400.0, 500.0, 700.0, 1000.0)},
+        {
+            "regularization": (50.0, 100.0, 150.0, 200.0, 300.0, 400.0, 500.0, 700.0)
+            + (1000.0, 1500.0, 2000.0, 3000.0)
+        },
     ),
     Contestant("RankingAutoRec, items", "RankingAutoRec", {"orientation": "item"}),
     Contestant("RankingAutoRec, users", "RankingAutoRec", {"orientation": "user"}),
