@@ -28,6 +28,10 @@ class FittedLists(ListRecord):
             return np.tile(self.item_counts.astype(np.float64), (wanted.shape[0], 1))
         return dense(wanted.astype(self.weights.dtype) @ self.weights)
 
+    def weights_of(self, items: Array) -> Array:
+        """Return what each item adds to the scores of some, (len(items), n_items)."""
+        return dense(self.weights[:, items].T)
+
 
 def dense(matrix: Any) -> Array:
     return np.asarray(matrix if isinstance(matrix, np.ndarray) else matrix.toarray())

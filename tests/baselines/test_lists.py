@@ -10,7 +10,7 @@ from list_contract import ListContract
 from recommender_contract import SEEN, TRAIN, USER_IDS
 from scipy import sparse
 
-from autorec_np import EASE, ItemKNN, Popularity
+from autorec_np import EASE, ItemKNN, Popularity, explain, similar_items, similar_users
 from autorec_np.baselines import lists
 from autorec_np.baselines.lists import inverse, item_weights, neighbors
 from autorec_np.gradcheck import check_gradient
@@ -172,3 +172,51 @@ def test_a_penalty_is_needed():
     same = ([1, 1, 2, 2, 3, 3], ["a", "b", "a", "b", "a", "b"])
     with pytest.raises(ValueError, match=r"regularization=1e-300 is too small .*; raise it"):
         EASE(1e-300).fit(same)
+
+
+def test_unknown_pairs_leave_the_others_in_their_places():
+    model = EASE(30.0).fit(TRAIN)
+    users, items = USER_IDS[[1, 2, 3]], TRAIN.item_ids[[4, 5, 6]]
+    alone = model.predict(users, items)
+    mixed = model.predict([-1, *users], ["none", *items])
+    assert mixed.tolist() == [0.0, *alone]
+
+
+# Why an item is in a list
+
+MODELS = [ItemKNN(12, 2.0, values="counts").fit(TRAIN), EASE(30.0, threshold=1).fit(TRAIN)]
+
+
+@pytest.mark.parametrize("model", MODELS, ids=repr)
+def test_what_the_user_chose_adds_up_to_the_score(model):
+    user, item = USER_IDS[3], TRAIN.item_ids[8]
+    ids, contributions = explain(model, user, item, n=100)
+    assert {*ids} == {*TRAIN.item_ids[SEEN[3]]}
+    assert contributions.sum() == pytest.approx(model.predict([user], [item])[0], rel=1e-5)
+    assert (np.diff(np.abs(contributions)) <= 0).all()
+    with pytest.raises(TypeError, match="ItemKNN and EASE have weights, of items by items"):
+        explain(model, user, item, by="users")
+
+
+@pytest.mark.parametrize("model", MODELS, ids=repr)
+def test_similar_items_are_those_that_add_most(model):
+    asked = TRAIN.item_ids[[4, 0]]
+    ids, weights = similar_items(model, asked, 3)
+    B = model.item_weights_
+    B = B if isinstance(B, np.ndarray) else B.toarray()
+    for item, row, found in zip((4, 0), ids, weights, strict=True):
+        others = np.delete(np.arange(len(B)), item)
+        best = others[np.argsort(-B[others, item], kind="stable")[:3]]
+        assert row.tolist() == TRAIN.item_ids[best].tolist()
+        np.testing.assert_array_equal(found, B[best, item])
+    with pytest.raises(TypeError, match="of items by items"):
+        similar_users(model, USER_IDS[:2])
+
+
+def test_popularity_has_nothing_to_explain():
+    for call in (
+        lambda: explain(Popularity().fit(TRAIN), USER_IDS[0], "000"),
+        lambda: similar_items(Popularity().fit(TRAIN), ["000"]),
+    ):
+        with pytest.raises(TypeError, match="ItemKNN and EASE have weights"):
+            call()
