@@ -84,6 +84,7 @@ class Contestant:
         return present[self.name]
 
 
+RIDGES = (50.0, 100.0, 150.0, 200.0, 300.0, 400.0, 500.0, 700.0, 1000.0, 1500.0, 2000.0, 3000.0)
 FACTORS = (16, 32, 64, 128, 256)
 PENALTIES = (0.1, 1.0, 3.0, 10.0, 20.0, 30.0, 50.0, 70.0, 100.0, 200.0, 300.0)
 ITERATIONS = (3, 5, 7, 10, 15, 30)
@@ -104,10 +105,7 @@ ALL = (
         "EASE",
         "EASE",
         {"regularization": 500.0},
-        {
-            "regularization": (50.0, 100.0, 150.0, 200.0, 300.0, 400.0, 500.0, 700.0)
-            + (1000.0, 1500.0, 2000.0, 3000.0)
-        },
+        {"regularization": RIDGES},
     ),
     Contestant("RankingAutoRec, items", "RankingAutoRec", {"orientation": "item"}),
     Contestant("RankingAutoRec, users", "RankingAutoRec", {"orientation": "user"}),
