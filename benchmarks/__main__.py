@@ -30,6 +30,9 @@ def main(arguments: list[str] | None = None) -> None:
     run.add_argument("--quick", action="store_true", help="small sizes, two minutes in all")
     run.add_argument("--repeats", type=int, default=None, help="runs of each (default: 5)")
     run.add_argument("--output", type=Path, help="default: benchmarks/results/[quick|full].json")
+    run.add_argument(
+        "--data", nargs="+", default=harness.Setting.data, help="of the row lists: its data sets"
+    )
     rendering = commands.add_parser("report", help="render tables and plots from the file")
     rendering.add_argument("--input", type=Path, default=FOLDER / "full.json")
     rendering.add_argument("--output", type=Path, help="folder (default: that of the input)")
@@ -40,7 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
     elif options.command == "run":
         repeats = options.repeats or (3 if options.quick else 5)
         path = options.output or FOLDER / f"{'quick' if options.quick else 'full'}.json"
-        setting = harness.Setting(options.quick, repeats)
+        setting = harness.Setting(options.quick, repeats, options.data)
         try:
             harness.run_rows(ROWS, options.names, setting, path)
         except ValueError as error:

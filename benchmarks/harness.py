@@ -7,6 +7,7 @@ down or is shared slows all of them. Each is run once before, to be warm; one th
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -79,10 +80,13 @@ class Setting:
         Small data and few contestants, to see within two minutes that everything runs.
     repeats : int
         Runs of each contestant.
+    data : sequence of str
+        Of the row "lists": its data sets.
     """
 
     quick: bool = False
     repeats: int = 5
+    data: Sequence[str] = ("ml-100k", "ml-latest-small", "ml-1m")
 
 
 def alternate(
@@ -147,6 +151,13 @@ def peak_memory() -> float:
 
     unit = 1 if sys.platform == "darwin" else 1024
     return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+
+
+def start_peak() -> float:
+    """Forget the peak so far, where the system can; return what is resident, in bytes."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+    return peak_memory()
 
 
 def environment() -> dict[str, Any]:

@@ -69,6 +69,33 @@ PEERS: dict[str, list[Settings]] = {
     "authors' algorithm, SciPy L-BFGS-B": [{"k": 500, "penalty": 400.0, "max_iter": 150}],
 }
 
+# Lists: data set -> contestant of `benchmarks.lists` -> what `python -m benchmarks.tune lists DATA`
+# chose on validation ratings, by NDCG@10. All that was tried is in results/lists.jsonl.
+LISTS: dict[str, dict[str, Settings]] = {
+    "ml-100k": {
+        "ItemKNN": {"n_neighbors": 200, "shrinkage": 30.0},
+        "EASE": {"regularization": 500.0},
+        "implicit, iALS": {
+            "factors": 64,
+            "regularization": 30.0,
+            "alpha": 5.0,
+            "iterations": 7,
+        },
+        "implicit, BPR": {
+            "factors": 128,
+            "regularization": 0.003,
+            "learning_rate": 0.01,
+            "iterations": 50,
+        },
+        "LensKit, ImplicitMF": {
+            "embedding_size": 64,
+            "regularization": 30.0,
+            "weight": 5.0,
+            "epochs": 7,
+        },
+    },
+}
+
 # What else was tried on the validation ratings: values of one setting at a time.
 GRIDS: dict[str, Settings] = {
     "PyTorch sparse": {

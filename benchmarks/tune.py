@@ -1,6 +1,7 @@
-"""Validation RMSE of the settings of the row "fits" and of their neighbors.
+"""Validation RMSE of the settings of the row "fits" and of their neighbors; the search for lists.
 
     python -m benchmarks.tune [LABEL ...]        (labels as in benchmarks/settings.py)
+    python -m benchmarks.tune lists DATA [NAME ...]        (names as in benchmarks/lists)
 
 Fits on a part of the training ratings and scores on the rest of it; test ratings are not read.
 """
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 
 from benchmarks import ours, peers, settings
 from benchmarks.data import validation_split
+from benchmarks.lists import runner
 from benchmarks.rows.fits import clipped_rmse
 
 
@@ -26,6 +28,9 @@ def candidates(label: str) -> Iterator[settings.Settings]:
 
 def main(labels: list[str]) -> None:
     """Print a line for each candidate."""
+    if labels[:1] == ["lists"]:
+        runner.tune(labels[1], labels[2:])
+        return
     fit, validation = validation_split()
     for label in labels or [*ours.FITS, *settings.PEERS]:
         present, absent = peers.load([label] if label in settings.PEERS else [])

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from autorec_np.evaluation.held_out import ndcg_at_k as ndcg_at_k
     from autorec_np.evaluation.held_out import not_trained_on as not_trained_on
     from autorec_np.evaluation.held_out import novelty_at_k as novelty_at_k
+    from autorec_np.evaluation.held_out import popularity_share_at_k as popularity_share_at_k
     from autorec_np.evaluation.held_out import precision_at_k as precision_at_k
     from autorec_np.evaluation.held_out import predict_held_out as predict_held_out
     from autorec_np.evaluation.held_out import recall_at_k as recall_at_k
@@ -45,6 +46,7 @@ _MODULE_OF = {
     "ndcg_at_k": "held_out",
     "not_trained_on": "held_out",
     "novelty_at_k": "held_out",
+    "popularity_share_at_k": "held_out",
     "precision_at_k": "held_out",
     "predict_held_out": "held_out",
     "recall_at_k": "held_out",

@@ -17,7 +17,7 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 
@@ -29,7 +29,7 @@ from autorec_np._text import knows_habits
 from autorec_np._types import Array
 from autorec_np._validation import check_integer, check_number
 from autorec_np.data.metrics import finite_vector, mae, rmse
-from autorec_np.data.ratings import as_ratings
+from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.data.splitting import check_apart, shared_pairs
 from autorec_np.data.values import shown
 from autorec_np.models.base import Recommender, check_fitted, check_not_empty
@@ -294,11 +294,10 @@ def relevant_items(test: Any, users: npt.ArrayLike, threshold: float | None = No
     """
     ratings = as_ratings(test)
     threshold = _threshold(ratings.scale, threshold)
-    matrix, found = ratings.matrix, []
+    found = []
     for row in ratings.user_positions(users):
-        entries = slice(*matrix.indptr[row : row + 2]) if row >= 0 else slice(0)
-        columns = matrix.indices[entries][matrix.data[entries] >= threshold]
-        found.append(set(ratings.item_ids[columns].tolist()))
+        columns, values = _entries(ratings, row)
+        found.append(set(ratings.item_ids[columns[values >= threshold]].tolist()))
     return found
 
 
@@ -399,18 +398,53 @@ def novelty_at_k(recommended: Lists, train: Any, k: int = 10) -> float:
     items = [item for one in _places(recommended, k) for item in one if item is not None]
     if not items:
         return float("nan")
-    counts = np.append(np.bincount(ratings.matrix.indices, minlength=ratings.n_items), 0)
-    n_raters = np.maximum(counts[ratings.item_positions(items)], 1)
+    n_raters = np.maximum(_counts(ratings)[ratings.item_positions(items)], 1)
     n_users = np.count_nonzero(np.diff(ratings.matrix.indptr))
     return float(np.mean(np.log2(n_users / n_raters)))
+
+
+def popularity_share_at_k(
+    recommended: Lists, train: Any, users: npt.ArrayLike, k: int = 10
+) -> float:
+    """Share of the filled places that popularity alone would have given.
+
+    Its list are the k items with the most training ratings, equal ones in the order of the ids,
+    that the user has not rated.
+
+    Parameters
+    ----------
+    recommended : array_like of ids, (m, n)
+    train : Ratings, sparse matrix, DataFrame or (users, items, ratings)
+    users : array_like, (m,)
+        Whose lists they are; unknown ones have rated nothing.
+    k : int
+
+    Returns
+    -------
+    float
+        NaN where nothing is recommended.
+    """
+    ratings = as_ratings(train)
+    order = np.argsort(-_counts(ratings)[:-1], kind="stable")
+    n_places = n_shared = 0
+    for row, places in zip(ratings.user_positions(users), _places(recommended, k), strict=True):
+        seen = _entries(ratings, row)[0]
+        first = order[: k + len(seen)]
+        popular = ratings.item_ids[first[~np.isin(first, seen)][:k]].tolist()
+        items = set(places) - {None}
+        n_places += len(items)
+        n_shared += len(items.intersection(popular))
+    return n_shared / n_places if n_places else float("nan")
 
 
 @dataclass(frozen=True)
 class RankingEvaluation:
     """The lists of a model, measured: means over the `n_users` users with relevant items.
 
-    `coverage` is of known items, `novelty` in bits. `n_without_relevant` users rated nothing up to
-    the `threshold`; `n_unknown` of `n_users` have empty lists, as the model does not know them.
+    `coverage` is of known items, `novelty` in bits, `popularity_share` as in
+    :func:`popularity_share_at_k`; `intervals` are of the six means. `n_without_relevant` users
+    rated nothing up to the `threshold`; `n_unknown` of `n_users` have empty lists, as the model
+    does not know them. `n_cold` of `n_relevant` items have no training rating.
     """
 
     precision: float
@@ -426,17 +460,24 @@ class RankingEvaluation:
     n_users: int
     n_without_relevant: int
     n_unknown: int
+    n_relevant: int
+    n_cold: int
+    popularity_share: float
+    intervals: dict[str, MeanInterval] = field(compare=False)
 
-    def to_dict(self) -> dict[str, float | int]:
+    def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict."""
-        return asdict(self)
+        intervals = {name: one.to_dict() for name, one in self.intervals.items()}
+        return asdict(self) | {"intervals": intervals}
 
     def __str__(self) -> str:
         return (
             f"precision@{self.k} {self.precision:.4f}, recall {self.recall:.4f}, NDCG "
-            f"{self.ndcg:.4f}, MAP {self.map:.4f}, MRR {self.mrr:.4f}, hit rate "
-            f"{self.hit_rate:.4f}, coverage {self.coverage:.4f}, novelty {self.novelty:.2f} bits; "
-            f"{self.n_users:,} users with an item rated {self.threshold:g} or higher"
+            f"{self.intervals['ndcg']}, MAP {self.map:.4f}, MRR {self.mrr:.4f}, hit rate "
+            f"{self.hit_rate:.4f}, coverage {self.coverage:.4f}, novelty {self.novelty:.2f} bits, "
+            f"popularity's share {self.popularity_share:.4f}; "
+            f"{self.n_users:,} users with an item rated {self.threshold:g} or higher, "
+            f"{self.n_cold:,} of {self.n_relevant:,} such items cold"
         )
 
 
@@ -488,8 +529,10 @@ def evaluate_ranking(
     if known.any():
         lists[known] = model.recommend(users[known], k)[0]
     per_user = scores_per_user(lists, [items for items in relevant if items], k)
+    intervals = {name: mean_and_interval(scores) for name, scores in per_user.items()}
+    counts = _counts(train)[train.item_positions([*itertools.chain(*relevant)])]
     return RankingEvaluation(
-        **{name: float(scores.mean()) for name, scores in per_user.items()},
+        **{name: one.mean for name, one in intervals.items()},
         coverage=coverage_at_k(lists, train.n_items, k),
         novelty=novelty_at_k(lists, train, k),
         k=k,
@@ -497,7 +540,23 @@ def evaluate_ranking(
         n_users=len(users),
         n_without_relevant=int(np.count_nonzero(~measured)),
         n_unknown=int(np.count_nonzero(~known)),
+        n_relevant=len(counts),
+        n_cold=int(np.count_nonzero(counts == 0)),
+        popularity_share=popularity_share_at_k(lists, train, users, k),
+        intervals=intervals,
     )
+
+
+def _counts(ratings: Ratings) -> Array:
+    """Return the training ratings of each item, and 0 for position -1."""
+    return np.append(np.bincount(ratings.matrix.indices, minlength=ratings.n_items), 0)
+
+
+def _entries(ratings: Ratings, row: int) -> tuple[Array, Array]:
+    """Return columns and values of a user; position -1 has none."""
+    matrix = ratings.matrix
+    entries = slice(*matrix.indptr[row : row + 2]) if row >= 0 else slice(0)
+    return matrix.indices[entries], matrix.data[entries]
 
 
 def _threshold(scale: tuple[float, float], threshold: float | None) -> float:

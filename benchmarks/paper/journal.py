@@ -10,8 +10,11 @@ from typing import Any
 from benchmarks.paper.search import Cell
 
 
-def read(path: Path) -> dict[Cell, dict[str, Any]]:
-    """Return what was measured; a last line that an interrupted run left unfinished is skipped."""
+def read(path: Path, kind: Any = Cell) -> dict[Any, dict[str, Any]]:
+    """Return what was measured, by cell, a named tuple of a kind.
+
+    A last line that an interrupted run left unfinished is skipped.
+    """
     results = {}
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
     for number, line in enumerate(lines, start=1):
@@ -19,7 +22,7 @@ def read(path: Path) -> dict[Cell, dict[str, Any]]:
             break
         try:
             found = json.loads(line)
-            results[Cell(*(found[name] for name in Cell._fields))] = found
+            results[kind(*(found[name] for name in kind._fields))] = found
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
                 f"line {number} of {path} is no cell of a table ({error!r}); remove that line, and "
@@ -28,7 +31,7 @@ def read(path: Path) -> dict[Cell, dict[str, Any]]:
     return results
 
 
-def append(path: Path, cell: Cell, measured: Mapping[str, Any]) -> None:
+def append(path: Path, cell: Any, measured: Mapping[str, Any]) -> None:
     """Add a cell, after dropping the unfinished line that may stand at the end."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = path.read_text(encoding="utf-8") if path.exists() else ""

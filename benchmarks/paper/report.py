@@ -73,10 +73,15 @@ def lines_of(dataset: str, rows: Iterable[Row], results: Results) -> str:
 
 
 def write(dataset: str, results: Results, path: Path) -> None:
-    """Write the tables into a page, between its marks; a new page holds nothing else."""
-    tables = BEGIN + render(dataset, results) + END
+    """Write the tables into a page, between its marks."""
+    between_marks(path, f"# The paper's tables, {dataset}\n\n", render(dataset, results))
+
+
+def between_marks(path: Path, title: str, text: str) -> None:
+    """Write text into a page, between its marks; a new page holds a title and nothing else."""
+    tables = BEGIN + text + END
     if not path.exists():
-        path.write_text(f"# The paper's tables, {dataset}\n\n{tables}", encoding="utf-8")
+        path.write_text(title + tables, encoding="utf-8")
         return
     page = path.read_text(encoding="utf-8")
     if BEGIN not in page or END not in page:

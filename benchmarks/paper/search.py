@@ -7,14 +7,17 @@ can stop anywhere and go on.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 from benchmarks.paper.rows import Row
 
 N_SPLITS = 5
 
 Settings = Mapping[str, Any]
+Grids = Mapping[str, Sequence[Any]]
+AnyCell = TypeVar("AnyCell")
 
 
 class Cell(NamedTuple):
@@ -52,29 +55,40 @@ def validation_cell(dataset: str, row: Row, settings: Settings) -> Cell:
 
 
 def chosen(dataset: str, row: Row, results: Results) -> tuple[Settings, list[Cell]]:
+    """Return where the search ends, and the cells that it needs yet."""
+    errors = {cell: found["rmse"] for cell, found in results.items()}
+    return climbed(row.start, row.grids, partial(validation_cell, dataset, row), errors)
+
+
+def climbed(
+    start: Settings,
+    grids: Grids,
+    cell_of: Callable[[Settings], AnyCell],
+    errors: Mapping[AnyCell, float],
+) -> tuple[Settings, list[AnyCell]]:
     """Climb down the grids from the start; return where it ends, and the cells that it needs yet.
 
     At each point the neighbors along every grid are scored. The best of them is the next point,
     until no neighbor is better.
     """
-    point = dict(row.start)
+    point = dict(start)
     while True:
-        around = [point, *neighbors(row, point)]
-        cells = [validation_cell(dataset, row, settings) for settings in around]
-        missing = [cell for cell in cells if cell not in results]
+        around = [point, *neighbors(grids, point)]
+        cells = [cell_of(settings) for settings in around]
+        missing = [cell for cell in cells if cell not in errors]
         if missing:
             return point, missing
-        errors = [results[cell]["rmse"] for cell in cells]
-        best = around[errors.index(min(errors))]
+        found = [errors[cell] for cell in cells]
+        best = around[found.index(min(found))]
         if best == point:
             return point, []
         point = best
 
 
-def neighbors(row: Row, point: Settings) -> list[dict[str, Any]]:
+def neighbors(grids: Grids, point: Settings) -> list[dict[str, Any]]:
     """Return the settings one step away along one grid."""
     found = []
-    for name, values in row.grids.items():
+    for name, values in grids.items():
         place = values.index(point[name])
         for other in values[max(place - 1, 0) : place] + values[place + 1 : place + 2]:
             found.append({**point, name: other})

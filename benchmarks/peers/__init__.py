@@ -6,7 +6,8 @@ A peer that learns ratings is an object with three methods, of which the second 
     fit(data, **settings) -> model
     predict(model, test) -> ndarray     one number for each pair of `test`, not clipped
 
-A peer that is not installed is named as absent with the reason, never guessed.
+One that makes lists is as `benchmarks.lists.contestants` says. A peer that is not installed is
+named as absent with the reason, never guessed.
 """
 
 from __future__ import annotations
@@ -14,6 +15,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
+
+import numpy as np
+
+from autorec_np import Ratings
+from autorec_np._types import Array
+from autorec_np.models.frames import top_n
 
 # label -> module of this package and attribute in it (None: the module itself)
 PEERS: dict[str, tuple[str, str | None]] = {
@@ -32,6 +39,9 @@ PEERS: dict[str, tuple[str, str | None]] = {
     "myFM": ("myfm_peer", None),
     "implicit ALS": ("implicit_peer", None),
     "LensKit ALS": ("lenskit_peer", None),
+    "implicit, iALS": ("implicit_peer", "ALS"),
+    "implicit, BPR": ("implicit_peer", "BPR"),
+    "LensKit, ImplicitMF": ("lenskit_peer", "IMPLICIT"),
 }
 
 
@@ -47,3 +57,23 @@ def load(labels: Iterable[str]) -> tuple[dict[str, Any], dict[str, str]]:
             continue
         present[label] = loaded if attribute is None else getattr(loaded, attribute)
     return present, absent
+
+
+def best_unseen(users: Array, items: Array, train: Ratings, rows: Array, n: int) -> Array:
+    """Return ids (m, n) of the highest products, ties by id, without what was seen in training.
+
+    Parameters
+    ----------
+    users, items : ndarray, (m, k) and (n_items, k)
+        Factors.
+    train : Ratings
+    rows : ndarray of int, (m,)
+        The users' positions in it.
+    n : int
+    """
+    lists = np.full((len(rows), n), None, dtype=object)
+    for some in np.array_split(np.arange(len(rows)), max(len(rows) // 1000, 1)):
+        scores = np.asarray(users[some] @ items.T, np.float64)
+        best, values = top_n(scores, n, train.matrix[rows[some]])
+        lists[some, : best.shape[1]] = np.where(values > -np.inf, train.item_ids[best], None)
+    return lists

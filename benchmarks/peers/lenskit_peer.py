@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from lenskit import recommend, topn_pipeline
-from lenskit.als import BiasedMFScorer
+from lenskit.als import BiasedMFScorer, ImplicitMFScorer
 from lenskit.data import Dataset, ItemList, from_interactions_df
+from lenskit.training import TrainingOptions
 
 from autorec_np import Ratings
 from autorec_np._types import Array
+from benchmarks.peers import best_unseen
 
 
 def prepare(train: Ratings) -> Dataset:
@@ -45,3 +47,30 @@ def recommender(train: Ratings, factors: int) -> Callable[[int], object]:
     pipeline = topn_pipeline(BiasedMFScorer(embedding_size=factors, epochs=1))
     pipeline.train(prepare(train))
     return lambda user: recommend(pipeline, user, 10)
+
+
+class Lists:
+    """A contestant of `benchmarks.lists`; `settings` are LensKit's own names."""
+
+    def prepare(self, train: Ratings) -> Dataset:
+        """Return interactions without ratings, with positions as ids."""
+        users, items, _ = train.positions()
+        return from_interactions_df(pd.DataFrame({"user_id": users, "item_id": items}))
+
+    def fit(self, data: Dataset, seed: int, **settings: Any) -> ImplicitMFScorer:
+        """Train; each interaction has the weight that the settings say."""
+        scorer = ImplicitMFScorer(**settings)
+        scorer.train(data, TrainingOptions(rng=seed))
+        return scorer
+
+    def lists(self, model: ImplicitMFScorer, train: Ratings, users: Array, n: int) -> Array:
+        """Return ids, by its scores: products of its embeddings, 0 of whom it does not know."""
+        width = model.item_embeddings.shape[1]
+        factors = [np.zeros((count, width)) for count in (train.n_users, train.n_items)]
+        factors[0][model.users.ids()] = model.user_embeddings
+        factors[1][model.items.ids()] = model.item_embeddings
+        rows = train.user_positions(users)
+        return best_unseen(factors[0][rows], factors[1], train, rows, n)
+
+
+IMPLICIT = Lists()

@@ -49,6 +49,7 @@ CONTENTS: dict[str, list[str]] = {
         "docs/gradient_checking",
         "docs/embedding",
         "docs/choosing",
+        "docs/measuring_lists",
         "docs/data",
         "docs/coming_from",
         "docs/service",
@@ -235,8 +236,9 @@ def build(target: Path) -> None:
     ended = subprocess.run(command, env=environment, check=False)
     if ended.returncode:
         sys.exit("The site was not built; the warnings above say why.")
-    for left in (".buildinfo", "objects.inv"):
-        (target / left).unlink(missing_ok=True)
+    left = [target / ".buildinfo", target / "objects.inv", *target.rglob("*.map")]
+    for path in left:  # maps are of the style's source, for its authors
+        path.unlink(missing_ok=True)
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     if size > MOST_BYTES:
         sys.exit(f"The site has {size:,} bytes, and {MOST_BYTES:,} is the most that it may have.")

@@ -12,13 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorec_np.data.ratings import Ratings
-from autorec_np.data.splitting import train_test_split
+from autorec_np.data.splitting import holdout_per_user, train_test_split
 from autorec_np.data.synthetic import make_ratings
 from autorec_np.evaluation import held_out
 from autorec_np.evaluation.held_out import (
     coverage_at_k,
     evaluate_ranking,
+    mean_and_interval,
     novelty_at_k,
+    popularity_share_at_k,
     relevant_items,
     scores_per_user,
 )
@@ -80,6 +82,24 @@ def test_every_metric_is_that_of_ranx(ranx, case, k):
     for name in METRICS:
         np.testing.assert_allclose(ours[name], theirs[f"{name}@{k}"], rtol=1e-12, err_msg=name)
         assert metric(name)(lists, relevant, k) == pytest.approx(theirs[f"{name}@{k}"].mean())
+
+
+def test_a_model_measured_is_its_lists_in_ranx(ranx):
+    """Who has no relevant item is no user of theirs, and the mean is over the others."""
+    model = BiasBaseline().fit(TRAIN)
+    users, items, ratings = (array.tolist() for array in TEST.triples())
+    qrels, run = {}, {}
+    for user, item, rating in zip(users, items, ratings, strict=True):
+        if rating >= 4:
+            qrels.setdefault(str(user), {})[str(item)] = 1
+    for user in qrels:
+        (places,), _ = model.recommend([int(user)], 10)
+        run[user] = {str(item): -float(place) for place, item in enumerate(places)}
+    theirs = ranx.evaluate(ranx.Qrels(qrels), ranx.Run(run), [f"{name}@10" for name in METRICS])
+    ours = evaluate_ranking(model, TEST, k=10, threshold=4)
+    assert ours.n_users == len(qrels)
+    for name in METRICS:
+        assert getattr(ours, name) == pytest.approx(theirs[f"{name}@10"], rel=1e-12)
 
 
 # Known values and conventions
@@ -157,6 +177,57 @@ def test_novelty_is_self_information():
     assert novelty_at_k([["b"]], part) == 1.0
 
 
+CLICKS = Ratings.from_triples([1, 1, 2, 2, 3, 4], list("abacda"), [1] * 6)  # a, then b, c, d
+
+
+@pytest.mark.parametrize(
+    ("user", "places", "share"),
+    [
+        (1, ["c", "d"], 1.0),  # has a and b
+        (1, ["d", "c"], 1.0),  # places, not their order
+        (2, ["b", "x"], 1 / 2),
+        (3, ["c", "d"], 0.0),  # of a, b and c, which are not seen, a and b come first
+        (4, ["b", None], 1.0),  # an empty place is nobody's
+        ("a stranger", ["a", "b"], 1.0),  # has seen nothing
+    ],
+)
+def test_the_share_of_popularity_is_of_the_unseen_and_ties_are_in_the_order_of_ids(
+    user, places, share
+):
+    users = [9 if user == "a stranger" else user]
+    assert popularity_share_at_k([places], CLICKS, users, 2) == share
+
+
+def test_the_share_of_popularity_is_over_the_filled_places():
+    lists = [["c", "d"], ["c", None], [None, None]]
+    assert popularity_share_at_k(lists, CLICKS, [1, 3, 4], 2) == 2 / 3
+    assert popularity_share_at_k(lists, CLICKS, [1, 3, 4], 1) == 1 / 2
+    assert math.isnan(popularity_share_at_k([[None]], CLICKS, [1]))
+    with pytest.raises(ValueError, match="argument 2 is shorter"):
+        popularity_share_at_k(lists, CLICKS, [1, 2, 3, 4])
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 8))
+def test_popularity_gives_all_that_popularity_gives(seed, k):
+    """A slow reference: sort the unseen items by (ratings, id), whatever was given."""
+    rng = np.random.default_rng(seed)
+    n = rng.integers(1, 30)
+    users, items = np.unique(rng.integers(0, 6, (2, n)), axis=1)
+    R = Ratings.from_triples(users, items, np.ones(len(users)))
+    lists, shared = [], 0
+    for user in R.user_ids.tolist():
+        unseen = set(items.tolist()) - set(items[users == user].tolist())
+        best = sorted(unseen, key=lambda item: (-np.count_nonzero(items == item), item))[:k]
+        given_ = rng.permutation(sorted(unseen))[:k].tolist()
+        lists.append((best, given_))
+        shared += len(set(best) & set(given_))
+    popular, others = zip(*lists, strict=True)
+    n_places = sum(map(len, others))
+    for found, expected in ((popular, n_places), (others, shared)):
+        share = popularity_share_at_k(found, R, R.user_ids, k)
+        assert share == expected / n_places if n_places else math.isnan(share)
+
+
 # A fitted model
 
 
@@ -177,8 +248,45 @@ def test_evaluate_ranking_is_the_sum_of_its_parts(kind):
     assert result.n_without_relevant > 0
     assert (result.n_unknown, result.k, result.threshold) == (0, 5, 4)
     assert 0 < result.ndcg < 1
-    assert json.loads(json.dumps(result.to_dict()))["map"] == result.map
+    share = popularity_share_at_k(lists[measured], TRAIN, users[measured], 5)
+    assert 0 < result.popularity_share == share < 1
+    per_user = scores_per_user(lists[measured], [items for items in relevant if items], 5)
+    assert result.intervals == {name: mean_and_interval(per_user[name]) for name in METRICS}
+    assert result.intervals["ndcg"].low < result.ndcg < result.intervals["ndcg"].high
+    assert (result.n_cold, result.n_relevant) == (0, sum(map(len, relevant)))
+    told = json.loads(json.dumps(result.to_dict()))
+    assert told["map"] == told["intervals"]["map"]["mean"] == result.map
     assert f"precision@5 {result.precision:.4f}" in str(result)
+    assert f"NDCG {result.intervals['ndcg']}" in str(result)
+
+
+def test_one_user_has_no_interval_and_json_says_null():
+    result = evaluate_ranking(BiasBaseline().fit(TRAIN), TEST.select(TEST.triples()[0] == 1))
+    assert result.intervals["ndcg"].n == result.n_users == 1
+    told = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    assert told["intervals"]["ndcg"]["low"] is None
+    assert "one value, no interval" in str(result)
+
+
+def test_relevant_items_without_training_ratings_are_counted_and_missed():
+    R = Ratings.from_triples([1, 1, 2, 2, 2], list("abacd"), [5, 1, 5, 5, 5], scale=(1, 5))
+    model = BiasBaseline().fit(R.select([0, 1, 2]))  # c and d are known and never rated
+    one = evaluate_ranking(model, R.select([3, 4]), k=1)
+    assert (one.n_relevant, one.n_cold) == (2, 2)
+    more = evaluate_ranking(model, ([2, 2, 1, 9], ["b", "c", "new", "b"], [5, 5, 5, 5]), k=1)
+    assert (more.n_relevant, more.n_cold, more.n_unknown) == (4, 2, 1)
+    rated_low = evaluate_ranking(model, ([2, 2], ["b", "c"], [5, 1]), k=1)
+    assert (rated_low.n_relevant, rated_low.n_cold) == (1, 0)
+    assert str(more).endswith("2 of 4 such items cold")
+
+
+def test_leave_one_out_measures_one_item_of_each_user():
+    train, test = holdout_per_user(TRAIN, 1, 0)
+    result = evaluate_ranking(BiasBaseline().fit(train), test, k=5, threshold=1)
+    assert result.n_users == result.n_relevant == len(test) == TRAIN.n_users
+    assert result.recall == result.hit_rate == pytest.approx(5 * result.precision)
+    assert result.map == pytest.approx(result.mrr)  # of one relevant item
+    assert result.ndcg >= result.mrr > 0
 
 
 def test_ties_are_broken_by_id_so_that_the_result_is_one():

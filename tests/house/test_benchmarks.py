@@ -297,6 +297,7 @@ SMALLER = {
     "ml10m": {"QUICK_SHAPE": (40, 30, 400)},
     "fits": {},
     "growth": {"RATINGS": (500, 1000), "WIDTHS": (2, 3, 4), "RATINGS_FOR_WIDTHS": 500},
+    "lists": {},
     "recommend": {},
     "roofline": {"K": 3, "SIDE": 8, "COPIED": 2**12},
 }
@@ -333,7 +334,7 @@ def test_a_row_runs_without_peers_and_renders(name, split, monkeypatch, no_peers
         assert f"| {measurement['label']} |" in text
     for label, reason in results[name]["absent"].items():
         assert f"* Absent: {label}, {reason}." in text
-    needs_peers = name in ("gradient", "epoch", "ml10m", "fits", "recommend")
+    needs_peers = name in ("gradient", "epoch", "ml10m", "fits", "lists", "recommend")
     assert bool(results[name]["absent"]) == needs_peers
     if name in ("fits", "growth", "roofline"):
         assert (tmp_path / f"{name}.svg").stat().st_size > 1000

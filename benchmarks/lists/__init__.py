@@ -1,0 +1,1 @@
+"""Lists of ours and of other programs, measured alike: `python -m benchmarks run lists`."""
