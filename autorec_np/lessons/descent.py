@@ -178,6 +178,7 @@ CHECK = Lesson(
     function="check",
     blocks=dict.fromkeys(("numeric", "error", "blamed"), "the task"),
     steps=dict.fromkeys(("numeric", "error"), "the task"),
+    told="blamed",
     problem=check_problem,
     work=check_work,
     mistakes=CHECK_MISTAKES,

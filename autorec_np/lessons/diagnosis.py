@@ -226,6 +226,9 @@ class Case:
             where = self.lesson.blocks[first]
             return self._found("missing", f"{text}{first}, see {where}", array=first)
         text = "all is right"
+        if told := self.lesson.told:
+            places = [str(place) for place in np.flatnonzero(self.got[0][told])]
+            text += f"; {told} is True at {_listed(places, '')}, where the faults are"
         if self.answers.said.get("changed"):
             names = _listed(self.answers.said["changed"], "")
             text += f"; but it changes its argument {names} in place, which a caller may need"

@@ -79,6 +79,8 @@ class Lesson:
         What a mistake has to do with if all is right on a changed problem, and that change.
     order : tuple of str
         The blocks in the order to write them; empty: that in which they are returned.
+    told : str
+        A block whose true entries are told when all is right.
     ask : callable, optional
         Calls the function with a problem, where it wants more than its values.
     """
@@ -99,6 +101,7 @@ class Lesson:
     penalized: dict[str, tuple[str, int]] = field(default_factory=dict)
     probes: dict[str, Callable[[Problem], Problem]] = field(default_factory=dict)
     order: tuple[str, ...] = ()
+    told: str = ""
     ask: Callable[[Callable[..., Any], Problem], Any] = lambda function, problem: function(
         *problem.values()
     )
