@@ -256,18 +256,24 @@ class Case:
     def _sets_of_mistakes(
         self, made: tuple[str, ...] = (), n_done: int = 0
     ) -> Iterator[tuple[str, ...]]:
-        """Yield sets that lead to one wrong block after the other, by two more in each at most."""
+        """Yield sets that lead to one wrong block after the other, by none, one or two more."""
         mistakes = self.lesson.mistakes
         blocks = [name for name in self.wrong if name in self.fitting]
         if n_done == len(blocks):
             yield made
             return
         for n_more in range(3 if len(mistakes) <= FEW else 2):
-            for more in itertools.combinations(mistakes, n_more):
-                all_made = made + more
-                exclude = len({mistakes[name].group for name in all_made}) < len(all_made)
-                if not exclude and self._reproduced(all_made, blocks[: n_done + 1]):
-                    yield from self._sets_of_mistakes(all_made, n_done + 1)
+            longer = [made + more for more in itertools.combinations(mistakes, n_more)]
+            found = [
+                one
+                for one in longer
+                if len({mistakes[name].group for name in one}) == len(one)
+                and self._reproduced(one, blocks[: n_done + 1])
+            ]
+            for one in found:
+                yield from self._sets_of_mistakes(one, n_done + 1)
+            if found:
+                return
 
     def _pairs_of_mistakes(self) -> Iterator[tuple[str, str]]:
         """Yield the pairs that can have made these blocks wrong."""
