@@ -28,7 +28,7 @@ def lead_on(app: Sphinx, name: str, source: list[str]) -> None:
         target = _normal(folder / path)
         if target.endswith(".py") and f"{target}" in app.env.found_docs:
             return f"{path}.md"
-        if target.startswith("docs/explorable/") and "explorable" in app.config.copied:
+        if any(f"{target}/".startswith(f"docs/{one}/") for one in app.config.copied):
             return f"placed:{path}{found[2]}" if found[2] else f"copied:{path}"
         return found[0]
 
