@@ -12,8 +12,10 @@ __version__ = "0.2.0"
 if TYPE_CHECKING:
     from autorec_np.baselines.bayesian_mf import BayesianMF as BayesianMF
     from autorec_np.baselines.biased_mf import BiasedMF as BiasedMF
+    from autorec_np.baselines.lists import EASE as EASE
+    from autorec_np.baselines.lists import ItemKNN as ItemKNN
+    from autorec_np.baselines.lists import Popularity as Popularity
     from autorec_np.baselines.llorma import LLORMA as LLORMA
-    from autorec_np.baselines.popularity import Popularity as Popularity
     from autorec_np.baselines.rbm import RatingRBM as RatingRBM
     from autorec_np.baselines.svdpp import SVDpp as SVDpp
     from autorec_np.data.metrics import mae as mae
@@ -50,10 +52,12 @@ _MODULE_OF = {
     "BiasBaseline": "models.biases",
     "BiasedMF": "baselines.biased_mf",
     "Blend": "models.blend",
+    "EASE": "baselines.lists",
     "GlobalMean": "models.biases",
+    "ItemKNN": "baselines.lists",
     "LLORMA": "baselines.llorma",
     "ModelFileError": "serving.archive",
-    "Popularity": "baselines.popularity",
+    "Popularity": "baselines.lists",
     "RankingAutoRec": "models.ranking_autorec",
     "RatingRBM": "baselines.rbm",
     "RatingRegressor": "serving.scikit",

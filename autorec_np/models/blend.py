@@ -31,6 +31,7 @@ from autorec_np.models.base import (
     of_record,
     to_learn,
 )
+from autorec_np.models.interactions import ListRecommender
 from autorec_np.models.newcomers import FoldIn, merge, updated
 from autorec_np.training.trainer import interrupts_end_all
 
@@ -74,6 +75,10 @@ def check_members(estimators: Any) -> dict[str, Recommender]:
             raise TypeError(
                 f"member {pair[0]!r} must be a model, got {type(pair[1]).__name__}; pass "
                 f"AutoRec(), BiasBaseline() or a Blend."
+            )
+        if isinstance(pair[1], ListRecommender):
+            raise TypeError(
+                f"member {pair[0]!r} ranks items and predicts no ratings; leave it out."
             )
     names = [name for name, _ in estimators]
     check_names(names)

@@ -203,14 +203,11 @@ class ListRecommender(FoldIn):
 
     `fit` takes ratings of any kind, or pairs (user, item). Every stored pair is an interaction,
     whatever its rating, and is seen. Users without any get the items with the most interactions,
-    marked `cold`, or in :meth:`recommend_new` `popular`.
+    marked `cold`, or in :meth:`recommend_new` `popular`. Of a visitor, a list of ids is what was
+    clicked, and two arrays (users, items) are many visitors.
 
-    Parameters
-    ----------
-    threshold : float, optional
-        Only ratings from here on count as interactions.
-    values : {"binary", "counts"}
-        "counts": ratings say how often, and weigh 1 + log(1 + rating).
+    With `threshold`, only ratings from there on count as interactions; with ``values="counts"``
+    they say how often, and weigh 1 + log(1 + rating).
     """
 
     threshold: float | None = None
@@ -238,13 +235,13 @@ class ListRecommender(FoldIn):
         return to_interactions(ratings)[0]
 
     def _score_pairs(self, fitted: Any, users: Array, items: Array) -> Array:
-        scores, counts = super()._score_pairs(fitted, users, items), fitted.counts
+        scores, counts = np.asarray(fitted.score_pairs(users, items)), fitted.counts
         cold = counts["user"][users] == 0
         scores[cold] = counts["item"][items[cold]]
         return scores
 
     def _score_all_items(self, fitted: Any, users: Array) -> Array:
-        scores = super()._score_all_items(fitted, users)
+        scores = np.asarray(fitted.score_all_items(users))
         scores[fitted.user_counts[users] == 0] = fitted.item_counts
         return scores
 

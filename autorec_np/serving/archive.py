@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
+from scipy import sparse
 
 from autorec_np._types import Array
 
@@ -167,3 +168,32 @@ class Members:
             listed = self.listed.pop(name, None)
             if listed != found:
                 raise ModelFileError(f"its header lists {name!r} as {listed!r:.100}, not {found}")
+
+
+def csr_of(
+    name: str, arrays: tuple[Array, Array, Array], shape: tuple[int, int], least: int = 0
+) -> Any:
+    with saying(f"the positions of {name} are damaged"):
+        matrix = sparse.csr_array(arrays, shape=shape)
+        matrix.check_format()
+    if not (matrix.has_canonical_format and matrix.nnz == len(arrays[0]) >= least):
+        raise ModelFileError(f"{name} are none, or not in ascending positions")
+    for array in (matrix.data, matrix.indices, matrix.indptr):
+        array.flags.writeable = False
+    return matrix
+
+
+def check(name: str, found: Any, wanted: Any) -> None:
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        if found.keys() != wanted.keys():
+            different = sorted(found.keys() ^ wanted.keys())
+            raise ModelFileError(f"its {name} lacks, or has unknown, entries: {different!r:.100}")
+        for key, value in found.items():
+            check(f"{name}/{key}", value, wanted[key])
+        return
+    if isinstance(found, float) and not math.isfinite(found):
+        wanted = "a finite number"
+    choices = wanted if isinstance(wanted, tuple) else (wanted,)
+    if not any(type(found) is one if isinstance(one, type) else found == one for one in choices):
+        needed = " or ".join(getattr(one, "__name__", repr(one)) for one in choices)
+        raise ModelFileError(f"its {name} is {found!r:.100}, not {needed}")

@@ -7,6 +7,7 @@ row (`rating_derivatives`), and the decoder weights of the column were fitted to
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -17,6 +18,8 @@ from scipy import sparse
 from autorec_np._text import knows_habits
 from autorec_np._types import Array
 from autorec_np._validation import check_choice, check_integer
+from autorec_np.baselines.lists import FittedLists, ListBaseline
+from autorec_np.core.kernels import take_rows
 from autorec_np.core.network import Network
 from autorec_np.data.ratings import Ratings
 from autorec_np.engine.threads import undisturbed
@@ -87,7 +90,7 @@ class Influence(NamedTuple):
 
 @undisturbed()
 def explain(
-    model: AutoRec | Blend, user: Any, item: Any, n: int = 10, by: str = "items"
+    model: AutoRec | Blend | ListBaseline, user: Any, item: Any, n: int = 10, by: str = "items"
 ) -> Explanation:
     """Return the ratings that contribute most to a score.
 
@@ -95,11 +98,12 @@ def explain(
     them (by "items" in orientation "user", by "users" in "item"), a contribution is input times
     derivative; otherwise target times weight of :func:`rating_influence`, which add up to the score
     minus its baseline. It includes ``result.pattern``. Of a Blend, it is the weighted sum over its
-    members (none in a baseline).
+    members (none in a baseline). Of an `ItemKNN` or `EASE`, by "items", contributions are weights
+    and add up to the score.
 
     Parameters
     ----------
-    model : AutoRec or Blend
+    model : AutoRec, Blend, ItemKNN or EASE
         Fitted.
     user, item
         One id each (indices where the model was fitted on a sparse matrix).
@@ -132,6 +136,13 @@ def explain(
 
 def _contributions(model: Recommender, user: Any, item: Any, by: str) -> Explanation:
     """Return all, by ascending ids."""
+    if isinstance(model, ListBaseline):
+        lists = _check_weights(check_fitted(model), by == "items")
+        users, items = lists.look_up("user", [user]), lists.look_up("item", [item])
+        chosen = take_rows(lists.positives, users)
+        parts = chosen.data * lists.weights_of(items)[0, chosen.indices]
+        ids = lists.ids("item")[chosen.indices].astype(object)
+        return Explanation(ids, parts, np.zeros(len(ids)))
     if isinstance(model, Blend):
         return _of_members(check_fitted(model), user, item, by)
     fitted = _check_model(model)
@@ -143,6 +154,12 @@ def _contributions(model: Recommender, user: Any, item: Any, by: str) -> Explana
     pattern = kept * pattern_parts(own, code)
     by_ratings = kept * targets * column_weights(codes, fitted.decoder_penalty, code)
     return Explanation(ids, by_ratings + pattern, pattern)
+
+
+def _check_weights(fitted: FittedLists, of_items: bool) -> FittedLists:
+    if fitted.weights is None or not of_items:
+        raise TypeError("of models for lists, ItemKNN and EASE have weights, of items by items.")
+    return fitted
 
 
 def _of_members(fitted: FittedBlend, user: Any, item: Any, by: str) -> Explanation:
@@ -337,15 +354,18 @@ DECIMALS = 12  # of a cosine: equal vectors tie
 
 
 @knows_habits
-def similar_items(model: AutoRec, items: npt.ArrayLike, n: int = 10) -> tuple[Array, Array]:
+def similar_items(
+    model: AutoRec | ListBaseline, items: npt.ArrayLike, n: int = 10
+) -> tuple[Array, Array]:
     """Return the items that are most similar to each of some items.
 
     By the cosine of their codes (orientation "item"), relative to the mean code, or decoder weights
-    ("user"), without a baseline relative to their mean; 0 for items without training ratings.
+    ("user"), without a baseline relative to their mean; 0 for items without training ratings. Of an
+    `ItemKNN` or `EASE`, by what they add to the score of the item, in place of the cosine.
 
     Parameters
     ----------
-    model : AutoRec
+    model : AutoRec, ItemKNN or EASE
         Fitted.
     items : array_like, (m,)
         Ids (indices where the model was fitted on a sparse matrix).
@@ -376,8 +396,10 @@ def similar_users(model: AutoRec, users: npt.ArrayLike, n: int = 10) -> tuple[Ar
 
 
 @undisturbed()
-def _most_similar(model: AutoRec, axis: str, wanted: npt.ArrayLike, n: int) -> tuple[Array, Array]:
-    if not isinstance(model, AutoRec):
+def _most_similar(
+    model: AutoRec | ListBaseline, axis: str, wanted: npt.ArrayLike, n: int
+) -> tuple[Array, Array]:
+    if not isinstance(model, AutoRec | ListBaseline):
         advice = "; pass one of its members_" if hasattr(model, "members_") else ""
         raise TypeError(
             f"similar items and users need the codes of an AutoRec, got {type(model).__name__}"
@@ -386,17 +408,25 @@ def _most_similar(model: AutoRec, axis: str, wanted: npt.ArrayLike, n: int) -> t
     fitted = check_fitted(model)
     n = check_n(n, len(fitted.ids(axis)))
     positions = fitted.look_up(axis, wanted)
+    similar = _similarity(fitted, axis)
+    n_known = len(fitted.ids(axis))
+    best = np.empty((len(positions), min(n, n_known)), np.int64)
+    cosines = np.empty(best.shape)
+    for part in chunks(len(positions), n_known):
+        block = similar(positions[part])
+        block[np.arange(len(block)), positions[part]] = -np.inf  # the item itself
+        best[part], cosines[part] = top_n(block, n)
+    return padded(best, cosines, fitted.ids(axis), n)
+
+
+def _similarity(fitted: Any, axis: str) -> Callable[[Array], Array]:
+    if isinstance(fitted, FittedLists):
+        return _check_weights(fitted, axis == "item").weights_of
     known = _known.setdefault(fitted, {})
     if axis not in known:
         known[axis] = _unit_vectors(fitted, axis)
     vectors = known[axis]
-    best = np.empty((len(positions), min(n, len(vectors))), np.int64)
-    cosines = np.empty(best.shape)
-    for part in chunks(len(positions), len(vectors)):
-        block = np.round(vectors[positions[part]] @ vectors.T, DECIMALS)
-        block[np.arange(len(block)), positions[part]] = -np.inf  # the item itself
-        best[part], cosines[part] = top_n(block, n)
-    return padded(best, cosines, fitted.ids(axis), n)
+    return lambda asked: np.round(vectors[asked] @ vectors.T, DECIMALS)
 
 
 def _unit_vectors(fitted: Fitted, axis: str) -> Array:

@@ -23,12 +23,13 @@ from autorec_np.serving.archive import (
     AnyPath,
     Members,
     ModelFileError,
+    check,
     listing,
     reading,
     saying,
     write_archive,
 )
-from autorec_np.serving.records import KINDS, Packing, State, check, pack_model, unpack_model
+from autorec_np.serving.records import KINDS, Packing, State, pack_model, unpack_model
 from autorec_np.training.start import AffineMap
 
 AnyModel = TypeVar("AnyModel", bound=Recommender)

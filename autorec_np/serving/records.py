@@ -18,6 +18,7 @@ from autorec_np._validation import check_number
 from autorec_np.baselines.bayesian_mf import BayesianMF
 from autorec_np.baselines.biased_mf import BiasedMF
 from autorec_np.baselines.factors import FactorModel, FittedFactors, Learned
+from autorec_np.baselines.lists import EASE, FittedLists, ItemKNN, Popularity
 from autorec_np.baselines.llorma import LLORMA, FittedLocal, Models
 from autorec_np.baselines.rbm import MOST_VALUES, FittedRBM, Machine, RatingRBM
 from autorec_np.baselines.svdpp import SVDpp
@@ -30,9 +31,10 @@ from autorec_np.models.autorec import AutoRec, check_parameters
 from autorec_np.models.base import Axes, Recommender, Record, check_fitted
 from autorec_np.models.biases import BiasBaseline, Biases, FittedBiases, FittedMean, GlobalMean
 from autorec_np.models.blend import WHOLE, Blend, FittedBlend, check_names
+from autorec_np.models.interactions import VALUES
 from autorec_np.models.scoring import Course, Fitted, Implicit
 from autorec_np.models.uncertainty import N_FEATURES, N_GROUPS, Calibration
-from autorec_np.serving.archive import Members, ModelFileError, saying
+from autorec_np.serving.archive import Members, ModelFileError, check, csr_of, saying
 from autorec_np.training.start import AffineMap
 
 State: TypeAlias = dict[str, Any]
@@ -46,6 +48,8 @@ _BIASES = {"mean": float}
 _BASELINE: State = {"biases": _BIASES, "regularization": float}
 _FACTORS = ("factors.user", "factors.item", "loss_curve")
 _RBM = ("theta", "codes", "values", "loss_curve")
+_LISTS = {"threshold": (float, None), "values": VALUES, "weights": ("dense", "sparse", None)}
+_CSR = ("data", "indices", "indptr")
 _AFFINE_MAP = {"factor": float, "offset": float}
 _NETWORK = {
     "n_columns": int,
@@ -361,6 +365,35 @@ def _unpack_local(state: State, common: Common, members: Members) -> FittedLocal
     return FittedLocal(**common._asdict(), models=Models(anchors, *sides), biases=biases)
 
 
+def _pack_lists(fitted: FittedLists, packing: Packing) -> State:
+    threshold, weights = fitted.threshold, fitted.weights
+    if not packing.include_ratings and (threshold is not None or fitted.values != "binary"):
+        raise ValueError(
+            "threshold and values='counts' need the ratings; save with include_ratings=True."
+        )
+    kind = "sparse" if sparse.issparse(weights) else weights if weights is None else "dense"
+    if kind == "dense":
+        packing.put({"weights": weights})
+    elif kind:
+        packing.put({name: getattr(weights, name) for name in _CSR}, "weights.")
+    threshold = None if threshold is None else float(threshold)
+    return {"lists": {"threshold": threshold, "values": fitted.values, "weights": kind}}
+
+
+def _unpack_lists(state: State, common: Common, members: Members) -> FittedLists:
+    found, n = dict(state["lists"]), common.ratings.n_items
+    if found["weights"] == "dense":
+        found["weights"] = values = members.take("weights", "<f4", n, n)
+    elif found["weights"]:
+        values = members.take("weights.data", "<f4", None)
+        indices = members.take("weights.indices", "<i4 <i8", len(values))
+        arrays = values, indices, members.take("weights.indptr", "<i4 <i8", n + 1)
+        found["weights"] = csr_of("its item weights", arrays, (n, n))
+    if found["weights"] is not None and not np.isfinite(values).all():
+        raise ModelFileError("its item weights are not finite")
+    return FittedLists(**common._asdict(), **found)
+
+
 # Of an AutoRec
 
 
@@ -555,17 +588,12 @@ def _unpack_ratings(state: State, members: Members) -> Ratings:
         data, order = np.full(n_ratings, np.nan, np.float32), np.arange(n_ratings)
     if state["timestamps"]:
         timestamps = members.take("ratings.timestamps", "<i8", n_ratings)
-    with saying("the positions of its ratings are damaged"):
-        matrix = sparse.csr_array((data, indices, indptr), shape=(len(user_ids), len(item_ids)))
-        matrix.check_format()
-    if not (matrix.has_canonical_format and matrix.nnz == n_ratings > 0):
-        raise ModelFileError("its ratings are none, or not in ascending positions")
+    matrix = csr_of("its ratings", (data, indices, indptr), (len(user_ids), len(item_ids)), 1)
     seen = np.zeros(n_ratings, bool)
     seen[order[(order >= 0) & (order < n_ratings)]] = True
     if not seen.all():
         raise ModelFileError("the order of its ratings is not a permutation")
-    for array in (matrix.data, matrix.indices, matrix.indptr, order):
-        array.flags.writeable = False
+    order.flags.writeable = False
     features = {
         axis: members.take(f"features.{axis}", "<f8", len(ids), state["features"][axis])
         for axis, ids in (("user", user_ids), ("item", item_ids))
@@ -602,22 +630,6 @@ def _unpack_ids(name: str, kind: str, members: Members) -> Array:
     if not (ids[1:] > ids[:-1]).all():
         raise ModelFileError(f"the ids of its {name} are not ascending and unique")
     return ids
-
-
-def check(name: str, found: Any, wanted: Any) -> None:
-    if isinstance(wanted, dict) and isinstance(found, dict):
-        if found.keys() != wanted.keys():
-            different = sorted(found.keys() ^ wanted.keys())
-            raise ModelFileError(f"its {name} lacks, or has unknown, entries: {different!r:.100}")
-        for key, value in found.items():
-            check(f"{name}/{key}", value, wanted[key])
-        return
-    if isinstance(found, float) and not math.isfinite(found):
-        wanted = "a finite number"
-    choices = wanted if isinstance(wanted, tuple) else (wanted,)
-    if not any(type(found) is one if isinstance(one, type) else found == one for one in choices):
-        needed = " or ".join(getattr(one, "__name__", repr(one)) for one in choices)
-        raise ModelFileError(f"its {name} is {found!r:.100}, not {needed}")
 
 
 KINDS: dict[str, Kind] = {
@@ -668,6 +680,10 @@ KINDS: dict[str, Kind] = {
                 _unpack_factors,
             )
             for model in (BayesianMF, BiasedMF, SVDpp)
+        ),
+        *(
+            Kind(model, model.check_parameters, {"lists": _LISTS}, _pack_lists, _unpack_lists)
+            for model in (Popularity, ItemKNN, EASE)
         ),
     )
 }

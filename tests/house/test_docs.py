@@ -24,12 +24,14 @@ from changed_records import with_record
 from markdown_pages import PAGES, ROOT, name_of, read
 
 from autorec_np import (
+    EASE,
     LLORMA,
     AutoRec,
     BiasBaseline,
     BiasedMF,
     Blend,
     GlobalMean,
+    ItemKNN,
     RatingRBM,
     fetch_movielens,
     rmse,
@@ -434,7 +436,9 @@ def test_the_page_lists_every_member_of_a_model_file(tmp_path):
     factors = BiasedMF(n_factors=2, max_iter=1, random_state=0).fit(numbers)
     machine = RatingRBM(n_hidden=2, max_iter=1, random_state=0).fit(numbers)
     local = LLORMA(n_models=2, n_factors=2, max_iter=1, random_state=0).fit(numbers)
-    for model in (told, calibrated, GlobalMean().fit(numbers), blend, factors, machine, local):
+    lists = [model.fit(numbers) for model in (ItemKNN(), EASE())]
+    mean = GlobalMean().fit(numbers)
+    for model in (told, calibrated, mean, blend, factors, machine, local, *lists):
         path = tmp_path / "model.npz"
         save_model(model, path)
         with np.load(path) as archive:

@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": {"numpy", "scipy.optimize", "tqdm", "_lazy", "_text", "_types", "core", "engine"},
     "models": {"numpy", "scipy.sparse", "_lazy", "_text", "_types", "_validation"}
     | {"core", "data", "engine.threads", "training"},
-    "baselines": {"numpy", "scipy.sparse", "_lazy", "_types", "_validation"}
+    "baselines": {"numpy", "scipy.sparse", "scipy.linalg", "_lazy", "_types", "_validation"}
     | {"core", "data", "engine.engines", "engine.threads", "models", "training.solvers"},
     "serving": {"numpy", "scipy", "onnx", "sklearn", "_lazy", "_types", "_validation"}
     | {

@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from autorec_np.baselines.popularity import Popularity
+from autorec_np.baselines.lists import Popularity
 from autorec_np.data.ratings import Ratings
+from autorec_np.models.biases import GlobalMean
+from autorec_np.models.blend import Blend
 from autorec_np.models.interactions import positives, to_interactions
 
 USERS, ITEMS = ["b", "a", "b", "c", "b"], [7, 7, 3, 9, 7]  # b chose 7 twice
@@ -202,3 +204,8 @@ def test_scores_are_no_ratings():
 def test_parameters_are_checked():
     with pytest.raises(TypeError, match="threshold must be a number"):
         Popularity("4").fit(FRAME)
+
+
+def test_a_blend_of_ratings_takes_no_lists():
+    with pytest.raises(TypeError, match="member 'popular' ranks items and predicts no ratings"):
+        Blend([("mean", GlobalMean()), ("popular", Popularity())]).fit(ratings(1, 2, 3, 4))

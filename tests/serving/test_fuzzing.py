@@ -26,6 +26,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from autorec_np.baselines.biased_mf import BiasedMF
+from autorec_np.baselines.lists import EASE, ItemKNN, Popularity
 from autorec_np.baselines.llorma import LLORMA
 from autorec_np.baselines.rbm import RatingRBM
 from autorec_np.data.ratings import Ratings
@@ -260,6 +261,9 @@ def models(folder):
         (BiasedMF(n_factors=2, max_iter=1, random_state=0), R, {}),
         (RatingRBM(n_hidden=2, max_iter=1, random_state=0), R, {}),
         (LLORMA(n_models=2, n_factors=2, max_iter=1, random_state=0), R, {}),
+        (Popularity(3), R, {}),
+        (ItemKNN(2, values="counts", threshold=1), R, {}),
+        (EASE(2), R, {"include_ratings": False}),
     ):
         save_model(model.fit(data), path, **options)
         content = path.read_bytes()

@@ -278,7 +278,8 @@ def test_refusals_come_before_anything_is_written(path):
     with pytest.raises(NotFittedError, match=r"call fit\(ratings\) first"):
         save_model(AutoRec(), path)
     every = (
-        "AutoRec, BiasBaseline, Blend, GlobalMean, RatingRBM, LLORMA, BayesianMF, BiasedMF, SVDpp"
+        "AutoRec, BiasBaseline, Blend, GlobalMean, RatingRBM, LLORMA, BayesianMF, BiasedMF, SVDpp, "
+        "Popularity, ItemKNN, EASE"
     )
     with pytest.raises(TypeError, match=f"can save {every}, got Pip"):
         save_model(type("Pipeline", (AutoRec,), {})(), path)

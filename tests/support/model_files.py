@@ -13,6 +13,7 @@ from scipy import sparse
 
 from autorec_np.baselines.bayesian_mf import BayesianMF
 from autorec_np.baselines.biased_mf import BiasedMF
+from autorec_np.baselines.lists import EASE, ItemKNN, Popularity
 from autorec_np.baselines.llorma import LLORMA
 from autorec_np.baselines.rbm import RatingRBM
 from autorec_np.baselines.svdpp import SVDpp
@@ -95,7 +96,11 @@ MODELS = {
     "rbm-user": lambda: RatingRBM("user", n_hidden=3, max_iter=2, n_steps=(1, 2), random_state=0),
     "local": lambda: LLORMA(n_models=3, n_factors=2, max_iter=2, random_state=0),
     "bayesian": lambda: BayesianMF(n_factors=3, max_iter=4, burn_in=2, random_state=0),
+    "popularity": Popularity,
+    "knn": lambda: ItemKNN(n_neighbors=3),
+    "ease": lambda: EASE(regularization=2),
 }
+OF_LISTS = ("popularity", "knn", "ease")
 
 
 def same(one, other) -> bool:
