@@ -2,8 +2,8 @@
 
 Chapter one is six files, in this order: `activations`, `kernels`, `parameters`, `network`,
 `objective`, `optimizers`. Chapter two is `lbfgs`, chapter three `hessian`, chapter four `implicit`,
-chapter five `planes`. They need NumPy and SciPy. Here is the whole way of a rating, in the lines
-that the files explain:
+chapter five `planes`, chapter six `all_cells`. They need NumPy and SciPy. Here is the whole way of
+a rating, in the lines that the files explain:
 
 >>> import numpy as np
 >>> from scipy import sparse
@@ -48,6 +48,10 @@ from autorec_np._lazy import hand_on
 if TYPE_CHECKING:
     from autorec_np.core.activations import ACTIVATIONS as ACTIVATIONS
     from autorec_np.core.activations import Activation as Activation
+    from autorec_np.core.all_cells import AllCells as AllCells
+    from autorec_np.core.all_cells import (
+        all_cells_hessian_vector_product as all_cells_hessian_vector_product,
+    )
     from autorec_np.core.hessian import hessian_vector_product as hessian_vector_product
     from autorec_np.core.implicit import ImplicitNetwork as ImplicitNetwork
     from autorec_np.core.implicit import (
@@ -69,6 +73,7 @@ _MODULE_OF = {
     "ACTIVATIONS": "activations",
     "Activation": "activations",
     "Adam": "optimizers",
+    "AllCells": "all_cells",
     "ImplicitNetwork": "implicit",
     "Network": "network",
     "Objective": "objective",
@@ -78,6 +83,7 @@ _MODULE_OF = {
     "SCHEDULES": "optimizers",
     "SGD": "optimizers",
     "TwoLoop": "lbfgs",
+    "all_cells_hessian_vector_product": "all_cells",
     "hessian_vector_product": "hessian",
     "implicit_hessian_vector_product": "implicit",
     "minimize_lbfgs": "lbfgs",

@@ -17,9 +17,9 @@ one of two small Gram matrices, and dJ/dA is a sparse matrix plus a product that
     sum_all (t0 - y)^2 = sum_ij (L^T L)_ij (R^T R)_ij                                         (73)
     D_A = 2 [c (Y - T) - w0 (Y - T0)] on the pattern + 2 w0 L R^T                             (74)
 
-For the network that is another kind of matrix: three of the five kernels are all that is new. Rows
-without ratings count; columns without any are left out. Equation numbers refer to
-docs/derivation.md.
+For the network that is another kind of matrix: four of the five kernels are all that is new. Rows
+without ratings count; columns without any are left out. R{D_A}, for the Hessian times a vector, has
+the same form, (76). Equation numbers refer to docs/derivation.md.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ import numpy as np
 import numpy.typing as npt
 
 from autorec_np._types import Array, Matrix
-from autorec_np.core.implicit import ImplicitNetwork
+from autorec_np.core.hessian import hessian_vector_product, output_signals
+from autorec_np.core.implicit import ImplicitNetwork, implicit_hessian_vector_product
 from autorec_np.core.kernels import column_sums, sddmm, spmm, spmm_transpose, with_data
 from autorec_np.core.network import Forward, Network
 from autorec_np.core.objective import Objective, Passes, in_float64
@@ -205,10 +206,13 @@ class AllCells(Objective):
         if shifts is not None:
             left.append(shifts)
             right.append(np.ones_like(bias))
-        factor = np.column_stack(right)
+        return np.column_stack(left), self.counting(np.column_stack(right))
+
+    def counting(self, factor: Array) -> Array:
+        """Return R with 0 in the rows of columns that do not count, in place."""
         if self.counted is not None:
             factor[~self.counted] = 0
-        return np.column_stack(left), factor
+        return factor
 
 
 def gram(factor: Array) -> Array:
@@ -219,3 +223,46 @@ def gram(factor: Array) -> Array:
         block = factor[start : start + ROWS_AT_ONCE].astype(wide)
         total += block.T @ block
     return total
+
+
+@output_signals.register
+def _(
+    objective: AllCells,
+    theta: Array,
+    direction: Array,
+    targets: Matrix,
+    passed: Forward,
+    r_passed: Forward,
+) -> tuple[Any, Any]:
+    cells = Cells.of(targets, theta.dtype)
+    _, d_outputs, (left, right) = objective.errors(theta, cells, passed)
+    codes, r_codes = passed.dropped[-1], r_passed.dropped[-1]
+    twice, k = theta.dtype.type(2 * objective.weight), codes.shape[1]
+    r_views = objective.network.layout.views(direction)
+    r_left = np.column_stack([r_codes, codes, np.ones(len(codes), theta.dtype)])
+    r_right = [right[:, :k], r_views["decoder.weight"], r_views["decoder.bias"]]
+    r_factors = twice * r_left, objective.counting(np.column_stack(r_right))
+    r_d_outputs = (2 * cells.weights - twice) * r_passed.outputs  # (76)
+    return (
+        PlusLowRank(with_data(cells.pattern, d_outputs), twice * left, right),
+        PlusLowRank(with_data(cells.pattern, r_d_outputs), *r_factors),
+    )
+
+
+def all_cells_hessian_vector_product(
+    objective: AllCells,
+    theta: Array,
+    direction: Array,
+    inputs: Matrix,
+    targets: Matrix,
+    fraction: float = 1.0,
+    masks: Sequence[Array] | None = None,
+) -> Array:
+    """Return H v for an objective over all cells, (76), whichever its network.
+
+    The arguments are those of `hessian.hessian_vector_product`, and `targets` as of
+    :meth:`AllCells.passes`.
+    """
+    implicit = isinstance(objective.network, ImplicitNetwork)
+    product = implicit_hessian_vector_product if implicit else hessian_vector_product
+    return product(objective, theta, direction, inputs, targets, fraction, masks)

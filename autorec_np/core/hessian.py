@@ -8,12 +8,14 @@ about twice the cost of a gradient.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import singledispatch
 
 import numpy as np
 
-from autorec_np._types import CSR, Array
+from autorec_np._types import Array, Matrix
 from autorec_np.core.activations import ACTIVATIONS
 from autorec_np.core.kernels import column_sums, sddmm, spmm, spmm_transpose, with_data
+from autorec_np.core.network import Forward
 from autorec_np.core.objective import Objective
 
 
@@ -21,8 +23,8 @@ def hessian_vector_product(
     objective: Objective,
     theta: Array,
     direction: Array,
-    inputs: CSR,
-    targets: CSR,
+    inputs: Matrix,
+    targets: Matrix,
     fraction: float = 1.0,
     masks: Sequence[Array] | None = None,
 ) -> Array:
@@ -43,10 +45,11 @@ def hessian_vector_product(
     """
     network = objective.network
     layout = network.layout
-    weights, r_weights = layout.views(theta), layout.views(direction.astype(theta.dtype))
+    along = direction.astype(theta.dtype)
+    weights, r_weights = layout.views(theta), layout.views(along)
     product = np.zeros_like(theta)
     d_views = layout.views(product)
-    g, f = ACTIVATIONS[network.activation], ACTIVATIONS[network.output_activation]
+    g = ACTIVATIONS[network.activation]
     passed = network.forward(theta, inputs, targets, masks)
 
     # R of the forward pass
@@ -66,13 +69,8 @@ def hessian_vector_product(
     r_activity += r_weights["decoder.bias"][targets.indices]
 
     # the backward pass and R of it, side by side
-    outputs = passed.outputs
-    residuals = outputs - targets.data.astype(theta.dtype, copy=False)
-    slope = f.derivative(outputs)
-    d_activity = with_data(targets, 2 * residuals * slope)
-    r_d_activity = with_data(  # (24)
-        targets, 2 * r_activity * (slope**2 + residuals * f.second_derivative(outputs))
-    )
+    r_passed = Forward(r_z, r_dropped, r_activity)
+    d_activity, r_d_activity = output_signals(objective, theta, along, targets, passed, r_passed)
     d_views["decoder.weight"] += spmm_transpose(r_d_activity, passed.dropped[-1])  # (25)
     d_views["decoder.weight"] += spmm_transpose(d_activity, r_dropped[-1])
     d_views["decoder.bias"] += column_sums(r_d_activity)
@@ -99,3 +97,22 @@ def hessian_vector_product(
         where = layout.slices[block]
         product[where] += fraction * penalty * direction[where]  # (29)
     return product
+
+
+@singledispatch
+def output_signals(
+    objective: Objective,
+    theta: Array,
+    direction: Array,
+    targets: Matrix,
+    passed: Forward,
+    r_passed: Forward,
+) -> tuple[Matrix, Matrix]:
+    """Return D_A and R{D_A}, where the way back begins; R of the outputs' activity is given."""
+    f = ACTIVATIONS[objective.network.output_activation]
+    outputs, r_activity = passed.outputs, r_passed.outputs
+    residuals = outputs - targets.data.astype(theta.dtype, copy=False)
+    slope = f.derivative(outputs)
+    return with_data(targets, 2 * residuals * slope), with_data(  # (24)
+        targets, 2 * r_activity * (slope**2 + residuals * f.second_derivative(outputs))
+    )

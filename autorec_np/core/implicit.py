@@ -12,6 +12,7 @@ map: D_W = D_W~ and D_Y = N^T D_W~[:, :q].
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -135,8 +136,8 @@ def implicit_hessian_vector_product(
     objective: Objective,
     theta: Array,
     direction: Array,
-    inputs: CSR,
-    targets: CSR,
+    inputs: Matrix,
+    targets: Matrix,
     fraction: float = 1.0,
     masks: Sequence[Array] | None = None,
 ) -> Array:
@@ -148,10 +149,11 @@ def implicit_hessian_vector_product(
     network = objective.network
     if not isinstance(network, ImplicitNetwork):
         raise TypeError(f"the network must be an ImplicitNetwork, got {type(network).__name__}.")
-    behind = slice(network.plain.layout.size)
+    behind, plain = slice(network.plain.layout.size), copy.copy(objective)
+    plain.network, plain.penalties = network.plain, {}
     product = np.zeros_like(theta)
     product[behind] = hessian_vector_product(
-        Objective(network.plain, 0.0),
+        plain,
         network.expand(theta)[behind],
         network.expand(direction.astype(theta.dtype))[behind],
         inputs,

@@ -6,7 +6,7 @@ apart. Plane p holds a value X_p at every stored pair, and has encoder weights V
     Z1 = sum_p X_p V_p + F V_F + 1 mu^T = [X_1 X_2 ... F] [V_1; V_2; ...; V_F] + 1 mu^T   (38)
 
 F, if any, is dense and holds what else is known of the rows, such as the genres of items. For the
-network that is a wider matrix: two of the five kernels are all that is new. The derivative by V_p
+network that is a wider matrix: three of the five kernels are all that is new. The derivative by V_p
 is X_p^T D_Z, plane by plane, and by V_F it is F^T D_Z, (39).
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from autorec_np._types import CSR, Array, Matrix
-from autorec_np.core.kernels import spmm, spmm_transpose, with_data
+from autorec_np.core.kernels import sddmm, spmm, spmm_transpose, with_data
 
 
 class Planes:
@@ -96,6 +96,11 @@ class Planes:
 @with_data.register
 def _(pattern: Planes, data: Array) -> Planes:  # type: ignore[misc]
     return Planes(pattern.pattern, data, pattern.features)
+
+
+@sddmm.register
+def _(pattern: Planes, left: Array, right: Array) -> Array:
+    return sddmm(pattern.pattern, left, right)
 
 
 @spmm.register

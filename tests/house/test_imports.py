@@ -67,7 +67,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"cli"},
 }
 
-# The six files of the lesson in reading order, then chapters two to five.
+# The six files of the lesson in reading order, then chapters two to six.
 READING_ORDER = (
     "activations",
     "kernels",
@@ -79,6 +79,7 @@ READING_ORDER = (
     "hessian",
     "implicit",
     "planes",
+    "all_cells",
 )
 
 # Slow to load, or needed by few: imported inside the functions that need them.

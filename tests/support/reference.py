@@ -92,6 +92,7 @@ def objective(
     penalties,
     fraction=1.0,
     masks=None,
+    cells=None,
 ):
     """Return J of equation (2) and {block: dJ/dblock}, one rating after the other.
 
@@ -102,11 +103,13 @@ def objective(
     inputs, targets : CSR arrays
     penalties : dict of str to float
         lambda of each weight block.
+    cells : (ndarray, ndarray), (n_rows, n_columns), optional
+        What each cell should be, and its weight, for the sum over all cells (70).
     """
     g, g_slope = FUNCTIONS[activation]
     f, f_slope = FUNCTIONS[output_activation]
     read, was_read = dense_and_stored(inputs)
-    wanted, observed = dense_and_stored(targets)
+    wanted, observed = cells or dense_and_stored(targets)
     weights = [name.removesuffix(".weight") for name in parameters if name.endswith(".weight")]
     layers = ["encoder", *sorted(name for name in weights if name.startswith("hidden"))]
     decoder, decoder_bias = parameters["decoder.weight"], parameters["decoder.bias"]
@@ -134,8 +137,8 @@ def objective(
             code = signals[-1]
             a = decoder_bias[column] + sum(code[j] * decoder[column, j] for j in range(len(code)))
             residual = f(a) - wanted[row, column]
-            value += residual**2
-            d_a = 2.0 * residual * f_slope(a)
+            value += observed[row, column] * residual**2
+            d_a = 2.0 * observed[row, column] * residual * f_slope(a)
             gradient["decoder.bias"][column] += d_a
             for j in range(len(code)):
                 gradient["decoder.weight"][column, j] += d_a * code[j]
@@ -158,6 +161,34 @@ def objective(
             value += fraction * penalty / 2.0 * weight**2
             gradient[name][index] += fraction * penalty * weight
     return value, gradient
+
+
+def every_cell(targets, weight, target, weights=None, shifts=None, counted=None):
+    """Return what each cell should be and its weight, (70), for :func:`objective`.
+
+    Parameters
+    ----------
+    targets : CSR array
+    weight, target : float, float or ndarray (n_columns,)
+        w0 and t0.
+    weights : ndarray, (nnz,), optional
+        c of each stored target, in the order of its data.
+    shifts : ndarray, (n_rows, 1), optional
+        s, which is already taken off the targets.
+    counted : ndarray of bool, (n_columns,), optional
+    """
+    n_rows, n_columns = targets.shape
+    wanted, weighs = np.zeros((2, n_rows, n_columns))
+    targets_at = np.broadcast_to(target, n_columns)
+    for row in range(n_rows):
+        for column in range(n_columns):
+            shift = 0.0 if shifts is None else shifts[row, 0]
+            wanted[row, column] = targets_at[column] - shift
+            weighs[row, column] = weight if counted is None or counted[column] else 0.0
+        for entry in range(targets.indptr[row], targets.indptr[row + 1]):
+            wanted[row, targets.indices[entry]] = targets.data[entry]
+            weighs[row, targets.indices[entry]] = 1.0 if weights is None else weights[entry]
+    return wanted, weighs
 
 
 def add_tied_gradients(gradient):
