@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from autorec_np.lessons.lesson import SEEDS, Array, Lesson, Named, Problem, close
-from autorec_np.lessons.process import Answers
+from autorec_np.lessons.process import Answers, what_to_do
 
 FEW = 25  # mistakes of which all pairs are tried
 PASS, FAIL, MISSING = "pass", "fail", "missing"
@@ -93,7 +93,7 @@ def judge(lesson: Lesson, answers: Answers, source: str, seed: int = 0) -> Verdi
     written = Source(source, lesson.function)
     if "error" in answers.said:
         blocks = dict.fromkeys(lesson.in_order, MISSING)
-        found = _failed(blocks, answers.said["error"], written)
+        found = _failed(blocks, answers.said["error"])
     else:
         found = Case(lesson, answers, written, seed).verdict()
     found.printed = answers.printed
@@ -678,41 +678,13 @@ def _factor(problems: list[Problem], factors: Array) -> str:
     return f"{', '.join(f'{one:.3g}' for one in factors)} times (on three problems)"
 
 
-# What to do first after an error, by its kind
-ADVICE = (
-    ("TimeoutError", "it did not end in {message}: is there a loop without end, or a huge array?"),
-    ("MemoryError", "it wanted too much memory: an array must be far too large"),
-    ("NotImplementedError", "not written yet: write it, and take out the line that raises"),
-    ("SystemExit", "the code ended the process itself ({message}): take out exit() or the like"),
-    ("Unfit", "{message}"),
-    ("SyntaxError", "Python cannot read {place}; look at it and at the line above for a missing "
-     "bracket, colon or quote"),
-    ("UnboundLocalError", "{place} uses a name before it has a value: give it one above"),
-    ("NameError", "{place} uses a name that nothing has given a value: look at its spelling"),
-    ("ImportError", "a module cannot be imported: install it, or do without"),
-    ("IndexError", "{place} asks for an entry that is not there: compare the index with the shape"),
-    ("KeyError", "{place} asks a dictionary for a key that it does not have ({message})"),
-    ("ZeroDivisionError", "{place} divides by 0: which number is 0 there?"),
-    ("ValueError", "{place}: what stands in it does not fit together; compare the shapes"),
-    ("AttributeError", "{place} asks a value for what its type does not have: what type is it?"),
-    ("TypeError", "{place}: a value has another type than the operation wants"),
-)  # fmt: skip
-
-
-def _failed(blocks: dict[str, str], error: dict[str, Any], source: Source) -> Verdict:
-    kinds, line = error["kinds"], error.get("line")
-    place = f"line {line}" if line else "the code"
-    form = next((form for kind, form in ADVICE if kind in kinds), "{place} fails: see what it says")
-    text = form.format(place=place, message=error["message"])
-    if error.get("shapes"):
-        text += "; " + ", ".join(f"{name} is {shape}" for name, shape in error["shapes"].items())
-    if kinds[0] not in ("TimeoutError", "Unfit", "NotImplementedError", "SystemExit"):
-        text += f". Python says: {kinds[0]}: {error['message']}"
+def _failed(blocks: dict[str, str], error: dict[str, Any]) -> Verdict:
+    line = error.get("line")
     return Verdict(
         False,
         blocks,
         "error",
-        text,
-        mistake=kinds[0],
+        what_to_do(error),
+        mistake=error["kinds"][0],
         lines=[line] if line else [],
     )

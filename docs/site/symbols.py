@@ -21,8 +21,15 @@ import markdown_pages
 NAMED = {"circle": "∘", "nabla": "∇", "norm": "‖", "O": "𝒪", "h(r)": "h"}
 ENTRIES = "adtwxyz"  # an entry is written small, and the table that it is of stands in the glossary
 
-# Letters that a page uses with a meaning of its own, which it says where it begins
-OWN = {"lbfgs": f"{string.ascii_letters.replace('J', '')}αηΛπ", "07": "est"}
+# Letters to which a page gives a meaning of its own, and says so
+OWN = {
+    "lbfgs": f"{string.ascii_letters.replace('J', '')}αηΛπ",
+    "05": "eh",
+    "06": "y",
+    "07": "est",
+    "10": "uv",
+    "11": "y",
+}
 
 
 def symbols(glossary: str) -> dict[str, tuple[str, str]]:

@@ -157,3 +157,11 @@ def test_every_symbol_of_a_lesson_has_an_entry(page):
     used = {names.get(one, one) for both in formulas for one in symbols("".join(both))}
     known = {*of_the_site.symbols(read(GLOSSARY)), "l"}  # of l2 in Keras
     assert {one for one in used if len(one) == 1} - known == set()
+
+
+def test_letters_with_another_meaning_are_those_of_the_page():
+    """In lesson 5 h is a step, and not the network."""
+    for name, letters in of_the_site.OWN.items():
+        (page,) = [one for one in PAGES if one.stem == name and "ko" not in one.parts]
+        used = set("".join(re.findall(r"\$\$?(.+?)\$", prose(read(page)), re.DOTALL)))
+        assert set(letters) - used == set() or name == "lbfgs"
