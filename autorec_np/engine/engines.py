@@ -379,11 +379,10 @@ def parts(pairs: Sequence[Factors]) -> Iterator[tuple[slice, Callable[[], Array]
                 yield slice(first + rows.start, first + rows.stop), multiply
             first += block.shape[1]
         return
+    thin: tuple[Array, Array] | None = None
     if isinstance(left, PlusLowRank):
-        small = left.left.T @ right
-        for rows, multiply in parts([(left.pattern, right), *pairs[1:]]):
-            yield rows, partial(_plus, multiply, left.right[rows], small)
-        return
+        thin = left.right, left.left.T @ right
+        pairs = [(left.pattern, right), *pairs[1:]]
     tiled = [(left.cast(right.dtype), right) for left, right in pairs if isinstance(left, Tiled)]
     if not tiled:  # an inner layer, or features
         [(dense, right)] = pairs
@@ -392,17 +391,15 @@ def parts(pairs: Sequence[Factors]) -> Iterator[tuple[slice, Callable[[], Array]
     for left, _ in tiled:
         left.corner()  # before threads ask
     for number, panel in enumerate(tiled[0][0].plan.panels):
-        yield panel, partial(_panel, tiled, number)
+        yield panel, partial(_panel, tiled, number, thin and (thin[0][panel], thin[1]))
 
 
-def _plus(multiply: Callable[[], Array], right: Array, small: Array) -> Array:
-    total = multiply()
-    total += right @ small
-    return total
-
-
-def _panel(pairs: Sequence[tuple[Tiled, Array]], number: int) -> Array:
+def _panel(
+    pairs: Sequence[tuple[Tiled, Array]], number: int, thin: tuple[Array, Array] | None
+) -> Array:
     total, *others = (left.multiply_panel(number, right) for left, right in pairs)
+    if thin:
+        total += thin[0] @ thin[1]  # of all cells, (74)
     for other in others:  # tied, (14)
         total += other
     return total
