@@ -84,6 +84,12 @@ LISTS: dict[str, dict[str, Settings]] = {
     },
     "ml-1m": {
         "EASE": {"regularization": 1500.0},
+        "implicit, iALS": {
+            "factors": 64,
+            "regularization": 30.0,
+            "alpha": 2.0,
+            "iterations": 7,
+        },
     },
     "ml-100k": {
         "ItemKNN": {"n_neighbors": 200, "shrinkage": 30.0},
