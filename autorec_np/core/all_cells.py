@@ -58,7 +58,7 @@ class PlusLowRank:
 
 @with_data.register
 def _(pattern: PlusLowRank, data: Array) -> PlusLowRank:  # type: ignore[misc]
-    return type(pattern)(with_data(pattern.pattern, data), pattern.left, pattern.right)
+    return PlusLowRank(with_data(pattern.pattern, data), pattern.left, pattern.right)
 
 
 @spmm.register
