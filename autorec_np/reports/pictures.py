@@ -30,11 +30,11 @@ from autorec_np.models.base import Recommender, check_fitted
 from autorec_np.models.biases import BiasBaseline, GlobalMean
 from autorec_np.models.scoring import Fitted
 from autorec_np.reports import html
-from autorec_np.reports.gradients import check_model_gradient
 from autorec_np.reports.html import (
     BLUE,
     GRAY,
     ORANGE,
+    check_model_gradient,
     describe_model,
     describe_ratings,
     import_matplotlib,

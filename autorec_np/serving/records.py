@@ -15,13 +15,19 @@ from scipy import sparse
 
 from autorec_np._types import Array
 from autorec_np._validation import check_number
-from autorec_np.baselines.bayesian_mf import BayesianMF
-from autorec_np.baselines.biased_mf import BiasedMF
-from autorec_np.baselines.factors import FactorModel, FittedFactors, Learned
+from autorec_np.baselines.factors import (
+    LLORMA,
+    BayesianMF,
+    BiasedMF,
+    FactorModel,
+    FittedFactors,
+    FittedLocal,
+    Learned,
+    Models,
+    SVDpp,
+)
 from autorec_np.baselines.lists import EASE, FittedLists, ItemKNN, Popularity
-from autorec_np.baselines.llorma import LLORMA, FittedLocal, Models
 from autorec_np.baselines.rbm import MOST_VALUES, FittedRBM, Machine, RatingRBM
-from autorec_np.baselines.svdpp import SVDpp
 from autorec_np.core.implicit import IMPLICIT
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
@@ -31,9 +37,9 @@ from autorec_np.models.autorec import AutoRec, check_parameters
 from autorec_np.models.base import Axes, Recommender, Record, check_fitted
 from autorec_np.models.biases import BiasBaseline, Biases, FittedBiases, FittedMean, GlobalMean
 from autorec_np.models.blend import WHOLE, Blend, FittedBlend, check_names
+from autorec_np.models.frames import N_FEATURES, N_GROUPS, Calibration
 from autorec_np.models.interactions import VALUES
 from autorec_np.models.scoring import Course, Fitted, Implicit
-from autorec_np.models.uncertainty import N_FEATURES, N_GROUPS, Calibration
 from autorec_np.serving.archive import Members, ModelFileError, check, csr_of, saying
 from autorec_np.training.trainer import AffineMap
 
