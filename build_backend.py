@@ -1,8 +1,10 @@
 """The build backend: that of setuptools, whose wheel is packed as tightly as DEFLATE allows."""
 
+import ast
 import base64
 import hashlib
 import io
+import re
 import tokenize
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
@@ -19,17 +21,19 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
 
 
 def pack(path):
-    """Write a wheel anew, compressed by Zopfli, without top_level.txt and most comments.
+    """Write a wheel anew, compressed by Zopfli, without top_level.txt and what only readers need.
 
-    The lesson keeps its comments; elsewhere they are read in the source, whose lines have the same
-    numbers.
+    The lesson stays as it is. Elsewhere comments, and docstrings of functions that no package hands
+    on, are read in the source, whose lines have the same numbers.
     """
     import zopfli  # an editable install and a source package do without
 
     with ZipFile(path) as archive:
         members = {member: archive.read(member) for member in archive.infolist()}
+    packages = [text for one, text in members.items() if one.filename.endswith("/__init__.py")]
+    public = {*re.findall(r"\w+", b" ".join(packages).decode())}
     contents = {
-        member: without_comments(content) if is_bare(member.filename) else content
+        member: bare(content.decode(), public) if is_bare(member.filename) else content
         for member, content in members.items()
         if not member.filename.endswith(".dist-info/top_level.txt")
     }
@@ -42,17 +46,26 @@ def pack(path):
 
 
 def is_bare(name):
-    """Return whether a file of the wheel is there without its comments."""
+    """Return whether a file of the wheel is there without what only readers need."""
     return name.endswith(".py") and not name.startswith("autorec_np/core/")
 
 
-def without_comments(content):
-    """Return Python source with nothing in the place of each comment; no line is lost."""
-    lines = content.decode().splitlines(keepends=True)
-    for token in tokenize.generate_tokens(io.StringIO(content.decode()).readline):
+def bare(source, public):
+    """Return Python source with nothing in the place of each comment and internal docstring.
+
+    Internal is that of a function of the module whose name is not in `public`. No line is lost.
+    """
+    lines = source.splitlines(keepends=True)
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             row, start = token.start[0] - 1, token.start[1]
             lines[row] = lines[row][:start].rstrip() + "\n"
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef) and node.name not in public and len(node.body) > 1:
+            first = node.body[0]
+            if ast.get_docstring(node) is not None:
+                rows = slice(first.lineno - 1, first.end_lineno)
+                lines[rows] = ["\n"] * len(lines[rows])
     return "".join(lines).encode()
 
 
