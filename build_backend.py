@@ -24,7 +24,7 @@ def pack(path):
     """Write a wheel anew, compressed by Zopfli, without top_level.txt and what only readers need.
 
     The lesson stays as it is. Elsewhere comments, and docstrings of functions that no package hands
-    on, are read in the source, whose lines have the same numbers.
+    on and that cite no equation, are read in the source, whose lines have the same numbers.
     """
     import zopfli  # an editable install and a source package do without
 
@@ -53,7 +53,8 @@ def is_bare(name):
 def bare(source, public):
     """Return Python source with nothing in the place of each comment and internal docstring.
 
-    Internal is that of a function of the module whose name is not in `public`. No line is lost.
+    Internal is that of a function of the module whose name is not in `public`, unless it cites an
+    equation, as "(43)". No line is lost.
     """
     lines = source.splitlines(keepends=True)
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
@@ -62,8 +63,8 @@ def bare(source, public):
             lines[row] = lines[row][:start].rstrip() + "\n"
     for node in ast.parse(source).body:
         if isinstance(node, ast.FunctionDef) and node.name not in public and len(node.body) > 1:
-            first = node.body[0]
-            if ast.get_docstring(node) is not None:
+            said, first = ast.get_docstring(node), node.body[0]
+            if said and not re.search(r"\(\d+\)", said):
                 rows = slice(first.lineno - 1, first.end_lineno)
                 lines[rows] = ["\n"] * len(lines[rows])
     return "".join(lines).encode()

@@ -138,6 +138,11 @@ def internal():
     return X + 1  # here too
 
 
+def derived():
+    """Return (43)."""
+    return 43
+
+
 def public():
     """Return 3."""
     text = "# no comment"
