@@ -13,6 +13,7 @@ from scipy import sparse
 from autorec_np._types import Array
 from autorec_np._validation import check_choice, check_integer
 from autorec_np.data.columns import (
+    FOR_LISTS,
     ROLES,
     ColumnsRead,
     as_table,
@@ -489,6 +490,8 @@ def as_ratings(
         advice = "for a file use autorec_np.read_ratings(path)"
         if hasattr(data, "collect"):
             advice = "call its collect()"
+        elif isinstance(data, tuple) and len(data) == 2:
+            advice = FOR_LISTS
         of_length = f" of length {len(data)}" if isinstance(data, (tuple, list)) else ""
         raise TypeError(
             f"ratings must be a Ratings, a SciPy sparse matrix (users x items), a table such as a "
@@ -551,6 +554,15 @@ def _read_features(
     span = np.ptp(features, axis=0)
     features = (features - features.mean(axis=0)) / np.where(span > 0, span, 1.0)
     return ids, frozen(features), np.flatnonzero(found >= 0)
+
+
+def count_pairs(users: Array, items: Array, times: Positions | None = None) -> Ratings:
+    """Return how often each pair is there, with the time of the last."""
+    (user_ids, rows), (item_ids, places) = map(unique_with_positions, (users, items))
+    ones = np.ones(len(rows))
+    R = assemble(rows, places, ones, times, user_ids, item_ids, (1.0, 1.0), "sum")
+    counts = R.matrix.data
+    return dataclasses.replace(R, scale=(float(counts.min()), float(counts.max())))
 
 
 def assemble(

@@ -18,12 +18,11 @@ from autorec_np._types import CSR, Array
 from autorec_np._validation import check_choice, check_number
 from autorec_np.core.kernels import take_rows
 from autorec_np.data.columns import TRIPLES, as_table, columns_read, find_ids, known_roles
-from autorec_np.data.ratings import Ratings, assemble
+from autorec_np.data.ratings import Ratings, count_pairs
 from autorec_np.data.values import (
     check_ids,
     check_lengths,
     check_timestamps,
-    unique_with_positions,
 )
 from autorec_np.models.base import Record, Self, check_fitted, chunks, to_learn
 from autorec_np.models.newcomers import FoldIn, score_new
@@ -53,11 +52,7 @@ def to_interactions(data: Any) -> tuple[Ratings, bool]:
     users, items = check_ids(users, "users"), check_ids(items, "items")
     times = None if times is None else check_timestamps(times)
     check_lengths(users=users, items=items, timestamps=times)
-    (user_ids, rows), (item_ids, places) = map(unique_with_positions, (users, items))
-    ones = np.ones(len(rows))
-    R = assemble(rows, places, ones, times, user_ids, item_ids, (1.0, 1.0), "sum")
-    counts = R.matrix.data
-    return replace(R, scale=(float(counts.min()), float(counts.max())), **columns), False
+    return replace(count_pairs(users, items, times), **columns), False
 
 
 def _pairs(data: Any) -> tuple[Any, Any, Any, dict[str, Any]] | None:
