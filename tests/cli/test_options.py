@@ -173,7 +173,7 @@ def test_every_option_reaches_the_model(run, folder):
             "regularization",
             {"encoder.weight": 4.0, "decoder.weight": 0.5},
         ),
-        "--implicit 3": ("implicit", 3),
+        "--implicit-units 3": ("implicit", 3),
         "--inputs planes": ("inputs", "planes"),
         "--dropout 0.2": ("dropout", 0.2),
         "--corruption 0.3": ("corruption", 0.3),
