@@ -35,14 +35,15 @@ def add_implicit(group: Any) -> None:
         help="train lists: each line says that somebody chose an item, whatever its rating",
         dest="lists",
         action="store_true",
+        default=False,
     )
 
 
 def add_lists(command: Parser) -> None:
     group = command.add_argument_group(
         "lists",
-        "Of autorec_np.RankingAutoRec, which is trained with --implicit, and on files\n"
-        "of two columns. It has the options of the model too, with defaults of its own.",
+        "Of autorec_np.RankingAutoRec, trained with --implicit and on files of two\n"
+        "columns. It has options of the model too, with defaults of its own.",
         argument_default=SUPPRESS,
     )
     add_implicit(group)

@@ -61,7 +61,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "reports": {"numpy", "scipy.sparse", "matplotlib", "_lazy", "_types"}
     | {"core", "data", "evaluation", "gradcheck", "models", "training"},
     "lessons": {"numpy", "_files", "_lazy", "_text", "__init__"},
-    "cli": {"numpy", "argcomplete", "_files", "_text", "__init__", "core", "data"}
+    "cli": {"numpy", "argcomplete", "_files", "_text", "__init__", "baselines", "core", "data"}
     | {"evaluation", "gradcheck", "lessons", "models", "reports", "serving", "sources"}
     | {"training"},
     "__main__": {"cli"},
