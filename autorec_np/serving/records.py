@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple, NoReturn, TypeAlias
 
@@ -31,7 +32,8 @@ from autorec_np.models.autorec import AutoRec, check_parameters
 from autorec_np.models.base import Axes, Recommender, Record, check_fitted
 from autorec_np.models.biases import BiasBaseline, Biases, FittedBiases, FittedMean, GlobalMean
 from autorec_np.models.blend import WHOLE, Blend, FittedBlend, check_names
-from autorec_np.models.interactions import VALUES
+from autorec_np.models.interactions import VALUES, ListRecord
+from autorec_np.models.ranking_autorec import FittedRanking, RankingAutoRec
 from autorec_np.models.scoring import Course, Fitted, Implicit
 from autorec_np.models.uncertainty import N_FEATURES, N_GROUPS, Calibration
 from autorec_np.serving.archive import Members, ModelFileError, check, csr_of, saying
@@ -59,6 +61,8 @@ _NETWORK = {
     "tied": bool,
     "n_inputs": (int, None),
 }
+_RANKING = {"threshold": (float, None), "values": (*VALUES, "ratings")}
+_RANKING |= {"unobserved_weight": float, "unobserved_target": float}
 _AUTOREC = {
     "orientation": ("item", "user"),
     "network": _NETWORK,
@@ -358,18 +362,23 @@ def _unpack_local(state: State, common: Common, members: Members) -> FittedLocal
 
 
 def _pack_lists(fitted: FittedLists, packing: Packing) -> State:
-    threshold, weights = fitted.threshold, fitted.weights
-    if not packing.include_ratings and (threshold is not None or fitted.values != "binary"):
-        raise ValueError(
-            "threshold and values='counts' need the ratings; save with include_ratings=True."
-        )
+    weights, told = fitted.weights, _pack_told(fitted, packing)
     kind = "sparse" if sparse.issparse(weights) else weights if weights is None else "dense"
     if kind == "dense":
         packing.put({"weights": weights})
     elif kind:
         packing.put({name: getattr(weights, name) for name in _CSR}, "weights.")
-    threshold = None if threshold is None else float(threshold)
-    return {"lists": {"threshold": threshold, "values": fitted.values, "weights": kind}}
+    return {"lists": {**told, "weights": kind}}
+
+
+def _pack_told(fitted: ListRecord, packing: Packing) -> State:
+    threshold, values = fitted.threshold, fitted.values
+    if not packing.include_ratings and (threshold is not None or values != "binary"):
+        raise ValueError(
+            f"threshold={threshold} and values={values!r} need the ratings; save with "
+            f"include_ratings=True."
+        )
+    return {"threshold": None if threshold is None else float(threshold), "values": values}
 
 
 def _unpack_lists(state: State, common: Common, members: Members) -> FittedLists:
@@ -397,11 +406,11 @@ def _pack_autorec(fitted: Fitted, packing: Packing) -> State:
     if fitted.implicit is not None:
         packing.put({IMPLICIT: fitted.implicit.weight, "implicit.shares": fitted.implicit.shares})
     packing.put({name: np.array(getattr(course, name), np.float64) for name in _CURVES})
-    trained_on_all = fitted.training is fitted.ratings
+    trained_on_all = cold.ratings is fitted.ratings
     if not trained_on_all:
         every, some = (
             row_of_each(R.matrix) * R.n_items + R.matrix.indices
-            for R in (fitted.ratings, fitted.training)
+            for R in (fitted.ratings, cold.ratings)
         )
         packing.put({"trained_on": np.isin(every, some, assume_unique=True)})
     state = {
@@ -426,7 +435,9 @@ def _pack_autorec(fitted: Fitted, packing: Packing) -> State:
     return {"autorec": state}
 
 
-def _unpack_autorec(whole: State, common: Common, members: Members) -> Fitted:
+def _unpack_autorec(
+    whole: State, common: Common, members: Members, record: Callable[..., Fitted] = Fitted
+) -> Fitted:
     state, ratings = whole["autorec"], common.ratings
     axes = Axes(state["orientation"])
     network, penalties = _unpack_network(state, axes, ratings, members)
@@ -436,7 +447,7 @@ def _unpack_autorec(whole: State, common: Common, members: Members) -> Fitted:
     loss, validation = (tuple(members.take(name, "<f8", None).tolist()) for name in _CURVES)
     course = Course(loss, validation, state["n_iter"], state["n_evaluations"])
     cold_baseline, baseline = _unpack_baselines(state, common, members)
-    return Fitted(
+    return record(
         **common._asdict(),
         network=network,
         theta=theta,
@@ -452,6 +463,22 @@ def _unpack_autorec(whole: State, common: Common, members: Members) -> Fitted:
         inputs=state["inputs"],
         shrinkage=state["shrinkage"],
     )
+
+
+def _pack_ranking(fitted: FittedRanking, packing: Packing) -> State:
+    cells = {name: float(getattr(fitted, f"unobserved_{name}")) for name in ("weight", "target")}
+    told = {**_pack_told(fitted, packing), **{f"unobserved_{k}": x for k, x in cells.items()}}
+    return {**_pack_autorec(fitted, packing), "ranking": told}
+
+
+def _unpack_ranking(state: State, common: Common, members: Members) -> Fitted:
+    found = state["ranking"]
+    fitted = _unpack_autorec(state, common, members, partial(FittedRanking, **found))
+    check_number("unobserved_weight", found["unobserved_weight"], minimum=0)
+    plain = fitted.output_map == AffineMap() and fitted.network.output_activation == "identity"
+    if not plain or fitted.baseline is not None or fitted.inputs != "ratings":
+        raise ModelFileError("its network is none of a RankingAutoRec")
+    return fitted
 
 
 def _floats(values: Mapping[str, Any]) -> dict[str, float]:
@@ -676,6 +703,13 @@ KINDS: dict[str, Kind] = {
         *(
             Kind(model, model.check_parameters, {"lists": _LISTS}, _pack_lists, _unpack_lists)
             for model in (Popularity, ItemKNN, EASE)
+        ),
+        Kind(
+            RankingAutoRec,
+            RankingAutoRec.check_parameters,
+            {"autorec": _AUTOREC, "ranking": _RANKING},
+            _pack_ranking,
+            _unpack_ranking,
         ),
     )
 }
