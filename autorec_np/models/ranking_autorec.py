@@ -193,6 +193,7 @@ class ListTask(TrainingTask):
         def validate(theta: Array) -> float:
             fitted = self.record(theta, self.inputs, workers)
             scores = fitted.score_all_items(users)
+            scores[fitted.user_counts[users] == 0] = fitted.item_counts
             return 1.0 - ndcg(scores, self.seen[users], held_out[users])
 
         return validate

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from itertools import pairwise
 from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 import numpy as np
@@ -36,7 +35,7 @@ from autorec_np.models.interactions import VALUES, ListRecord
 from autorec_np.models.ranking_autorec import FittedRanking, RankingAutoRec
 from autorec_np.models.scoring import Course, Fitted, Implicit
 from autorec_np.models.uncertainty import N_FEATURES, N_GROUPS, Calibration
-from autorec_np.serving.archive import Members, ModelFileError, check, csr_of, saying
+from autorec_np.serving.archive import Members, ModelFileError, check, csr_of, ids_of, saying
 from autorec_np.training.trainer import AffineMap
 
 State: TypeAlias = dict[str, Any]
@@ -61,8 +60,9 @@ _NETWORK = {
     "tied": bool,
     "n_inputs": (int, None),
 }
-_RANKING = {"threshold": (float, None), "values": (*VALUES, "ratings")}
-_RANKING |= {"unobserved_weight": float, "unobserved_target": float}
+_UNOBSERVED = ("unobserved_weight", "unobserved_target")
+_RANKING: State = {"threshold": (float, None), "values": (*VALUES, "ratings")}
+_RANKING |= dict.fromkeys(_UNOBSERVED, float)
 _AUTOREC = {
     "orientation": ("item", "user"),
     "network": _NETWORK,
@@ -466,15 +466,14 @@ def _unpack_autorec(
 
 
 def _pack_ranking(fitted: FittedRanking, packing: Packing) -> State:
-    cells = {name: float(getattr(fitted, f"unobserved_{name}")) for name in ("weight", "target")}
-    told = {**_pack_told(fitted, packing), **{f"unobserved_{k}": x for k, x in cells.items()}}
+    told = _pack_told(fitted, packing) | {name: getattr(fitted, name) for name in _UNOBSERVED}
     return {**_pack_autorec(fitted, packing), "ranking": told}
 
 
 def _unpack_ranking(state: State, common: Common, members: Members) -> Fitted:
     found = state["ranking"]
     fitted = _unpack_autorec(state, common, members, partial(FittedRanking, **found))
-    check_number("unobserved_weight", found["unobserved_weight"], minimum=0)
+    check_number(_UNOBSERVED[0], found[_UNOBSERVED[0]], minimum=0)
     plain = fitted.output_map == AffineMap() and fitted.network.output_activation == "identity"
     if not plain or fitted.baseline is not None or fitted.inputs != "ratings":
         raise ModelFileError("its network is none of a RankingAutoRec")
@@ -591,8 +590,8 @@ def _unpack_ratings(state: State, members: Members) -> Ratings:
     low, high = map(float, state["scale"])
     if not -math.inf < low <= high < math.inf:
         raise ModelFileError(f"its rating scale is {low} to {high}")
-    user_ids = _unpack_ids("users", state["user_ids"], members)
-    item_ids = _unpack_ids("items", state["item_ids"], members)
+    user_ids = ids_of("users", state["user_ids"], members)
+    item_ids = ids_of("items", state["item_ids"], members)
     indices = members.take("ratings.indices", "<i4 <i8", None)
     indptr = members.take("ratings.indptr", "<i4 <i8", len(user_ids) + 1)
     n_ratings, timestamps = len(indices), None
@@ -632,23 +631,6 @@ def _pack_ids(name: str, ids: Array, packing: Packing) -> str:
     text = np.frombuffer(b"".join(encoded), np.uint8)
     packing.put({"utf8": text, "offsets": offsets}, f"{name}.")
     return "strings"
-
-
-def _unpack_ids(name: str, kind: str, members: Members) -> Array:
-    if kind == "integers":
-        ids = members.take(name, "<i8", None)
-    else:
-        text = members.take(f"{name}.utf8", "|u1", None).tobytes()
-        offsets = members.take(f"{name}.offsets", "<i8", None).tolist()
-        if offsets[:1] != [0] or offsets[-1] != len(text) or offsets != sorted(offsets):
-            raise ModelFileError(f"the offsets of its {name}' ids do not fit their text")
-        with saying(f"the ids of its {name} are not UTF-8"):
-            decoded = (text[a:b].decode("utf-8", "surrogatepass") for a, b in pairwise(offsets))
-            ids = np.fromiter(decoded, dtype=object, count=len(offsets) - 1)
-        ids.flags.writeable = False
-    if not (ids[1:] > ids[:-1]).all():
-        raise ModelFileError(f"the ids of its {name} are not ascending and unique")
-    return ids
 
 
 KINDS: dict[str, Kind] = {
