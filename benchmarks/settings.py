@@ -72,6 +72,25 @@ PEERS: dict[str, list[Settings]] = {
 # Lists: data set -> contestant of `benchmarks.lists` -> what `python -m benchmarks.tune lists DATA`
 # chose on validation ratings, by NDCG@10. All that was tried is in results/lists.jsonl.
 LISTS: dict[str, dict[str, Settings]] = {
+    "ml-latest-small": {
+        "ItemKNN": {"n_neighbors": 50, "shrinkage": 3.0},
+        "EASE": {"regularization": 300.0},
+        "implicit, iALS": {
+            "factors": 128,
+            "regularization": 30.0,
+            "alpha": 5.0,
+            "iterations": 15,
+        },
+    },
+    "ml-1m": {
+        "EASE": {"regularization": 1500.0},
+        "implicit, iALS": {
+            "factors": 64,
+            "regularization": 30.0,
+            "alpha": 2.0,
+            "iterations": 7,
+        },
+    },
     "ml-100k": {
         "ItemKNN": {"n_neighbors": 200, "shrinkage": 30.0},
         "EASE": {"regularization": 500.0},

@@ -68,7 +68,7 @@ def hessian_vector_product(
     r_activity += sddmm(targets, passed.dropped[-1], r_weights["decoder.weight"])
     r_activity += r_weights["decoder.bias"][targets.indices]
 
-    # the backward pass and R of it, side by side
+    # the backward pass and R of it, side by side, from (24)
     r_passed = Forward(r_z, r_dropped, r_activity)
     d_activity, r_d_activity = output_signals(objective, theta, along, targets, passed, r_passed)
     d_views["decoder.weight"] += spmm_transpose(r_d_activity, passed.dropped[-1])  # (25)

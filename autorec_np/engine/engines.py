@@ -22,9 +22,9 @@ import numpy as np
 
 from autorec_np._types import CSR, Array, Matrix
 from autorec_np.core import optimizers
-from autorec_np.core.all_cells import AllCells, PlusLowRank
+from autorec_np.core.all_cells import AllCells, PlusLowRank, gram
 from autorec_np.core.implicit import IMPLICIT, ImplicitNetwork
-from autorec_np.core.kernels import column_sums, spmm_transpose, with_data
+from autorec_np.core.kernels import column_sums, spmm, spmm_transpose, with_data
 from autorec_np.core.lbfgs import Pairs, TwoLoop
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective, in_float64, squared_lengths
@@ -49,6 +49,7 @@ Receive: TypeAlias = Callable[[slice, Array], None]
 Factors: TypeAlias = tuple[Matrix | Array, Array]
 
 ELEMENTS_PER_BLOCK = 262_144  # of a step, in a core's cache
+ROWS_PER_TASK, PARTS_OF_A_SUM = 256, 8  # of a thin factor, and over its rows
 
 
 class Batch(NamedTuple):
@@ -278,7 +279,7 @@ class ByActivity:
         """Return the objective, an implicit decoder's pattern laid out for products."""
         objective, network = copy.copy(objective), objective.network
         if isinstance(objective, AllCells):
-            objective.reorder(self.columns)
+            objective = CellsInOrder(objective, self.columns, self.workers)
         if isinstance(network, ImplicitNetwork):
             rated: Any = network.rated
             in_order = reordered(rated, self.orders[IMPLICIT], self.columns)
@@ -314,6 +315,57 @@ class ByActivity:
             return Tiled.of(matrix, plan)
         pattern = Tiled.of(pattern_of(matrix), plan)
         return matrix.part(rows, pattern, matrix.data[:, plan.order])
+
+
+class Thin(PlusLowRank):
+    """The sum of a `Tiled` and thin factors, multiplied in its threads."""
+
+    pattern: Any
+
+
+@spmm.register
+def _(matrix: Thin, dense: Array) -> Array:
+    small = across(matrix.right, dense, matrix.pattern)
+    product = spmm(matrix.pattern, dense)
+
+    def add(rows: slice) -> None:
+        product[rows] += matrix.left[rows] @ small
+
+    in_blocks(len(product), matrix.pattern.plan.workers, add, ROWS_PER_TASK)
+    return product
+
+
+def across(left: Array, right: Array, pattern: Any) -> Array:
+    """Return L^T R, summed over blocks of rows."""
+
+    def multiply(rows: slice) -> Array:
+        return np.asarray(left[rows].T @ right[rows])
+
+    first, *others = in_blocks(len(left), pattern.plan.workers, multiply, rows_per_task(len(left)))
+    for other in others:
+        first += other
+    return np.asarray(first)
+
+
+class CellsInOrder(AllCells):
+    """An objective over all cells whose columns are in another order, in threads."""
+
+    low_rank = Thin
+    workers: Workers | None
+
+    def __init__(self, objective: AllCells, columns: Array, workers: Workers | None) -> None:
+        self.__dict__.update(vars(objective), workers=workers, target=objective.target[columns])
+        if objective.counted is not None:
+            self.counted = objective.counted[columns]
+
+    def gram(self, factor: Array) -> Array:
+        length = rows_per_task(len(factor))
+        blocks = in_blocks(len(factor), self.workers, lambda rows: gram(factor[rows]), length)
+        return np.asarray(sum(blocks))
+
+
+def rows_per_task(n_rows: int) -> int:
+    return max(ROWS_PER_TASK, -(-n_rows // PARTS_OF_A_SUM))
 
 
 # Steps
@@ -379,11 +431,10 @@ def parts(pairs: Sequence[Factors]) -> Iterator[tuple[slice, Callable[[], Array]
                 yield slice(first + rows.start, first + rows.stop), multiply
             first += block.shape[1]
         return
+    thin: tuple[Array, Array] | None = None
     if isinstance(left, PlusLowRank):
-        small = left.left.T @ right
-        for rows, multiply in parts([(left.pattern, right), *pairs[1:]]):
-            yield rows, partial(_plus, multiply, left.right[rows], small)
-        return
+        thin = left.right, across(left.left, right, left.pattern)
+        pairs = [(left.pattern, right), *pairs[1:]]
     tiled = [(left.cast(right.dtype), right) for left, right in pairs if isinstance(left, Tiled)]
     if not tiled:  # an inner layer, or features
         [(dense, right)] = pairs
@@ -392,17 +443,15 @@ def parts(pairs: Sequence[Factors]) -> Iterator[tuple[slice, Callable[[], Array]
     for left, _ in tiled:
         left.corner()  # before threads ask
     for number, panel in enumerate(tiled[0][0].plan.panels):
-        yield panel, partial(_panel, tiled, number)
+        yield panel, partial(_panel, tiled, number, thin and (thin[0][panel], thin[1]))
 
 
-def _plus(multiply: Callable[[], Array], right: Array, small: Array) -> Array:
-    total = multiply()
-    total += right @ small
-    return total
-
-
-def _panel(pairs: Sequence[tuple[Tiled, Array]], number: int) -> Array:
+def _panel(
+    pairs: Sequence[tuple[Tiled, Array]], number: int, thin: tuple[Array, Array] | None
+) -> Array:
     total, *others = (left.multiply_panel(number, right) for left, right in pairs)
+    if thin:
+        total += thin[0] @ thin[1]  # of all cells, (74)
     for other in others:  # tied, (14)
         total += other
     return total
@@ -624,9 +673,12 @@ class CompactPairs:
         return float(sum(products))
 
 
-def in_blocks(size: int, workers: Workers | None, task: Callable[[slice], Any]) -> list[Any]:
+def in_blocks(
+    size: int, workers: Workers | None, task: Callable[[slice], Any], length: int = 0
+) -> list[Any]:
     """Return what a task gives for each block, in order."""
-    blocks = [slice(i, i + ELEMENTS_PER_TASK) for i in range(0, size, ELEMENTS_PER_TASK)]
+    length = length or ELEMENTS_PER_TASK
+    blocks = [slice(i, i + length) for i in range(0, size, length)]
     results: list[Any] = [None] * len(blocks)
 
     def work(number: int, block: slice) -> None:

@@ -118,6 +118,10 @@ class Fitted(Record):
     def n_implicit(self) -> int:
         return 0 if self.implicit is None else self.implicit.weight.shape[1]
 
+    def presented(self, rated: CSR) -> CSR:
+        """Return the ratings that :meth:`read` reads."""
+        return rated
+
     def vectors(self, axis: str) -> Array:
         return self.codes if axis == self.axes.row else self.weights["decoder.weight"]
 

@@ -24,7 +24,7 @@ from autorec_np import core
 PACKAGE = Path(autorec_np.__file__).parent
 DERIVATION = PACKAGE.parent / "docs" / "derivation.md"
 CHAPTER_ONE = ("activations", "kernels", "parameters", "network", "objective", "optimizers")
-CHAPTERS = (*CHAPTER_ONE, "lbfgs", "hessian", "implicit", "planes")
+CHAPTERS = (*CHAPTER_ONE, "lbfgs", "hessian", "implicit", "planes", "all_cells")
 LONGEST = 500  # code lines of chapter one
 FORBIDDEN = re.compile(
     r"thread|\btiles?\b|tiled|tiling|callback|executor|workspace|workers?\b|receive|\bout=",

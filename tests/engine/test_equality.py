@@ -10,6 +10,7 @@ import pytest
 from scipy import sparse
 from small_tiles import make_small
 
+from autorec_np.core.all_cells import AllCells
 from autorec_np.core.implicit import ImplicitNetwork, scaled_pattern
 from autorec_np.core.kernels import with_data
 from autorec_np.core.network import Network
@@ -20,6 +21,7 @@ from autorec_np.engine.engines import PlainEngine, TiledEngine
 from autorec_np.engine.threads import Workers
 from autorec_np.engine.tiled import by_activity
 from autorec_np.models.autorec import AutoRec
+from autorec_np.models.ranking_autorec import RankingAutoRec
 from autorec_np.training.solvers import EpochMonitor
 from autorec_np.training.trainer import ENGINES, SOLVERS, Trainer, short_on_purpose
 
@@ -53,6 +55,19 @@ def make_network(targets, n_implicit, *settings):
     return ImplicitNetwork(*settings, rated=scaled_pattern(targets), n_implicit=n_implicit)
 
 
+def over_all_cells(network, targets, weighed):
+    """The objective over all cells, and its targets: with weights, shifts and a t0 by column."""
+    dtype, (n_rows, n_columns) = targets.dtype, targets.shape
+    counted = np.bincount(targets.indices, minlength=n_columns) > 0
+    if not weighed:
+        return AllCells(network, PENALTY, 0.2, 0.5, counted), targets
+    rng = np.random.default_rng(7)
+    weights = rng.integers(1, 5, targets.nnz).astype(dtype) / dtype.type(2)
+    shifts = rng.normal(size=(n_rows, 1)).astype(dtype)
+    objective = AllCells(network, PENALTY, 0.2, rng.normal(size=n_columns), counted)
+    return objective, Planes(targets, np.array([targets.data, weights]), shifts)
+
+
 class Case:
     """One network at one point, as the lesson and as the engine see it."""
 
@@ -69,6 +84,7 @@ class Case:
         n_implicit=0,
         n_planes=0,
         n_features=0,
+        cells=None,
     ):
         rng = np.random.default_rng(0)
         self.matrix = matrix_of(orientation)
@@ -83,20 +99,22 @@ class Case:
         self.network = make_network(
             targets, n_implicit, n_columns, sizes, activation, output, tied, inputs.shape[1]
         )
-        self.objective = Objective(self.network, PENALTY)
+        self.objective, wanted = Objective(self.network, PENALTY), targets
+        if cells:
+            self.objective, wanted = over_all_cells(self.network, targets, cells == "weighed")
         self.theta = rng.normal(0.0, 0.3, self.network.layout.size).astype(dtype)
         if np.iscomplexobj(self.theta):
             self.theta += 1e-3j * rng.normal(size=self.theta.size)
         masks = None
         if dropout:
             masks = [(rng.random((n_rows, k)) < 0.6) / inputs.dtype.type(0.6) for k in sizes]
-        self.arguments = (inputs, targets, FRACTION, masks)
+        self.arguments = (inputs, wanted, FRACTION, masks)
         self.engine = TiledEngine(workers)
         self.arrangement = self.engine.arrange(self.network, targets, 1)
         self.arranged = self.arrangement.objective(self.objective)
         rows, _ = by_activity(targets)
         in_order = None if masks is None else [mask[rows] for mask in masks]
-        batch = self.arrangement.batch(inputs, targets, rows, in_order)
+        batch = self.arrangement.batch(inputs, wanted, rows, in_order)
         self.batch = batch._replace(fraction=FRACTION)
 
     def restored(self, theta):
@@ -126,6 +144,30 @@ def with_extras(cases):
             pytest.param({**case.values[0], **extra, "tied": False}, id=f"{case.id}-{name}")
             for case in cases.args[1]
             for name, extra in EXTRAS.items()
+        ],
+    )
+
+
+CELLS = {
+    "all cells": {"cells": "alike"},
+    "tied": {"cells": "weighed", "tied": True},
+    "weighed": {"cells": "weighed"},
+    "implicit": {"cells": "weighed", "n_implicit": 2},
+    "all": {"cells": "alike", "n_implicit": 3, "n_planes": 2, "n_features": 3},
+}
+
+
+def with_all_cells(cases):
+    """Give cases an objective over all cells, of each of CELLS."""
+    return pytest.mark.parametrize(
+        "case",
+        [
+            pytest.param(
+                {**case.values[0], "tied": False, "output": "identity", **changes},
+                id=f"{case.id}-{name}",
+            )
+            for case in cases.args[1]
+            for name, changes in CELLS.items()
         ],
     )
 
@@ -187,6 +229,11 @@ def test_the_lesson_on_tiles_is_the_lesson_on_csr_with_implicit_decoder_and_plan
     test_the_lesson_on_tiles_is_the_lesson_on_csr(case)
 
 
+@with_all_cells(cases("depth", "dropout", "dtype", "orientation"))
+def test_the_lesson_on_tiles_is_the_lesson_on_csr_over_all_cells(case):
+    test_the_lesson_on_tiles_is_the_lesson_on_csr(case)
+
+
 @cases("depth", "tied", "dropout", "dtype", "orientation")
 def test_the_streamed_gradient_is_that_of_the_lesson_to_the_bit(case, workers):
     both = Case(**case, workers=workers)
@@ -206,6 +253,11 @@ def test_the_streamed_gradient_is_that_of_the_lesson_to_the_bit(case, workers):
 def test_the_streamed_gradient_is_that_of_the_lesson_with_implicit_decoder_and_planes(
     case, workers
 ):
+    test_the_streamed_gradient_is_that_of_the_lesson_to_the_bit(case, workers)
+
+
+@with_all_cells(cases("depth", "dropout", "dtype", "orientation"))
+def test_the_streamed_gradient_is_that_of_the_lesson_over_all_cells(case, workers):
     test_the_streamed_gradient_is_that_of_the_lesson_to_the_bit(case, workers)
 
 
@@ -231,9 +283,20 @@ def test_a_streamed_step_is_that_of_the_lesson_with_implicit_decoder_and_planes(
 
 
 @pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("extra", [{}, *EXTRAS.values()], ids=["", *EXTRAS])
+@with_all_cells(cases("depth", "dropout", "orientation", "dtype", dtypes=(np.float32, np.float64)))
+def test_a_streamed_step_is_that_of_the_lesson_over_all_cells(case, rule, workers):
+    test_a_streamed_step_is_value_and_gradient_then_a_step_to_the_bit(case, rule, workers)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(
+    "extra",
+    [{}, *EXTRAS.values(), *CELLS.values()],
+    ids=["", *EXTRAS, *(f"over all cells, {name}" for name in CELLS)],
+)
 def test_a_step_in_the_lesson_is_the_step_of_the_engine(rule, extra):
-    both = Case(2, "tanh", "sigmoid", False, True, np.float64, "item", **extra)
+    settings = {"tied": False, "output": "identity" if "cells" in extra else "sigmoid", **extra}
+    both = Case(2, "tanh", dropout=True, dtype=np.float64, orientation="item", **settings)
     plain = PlainEngine()
     theta, tiled = both.theta.copy(), both.arrangement.arranged(both.theta)
     rules = plain.rule(rule, theta), both.engine.rule(rule, tiled)
@@ -360,3 +423,58 @@ def test_threads_change_no_bit_of_a_training(solver, extra):
             theta, values = train("tiled", solver, "item", 0.0, extra, pool)
         assert theta.tobytes() == alone[0].tobytes()
         assert values == alone[1]
+
+
+LISTS = {
+    "plain": {},
+    "tied": {"tied": True},
+    "implicit": {"implicit": 2},
+    "ratings": {"values": "ratings", "unobserved_target": 0.2},
+    "counts": {"values": "counts"},
+    "weight 0": {"unobserved_weight": 0.0},
+}
+FULL_BATCH = {solver for solver, defaults in SOLVERS.items() if defaults.full_batch}
+
+
+def fit_lists(solver, changes, **others):
+    """Ten epochs of a model of lists."""
+    settings = {
+        "hidden_layer_sizes": (4,),
+        "solver": solver,
+        "regularization": 1.0,
+        "max_iter": 10,
+        "batch_size": 7,
+        "tol": 0.0,
+        "dtype": "float64",
+        "random_state": 0,
+        **({} if solver in FULL_BATCH else {"corruption": 0.3}),
+        **changes,
+        **others,
+    }
+    ratings = make_ratings(n_users=40, n_items=30, n_ratings=500, random_state=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # ten iterations need not converge
+        return RankingAutoRec(**settings).fit(ratings)
+
+
+@pytest.mark.parametrize("orientation", ["item", "user"])
+@pytest.mark.parametrize("changes", LISTS.values(), ids=LISTS)
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_both_engines_have_one_loss_curve_of_lists(solver, changes, orientation):
+    tiled, plain = (
+        fit_lists(solver, changes, orientation=orientation, engine=name) for name in ENGINES
+    )
+    assert len(tiled.loss_curve_) == len(plain.loss_curve_) == 10
+    np.testing.assert_allclose(tiled.loss_curve_, plain.loss_curve_, rtol=1e-9)
+    np.testing.assert_allclose(tiled.theta_, plain.theta_, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("changes", LISTS.values(), ids=LISTS)
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_threads_change_no_bit_of_lists(solver, changes):
+    for dtype in ("float32", "float64"):
+        alone, together = (
+            fit_lists(solver, changes, dtype=dtype, n_jobs=n_jobs) for n_jobs in (1, 2)
+        )
+        assert together.theta_.tobytes() == alone.theta_.tobytes()
+        assert together.loss_curve_ == alone.loss_curve_

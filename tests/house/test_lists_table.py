@@ -160,6 +160,12 @@ class Hill:
 
 
 @pytest.fixture
+def searched(monkeypatch):
+    """Every search has ended."""
+    monkeypatch.setattr(runner, "chosen", lambda data, one, results: (one.settings(data), []))
+
+
+@pytest.fixture
 def hill(monkeypatch):
     program = Hill()
     grids = {"width": (1, 2, 3, 4, 5), "rate": (0.01, 0.1, 1.0)}
@@ -204,12 +210,17 @@ def test_a_run_measures_what_is_missing_with_what_was_chosen(hill, tmp_path):
         return measuring.measure_data(name, data, values)
 
     results, absent = runner.run(["d"], path, log.append, here)
-    assert absent == {"gone": "autorec_np has no NotThereYet"}
-    assert [(cell.name, cell.ratings) for cell in results] == [
-        ("popularity", "test"),
-        ("EASE", "test"),
-        ("hill", "test"),
-    ]
+    assert [cell.name for cell in results] == ["popularity", "EASE"]
+    assert absent == {
+        "d, hill": "not chosen yet: python -m benchmarks.tune lists d",
+        "d, gone": "autorec_np has no NotThereYet",
+    }
+    runner.tune("d", path=path)
+    hill.fits.clear()
+    results, absent = runner.run(["d"], path, log.append, here)
+    assert set(absent) == {"d, gone"}
+    tested = [cell.name for cell in results if cell.ratings == "test"]
+    assert tested == ["popularity", "EASE", "hill"]
     assert [fit[1:] for fit in hill.fits] == [(0, 4, 0.1), (1, 4, 0.1), (2, 4, 0.1)]
     assert journal.read(path, runner.Cell) == {
         cell: {**cell._asdict(), **found} for cell, found in results.items()
@@ -222,7 +233,7 @@ def test_a_run_measures_what_is_missing_with_what_was_chosen(hill, tmp_path):
     assert len(hill.fits) == 3
 
 
-def test_what_came_after_the_reference_is_compared_with_it_too(hill, tmp_path):
+def test_what_came_after_the_reference_is_compared_with_it_too(hill, searched, tmp_path):
     path, asked = tmp_path / "lists.jsonl", []
 
     def here(name, data, values):
@@ -249,7 +260,9 @@ def test_a_process_of_its_own_measures(monkeypatch):
 # The page
 
 
-def test_the_page_has_a_row_for_everybody_and_is_blank_where_nothing_was_run(hill, tmp_path):
+def test_the_page_has_a_row_for_everybody_and_is_blank_where_nothing_was_run(
+    hill, searched, tmp_path
+):
     path = tmp_path / "lists.md"
     values = {"hill": [0.1, 0.2, 0.3, 0.6]}
 
@@ -276,7 +289,7 @@ def test_the_page_has_a_row_for_everybody_and_is_blank_where_nothing_was_run(hil
     assert own.strip("|").split("|")[4].strip() == ""
 
 
-def test_the_row_writes_its_page_and_what_others_read(hill, tmp_path, monkeypatch):
+def test_the_row_writes_its_page_and_what_others_read(hill, searched, tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "CELLS", tmp_path / "lists.jsonl")
     monkeypatch.setattr(runner, "PAGE", tmp_path / "lists.md")
     given = [measured([0.1, 0.2, 0.3, 0.6])] * 3

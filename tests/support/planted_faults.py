@@ -29,7 +29,7 @@ from autorec_np.gradcheck import check_gradient
 PACKAGE = Path(__file__).parents[2] / "autorec_np"
 ENGINES = ("plain", "tiled")
 CORE = ("activations", "kernels", "parameters", "network", "objective")
-CORE += ("hessian", "implicit", "planes")
+CORE += ("hessian", "implicit", "planes", "all_cells")
 ENGINE = ("threads", "tiled", "engines")
 STAND_IN = "sparse_autoencoder"
 USUAL = 1e-5  # where people who use the two other ways draw the line
@@ -47,6 +47,7 @@ class Setting:
     n_implicit: int = 0
     n_planes: int = 0
     n_features: int = 0
+    all_cells: bool = False
 
 
 ONE = Setting()
@@ -58,6 +59,10 @@ IMPLICIT = Setting((3, 3), "tanh", n_implicit=2)
 PLANES = Setting(n_planes=2)
 BOTH = Setting((3, 3), "tanh", n_implicit=2, n_planes=2)
 FEATURES = Setting(n_planes=1, n_features=2)
+ALL_CELLS = Setting(all_cells=True)
+ALL_CELLS_DEEP = Setting((3, 3), "tanh", dropout=True, n_implicit=2, n_planes=2, all_cells=True)
+ALL_CELLS_TIED = Setting((3, 3), tied=True, all_cells=True)
+W0, T0 = 0.3, np.array([0.5, -1.0, 0.0, 0.25, 2.0, 1.0, -0.5])  # of ALL_CELLS: T0 by column
 
 WEIGHTS = ("encoder.weight", "decoder.weight")
 BIASES = ("encoder.bias", "decoder.bias")
@@ -810,6 +815,169 @@ LATER = [
 ]
 
 
+# of the objective over all cells, which has weights, shifts and a column that does not count
+CELLS = [
+    Fault(
+        "w0 missing from the observed part, gradient",
+        "all_cells",
+        " - above.dtype.type(self.weight) * above)",
+        ")",
+        ALL,
+        ALL_CELLS,
+    ),
+    Fault(
+        "w0 missing from the observed part, value",
+        "all_cells",
+        "observed - self.weight * above.astype(wide) ** 2",
+        "observed",
+        ALL,
+        ALL_CELLS,
+        side="value",
+    ),
+    Fault(
+        "the 2 of the square dropped for all cells",
+        "all_cells",
+        "left.dtype.type(2 * self.weight)",
+        "left.dtype.type(self.weight)",
+        ALL,
+        ALL_CELLS,
+    ),
+    Fault(
+        "the weight c forgotten in the gradient",
+        "all_cells",
+        "2 * (cells.weights * residuals - ",
+        "2 * (residuals - ",
+        ALL,
+        ALL_CELLS,
+    ),
+    Fault(
+        "the weight c squared with the residual",
+        "all_cells",
+        "cells.weights * residuals.astype(wide) ** 2",
+        "(cells.weights * residuals.astype(wide)) ** 2",
+        ALL,
+        ALL_CELLS,
+        side="value",
+    ),
+    Fault(
+        "t0 forgotten at the observed cells",
+        "all_cells",
+        "observed = in_float64(observed - self.weight * above.astype(wide) ** 2)",
+        "observed = in_float64("
+        "observed - self.weight * (residuals + cells.targets).astype(wide) ** 2)",
+        ALL,
+        ALL_CELLS,
+        side="value",
+    ),
+    Fault(
+        "shifts left out where they are observed",
+        "all_cells",
+        "d_outputs = 2 * (cells.weights * residuals - above.dtype.type(self.weight) * above)",
+        "above -= np.repeat(cells.shifts[:, 0], np.diff(cells.pattern.indptr))\n"
+        "        d_outputs = 2 * ("
+        "cells.weights * residuals - above.dtype.type(self.weight) * above)",
+        ALL,
+        ALL_CELLS,
+        engines=PLAIN,
+    ),
+    Fault(
+        "D_H without the low-rank part",
+        "all_cells",
+        "return np.asarray(spmm(matrix.pattern, dense) + matrix.left @ (matrix.right.T @ dense))",
+        "return spmm(matrix.pattern, dense)",
+        (*ENCODER, *INNER),
+        ALL_CELLS_DEEP,
+        engines=PLAIN,
+    ),
+    Fault(
+        "D_H without the low-rank part, in threads",
+        "engines",
+        "product[rows] += matrix.left[rows] @ small",
+        "pass",
+        (*ENCODER, *INNER),
+        ALL_CELLS_DEEP,
+        engines=TILED_ONLY,
+    ),
+    Fault(
+        "the Gram matrix of the first rows alone, in threads",
+        "engines",
+        "return np.asarray(sum(blocks))",
+        "return np.asarray(blocks[0])",
+        ALL,
+        ALL_CELLS,
+        side="value",
+        engines=TILED_ONLY,
+    ),
+    Fault(
+        "D_W without the low-rank part",
+        "all_cells",
+        "spmm_transpose(matrix.pattern, dense) + matrix.right @ (matrix.left.T @ dense)",
+        "spmm_transpose(matrix.pattern, dense)",
+        ("decoder.weight", "implicit.weight"),
+        ALL_CELLS_DEEP,
+        engines=PLAIN,
+    ),
+    Fault(
+        "D_W without the low-rank part, streamed",
+        "engines",
+        "total += thin[0] @ thin[1]",
+        "pass",
+        ("decoder.weight", "implicit.weight"),
+        ALL_CELLS_DEEP,
+        engines=TILED_ONLY,
+    ),
+    Fault(
+        "the tied weight without the decoder's low-rank part, streamed",
+        "engines",
+        "total += thin[0] @ thin[1]",
+        "pass",
+        ("encoder.weight",),
+        ALL_CELLS_TIED,
+        engines=TILED_ONLY,
+    ),
+    Fault(
+        "output bias without the low-rank part",
+        "all_cells",
+        "column_sums(matrix.pattern) + matrix.right @ column_sums(matrix.left)",
+        "column_sums(matrix.pattern)",
+        ("decoder.bias",),
+        ALL_CELLS,
+    ),
+    Fault(
+        "Gram matrix of H without the column of ones",
+        "all_cells",
+        "in_float64((self.gram(left) * self.gram(right)).reshape(-1))",
+        "in_float64(np.delete(np.delete("
+        "self.gram(left) * self.gram(right), -2, 0), -2, 1).reshape(-1))",
+        ALL,
+        ALL_CELLS,
+        side="value",
+    ),
+    Fault(
+        "Gram matrices multiplied as matrices",
+        "all_cells",
+        "in_float64((self.gram(left) * self.gram(right)).reshape(-1))",
+        "in_float64((self.gram(left) @ self.gram(right)).reshape(-1))",
+        ALL,
+        ALL_CELLS,
+        side="value",
+    ),
+    Fault(
+        "columns that do not count counted, gradient",
+        "all_cells",
+        "        value, d_outputs, (left, right) = self.errors(theta, cells, passed)\n",
+        "        value, d_outputs, (left, right) = self.errors(theta, cells, passed)\n"
+        "        self.counted, counted = None, self.counted\n"
+        "        right = self.factors(theta, passed.dropped[-1], cells.shifts)[1]\n"
+        "        self.counted = counted\n",
+        ALL,
+        ALL_CELLS,
+    ),
+]
+LATER += CELLS
+IN_TABLE = [*FAULTS, *(fault for fault in CELLS if "plain" in fault.engines)]
+
+
 @dataclass
 class Problem:
     """An objective at a point, with the arguments of a call."""
@@ -879,6 +1047,7 @@ def load_copies(sources: dict[str, str]) -> SimpleNamespace:
             copies[room] = module
     for constant, value in SMALL.items():
         setattr(copies["tiled"], constant, value)
+    copies["engines"].ROWS_PER_TASK = 3
     return SimpleNamespace(**copies)
 
 
@@ -888,7 +1057,7 @@ def plant(fault: Fault | None, setting: Setting = ONE, engine: str = "plain") ->
         return plant_stand_in(fault)
     copies = load_copies({} if fault is None else {fault.room: patched(fault)})
     setting = setting if fault is None else fault.setting
-    inputs = targets = ratings()
+    inputs = targets = matrix = ratings()
     n_rows, n_columns = targets.shape
     if setting.n_planes:
         planes = np.random.default_rng(3).normal(size=(setting.n_planes, targets.nnz))
@@ -912,6 +1081,11 @@ def plant(fault: Fault | None, setting: Setting = ONE, engine: str = "plain") ->
     ]
     penalties = {name: 0.7 + 0.4 * i for i, name in enumerate(weights)}
     objective = copies.objective.Objective(network, penalties)
+    if setting.all_cells:
+        c, s = np.random.default_rng(5).integers(1, 5, targets.nnz) / 2.0, np.arange(9.0) / 9
+        pair, counted = np.array([targets.data, c]), np.arange(n_columns) != 2
+        objective = copies.all_cells.AllCells(network, penalties, W0, T0, counted)
+        targets = copies.planes.Planes(targets, pair, s[:, np.newaxis])
     rng = np.random.default_rng(0)
     masks = None
     if setting.dropout:
@@ -920,8 +1094,8 @@ def plant(fault: Fault | None, setting: Setting = ONE, engine: str = "plain") ->
     options = {"activation": setting.activation, "output_activation": setting.output}
     runs, rows = copies.engines.PlainEngine(), np.arange(n_rows)
     if engine == "tiled":
-        runs, rows = copies.engines.TiledEngine(), copies.tiled.by_activity(targets)[0]
-    arrangement = runs.arrange(network, targets, 1)
+        runs, rows = copies.engines.TiledEngine(), copies.tiled.by_activity(matrix)[0]
+    arrangement = runs.arrange(network, matrix, 1)
     in_order = None if masks is None else [mask[rows] for mask in masks]
     arranged = arrangement.objective(objective)
     batch = arrangement.batch(inputs, targets, rows, in_order)
@@ -1035,4 +1209,4 @@ def consistent_row(fault: Fault) -> str:
 
 
 if __name__ == "__main__":
-    print(*HEADER, *map(row, FAULTS), *map(consistent_row, CONSISTENT), sep="\n")
+    print(*HEADER, *map(row, IN_TABLE), *map(consistent_row, CONSISTENT), sep="\n")
