@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from autorec_np import __version__, core, data, models, sources, training
+from autorec_np import __version__, core, data, evaluation, models, sources, training
 from autorec_np._text import closest, did_you_mean, duration, indented, plain, table
 
 if TYPE_CHECKING:
@@ -481,6 +481,17 @@ def load_data(
         )
     read = sources.read_interactions if pairs else sources.read_ratings
     return read(name, **reading), {}, {}
+
+
+def held_out(args: argparse.Namespace, model: Recommender, ratings: Ratings) -> Ratings:
+    """Return what `model` was not trained on; ValueError where it has seen all."""
+    new = evaluation.not_trained_on(model, ratings)
+    if not new.any():
+        raise ValueError(
+            f"the model was trained on all pairs of {args.data}: none is held out; name other "
+            f"ratings"
+        )
+    return ratings.select(new)
 
 
 def list_best(

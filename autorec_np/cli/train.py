@@ -48,6 +48,7 @@ from autorec_np.cli.options import (
     check_writable,
     default_of,
     finish,
+    held_out,
     list_best,
     load_data,
     say,
@@ -351,7 +352,7 @@ def _evaluate_lists(args: Namespace) -> int:
     if args.model is not None:
         model: Any = serving.load_model(args.model)
         name = type(model).__name__
-        test = ratings.select(evaluation.not_trained_on(model, ratings))
+        test = held_out(args, model, ratings)
         protocol = f"what {args.model} was not trained on"
         _say_data(args, args.data, ratings)
         say(args, f"test    {len(test):,} pairs, {protocol}", "")
@@ -554,7 +555,7 @@ def _say_setting(args: Namespace, label: str, ratings: Ratings, model: AutoRec) 
     _say_data(args, label, ratings)
     if _is_list(model):
         why = "two columns, user and item" if are_pairs(ratings) else "--implicit"
-        say(args, f"lists   {LISTS} is trained, on who chose what ({why})")
+        say(args, f"lists   {LISTS} learns who chose what ({why})")
     say(args, f"model   {reports.describe_model(model)}")
 
 
