@@ -212,7 +212,8 @@ RECOMMEND = Command(
     usage="MODEL --user ID [ID ...] [options]",
     summary="list the best items that a user has not rated, from a saved model",
     description="""\
-With the titles of the data set. Scores can exceed the rating scale.
+With the titles of the data set. Of a model of ratings, scores are predicted
+ratings, and can exceed the scale; of a model of lists, they are no ratings.
 """,
     examples=("autorec-np recommend model.npz --user 1 2 3 -n 5 --json",),
     add_arguments=_add_recommend,

@@ -513,7 +513,10 @@ def _recommendation_section(model: AutoRec, titles: Titles, n: int) -> str:
             + html.table("Recommended, of the items not rated", ["Item", "Score"], found, 1)
             + "</div>"
         )
-    note = "Scores are not clipped to the rating scale, so they can exceed it."
+    note = (
+        "These are the highest predicted ratings, and they can exceed the scale. What a user is "
+        "most likely to choose is another list: train RankingAutoRec for it."
+    )
     return f'{html.grid(parts)}\n<p class="note">{note}</p>'
 
 
