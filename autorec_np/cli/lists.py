@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from autorec_np import baselines, evaluation, models
 from autorec_np._text import indented, table
-from autorec_np.cli.options import COUNT, Parser, UsageError, default_of, say
+from autorec_np.cli.options import Parser, UsageError, default_of, say
 
 if TYPE_CHECKING:
     from autorec_np.data import Ratings
@@ -81,13 +81,6 @@ def add_ranking(command: Parser) -> None:
         "--model", help="measure a saved model on what it was not trained on", metavar="FILE"
     )
     group.add_argument(
-        "-k",
-        help="length of the lists (default %(default)s)",
-        type=COUNT,
-        default=default_of(evaluation.evaluate_ranking, "k"),
-        metavar="K",
-    )
-    group.add_argument(
         "--threshold",
         dest="relevant",  # of the test, not of the model
         help="held-out ratings from here on are to be found (default: three quarters up the "
@@ -96,11 +89,6 @@ def add_ranking(command: Parser) -> None:
         metavar="RATING",
     )
     add_implicit(group)
-
-
-def are_pairs(ratings: Ratings) -> bool:
-    """Return whether a file of users and items was read."""
-    return ratings.columns is not None and "rating" not in ratings.columns.names
 
 
 def check_told_apart(label: str, ratings: Ratings) -> None:
@@ -134,20 +122,14 @@ def describe_interactions(ratings: Ratings) -> str:
     return f"{len(ratings):,} interactions, {ratings.n_users:,} users x {ratings.n_items:,} items"
 
 
-def popularity(model: Recommender) -> Recommender:
-    """Return what stands beside a model, fitted on the same."""
-    threshold = getattr(model, "threshold", None)
-    return baselines.Popularity(threshold).fit(model.ratings_)
-
-
 def measured(
-    compared: Mapping[str, Recommender], test: Ratings, k: int, relevant: float | None
-) -> dict[str, RankingEvaluation]:
-    if relevant is None and are_pairs(test):
-        relevant = test.scale[0]
-    return {
-        name: evaluation.evaluate_ranking(one, test, k, relevant) for name, one in compared.items()
-    }
+    model: Recommender, test: Ratings, threshold: float | None
+) -> dict[str, list[RankingEvaluation]]:
+    """Return what the lists of popularity and of a model are worth, in one split."""
+    own = evaluation.evaluate_ranking(model, test, 10, threshold)
+    popular = baselines.Popularity(getattr(model, "threshold", None)).fit(model.ratings_)
+    beside = evaluation.evaluate_ranking(popular, test, 10, own.threshold)
+    return {POPULAR: [beside], type(model).__name__: [own]}
 
 
 def say_measured(

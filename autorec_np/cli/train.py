@@ -14,19 +14,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
-from autorec_np import data, evaluation, models, reports, serving, training
+from autorec_np import baselines, data, evaluation, models, reports, serving, training
 from autorec_np._text import duration, epoch_line, indented, table
 from autorec_np.cli.lists import (
     MEASURES,
     POPULAR,
     add_lists,
     add_ranking,
-    are_pairs,
     check_told_apart,
     describe_interactions,
     make_model,
     measured,
-    popularity,
     say_gain,
     say_measured,
     scores,
@@ -53,6 +51,7 @@ from autorec_np.cli.options import (
     load_data,
     say,
 )
+from autorec_np.data.clicks import are_pairs
 
 if TYPE_CHECKING:
     from autorec_np.data import Ratings
@@ -304,29 +303,36 @@ trained anew on all training ratings, then tested once.
 
 
 def evaluate(args: Namespace) -> int:
-    if args.ranking:
-        return _evaluate_lists(args)
     for name, option in {"lists": "implicit", "model": "model", "relevant": "threshold"}.items():
-        if getattr(args, name):
+        if getattr(args, name) and not args.ranking:
             raise UsageError(f"--{option} is for --ranking")
+    if args.model is not None:
+        return _evaluate_saved(args)
     started = time.perf_counter()
-    ratings, _, published = load_data(args)
-    model = make_model(args, lists=False)
+    ratings, _, published = load_data(args, pairs=args.ranking)
+    model = make_model(args, args.lists or are_pairs(ratings))
     parameters = model.get_params()
     cv, n_runs, protocol = _protocol(args, published)
     _say_setting(args, args.data, ratings, model)
     say(args, f"splits  {protocol}", "")
     side_by_side = args.jobs > 1  # without epochs of other processes
     callback = _show_evaluation if side_by_side and not args.quiet else None
-    with progress(args, n_runs) as callbacks, _processes(args.jobs) as executor:
+    beside = {POPULAR: baselines.Popularity()} if args.ranking else _baselines()
+    with progress(args, n_runs, model) as callbacks, _processes(args.jobs) as executor:
         model.set_params(callbacks=() if side_by_side else callbacks)
-        compared = {**_baselines(), MODEL: model}
-        options = {"random_state": args.seed, "executor": executor, "callback": callback}
+        compared: dict[str, Any] = {**beside, type(model).__name__: model}
+        options: dict[str, Any] = {"random_state": args.seed, "threshold": args.relevant}
+        options |= {"executor": executor, "callback": callback}
         if cv:
             results = evaluation.cross_validate(compared, ratings, cv, **options)
         else:
             repeats = n_runs, args.test_size
             results = evaluation.evaluate_repeats(compared, ratings, *repeats, **options)
+    if args.ranking:
+        found = {name: [one.ranking for one in x.evaluations] for name, x in results.items()}
+        content = _compared_lists(args, found, model.set_params(callbacks=()))
+        finish(args, started, **content, data=args.data, protocol=protocol)
+        return 0
     difference = results.difference(MODEL, "BiasBaseline")
     say(args, indented(str(results)), "", f"RMSE, AutoRec - BiasBaseline: {difference}")
     errors = {
@@ -345,51 +351,34 @@ def evaluate(args: Namespace) -> int:
     return 0
 
 
-def _evaluate_lists(args: Namespace) -> int:
+def _evaluate_saved(args: Namespace) -> int:
     started = time.perf_counter()
-    ratings, _, published = load_data(args, pairs=True)
-    found: dict[str, list[RankingEvaluation]]
-    if args.model is not None:
-        model: Any = serving.load_model(args.model)
-        name = type(model).__name__
-        test = held_out(args, model, ratings)
-        protocol = f"what {args.model} was not trained on"
-        _say_data(args, args.data, ratings)
-        say(args, f"test    {len(test):,} pairs, {protocol}", "")
-        compared = {POPULAR: popularity(model), name: model}
-        results = measured(compared, test, args.k, args.relevant)
-        found = {one: [result] for one, result in results.items()}
-    else:
-        if args.jobs > 1:
-            raise UsageError("--ranking measures one training at a time: leave out --jobs")
-        model = make_model(args, args.lists or are_pairs(ratings))
-        name = type(model).__name__
-        cv, n_runs, protocol = _protocol(args, published)
-        _say_setting(args, args.data, ratings, model)
-        say(args, f"splits  {protocol}", "")
-        if not cv:
-            seeds = range(args.seed, args.seed + n_runs)
-            splits: Any = (data.train_test_split(ratings, args.test_size, one) for one in seeds)
-        else:
-            splits = cv.values() if args.folds else data.k_fold(ratings, cv, args.seed)
-        found = {POPULAR: [], name: []}
-        with progress(args, n_runs, model) as callbacks:
-            for part, test in splits:
-                model.set_params(callbacks=callbacks).fit(part)
-                compared = {POPULAR: popularity(model), name: model}
-                results = measured(compared, test, args.k, args.relevant)
-                for one, result in results.items():
-                    found[one].append(result)
-    say_measured(args, found, [*MEASURES])
-    content = scores(found, name)
-    say_gain(args, name, content["ndcg"], content["baselines"][POPULAR]["ndcg"])
-    parameters = model.get_params()
-    finish(args, started, **content, data=args.data, protocol=protocol, parameters=parameters)
+    ratings, _, _ = load_data(args, pairs=True)
+    model: Any = serving.load_model(args.model)
+    test = held_out(args, model, ratings)
+    protocol = f"what {args.model} was not trained on"
+    _say_data(args, args.data, ratings)
+    say(args, f"test    {len(test):,} pairs, {protocol}", "")
+    found = measured(model, test, args.relevant)
+    content = _compared_lists(args, found, model)
+    finish(args, started, **content, data=args.data, protocol=protocol)
     return 0
 
 
+def _compared_lists(
+    args: Namespace, found: dict[str, list[RankingEvaluation]], model: AutoRec
+) -> dict[str, Any]:
+    name = type(model).__name__
+    say_measured(args, found, [*MEASURES])
+    content = scores(found, name)
+    say_gain(args, name, content["ndcg"], content["baselines"][POPULAR]["ndcg"])
+    return {**content, "parameters": model.get_params()}
+
+
 def _show_evaluation(split: str, name: str, result: Evaluation) -> None:
-    print(f"{split}, {name}: RMSE {result.rmse:.4f}", file=sys.stderr, flush=True)
+    measure = result.shown[0]
+    value = result.means[measure]
+    print(f"{split}, {name}: {measure.upper()} {value:.4f}", file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -493,8 +482,7 @@ def _fit_and_test(
     elif _is_list(model):
         threshold = model.get_params()["threshold"]
         least = ratings.matrix.data.min() if threshold is None else threshold
-        compared = {POPULAR: popularity(model), LISTS: model}
-        found = {name: [x] for name, x in measured(compared, test, 10, float(least)).items()}
+        found = measured(model, test, float(least))
         say(args, f"test    {len(test):,} held-out interactions (seed {args.seed})", "")
         say_measured(args, found, ["ndcg", "recall", "hit_rate", "coverage"])
         say_gain(args, LISTS, *(found[name][0].ndcg for name in (LISTS, POPULAR)))

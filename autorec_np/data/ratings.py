@@ -556,15 +556,6 @@ def _read_features(
     return ids, frozen(features), np.flatnonzero(found >= 0)
 
 
-def count_pairs(users: Array, items: Array, times: Positions | None = None) -> Ratings:
-    """Return how often each pair is there, with the time of the last."""
-    (user_ids, rows), (item_ids, places) = map(unique_with_positions, (users, items))
-    ones = np.ones(len(rows))
-    R = assemble(rows, places, ones, times, user_ids, item_ids, (1.0, 1.0), "sum")
-    counts = R.matrix.data
-    return dataclasses.replace(R, scale=(float(counts.min()), float(counts.max())))
-
-
 def assemble(
     rows: Positions,
     columns: Positions,

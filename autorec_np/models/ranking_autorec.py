@@ -86,11 +86,11 @@ class FittedRanking(ListRecord, Fitted):
         rows, columns = self.axes.rows_and_columns(users, items)
         scores = np.full(len(users), self.unobserved_target)
         known, new = (np.flatnonzero((columns >= 0) & one) for one in (rows >= 0, rows < 0))
-        scores[known] = self._learned_at(rows[known], columns[known])
+        scores[known] = self.learned_at(rows[known], columns[known])
         if len(new):  # as a row without anything
             nothing: CSR = sparse.csr_array((1, self.network.n_columns))
             codes = self.network.encode(self.theta, self.read(nothing))
-            scores[new] = replace(self, codes=codes)._learned_at(rows[new] * 0, columns[new])
+            scores[new] = replace(self, codes=codes).learned_at(rows[new] * 0, columns[new])
         return scores
 
     def decoded(self, codes: Array, columns: Array | slice = slice(None)) -> Array:
@@ -134,7 +134,8 @@ class FittedRanking(ListRecord, Fitted):
         matrix = (z.T * (weights - w0)) @ z + w0 * self.gram
         ridge = np.append(np.full(k, self.decoder_penalty / 2), 0.0)
         matrix[np.diag_indices(k + 1)] += ridge
-        return matrix, np.vstack([(weights * (targets - t0))[:, np.newaxis] * z, ridge * share])
+        pulls = (weights * (targets - t0))[:, np.newaxis] * z
+        return matrix, np.vstack([pulls, ridge * share])
 
 
 def solved(matrix: Array, right: Array) -> Array:
@@ -240,8 +241,11 @@ class RankingAutoRec(ListRecommender, AutoRec):
     values : {"binary", "counts", "ratings"}
         "binary": t = c = 1. "counts": ratings say how often, and c = 1 + log(1 + count).
         "ratings": t, which the network also reads, is the rating mapped onto (0, 1].
-    solver, learning_rate, ..., engine
-        As in `AutoRec`. `early_stopping` follows 1 - NDCG@10 of held-out interactions.
+    solver, learning_rate, learning_rate_init, warm_up, momentum, nesterovs_momentum, batch_size
+        As in `AutoRec`, as are the next.
+    early_stopping, validation_fraction, n_iter_no_change, max_iter, tol, warm_start
+        1 - NDCG@10 of held-out interactions is followed.
+    n_jobs, dtype, callbacks, verbose, random_state, engine
     implicit : int
         Units of the implicit decoder.
 
@@ -330,8 +334,8 @@ class RankingAutoRec(ListRecommender, AutoRec):
 
         Parameters
         ----------
-        ratings : Ratings, sparse matrix (users x items), DataFrame, (users, items[, ratings]), ...
-            See :func:`interactions.to_interactions`: what `AutoRec.fit` takes, or two columns.
+        ratings : Ratings, sparse matrix (users x items), DataFrame or (users, items)
+            See :func:`clicks.as_interactions`: what `AutoRec.fit` takes, or two columns.
         validation : of the same kinds, optional
             For the curve and early stopping.
 

@@ -200,7 +200,8 @@ def _of_members(fitted: FittedBlend, user: Any, item: Any, by: str) -> Explanati
 def rating_derivatives(model: AutoRec, user: Any, item: Any) -> Derivatives:
     """Return the derivatives of a score by each rating that the encoder read, (30) and (31).
 
-    The baseline is fixed. Of a `RankingAutoRec`, ratings are what the network reads. Parameters and errors as in :func:`explain`.
+    The baseline is fixed. Of a `RankingAutoRec`, ratings are what the network reads. Parameters and
+    errors as in :func:`explain`.
     """
     return _of_row(_check_model(model), user, item)[0]
 
@@ -242,7 +243,8 @@ def input_derivatives(network: Network, theta: Array, inputs: Inputs, column: in
 def rating_influence(model: AutoRec, user: Any, item: Any) -> Influence:
     """Return what each training rating of the column says about a score, (32) to (34).
 
-    At the minimum by `scoring.fit_column`. Not of lists. Parameters and errors as in :func:`explain`.
+    At the minimum by `scoring.fit_column`; not of lists. Parameters and errors as in
+    :func:`explain`.
     """
     fitted = _check_model(model)
     if isinstance(fitted, FittedRanking):

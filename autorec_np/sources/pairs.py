@@ -11,9 +11,10 @@ from typing import IO, Any
 import numpy as np
 
 from autorec_np._types import Array
+from autorec_np.data.clicks import count_pairs
 from autorec_np.data.columns import UndecidedColumns, columns_read, decide, known_roles
 from autorec_np.data.entries import frozen
-from autorec_np.data.ratings import Ratings, count_pairs
+from autorec_np.data.ratings import Ratings
 from autorec_np.data.values import as_numbers
 from autorec_np.sources.reading import (
     SAMPLE_RECORDS,

@@ -87,7 +87,6 @@ OF_FUNCTIONS = {
     "--max-bytes": (read_ratings, "max_bytes"),
     "--seed": (search, "random_state"),
     "-n": (AutoRec.recommend, "n"),
-    "-k": (evaluate_ranking, "k"),
     "--values": (RankingAutoRec, "values"),
     "--unobserved-weight": (RankingAutoRec, "unobserved_weight"),
     "--unobserved-target": (RankingAutoRec, "unobserved_target"),

@@ -204,9 +204,10 @@ def test_warm_start_goes_on_where_the_last_fit_ended(orientation, implicit):
         first = model.loss_curve_
         model.fit(RATINGS)
     assert first[-1] > model.loss_curve_[0] > 0.8 * first[-1]
+    users, items, _ = RATINGS.positions()
+    fewer = RATINGS.select((users > 0) & (items > 0)).filter(min_user=1, min_item=1)
     with pytest.raises(ValueError, match=r"warm_start=True needs the orientation"):
-        users, items, _ = RATINGS.positions()
-        model.fit(RATINGS.select((users > 0) & (items > 0)).filter(min_user=1, min_item=1))
+        model.fit(fewer)
 
 
 @pytest.mark.parametrize("orientation", ["item", "user"])
