@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
+import re
 from collections.abc import Sequence
 from typing import IO, Any
 
@@ -95,7 +96,9 @@ def _has_header(rows: Sequence[Sequence[str]]) -> bool:
     alike = [row for row in rows[1 : SAMPLE_RECORDS + 1] if len(row) == len(first)]
     numbers = [as_numbers(np.array(column, dtype=object)) for column in zip(*alike, strict=True)]
     return {"user", "item"} <= known_roles(first).keys() or any(
-        column is not None and as_numbers(np.array([name], dtype=object)) is None
+        column is not None
+        and as_numbers(np.array([name], dtype=object)) is None
+        and not re.fullmatch(r"[-+.\d]+", name)  # 007
         for name, column in zip(first, numbers, strict=False)
     )
 

@@ -194,15 +194,15 @@ def test_the_epochs_of_lists_say_what_is_followed(run, clicks):
 def test_evaluate_measures_lists_over_random_splits(run, folder):
     source = folder / "numbers.csv"
     command = ["evaluate", source, "--ranking", *SMALL, "--repeats", 2, "--test-size", 0.2]
-    status, out, _ = run(*command, "--implicit", "--threshold", 4, "--json", "-q")
+    status, out, _ = run(*command, "--implicit", "--threshold", 3, "--json", "-q")
     assert status == 0
     result = json.loads(out)
     expected = {"Popularity": [], "RankingAutoRec": []}
     for seed in (0, 1):
         part, test = train_test_split(read_interactions(source), 0.2, seed)
         model = RankingAutoRec(**LISTS_SMALL, random_state=0).fit(part)
-        expected["RankingAutoRec"].append(evaluate_ranking(model, test, 10, 4))
-        expected["Popularity"].append(evaluate_ranking(Popularity().fit(part), test, 10, 4))
+        expected["RankingAutoRec"].append(evaluate_ranking(model, test, 10, 3))
+        expected["Popularity"].append(evaluate_ranking(Popularity().fit(part), test, 10, 3))
     assert result["ranking"] == {
         name: [one.to_dict() for one in each] for name, each in expected.items()
     }
@@ -214,6 +214,27 @@ def test_evaluate_measures_lists_over_random_splits(run, folder):
     assert re.search(r"(?m)^ +Popularity +AutoRec$", out)  # of ratings: the highest predicted
     assert "± is the 95 % confidence interval over 2 splits." in out
     assert max(map(len, out.replace(str(folder), "").split("\n"))) < 80
+
+
+def test_evaluate_measures_lists_side_by_side(run, clicks):
+    command = ["evaluate", clicks, "--ranking", "--repeats", 2, *SMALL, "--json"]
+    (one, out, _), (other, out_2, err) = run(*command), run(*command, "--jobs", 2)
+    assert (one, other) == (0, 0)
+    first, second = json.loads(out), json.loads(out_2)
+    assert first["ranking"] == second["ranking"]
+    assert err.splitlines() == [
+        f"seed {seed}, {name}: NDCG {first['ranking'][name][seed]['ndcg']:.4f}"
+        for seed in (0, 1)
+        for name in first["ranking"]
+    ]
+
+
+def test_popularity_is_measured_by_the_same_threshold(run, folder, tmp_path):
+    path, source = tmp_path / "model.npz", folder / "numbers.csv"
+    options = ["--implicit", "--values", "counts", *SMALL, "-q", "--save", path]
+    assert run("train", source, *options)[0] == 0
+    found = json.loads(run("evaluate", source, "--ranking", "--model", path, "--json", "-q")[1])
+    assert {each[0]["threshold"] for each in found["ranking"].values()} == {1.0}
 
 
 def test_evaluate_measures_lists_over_folds(run, clicks):

@@ -47,6 +47,8 @@ FILES = {
     "stated header": ("a,b\nx,y\n", {"header": True}, {("x", "y"): 1.0}),
     "no header": ("user,item\nx,y\n", {"header": False}, {("user", "item"): 1.0, ("x", "y"): 1.0}),
     "ids as they are": ("007,1.0\nx,2\n", {}, {("007", "1.0"): 1.0, ("x", "2"): 1.0}),
+    "zeros before numbers": ("7,01\n8,1\n", {}, {(7, "01"): 1.0, (8, "1"): 1.0}),
+    "points in numbers": ("7,1.0\n8,1\n", {}, {(7, "1.0"): 1.0, (8, "1"): 1.0}),
     "quotes": ('"x","a,b"\n"x","a,b"\n', {}, {("x", "a,b"): 2.0}),
     "spaces": ("x, a\ny, a\n", {}, {("x", "a"): 1.0, ("y", "a"): 1.0}),
     "titles": ("x,A Bug\nx,Up\ny,Up\n", {}, {("x", "A Bug"): 1, ("x", "Up"): 1, ("y", "Up"): 1}),
@@ -100,6 +102,8 @@ def test_a_file_of_ratings_is_read_as_ever():
             {},
             "'3,5' in the place of the rating",
         ),  # no pairs of 'ann;x;3' and 5
+        ("ann x 3,5\nbob y 4,5\n", {}, "'3,5' in the place of the rating"),  # nor of 'ann x 3'
+        ("1,2,3,2004-01-01 10:00\n1,2,2004-01-01 10:00\n", {}, ", line 2: found 3 fields"),
         ("1,2\n", {"scale": (1, 5)}, "scale=... is for ratings"),
         ("1,2\n", {"duplicates": "last"}, "duplicates=... is for ratings"),
         ("abc\n", {}, "no separator makes three fields"),
