@@ -41,6 +41,8 @@ class Parser(argparse.ArgumentParser):
         parsed, unknown = super().parse_known_args(args, namespace)
         if unknown:
             alike = self._did_you_mean(unknown[0].partition("=")[0])
+            if getattr(parsed, "lists", False) and unknown[0].isdecimal():
+                alike = "; did you mean '--implicit-units'?"
             self.error(f"unrecognized arguments: {' '.join(unknown)}{alike}")
         return parsed, unknown
 

@@ -393,7 +393,8 @@ def unsuitable(ratings: Array) -> str | None:
         return (
             f"the ratings look like counts with a long tail: half of those above 0 are at most "
             f"{np.median(positive):g}, and the greatest is {high:g}. A squared error follows the "
-            f"few great ones, and does not rank items. Pass numpy.log1p(ratings)"
+            f"few great ones, and does not rank items. Pass numpy.log1p(ratings), or make lists by "
+            f"RankingAutoRec(values='counts')"
         )
     return None
 
