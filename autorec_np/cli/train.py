@@ -51,7 +51,6 @@ from autorec_np.cli.options import (
     load_data,
     say,
 )
-from autorec_np.data.clicks import are_pairs
 
 if TYPE_CHECKING:
     from autorec_np.data import Ratings
@@ -171,7 +170,7 @@ def train(args: Namespace) -> int:
     started = time.perf_counter()
     check_writable("--save", args.save)
     ratings, titles, _ = load_data(args, pairs=True)
-    lists = args.lists or are_pairs(ratings)
+    lists = args.lists or data.are_pairs(ratings)
     if not lists:
         check_told_apart(args.data, ratings)
     model = make_model(args, lists)
@@ -310,7 +309,7 @@ def evaluate(args: Namespace) -> int:
         return _evaluate_saved(args)
     started = time.perf_counter()
     ratings, _, published = load_data(args, pairs=args.ranking)
-    model = make_model(args, args.lists or are_pairs(ratings))
+    model = make_model(args, args.lists or data.are_pairs(ratings))
     parameters = model.get_params()
     cv, n_runs, protocol = _protocol(args, published)
     _say_setting(args, args.data, ratings, model)
@@ -531,7 +530,7 @@ def _is_list(model: AutoRec | None) -> bool:
 
 
 def _say_data(args: Namespace, label: str, ratings: Ratings) -> None:
-    describe = describe_interactions if are_pairs(ratings) else reports.describe_ratings
+    describe = describe_interactions if data.are_pairs(ratings) else reports.describe_ratings
     say(args, f"data    {label}: {describe(ratings)}")
     if ratings.columns is not None:
         say(args, f"        columns {ratings.columns}")
@@ -542,7 +541,7 @@ def _say_data(args: Namespace, label: str, ratings: Ratings) -> None:
 def _say_setting(args: Namespace, label: str, ratings: Ratings, model: AutoRec) -> None:
     _say_data(args, label, ratings)
     if _is_list(model):
-        why = "two columns, user and item" if are_pairs(ratings) else "--implicit"
+        why = "two columns, user and item" if data.are_pairs(ratings) else "--implicit"
         say(args, f"lists   {LISTS} learns who chose what ({why})")
     say(args, f"model   {reports.describe_model(model)}")
 
