@@ -228,7 +228,8 @@ def report(args: Namespace) -> int:
     metadata = serving.read_metadata(args.model)
     titles, test = metadata.get("titles") or {}, None
     if args.data is not None:
-        ratings, others, _ = load_data(args)
+        is_list = isinstance(model, models.RankingAutoRec)
+        ratings, others, _ = load_data(args, pairs=is_list)
         titles = {str(item): title for item, title in others.items()} | titles
         test = held_out(args, model, ratings)
         print(f"test    {len(test):,} held-out ratings of {args.data}")

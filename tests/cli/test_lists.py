@@ -290,6 +290,16 @@ def test_a_saved_model_of_lists_recommends_and_is_measured(run, clicks, tmp_path
     assert re.search(r"(?m)^ +Popularity +RankingAutoRec$", shown)
 
 
+def test_a_report_on_lists_reads_clicks(run, clicks, tmp_path):
+    pytest.importorskip("matplotlib")
+    path, page = tmp_path / "model.npz", tmp_path / "page.html"
+    assert run("train", clicks, *SMALL, "--save", path, "-q")[0] == 0
+    status, out, err = run("report", path, "--test", clicks, "-o", page, "-q")
+    assert (status, err) == (0, "")
+    assert "held-out ratings of" in out
+    assert "Scores rank items and are no ratings." in page.read_text(encoding="utf-8")
+
+
 def test_a_saved_threshold_is_that_of_popularity(run, folder, tmp_path):
     path, source = tmp_path / "model.npz", folder / "numbers.csv"
     options = ["--implicit", "--threshold", 4, *SMALL, "--json", "-q"]

@@ -59,7 +59,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": {"numpy", "scipy.special", "_lazy", "_text", "_types", "_validation"}
     | {"_files", "core", "data", "models", "training"},
     "reports": {"numpy", "scipy.sparse", "matplotlib", "_lazy", "_types"}
-    | {"core", "data", "evaluation", "gradcheck", "models", "training"},
+    | {"baselines", "core", "data", "evaluation", "gradcheck", "models", "training"},
     "lessons": {"numpy", "_files", "_lazy", "_text", "__init__"},
     "cli": {"numpy", "argcomplete", "_files", "_text", "__init__", "baselines", "core", "data"}
     | {"evaluation", "gradcheck", "lessons", "models", "reports", "serving", "sources"}
