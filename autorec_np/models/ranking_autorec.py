@@ -224,7 +224,7 @@ class RankingAutoRec(ListRecommender, AutoRec):
     J = sum c (t - y)^2 over interactions + w0 sum (t0 - y)^2 over all other cells + penalties,
     (70), is minimized without touching these cells (Hu, Koren and Volinsky, 2008; Steck, 2010).
     Scores rank items and are no ratings. Lists of `AutoRec` are of the highest predicted ratings,
-    of these of what is chosen next.
+    of these of what is chosen next. `partial_fit` and newcomers get columns by (75).
 
     Parameters
     ----------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -95,6 +96,17 @@ def test_splits_of_lists_have_means_of_lists():
     assert heading[:4] == ["split", "NDCG", "precision", "recall"]
     with pytest.raises(KeyError, match="rmse"):
         _ = cv.rmse
+
+
+def test_an_executor_changes_nothing():
+    models = {"lists": RankingAutoRec(**SETTINGS), "EASE": EASE(30.0)}
+    alone = cross_validate(models, PAIRS, cv=2, random_state=0)
+    with ThreadPoolExecutor(2) as pool:
+        together = cross_validate(models, PAIRS, cv=2, random_state=0, executor=pool)
+    for name in models:
+        assert [one.ranking for one in together[name].evaluations] == [
+            one.ranking for one in alone[name].evaluations
+        ]
 
 
 def test_whatever_is_beside_a_model_of_lists_is_measured_likewise():

@@ -10,6 +10,7 @@ from autorec_np.evaluation.held_out import evaluate_ranking
 from autorec_np.models.ranking_autorec import RankingAutoRec
 from autorec_np.reports.gradients import check_model_gradient
 from autorec_np.reports.pictures import html_report, plot_error_by_rating, plot_learning_curves
+from autorec_np.training.trainer import short_on_purpose
 
 SETTINGS = {"hidden_layer_sizes": (6,), "max_iter": 4, "n_jobs": 1, "random_state": 0}
 VARIANTS = [
@@ -29,6 +30,17 @@ def test_the_gradient_is_that_over_all_cells(orientation, changes, split):
     told = model.fitted_.axes.orient(model.fitted_.told(split[0].matrix))
     assert (n_rows, n_columns) == (20, 40)
     assert 0 < n_ratings <= told.nnz
+
+
+@pytest.mark.parametrize("changes", VARIANTS, ids=str)
+def test_it_vanishes_at_the_minimum(changes, split):
+    """Of all rows and columns it is the gradient that the training brought to 0."""
+    settings = {**SETTINGS, **changes, "dtype": "float64", "max_iter": 500}
+    with short_on_purpose():
+        model = RankingAutoRec("user", **settings, solver="lbfgs", tol=1e-12).fit(split[0])
+    report, shape = check_model_gradient(model.fitted_, 60, 40)
+    assert shape[:2] == (60, 40)
+    assert all(abs(block.analytic) < 1e-2 for block in report.blocks.values())
 
 
 def test_lists_stand_in_place_of_errors(split, no_drawing):

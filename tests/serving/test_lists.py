@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from recommender_contract import ITEM_IDS, SEEN, TEST, TRAIN, USER_IDS
+from recommender_contract import COLD_ITEM, COLD_USER, ITEM_IDS, SEEN, TEST, TRAIN, USER_IDS
 
 from autorec_np import (
     Blend,
@@ -14,7 +14,7 @@ from autorec_np import (
     similar_users,
 )
 from autorec_np.serving.explanation import rating_derivatives, rating_influence
-from autorec_np.serving.model_file import export_onnx
+from autorec_np.serving.model_file import export_onnx, load_model, save_model
 from autorec_np.serving.scikit import RatingRegressor
 
 SETTINGS = {
@@ -106,6 +106,24 @@ def test_the_own_half_of_the_board_speaks_for_an_item(orientation):
     for place, parity in enumerate((0, 1)):
         assert {np.searchsorted(ITEM_IDS.astype(str), one) % 2 for one in ids[place]} == {parity}
         assert {(one - 7) // 3 % 2 for one in users[place]} == {parity}
+
+
+@pytest.mark.parametrize("orientation", ["item", "user"])
+def test_who_chose_nothing_has_nothing_to_explain(orientation):
+    model = fitted(orientation, implicit=2)
+    for by in ("items", "users"):
+        ids, parts = explain(model, COLD_USER, COLD_ITEM, by=by)
+        assert (len(ids), len(parts)) == (0, 0)
+
+
+@pytest.mark.parametrize("orientation", ["item", "user"])
+def test_without_ratings_nothing_is_explained(orientation, tmp_path):
+    save_model(fitted(orientation), tmp_path / "model.npz", include_ratings=False)
+    loaded = load_model(tmp_path / "model.npz")
+    for by in ("items", "users"):
+        with pytest.raises(ValueError, match="an explanation needs the training ratings"):
+            explain(loaded, USER_IDS[3], ITEM_IDS[8], by=by)
+    assert similar_items(loaded, ITEM_IDS[:2], 3)[0].shape == (2, 3)
 
 
 def test_influence_on_a_list_is_refused():
