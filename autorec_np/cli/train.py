@@ -482,7 +482,7 @@ def _fit_and_test(
         threshold = model.get_params()["threshold"]
         least = ratings.matrix.data.min() if threshold is None else threshold
         found = measured(model, test, float(least))
-        say(args, f"test    {len(test):,} held-out interactions (seed {args.seed})", "")
+        say(args, f"test    {len(test):,} held-out pairs (seed {args.seed})", "")
         say_measured(args, found, ["ndcg", "recall", "hit_rate", "coverage"])
         say_gain(args, LISTS, *(found[name][0].ndcg for name in (LISTS, POPULAR)))
     else:
