@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from autorec_np.serving.model_file import save_model as save_model
     from autorec_np.serving.scikit import RatingRegressor as RatingRegressor
     from autorec_np.sources.movielens import fetch_movielens as fetch_movielens
+    from autorec_np.sources.pairs import read_interactions as read_interactions
     from autorec_np.sources.reading import read_ratings as read_ratings
 
 
@@ -96,6 +97,7 @@ _MODULE_OF = {
     "load_model": "serving.model_file",
     "mae": "data.splitting",
     "make_ratings": "data.synthetic",
+    "read_interactions": "sources.pairs",
     "read_ratings": "sources.reading",
     "rmse": "data.splitting",
     "save_model": "serving.model_file",

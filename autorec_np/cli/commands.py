@@ -22,7 +22,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from autorec_np import __version__, evaluation, gradcheck, models, reports, serving, sources
+from autorec_np import __version__, gradcheck, models, reports, serving, sources
 from autorec_np._files import replacing
 from autorec_np._text import indented, table
 from autorec_np.cli import train
@@ -45,6 +45,7 @@ from autorec_np.cli.options import (
     epilog,
     error_message,
     finish,
+    held_out,
     list_best,
     load_data,
     say,
@@ -136,7 +137,8 @@ def predict(args: Namespace) -> int:
     items = [parse_id(item, known.item_ids, f"{place}the item") for place, _, item in pairs]
     found: Any = model.predict(users, items, interval=args.interval)
     columns = (found,) if args.interval is None else found
-    names = ("prediction", "low", "high")[: len(columns)]
+    is_list = isinstance(model, models.RankingAutoRec)
+    names = ("score" if is_list else "prediction", "low", "high")[: len(columns)]
     cold = model.cold_pairs(users, items).astype(int)
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["user", "item", *names, "cold"])
@@ -210,7 +212,8 @@ RECOMMEND = Command(
     usage="MODEL --user ID [ID ...] [options]",
     summary="list the best items that a user has not rated, from a saved model",
     description="""\
-With the titles of the data set. Scores can exceed the rating scale.
+With the titles of the data set. Of a model of ratings, scores are predicted
+ratings, and can exceed the scale; of a model of lists, they are no ratings.
 """,
     examples=("autorec-np recommend model.npz --user 1 2 3 -n 5 --json",),
     add_arguments=_add_recommend,
@@ -225,15 +228,10 @@ def report(args: Namespace) -> int:
     metadata = serving.read_metadata(args.model)
     titles, test = metadata.get("titles") or {}, None
     if args.data is not None:
-        ratings, others, _ = load_data(args)
+        is_list = isinstance(model, models.RankingAutoRec)
+        ratings, others, _ = load_data(args, pairs=is_list)
         titles = {str(item): title for item, title in others.items()} | titles
-        new = evaluation.not_trained_on(model, ratings)
-        if not new.any():
-            raise ValueError(
-                f"the model was trained on all pairs of {args.data}: none is held out; name other "
-                f"ratings"
-            )
-        test = ratings.select(new)
+        test = held_out(args, model, ratings)
         print(f"test    {len(test):,} held-out ratings of {args.data}")
         if len(test) < len(ratings):
             print(f"        without {len(ratings) - len(test):,} that the model was trained on")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from autorec_np import __version__, core, data, models, sources, training
+from autorec_np import __version__, core, data, evaluation, models, sources, training
 from autorec_np._text import closest, did_you_mean, duration, indented, plain, table
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ class Parser(argparse.ArgumentParser):
         parsed, unknown = super().parse_known_args(args, namespace)
         if unknown:
             alike = self._did_you_mean(unknown[0].partition("=")[0])
+            if getattr(parsed, "lists", False) and unknown[0].isdecimal():
+                alike = "; did you mean '--implicit-units'?"
             self.error(f"unrecognized arguments: {' '.join(unknown)}{alike}")
         return parsed, unknown
 
@@ -124,7 +126,7 @@ def default_of(function: Callable[..., Any], parameter: str) -> Any:
 def add_data(command: Parser) -> None:
     data = command.add_argument(
         "data",
-        help="a MovieLens name such as ml-100k, a file of ratings, or - for standard input",
+        help="a MovieLens name such as ml-100k, a file, or - for standard input",
         metavar="DATA",
     )
     data.completer = lambda prefix, **_: [  # type: ignore[attr-defined]
@@ -206,7 +208,8 @@ def add_reading(command: Parser) -> None:
         "--columns",
         type=_columns,
         metavar="U,I,R",
-        help="columns of user, item, rating, perhaps timestamp: names, or numbers from 0",
+        help="columns of user, item, rating, perhaps timestamp: names, or numbers from 0; of "
+        "lists user and item",
     )
     add(
         "--header",
@@ -291,8 +294,9 @@ def _add_network(add: Callable[..., None]) -> None:
     )
     add("--tied", "one weight matrix for both layers", action="store_true")
     add(
-        "--implicit",
+        "--implicit-units",
         "hidden units that are told who rated what: {default} (default) or a number",
+        dest="implicit",
         type=_checked("auto or an integer of at least 0", _word_or(SEED, "auto")),
         metavar="N",
     )
@@ -459,9 +463,9 @@ def check_writable(option: str, name: str | None) -> None:
 
 
 def load_data(
-    args: argparse.Namespace,
+    args: argparse.Namespace, pairs: bool = False
 ) -> tuple[Ratings, dict[int, str], dict[str, tuple[Ratings, Ratings]]]:
-    """Return ratings, titles and folds."""
+    """Return ratings, or perhaps `pairs`, titles and folds."""
     name, names = args.data, sources.MOVIELENS_NAMES
     parameters = inspect.signature(sources.read_ratings).parameters
     given = {key: getattr(args, key, None) for key in parameters}
@@ -477,7 +481,19 @@ def load_data(
             f"{name!r} is neither a file nor a MovieLens name ({', '.join(names)})"
             f"{did_you_mean(name, names)}"
         )
-    return sources.read_ratings(name, **reading), {}, {}
+    read = sources.read_interactions if pairs else sources.read_ratings
+    return read(name, **reading), {}, {}
+
+
+def held_out(args: argparse.Namespace, model: Recommender, ratings: Ratings) -> Ratings:
+    """Return what `model` was not trained on; ValueError where it has seen all."""
+    new = evaluation.not_trained_on(model, ratings)
+    if not new.any():
+        raise ValueError(
+            f"the model was trained on all pairs of {args.data}: none is held out; name other "
+            f"ratings"
+        )
+    return ratings.select(new)
 
 
 def list_best(
@@ -490,13 +506,15 @@ def list_best(
 ) -> list[dict[str, Any]]:
     """Return what --json tells."""
     lists: list[dict[str, Any]] = []
+    is_list = isinstance(model, models.RankingAutoRec)
     for user, ids, scores in zip(users, *model.recommend(users, n, exclude_seen), strict=True):
         found, rows = [], []
         for item, score in zip(ids, scores, strict=True):
             if item is not None:
                 title = (titles or {}).get(str(item))
                 found.append({"item": item, "score": score, "title": title})
-                rows.append([str(len(found)), f"{score:.2f}", str(item), title or ""])
+                shown = f"{score:.{4 if is_list else 2}f}"
+                rows.append([str(len(found)), shown, str(item), title or ""])
         if lists:
             say(args, "")
         say(args, f"{len(found)} recommended for user {user}", "")

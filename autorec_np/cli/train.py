@@ -14,8 +14,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
-from autorec_np import data, evaluation, models, reports, serving, training
+from autorec_np import baselines, data, evaluation, models, reports, serving, training
 from autorec_np._text import duration, epoch_line, indented, table
+from autorec_np.cli.lists import (
+    MEASURES,
+    POPULAR,
+    add_lists,
+    add_ranking,
+    check_told_apart,
+    describe_interactions,
+    make_model,
+    measured,
+    say_gain,
+    say_measured,
+    scores,
+)
 from autorec_np.cli.options import (
     CLEAR,
     COUNT,
@@ -33,6 +46,7 @@ from autorec_np.cli.options import (
     check_writable,
     default_of,
     finish,
+    held_out,
     list_best,
     load_data,
     say,
@@ -42,12 +56,14 @@ if TYPE_CHECKING:
     from autorec_np.data import Ratings
     from autorec_np.evaluation import Trial
     from autorec_np.evaluation.cross_validation import Evaluation
+    from autorec_np.evaluation.held_out import RankingEvaluation
     from autorec_np.models import AutoRec, Recommender
     from autorec_np.training import EpochState
 
 Errors: TypeAlias = "dict[str, dict[str, float]]"
 
 MODEL = "AutoRec"
+LISTS = "RankingAutoRec"
 REDRAW_SECONDS = 0.1
 PUBLISHED_FOLDS = ("u1", "u2", "u3", "u4", "u5")
 
@@ -55,7 +71,14 @@ PUBLISHED_FOLDS = ("u1", "u2", "u3", "u4", "u5")
 class Progress:
     """A callback that shows epochs and time left, `as_lines` or in one."""
 
-    def __init__(self, stream: TextIO, n_runs: int = 1, as_lines: bool = True) -> None:
+    def __init__(
+        self,
+        stream: TextIO,
+        n_runs: int = 1,
+        as_lines: bool = True,
+        measure: str = "validation RMSE",
+    ) -> None:
+        self.measure = measure
         self.stream, self.n_runs, self.as_lines = stream, n_runs, as_lines
         self._run = 0
         self._drawn_at = 0.0
@@ -80,16 +103,21 @@ class Progress:
     def _line(self, state: EpochState) -> str:
         run = f"run {self._run} of {self.n_runs}, " if self.n_runs > 1 else ""
         n, seconds = state.n_epochs, state.seconds
-        epoch = epoch_line(state.epoch, n, state.value, state.validation_rmse, seconds)
+        epoch = epoch_line(
+            state.epoch, n, state.value, state.validation_rmse, seconds, self.measure
+        )
         epochs_left = n * (1 + self.n_runs - self._run) - state.epoch
         left = f", {duration(seconds / state.epoch * epochs_left)} left" if epochs_left else ""
         return f"{run}{epoch}{left}"
 
 
 @contextmanager
-def progress(args: Namespace, n_runs: int = 1) -> Iterator[tuple[Progress, ...]]:
+def progress(
+    args: Namespace, n_runs: int = 1, model: AutoRec | None = None
+) -> Iterator[tuple[Progress, ...]]:
     """Yield callbacks: none with --quiet."""
-    with Progress(sys.stderr, n_runs, as_lines=not sys.stderr.isatty()) as shown:
+    measure = "1 - validation NDCG@10" if _is_list(model) else "validation RMSE"
+    with Progress(sys.stderr, n_runs, not sys.stderr.isatty(), measure) as shown:
         yield () if args.quiet else (shown,)
 
 
@@ -141,8 +169,11 @@ and the best that a model can reach. Takes seconds.
 def train(args: Namespace) -> int:
     started = time.perf_counter()
     check_writable("--save", args.save)
-    ratings, titles, _ = load_data(args)
-    model = _model(args)
+    ratings, titles, _ = load_data(args, pairs=True)
+    lists = args.lists or data.are_pairs(ratings)
+    if not lists:
+        check_told_apart(args.data, ratings)
+    model = make_model(args, lists)
     with _saving(args, model, titles):
         content = _fit_and_test(args, args.data, ratings, model, args.test_size, {})
     finish(args, started, **content, saved=args.save)
@@ -153,6 +184,7 @@ def _add_train(command: Parser) -> None:
     add_data(command)
     add_save(command)
     add_fit_options(command)
+    add_lists(command)
 
 
 TRAIN = Command(
@@ -162,9 +194,14 @@ TRAIN = Command(
 RMSE and MAE on held-out ratings stand beside those of two baselines. --save
 stores the model that was measured; for the model to use, run again with
 --test-size 0. Ctrl-C after the first epoch saves the best so far.
+
+A file of two columns, user and item, says who chose what. A model of lists is
+trained on it, and its NDCG@10 stands beside that of popularity. So it is with
+--implicit on ratings.
 """,
     examples=(
         "autorec-np train ratings.csv --scale 1 5 --save model.npz",
+        "autorec-np train clicks.csv --save model.npz",
         "autorec-np train ml-1m --orientation user --hidden 500,100 --epochs 20",
         "autorec-np train ml-1m --test-size 0 --save model.npz",
     ),
@@ -177,7 +214,7 @@ def tune(args: Namespace) -> int:
     started = time.perf_counter()
     check_writable("--save", args.save)
     ratings, titles, _ = load_data(args)
-    model = _model(args)
+    model = make_model(args, lists=False)
     part, _ = _split(args, ratings, args.test_size)
     space = evaluation.default_space(model, part)
     space = {name: space[name] for name in space if name not in args}
@@ -265,24 +302,36 @@ trained anew on all training ratings, then tested once.
 
 
 def evaluate(args: Namespace) -> int:
+    for name, option in {"lists": "implicit", "model": "model", "relevant": "threshold"}.items():
+        if getattr(args, name) and not args.ranking:
+            raise UsageError(f"--{option} is for --ranking")
+    if args.model is not None:
+        return _evaluate_saved(args)
     started = time.perf_counter()
-    ratings, _, published = load_data(args)
-    model = _model(args)
+    ratings, _, published = load_data(args, pairs=args.ranking)
+    model = make_model(args, args.lists or data.are_pairs(ratings))
     parameters = model.get_params()
     cv, n_runs, protocol = _protocol(args, published)
     _say_setting(args, args.data, ratings, model)
     say(args, f"splits  {protocol}", "")
     side_by_side = args.jobs > 1  # without epochs of other processes
     callback = _show_evaluation if side_by_side and not args.quiet else None
-    with progress(args, n_runs) as callbacks, _processes(args.jobs) as executor:
+    beside = {POPULAR: baselines.Popularity()} if args.ranking else _baselines()
+    with progress(args, n_runs, model) as callbacks, _processes(args.jobs) as executor:
         model.set_params(callbacks=() if side_by_side else callbacks)
-        compared = {**_baselines(), MODEL: model}
-        options = {"random_state": args.seed, "executor": executor, "callback": callback}
+        compared: dict[str, Any] = {**beside, type(model).__name__: model}
+        options: dict[str, Any] = {"random_state": args.seed, "threshold": args.relevant}
+        options |= {"executor": executor, "callback": callback}
         if cv:
             results = evaluation.cross_validate(compared, ratings, cv, **options)
         else:
             repeats = n_runs, args.test_size
             results = evaluation.evaluate_repeats(compared, ratings, *repeats, **options)
+    if args.ranking:
+        found = {name: [one.ranking for one in x.evaluations] for name, x in results.items()}
+        content = _compared_lists(args, found, model.set_params(callbacks=()))
+        finish(args, started, **content, data=args.data, protocol=protocol)
+        return 0
     difference = results.difference(MODEL, "BiasBaseline")
     say(args, indented(str(results)), "", f"RMSE, AutoRec - BiasBaseline: {difference}")
     errors = {
@@ -301,8 +350,34 @@ def evaluate(args: Namespace) -> int:
     return 0
 
 
+def _evaluate_saved(args: Namespace) -> int:
+    started = time.perf_counter()
+    ratings, _, _ = load_data(args, pairs=True)
+    model: Any = serving.load_model(args.model)
+    test = held_out(args, model, ratings)
+    protocol = f"what {args.model} was not trained on"
+    _say_data(args, args.data, ratings)
+    say(args, f"test    {len(test):,} pairs, {protocol}", "")
+    found = measured(model, test, args.relevant)
+    content = _compared_lists(args, found, model)
+    finish(args, started, **content, data=args.data, protocol=protocol)
+    return 0
+
+
+def _compared_lists(
+    args: Namespace, found: dict[str, list[RankingEvaluation]], model: AutoRec
+) -> dict[str, Any]:
+    name = type(model).__name__
+    say_measured(args, found, [*MEASURES])
+    content = scores(found, name)
+    say_gain(args, name, content["ndcg"], content["baselines"][POPULAR]["ndcg"])
+    return {**content, "parameters": model.get_params()}
+
+
 def _show_evaluation(split: str, name: str, result: Evaluation) -> None:
-    print(f"{split}, {name}: RMSE {result.rmse:.4f}", file=sys.stderr, flush=True)
+    measure = result.shown[0]
+    value = result.means[measure]
+    print(f"{split}, {name}: {measure.upper()} {value:.4f}", file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -349,6 +424,7 @@ def _add_evaluate(command: Parser) -> None:
     )
     add_jobs(command)
     add_fit_options(command)
+    add_ranking(command)
 
 
 EVALUATE = Command(
@@ -357,21 +433,19 @@ EVALUATE = Command(
     description="""\
 AutoRec and two baselines see the same splits; mean errors come with 95 %
 confidence intervals. By default as in the AutoRec paper: five random splits.
+
+With --ranking, lists are measured beside those of popularity: of the model
+that is trained, or of a saved one.
 """,
     examples=(
         "autorec-np evaluate ml-1m --repeats 5 --jobs 2",
         "autorec-np evaluate ml-100k --folds",
         "autorec-np evaluate ratings.csv --cv 5 --epochs 20",
+        "autorec-np evaluate ml-100k --ranking --model model.npz",
     ),
     add_arguments=_add_evaluate,
     run=evaluate,
 )
-
-
-def _model(args: Namespace) -> AutoRec:
-    model = models.AutoRec(random_state=args.seed)
-    given = {name: None if value == "none" else value for name, value in vars(args).items()}
-    return model.set_params(**{name: given[name] for name in model.get_params() if name in given})
 
 
 def _baselines() -> dict[str, Recommender]:
@@ -395,14 +469,22 @@ def _fit_and_test(
     parameters = model.get_params()
     part, test = _split(args, ratings, test_size)
     started = time.perf_counter()
-    with progress(args) as callbacks, training.interrupts_end_all():
+    with progress(args, model=model) as callbacks, training.interrupts_end_all():
         model.set_params(callbacks=callbacks).fit(part)
     fit_seconds = time.perf_counter() - started
     say(args, f"fit     {model.n_iter_} epochs or iterations in {duration(fit_seconds)}")
     errors: Errors = {}
     n_cold = None
+    found: dict[str, Any] = {}
     if test is None:
         say(args, "test    none: all ratings are trained on (--test-size 0)", "")
+    elif _is_list(model):
+        threshold = model.get_params()["threshold"]
+        least = ratings.matrix.data.min() if threshold is None else threshold
+        found = measured(model, test, float(least))
+        say(args, f"test    {len(test):,} held-out pairs (seed {args.seed})", "")
+        say_measured(args, found, ["ndcg", "recall", "hit_rate", "coverage"])
+        say_gain(args, LISTS, *(found[name][0].ndcg for name in (LISTS, POPULAR)))
     else:
         compared = {name: one.fit(part) for name, one in _baselines().items()}
         users, items, values = test.triples()
@@ -412,7 +494,8 @@ def _fit_and_test(
         n_cold = int(compared["BiasBaseline"].cold_pairs(users, items).sum())
         _say_errors(args, errors, len(test), n_cold)
     return {
-        **_scores(errors, n_cold),
+        **(scores(found, LISTS) if _is_list(model) else _scores(errors, n_cold)),
+        "model": type(model).__name__,
         "data": label,
         "n_ratings": len(ratings),
         "n_train": len(part),
@@ -442,12 +525,24 @@ def _scores(errors: Errors, n_cold: int | None) -> dict[str, Any]:
     return {**own, "n_cold": n_cold, "baselines": baselines}
 
 
-def _say_setting(args: Namespace, label: str, ratings: Ratings, model: AutoRec) -> None:
-    say(args, f"data    {label}: {reports.describe_ratings(ratings)}")
+def _is_list(model: AutoRec | None) -> bool:
+    return isinstance(model, models.RankingAutoRec)
+
+
+def _say_data(args: Namespace, label: str, ratings: Ratings) -> None:
+    describe = describe_interactions if data.are_pairs(ratings) else reports.describe_ratings
+    say(args, f"data    {label}: {describe(ratings)}")
     if ratings.columns is not None:
         say(args, f"        columns {ratings.columns}")
     if ratings.n_missing:
         say(args, f"        without {ratings.n_missing:,} that are no ratings (--missing)")
+
+
+def _say_setting(args: Namespace, label: str, ratings: Ratings, model: AutoRec) -> None:
+    _say_data(args, label, ratings)
+    if _is_list(model):
+        why = "two columns, user and item" if data.are_pairs(ratings) else "--implicit"
+        say(args, f"lists   {LISTS} learns who chose what ({why})")
     say(args, f"model   {reports.describe_model(model)}")
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from autorec_np import hand_on
 
 if TYPE_CHECKING:
+    from autorec_np.data.clicks import are_pairs as are_pairs
     from autorec_np.data.columns import ColumnsRead as ColumnsRead
     from autorec_np.data.entries import DuplicateRatingError as DuplicateRatingError
     from autorec_np.data.ratings import Ratings as Ratings
@@ -26,6 +27,7 @@ _MODULE_OF = {
     "OutsideScaleError": "values",
     "Ratings": "ratings",
     "UnsuitableRatingsWarning": "values",
+    "are_pairs": "clicks",
     "as_ratings": "ratings",
     "cold_row_split": "splitting",
     "holdout_per_user": "splitting",

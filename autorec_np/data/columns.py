@@ -528,11 +528,15 @@ def _stated_places(table: Table, columns: Sequence[Any]) -> dict[str, int]:
     return {role: titles.index(column) for role, column in zip(ROLES, columns, strict=False)}
 
 
+FOR_LISTS = "who chose what, without ratings, makes lists: RankingAutoRec().fit(data)"
+
+
 def _message(table: Table, error: UndecidedColumns) -> str:
     if not error.is_table or table.kind == TUPLES:
         return (
             f"which column of the {table.kind} is which is not certain: {error}; "
             f"{table.described()}. Name them: {_HOW_TO_NAME}."
+            f"{f' Users and items alone, {FOR_LISTS}.' if len(table.columns) == 2 else ''}"
         )
     frame, names = "data", table.names
     if table.kind in ("dict", "array") or table.kind.startswith("list"):

@@ -13,6 +13,7 @@ from scipy import sparse
 from autorec_np._types import Array
 from autorec_np._validation import check_choice, check_integer
 from autorec_np.data.columns import (
+    FOR_LISTS,
     ROLES,
     ColumnsRead,
     as_table,
@@ -489,6 +490,8 @@ def as_ratings(
         advice = "for a file use autorec_np.read_ratings(path)"
         if hasattr(data, "collect"):
             advice = "call its collect()"
+        elif isinstance(data, tuple) and len(data) == 2:
+            advice = FOR_LISTS
         of_length = f" of length {len(data)}" if isinstance(data, (tuple, list)) else ""
         raise TypeError(
             f"ratings must be a Ratings, a SciPy sparse matrix (users x items), a table such as a "

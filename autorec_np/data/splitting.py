@@ -26,8 +26,9 @@ from autorec_np._validation import (
     check_number,
     check_random_state,
 )
+from autorec_np.data.clicks import as_interactions
 from autorec_np.data.entries import row_of_each
-from autorec_np.data.ratings import Ratings, as_ratings
+from autorec_np.data.ratings import Ratings
 
 Parts: TypeAlias = tuple[Ratings, Ratings]
 
@@ -41,7 +42,7 @@ def train_test_split(R: Any, test_size: float = 0.1, random_state: RandomState =
     Parameters
     ----------
     R : Ratings, or whatever `as_ratings` takes
-        n ratings.
+        n ratings; or pairs (users, items), who chose what.
     test_size : float or int
         A share, strictly between 0 and 1, or a number, from 1 to n - 1.
     random_state : None, int or numpy.random.Generator
@@ -56,7 +57,7 @@ def train_test_split(R: Any, test_size: float = 0.1, random_state: RandomState =
     ValueError
         `test_size` leaves no training or no test rating.
     """
-    whole = as_ratings(R)
+    whole = as_interactions(R)
     n_test = _count_held_out(test_size, len(whole), "ratings")
     permutation = check_random_state(random_state).permutation(len(whole))
     return _divide(whole, permutation[:n_test])
@@ -79,7 +80,7 @@ def k_fold(R: Any, n_splits: int = 5, random_state: RandomState = None) -> Itera
     ValueError
         `n_splits` is out of range.
     """
-    whole = as_ratings(R)
+    whole = as_interactions(R)
     n_splits = check_integer("n_splits", n_splits, minimum=2)
     if n_splits > len(whole):
         advice = "ask for fewer folds" if len(whole) > 1 else "pass two ratings or more"
@@ -114,7 +115,7 @@ def holdout_per_user(
     ValueError
         An argument out of range, or no user with more than `min_train` ratings.
     """
-    whole = as_ratings(R)
+    whole = as_interactions(R)
     min_train = check_integer("min_train", min_train, minimum=1)
     users = whole.positions()[0]
     n_rated = np.bincount(users, minlength=whole.n_users)
@@ -145,7 +146,7 @@ def temporal_split(R: Any, test_size: float = 0.1) -> Parts:
     ValueError
         As there; no timestamps, or all equal.
     """
-    whole = as_ratings(R)
+    whole = as_interactions(R)
     n_test = _count_held_out(test_size, len(whole), "ratings")
     if whole.timestamps is None:
         raise ValueError(
@@ -183,7 +184,7 @@ def cold_row_split(
         As there; `axis` is unknown.
     """
     check_choice("axis", axis, ("user", "item"))
-    whole = as_ratings(R)
+    whole = as_interactions(R)
     positions = whole.positions()[0 if axis == "user" else 1]
     rated = np.unique(positions)
     n_test = _count_held_out(test_size, len(rated), f"{axis}s")

@@ -380,7 +380,7 @@ def unsuitable(ratings: Array) -> str | None:
         return (
             f"every rating is {low:g}. Every prediction will be {low:g} too: an RMSE of 0 on such "
             f"ratings says nothing, and predicting them ranks no items. If a rating says that "
-            f"somebody chose an item, pass how often or how long instead"
+            f"somebody chose an item, RankingAutoRec makes lists of it"
         )
     if (low, high) == (0, 1) and bool(np.isin(ratings, (0, 1)).all()):
         return (
@@ -393,7 +393,8 @@ def unsuitable(ratings: Array) -> str | None:
         return (
             f"the ratings look like counts with a long tail: half of those above 0 are at most "
             f"{np.median(positive):g}, and the greatest is {high:g}. A squared error follows the "
-            f"few great ones, and does not rank items. Pass numpy.log1p(ratings)"
+            f"few great ones, and does not rank items. Pass numpy.log1p(ratings), or make lists by "
+            f"RankingAutoRec(values='counts')"
         )
     return None
 

@@ -1,8 +1,9 @@
 """Evaluation that cannot leak: fit on the training part, predict test *pairs*, pool the errors.
 
 For each split, a copy of the model is fitted to the training ratings, and predicts *all* test
-pairs, cold ones too, from their ids. An executor changes no result: results, and the first error,
-come in the order asked, and warnings of other processes are issued again.
+pairs, cold ones too, from their ids. Of models of lists, and whatever is beside them, the lists are
+measured, as by `held_out.evaluate_ranking`. An executor changes no result: results, and the first
+error, come in the order asked, and warnings of other processes are issued again.
 """
 
 from __future__ import annotations
@@ -18,16 +19,23 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple, Protocol, TypeAlias, overload
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias, overload
 
 import numpy as np
 
 from autorec_np._text import beginning, knows_habits, table
 from autorec_np._validation import RandomState, check_integer, check_random_state
+from autorec_np.data.clicks import as_interactions
 from autorec_np.data.ratings import as_ratings
 from autorec_np.data.splitting import check_apart, k_fold, mae, rmse, train_test_split
-from autorec_np.evaluation.held_out import MeanInterval, mean_and_interval
+from autorec_np.evaluation.held_out import (
+    MeanInterval,
+    RankingEvaluation,
+    evaluate_ranking,
+    mean_and_interval,
+)
 from autorec_np.models.base import check_not_empty, copy_unfitted
+from autorec_np.models.interactions import ListRecommender
 from autorec_np.training.trainer import interrupts_end_all
 
 logger = logging.getLogger(__name__)
@@ -62,7 +70,14 @@ class Evaluation:
     fit_seconds: float
     predict_seconds: float
 
-    def to_dict(self) -> dict[str, float | int]:
+    shown: ClassVar[tuple[str, ...]] = ("rmse", "mae")
+
+    @property
+    def means(self) -> dict[str, float]:
+        """By name."""
+        return {name: getattr(self, name) for name in self.shown}
+
+    def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict."""
         return asdict(self)
 
@@ -75,6 +90,40 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class ListEvaluation:
+    """The result of one model of lists on one split."""
+
+    ranking: RankingEvaluation
+    n_train: int
+    n_test: int
+    fit_seconds: float
+    predict_seconds: float
+
+    shown: ClassVar[tuple[str, ...]] = ("ndcg", "precision", "recall")
+
+    @property
+    def n_cold(self) -> int:
+        """Relevant items without a training rating."""
+        return self.ranking.n_cold
+
+    @property
+    def means(self) -> dict[str, float]:
+        """By name: over users, and the coverage."""
+        return {name: getattr(self.ranking, name) for name in (*self.ranking.intervals, "coverage")}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-able dict: that of `ranking`, and more."""
+        more = {k: x for k, x in vars(self).items() if k != "ranking"}
+        return self.ranking.to_dict() | more
+
+    def __str__(self) -> str:
+        return (
+            f"{self.ranking}; {self.n_test:,} test and {self.n_train:,} training ratings, "
+            f"fit {self.fit_seconds:.2f} s, recommend {self.predict_seconds:.2f} s"
+        )
+
+
+@dataclass(frozen=True)
 class CrossValidation:
     """The results of one model on several splits, by name.
 
@@ -82,23 +131,31 @@ class CrossValidation:
     """
 
     splits: tuple[str, ...]
-    evaluations: tuple[Evaluation, ...]
+    evaluations: tuple[Any, ...]  # of one kind
+
+    def mean(self, name: str) -> MeanInterval:
+        """Mean over the splits with its 95 % interval, of "rmse" or "mae"; of lists "ndcg", ..."""
+        return mean_and_interval([one.means[name] for one in self.evaluations])
 
     @property
     def rmse(self) -> MeanInterval:
-        """Mean over the splits with its 95 % interval."""
-        return mean_and_interval([one.rmse for one in self.evaluations])
+        """Mean over the splits with its 95 % interval; not of lists."""
+        return self.mean("rmse")
 
     @property
     def mae(self) -> MeanInterval:
         """As `rmse`."""
-        return mean_and_interval([one.mae for one in self.evaluations])
+        return self.mean("mae")
+
+    @property
+    def ndcg(self) -> MeanInterval:
+        """As `rmse`, of lists."""
+        return self.mean("ndcg")
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict: means, and an entry per split."""
         return {
-            "rmse": self.rmse.to_dict(),
-            "mae": self.mae.to_dict(),
+            **{name: self.mean(name).to_dict() for name in self.evaluations[0].means},
             "splits": [
                 {"name": name, **one.to_dict()}
                 for name, one in zip(self.splits, self.evaluations, strict=True)
@@ -109,16 +166,18 @@ class CrossValidation:
         rows = [
             [
                 name,
-                *(f"{x:.4f}" for x in (one.rmse, one.mae)),
+                *(f"{one.means[measure]:.4f}" for measure in one.shown),
                 *(f"{n:,}" for n in (one.n_test, one.n_cold)),
                 *(f"{t:.2f}" for t in (one.fit_seconds, one.predict_seconds)),
             ]
             for name, one in zip(self.splits, self.evaluations, strict=True)
         ]
-        rows.append(["mean", f"{self.rmse.mean:.4f}", f"{self.mae.mean:.4f}"])
+        shown = self.evaluations[0].shown
+        means = [self.mean(name) for name in shown]
+        rows.append(["mean", *(f"{x.mean:.4f}" for x in means)])
         if len(self.splits) > 1:
-            rows.append(["95 % CI", *(f"±{x.half_width:.4f}" for x in (self.rmse, self.mae))])
-        return table(["split", "RMSE", "MAE", "test", "cold", "fit s", "predict s"], rows)
+            rows.append(["95 % CI", *(f"±{x.half_width:.4f}" for x in means)])
+        return table(["split", *map(_heading, shown), "test", "cold", "fit s", "predict s"], rows)
 
 
 class Comparison(dict[str, CrossValidation]):
@@ -127,41 +186,62 @@ class Comparison(dict[str, CrossValidation]):
     def difference(self, first: str, second: str) -> MeanInterval:
         """Mean over the splits of RMSE(first) - RMSE(second), with its 95 % interval.
 
-        The first model is better where the whole interval is negative.
+        The first model is better where the whole interval is negative; of lists, whose NDCG is
+        compared, positive.
         """
         pairs = zip(self[first].evaluations, self[second].evaluations, strict=True)
-        return mean_and_interval([one.rmse - other.rmse for one, other in pairs])
+        name = self[first].evaluations[0].shown[0]
+        return mean_and_interval([one.means[name] - other.means[name] for one, other in pairs])
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict of the results by model."""
         return {name: result.to_dict() for name, result in self.items()}
 
     def __str__(self) -> str:
-        n_splits = len(next(iter(self.values())).splits)
+        some = next(iter(self.values()))
+        n_splits, shown = len(some.splits), some.evaluations[0].shown
         rows = []
         for name, result in self.items():
             means = [
                 f"{x.mean:.4f}" + (f" ± {x.half_width:.4f}" if n_splits > 1 else "")
-                for x in (result.rmse, result.mae)
+                for x in map(result.mean, shown)
             ]
             fit_seconds = np.mean([one.fit_seconds for one in result.evaluations])
             n_test = sum(one.n_test for one in result.evaluations)
             n_cold = sum(one.n_cold for one in result.evaluations)
             rows.append([name, *means, f"{n_test:,}", f"{n_cold:,}", f"{fit_seconds:.2f}"])
         over = "one split" if n_splits == 1 else f"mean ± 95 % CI over {n_splits} splits"
-        columns = ["model", "RMSE", "MAE", "test", "cold", "fit s"]
+        columns = ["model", *map(_heading, shown), "test", "cold", "fit s"]
         return f"{over}; test and cold pairs in all\n{table(columns, rows)}"
 
 
-def evaluate(model: Model, train: Any, test: Any) -> Evaluation:
+def _heading(name: str) -> str:
+    return name if name in ("precision", "recall") else name.upper()
+
+
+@overload
+def evaluate(
+    model: ListRecommender, train: Any, test: Any, *, threshold: float | None = ...
+) -> ListEvaluation: ...
+@overload
+def evaluate(
+    model: Model, train: Any, test: Any, *, threshold: float | None = ...
+) -> Evaluation: ...
+def evaluate(
+    model: Model, train: Any, test: Any, *, threshold: float | None = None
+) -> Evaluation | ListEvaluation:
     """Fit a copy of `model` on `train` and measure its predictions of the pairs of `test`.
+
+    Of a model of lists, measure its lists of 10.
 
     Parameters
     ----------
     model : estimator
         With ``fit``, ``predict`` and ``get_params``; Generators are copied too.
     train, test : Ratings, sparse matrix, DataFrame or (users, items, ratings)
-        Without a common pair.
+        Without a common pair. Of lists, pairs of user and item too.
+    threshold : float, optional
+        Of relevance in lists: see :func:`held_out.evaluate_ranking`.
 
     Raises
     ------
@@ -170,13 +250,17 @@ def evaluate(model: Model, train: Any, test: Any) -> Evaluation:
     TypeError
         `model` cannot be copied, or ids are of two kinds.
     """
-    result = _measure(model, train, test)
+    lists = isinstance(model, ListRecommender)
+    result: Evaluation | ListEvaluation = _measure(model, train, test, lists, threshold)
     logger.info("%s: %s", type(model).__name__, result)
     return result
 
 
-def _measure(model: Model, train: Any, test: Any) -> Evaluation:
-    training, test = as_ratings(train), as_ratings(test)
+def _measure(
+    model: Any, train: Any, test: Any, lists: bool = False, threshold: float | None = None
+) -> Any:
+    read = as_interactions if lists else as_ratings
+    training, test = read(train), read(test)
     check_not_empty(training, "train")
     check_not_empty(test, "test")
     check_apart(
@@ -195,6 +279,10 @@ def _measure(model: Model, train: Any, test: Any) -> Evaluation:
     with interrupts_end_all():
         fresh_model.fit(training)
     fitted = time.perf_counter()
+    if lists:
+        ranking = evaluate_ranking(fresh_model, test, threshold=threshold)
+        end = time.perf_counter()
+        return ListEvaluation(ranking, len(training), len(test), fitted - start, end - fitted)
     predicted = np.asarray(fresh_model.predict(users, items))
     end = time.perf_counter()
     if predicted.shape != ratings.shape:
@@ -222,6 +310,7 @@ def cross_validate(
     *,
     executor: Executor | None = ...,
     callback: Callback | None = ...,
+    threshold: float | None = ...,
 ) -> Comparison: ...
 @overload
 def cross_validate(
@@ -232,6 +321,7 @@ def cross_validate(
     *,
     executor: Executor | None = ...,
     callback: Callback | None = ...,
+    threshold: float | None = ...,
 ) -> CrossValidation: ...
 @knows_habits
 def cross_validate(
@@ -242,6 +332,7 @@ def cross_validate(
     *,
     executor: Executor | None = None,
     callback: Callback | None = None,
+    threshold: float | None = None,
 ) -> CrossValidation | Comparison:
     """Evaluate a model, or several on the same splits, by cross-validation.
 
@@ -261,6 +352,8 @@ def cross_validate(
         ``submit``. ``n_jobs=None`` then means one thread.
     callback : callable, optional
         Called with the names of split and model ("" of a single one) and the `Evaluation`.
+    threshold : float, optional
+        As for :func:`evaluate`. None, among models of lists: their own, if there is one.
 
     Returns
     -------
@@ -283,7 +376,7 @@ def cross_validate(
             f"test), got {type(cv).__name__}."
         )
     splits = cv.items() if isinstance(cv, Mapping) else enumerate(cv, 1)
-    return _evaluate_all(model, splits, executor, callback)
+    return _evaluate_all(model, splits, executor, callback, threshold)
 
 
 @overload
@@ -296,6 +389,7 @@ def evaluate_repeats(
     *,
     executor: Executor | None = ...,
     callback: Callback | None = ...,
+    threshold: float | None = ...,
 ) -> Comparison: ...
 @overload
 def evaluate_repeats(
@@ -307,6 +401,7 @@ def evaluate_repeats(
     *,
     executor: Executor | None = ...,
     callback: Callback | None = ...,
+    threshold: float | None = ...,
 ) -> CrossValidation: ...
 @knows_habits
 def evaluate_repeats(
@@ -318,6 +413,7 @@ def evaluate_repeats(
     *,
     executor: Executor | None = None,
     callback: Callback | None = None,
+    threshold: float | None = None,
 ) -> CrossValidation | Comparison:
     """Evaluate a model, or several on the same splits, on repeated random splits.
 
@@ -326,7 +422,7 @@ def evaluate_repeats(
 
     Parameters
     ----------
-    model, ratings, executor, callback
+    model, ratings, executor, callback, threshold
         As for :func:`cross_validate`, as are result and errors.
     repeats : int
         At least 1.
@@ -335,14 +431,14 @@ def evaluate_repeats(
     random_state : None, int or numpy.random.Generator
         Seed of the first split; drawn from None or a Generator.
     """
-    whole = as_ratings(ratings)
+    whole = as_interactions(ratings)
     repeats = check_integer("repeats", repeats, minimum=1)
     generator = check_random_state(random_state)
     if not isinstance(random_state, numbers.Integral):
         random_state = int(generator.integers(2**32))
     seeds = range(int(random_state), int(random_state) + repeats)
     splits = ((f"seed {seed}", train_test_split(whole, test_size, seed)) for seed in seeds)
-    return _evaluate_all(model, splits, executor, callback)
+    return _evaluate_all(model, splits, executor, callback, threshold)
 
 
 def _evaluate_all(
@@ -350,14 +446,24 @@ def _evaluate_all(
     splits: Iterable[tuple[object, Split]],
     executor: Executor | None,
     callback: Callback | None,
+    threshold: float | None,
 ) -> CrossValidation | Comparison:
     models: Models = model if isinstance(model, Mapping) else {"": model}
     if not models:
         raise ValueError("no model to evaluate: the mapping of models is empty.")
+    lists = any(isinstance(one, ListRecommender) for one in models.values())
+    own = {getattr(one, "threshold", None) for one in models.values()} - {None}
+    if lists and threshold is None and own:
+        threshold, *others = own
+        if others:
+            raise ValueError(
+                "the models have other thresholds of their own; pass threshold=... to measure all "
+                "lists alike."
+            )
     if executor is not None:
         models = {name: for_task(one) for name, one in models.items()}
     places: list[tuple[str, str]] = []  # by task
-    results: dict[str, list[Evaluation]] = {name: [] for name in models}
+    results: dict[str, list[Any]] = {name: [] for name in models}
 
     def tasks() -> Iterator[Task]:
         for split_name, split in splits:
@@ -369,7 +475,7 @@ def _evaluate_all(
                 name = f"split {split_name}, {model_name or type(one).__name__}"
                 logger.info("%s", name)
                 places.append((str(split_name), model_name))
-                yield Task(name, _measure, (one, *split))
+                yield Task(name, _measure, (one, *split, lists, threshold))
 
     for number, result in enumerate(run_tasks(tasks(), executor)):
         split_name, model_name = places[number]

@@ -28,10 +28,12 @@ from scipy.special import stdtrit
 from autorec_np._text import knows_habits
 from autorec_np._types import Array
 from autorec_np._validation import check_integer, check_number
+from autorec_np.data.clicks import are_pairs, as_interactions
 from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.data.splitting import check_apart, finite_vector, mae, rmse, shared_pairs
 from autorec_np.data.values import shown
 from autorec_np.models.base import Recommender, check_fitted, check_not_empty
+from autorec_np.models.interactions import ListRecommender
 
 CONFIDENCE = 0.95
 
@@ -200,8 +202,13 @@ def predict_held_out(model: Recommender, test: Any) -> Predictions:
     ValueError
         No ratings, or a pair that the model was trained on.
     TypeError
-        Ids of another kind than the model's.
+        Ids of another kind than the model's; a model of lists.
     """
+    if isinstance(model, ListRecommender):
+        raise TypeError(
+            f"{type(model).__name__} ranks items and predicts no ratings; measure its lists by "
+            f"autorec_np.evaluate_ranking(model, test)."
+        )
     data = as_ratings(test)
     check_not_empty(data, "test")
     model = copy.copy(model)  # keeps its record
@@ -490,12 +497,14 @@ def evaluate_ranking(
     ----------
     model : Recommender
         Fitted.
-    test : Ratings, sparse matrix, DataFrame or (users, items, ratings)
+    test : Ratings, sparse matrix, DataFrame or (users, items[, ratings])
         Held out.
     k : int
         Length of the lists.
     threshold : float, optional
-        As in :func:`relevant_items`; scale of the model.
+        Ratings from here on are relevant. None: all pairs that came without ratings, and all of a
+        model with ``values="counts"``; else from `threshold` of the model on, or three quarters up
+        its scale.
 
     Raises
     ------
@@ -504,10 +513,14 @@ def evaluate_ranking(
     NotFittedError
     """
     k = check_integer("k", k, minimum=1)
-    held_out = as_ratings(test)
+    held_out = as_interactions(test)
     check_not_empty(held_out, "test")
     model = copy.copy(model)  # as in `predict_held_out`
     train = check_fitted(model).ratings
+    if threshold is None:
+        threshold = getattr(model, "threshold", None)
+        if are_pairs(held_out) or (threshold is None and getattr(model, "values", "") == "counts"):
+            threshold = float(held_out.matrix.data.min())
     threshold = _threshold(train.scale, threshold)
     check_apart(
         train,

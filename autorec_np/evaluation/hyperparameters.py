@@ -1,7 +1,7 @@
 """`search`: hyper-parameters by random search or successive halving.
 
-The winner's RMSE is too good to report: hold test ratings out before, and read them once, after
-``result.model.fit(train)``.
+The winner's RMSE, of lists NDCG, is too good to report: hold test ratings out before, and read them
+once, after ``result.model.fit(train)``.
 """
 
 from __future__ import annotations
@@ -25,11 +25,22 @@ from autorec_np._text import knows_habits, plain, table
 from autorec_np._validation import check_choice, check_integer
 from autorec_np.core.implicit import IMPLICIT
 from autorec_np.core.network import Network
+from autorec_np.core.objective import Objective
+from autorec_np.data.clicks import as_interactions
 from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.data.splitting import train_test_split
-from autorec_np.evaluation.cross_validation import Executor, Task, evaluate, for_task, run_tasks
+from autorec_np.evaluation.cross_validation import (
+    Executor,
+    ListEvaluation,
+    Task,
+    evaluate,
+    for_task,
+    run_tasks,
+)
 from autorec_np.models.autorec import AutoRec, resolved_implicit, resolved_widths
 from autorec_np.models.base import copy_unfitted
+from autorec_np.models.interactions import ListRecommender
+from autorec_np.models.ranking_autorec import RankingAutoRec
 from autorec_np.training.solvers import DivergenceError
 from autorec_np.training.trainer import (
     SOLVERS,
@@ -45,6 +56,8 @@ logger = logging.getLogger(__name__)
 
 LARGEST_DIVISOR = 10  # of the epochs, in halving
 DRAWS_PER_CANDIDATE = 100  # until a space is exhausted
+SMALL_WEIGHT = 0.1  # w0 of a space around 0
+NDCG = "NDCG@10"
 WITHOUT_EFFECT = ("callbacks", "n_jobs", "verbose")  # on the result of a fit
 HEADINGS = {"hidden_layer_sizes": "hidden", "learning_rate_init": "rate"}
 
@@ -63,26 +76,31 @@ class LogUniform:
 
 
 def default_space(model: AutoRec, ratings: Any) -> dict[str, Any]:
-    """Return a space around the defaults; penalties within a factor of 8."""
+    """Return a space around the defaults; penalties, of lists w0 too, within a factor of 8."""
     if not isinstance(model, AutoRec):
         raise TypeError(
             f"a {type(model).__name__} has no space by default; pass space={{name: [value, ...]}}."
         )
-    matrix = as_ratings(ratings).matrix
+    matrix = as_interactions(ratings).matrix
+    parameters = {name: getattr(model, name) for name in AutoRec().get_params()}
 
     def implicit_at(widths: Sequence[int]) -> int:
-        return resolved_implicit(model.get_params() | {"hidden_layer_sizes": widths})[0]
+        return resolved_implicit(parameters | {"hidden_layer_sizes": widths})[0]
 
-    sizes = resolved_widths(model.get_params())
+    sizes = resolved_widths(parameters)
     network = Network(1, sizes, tied=model.tied)
-    corruption = corruption_for(model.solver, model.corruption)
-    penalties = automatic_penalties(network, matrix, corruption)
+    space: dict[str, Any] = {}
+    if isinstance(model, RankingAutoRec):
+        penalties = dict(Objective(network, model.check_parameters()).penalties)
+        w0 = model.unobserved_weight or SMALL_WEIGHT
+        space["unobserved_weight"] = LogUniform(w0 / 8, 8 * w0)
+    else:
+        corruption = corruption_for(model.solver, model.corruption)
+        penalties = automatic_penalties(network, matrix, corruption)
     units = implicit_at(sizes)
     if units:
         penalties[IMPLICIT] = penalties["decoder.weight"]
-    space: dict[str, Any] = {
-        "regularization": {name: LogUniform(x / 8, 8 * x) for name, x in penalties.items()}
-    }
+    space["regularization"] = {name: LogUniform(x / 8, 8 * x) for name, x in penalties.items() if x}
     widths = [
         (k,)
         for k in (50, 100, 200, 500)
@@ -103,7 +121,7 @@ class Trial:
     """One fit of one candidate; 0 is the model as given, `params` what differs from it.
 
     ``max_iter`` is divided by `divisor`, rounded up. `rmse` is on the validation ratings, infinite
-    where training diverged; `seconds` of the fit.
+    where training diverged; of lists it is NaN, and `ndcg` their NDCG@10. `seconds` of the fit.
     """
 
     candidate: int
@@ -111,10 +129,21 @@ class Trial:
     divisor: int
     rmse: float
     seconds: float = field(compare=False)
+    ndcg: float | None = None
+
+    @property
+    def loss(self) -> float:
+        """What is minimized: the RMSE, or 1 - NDCG."""
+        return self.rmse if self.ndcg is None else 1.0 - self.ndcg
+
+    @property
+    def measured(self) -> str:
+        return f"{self.rmse if self.ndcg is None else self.ndcg:.4f}"
 
     def __str__(self) -> str:
         part = "all epochs" if self.divisor == 1 else f"1/{self.divisor} of the epochs"
-        return f"candidate {self.candidate}, {part}: RMSE {self.rmse:.4f}, {self.seconds:.1f} s"
+        name = "RMSE" if self.ndcg is None else NDCG
+        return f"candidate {self.candidate}, {part}: {name} {self.measured}, {self.seconds:.1f} s"
 
 
 @dataclass(frozen=True)
@@ -144,20 +173,21 @@ class SearchResult:
 
     def __str__(self) -> str:
         last = {trial.candidate: trial for trial in self.trials}
-        ranked = sorted(last.values(), key=lambda one: (one.divisor, one.rmse, one.candidate))
+        ranked = sorted(last.values(), key=lambda one: (one.divisor, *_rank(one)))
         flat = {trial.candidate: _flat(trial.params) for trial in self.trials}
         names = list(dict.fromkeys(name for one in flat.values() for name in one))
         rows = [
             [
                 str(trial.candidate),
                 "all" if trial.divisor == 1 else f"1/{trial.divisor}",
-                f"{trial.rmse:.4f}",
+                trial.measured,
                 *(flat[trial.candidate].get(name, "-") for name in names),
             ]
             for trial in ranked[:10]
         ]
         headings = [HEADINGS.get(name, name.removesuffix(".weight")) for name in names]
-        return table(["no.", "epochs", "RMSE", *headings], rows)
+        name = "RMSE" if self.best.ndcg is None else NDCG
+        return table(["no.", "epochs", name, *headings], rows)
 
 
 @knows_habits
@@ -174,8 +204,9 @@ def search(
     resume: str | os.PathLike[str] | None = None,
     callback: Callable[[Trial, int, int], Any] | None = None,
     executor: Executor | None = None,
+    threshold: float | None = None,
 ) -> SearchResult:
-    """Search for the parameters with the least validation RMSE.
+    """Search for the parameters with the least validation RMSE, of lists the greatest NDCG@10.
 
     Parameters
     ----------
@@ -205,6 +236,8 @@ def search(
         Called with each new `Trial`, its number, and that of all.
     executor : Executor, optional
         As for :func:`cross_validate`.
+    threshold : float, optional
+        Of relevance in lists, as for :func:`evaluate`.
 
     Raises
     ------
@@ -218,7 +251,8 @@ def search(
     n_candidates = check_integer("n_candidates", n_candidates, minimum=1)
     factor = check_integer("factor", factor, minimum=2)
     seed = check_integer("random_state", random_state, minimum=0)
-    whole = as_ratings(ratings)
+    lists = isinstance(model, ListRecommender)
+    whole = as_interactions(ratings) if lists else as_ratings(ratings)
     model = copy_unfitted(model)
     given = model.get_params()
     if not isinstance(given.get("random_state", 0), int | np.integer):
@@ -242,13 +276,17 @@ def search(
         "validation_size": validation_size,
         "random_state": seed,
     }
+    if threshold is not None:
+        settings["threshold"] = float(threshold)
     with nullcontext() if resume is None else alone(Path(f"{os.fspath(resume)}.lock"), f"{resume}"):
         tried = model if executor is None else for_task(model)
-        run_trial = partial(_run, tried, training=training, validation=validation)
+        run_trial = partial(
+            _run, tried, training=training, validation=validation, threshold=threshold
+        )
         journal = _Journal(resume, settings)
         trials, rung = _run_rungs(rungs, candidates, run_trial, journal, callback, executor)
     best = min(rung, key=_rank)
-    if math.isinf(best.rmse):
+    if math.isinf(best.loss):
         raise ValueError("every training diverged; narrow the space, above all learning_rate_init.")
     return SearchResult(
         model.set_params(**best.params), best, tuple(trials), len(training), len(validation), seed
@@ -287,7 +325,7 @@ def _run_rungs(
 
 
 def _rank(trial: Trial) -> tuple[float, int]:
-    return trial.rmse, trial.candidate
+    return trial.loss, trial.candidate
 
 
 def _draw(space: Space, n_candidates: int, seed: int) -> list[Parameters]:
@@ -345,6 +383,7 @@ def _run(
     divisor: int,
     training: Ratings,
     validation: Ratings,
+    threshold: float | None,
 ) -> Trial:
     tried: Any = copy_unfitted(model)
     tried.set_params(**params)
@@ -353,12 +392,17 @@ def _run(
         tried.set_params(max_iter=-(-epochs // divisor))
     try:
         with short_on_purpose():
-            result = evaluate(tried, training, validation)
-        rmse, seconds = result.rmse, result.fit_seconds
+            options = {} if threshold is None else {"threshold": threshold}
+            result = evaluate(tried, training, validation, **options)
+        seconds, ndcg = result.fit_seconds, None
+        if isinstance(result, ListEvaluation):
+            rmse, ndcg = math.nan, result.ranking.ndcg
+        else:
+            rmse = result.rmse
     except DivergenceError as error:
         logger.info("candidate %d: %s", candidate, error)
-        rmse, seconds = math.inf, math.nan
-    return Trial(candidate, params, divisor, rmse, seconds)
+        rmse, seconds, ndcg = math.inf, math.nan, None
+    return Trial(candidate, params, divisor, rmse, seconds, ndcg)
 
 
 def _digest(ratings: Ratings) -> str:
@@ -398,7 +442,8 @@ class _Journal:
         try:
             trial = Trial(**line)
             if trial.rmse is None:
-                trial = replace(trial, rmse=math.inf, seconds=math.nan)
+                diverged = {"rmse": math.inf, "seconds": math.nan}
+                trial = replace(trial, **(diverged if trial.ndcg is None else {"rmse": math.nan}))
             is_next = (trial.candidate, trial.divisor) == (candidate, divisor)
         except TypeError:
             is_next = False

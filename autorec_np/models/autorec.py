@@ -78,7 +78,7 @@ class AutoRec(FoldIn):
 
     A row r of ratings is reconstructed by h(r) = f(W g(V^T r + mu) + b), (1), and
     J = sum ||r - h(r)||^2 over the observed ratings + lambda/2 (||W||_F^2 + ||V||_F^2), (2),
-    is minimized.
+    is minimized. For lists of what is chosen next see `RankingAutoRec`.
 
     Parameters
     ----------

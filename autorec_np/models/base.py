@@ -507,6 +507,9 @@ class Recommender(ABC):
     ) -> Any:
         """Return the items with the highest scores for each user.
 
+        Of a model of ratings these are the highest predicted ratings, not what the user is most
+        likely to choose: `RankingAutoRec` lists that.
+
         Parameters
         ----------
         users : array_like, (m,)

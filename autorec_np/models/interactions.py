@@ -6,8 +6,8 @@ What models for lists share. Their scores rank items and are no ratings.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NoReturn
 
@@ -17,15 +17,10 @@ from scipy import sparse
 from autorec_np._types import CSR, Array
 from autorec_np._validation import check_choice, check_number
 from autorec_np.core.kernels import take_rows
-from autorec_np.data.columns import TRIPLES, as_table, columns_read, find_ids, known_roles
-from autorec_np.data.ratings import Ratings, assemble
-from autorec_np.data.values import (
-    check_ids,
-    check_lengths,
-    check_timestamps,
-    unique_with_positions,
-)
-from autorec_np.models.base import Record, Self, check_fitted, chunks, to_learn
+from autorec_np.data.clicks import as_interactions
+from autorec_np.data.ratings import Ratings
+from autorec_np.data.values import check_ids
+from autorec_np.models.base import Record, Self, check_fitted, check_not_empty, chunks
 from autorec_np.models.newcomers import FoldIn, score_new
 
 VALUES = ("binary", "counts")
@@ -40,49 +35,11 @@ logger = logging.getLogger(__name__)
 def to_interactions(data: Any) -> tuple[Ratings, bool]:
     """Return interactions, of which there are some, and whether their ids are indices.
 
-    Takes what `as_ratings` takes, and pairs of user and item: ``(users, items)``, a list of such
-    pairs, an array or a table of these two columns, with or without times. A pair's value is then
-    the number of its rows, its time that of the last.
+    Takes what :func:`clicks.as_interactions` takes.
     """
-    if isinstance(data, Iterator):
-        data = list(data)
-    found = _pairs(data)
-    if found is None:
-        return to_learn(data)
-    users, items, times, columns = found
-    users, items = check_ids(users, "users"), check_ids(items, "items")
-    times = None if times is None else check_timestamps(times)
-    check_lengths(users=users, items=items, timestamps=times)
-    (user_ids, rows), (item_ids, places) = map(unique_with_positions, (users, items))
-    ones = np.ones(len(rows))
-    R = assemble(rows, places, ones, times, user_ids, item_ids, (1.0, 1.0), "sum")
-    counts = R.matrix.data
-    return replace(R, scale=(float(counts.min()), float(counts.max())), **columns), False
-
-
-def _pairs(data: Any) -> tuple[Any, Any, Any, dict[str, Any]] | None:
-    """Return users, items, times or None, and which columns were read; None: there are values."""
-    if isinstance(data, tuple) and len(data) == 2:
-        return *data, None, {}
-    if isinstance(data, list) and {isinstance(x, tuple) and len(x) == 2 for x in data} == {True}:
-        users, items = zip(*data, strict=True)
-        return users, items, None, {}
-    if isinstance(data, np.ndarray) and not data.dtype.names:
-        is_pairs = data.ndim == 2 and data.shape[1] == 2 and data.dtype.kind in "iuOUT"
-        return (*data.T, None, {}) if is_pairs else None
-    if isinstance(data, Ratings) or sparse.issparse(data) or (table := as_table(data)) is None:
-        return None
-    known, n_columns = known_roles(table.names or ()), len(table.columns)
-    is_named = {"user", "item"} <= known.keys()
-    is_pairs = n_columns == 2 and (is_named or table.kind not in ("dict", TRIPLES))
-    has_times = n_columns == 3 and is_named and "timestamp" in known
-    if "rating" in known or not (is_pairs or has_times):
-        return None
-    users, items = find_ids(table, ("user", "item"), "Rename them.")
-    places = dict(known) if is_named else {"user": 0, "item": 1}
-    times = table.columns[places["timestamp"]] if has_times else None
-    read = columns_read(places, [table.title(place) for place in range(n_columns)])
-    return users, items, times, {"columns": read}
+    found = as_interactions(data)
+    check_not_empty(found)
+    return found, sparse.issparse(data)
 
 
 def positives(ratings: Ratings, threshold: float | None = None, values: str = "binary") -> CSR:

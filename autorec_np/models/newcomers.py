@@ -111,7 +111,7 @@ class FoldIn(Recommender):
             return self.fit(ratings)
         if not is_empty(ratings):
             fitted = self.fitted_
-            self.fitted_ = updated(fitted, within_scale(fitted, ratings))
+            self.fitted_ = updated(fitted, within_scale(fitted, self._told(fitted, ratings)))
         return self
 
     @overload
@@ -534,7 +534,7 @@ def _with_updated_columns(grown: Fitted, change: Change) -> Fitted:
     base = baseline_at(grown.baseline, *grown.axes.users_and_items(rated.indices, own))
     shares = None
     if implicit is not None:
-        shares, every_share = implicit.shares_of(rated), implicit.shares.copy()
+        shares, every_share = implicit.shares_of(grown.told(rated)), implicit.shares.copy()
         every_share[columns] = shares
         implicit = implicit._replace(shares=every_share)
     views = network.layout.views(theta)

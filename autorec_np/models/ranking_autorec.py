@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from inspect import signature
 from itertools import pairwise
@@ -72,7 +72,10 @@ class FittedRanking(ListRecord, Fitted):
 
     def read(self, rated: CSR, biases: Array | None = None, rows: Array | None = None) -> Inputs:
         """Return what the network reads of interactions, as they were given."""
-        return super().read(presented(self.told(rated), self.values), np.zeros(0), rows)
+        return super().read(self.presented(rated), np.zeros(0), rows)
+
+    def presented(self, rated: CSR) -> CSR:
+        return presented(self.told(rated), self.values)
 
     def score_all_items(self, users: Array, cold: str | float = "baseline") -> Array:
         rows, columns = self.axes.rows_and_columns(users, np.arange(self.ratings.n_items))
@@ -80,9 +83,14 @@ class FittedRanking(ListRecord, Fitted):
         return np.asarray(scores if self.axes.row == "user" else scores.T, order="C")
 
     def score_pairs(self, users: Array, items: Array, cold: str | float = "baseline") -> Array:
+        rows, columns = self.axes.rows_and_columns(users, items)
         scores = np.full(len(users), self.unobserved_target)
-        known = np.flatnonzero((users >= 0) & (items >= 0))
-        scores[known] = self._learned_at(*self.axes.rows_and_columns(users[known], items[known]))
+        known, new = (np.flatnonzero((columns >= 0) & one) for one in (rows >= 0, rows < 0))
+        scores[known] = self.learned_at(rows[known], columns[known])
+        if len(new):  # as a row without anything
+            nothing: CSR = sparse.csr_array((1, self.network.n_columns))
+            codes = self.network.encode(self.theta, self.read(nothing))
+            scores[new] = replace(self, codes=codes).learned_at(rows[new] * 0, columns[new])
         return scores
 
     def decoded(self, codes: Array, columns: Array | slice = slice(None)) -> Array:
@@ -102,28 +110,40 @@ class FittedRanking(ListRecord, Fitted):
         self, rated: CSR, residuals: Array, shares: Array | None
     ) -> tuple[Array, Array]:
         """Return decoder weights (m, k) and biases (m,) of columns `rated` (m, n_rows), (75)."""
-        w0, t0, k = self.unobserved_weight, self.unobserved_target, self.codes.shape[1]
-        wanted = self.told(rated)
-        found, ridge = np.zeros((wanted.shape[0], k + 1)), np.full(k + 1, self.decoder_penalty / 2)
-        ridge[k] = 0.0
-        found[:, k] = t0
+        k, wanted = self.codes.shape[1], self.told(rated)
+        found = np.zeros((wanted.shape[0], k + 1))
         for column, (start, stop) in enumerate(pairwise(wanted.indptr)):
-            if start == stop:
-                continue
-            codes = self.codes[wanted.indices[start:stop]].astype(np.float64)
-            z = np.column_stack([codes, np.ones(stop - start)])
-            targets, weights = targets_and_weights(
-                wanted.data[start:stop], self.values, self.input_map
-            )
-            matrix = (z.T * (weights - w0)) @ z + w0 * self.gram
-            right = (weights * targets - w0 * t0) @ z + w0 * t0 * self.gram[k]
-            share = np.zeros(k + 1)
-            if shares is not None:
-                share[: shares.shape[1]] = shares[column]
-            right -= matrix @ share
-            matrix[np.diag_indices(k + 1)] += ridge
-            found[column] = share + np.linalg.solve(matrix, right)
-        return found[:, :k], found[:, k]
+            if start < stop:
+                share = np.zeros(k + 1)
+                if shares is not None:
+                    share[: shares.shape[1]] = shares[column]
+                matrix, pulls = self.problem(
+                    wanted.indices[start:stop], wanted.data[start:stop], share
+                )
+                found[column] = solved(matrix, pulls.sum(axis=0))
+        return found[:, :k], found[:, k] + self.unobserved_target
+
+    def problem(self, rows: Array, data: Array, share: Array) -> tuple[Array, Array]:
+        """Return A and the summands, (n + 1, k + 1), of A [w, b - t0]: of each row, and `share`.
+
+        By (75), as only interactions differ from t0.
+        """
+        w0, t0, k = self.unobserved_weight, self.unobserved_target, self.codes.shape[1]
+        z = np.column_stack([self.codes[rows].astype(np.float64), np.ones(len(rows))])
+        targets, weights = targets_and_weights(data, self.values, self.input_map)
+        matrix = (z.T * (weights - w0)) @ z + w0 * self.gram
+        ridge = np.append(np.full(k, self.decoder_penalty / 2), 0.0)
+        matrix[np.diag_indices(k + 1)] += ridge
+        pulls = (weights * (targets - t0))[:, np.newaxis] * z
+        return matrix, np.vstack([pulls, ridge * share])
+
+
+def solved(matrix: Array, right: Array) -> Array:
+    """Return the solution, of a singular matrix that of least norm."""
+    try:
+        return np.asarray(np.linalg.solve(matrix, right))
+    except np.linalg.LinAlgError:
+        return np.asarray(np.linalg.lstsq(matrix, right)[0])
 
 
 def presented(wanted: CSR, values: str) -> CSR:
@@ -174,6 +194,7 @@ class ListTask(TrainingTask):
         def validate(theta: Array) -> float:
             fitted = self.record(theta, self.inputs, workers)
             scores = fitted.score_all_items(users)
+            scores[fitted.user_counts[users] == 0] = fitted.item_counts
             return 1.0 - ndcg(scores, self.seen[users], held_out[users])
 
         return validate
@@ -203,7 +224,7 @@ class RankingAutoRec(ListRecommender, AutoRec):
     J = sum c (t - y)^2 over interactions + w0 sum (t0 - y)^2 over all other cells + penalties,
     (70), is minimized without touching these cells (Hu, Koren and Volinsky, 2008; Steck, 2010).
     Scores rank items and are no ratings. Lists of `AutoRec` are of the highest predicted ratings,
-    of these of what is chosen next.
+    of these of what is chosen next. `partial_fit` and newcomers get columns by (75).
 
     Parameters
     ----------
@@ -220,8 +241,11 @@ class RankingAutoRec(ListRecommender, AutoRec):
     values : {"binary", "counts", "ratings"}
         "binary": t = c = 1. "counts": ratings say how often, and c = 1 + log(1 + count).
         "ratings": t, which the network also reads, is the rating mapped onto (0, 1].
-    solver, learning_rate, ..., engine
-        As in `AutoRec`. `early_stopping` follows 1 - NDCG@10 of held-out interactions.
+    solver, learning_rate, learning_rate_init, warm_up, momentum, nesterovs_momentum, batch_size
+        As in `AutoRec`, as are the next.
+    early_stopping, validation_fraction, n_iter_no_change, max_iter, tol, warm_start
+        1 - NDCG@10 of held-out interactions is followed.
+    n_jobs, dtype, callbacks, verbose, random_state, engine
     implicit : int
         Units of the implicit decoder.
 
@@ -310,8 +334,8 @@ class RankingAutoRec(ListRecommender, AutoRec):
 
         Parameters
         ----------
-        ratings : Ratings, sparse matrix (users x items), DataFrame, (users, items[, ratings]), ...
-            See :func:`interactions.to_interactions`: what `AutoRec.fit` takes, or two columns.
+        ratings : Ratings, sparse matrix (users x items), DataFrame or (users, items)
+            See :func:`clicks.as_interactions`: what `AutoRec.fit` takes, or two columns.
         validation : of the same kinds, optional
             For the curve and early stopping.
 
@@ -378,7 +402,7 @@ class RankingAutoRec(ListRecommender, AutoRec):
             penalties=penalties,
             baseline=None,
             cold_baseline=FittedBiases.of(training, by_index),
-            threshold=self.threshold,
+            threshold=None if self.threshold is None else float(self.threshold),
             values=self.values,
             unobserved_weight=float(self.unobserved_weight),
             unobserved_target=float(self.unobserved_target),

@@ -118,6 +118,10 @@ class Fitted(Record):
     def n_implicit(self) -> int:
         return 0 if self.implicit is None else self.implicit.weight.shape[1]
 
+    def presented(self, rated: CSR) -> CSR:
+        """Return the ratings that :meth:`read` reads."""
+        return rated
+
     def vectors(self, axis: str) -> Array:
         return self.codes if axis == self.axes.row else self.weights["decoder.weight"]
 
@@ -169,7 +173,7 @@ class Fitted(Record):
         scores = self._cold_scores(users, items, cold)
         warm = np.flatnonzero(~is_cold)
         users, items = users[warm], items[warm]
-        learned = self._learned_at(*self.axes.rows_and_columns(users, items))
+        learned = self.learned_at(*self.axes.rows_and_columns(users, items))
         scores[warm] = learned + baseline_at(self.baseline, users, items)
         return scores
 
@@ -192,7 +196,8 @@ class Fitted(Record):
             scores[rows, items] = self._cold_scores(users[rows], items, cold)
         return scores
 
-    def _learned_at(self, rows: Array, columns: Array) -> Array:
+    def learned_at(self, rows: Array, columns: Array) -> Array:
+        """Return scores without a baseline, (n,)."""
         weight, bias = self.weights["decoder.weight"], self.weights["decoder.bias"]
         activity = np.empty(len(rows), self.theta.dtype)
         for start in range(0, len(rows), PAIRS_PER_CHUNK):

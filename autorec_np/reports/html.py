@@ -17,6 +17,7 @@ from scipy import sparse
 
 from autorec_np._types import Array
 from autorec_np.core.activations import ACTIVATIONS
+from autorec_np.core.all_cells import AllCells
 from autorec_np.core.implicit import IMPLICIT
 from autorec_np.core.kernels import take_rows, with_data
 from autorec_np.core.network import Network
@@ -28,6 +29,7 @@ from autorec_np.data.synthetic import make_ratings
 from autorec_np.gradcheck import GradientReport, check_gradient
 from autorec_np.gradcheck.process import kept_back
 from autorec_np.models.autorec import AutoRec, resolved_widths
+from autorec_np.models.ranking_autorec import FittedRanking, targets_and_weights
 from autorec_np.models.scoring import (
     Fitted,
     Inputs,
@@ -278,7 +280,12 @@ def check_model_gradient(
     inputs = fitted.read(rated, biases, np.arange(rated.shape[0]))
     if isinstance(inputs, Planes):  # which holds fewer features than columns
         n_columns = max(n_columns, 1 + inputs.shape[1] % rated.shape[1])
-    targets = targets_of(rated, axes, fitted.baseline, fitted.output_map, dtype)
+    if isinstance(fitted, FittedRanking):
+        rated = fitted.told(rated)
+        t, c = targets_and_weights(rated.data, fitted.values, fitted.input_map)
+        targets = with_data(rated, t)
+    else:
+        targets = targets_of(rated, axes, fitted.baseline, fitted.output_map, dtype)
     rows = np.sort(np.argsort(-np.diff(rated.indptr), kind="stable")[:n_rows])
     counts = np.bincount(take_rows(rated, rows).indices, minlength=rated.shape[1])
     columns = np.sort(np.argsort(-counts, kind="stable")[:n_columns])
@@ -302,10 +309,15 @@ def check_model_gradient(
     network = network_for(block_targets, n_features, *shape, fitted.n_implicit, np.float64)
     theta = _weights_of_block(fitted, network, rows, columns)
     objective = Objective(network, scaled(fitted.penalties, fitted.output_map.factor))
+    block_cells = block_targets
+    if isinstance(fitted, FittedRanking):
+        cells = fitted.unobserved_weight, fitted.unobserved_target
+        objective = AllCells(network, fitted.penalties, *cells)
+        block_cells = Planes(block_targets, np.array([block_targets.data, cut(c).data]))
 
     def fun(point: Array) -> tuple[float, Array]:
         fraction = len(rows) / rated.shape[0]
-        return objective.value_and_gradient(point, block_inputs, block_targets, fraction)
+        return objective.value_and_gradient(point, block_inputs, block_cells, fraction)
 
     report = check_gradient(fun, theta, network.layout)
     return report, (len(rows), len(columns), block_targets.nnz)

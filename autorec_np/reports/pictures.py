@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from autorec_np._types import Array
+from autorec_np.baselines.lists import Popularity
 from autorec_np.core.implicit import IMPLICIT
 from autorec_np.data.ratings import as_ratings
 from autorec_np.evaluation.held_out import (
@@ -21,6 +22,7 @@ from autorec_np.evaluation.held_out import (
     calibration,
     errors_by_activity,
     errors_by_rating,
+    evaluate_ranking,
     predict_held_out,
     rmse_difference,
 )
@@ -28,6 +30,8 @@ from autorec_np.evaluation.hyperparameters import WITHOUT_EFFECT
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import Recommender, check_fitted
 from autorec_np.models.biases import BiasBaseline, GlobalMean
+from autorec_np.models.interactions import ListRecommender
+from autorec_np.models.ranking_autorec import RankingAutoRec
 from autorec_np.models.scoring import Fitted
 from autorec_np.reports import html
 from autorec_np.reports.html import (
@@ -76,7 +80,7 @@ def plot_learning_curves(model: AutoRec) -> Figure:
     course = check_fitted(model).course
     curves = {"objective J": course.loss_curve}
     if course.validation_curve:
-        curves["validation RMSE"] = course.validation_curve
+        curves[_followed(model)] = course.validation_curve
     figure, panels = _stack([2.4] * len(curves))
     for panel, (name, values) in zip(panels, curves.items(), strict=True):
         epochs = np.arange(1, len(values) + 1)
@@ -201,9 +205,10 @@ def plot_item_map(
     fitted = check_fitted(model)
     found = map_items(fitted, n_items)
     x, y = found.coordinates.T
-    _, columns, ratings = fitted.ratings.positions()
-    sums = np.bincount(columns, ratings)
-    means = sums[found.positions] / fitted.item_counts[found.positions]
+    means, title = fitted.item_counts[found.positions], "interactions"
+    if not isinstance(model, ListRecommender):
+        _, columns, ratings = fitted.ratings.positions()
+        means, title = (np.bincount(columns, ratings)[found.positions] / means), "mean rating"
     thirds = np.digitize(means, np.quantile(means, [1 / 3, 2 / 3]))
     figure, (panel,) = _stack([4.4])
     looks = (("lowest", ORANGE, "v"), ("middle", GRAY, "o"), ("highest", BLUE, "^"))
@@ -215,9 +220,7 @@ def plot_item_map(
     panel.margins(0.1)
     ids = fitted.ids("item")[found.positions].tolist()
     _place_labels(panel, x, y, [_name(item, titles or {}) for item in ids])
-    figure.legend(
-        title="mean rating", loc="outside lower center", ncols=3, fontsize=8, title_fontsize=8
-    )
+    figure.legend(title=title, loc="outside lower center", ncols=3, fontsize=8, title_fontsize=8)
     return figure
 
 
@@ -320,10 +323,10 @@ def html_report(
 
     Parameters
     ----------
-    model : AutoRec
+    model : AutoRec or RankingAutoRec
         Fitted.
-    test : Ratings, sparse matrix, DataFrame or (users, items, ratings), optional
-        Held out, for the sections on errors.
+    test : Ratings, sparse matrix, DataFrame or (users, items[, ratings]), optional
+        Held out, for the sections on errors; of lists, for that on lists.
     titles : mapping of item id to str, optional
     name : str
         Of the data.
@@ -345,32 +348,36 @@ def html_report(
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         sections = _sections(model, test, titles or {}, n_recommended)
-    return html.page(f"AutoRec report{f': {name}' if name else ''}", sections)
+    return html.page(f"{type(model).__name__} report{f': {name}' if name else ''}", sections)
 
 
 def _sections(model: AutoRec, test: Any, titles: Titles, n_recommended: int) -> dict[str, str]:
     curves = plot_learning_curves(model)
     sections = {"The model": _model_section(model)}
-    if test is not None:
+    lists = isinstance(model, ListRecommender)
+    if test is not None and lists:
+        sections["Lists of held-out users"] = _list_section(model, test)
+    elif test is not None:
         held_out = as_ratings(test)
         pairs = predict_held_out(model, held_out)
         sections["Errors on held-out ratings"] = _error_section(model, held_out, pairs)
     sections["Training"] = html.grid([_picture(curves, "curves", _curve_alt(model))])
-    if test is not None:
+    if test is not None and not lists:
         sections["Where the errors are"] = _group_section(model, held_out, pairs)
     sections["Inside the network"] = _inside_section(model, titles)
     sections["Gradient check"] = _gradient_section(model)
     sections["Sample recommendations"] = _recommendation_section(model, titles, n_recommended)
     if test is None:
+        missing = "Errors on held-out ratings</em> and <em>Where the errors are"
         sections["Left out"] = (
-            "<p>Without held-out ratings this report lacks the sections <em>Errors on held-out "
-            "ratings</em> and <em>Where the errors are</em>.</p>"
+            f"<p>Without held-out ratings this report lacks <em>"
+            f"{'Lists of held-out users' if lists else missing}</em>.</p>"
         )
     return sections
 
 
 def _model_section(model: AutoRec) -> str:
-    defaults = AutoRec().get_params()
+    defaults = type(model)().get_params()
     changed = [
         f"{name} = {value!r}"
         for name, value in model.get_params().items()
@@ -388,7 +395,38 @@ def _model_section(model: AutoRec) -> str:
         ["Epochs or iterations", f"{model.n_iter_:,}"],
         ["Objective J after the last", f"{model.loss_curve_[-1]:.6g}"],
     ]
+    if isinstance(model, RankingAutoRec):
+        w0, t0 = model.unobserved_weight, model.unobserved_target
+        rows[3:3] = [["Cells without an interaction", f"weight w0 = {w0:g}, target t0 = {t0:g}"]]
+        rows[5:5] = [["Interactions that count", f"{len(model.fitted_.training):,}"]]
     return html.table("What was trained, on what", ["", ""], rows)
+
+
+def _list_section(model: AutoRec, test: Any) -> str:
+    popular = Popularity(getattr(model, "threshold", None)).fit(model.ratings_)
+    found = {
+        "Popularity": evaluate_ranking(popular, test),
+        type(model).__name__: evaluate_ranking(model, test),
+    }
+    means = {"ndcg": "NDCG", "precision": "Precision", "recall": "Recall", "hit_rate": "Hit rate"}
+    shares = {"coverage": "Coverage", "popularity_share": "Of popularity"}
+    rows = [
+        [
+            name,
+            *(_interval(one.intervals[mean]) for mean in means),
+            *(f"{getattr(one, share):.4f}" for share in shares),
+        ]
+        for name, one in found.items()
+    ]
+    one = found["Popularity"]
+    caption = f"Over {one.n_users:,} users, lists of {one.k}; ± half a 95 % interval"
+    return (
+        f"<p>{one.n_relevant:,} items that were held out are to be found, rated {one.threshold:g} "
+        f"or higher; nobody chose {one.n_cold:,} of them in training.</p>\n"
+        + html.table(caption, ["Model", *means.values(), *shares.values()], rows, len(rows[0]) - 1)
+        + '<p class="note">Of popularity: the share of the places that popularity alone would '
+        "have given.</p>\n"
+    )
 
 
 def _error_section(model: AutoRec, test: Any, pairs: Predictions) -> str:
@@ -457,7 +495,8 @@ def _inside_section(model: AutoRec, titles: Titles) -> str:
         _picture(
             plot_item_map(model, titles),
             "map",
-            "Scatter plot of the most rated items, marked by mean rating.",
+            "Scatter plot of the most rated items, marked by "
+            + ("interactions." if isinstance(model, ListRecommender) else "mean rating."),
         ),
     ]
     return html.grid(shown)
@@ -490,7 +529,7 @@ def _recommendation_section(model: AutoRec, titles: Titles, n: int) -> str:
     # the most, the median and the fewest ratings
     positions = list(dict.fromkeys(order[[0, len(order) // 2, -1]].tolist()))
     users = ratings.user_ids[positions]
-    parts = []
+    lists, parts = isinstance(model, ListRecommender), []
     for position, user, ids, scores in zip(
         positions, users.tolist(), *model.recommend(users, n), strict=True
     ):
@@ -503,7 +542,7 @@ def _recommendation_section(model: AutoRec, titles: Titles, n: int) -> str:
             for item, value in zip(items, values[best], strict=True)
         ]
         found = [
-            [_name(item, titles), f"{score:.2f}"]
+            [_name(item, titles), f"{score:.{4 if lists else 2}f}"]
             for item, score in zip(ids, scores, strict=True)
             if item is not None
         ]
@@ -513,13 +552,18 @@ def _recommendation_section(model: AutoRec, titles: Titles, n: int) -> str:
             + html.table("Recommended, of the items not rated", ["Item", "Score"], found, 1)
             + "</div>"
         )
-    note = "Scores are not clipped to the rating scale, so they can exceed it."
+    note = (
+        "Scores rank items and are no ratings."
+        if lists
+        else "These are the highest predicted ratings, not clipped to the scale, so they can "
+        "exceed it. For lists of what people choose next, train a RankingAutoRec."
+    )
     return f'{html.grid(parts)}\n<p class="note">{note}</p>'
 
 
 CAPTIONS = {
-    "curves": "The objective (2) after each epoch, of a minibatch solver summed over its batches; "
-    "and the validation RMSE, if any.",
+    "curves": "The objective, (2) or of lists (70), after each epoch, of a minibatch solver summed "
+    "over its batches; and the validation RMSE, of lists 1 - NDCG@10, if any.",
     "rating": "Errors by true rating. A model that is unsure predicts near the mean: low ratings "
     "too high, high ones too low. Mean error: prediction less rating. Bars are 95 % intervals.",
     "activity": "RMSE by the training ratings of the user, and of the item, with 95 % intervals.",
@@ -531,11 +575,15 @@ CAPTIONS = {
 }
 
 
+def _followed(model: AutoRec) -> str:
+    return "1 - NDCG@10" if isinstance(model, ListRecommender) else "validation RMSE"
+
+
 def _curve_alt(model: AutoRec) -> str:
     curve, validation = model.loss_curve_, model.validation_curve_
     said = f"Objective from {curve[0]:.6g} to {curve[-1]:.6g} in {len(curve)} epochs or iterations"
     if validation:
-        said += f"; validation RMSE from {validation[0]:.4f} to {validation[-1]:.4f}, at best "
+        said += f"; {_followed(model)} from {validation[0]:.4f} to {validation[-1]:.4f}, at best "
         said += f"{min(validation):.4f}"
     return f"{said}."
 

@@ -14,6 +14,7 @@ import struct
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
@@ -195,3 +196,20 @@ def check(name: str, found: Any, wanted: Any) -> None:
     if not any(type(found) is one if isinstance(one, type) else found == one for one in choices):
         needed = " or ".join(getattr(one, "__name__", repr(one)) for one in choices)
         raise ModelFileError(f"its {name} is {found!r:.100}, not {needed}")
+
+
+def ids_of(name: str, kind: str, members: Members) -> Array:
+    if kind == "integers":
+        ids = members.take(name, "<i8", None)
+    else:
+        text = members.take(f"{name}.utf8", "|u1", None).tobytes()
+        offsets = members.take(f"{name}.offsets", "<i8", None).tolist()
+        if offsets[:1] != [0] or offsets[-1] != len(text) or offsets != sorted(offsets):
+            raise ModelFileError(f"the offsets of its {name}' ids do not fit their text")
+        with saying(f"the ids of its {name} are not UTF-8"):
+            decoded = (text[a:b].decode("utf-8", "surrogatepass") for a, b in pairwise(offsets))
+            ids = np.fromiter(decoded, dtype=object, count=len(offsets) - 1)
+        ids.flags.writeable = False
+    if not (ids[1:] > ids[:-1]).all():
+        raise ModelFileError(f"the ids of its {name} are not ascending and unique")
+    return ids

@@ -27,6 +27,7 @@ from autorec_np.models.base import Recommender, Self, check_fitted, check_n, chu
 from autorec_np.models.biases import BiasBaseline, GlobalMean
 from autorec_np.models.blend import Blend, FittedBlend, naming
 from autorec_np.models.frames import top_n
+from autorec_np.models.ranking_autorec import FittedRanking, solved
 from autorec_np.models.scoring import Fitted, Inputs, baseline_at, by_plane, pairs_of
 from autorec_np.training.trainer import reliability
 
@@ -96,7 +97,8 @@ def explain(
     derivative; otherwise target times weight of :func:`rating_influence`, which add up to the score
     minus its baseline. It includes ``result.pattern``. Of a Blend, it is the weighted sum over its
     members (none in a baseline). Of an `ItemKNN` or `EASE`, by "items", contributions are weights
-    and add up to the score.
+    and add up to the score. Of a `RankingAutoRec` they are of interactions: of a row those that the
+    network reads, times the derivatives; of a column they add up to the score minus t0.
 
     Parameters
     ----------
@@ -146,11 +148,29 @@ def _contributions(model: Recommender, user: Any, item: Any, by: str) -> Explana
     if by == f"{fitted.axes.column}s":
         (ids, ratings, derivatives), pattern, unread = _of_row(fitted, user, item)
         return Explanation(ids, (ratings - unread) * derivatives + pattern, pattern)
+    if isinstance(fitted, FittedRanking):
+        return _of_interactions(fitted, user, item)
     ids, targets, codes, code, own = _of_column(fitted, user, item)
     [kept] = reliability(np.array([len(ids)]), fitted.shrinkage)
     pattern = kept * pattern_parts(own, code)
     by_ratings = kept * targets * column_weights(codes, fitted.decoder_penalty, code)
     return Explanation(ids, by_ratings + pattern, pattern)
+
+
+def _of_interactions(fitted: FittedRanking, user: Any, item: Any) -> Explanation:
+    """Return what those of the column contribute to its solution of (75)."""
+    row, column = _row_and_column(fitted, user, item)
+    others, values = _ratings_of(fitted.training, fitted.axes.column, column)
+    rated = sparse.csr_array((values, others, [0, len(others)]), shape=(1, len(fitted.codes)))
+    k, n_units = fitted.codes.shape[1], fitted.n_implicit
+    matrix, pulls = fitted.problem(others, fitted.told(rated).data, np.zeros(k + 1))
+    toward = solved(matrix, np.append(fitted.codes[row].astype(np.float64), 1.0))
+    own = np.zeros((len(others), n_units))
+    if fitted.implicit is not None:
+        own += fitted.implicit.weight[others]
+    pattern = fitted.decoder_penalty / 2 * pattern_parts(own, toward)
+    ids = fitted.ids(fitted.axes.row)[others].astype(object)
+    return Explanation(ids, pulls[:-1] @ toward + pattern, pattern)
 
 
 def _check_weights(fitted: FittedLists, of_items: bool) -> FittedLists:
@@ -180,7 +200,8 @@ def _of_members(fitted: FittedBlend, user: Any, item: Any, by: str) -> Explanati
 def rating_derivatives(model: AutoRec, user: Any, item: Any) -> Derivatives:
     """Return the derivatives of a score by each rating that the encoder read, (30) and (31).
 
-    The baseline is fixed. Parameters and errors as in :func:`explain`.
+    The baseline is fixed. Of a `RankingAutoRec`, ratings are what the network reads. Parameters and
+    errors as in :func:`explain`.
     """
     return _of_row(_check_model(model), user, item)[0]
 
@@ -199,6 +220,10 @@ def _of_row(fitted: Fitted, user: Any, item: Any) -> tuple[Derivatives, Array, A
     if first:
         pattern += inputs.data[0] * first[0] / fitted.output_map.factor
     ids = fitted.ids(fitted.axes.column)[others].astype(object)
+    if isinstance(fitted, FittedRanking):
+        read = fitted.presented(rated)
+        ids, values = fitted.ids(fitted.axes.column)[read.indices].astype(object), read.data
+        pattern = pattern[: len(ids)]
     found = Derivatives(ids, values, slopes * (factor / fitted.output_map.factor))
     return found, pattern, biases if fitted.inputs == "planes" else -offset / factor
 
@@ -218,9 +243,15 @@ def input_derivatives(network: Network, theta: Array, inputs: Inputs, column: in
 def rating_influence(model: AutoRec, user: Any, item: Any) -> Influence:
     """Return what each training rating of the column says about a score, (32) to (34).
 
-    At the minimum by `scoring.fit_column`. Parameters and errors as in :func:`explain`.
+    At the minimum by `scoring.fit_column`; not of lists. Parameters and errors as in
+    :func:`explain`.
     """
     fitted = _check_model(model)
+    if isinstance(fitted, FittedRanking):
+        raise TypeError(
+            "rating_influence is of predicted ratings; of lists, call explain(model, user, item, "
+            "by=...)."
+        )
     ids, targets, codes, code, own = _of_column(fitted, user, item)
     weights, changes = column_influence(codes, targets, fitted.decoder_penalty, code, own)
     score = weights @ targets + pattern_parts(own, code).sum()

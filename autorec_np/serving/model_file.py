@@ -18,6 +18,7 @@ from autorec_np._types import Array
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import Recommender, check_fitted
 from autorec_np.models.biases import FittedBiases, FittedMean
+from autorec_np.models.ranking_autorec import FittedRanking
 from autorec_np.models.scoring import RATED, Baseline, Fitted
 from autorec_np.serving.archive import (
     AnyPath,
@@ -257,6 +258,9 @@ def export_onnx(model: AutoRec, path: str | os.PathLike[str]) -> None:
         constants["rated"] = RATED
     else:
         constants["rating_of_input_0"] = -input_offset / input_factor
+    if isinstance(fitted, FittedRanking):
+        constants["one"] = 1.0
+        constants["threshold"] = -np.inf if fitted.threshold is None else fitted.threshold
 
     def append(operator: str, *further: str, **attributes: Any) -> None:
         [value], result = nodes[-1].output, f"value{len(nodes)}"
@@ -287,6 +291,7 @@ def export_onnx(model: AutoRec, path: str | os.PathLike[str]) -> None:
         [
             numpy_helper.from_array(np.ascontiguousarray(array, np.float32), name)
             for name, array in constants.items()
+            if any(name in node.input for node in nodes)
         ],
     )
     exported = helper.make_model(
@@ -308,6 +313,10 @@ def _input_nodes(fitted: Fitted, make_node: Callable[..., Any]) -> list[Any]:
         unrated = "missing_or_0"
         lines += ["Equal ratings zero is_0", f"Or missing is_0 {unrated}"]
     planes = fitted.inputs == "planes"
+    value = "mapped"
+    if isinstance(fitted, FittedRanking):
+        lines += ["Less ratings threshold low", f"Or {unrated} low left_out"]
+        unrated, value = "left_out", "mapped" if fitted.values == "ratings" else "one"
     if planes:
         lines += ["Sub ratings column_bias less_column", "Sub less_column row_bias difference"]
     else:
@@ -315,7 +324,7 @@ def _input_nodes(fitted: Fitted, make_node: Callable[..., Any]) -> list[Any]:
     lines += ["Mul difference input_factor mapped"]
     if planes:
         lines += [f"Where {unrated} zero rated first"]
-    lines += [f"Where {unrated} zero mapped {'second' if planes else 'inputs'}"]
+    lines += [f"Where {unrated} zero {value} {'second' if planes else 'inputs'}"]
     nodes = [make_node(operator, read, [to]) for operator, *read, to in map(str.split, lines)]
     if planes:
         nodes.append(make_node("Concat", ["first", "second"], ["inputs"], axis=1))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from itertools import pairwise
+from functools import partial
 from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 import numpy as np
@@ -38,9 +38,10 @@ from autorec_np.models.base import Axes, Recommender, Record, check_fitted
 from autorec_np.models.biases import BiasBaseline, Biases, FittedBiases, FittedMean, GlobalMean
 from autorec_np.models.blend import WHOLE, Blend, FittedBlend, check_names
 from autorec_np.models.frames import N_FEATURES, N_GROUPS, Calibration
-from autorec_np.models.interactions import VALUES
+from autorec_np.models.interactions import VALUES, ListRecord
+from autorec_np.models.ranking_autorec import FittedRanking, RankingAutoRec
 from autorec_np.models.scoring import Course, Fitted, Implicit
-from autorec_np.serving.archive import Members, ModelFileError, check, csr_of, saying
+from autorec_np.serving.archive import Members, ModelFileError, check, csr_of, ids_of, saying
 from autorec_np.training.trainer import AffineMap
 
 State: TypeAlias = dict[str, Any]
@@ -65,6 +66,9 @@ _NETWORK = {
     "tied": bool,
     "n_inputs": (int, None),
 }
+_UNOBSERVED = ("unobserved_weight", "unobserved_target")
+_RANKING: State = {"threshold": (float, None), "values": (*VALUES, "ratings")}
+_RANKING |= dict.fromkeys(_UNOBSERVED, float)
 _AUTOREC = {
     "orientation": ("item", "user"),
     "network": _NETWORK,
@@ -364,18 +368,21 @@ def _unpack_local(state: State, common: Common, members: Members) -> FittedLocal
 
 
 def _pack_lists(fitted: FittedLists, packing: Packing) -> State:
-    threshold, weights = fitted.threshold, fitted.weights
-    if not packing.include_ratings and (threshold is not None or fitted.values != "binary"):
-        raise ValueError(
-            "threshold and values='counts' need the ratings; save with include_ratings=True."
-        )
+    weights, told = fitted.weights, _pack_told(fitted, packing)
     kind = "sparse" if sparse.issparse(weights) else weights if weights is None else "dense"
     if kind == "dense":
         packing.put({"weights": weights})
     elif kind:
         packing.put({name: getattr(weights, name) for name in _CSR}, "weights.")
-    threshold = None if threshold is None else float(threshold)
-    return {"lists": {"threshold": threshold, "values": fitted.values, "weights": kind}}
+    return {"lists": {**told, "weights": kind}}
+
+
+def _pack_told(fitted: ListRecord, packing: Packing) -> State:
+    threshold, values = fitted.threshold, fitted.values
+    if not packing.include_ratings and (threshold is not None or values != "binary"):
+        told = f"threshold={threshold} and values={values!r}"
+        raise ValueError(f"{told} need the ratings; save with include_ratings=True.")
+    return {"threshold": None if threshold is None else float(threshold), "values": values}
 
 
 def _unpack_lists(state: State, common: Common, members: Members) -> FittedLists:
@@ -403,11 +410,11 @@ def _pack_autorec(fitted: Fitted, packing: Packing) -> State:
     if fitted.implicit is not None:
         packing.put({IMPLICIT: fitted.implicit.weight, "implicit.shares": fitted.implicit.shares})
     packing.put({name: np.array(getattr(course, name), np.float64) for name in _CURVES})
-    trained_on_all = fitted.training is fitted.ratings
+    trained_on_all = cold.ratings is fitted.ratings
     if not trained_on_all:
         every, some = (
             row_of_each(R.matrix) * R.n_items + R.matrix.indices
-            for R in (fitted.ratings, fitted.training)
+            for R in (fitted.ratings, cold.ratings)
         )
         packing.put({"trained_on": np.isin(every, some, assume_unique=True)})
     state = {
@@ -432,7 +439,9 @@ def _pack_autorec(fitted: Fitted, packing: Packing) -> State:
     return {"autorec": state}
 
 
-def _unpack_autorec(whole: State, common: Common, members: Members) -> Fitted:
+def _unpack_autorec(
+    whole: State, common: Common, members: Members, record: Callable[..., Fitted] = Fitted
+) -> Fitted:
     state, ratings = whole["autorec"], common.ratings
     axes = Axes(state["orientation"])
     network, penalties = _unpack_network(state, axes, ratings, members)
@@ -442,7 +451,7 @@ def _unpack_autorec(whole: State, common: Common, members: Members) -> Fitted:
     loss, validation = (tuple(members.take(name, "<f8", None).tolist()) for name in _CURVES)
     course = Course(loss, validation, state["n_iter"], state["n_evaluations"])
     cold_baseline, baseline = _unpack_baselines(state, common, members)
-    return Fitted(
+    return record(
         **common._asdict(),
         network=network,
         theta=theta,
@@ -458,6 +467,21 @@ def _unpack_autorec(whole: State, common: Common, members: Members) -> Fitted:
         inputs=state["inputs"],
         shrinkage=state["shrinkage"],
     )
+
+
+def _pack_ranking(fitted: FittedRanking, packing: Packing) -> State:
+    told = _pack_told(fitted, packing) | {name: getattr(fitted, name) for name in _UNOBSERVED}
+    return {**_pack_autorec(fitted, packing), "ranking": told}
+
+
+def _unpack_ranking(state: State, common: Common, members: Members) -> Fitted:
+    found = state["ranking"]
+    fitted = _unpack_autorec(state, common, members, partial(FittedRanking, **found))
+    check_number(_UNOBSERVED[0], found[_UNOBSERVED[0]], minimum=0)
+    plain = fitted.output_map == AffineMap() and fitted.network.output_activation == "identity"
+    if not plain or fitted.baseline is not None or fitted.inputs != "ratings":
+        raise ModelFileError("its network is none of a RankingAutoRec")
+    return fitted
 
 
 def _floats(values: Mapping[str, Any]) -> dict[str, float]:
@@ -570,8 +594,8 @@ def _unpack_ratings(state: State, members: Members) -> Ratings:
     low, high = map(float, state["scale"])
     if not -math.inf < low <= high < math.inf:
         raise ModelFileError(f"its rating scale is {low} to {high}")
-    user_ids = _unpack_ids("users", state["user_ids"], members)
-    item_ids = _unpack_ids("items", state["item_ids"], members)
+    user_ids = ids_of("users", state["user_ids"], members)
+    item_ids = ids_of("items", state["item_ids"], members)
     indices = members.take("ratings.indices", "<i4 <i8", None)
     indptr = members.take("ratings.indptr", "<i4 <i8", len(user_ids) + 1)
     n_ratings, timestamps = len(indices), None
@@ -611,23 +635,6 @@ def _pack_ids(name: str, ids: Array, packing: Packing) -> str:
     text = np.frombuffer(b"".join(encoded), np.uint8)
     packing.put({"utf8": text, "offsets": offsets}, f"{name}.")
     return "strings"
-
-
-def _unpack_ids(name: str, kind: str, members: Members) -> Array:
-    if kind == "integers":
-        ids = members.take(name, "<i8", None)
-    else:
-        text = members.take(f"{name}.utf8", "|u1", None).tobytes()
-        offsets = members.take(f"{name}.offsets", "<i8", None).tolist()
-        if offsets[:1] != [0] or offsets[-1] != len(text) or offsets != sorted(offsets):
-            raise ModelFileError(f"the offsets of its {name}' ids do not fit their text")
-        with saying(f"the ids of its {name} are not UTF-8"):
-            decoded = (text[a:b].decode("utf-8", "surrogatepass") for a, b in pairwise(offsets))
-            ids = np.fromiter(decoded, dtype=object, count=len(offsets) - 1)
-        ids.flags.writeable = False
-    if not (ids[1:] > ids[:-1]).all():
-        raise ModelFileError(f"the ids of its {name} are not ascending and unique")
-    return ids
 
 
 KINDS: dict[str, Kind] = {
@@ -682,6 +689,13 @@ KINDS: dict[str, Kind] = {
         *(
             Kind(model, model.check_parameters, {"lists": _LISTS}, _pack_lists, _unpack_lists)
             for model in (Popularity, ItemKNN, EASE)
+        ),
+        Kind(
+            RankingAutoRec,
+            RankingAutoRec.check_parameters,
+            {"autorec": _AUTOREC, "ranking": _RANKING},
+            _pack_ranking,
+            _unpack_ranking,
         ),
     )
 }

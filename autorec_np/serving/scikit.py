@@ -14,6 +14,7 @@ from autorec_np.data.ratings import Ratings
 from autorec_np.models import frames
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import NotFittedError, Recommender, Self, copy_unfitted
+from autorec_np.models.interactions import ListRecommender
 
 LARGEST_EXACT = 2.0**53  # from here, float64 skips integers
 
@@ -102,8 +103,13 @@ class RatingRegressor:
         Raises
         ------
         ValueError, TypeError
-            X without two columns, or sparse; wrong ids, ratings or parameters.
+            A model of lists; X without two columns, or sparse; wrong ids, ratings or parameters.
         """
+        if isinstance(self.model, ListRecommender):
+            raise TypeError(
+                f"RatingRegressor predicts ratings, and {type(self.model).__name__} ranks items; "
+                f"call its own fit, and autorec_np.evaluate_ranking, cross_validate or search."
+            )
         users, items = _columns(X)
         if y is None:
             raise ValueError(

@@ -38,7 +38,6 @@ from autorec_np.data.entries import DUPLICATE_RULES, DuplicateRatingError, froze
 from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.data.values import (
     Positions,
-    as_numbers,
     check_missing,
     check_scale,
     is_date,
@@ -54,6 +53,7 @@ from autorec_np.sources.text import (
     Dialect,
     Document,
     Lines,
+    OnlyPairs,
     Record,
     cut,
     decode,
@@ -277,7 +277,8 @@ def _check_columns(columns: Sequence[str] | Sequence[int] | None, header: bool |
         return
     if isinstance(columns, str) or not isinstance(columns, Sequence):
         raise TypeError(f"columns must be a sequence of names or positions, got {columns!r}.")
-    check_three_or_four(columns, list(columns))
+    if not len(columns) == len(set(columns)) == 2:
+        check_three_or_four(columns, list(columns))
     if all(isinstance(column, str) for column in columns):
         if header is False:
             raise ValueError("columns are names but header=False; pass positions, counted from 0.")
@@ -328,13 +329,17 @@ def _check_ratings(
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """`columns` are those of the roles."""
+    """`columns` are those of `roles`."""
 
     header: bool
     first_line: int
     n_fields: int
     columns: tuple[int, ...]
     timestamp_required: bool
+    roles: tuple[str, ...] = ROLES
+
+    def place(self, role: str) -> int:
+        return dict(zip(self.roles, self.columns, strict=False)).get(role, -1)
 
 
 class IdColumn:
@@ -369,12 +374,13 @@ def read_columns(
 ) -> tuple[tuple[Array, Positions], tuple[Array, Positions], Array, Positions | None]:
     users, items = ids = IdColumn(), IdColumn()
     ratings: list[Array] = []
-    timestamps: list[Positions] | None = [] if len(layout.columns) == 4 else None
+    has_ratings = layout.place("rating") >= 0
+    timestamps: list[Positions] | None = [] if layout.place("timestamp") >= 0 else None
     n_records, are_dates = 0, None
-    for user, item, rating, *rest in _column_blocks(document, layout):
+    for user, item, *rest in _column_blocks(document, layout):
         users.extend(user)
         items.extend(item)
-        ratings.append(_numbers(rating, document))
+        ratings.append(_numbers(rest.pop(0), document) if has_ratings else np.ones(len(user)))
         if timestamps is not None:
             if are_dates is None:
                 are_dates = not isinstance(rest[0], np.ndarray) and is_date(rest[0][0])
@@ -385,7 +391,7 @@ def read_columns(
                 line, fields = document.record(n_records + wrong + layout.header)
                 raise document.error(
                     line,
-                    f"the timestamp is {cut(fields[layout.columns[3]])}; timestamps must all be "
+                    f"the timestamp is {cut(fields[layout.columns[-1]])}; timestamps must all be "
                     f"numbers, or all ISO dates such as 2004-02-01. Correct it, or leave the "
                     f"timestamp out of columns=....",
                 )
@@ -453,9 +459,10 @@ def split_numbers(block: str, separator: str, layout: Layout) -> list[Column] | 
     widths = ends - starts
     if widths.min() == 0 or widths.max() > 15:
         return None
-    rating_place = layout.columns[2]
+    rating_place = layout.place("rating")
     leading_zero = (characters[starts] == ord("0")) & (widths > 1)
-    leading_zero.reshape(-1, layout.n_fields)[:, rating_place] = False
+    if rating_place >= 0:
+        leading_zero.reshape(-1, layout.n_fields)[:, rating_place] = False
     dotted = np.searchsorted(ends, np.flatnonzero(characters == ord(".")))
     if leading_zero.any() or (dotted % layout.n_fields != rating_place).any():
         return None
@@ -549,14 +556,16 @@ def find_layout(
     if columns is None:
         return _default_layout(document, header, comment)
     by_name = isinstance(columns[0], str)
-    places = [_place(document, column) for column in columns]
+    places = [place_of(document, column) for column in columns]
+    if len(places) == 2:
+        raise OnlyPairs(document)
     if header is None:
         header = by_name or _looks_like_header(document, fields, places[2])
     layout = Layout(header, line, len(fields), tuple(places), timestamp_required=True)
     return Found(layout, list(fields) if header else list(range(len(fields))))
 
 
-def _place(document: Document, column: str | int) -> int:
+def place_of(document: Document, column: str | int) -> int:
     line, fields = document.first_record()
     if isinstance(column, str):
         if fields.count(column) == 1:
@@ -580,6 +589,8 @@ def _correct(what: str, document: Document) -> str:
 def _default_layout(document: Document, header: bool | None, comment: str | None) -> Found:
     sample = list(itertools.islice(document.records(), SAMPLE_RECORDS + 1))
     line, fields = document.first_record()
+    if len(fields) == 2:
+        raise OnlyPairs(document)
     if len(fields) < 3:
         raise document.error(
             line,
@@ -608,6 +619,9 @@ def _default_layout(document: Document, header: bool | None, comment: str | None
     try:
         found = decide(names, len(kept), values)
     except UndecidedColumns as error:
+        known = known_roles(names or ()).keys()
+        if {"user", "item"} <= known <= {"user", "item", "timestamp"} and len(known) == len(kept):
+            raise OnlyPairs(document) from None
         raise document.error(line, _undecided(document, names, rows, error)) from None
     places = tuple(kept[found[role]] for role in ROLES if role in found)
     titles = [(fields[k] if header else k) if k in kept else None for k in range(len(fields))]
@@ -663,32 +677,3 @@ def _names_columns(document: Document, sample: list[Record]) -> bool:
 
 def _looks_like_header(document: Document, fields: list[str], rating_place: int) -> bool:
     return fields[rating_place] != "" and not any(map(document.is_number, fields))
-
-
-def find_pairs(rows: Sequence[Sequence[str]]) -> tuple[bool, int, int]:
-    """Return whether rows of text have a header, and the places of users and items."""
-    if not rows:
-        return False, 0, 1
-    first = rows[0]
-    alike = [row for row in rows[1 : SAMPLE_RECORDS + 1] if len(row) == len(first)]
-    numbers = [as_numbers(np.array(column, dtype=object)) for column in zip(*alike, strict=True)]
-    names_numbers = any(
-        column is not None and as_numbers(np.array([name], dtype=object)) is None
-        for name, column in zip(first, numbers, strict=False)
-    )
-    has_header = {"user", "item"} <= known_roles(first).keys() or names_numbers
-    if len(first) < 2:
-        return has_header, 0, 1
-    rows_of_ids = alike if has_header else [first, *alike]
-
-    def values(place: int) -> Array:
-        return np.array([row[place] for row in rows_of_ids], dtype=object)
-
-    try:
-        found = decide(first if has_header else None, len(first), values, ("user", "item"))
-    except UndecidedColumns as error:
-        raise ValueError(
-            f"the first line, {cut(list(first))}, does not tell the columns of user and item: "
-            f"{error}; name them user and item there."
-        ) from None
-    return has_header, found["user"], found["item"]

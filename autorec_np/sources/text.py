@@ -461,6 +461,20 @@ def _line_at(text: str, position: int) -> int:
     return len(re.findall(_LINE_END, text[:position])) + 1
 
 
+class OnlyPairs(ValueError):
+    """Lines of user and item, without a rating."""
+
+    def __init__(self, document: Document) -> None:
+        line, fields = document.first_record()
+        super().__init__(
+            f"{document.label}, line {line:,}: found {len(fields)} fields, {cut(fields)}; of "
+            f"ratings, a line must hold a user, an item and a rating: correct it, or pass sep=... "
+            f"(now {document.separator!r}). Who chose what, without ratings, makes lists: "
+            f"RankingAutoRec().fit(read_interactions(path)), or autorec-np train FILE."
+        )
+        self.document = document
+
+
 def no_ratings(label: str) -> ValueError:
     return ValueError(
         f"{label}: the file holds no ratings; each line must hold a user, an item and a rating."
@@ -502,7 +516,7 @@ def _without_other_lines(text: str, dialect: Dialect) -> tuple[str, str | None]:
 
 def _sniff_separator(text: str, head: str, dialect: Dialect) -> str | None:
     candidates: dict[str, list[list[str]]] = {}
-    malformed = set()
+    malformed, of_two = set(), []
     if dialect.quoting is None:
         dialect = dataclasses.replace(dialect, quoting=True)
     # a decimal comma last
@@ -517,10 +531,15 @@ def _sniff_separator(text: str, head: str, dialect: Dialect) -> str | None:
             malformed.add(separator)
         if records and len(records[0]) >= 3:
             candidates[separator] = records
+        elif {*map(len, records)} == {2} and separator not in malformed:
+            of_two.append(separator)
+    regular = {one for one, records in candidates.items() if len({*map(len, records)}) == 1}
     for separator, records in candidates.items():
         has_number = any(map(document.is_number, records[-1])) or separator in malformed
-        if len(set(map(len, records))) == 1 and has_number:
+        if separator in regular and has_number:
             return separator
+    if of_two and not regular and candidates.keys() <= {WHITESPACE}:  # of titles
+        return of_two[0]
     return next(iter(candidates), None)
 
 

@@ -66,6 +66,8 @@ USAGE_ERRORS = {
     "train F --solver newton": r"--solver: invalid choice: 'newton' .* \(see autorec-np train --h",
     "train F --epoch 3": "unrecognized arguments: --epoch 3; did you mean '--epochs'.* train --he",
     "train F --epoch=3": "unrecognized arguments: --epoch=3; did you mean '--epochs'.* train --he",
+    "train F --implicit 40": "unrecognized arguments: 40; did you mean '--implicit-units'",
+    "tune F --implicit 40": "unrecognized arguments: --implicit 40; did you mean '--implicit-uni",
     "train F --lr 3": "unrecognized arguments: --lr 3; did you mean '--learning-rate'",
     "train F --max-iter 3": "unrecognized arguments: --max-iter 3; did you mean '--epochs'",
     "train F --learning_rate_init=3": "did you mean '--learning-rate'",

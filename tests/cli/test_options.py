@@ -19,9 +19,11 @@ from autorec_np.cli.commands import COMMANDS, make_parser
 from autorec_np.cli.options import Parser
 from autorec_np.data.splitting import train_test_split
 from autorec_np.evaluation.cross_validation import evaluate_repeats
+from autorec_np.evaluation.held_out import evaluate_ranking
 from autorec_np.evaluation.hyperparameters import search
 from autorec_np.gradcheck import check_gradient
 from autorec_np.models.autorec import BATCH_SIZES, BATCHES, WARM_UP, WIDTHS, AutoRec
+from autorec_np.models.ranking_autorec import RankingAutoRec
 from autorec_np.sources.movielens import fetch_movielens
 from autorec_np.sources.reading import read_ratings
 from autorec_np.training.trainer import SOLVERS
@@ -65,6 +67,10 @@ IN_WORDS = {
         default(fetch_movielens, name) is None
     ),
     "none": lambda name: default(check_gradient, name) is None,
+    "all": lambda name: default(RankingAutoRec, name) is None,
+    "three quarters up the scale, and of two columns all": lambda name: (
+        default(evaluate_ranking, "threshold") is None
+    ),
     "report.html": lambda name: parser_of("report").get_default(name) == "report.html",
 }
 
@@ -81,6 +87,9 @@ OF_FUNCTIONS = {
     "--max-bytes": (read_ratings, "max_bytes"),
     "--seed": (search, "random_state"),
     "-n": (AutoRec.recommend, "n"),
+    "--values": (RankingAutoRec, "values"),
+    "--unobserved-weight": (RankingAutoRec, "unobserved_weight"),
+    "--unobserved-target": (RankingAutoRec, "unobserved_target"),
 }
 
 
@@ -173,7 +182,7 @@ def test_every_option_reaches_the_model(run, folder):
             "regularization",
             {"encoder.weight": 4.0, "decoder.weight": 0.5},
         ),
-        "--implicit 3": ("implicit", 3),
+        "--implicit-units 3": ("implicit", 3),
         "--inputs planes": ("inputs", "planes"),
         "--dropout 0.2": ("dropout", 0.2),
         "--corruption 0.3": ("corruption", 0.3),

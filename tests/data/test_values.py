@@ -148,7 +148,7 @@ def test_advice_for_counts_is_their_logarithm():
 
 
 def test_advice_for_equal_ratings_is_how_often():
-    assert "pass how often or how long instead" in unsuitable(np.ones(5))
+    assert "RankingAutoRec makes lists of it" in unsuitable(np.ones(5))
     assert unsuitable(np.array([1.0, 4, 2, 1, 7])) is None
 
 

@@ -40,6 +40,7 @@ from autorec_np import (
 )
 from autorec_np.data import as_ratings
 from autorec_np.lessons.course import NAMES, file_name
+from autorec_np.models.ranking_autorec import RankingAutoRec
 from autorec_np.models.scoring import Implicit
 
 sys.path.insert(0, str(ROOT / "docs" / "site"))
@@ -470,7 +471,8 @@ def test_the_page_lists_every_member_of_a_model_file(tmp_path):
     factors = BiasedMF(n_factors=2, max_iter=1, random_state=0).fit(numbers)
     machine = RatingRBM(n_hidden=2, max_iter=1, random_state=0).fit(numbers)
     local = LLORMA(n_models=2, n_factors=2, max_iter=1, random_state=0).fit(numbers)
-    lists = [model.fit(numbers) for model in (ItemKNN(), EASE())]
+    ranking = RankingAutoRec(hidden_layer_sizes=(2,), max_iter=1, random_state=0)
+    lists = [model.fit(numbers) for model in (ItemKNN(), EASE(), ranking)]
     mean = GlobalMean().fit(numbers)
     for model in (told, calibrated, mean, blend, factors, machine, local, *lists):
         path = tmp_path / "model.npz"

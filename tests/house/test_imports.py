@@ -66,9 +66,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": {"numpy", "scipy.special", "__init__", "_text", "_types", "_validation"}
     | {"_files", "core", "data", "models", "training"},
     "reports": {"numpy", "scipy.sparse", "matplotlib", "__init__", "_types"}
-    | {"core", "data", "evaluation", "gradcheck", "models", "training"},
+    | {"baselines", "core", "data", "evaluation", "gradcheck", "models", "training"},
     "lessons": {"numpy", "_files", "_text", "__init__"},
-    "cli": {"numpy", "argcomplete", "_files", "_text", "__init__", "core", "data"}
+    "cli": {"numpy", "argcomplete", "_files", "_text", "__init__", "baselines", "core", "data"}
     | {"evaluation", "gradcheck", "lessons", "models", "reports", "serving", "sources"}
     | {"training"},
     "__main__": {"cli"},

@@ -32,6 +32,7 @@ from autorec_np.data.ratings import Ratings
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.biases import BiasBaseline, GlobalMean
 from autorec_np.models.blend import Blend
+from autorec_np.models.ranking_autorec import RankingAutoRec
 from autorec_np.serving.archive import ModelFileError, write_archive
 from autorec_np.serving.model_file import load_model, save_model
 from autorec_np.sources.reading import read_ratings
@@ -263,6 +264,8 @@ def models(folder):
         (Popularity(3), R, {}),
         (ItemKNN(2, values="counts", threshold=1), R, {}),
         (EASE(2), R, {"include_ratings": False}),
+        (RankingAutoRec(**small), R.matrix, {"include_ratings": False}),
+        (RankingAutoRec("user", **small, implicit=1, threshold=2, values="counts"), R, {}),
     ):
         save_model(model.fit(data), path, **options)
         content = path.read_bytes()

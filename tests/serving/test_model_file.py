@@ -279,7 +279,7 @@ def test_refusals_come_before_anything_is_written(path):
         save_model(AutoRec(), path)
     every = (
         "AutoRec, BiasBaseline, Blend, GlobalMean, RatingRBM, LLORMA, BayesianMF, BiasedMF, SVDpp, "
-        "Popularity, ItemKNN, EASE"
+        "Popularity, ItemKNN, EASE, RankingAutoRec"
     )
     with pytest.raises(TypeError, match=f"can save {every}, got Pip"):
         save_model(type("Pipeline", (AutoRec,), {})(), path)

@@ -41,7 +41,8 @@ def blends(tmp_path_factory):
 def test_every_model_of_the_library_can_be_saved():
     of_models = ["AutoRec", "BiasBaseline", "Blend", "GlobalMean"]
     of_ratings = ["RatingRBM", "LLORMA", "BayesianMF", "BiasedMF", "SVDpp"]
-    assert [*KINDS] == [*of_models, *of_ratings, "Popularity", "ItemKNN", "EASE"]
+    of_lists = ["Popularity", "ItemKNN", "EASE", "RankingAutoRec"]
+    assert [*KINDS] == [*of_models, *of_ratings, *of_lists]
     assert all(kind.model.__name__ == name for name, kind in KINDS.items())
 
 
@@ -415,3 +416,53 @@ def test_without_ratings_a_blend_says_so_where_they_are_needed(path):
             one.ratings_.triples()
     with pytest.raises(ValueError, match=r"without its ratings .*; pass include_ratings=False"):
         save_model(loaded, path)
+
+
+# Of lists
+
+
+def test_a_ranking_model_needs_its_ratings_only_to_tell_which_count(path):
+    ratings = integer_ratings()
+    model = MODELS["ranking"]().fit(ratings)
+    save_model(model, path, include_ratings=False)
+    loaded = load_model(path)
+    users = ratings.user_ids
+    assert same(loaded.recommend(users, 4), model.recommend(users, 4))
+    told = ratings.item_ids[:3]
+    assert same(loaded.recommend_new(told, 4), model.recommend_new(told, 4))
+    with pytest.raises(ValueError, match="include_ratings=False"):
+        loaded.partial_fit(([1], [2]))
+    for name, message in (("ranking-user", "values='ratings'"), ("ranking-counts", "'counts'")):
+        with pytest.raises(ValueError, match=f"{message} need the ratings"):
+            save_model(MODELS[name]().fit(ratings), path, include_ratings=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda state: state["ranking"].update(values="log"), "values is 'log', not 'binary'"),
+        (lambda state: state["ranking"].update(threshold="4"), "threshold is '4', not float"),
+        (lambda state: state["ranking"].pop("unobserved_target"), "lacks, or has unknown"),
+        (lambda state: state["ranking"].update(unobserved_weight=-0.5), "unobserved_weight must"),
+        (lambda state: state.pop("ranking"), r"entries: \['ranking'\]"),
+        (
+            lambda state: state["autorec"]["network"].update(output_activation="tanh"),
+            "its network is none of a RankingAutoRec",
+        ),
+        (
+            lambda state: state["autorec"].update(baseline="BiasBaseline"),
+            "its network is none of a RankingAutoRec",
+        ),
+        (
+            lambda state: state["autorec"]["output_map"].update(factor=2.0),
+            "its network is none of a RankingAutoRec",
+        ),
+    ],
+)
+def test_a_ranking_model_that_does_not_fit_is_refused(change, message, path):
+    save_model(MODELS["ranking"]().fit(integer_ratings()), path)
+    header, arrays = parts_of(path)
+    change(header["state"])
+    write_parts(path, header, arrays)
+    with pytest.raises(ModelFileError, match=message):
+        load_model(path)

@@ -21,9 +21,11 @@ from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import Record
 from autorec_np.models.biases import BiasBaseline, GlobalMean
 from autorec_np.models.blend import Blend
+from autorec_np.models.ranking_autorec import RankingAutoRec
 from autorec_np.serving.archive import write_archive
 
 SMALL = {"hidden_layer_sizes": (6,), "max_iter": 3, "batch_size": 16, "random_state": 0}
+OF_RANKING = {**SMALL, "max_iter": 2}
 SMALL |= {"implicit": 0, "inputs": "ratings"}
 STRANGE_IDS = ["", "007", "7", "NA", "null", "a\0", "a\0\0", " x ", "ü", "星", "\ud800", "x" * 300]
 
@@ -96,8 +98,15 @@ MODELS = {
     "popularity": Popularity,
     "knn": lambda: ItemKNN(n_neighbors=3),
     "ease": lambda: EASE(regularization=2),
+    "ranking": lambda: RankingAutoRec(**OF_RANKING),
+    "ranking-user": lambda: RankingAutoRec(
+        "user", **OF_RANKING, values="ratings", threshold=3, early_stopping=True, implicit=2
+    ),
+    "ranking-counts": lambda: RankingAutoRec(
+        **OF_RANKING, values="counts", threshold=1, unobserved_target=0.1, dtype="float64"
+    ),
 }
-OF_LISTS = ("popularity", "knn", "ease")
+OF_LISTS = ("popularity", "knn", "ease", "ranking", "ranking-user", "ranking-counts")
 
 
 def same(one, other) -> bool:
