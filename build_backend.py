@@ -1,5 +1,11 @@
 """The build backend: that of setuptools, whose wheel is packed as tightly as DEFLATE allows."""
 
+import ast
+import base64
+import hashlib
+import io
+import re
+import tokenize
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
 
@@ -15,15 +21,56 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
 
 
 def pack(path):
-    """Write a wheel anew, compressed by Zopfli, without top_level.txt: RECORD says as much."""
+    """Write a wheel anew, compressed by Zopfli, without top_level.txt and what only readers need.
+
+    The lesson stays as it is. Elsewhere comments, and docstrings of functions that no package hands
+    on and that cite no equation, are read in the source, whose lines have the same numbers.
+    """
     import zopfli  # an editable install and a source package do without
 
     with ZipFile(path) as archive:
-        members = [(member, archive.read(member)) for member in archive.infolist()]
+        members = {member: archive.read(member) for member in archive.infolist()}
+    packages = [text for one, text in members.items() if one.filename.endswith("/__init__.py")]
+    public = {*re.findall(r"\w+", b" ".join(packages).decode())}
+    contents = {
+        member: bare(content.decode(), public) if is_bare(member.filename) else content
+        for member, content in members.items()
+        if not member.filename.endswith(".dist-info/top_level.txt")
+    }
+    [record] = [member for member in contents if member.filename.endswith(".dist-info/RECORD")]
+    lines = [line_of(one.filename, text) for one, text in contents.items() if one is not record]
+    contents[record] = "".join([*lines, f"{record.filename},,\n"]).encode()
     with zopfli.ZipFile(path, "w", compression=ZIP_DEFLATED) as archive:
-        for member, content in members:
-            if member.filename.endswith(".dist-info/RECORD"):
-                lines = content.splitlines(keepends=True)
-                content = b"".join(line for line in lines if b"/top_level.txt," not in line)
-            if not member.filename.endswith(".dist-info/top_level.txt"):
-                archive.writestr(member, content)
+        for member, content in contents.items():
+            archive.writestr(member, content)
+
+
+def is_bare(name):
+    """Return whether a file of the wheel is there without what only readers need."""
+    return name.endswith(".py") and not name.startswith("autorec_np/core/")
+
+
+def bare(source, public):
+    """Return Python source with nothing in the place of each comment and internal docstring.
+
+    Internal is that of a function of the module whose name is not in `public`, unless it cites an
+    equation, as "(43)". No line is lost.
+    """
+    lines = source.splitlines(keepends=True)
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            row, start = token.start[0] - 1, token.start[1]
+            lines[row] = lines[row][:start].rstrip() + "\n"
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef) and node.name not in public and len(node.body) > 1:
+            said, first = ast.get_docstring(node), node.body[0]
+            if said and not re.search(r"\(\d+\)", said):
+                rows = slice(first.lineno - 1, first.end_lineno)
+                lines[rows] = ["\n"] * len(lines[rows])
+    return "".join(lines).encode()
+
+
+def line_of(name, content):
+    """Return the line of a file in RECORD (PEP 376)."""
+    digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+    return f"{name},sha256={digest},{len(content)}\n"

@@ -3,24 +3,27 @@
 Public names are imported on first use (PEP 562), so ``import autorec_np`` itself loads nothing.
 """
 
-from typing import TYPE_CHECKING
+from __future__ import annotations
 
-from autorec_np._lazy import hand_on
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:
-    from autorec_np.baselines.bayesian_mf import BayesianMF as BayesianMF
-    from autorec_np.baselines.biased_mf import BiasedMF as BiasedMF
+    from autorec_np.baselines.factors import LLORMA as LLORMA
+    from autorec_np.baselines.factors import BayesianMF as BayesianMF
+    from autorec_np.baselines.factors import BiasedMF as BiasedMF
+    from autorec_np.baselines.factors import SVDpp as SVDpp
     from autorec_np.baselines.lists import EASE as EASE
     from autorec_np.baselines.lists import ItemKNN as ItemKNN
     from autorec_np.baselines.lists import Popularity as Popularity
-    from autorec_np.baselines.llorma import LLORMA as LLORMA
     from autorec_np.baselines.rbm import RatingRBM as RatingRBM
-    from autorec_np.baselines.svdpp import SVDpp as SVDpp
-    from autorec_np.data.metrics import mae as mae
-    from autorec_np.data.metrics import rmse as rmse
     from autorec_np.data.ratings import Ratings as Ratings
+    from autorec_np.data.splitting import mae as mae
+    from autorec_np.data.splitting import rmse as rmse
     from autorec_np.data.splitting import train_test_split as train_test_split
     from autorec_np.data.synthetic import make_ratings as make_ratings
     from autorec_np.evaluation.cross_validation import cross_validate as cross_validate
@@ -46,23 +49,42 @@ if TYPE_CHECKING:
     from autorec_np.sources.movielens import fetch_movielens as fetch_movielens
     from autorec_np.sources.reading import read_ratings as read_ratings
 
+
+def hand_on(
+    package: str, module_of: Mapping[str, str]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return `__getattr__` and `__dir__` of a package; `module_of` says where a public name is."""
+
+    def get_attribute(name: str) -> Any:
+        if name not in module_of:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(f"{package}.{module_of[name]}"), name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    def directory() -> list[str]:
+        return sorted({*vars(sys.modules[package]), *module_of})
+
+    return get_attribute, directory
+
+
 _MODULE_OF = {
     "AutoRec": "models.autorec",
-    "BayesianMF": "baselines.bayesian_mf",
+    "BayesianMF": "baselines.factors",
     "BiasBaseline": "models.biases",
-    "BiasedMF": "baselines.biased_mf",
+    "BiasedMF": "baselines.factors",
     "Blend": "models.blend",
     "EASE": "baselines.lists",
     "GlobalMean": "models.biases",
     "ItemKNN": "baselines.lists",
-    "LLORMA": "baselines.llorma",
+    "LLORMA": "baselines.factors",
     "ModelFileError": "serving.archive",
     "Popularity": "baselines.lists",
     "RankingAutoRec": "models.ranking_autorec",
     "RatingRBM": "baselines.rbm",
     "RatingRegressor": "serving.scikit",
     "Ratings": "data.ratings",
-    "SVDpp": "baselines.svdpp",
+    "SVDpp": "baselines.factors",
     "check_gradient": "gradcheck",
     "cross_validate": "evaluation.cross_validation",
     "evaluate": "evaluation.cross_validation",
@@ -72,10 +94,10 @@ _MODULE_OF = {
     "export_onnx": "serving.model_file",
     "fetch_movielens": "sources.movielens",
     "load_model": "serving.model_file",
-    "mae": "data.metrics",
+    "mae": "data.splitting",
     "make_ratings": "data.synthetic",
     "read_ratings": "sources.reading",
-    "rmse": "data.metrics",
+    "rmse": "data.splitting",
     "save_model": "serving.model_file",
     "search": "evaluation.hyperparameters",
     "similar_items": "serving.explanation",

@@ -2,27 +2,27 @@
 
 from typing import TYPE_CHECKING
 
-from autorec_np._lazy import hand_on
+from autorec_np import hand_on
 
 if TYPE_CHECKING:
-    from autorec_np.baselines.bayesian_mf import BayesianMF as BayesianMF
-    from autorec_np.baselines.biased_mf import BiasedMF as BiasedMF
+    from autorec_np.baselines.factors import LLORMA as LLORMA
+    from autorec_np.baselines.factors import BayesianMF as BayesianMF
+    from autorec_np.baselines.factors import BiasedMF as BiasedMF
+    from autorec_np.baselines.factors import SVDpp as SVDpp
     from autorec_np.baselines.lists import EASE as EASE
     from autorec_np.baselines.lists import ItemKNN as ItemKNN
     from autorec_np.baselines.lists import Popularity as Popularity
-    from autorec_np.baselines.llorma import LLORMA as LLORMA
     from autorec_np.baselines.rbm import RatingRBM as RatingRBM
-    from autorec_np.baselines.svdpp import SVDpp as SVDpp
 
 _MODULE_OF = {
-    "BayesianMF": "bayesian_mf",
-    "BiasedMF": "biased_mf",
+    "BayesianMF": "factors",
+    "BiasedMF": "factors",
     "EASE": "lists",
     "ItemKNN": "lists",
-    "LLORMA": "llorma",
+    "LLORMA": "factors",
     "Popularity": "lists",
     "RatingRBM": "rbm",
-    "SVDpp": "svdpp",
+    "SVDpp": "factors",
 }
 
 __all__ = [*_MODULE_OF]

@@ -43,7 +43,7 @@ True
 
 from typing import TYPE_CHECKING
 
-from autorec_np._lazy import hand_on
+from autorec_np import hand_on
 
 if TYPE_CHECKING:
     from autorec_np.core.activations import ACTIVATIONS as ACTIVATIONS

@@ -25,7 +25,7 @@ the same form, (76). Equation numbers refer to docs/derivation.md.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -118,8 +118,6 @@ class AllCells(Objective):
         Where an `Objective` does; for another output, or w0 or t0 out of range.
     """
 
-    low_rank: ClassVar[type[PlusLowRank]] = PlusLowRank
-
     def __init__(
         self,
         network: Network,
@@ -142,6 +140,11 @@ class AllCells(Objective):
         self.weight = float(weight)
         self.target = np.broadcast_to(np.asarray(target, np.float64), network.n_columns)
         self.counted = counted
+
+    def reorder(self, columns: Array) -> None:
+        """Take the columns in another order."""
+        self.target = self.target[columns]
+        self.counted = None if self.counted is None else self.counted[columns]
 
     def value(
         self,
@@ -170,7 +173,7 @@ class AllCells(Objective):
         passed = self.network.forward(theta, inputs, cells.pattern, masks)
         value, d_outputs, (left, right) = self.errors(theta, cells, passed)
         left *= left.dtype.type(2 * self.weight)
-        d_everywhere: Any = self.low_rank(cells.pattern, left, right)
+        d_everywhere: Any = PlusLowRank(cells.pattern, left, right)
         signals = self.network.backward(theta, d_everywhere, passed, d_outputs, masks)  # (74)
         return Passes(passed, signals, value)
 
@@ -186,7 +189,7 @@ class AllCells(Objective):
         wide = np.result_type(theta, np.float64)
         observed = cells.weights * residuals.astype(wide) ** 2
         observed = in_float64(observed - self.weight * above.astype(wide) ** 2)
-        everywhere = in_float64((self.gram(left) * self.gram(right)).reshape(-1))  # (73)
+        everywhere = in_float64((gram(left) * gram(right)).reshape(-1))  # (73)
         d_outputs = 2 * (cells.weights * residuals - above.dtype.type(self.weight) * above)
         return observed + self.weight * everywhere, d_outputs, factors
 
@@ -204,10 +207,6 @@ class AllCells(Objective):
             left.append(shifts)
             right.append(np.ones_like(bias))
         return np.column_stack(left), self.counting(np.column_stack(right))
-
-    def gram(self, factor: Array) -> Array:
-        """Return :func:`gram` of a factor."""
-        return gram(factor)
 
     def counting(self, factor: Array) -> Array:
         """Return R with 0 in the rows of columns that do not count, in place."""

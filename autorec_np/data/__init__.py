@@ -2,18 +2,18 @@
 
 from typing import TYPE_CHECKING
 
-from autorec_np._lazy import hand_on
+from autorec_np import hand_on
 
 if TYPE_CHECKING:
     from autorec_np.data.columns import ColumnsRead as ColumnsRead
     from autorec_np.data.entries import DuplicateRatingError as DuplicateRatingError
-    from autorec_np.data.metrics import mae as mae
-    from autorec_np.data.metrics import rmse as rmse
     from autorec_np.data.ratings import Ratings as Ratings
     from autorec_np.data.ratings import as_ratings as as_ratings
     from autorec_np.data.splitting import cold_row_split as cold_row_split
     from autorec_np.data.splitting import holdout_per_user as holdout_per_user
     from autorec_np.data.splitting import k_fold as k_fold
+    from autorec_np.data.splitting import mae as mae
+    from autorec_np.data.splitting import rmse as rmse
     from autorec_np.data.splitting import temporal_split as temporal_split
     from autorec_np.data.splitting import train_test_split as train_test_split
     from autorec_np.data.synthetic import make_ratings as make_ratings
@@ -30,9 +30,9 @@ _MODULE_OF = {
     "cold_row_split": "splitting",
     "holdout_per_user": "splitting",
     "k_fold": "splitting",
-    "mae": "metrics",
+    "mae": "splitting",
     "make_ratings": "synthetic",
-    "rmse": "metrics",
+    "rmse": "splitting",
     "temporal_split": "splitting",
     "train_test_split": "splitting",
 }

@@ -22,9 +22,9 @@ import numpy as np
 
 from autorec_np._types import CSR, Array, Matrix
 from autorec_np.core import optimizers
-from autorec_np.core.all_cells import AllCells, PlusLowRank, gram
+from autorec_np.core.all_cells import AllCells, PlusLowRank
 from autorec_np.core.implicit import IMPLICIT, ImplicitNetwork
-from autorec_np.core.kernels import column_sums, spmm, spmm_transpose, with_data
+from autorec_np.core.kernels import column_sums, spmm_transpose, with_data
 from autorec_np.core.lbfgs import Pairs, TwoLoop
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective, in_float64, squared_lengths
@@ -49,7 +49,6 @@ Receive: TypeAlias = Callable[[slice, Array], None]
 Factors: TypeAlias = tuple[Matrix | Array, Array]
 
 ELEMENTS_PER_BLOCK = 262_144  # of a step, in a core's cache
-ROWS_PER_TASK, PARTS_OF_A_SUM = 256, 8  # of a thin factor, and over its rows
 
 
 class Batch(NamedTuple):
@@ -279,7 +278,7 @@ class ByActivity:
         """Return the objective, an implicit decoder's pattern laid out for products."""
         objective, network = copy.copy(objective), objective.network
         if isinstance(objective, AllCells):
-            objective = CellsInOrder(objective, self.columns, self.workers)
+            objective.reorder(self.columns)
         if isinstance(network, ImplicitNetwork):
             rated: Any = network.rated
             in_order = reordered(rated, self.orders[IMPLICIT], self.columns)
@@ -315,57 +314,6 @@ class ByActivity:
             return Tiled.of(matrix, plan)
         pattern = Tiled.of(pattern_of(matrix), plan)
         return matrix.part(rows, pattern, matrix.data[:, plan.order])
-
-
-class Thin(PlusLowRank):
-    """The sum of a `Tiled` and thin factors, multiplied in its threads."""
-
-    pattern: Any
-
-
-@spmm.register
-def _(matrix: Thin, dense: Array) -> Array:
-    small = across(matrix.right, dense, matrix.pattern)
-    product = spmm(matrix.pattern, dense)
-
-    def add(rows: slice) -> None:
-        product[rows] += matrix.left[rows] @ small
-
-    in_blocks(len(product), matrix.pattern.plan.workers, add, ROWS_PER_TASK)
-    return product
-
-
-def across(left: Array, right: Array, pattern: Any) -> Array:
-    """Return L^T R, summed over blocks of rows."""
-
-    def multiply(rows: slice) -> Array:
-        return np.asarray(left[rows].T @ right[rows])
-
-    first, *others = in_blocks(len(left), pattern.plan.workers, multiply, rows_per_task(len(left)))
-    for other in others:
-        first += other
-    return np.asarray(first)
-
-
-class CellsInOrder(AllCells):
-    """An objective over all cells whose columns are in another order, in threads."""
-
-    low_rank = Thin
-    workers: Workers | None
-
-    def __init__(self, objective: AllCells, columns: Array, workers: Workers | None) -> None:
-        self.__dict__.update(vars(objective), workers=workers, target=objective.target[columns])
-        if objective.counted is not None:
-            self.counted = objective.counted[columns]
-
-    def gram(self, factor: Array) -> Array:
-        length = rows_per_task(len(factor))
-        blocks = in_blocks(len(factor), self.workers, lambda rows: gram(factor[rows]), length)
-        return np.asarray(sum(blocks))
-
-
-def rows_per_task(n_rows: int) -> int:
-    return max(ROWS_PER_TASK, -(-n_rows // PARTS_OF_A_SUM))
 
 
 # Steps
@@ -433,7 +381,7 @@ def parts(pairs: Sequence[Factors]) -> Iterator[tuple[slice, Callable[[], Array]
         return
     thin: tuple[Array, Array] | None = None
     if isinstance(left, PlusLowRank):
-        thin = left.right, across(left.left, right, left.pattern)
+        thin = left.right, left.left.T @ right
         pairs = [(left.pattern, right), *pairs[1:]]
     tiled = [(left.cast(right.dtype), right) for left, right in pairs if isinstance(left, Tiled)]
     if not tiled:  # an inner layer, or features
@@ -673,12 +621,9 @@ class CompactPairs:
         return float(sum(products))
 
 
-def in_blocks(
-    size: int, workers: Workers | None, task: Callable[[slice], Any], length: int = 0
-) -> list[Any]:
+def in_blocks(size: int, workers: Workers | None, task: Callable[[slice], Any]) -> list[Any]:
     """Return what a task gives for each block, in order."""
-    length = length or ELEMENTS_PER_TASK
-    blocks = [slice(i, i + length) for i in range(0, size, length)]
+    blocks = [slice(i, i + ELEMENTS_PER_TASK) for i in range(0, size, ELEMENTS_PER_TASK)]
     results: list[Any] = [None] * len(blocks)
 
     def work(number: int, block: slice) -> None:

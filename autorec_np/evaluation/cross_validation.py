@@ -26,9 +26,8 @@ import numpy as np
 from autorec_np._text import beginning, knows_habits, table
 from autorec_np._validation import RandomState, check_integer, check_random_state
 from autorec_np.data.clicks import as_interactions
-from autorec_np.data.metrics import mae, rmse
 from autorec_np.data.ratings import as_ratings
-from autorec_np.data.splitting import check_apart, k_fold, train_test_split
+from autorec_np.data.splitting import check_apart, k_fold, mae, rmse, train_test_split
 from autorec_np.evaluation.held_out import (
     MeanInterval,
     RankingEvaluation,

@@ -29,9 +29,8 @@ from autorec_np._text import knows_habits
 from autorec_np._types import Array
 from autorec_np._validation import check_integer, check_number
 from autorec_np.data.clicks import are_pairs, as_interactions
-from autorec_np.data.metrics import finite_vector, mae, rmse
 from autorec_np.data.ratings import Ratings, as_ratings
-from autorec_np.data.splitting import check_apart, shared_pairs
+from autorec_np.data.splitting import check_apart, finite_vector, mae, rmse, shared_pairs
 from autorec_np.data.values import shown
 from autorec_np.models.base import Recommender, check_fitted, check_not_empty
 from autorec_np.models.interactions import ListRecommender

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autorec_np._lazy import hand_on
+from autorec_np import hand_on
 
 if TYPE_CHECKING:
     from autorec_np.lessons.command import add_arguments as add_arguments

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from autorec_np._lazy import hand_on
+from autorec_np import hand_on
 
 if TYPE_CHECKING:
     from autorec_np.models.autorec import AutoRec as AutoRec

@@ -21,13 +21,11 @@ from autorec_np._text import ATTRIBUTES_ELSEWHERE, knows_habits, parameter_hint
 from autorec_np._types import CSR, Array
 from autorec_np._validation import check_integer
 from autorec_np.data.entries import frozen
-from autorec_np.data.metrics import rmse
 from autorec_np.data.ratings import Ratings, as_ratings
-from autorec_np.data.splitting import check_apart, train_test_split
+from autorec_np.data.splitting import check_apart, rmse, train_test_split
 from autorec_np.engine.threads import undisturbed
 from autorec_np.models import frames
-from autorec_np.models.frames import top_n
-from autorec_np.models.uncertainty import Calibration, calibrated_on, check_level
+from autorec_np.models.frames import Calibration, calibrated_on, check_level, top_n
 from autorec_np.training.trainer import interrupts_end_all, short_on_purpose
 
 if TYPE_CHECKING:

@@ -16,9 +16,8 @@ from autorec_np._text import beginning, knows_habits
 from autorec_np._types import CSR, Array
 from autorec_np._validation import RandomState, check_n_jobs, check_number, check_random_state
 from autorec_np.data.entries import frozen
-from autorec_np.data.metrics import rmse
 from autorec_np.data.ratings import Ratings, as_ratings
-from autorec_np.data.splitting import train_test_split
+from autorec_np.data.splitting import rmse, train_test_split
 from autorec_np.engine.threads import undisturbed
 from autorec_np.models import newcomers
 from autorec_np.models.base import (

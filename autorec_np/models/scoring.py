@@ -18,8 +18,8 @@ from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
 from autorec_np.core.planes import Planes
 from autorec_np.data.entries import frozen, row_of_each
-from autorec_np.data.metrics import rmse
 from autorec_np.data.ratings import Ratings
+from autorec_np.data.splitting import rmse
 from autorec_np.engine.threads import Workers, encode
 from autorec_np.models.base import Axes, Record
 from autorec_np.models.biases import FittedBiases, FittedMean, ridge

@@ -2,25 +2,25 @@
 
 from typing import TYPE_CHECKING
 
-from autorec_np._lazy import hand_on
+from autorec_np import hand_on
 
 if TYPE_CHECKING:
-    from autorec_np.reports.gradients import Case as Case
-    from autorec_np.reports.gradients import all_cases as all_cases
-    from autorec_np.reports.gradients import check_case as check_case
-    from autorec_np.reports.gradients import is_right as is_right
+    from autorec_np.reports.html import Case as Case
+    from autorec_np.reports.html import all_cases as all_cases
+    from autorec_np.reports.html import check_case as check_case
     from autorec_np.reports.html import describe_model as describe_model
     from autorec_np.reports.html import describe_ratings as describe_ratings
+    from autorec_np.reports.html import is_right as is_right
     from autorec_np.reports.pictures import html_report as html_report
 
 _MODULE_OF = {
-    "Case": "gradients",
-    "all_cases": "gradients",
-    "check_case": "gradients",
+    "Case": "html",
+    "all_cases": "html",
+    "check_case": "html",
     "describe_model": "html",
     "describe_ratings": "html",
     "html_report": "pictures",
-    "is_right": "gradients",
+    "is_right": "html",
 }
 
 __all__ = [*_MODULE_OF]

@@ -34,11 +34,11 @@ from autorec_np.models.interactions import ListRecommender
 from autorec_np.models.ranking_autorec import RankingAutoRec
 from autorec_np.models.scoring import Fitted
 from autorec_np.reports import html
-from autorec_np.reports.gradients import check_model_gradient
 from autorec_np.reports.html import (
     BLUE,
     GRAY,
     ORANGE,
+    check_model_gradient,
     describe_model,
     describe_ratings,
     import_matplotlib,

@@ -15,13 +15,19 @@ from scipy import sparse
 
 from autorec_np._types import Array
 from autorec_np._validation import check_number
-from autorec_np.baselines.bayesian_mf import BayesianMF
-from autorec_np.baselines.biased_mf import BiasedMF
-from autorec_np.baselines.factors import FactorModel, FittedFactors, Learned
+from autorec_np.baselines.factors import (
+    LLORMA,
+    BayesianMF,
+    BiasedMF,
+    FactorModel,
+    FittedFactors,
+    FittedLocal,
+    Learned,
+    Models,
+    SVDpp,
+)
 from autorec_np.baselines.lists import EASE, FittedLists, ItemKNN, Popularity
-from autorec_np.baselines.llorma import LLORMA, FittedLocal, Models
 from autorec_np.baselines.rbm import MOST_VALUES, FittedRBM, Machine, RatingRBM
-from autorec_np.baselines.svdpp import SVDpp
 from autorec_np.core.implicit import IMPLICIT
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
@@ -31,11 +37,19 @@ from autorec_np.models.autorec import AutoRec, check_parameters
 from autorec_np.models.base import Axes, Recommender, Record, check_fitted
 from autorec_np.models.biases import BiasBaseline, Biases, FittedBiases, FittedMean, GlobalMean
 from autorec_np.models.blend import WHOLE, Blend, FittedBlend, check_names
+from autorec_np.models.frames import N_FEATURES, N_GROUPS, Calibration
 from autorec_np.models.interactions import VALUES, ListRecord
 from autorec_np.models.ranking_autorec import FittedRanking, RankingAutoRec
 from autorec_np.models.scoring import Course, Fitted, Implicit
-from autorec_np.models.uncertainty import N_FEATURES, N_GROUPS, Calibration
-from autorec_np.serving.archive import Members, ModelFileError, check, csr_of, ids_of, saying
+from autorec_np.serving.archive import (
+    Members,
+    ModelFileError,
+    check,
+    csr_of,
+    ids_as_arrays,
+    ids_of,
+    saying,
+)
 from autorec_np.training.trainer import AffineMap
 
 State: TypeAlias = dict[str, Any]
@@ -564,8 +578,9 @@ def _pack_ratings(ratings: Ratings, packing: Packing) -> State:
         raise ValueError(
             "features are learned from the ratings; save the model with include_ratings=True."
         )
-    user_ids = _pack_ids("users", ratings.user_ids, packing)
-    item_ids = _pack_ids("items", ratings.item_ids, packing)
+    user_ids, users = ids_as_arrays("users", ratings.user_ids)
+    item_ids, items = ids_as_arrays("items", ratings.item_ids)
+    packing.put({**users, **items})
     packing.put(ratings.features, "features.")
     arrays: dict[str, Array] = {"indices": matrix.indices, "indptr": matrix.indptr}
     if include_ratings:
@@ -620,17 +635,6 @@ def _unpack_ratings(state: State, members: Members) -> Ratings:
     if not all(np.isfinite(array).all() for array in features.values()):
         raise ModelFileError("its features are not finite")
     return kind(matrix, user_ids, item_ids, timestamps, (low, high), order, features=features)
-
-
-def _pack_ids(name: str, ids: Array, packing: Packing) -> str:
-    if ids.dtype.kind == "i":
-        packing.put({name: ids})
-        return "integers"
-    encoded = [one.encode("utf-8", "surrogatepass") for one in ids]
-    offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
-    text = np.frombuffer(b"".join(encoded), np.uint8)
-    packing.put({"utf8": text, "offsets": offsets}, f"{name}.")
-    return "strings"
 
 
 KINDS: dict[str, Kind] = {

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from autorec_np._lazy import hand_on
+from autorec_np import hand_on
 
 if TYPE_CHECKING:
     from autorec_np.training.solvers import DivergenceError as DivergenceError

@@ -7,7 +7,7 @@ import pytest
 from factor_problems import problem
 from recommender_contract import TEST, TRAIN, RecommenderContract
 
-from autorec_np.baselines.bayesian_mf import (
+from autorec_np.baselines.factors import (
     PRIOR_ROWS,
     BayesianMF,
     averaged,

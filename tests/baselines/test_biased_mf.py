@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from recommender_contract import TEST, TRAIN, RecommenderContract
 from scipy import sparse
 
-from autorec_np.baselines.biased_mf import (
+from autorec_np.baselines.factors import (
     BIAS_PENALTY,
     BiasedMF,
     best_rows,

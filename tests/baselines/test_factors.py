@@ -10,10 +10,16 @@ from hypothesis import strategies as st
 from recommender_contract import COLD_USER, ITEM_IDS, TEST, TRAIN, USER_IDS
 
 from autorec_np.baselines import factors
-from autorec_np.baselines.bayesian_mf import BayesianMF
-from autorec_np.baselines.biased_mf import BiasedMF
-from autorec_np.baselines.factors import centered, design, normal_equations, products, residuals
-from autorec_np.baselines.svdpp import SVDpp
+from autorec_np.baselines.factors import (
+    BayesianMF,
+    BiasedMF,
+    SVDpp,
+    centered,
+    design,
+    normal_equations,
+    products,
+    residuals,
+)
 from autorec_np.data.ratings import Ratings
 from autorec_np.data.splitting import train_test_split
 from autorec_np.data.synthetic import make_ratings

@@ -10,8 +10,8 @@ from recommender_contract import RecommenderContract
 from scipy import sparse
 
 from autorec_np import LLORMA
-from autorec_np.baselines import llorma
-from autorec_np.baselines.llorma import angles, best_rows, epanechnikov
+from autorec_np.baselines import factors
+from autorec_np.baselines.factors import angles, best_local_rows, epanechnikov
 from autorec_np.data.ratings import Ratings
 from autorec_np.data.splitting import train_test_split
 from autorec_np.data.synthetic import make_ratings
@@ -55,7 +55,7 @@ def objective(rated, users, items, near, regularization):
 @given(st.integers(0, 2**32), st.sampled_from([0.01, 0.65, 20.0]))
 def test_a_half_step_is_the_exact_minimizer(seed, regularization):
     rated, _, items, near = problem(seed)
-    best = best_rows(rated, items, near[1], regularization)
+    best = best_local_rows(rated, items, near[1], regularization)
     for row in range(len(best)):  # least squares with the ridge as further rows
         some = slice(*rated.indptr[row : row + 2])
         root = np.sqrt(near[1][rated.indices[some]])
@@ -85,9 +85,9 @@ def test_no_half_step_raises_the_objective(seed):
     rated, users, items, near = problem(seed)
     before, _ = objective(rated, users, items, near, 0.5)
     for _ in range(4):
-        users = best_rows(rated, items, near[1], 0.5)
+        users = best_local_rows(rated, items, near[1], 0.5)
         between, _ = objective(rated, users, items, near, 0.5)
-        items = best_rows(rated.T.tocsr(), users, near[0], 0.5)
+        items = best_local_rows(rated.T.tocsr(), users, near[0], 0.5)
         after, _ = objective(rated, users, items, near, 0.5)
         assert before * (1 + 1e-9) >= between >= after * (1 - 1e-9)
         before = after
@@ -95,15 +95,15 @@ def test_no_half_step_raises_the_objective(seed):
 
 def test_an_empty_row_and_a_row_without_weight_have_no_factors():
     rated, _, items, _ = problem(0)
-    assert not best_rows(rated, items, np.ones(6), 0.5)[0].any()
-    assert not best_rows(rated, items, np.zeros(6), 0.5).any()
+    assert not best_local_rows(rated, items, np.ones(6), 0.5)[0].any()
+    assert not best_local_rows(rated, items, np.zeros(6), 0.5).any()
 
 
 def test_without_a_penalty_a_singular_row_is_solved():
     rated, _, items, near = problem(0)
     for dtype in (np.float32, np.float64):
         flat = np.repeat(items[:, :1], 3, axis=1).astype(dtype)
-        assert np.isfinite(best_rows(rated, flat, near[1].astype(dtype), 0.0)).all()
+        assert np.isfinite(best_local_rows(rated, flat, near[1].astype(dtype), 0.0)).all()
 
 
 def test_angles_are_those_between_vectors():
@@ -144,12 +144,12 @@ def test_a_single_anchor_and_an_infinite_bandwidth_are_a_plain_factorization(mon
     rng = np.random.default_rng(0)
     rng.integers(rated.nnz, size=1)
     items = rng.normal(0.5, 0.1, (40, 3)).astype(np.float32)
-    for sweep in range(7 + llorma.LOCAL_SWEEPS):
-        users = best_rows(rated, items, np.ones(40, np.float32), 0.65)
-        items = best_rows(rated.T.tocsr(), users, np.ones(60, np.float32), 0.65)
+    for sweep in range(7 + factors.LOCAL_SWEEPS):
+        users = best_local_rows(rated, items, np.ones(40, np.float32), 0.65)
+        items = best_local_rows(rated.T.tocsr(), users, np.ones(60, np.float32), 0.65)
         if sweep == 6:
             of_all = unit * users @ items.T
-    g = llorma.GLOBAL_WEIGHT
+    g = factors.GLOBAL_WEIGHT
     expected = (g * of_all + unit * users @ items.T) / (1 + g)
     scores = model.fitted_.score_all_items(np.arange(60))
     np.testing.assert_allclose(scores, expected, rtol=1e-4)
@@ -168,9 +168,9 @@ def test_a_local_model_is_fitted_with_its_weights_from_the_factors_of_all_rating
             expected = epanechnikov(angles(side, anchor), 1.2)
             np.testing.assert_allclose(weights, expected, atol=1e-3)
         items = of_all[1]
-        for _ in range(llorma.LOCAL_SWEEPS):
-            users = best_rows(rated, items, near[1], 0.65)
-            items = best_rows(rated.T.tocsr(), users, near[0], 0.65)
+        for _ in range(factors.LOCAL_SWEEPS):
+            users = best_local_rows(rated, items, near[1], 0.65)
+            items = best_local_rows(rated.T.tocsr(), users, near[0], 0.65)
         some = slice(3 * number, 3 * number + 3)
         for side, weights, expected in zip(
             (user_factors, item_factors), near, (users, items), strict=True
@@ -203,7 +203,7 @@ def test_where_no_anchor_is_near_the_model_of_all_ratings_answers():
     users, items = pairs[~near].T
     products = np.einsum("nk,nk->n", models.user_factors[users, :3], models.item_factors[items, :3])
     scores = far.fitted_.score_pairs(users, items)
-    np.testing.assert_allclose(scores, products / llorma.GLOBAL_WEIGHT, rtol=1e-5)
+    np.testing.assert_allclose(scores, products / factors.GLOBAL_WEIGHT, rtol=1e-5)
 
 
 def test_anchors_are_rated_pairs_and_may_outnumber_the_ratings():

@@ -7,11 +7,12 @@ import pytest
 from factor_problems import all_scores, pattern, problem
 from recommender_contract import TEST, RecommenderContract
 
-from autorec_np.baselines.biased_mf import derivatives, penalties
-from autorec_np.baselines.svdpp import (
+from autorec_np.baselines.factors import (
     SVDpp,
     best_users,
+    derivatives,
     implicit_pattern,
+    penalties,
     split,
     value_and_gradient,
 )

@@ -12,7 +12,7 @@ import pytest
 from command_line import wrong_gradients
 
 from autorec_np.core.activations import ACTIVATIONS
-from autorec_np.reports import gradients as gradient_cases
+from autorec_np.reports import html as gradient_cases
 
 
 @pytest.fixture

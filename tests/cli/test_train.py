@@ -11,8 +11,7 @@ from command_line import SMALL, SMALL_PARAMETERS, write_csv, wrong_gradients
 
 from autorec_np import __version__
 from autorec_np.cli.train import Progress
-from autorec_np.data.metrics import mae, rmse
-from autorec_np.data.splitting import train_test_split
+from autorec_np.data.splitting import mae, rmse, train_test_split
 from autorec_np.data.synthetic import make_ratings
 from autorec_np.evaluation.cross_validation import cross_validate, evaluate_repeats
 from autorec_np.evaluation.hyperparameters import default_space, search

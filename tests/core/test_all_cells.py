@@ -435,6 +435,19 @@ def test_no_argument_is_changed_and_the_dtype_is_that_of_theta(tiny_matrix, kind
     assert isinstance(case.fun(case.theta.astype(np.float32))[0], float)
 
 
+def test_columns_in_another_order(tiny_matrix):
+    order = np.array([3, 0, 5, 4, 1, 2])
+    counted = np.arange(6) != 4
+    objective = AllCells(Network(6, (3,)), 1.0, W0, T0, counted)
+    objective.reorder(order)
+    np.testing.assert_array_equal(objective.target, T0[order])
+    np.testing.assert_array_equal(objective.counted, counted[order])
+    np.testing.assert_array_equal(T0, [0.5, -1.0, 0.0, 0.25, 2.0, 1.0])
+    every = AllCells(Network(6, (3,)), 1.0, W0)
+    every.reorder(order)
+    assert every.counted is None
+
+
 @pytest.mark.parametrize("output", ["sigmoid", "tanh", "relu", "softplus"])
 def test_outputs_that_are_no_product_are_refused(output):
     with pytest.raises(ValueError, match=rf"identity output, got output_activation='{output}'"):

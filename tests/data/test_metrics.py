@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import sparse
 
-from autorec_np.data.metrics import mae, rmse
+from autorec_np.data.splitting import mae, rmse
 
 RATINGS = st.floats(-100, 100, allow_nan=False, width=32)
 BOTH = pytest.mark.parametrize("metric", [rmse, mae])

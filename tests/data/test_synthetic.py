@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autorec_np.data import synthetic
-from autorec_np.data.metrics import rmse
 from autorec_np.data.ratings import Ratings
+from autorec_np.data.splitting import rmse
 from autorec_np.data.synthetic import make_ratings
 
 law = settings(deadline=None, derandomize=True, max_examples=60)

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from matrices import random_csr, untiled, whole_numbers
-from small_tiles import make_small, tiled_from
+from matrices import random_csr, untiled
+from small_tiles import make_small
 
 from autorec_np.core import optimizers
-from autorec_np.core.all_cells import AllCells, PlusLowRank, gram
 from autorec_np.core.implicit import ImplicitNetwork, scaled_pattern
-from autorec_np.core.kernels import column_sums, spmm, spmm_transpose
 from autorec_np.core.lbfgs import TwoLoop
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
 from autorec_np.core.planes import Planes
 from autorec_np.engine import engines
-from autorec_np.engine.engines import CompactPairs, PlainEngine, Thin, TiledEngine, across
-from autorec_np.engine.threads import Workers
+from autorec_np.engine.engines import CompactPairs, PlainEngine, TiledEngine
 from autorec_np.engine.tiled import Static, by_activity, reordered
 
 ENGINES = {"plain": PlainEngine, "tiled": TiledEngine}
@@ -161,58 +158,3 @@ def test_each_engine_has_its_own_rules_and_memory():
     assert tiled.rule("sgd", theta, momentum=0.5, nesterovs_momentum=False).momentum == 0.5
     assert isinstance(plain.pairs(theta, 3), TwoLoop)
     assert isinstance(tiled.pairs(theta, 3), CompactPairs)
-
-
-@pytest.mark.parametrize("n_threads", [1, 2, 3])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex128])
-@pytest.mark.parametrize("rows_per_task", [1, 3, 256])
-def test_thin_products_are_those_of_the_lesson_in_parts(
-    monkeypatch, rows_per_task, dtype, n_threads
-):
-    monkeypatch.setattr(engines, "ROWS_PER_TASK", rows_per_task)
-    left, right = whole_numbers((23, 3), 0, dtype), whole_numbers((17, 3), 1, dtype)
-    codes, weight = whole_numbers((23, 5), 2, dtype), whole_numbers((17, 5), 3, dtype)
-    lesson = PlusLowRank(MATRIX.astype(dtype), left, right)
-    with Workers(n_threads) as pool:
-        thin = Thin(tiled_from(MATRIX.astype(dtype), pool), left, right)
-        np.testing.assert_array_equal(spmm(thin, weight), spmm(lesson, weight))
-        np.testing.assert_array_equal(spmm_transpose(thin, codes), spmm_transpose(lesson, codes))
-        np.testing.assert_array_equal(column_sums(thin), column_sums(lesson))
-        np.testing.assert_array_equal(across(left, codes, thin.pattern), left.T @ codes)
-        objective = TiledEngine(pool).arrange(NETWORK, MATRIX, 1).objective(AllCells(NETWORK, 1, 1))
-        np.testing.assert_array_equal(objective.gram(left), gram(left))
-
-
-def test_threads_change_no_bit_of_thin_products():
-    rng = np.random.default_rng(0)
-    matrix = random_csr(2_000, 1_100, 4_000, seed=0, dtype=np.float32)
-    left, right = (rng.normal(size=(n, 30)).astype(np.float32) for n in matrix.shape)
-    weight = rng.normal(size=(1_100, 40)).astype(np.float32)
-    found = []
-    for n_threads in (1, 2, 3):
-        with Workers(n_threads) as pool:
-            thin = Thin(tiled_from(matrix, pool), left, right)
-            arrangement = TiledEngine(pool).arrange(NETWORK, MATRIX, 1)
-            found.append(
-                (
-                    spmm(thin, weight).tobytes(),
-                    across(right, weight, thin.pattern).tobytes(),
-                    arrangement.objective(AllCells(NETWORK, 1, 1)).gram(left).tobytes(),
-                )
-            )
-    assert found[0] == found[1] == found[2]
-
-
-def test_an_objective_over_all_cells_has_its_columns_in_order_and_stays_as_it_was():
-    _, columns = by_activity(MATRIX)
-    target, counted = np.arange(17.0), np.arange(17) != 4
-    for counts in (counted, None):
-        objective = AllCells(NETWORK, 1.0, 0.3, target, counts)
-        arranged = TiledEngine().arrange(NETWORK, MATRIX, 1).objective(objective)
-        np.testing.assert_array_equal(arranged.target, target[columns])
-        np.testing.assert_array_equal(objective.target, target)
-        assert objective.counted is counts
-        if counts is None:
-            assert arranged.counted is None
-        else:
-            np.testing.assert_array_equal(arranged.counted, counted[columns])

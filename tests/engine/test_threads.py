@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matrices import random_csr, small_csr
 
-from autorec_np.baselines.biased_mf import BiasedMF
+from autorec_np.baselines.factors import BiasedMF
 from autorec_np.core.network import Network
 from autorec_np.core.planes import Planes
 from autorec_np.data.ratings import Ratings

@@ -17,9 +17,8 @@ import pytest
 from scipy import sparse
 from small_tasks import Backwards, OddWarning, Picky, Threads, Warner
 
-from autorec_np.data.metrics import rmse
 from autorec_np.data.ratings import Ratings
-from autorec_np.data.splitting import cold_row_split, k_fold, temporal_split, train_test_split
+from autorec_np.data.splitting import cold_row_split, k_fold, rmse, temporal_split, train_test_split
 from autorec_np.data.synthetic import make_ratings
 from autorec_np.evaluation.cross_validation import (
     Comparison,

@@ -15,9 +15,8 @@ from scipy import sparse
 from autorec_np.core import network
 from autorec_np.core.objective import Objective
 from autorec_np.core.parameters import ParameterLayout
-from autorec_np.data.metrics import rmse
 from autorec_np.data.ratings import Ratings
-from autorec_np.data.splitting import train_test_split
+from autorec_np.data.splitting import rmse, train_test_split
 from autorec_np.data.synthetic import make_ratings
 from autorec_np.engine.tiled import Tiled, by_activity, reordered
 from autorec_np.evaluation.cross_validation import evaluate

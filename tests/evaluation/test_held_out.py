@@ -5,9 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from autorec_np.data.metrics import mae, rmse
 from autorec_np.data.ratings import Ratings
-from autorec_np.data.splitting import train_test_split
+from autorec_np.data.splitting import mae, rmse, train_test_split
 from autorec_np.data.synthetic import make_ratings
 from autorec_np.evaluation.held_out import (
     Predictions,

@@ -23,32 +23,39 @@ FOLDER = Path(autorec_np.__file__).parent
 # Floors from the ground up. An entry is a floor, a room of one ("engine.threads"), or a module of
 # somebody else; "scipy.sparse" allows what is below it.
 MAY_IMPORT: dict[str, set[str]] = {
-    "_lazy": set(),
-    "__init__": {"_lazy"},
+    "__init__": set(),
     "_text": set(),
     "_files": set(),
     "_types": {"numpy"},
     "_validation": {"numpy"},
     "gradcheck": {"numpy", "matplotlib", "threadpoolctl"},
     "pytest_plugin": {"pytest", "gradcheck"},
-    "core": {"numpy", "scipy.sparse", "_lazy", "_types"},
+    "core": {"numpy", "scipy.sparse", "__init__", "_types"},
     "network": {"core.network"},
     "objective": {"core.objective"},
     "data": {"numpy", "scipy.sparse", "pandas", "pyarrow"}
-    | {"_lazy", "_text", "_types", "_validation", "gradcheck.process"},
-    "engine": {"numpy", "scipy.sparse", "_lazy", "_types", "core", "gradcheck.process"},
-    "sources": {"numpy", "pandas", "requests", "_files", "_lazy", "_text", "_types"}
+    | {"__init__", "_text", "_types", "_validation", "gradcheck.process"},
+    "engine": {"numpy", "scipy.sparse", "__init__", "_types", "core", "gradcheck.process"},
+    "sources": {"numpy", "pandas", "requests", "_files", "__init__", "_text", "_types"}
     | {"_validation", "data"},
-    "training": {"numpy", "scipy.optimize", "tqdm", "_lazy", "_text", "_types", "core", "engine"},
-    "models": {"numpy", "scipy.sparse", "_lazy", "_text", "_types", "_validation"}
+    "training": {
+        "numpy",
+        "scipy.optimize",
+        "tqdm",
+        "__init__",
+        "_text",
+        "_types",
+        "core",
+        "engine",
+    },
+    "models": {"numpy", "scipy.sparse", "__init__", "_text", "_types", "_validation"}
     | {"core", "data", "engine.threads", "training"},
-    "baselines": {"numpy", "scipy.sparse", "scipy.linalg", "_lazy", "_types", "_validation"}
+    "baselines": {"numpy", "scipy.sparse", "scipy.linalg", "__init__", "_types", "_validation"}
     | {"core", "data", "engine.engines", "engine.threads", "models", "training.solvers"},
-    "serving": {"numpy", "scipy", "onnx", "sklearn", "_lazy", "_types", "_validation"}
+    "serving": {"numpy", "scipy", "onnx", "sklearn", "__init__", "_types", "_validation"}
     | {
         "_files",
         "_text",
-        "__init__",
         "baselines",
         "core",
         "data",
@@ -56,11 +63,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         "models",
         "training.trainer",
     },
-    "evaluation": {"numpy", "scipy.special", "_lazy", "_text", "_types", "_validation"}
+    "evaluation": {"numpy", "scipy.special", "__init__", "_text", "_types", "_validation"}
     | {"_files", "core", "data", "models", "training"},
-    "reports": {"numpy", "scipy.sparse", "matplotlib", "_lazy", "_types"}
+    "reports": {"numpy", "scipy.sparse", "matplotlib", "__init__", "_types"}
     | {"baselines", "core", "data", "evaluation", "gradcheck", "models", "training"},
-    "lessons": {"numpy", "_files", "_lazy", "_text", "__init__"},
+    "lessons": {"numpy", "_files", "_text", "__init__"},
     "cli": {"numpy", "argcomplete", "_files", "_text", "__init__", "core", "data"}
     | {"evaluation", "gradcheck", "lessons", "models", "reports", "serving", "sources"}
     | {"training"},
@@ -227,7 +234,7 @@ def test_the_lesson_can_be_read_in_its_order():
 
 @pytest.mark.parametrize("module", SOURCES)
 def test_only_one_module_imports_by_a_name_in_a_string(module):
-    own = {f"{PACKAGE}._lazy", f"{PACKAGE}.gradcheck"}  # the checker can be copied without us
+    own = {PACKAGE, f"{PACKAGE}.gradcheck"}  # the checker can be copied without us
     if module not in own:
         assert "import_module" not in read(module)
         assert "__import__" not in read(module)
@@ -301,7 +308,7 @@ def test_importing_a_package_loads_next_to_nothing(floor):
     name = f"{PACKAGE}.{floor}" if floor else PACKAGE
     loaded = loaded_after(f"import {name}")
     assert not loaded & {"numpy", "scipy", *SLOW}
-    ours = {PACKAGE, name, f"{PACKAGE}._lazy"}
+    ours = {PACKAGE, name}
     assert {other for other in loaded if other.startswith(PACKAGE)} <= ours
 
 

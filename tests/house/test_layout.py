@@ -18,7 +18,6 @@ ROOMS = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.
 # Tests of what is on top; the re-exports are tested where they lead to.
 TESTED_ELSEWHERE = {
     "__main__.py": "cli/test_entry.py",
-    "_lazy.py": "house/test_imports.py",
     "_types.py": "house/test_imports.py",
     "network.py": "core/test_network.py",
     "objective.py": "core/test_objective.py",

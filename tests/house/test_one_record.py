@@ -16,7 +16,7 @@ import time
 import pandas as pd
 import pytest
 
-from autorec_np.baselines.biased_mf import BiasedMF
+from autorec_np.baselines.factors import BiasedMF
 from autorec_np.baselines.rbm import RatingRBM
 from autorec_np.data.ratings import Ratings
 from autorec_np.data.synthetic import make_ratings

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import runpy
 import shutil
 import subprocess
 import sys
@@ -72,13 +74,97 @@ def test_the_source_package_holds_nothing_that_was_left_behind(in_the_source_pac
     assert suffixes & {"pyc", "pyo", "so", "tmp"} == set()
 
 
-def test_the_wheel_is_small_and_holds_the_package_alone(tree):
+@pytest.fixture(scope="module")
+def wheel(tree):
     pytest.importorskip("wheel", reason="setuptools below 70 needs wheel to build one")
-    path = build(tree, "build_wheel")
-    with zipfile.ZipFile(path) as archive:
+    return build(tree, "build_wheel")
+
+
+def test_the_wheel_is_small_and_holds_the_package_alone(wheel):
+    with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     folders = {name.partition("/")[0] for name in names}
     assert {name for name in folders if not name.endswith(".dist-info")} == {"autorec_np"}
-    assert path.stat().st_size <= 300_000
+    assert wheel.stat().st_size <= 300_000
     assert "autorec_np/cli/commands.py" in names
     assert not any("lessons" in name for name in names)  # it would be full with them
+
+
+def documented(source):
+    """Return the statements of a module with their lines, and all docstrings by their owner."""
+    tree, found = ast.parse(source), {}
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(node):
+            found[node.name, node.lineno] = ast.get_docstring(node)
+            node.body = node.body[1:]
+    return ast.dump(tree, include_attributes=True), found
+
+
+def test_the_wheel_has_the_statements_lessons_and_public_docstrings_of_the_source(tree, wheel):
+    n_left_out = 0
+    with zipfile.ZipFile(wheel) as archive:
+        for name in filter(lambda name: name.endswith(".py"), archive.namelist()):
+            source, packed = (tree / name).read_bytes(), archive.read(name)
+            if name.startswith("autorec_np/core/"):
+                assert packed == source
+                continue
+            statements, docstrings = documented(source)
+            assert documented(packed)[0] == statements
+            kept = documented(packed)[1]
+            assert kept.items() <= docstrings.items()
+            left_out = {owner for owner, _ in docstrings.keys() - kept.keys()}
+            classes = {n.name for n in ast.walk(ast.parse(source)) if isinstance(n, ast.ClassDef)}
+            assert left_out.isdisjoint(PUBLIC | classes | {"gradcheck"}), name
+            n_left_out += len(left_out)
+    assert n_left_out > 100
+
+
+PUBLIC = {
+    name
+    for path in ROOT.glob("autorec_np/**/__init__.py")
+    for name in runpy.run_path(str(path)).get("_MODULE_OF", ())
+}
+
+WRITTEN = '''"""A module."""
+
+X = 1  # a comment
+
+
+def internal():
+    """Return 2.
+
+    It is 2.
+    """
+    return X + 1  # here too
+
+
+def derived():
+    """Return (43)."""
+    return 43
+
+
+def public():
+    """Return 3."""
+    text = "# no comment"
+    return 3
+
+
+class Internal:
+    """A class."""
+
+    def method(self):
+        """Return 4."""
+        return 4
+
+
+def nothing():
+    """It has no other statement."""
+'''
+
+
+def test_comments_and_internal_docstrings_leave_empty_lines():
+    bare = runpy.run_path(str(ROOT / "build_backend.py"))["bare"]
+    left = bare(WRITTEN, {"public"}).decode()
+    expected = WRITTEN.replace("  # a comment", "").replace("  # here too", "")
+    internal = '    """Return 2.\n\n    It is 2.\n    """\n'
+    assert left == expected.replace(internal, "\n" * 4)

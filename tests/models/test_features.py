@@ -22,7 +22,7 @@ from autorec_np.models.biases import FEATURE_PENALTY as PENALTY
 from autorec_np.models.biases import BiasBaseline, GlobalMean
 from autorec_np.models.blend import Blend
 from autorec_np.models.scoring import FEATURE_RANGE
-from autorec_np.reports.gradients import check_model_gradient
+from autorec_np.reports.html import check_model_gradient
 from autorec_np.serving.explanation import explain, rating_derivatives
 from autorec_np.serving.model_file import load_model, save_model
 

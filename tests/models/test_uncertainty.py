@@ -21,12 +21,12 @@ from scipy import sparse
 from autorec_np.data.ratings import Ratings
 from autorec_np.data.splitting import train_test_split
 from autorec_np.data.synthetic import make_ratings
-from autorec_np.models import base, uncertainty
+from autorec_np.models import base, frames
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import NotFittedError, copy_unfitted
 from autorec_np.models.biases import BiasBaseline, GlobalMean
 from autorec_np.models.blend import Blend
-from autorec_np.models.uncertainty import Calibration, calibrated_on
+from autorec_np.models.frames import Calibration, calibrated_on
 from autorec_np.serving.model_file import load_model, save_model
 from autorec_np.training.trainer import ConvergenceWarning
 
@@ -87,7 +87,7 @@ def drawn(n, seed, rounding=1.0):
 def test_the_rank_holds_a_new_figure_with_the_probability_of_the_level(level, n):
     figures = np.random.default_rng(0).random((20_000, n + 1))
     figures[:, :-1].sort(axis=1)
-    part = np.mean(figures[:, -1] <= figures[:, uncertainty.rank(level, n) - 1])
+    part = np.mean(figures[:, -1] <= figures[:, frames.rank(level, n) - 1])
     slack = 3 * np.sqrt(level * (1 - level) / 20_000)
     assert level - slack < part < level + 1 / (n + 1) + slack
 
@@ -95,7 +95,7 @@ def test_the_rank_holds_a_new_figure_with_the_probability_of_the_level(level, n)
 def test_the_rank_has_no_rounding_error():
     for n in range(1, 400):
         for percent in range(1, 100):
-            assert uncertainty.rank(percent / 100, n) == max(1, -(-(n + 1) * percent // 100))
+            assert frames.rank(percent / 100, n) == max(1, -(-(n + 1) * percent // 100))
 
 
 @pytest.mark.parametrize("rounding", [1.0, 0.5, 1e-9])
@@ -107,7 +107,7 @@ def test_coverage_of_exchangeable_ratings_in_every_group(level, rounding):
     is_in = (low <= truth) & (truth <= high)
     assert abs(is_in.mean() - level) < errors_of(level, 6000, 6000)
     for group, n_calibrated in enumerate(np.diff(calibration.starts)):
-        some = uncertainty.groups(*pairs[1:]) == group
+        some = frames.groups(*pairs[1:]) == group
         assert some.sum() > 50
         assert abs(is_in[some].mean() - level) < errors_of(level, some.sum(), n_calibrated)
 
@@ -146,7 +146,7 @@ def test_a_higher_level_holds_the_lower_one(sizes, levels, seed):
         rng.normal(0, 0.1, 6), np.concatenate(parts), np.cumsum([0, *sizes], dtype=np.int64)
     )
     n = sum(sizes)
-    possible = sorted(level for level in levels if uncertainty.rank(level, n) <= n)
+    possible = sorted(level for level in levels if frames.rank(level, n) <= n)
     _, *pairs = drawn(100, seed)
     before = np.clip(pairs[0], *SCALE), np.clip(pairs[0], *SCALE)
     for level in possible:

@@ -10,8 +10,8 @@ from autorec_np.core.objective import Objective
 from autorec_np.data.splitting import train_test_split
 from autorec_np.data.synthetic import make_ratings
 from autorec_np.models.autorec import AutoRec
-from autorec_np.reports import gradients as gradient_cases
-from autorec_np.reports.gradients import (
+from autorec_np.reports import html as gradient_cases
+from autorec_np.reports.html import (
     POINTS,
     TERMS,
     Case,

@@ -8,7 +8,7 @@ from pages import Page
 
 from autorec_np.evaluation.held_out import evaluate_ranking
 from autorec_np.models.ranking_autorec import RankingAutoRec
-from autorec_np.reports.gradients import check_model_gradient
+from autorec_np.reports.html import check_model_gradient
 from autorec_np.reports.pictures import html_report, plot_error_by_rating, plot_learning_curves
 from autorec_np.training.trainer import short_on_purpose
 

@@ -10,9 +10,8 @@ import pytest
 from pages import Page, shown
 
 from autorec_np.cli import commands as cli
-from autorec_np.data.metrics import mae, rmse
 from autorec_np.data.ratings import Ratings
-from autorec_np.data.splitting import train_test_split
+from autorec_np.data.splitting import mae, rmse, train_test_split
 from autorec_np.data.synthetic import make_ratings
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import NotFittedError

@@ -25,9 +25,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from autorec_np.baselines.biased_mf import BiasedMF
+from autorec_np.baselines.factors import LLORMA, BiasedMF
 from autorec_np.baselines.lists import EASE, ItemKNN, Popularity
-from autorec_np.baselines.llorma import LLORMA
 from autorec_np.baselines.rbm import RatingRBM
 from autorec_np.data.ratings import Ratings
 from autorec_np.models.autorec import AutoRec

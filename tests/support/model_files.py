@@ -11,12 +11,9 @@ import zipfile
 import numpy as np
 from scipy import sparse
 
-from autorec_np.baselines.bayesian_mf import BayesianMF
-from autorec_np.baselines.biased_mf import BiasedMF
+from autorec_np.baselines.factors import LLORMA, BayesianMF, BiasedMF, SVDpp
 from autorec_np.baselines.lists import EASE, ItemKNN, Popularity
-from autorec_np.baselines.llorma import LLORMA
 from autorec_np.baselines.rbm import RatingRBM
-from autorec_np.baselines.svdpp import SVDpp
 from autorec_np.core.network import Network
 from autorec_np.data.ratings import Ratings
 from autorec_np.data.synthetic import make_ratings

@@ -887,26 +887,6 @@ CELLS = [
         "return spmm(matrix.pattern, dense)",
         (*ENCODER, *INNER),
         ALL_CELLS_DEEP,
-        engines=PLAIN,
-    ),
-    Fault(
-        "D_H without the low-rank part, in threads",
-        "engines",
-        "product[rows] += matrix.left[rows] @ small",
-        "pass",
-        (*ENCODER, *INNER),
-        ALL_CELLS_DEEP,
-        engines=TILED_ONLY,
-    ),
-    Fault(
-        "the Gram matrix of the first rows alone, in threads",
-        "engines",
-        "return np.asarray(sum(blocks))",
-        "return np.asarray(blocks[0])",
-        ALL,
-        ALL_CELLS,
-        side="value",
-        engines=TILED_ONLY,
     ),
     Fault(
         "D_W without the low-rank part",
@@ -946,9 +926,8 @@ CELLS = [
     Fault(
         "Gram matrix of H without the column of ones",
         "all_cells",
-        "in_float64((self.gram(left) * self.gram(right)).reshape(-1))",
-        "in_float64(np.delete(np.delete("
-        "self.gram(left) * self.gram(right), -2, 0), -2, 1).reshape(-1))",
+        "in_float64((gram(left) * gram(right)).reshape(-1))",
+        "in_float64(np.delete(np.delete(gram(left) * gram(right), -2, 0), -2, 1).reshape(-1))",
         ALL,
         ALL_CELLS,
         side="value",
@@ -956,8 +935,8 @@ CELLS = [
     Fault(
         "Gram matrices multiplied as matrices",
         "all_cells",
-        "in_float64((self.gram(left) * self.gram(right)).reshape(-1))",
-        "in_float64((self.gram(left) @ self.gram(right)).reshape(-1))",
+        "in_float64((gram(left) * gram(right)).reshape(-1))",
+        "in_float64((gram(left) @ gram(right)).reshape(-1))",
         ALL,
         ALL_CELLS,
         side="value",
@@ -1047,7 +1026,6 @@ def load_copies(sources: dict[str, str]) -> SimpleNamespace:
             copies[room] = module
     for constant, value in SMALL.items():
         setattr(copies["tiled"], constant, value)
-    copies["engines"].ROWS_PER_TASK = 3
     return SimpleNamespace(**copies)
 
 
