@@ -485,9 +485,8 @@ def _pack_ranking(fitted: FittedRanking, packing: Packing) -> State:
 
 
 def _unpack_ranking(state: State, common: Common, members: Members) -> Fitted:
-    found = state["ranking"]
-    fitted = _unpack_autorec(state, common, members, partial(FittedRanking, **found))
-    check_number(_UNOBSERVED[0], found[_UNOBSERVED[0]], minimum=0)
+    fitted = _unpack_autorec(state, common, members, partial(FittedRanking, **state["ranking"]))
+    check_number("unobserved_weight", state["ranking"]["unobserved_weight"], minimum=0)
     plain = fitted.output_map == AffineMap() and fitted.network.output_activation == "identity"
     if not plain or fitted.baseline is not None or fitted.inputs != "ratings":
         raise ModelFileError("its network is none of a RankingAutoRec")
