@@ -19,7 +19,7 @@ from autorec_np.models.interactions import ListRecommender, ListRecord, positive
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class FittedLists(ListRecord):
-    """Scores X B: `weights` B (n_items, n_items), dense or CSR, of float32; None: popularity."""
+    """Scores X B, (64): `weights` B (n_items, n_items), dense or CSR, of float32; None: popularity."""
 
     weights: Any = None
 
@@ -160,7 +160,7 @@ class EASE(ListBaseline):
 
 
 def neighbors(wanted: CSR, n_neighbors: int, shrinkage: float) -> CSR:
-    """Return S of (64)."""
+    """Return S of (63)."""
     n, by_item = wanted.shape[1], wanted.T.tocsr()
     lengths = np.sqrt(np.bincount(wanted.indices, wanted.data**2, minlength=n))
     found = []
@@ -176,7 +176,7 @@ def neighbors(wanted: CSR, n_neighbors: int, shrinkage: float) -> CSR:
 
 
 def item_weights(wanted: CSR, regularization: float) -> Array:
-    """Return B of (68)."""
+    """Return B of (65) and (66), which is (68)."""
     P = inverse(wanted, regularization)
     own, B = P.diagonal().copy(), np.empty(P.shape, np.float32)
     for item, column in enumerate(P.T):

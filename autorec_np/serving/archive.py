@@ -198,6 +198,16 @@ def check(name: str, found: Any, wanted: Any) -> None:
         raise ModelFileError(f"its {name} is {found!r:.100}, not {needed}")
 
 
+def ids_as_arrays(name: str, ids: Array) -> tuple[str, dict[str, Array]]:
+    """Return what :func:`ids_of` reads: their kind, and arrays."""
+    if ids.dtype.kind == "i":
+        return "integers", {name: ids}
+    encoded = [one.encode("utf-8", "surrogatepass") for one in ids]
+    offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
+    text = np.frombuffer(b"".join(encoded), np.uint8)
+    return "strings", {f"{name}.utf8": text, f"{name}.offsets": offsets}
+
+
 def ids_of(name: str, kind: str, members: Members) -> Array:
     if kind == "integers":
         ids = members.take(name, "<i8", None)

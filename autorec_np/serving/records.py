@@ -41,7 +41,15 @@ from autorec_np.models.frames import N_FEATURES, N_GROUPS, Calibration
 from autorec_np.models.interactions import VALUES, ListRecord
 from autorec_np.models.ranking_autorec import FittedRanking, RankingAutoRec
 from autorec_np.models.scoring import Course, Fitted, Implicit
-from autorec_np.serving.archive import Members, ModelFileError, check, csr_of, ids_of, saying
+from autorec_np.serving.archive import (
+    Members,
+    ModelFileError,
+    check,
+    csr_of,
+    ids_as_arrays,
+    ids_of,
+    saying,
+)
 from autorec_np.training.trainer import AffineMap
 
 State: TypeAlias = dict[str, Any]
@@ -476,7 +484,7 @@ def _pack_ranking(fitted: FittedRanking, packing: Packing) -> State:
 
 def _unpack_ranking(state: State, common: Common, members: Members) -> Fitted:
     fitted = _unpack_autorec(state, common, members, partial(FittedRanking, **state["ranking"]))
-    check_number(_UNOBSERVED[0], state["ranking"][_UNOBSERVED[0]], minimum=0)
+    check_number("unobserved_weight", state["ranking"]["unobserved_weight"], minimum=0)
     plain = fitted.output_map == AffineMap() and fitted.network.output_activation == "identity"
     if not plain or fitted.baseline is not None or fitted.inputs != "ratings":
         raise ModelFileError("its network is none of a RankingAutoRec")
@@ -567,8 +575,9 @@ def _pack_ratings(ratings: Ratings, packing: Packing) -> State:
         raise ValueError(
             "features are learned from the ratings; save the model with include_ratings=True."
         )
-    user_ids = _pack_ids("users", ratings.user_ids, packing)
-    item_ids = _pack_ids("items", ratings.item_ids, packing)
+    user_ids, users = ids_as_arrays("users", ratings.user_ids)
+    item_ids, items = ids_as_arrays("items", ratings.item_ids)
+    packing.put({**users, **items})
     packing.put(ratings.features, "features.")
     arrays: dict[str, Array] = {"indices": matrix.indices, "indptr": matrix.indptr}
     if include_ratings:
@@ -623,17 +632,6 @@ def _unpack_ratings(state: State, members: Members) -> Ratings:
     if not all(np.isfinite(array).all() for array in features.values()):
         raise ModelFileError("its features are not finite")
     return kind(matrix, user_ids, item_ids, timestamps, (low, high), order, features=features)
-
-
-def _pack_ids(name: str, ids: Array, packing: Packing) -> str:
-    if ids.dtype.kind == "i":
-        packing.put({name: ids})
-        return "integers"
-    encoded = [one.encode("utf-8", "surrogatepass") for one in ids]
-    offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
-    text = np.frombuffer(b"".join(encoded), np.uint8)
-    packing.put({"utf8": text, "offsets": offsets}, f"{name}.")
-    return "strings"
 
 
 KINDS: dict[str, Kind] = {
