@@ -19,7 +19,7 @@ from autorec_np.models.interactions import ListRecommender, ListRecord, positive
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class FittedLists(ListRecord):
-    """Scores X B, (64): `weights` B (n_items, n_items), dense or CSR, of float32; None: popularity."""
+    """Scores X B, (64): `weights` B (n_items, n_items), dense or CSR, float32; None: popularity."""
 
     weights: Any = None
 
