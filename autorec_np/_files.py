@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and locks that say who holds them."""
+"""Files written whole or not at all, and locks that say who holds them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-BEYOND_TEXT = 1 << 30  # what Windows locks cannot be read
+BEYOND_TEXT = 1 << 30  # Windows locks against reading too
 
 
 class _Terminated(BaseException):
@@ -30,7 +30,7 @@ class _Terminated(BaseException):
 
 @contextmanager
 def cleaned_up_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM, where the program does not handle it, unwind the block and end the process."""
+    """Let SIGTERM, unless the program handles it, unwind the block, then end the process."""
     in_main = threading.current_thread() is threading.main_thread()
     if not in_main or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
         yield
@@ -39,7 +39,7 @@ def cleaned_up_on_sigterm() -> Iterator[None]:
 
     def unwind(*_: object) -> None:
         nonlocal arrived
-        if not arrived:  # a second must not disturb
+        if not arrived:
             arrived = True
             raise _Terminated
 
@@ -54,16 +54,16 @@ def cleaned_up_on_sigterm() -> Iterator[None]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file that replaces `path` if the block succeeds."""
+    """Open a file that replaces `path` if the block succeeds."""
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "no such folder; create it first", str(path.parent))
     _remove_abandoned(path)
-    # Only their owner can read those of tempfile.mkstemp
+    # tempfile.mkstemp would hide it from others
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     with cleaned_up_on_sigterm():
         try:
             with open(temporary, "x+b") as file:
-                with suppress(OSError):  # a file system without locks
+                with suppress(OSError):  # no locks here
                     try_lock(file.fileno())
                 yield file
                 file.flush()
@@ -83,7 +83,7 @@ def _remove_abandoned(path: Path) -> None:
     for temporary in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 8}.tmp"):
         with suppress(OSError):
             status = temporary.stat()
-            # without a lock yet, or, on Windows, any more
+            # not locked yet, or, on Windows, any more
             passing = sys.platform == "win32" or status.st_size == 0
             if passing and time.time() - status.st_mtime < 60.0:  # seconds
                 continue
@@ -102,7 +102,7 @@ def alone(path: Path, what: str) -> Iterator[None]:
                 file.seek(0)
                 holder = file.read().decode("utf-8", "replace") or "another process"
                 raise ValueError(f"{what} is in use by {holder}; wait for its end.")
-            if not is_at(file.fileno(), path):  # its last holder has removed it
+            if not is_at(file.fileno(), path):  # removed by its last holder
                 continue
             try:
                 file.truncate(0)
@@ -111,7 +111,7 @@ def alone(path: Path, what: str) -> Iterator[None]:
                 yield
                 return
             finally:
-                with suppress(OSError):  # Windows does not remove an open file
+                with suppress(OSError):  # Windows removes no open file
                     path.unlink()
 
 

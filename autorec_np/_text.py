@@ -1,4 +1,4 @@
-"""Plain text: tables, times, the line of an epoch, values for JSON; what others call things."""
+"""Plain text: tables, times, values for JSON; what others call things."""
 
 from __future__ import annotations
 
@@ -55,11 +55,10 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 @contextmanager
 def beginning(start: str) -> Iterator[None]:
-    """Let the message of an error begin with some words."""
     try:
         yield
     except Exception as error:
-        if error.args == (str(error),):  # its one argument is its message
+        if error.args == (str(error),):
             error.args = (f"{start}: {error}",)
         raise
 
@@ -73,7 +72,6 @@ def plain(value: Any, other: Callable[[Any], Any] = str) -> Any:
     return json.loads(json.dumps(value, default=convert), parse_constant=lambda name: None)
 
 
-# In Surprise, implicit, LensKit, Cornac, scikit-learn, Keras, pandas
 NAMES_ELSEWHERE = {
     "hidden_layer_sizes": ("n_factors", "factors", "k", "embedding_size", "n_components"),
     "max_iter": ("n_epochs", "epochs", "iterations", "num_epochs", "n_iter"),
@@ -134,7 +132,6 @@ def name_here(name: str, known: Iterable[str]) -> str | None:
 
 
 def parameter_hint(name: str, value: object, known: Collection[str], owner: str = "") -> str:
-    """Return what to pass, the end of a message."""
     here = name if name in known else name_here(name, known)
     if here is None:
         return did_you_mean(name, known) or "."

@@ -23,9 +23,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if ours:
         signal.signal(signal.SIGINT, interrupt)
     try:
-        from autorec_np.cli import entry
+        from autorec_np.cli import commands
 
-        return entry.main(argv)
+        return commands.main(argv)
     except (KeyboardInterrupt, ImportError, SystemError) as error:
         # compiled modules make an ImportError of an interrupt
         if not (interrupts or isinstance(error, KeyboardInterrupt)):

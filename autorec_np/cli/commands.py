@@ -1,24 +1,31 @@
-"""The commands fetch, predict, recommend, report, gradcheck and lesson, which train nothing."""
+"""The command line ``autorec-np``: results go to stdout, everything else to stderr.
+
+Its commands, but for those of `train`.
+"""
 
 from __future__ import annotations
 
-import contextlib
+import argparse
 import csv
-import inspect
 import io
+import logging
 import math
 import os
 import runpy
 import sys
 import textwrap
 import time
+import warnings
 from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
+from typing import TYPE_CHECKING, Any, TextIO
 
-from autorec_np import evaluation, gradcheck, models, reports, serving, sources
+from autorec_np import __version__, evaluation, gradcheck, models, reports, serving, sources
 from autorec_np._files import replacing
-from autorec_np._text import did_you_mean, indented, table
+from autorec_np._text import indented, table
+from autorec_np.cli import train
 from autorec_np.cli.options import (
     BLOCK,
     COUNT,
@@ -31,23 +38,22 @@ from autorec_np.cli.options import (
     add_reading,
     add_saved_model,
     add_seed,
+    check_writable,
+    complain,
     default_of,
     emit,
+    epilog,
+    error_message,
     finish,
+    list_best,
+    load_data,
     say,
 )
 
 if TYPE_CHECKING:
     from autorec_np._types import Array
-    from autorec_np.data import Ratings
     from autorec_np.gradcheck import GradientReport
-    from autorec_np.models import Recommender
     from autorec_np.reports import Case
-
-Titles: TypeAlias = "dict[int, str]"
-Folds: TypeAlias = "dict[str, tuple[Ratings, Ratings]]"
-
-STANDARD_INPUT = "-"
 
 
 def fetch(args: Namespace) -> int:
@@ -79,25 +85,6 @@ Downloads it unless --data-home, $AUTOREC_NP_DATA or the per-user cache has it.
 )
 
 
-def load_data(args: Namespace) -> tuple[Ratings, Titles, Folds]:
-    name, names = args.data, sources.MOVIELENS_NAMES
-    parameters = inspect.signature(sources.read_ratings).parameters
-    given = vars(args).items()
-    reading = {key: value for key, value in given if key in parameters and value is not None}
-    if name in names:
-        if reading:
-            option = next(iter(reading)).replace("_", "-")
-            raise UsageError(f"{name} is a data set: --{option} is for files")
-        found = sources.fetch_movielens(name, args.data_home, progress=not args.quiet)
-        return found.ratings, found.titles, found.folds
-    if name != STANDARD_INPUT and not os.path.exists(name):
-        raise FileNotFoundError(
-            f"{name!r} is neither a file nor a MovieLens name ({', '.join(names)})"
-            f"{did_you_mean(name, names)}"
-        )
-    return sources.read_ratings(name, **reading), {}, {}
-
-
 def parse_id(text: str, known: Array, what: str) -> Any:
     if known.dtype.kind == "O":
         return text
@@ -107,16 +94,16 @@ def parse_id(text: str, known: Array, what: str) -> Any:
         raise ValueError(f"{what} ids of this model are integers, got {text!r}") from None
 
 
-def _lines(path: str) -> contextlib.AbstractContextManager[TextIO]:
-    if path != STANDARD_INPUT:
+def _lines(path: str) -> AbstractContextManager[TextIO]:
+    if path != "-":
         return open(path, encoding="utf-8-sig", newline="")
-    buffer = getattr(sys.stdin, "buffer", None)  # none where a stream of text stands in for it
+    buffer = getattr(sys.stdin, "buffer", None)
     stream = sys.stdin if buffer is None else io.TextIOWrapper(buffer, "utf-8-sig", newline="")
-    return contextlib.nullcontext(stream)
+    return nullcontext(stream)
 
 
 def read_pairs(path: str) -> list[tuple[str, str, str]]:
-    """Return (place, user, item) for every line of a CSV file."""
+    """Return (place, user, item) of each line."""
     with _lines(path) as stream:
         lines = csv.reader(stream)
         try:
@@ -136,14 +123,6 @@ def read_pairs(path: str) -> list[tuple[str, str, str]]:
     if not pairs:
         raise ValueError(f"{path} holds no pairs; write a user id and an item id in each line")
     return pairs
-
-
-def check_writable(option: str, name: str | None) -> None:
-    if name is None:
-        return
-    path = Path(name)
-    if path.is_dir() or not os.access(path.resolve().parent, os.W_OK):
-        raise ValueError(f"{option} {path}: name a file in a folder that exists and is writable")
 
 
 def predict(args: Namespace) -> int:
@@ -207,31 +186,6 @@ def recommend(args: Namespace) -> int:
     users = [parse_id(user, model.ratings_.user_ids, "the user") for user in args.user]
     emit(args, users=list_best(args, model, users, args.n, not args.include_seen, titles))
     return 0
-
-
-def list_best(
-    args: Namespace,
-    model: Recommender,
-    users: list[Any],
-    n: int,
-    exclude_seen: bool = True,
-    titles: dict[str, str] | None = None,
-) -> list[dict[str, Any]]:
-    """Return what --json tells."""
-    lists: list[dict[str, Any]] = []
-    for user, ids, scores in zip(users, *model.recommend(users, n, exclude_seen), strict=True):
-        found, rows = [], []
-        for item, score in zip(ids, scores, strict=True):
-            if item is not None:
-                title = (titles or {}).get(str(item))
-                found.append({"item": item, "score": score, "title": title})
-                rows.append([str(len(found)), f"{score:.2f}", str(item), title or ""])
-        if lists:
-            say(args, "")
-        say(args, f"{len(found)} recommended for user {user}", "")
-        say(args, indented(table(["", "score", "item", ""], rows, left=(3,))))
-        lists.append({"user": user, "items": found})
-    return lists
 
 
 def _add_recommend(command: Parser) -> None:
@@ -471,11 +425,10 @@ def _load_theta(path: str) -> Array:
 
 
 def _lessons() -> Any:
-    try:
+    with suppress(ImportError):
         from autorec_np import lessons
-    except ImportError:
-        return None
-    return lessons
+
+        return lessons
 
 
 def lesson(args: Namespace) -> int:
@@ -508,3 +461,146 @@ is right.
     add_arguments=_add_lesson,
     run=lesson,
 )
+
+
+INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 + the signal's number
+
+# others are bugs
+EXPECTED_ERRORS = (ValueError, TypeError, IndexError, ArithmeticError, OSError, MemoryError)
+
+COMMANDS: dict[str, Command] = {
+    "demo": train.DEMO,
+    "fetch": FETCH,
+    "train": train.TRAIN,
+    "tune": train.TUNE,
+    "evaluate": train.EVALUATE,
+    "predict": PREDICT,
+    "recommend": RECOMMEND,
+    "report": REPORT,
+    "lesson": LESSON,
+    "gradcheck": GRADCHECK,
+}
+
+OVERVIEW = """\
+AutoRec: rating prediction and recommendations with an autoencoder, in NumPy.
+
+commands:
+"""
+
+EXAMPLES = (
+    "autorec-np demo",
+    "autorec-np train ml-100k --save model.npz",
+    "autorec-np recommend model.npz --user 1",
+    "autorec-np train --help",
+)
+EXIT_CODES = "exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted"
+COMPLETION = """\
+completion in bash and zsh, after pip install 'autorec_np[completion]':
+  eval "$(register-python-argcomplete autorec-np)"
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; see `cli.main`."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        try:
+            status = _run(words)
+        except SystemExit:  # of help or version
+            status = 0
+        sys.stdout.flush()
+        return status
+    except KeyboardInterrupt:
+        complain("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # where Python writes the rest
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except UsageError as error:
+        complain(f"error: {error}")
+        return 2
+    except EXPECTED_ERRORS as error:
+        complain(f"error: {_in_options(words, error_message(error))}")
+        return 1
+
+
+def make_parser(words: Sequence[str]) -> Parser:
+    """Only the commands in `words` have arguments, which load much."""
+    summaries = "".join(f"  {name:10}  {one.summary}\n" for name, one in COMMANDS.items())
+    parser = Parser(
+        prog="autorec-np",
+        description=OVERVIEW + summaries,
+        epilog=f"{epilog(EXAMPLES)}\n{COMPLETION}\n{EXIT_CODES}\n",
+        usage="autorec-np COMMAND ...",
+    )
+    parser.add_argument("--version", action="version", version=f"autorec-np {__version__}")
+    group = parser.add_subparsers(
+        dest="command",
+        metavar="COMMAND",
+        required=True,
+        prog="autorec-np",
+        help=argparse.SUPPRESS,
+    )
+    for name, command in COMMANDS.items():
+        added = group.add_parser(
+            name,
+            usage=f"autorec-np {name} {command.usage}",
+            description=f"{command.summary}\n\n{command.description}",
+            epilog=epilog(command.examples),
+        )
+        if name in words:
+            command.add_arguments(added)
+    return parser
+
+
+def _run(words: Sequence[str]) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # for a title that the terminal lacks
+    if "_ARGCOMPLETE" in os.environ:
+        _complete(os.environ["COMP_LINE"])
+    args = make_parser(words).parse_args(words)
+    with _messages(words, args.quiet, args.verbosity):
+        try:
+            return COMMANDS[args.command].run(args)
+        except UsageError as error:
+            raise UsageError(f"{error} (see autorec-np {args.command} --help)") from None
+
+
+def _in_options(words: Sequence[str], message: str) -> str:
+    parser = Parser()
+    if words and words[0] in COMMANDS:
+        COMMANDS[words[0]].add_arguments(parser)
+    return parser.in_options(message)
+
+
+def _complete(line: str) -> None:
+    with suppress(ImportError):
+        import argcomplete
+
+        argcomplete.autocomplete(make_parser(line.split()))
+
+
+@contextmanager
+def _messages(words: Sequence[str], quiet: bool, verbose: bool) -> Iterator[None]:
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            complain(record.getMessage())
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        complain(f"warning: {_in_options(words, str(message))}")
+
+    logger, handler = logging.getLogger("autorec_np"), Handler()
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel("ERROR" if quiet else "INFO" if verbose else "WARNING")
+    try:
+        with warnings.catch_warnings():  # of all threads
+            warnings.simplefilter("ignore" if quiet else "always", UserWarning)
+            warnings.showwarning = show
+            yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)

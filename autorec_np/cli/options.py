@@ -6,16 +6,22 @@ import argparse
 import glob
 import inspect
 import json
+import os
 import re
 import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from autorec_np import __version__, core, data, models, sources, training
-from autorec_np._text import closest, did_you_mean, duration, plain
+from autorec_np._text import closest, did_you_mean, duration, indented, plain, table
+
+if TYPE_CHECKING:
+    from autorec_np.data import Ratings
+    from autorec_np.models import Recommender
 
 LINE_WIDTH = 79
 CLEAR = f"\r{' ' * LINE_WIDTH}\r"
@@ -51,10 +57,10 @@ class Parser(argparse.ArgumentParser):
         return {action.dest: action for action in self._actions if action.option_strings}
 
     def in_options(self, message: str) -> str:
-        """Add the options of the parameters that a message names."""
+        """Add the options that a message means."""
         named = dict.fromkeys(re.findall(r"\b([a-z]\w*)=|\b([a-z]+(?:_[a-z]+)+)\b", message))
         by_parameter = self._by_parameter()
-        actions = [by_parameter[one] for one in map("".join, named) if one in by_parameter]
+        actions = filter(None, map(by_parameter.get, map("".join, named)))
         forms = ", ".join(dict.fromkeys(map(_form, actions)))
         return f"{message.removesuffix('.')}. On the command line: {forms}." if forms else message
 
@@ -97,7 +103,7 @@ def _form(action: argparse.Action) -> str:
 
 @dataclass(frozen=True)
 class Command:
-    """Its `usage` follows its name, `run` returns the exit code."""
+    """`run` returns the exit code."""
 
     usage: str
     summary: str
@@ -121,11 +127,10 @@ def add_data(command: Parser) -> None:
         help="a MovieLens name such as ml-100k, a file of ratings, or - for standard input",
         metavar="DATA",
     )
-    data.completer = _names_and_files  # type: ignore[attr-defined]
-
-
-def _names_and_files(prefix: str, **_: Any) -> list[str]:
-    return [*sources.MOVIELENS_NAMES, *glob.glob(f"{glob.escape(prefix)}*")]
+    data.completer = lambda prefix, **_: [  # type: ignore[attr-defined]
+        *sources.MOVIELENS_NAMES,
+        *glob.glob(f"{glob.escape(prefix)}*"),
+    ]
 
 
 def add_saved_model(command: Parser) -> None:
@@ -196,7 +201,6 @@ def add_reading(command: Parser) -> None:
         "--sep",
         type=lambda text: {"tab": "\t", r"\t": "\t"}.get(text, text),
         help="separator: any string, tab, or whitespace",
-        metavar="SEP",
     )
     add(
         "--columns",
@@ -217,13 +221,13 @@ def add_reading(command: Parser) -> None:
     )
     add(
         "--missing",
-        type=NUMBERS,
+        type=_checked("numbers, as in -1,99", lambda text: [*map(float, text.split(","))]),
         metavar="X[,X...]",
         help="values that are no ratings, as in --missing=-1,99",
     )
     add(
         "--decimal",
-        type=DECIMAL,
+        type=_checked(". or ,", str, lambda value: value in (".", ",")),
         metavar="MARK",
         help=f"a point or a comma (default {default_of(sources.read_ratings, 'decimal')})",
     )
@@ -238,7 +242,7 @@ def add_reading(command: Parser) -> None:
     add("--member", help="the file to read in an archive of several", metavar="NAME")
     add(
         "--max-bytes",
-        type=BYTES,
+        type=_checked("a number of bytes, as in 500M", _bytes, lambda value: value >= 1),
         metavar="N",
         help=f"the most that are unpacked, with K, M or G (default {max_bytes >> 30}G)",
     )
@@ -246,9 +250,7 @@ def add_reading(command: Parser) -> None:
 
 def add_model(command: Parser) -> None:
     group = command.add_argument_group(
-        "model",
-        "The parameters of autorec_np.AutoRec.",
-        argument_default=argparse.SUPPRESS,
+        "model", "The parameters of autorec_np.AutoRec.", argument_default=argparse.SUPPRESS
     )
 
     def add(flag: str, help: str, **options: Any) -> None:
@@ -284,14 +286,14 @@ def _add_network(add: Callable[..., None]) -> None:
         "--regularization",
         "{default} (default), a number, or one for each block: "
         "encoder.weight=1000,decoder.weight=200",
-        type=REGULARIZATION,
+        type=_checked("auto, a number, or NAME=NUMBER,...", _regularization),
         metavar="LAMBDA",
     )
     add("--tied", "one weight matrix for both layers", action="store_true")
     add(
         "--implicit",
         "hidden units that are told who rated what: {default} (default) or a number",
-        type=IMPLICIT,
+        type=_checked("auto or an integer of at least 0", _word_or(SEED, "auto")),
         metavar="N",
     )
     add(
@@ -315,7 +317,7 @@ def _add_network(add: Callable[..., None]) -> None:
     add(
         "--cold",
         "prediction without training ratings: {default} (default), a number, or raise",
-        type=COLD,
+        type=_checked("baseline, raise or a number", _word_or(float, "baseline", "raise")),
         metavar="RULE",
     )
 
@@ -412,14 +414,8 @@ def _columns(text: str) -> list[str] | list[int]:
 
 COUNT = _checked("an integer of at least 1", int, lambda value: value >= 1)
 SEED = _checked("an integer of at least 0", int, lambda value: value >= 0)
-IMPLICIT = _checked("auto or an integer of at least 0", _word_or(SEED, "auto"))
 SHARE = _checked("a number from 0 to below 1", float, lambda value: 0 <= value < 1)
 PART = _checked("a number between 0 and 1", float, lambda value: 0 < value < 1)
-REGULARIZATION = _checked("auto, a number, or NAME=NUMBER,...", _regularization)
-NUMBERS = _checked("numbers, as in -1,99", lambda text: [*map(float, text.split(","))])
-DECIMAL = _checked(". or ,", str, lambda value: value in (".", ","))
-BYTES = _checked("a number of bytes, as in 500M", _bytes, lambda value: value >= 1)
-COLD = _checked("baseline, raise or a number", _word_or(float, "baseline", "raise"))
 BLOCK = _checked("NAME=START:STOP, as in bias=6:9", _block)
 
 
@@ -432,8 +428,8 @@ def say(args: argparse.Namespace, *lines: str) -> None:
 def emit(args: argparse.Namespace, **content: Any) -> None:
     """Print one object, if --json."""
     if args.json:
-        first = {"command": args.command, "version": __version__}
-        print(json.dumps(plain({**first, **content}), allow_nan=False))
+        content = {"command": args.command, "version": __version__, **content}
+        print(json.dumps(plain(content), allow_nan=False))
 
 
 def finish(args: argparse.Namespace, started: float, **content: Any) -> None:
@@ -444,12 +440,66 @@ def finish(args: argparse.Namespace, started: float, **content: Any) -> None:
 
 def complain(message: str) -> None:
     """Write one line to stderr, over a progress line."""
-    stream = sys.stderr
-    start = CLEAR if stream.isatty() else ""
-    print(f"{start}autorec-np: {' '.join(message.split())}", file=stream, flush=True)
+    start = CLEAR if sys.stderr.isatty() else ""
+    print(f"{start}autorec-np: {' '.join(message.split())}", file=sys.stderr, flush=True)
 
 
 def error_message(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"
     return str(error) or type(error).__name__
+
+
+def check_writable(option: str, name: str | None) -> None:
+    if name is None:
+        return
+    path = Path(name)
+    if path.is_dir() or not os.access(path.resolve().parent, os.W_OK):
+        raise ValueError(f"{option} {path}: name a file in a folder that exists and is writable")
+
+
+def load_data(
+    args: argparse.Namespace,
+) -> tuple[Ratings, dict[int, str], dict[str, tuple[Ratings, Ratings]]]:
+    """Return ratings, titles and folds."""
+    name, names = args.data, sources.MOVIELENS_NAMES
+    parameters = inspect.signature(sources.read_ratings).parameters
+    given = {key: getattr(args, key, None) for key in parameters}
+    reading = {key: value for key, value in given.items() if value is not None}
+    if name in names:
+        if reading:
+            option = next(iter(reading)).replace("_", "-")
+            raise UsageError(f"{name} is a data set: --{option} is for files")
+        found = sources.fetch_movielens(name, args.data_home, progress=not args.quiet)
+        return found.ratings, found.titles, found.folds
+    if name != "-" and not os.path.exists(name):
+        raise FileNotFoundError(
+            f"{name!r} is neither a file nor a MovieLens name ({', '.join(names)})"
+            f"{did_you_mean(name, names)}"
+        )
+    return sources.read_ratings(name, **reading), {}, {}
+
+
+def list_best(
+    args: argparse.Namespace,
+    model: Recommender,
+    users: list[Any],
+    n: int,
+    exclude_seen: bool = True,
+    titles: dict[str, str] | None = None,
+) -> list[dict[str, Any]]:
+    """Return what --json tells."""
+    lists: list[dict[str, Any]] = []
+    for user, ids, scores in zip(users, *model.recommend(users, n, exclude_seen), strict=True):
+        found, rows = [], []
+        for item, score in zip(ids, scores, strict=True):
+            if item is not None:
+                title = (titles or {}).get(str(item))
+                found.append({"item": item, "score": score, "title": title})
+                rows.append([str(len(found)), f"{score:.2f}", str(item), title or ""])
+        if lists:
+            say(args, "")
+        say(args, f"{len(found)} recommended for user {user}", "")
+        say(args, indented(table(["", "score", "item", ""], rows, left=(3,))))
+        lists.append({"user": user, "items": found})
+    return lists

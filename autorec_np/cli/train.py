@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
 from autorec_np import data, evaluation, models, reports, serving, training
 from autorec_np._text import duration, epoch_line, indented, table
-from autorec_np.cli.commands import check_writable, list_best, load_data
 from autorec_np.cli.options import (
     CLEAR,
     COUNT,
@@ -31,8 +30,11 @@ from autorec_np.cli.options import (
     add_output,
     add_save,
     add_seed,
+    check_writable,
     default_of,
     finish,
+    list_best,
+    load_data,
     say,
 )
 
@@ -51,7 +53,7 @@ PUBLISHED_FOLDS = ("u1", "u2", "u3", "u4", "u5")
 
 
 class Progress:
-    """A callback that shows the epoch and the time left, `as_lines` or in one."""
+    """A callback that shows epochs and time left, `as_lines` or in one."""
 
     def __init__(self, stream: TextIO, n_runs: int = 1, as_lines: bool = True) -> None:
         self.stream, self.n_runs, self.as_lines = stream, n_runs, as_lines
@@ -178,7 +180,7 @@ def tune(args: Namespace) -> int:
     model = _model(args)
     part, _ = _split(args, ratings, args.test_size)
     space = evaluation.default_space(model, part)
-    space = {name: space[name] for name in space if name not in args}  # the others are given
+    space = {name: space[name] for name in space if name not in args}
     if not space:
         raise UsageError("nothing is left to search: leave out an option such as --regularization")
     say(
@@ -270,7 +272,7 @@ def evaluate(args: Namespace) -> int:
     cv, n_runs, protocol = _protocol(args, published)
     _say_setting(args, args.data, ratings, model)
     say(args, f"splits  {protocol}", "")
-    side_by_side = args.jobs > 1  # epochs of other processes are not shown
+    side_by_side = args.jobs > 1  # without epochs of other processes
     callback = _show_evaluation if side_by_side and not args.quiet else None
     with progress(args, n_runs) as callbacks, _processes(args.jobs) as executor:
         model.set_params(callbacks=() if side_by_side else callbacks)
@@ -310,7 +312,7 @@ def _processes(n: int) -> Iterator[ProcessPoolExecutor | None]:
         return
     with ProcessPoolExecutor(
         n,
-        multiprocessing.get_context("spawn"),  # the one way that every system has
+        multiprocessing.get_context("spawn"),  # which all systems have
         initializer=signal.signal,  # Ctrl-C ends them without a word
         initargs=(signal.SIGINT, signal.SIG_DFL),
     ) as pool:
@@ -423,9 +425,8 @@ def _fit_and_test(
 
 
 def _say_errors(args: Namespace, errors: Errors, n_test: int, n_cold: int) -> None:
-    say(
-        args, f"test    {n_test:,} held-out ratings (seed {args.seed}), {n_cold:,} of them cold", ""
-    )
+    held_out = f"{n_test:,} held-out ratings (seed {args.seed}), {n_cold:,} of them cold"
+    say(args, f"test    {held_out}", "")
     rows = [[name, f"{one['rmse']:.4f}", f"{one['mae']:.4f}"] for name, one in errors.items()]
     say(args, indented(table(["model", "RMSE", "MAE"], rows)), "")
     gain = 100 * (1 - errors[MODEL]["rmse"] / errors["BiasBaseline"]["rmse"])

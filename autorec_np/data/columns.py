@@ -1,7 +1,6 @@
-"""Tables of every kind that hold ratings, and which of their columns is which.
+"""Tables that hold ratings, and which of their columns is which.
 
-Names decide, and places only where nothing contradicts them: a wrong guess would give plausible
-figures.
+Names decide, and places only where nothing contradicts: a wrong guess gives plausible figures.
 """
 
 from __future__ import annotations
@@ -68,7 +67,7 @@ def check_three_or_four(columns: Sequence[Any], shown: object) -> None:
 
 
 class UndecidedColumns(ValueError):
-    """`is_table`: they may be of users x items."""
+    """`is_table`: perhaps users x items."""
 
     def __init__(self, reason: str, is_table: bool = False) -> None:
         super().__init__(reason)
@@ -82,9 +81,9 @@ class ColumnsRead:
     Attributes
     ----------
     names : dict of str to (str or int)
-        By role ("user", "item", "rating", "timestamp"), its column's name or position.
+        By role ("user", "item", "rating", "timestamp"), a name or position.
     left_out : tuple of (str or int)
-        Columns that were not read.
+        The others.
     """
 
     names: dict[str, Any]
@@ -174,7 +173,7 @@ def decide(
     wanted: Sequence[str] = ("user", "item", "rating"),
     may_be_table: bool = True,
 ) -> dict[str, int]:
-    """Return ``{role: position}`` of the `wanted` roles and the timestamp, if any."""
+    """Return places by role: of those `wanted`, and the timestamp if any."""
     titles = names or ()
     for role, places in _candidates(titles).items():
         if len(places) > 1 and role in wanted:
@@ -319,7 +318,7 @@ _HOW_TO_NAME = "autorec_np.data.as_ratings(data, columns=(user, item, rating))"
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Columns of equal length; `kind` is for messages."""
+    """Columns of equal length."""
 
     names: list[Any] | None
     columns: list[Any]
@@ -361,7 +360,7 @@ def as_table(data: Any) -> Table | None:
 
 
 def _from_frame(frame: DataFrame, kind: str = "frame") -> Table:
-    """Levels of the index that are named as a role count too."""
+    """Levels of the index with a role's name count too."""
     names: list[Any] = list(frame.columns)
     columns: list[Any] = [frame.iloc[:, place] for place in range(len(names))]
     if names == list(range(len(names))) and len(names) > 0:
@@ -473,7 +472,7 @@ def matrix_of(array: Array) -> sparse.coo_array:
 def find_ratings(
     table: Table, columns: Sequence[Any] | None
 ) -> tuple[list[Any], ColumnsRead | None]:
-    """Return the columns of ratings, and which these are, if that is not plain."""
+    """Return columns, and which these are, if not plain."""
     if columns is not None:
         places = _stated_places(table, columns)
     elif table.kind == TRIPLES or not table.columns:
@@ -560,7 +559,7 @@ def holds_ids(values: Array) -> bool:
 def table_advice(
     names: Sequence[Any] | None, frame: str, index: Any = None, first_holds_ids: bool = False
 ) -> str:
-    """Return how to melt `frame`, an expression, or to make it sparse."""
+    """Say how to melt `frame`, an expression, or to make it sparse."""
     known = known_roles(names or ())
     axis = "item" if "item" in known and "user" not in known else "user"
     other, turned = ("user", ".T") if axis == "item" else ("item", "")

@@ -1,7 +1,6 @@
 """The stored entries of a ratings matrix: sorted, each cell once, in canonical CSR.
 
-A stored 0.0 is a rating. Sparse arithmetic may drop it: only ``data``, ``indices`` and ``indptr``
-are indexed.
+A stored 0.0 is a rating, which sparse arithmetic may drop: only ``data`` and so on are indexed.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ _RESOLVED = (
     "a pair has one rating: autorec_np.data.as_ratings({}, duplicates='last') (or 'first' or "
     "'mean') resolves this"
 )
-_BUILD_ANEW = "Build the matrix anew."
 
 
 class DuplicateRatingError(ValueError):
@@ -31,9 +29,9 @@ class DuplicateRatingError(ValueError):
     Attributes
     ----------
     first, second : int
-        Index of the first rating that repeats a pair (`second`), and of that pair's first rating.
+        Index of the first rating that repeats a pair (`second`), and of that pair's first.
     n_repeats : int
-        How many ratings repeat an earlier pair, of `n_ratings`.
+        How many repeat an earlier pair, of `n_ratings`.
     pair : str
         User and item of the first repeat.
     """
@@ -63,7 +61,7 @@ def arrange(
     ids: tuple[Array, Array],
     duplicates: str,
 ) -> tuple[sparse.csr_array[np.float32], Positions | None, Positions]:
-    """Return a canonical CSR, its timestamps, and the places of the kept entries, in file order."""
+    """Return canonical CSR, timestamps, and the places of kept entries in file order."""
     user_ids, item_ids = ids
     shape = len(user_ids), len(item_ids)
     by_cell = sort_by_cell(rows, columns, shape)
@@ -106,7 +104,7 @@ def sort_by_cell(rows: Array, columns: Array, shape: tuple[int, int]) -> Array:
 def canonical_csr(
     data: NDArray[np.float32], indices: Array, indptr: Array, shape: tuple[int, int]
 ) -> sparse.csr_array[np.float32]:
-    """Wrap canonical arrays in read-only views."""
+    """Wrap canonical arrays, read-only."""
     # SciPy would keep int64.
     index = np.int32 if max(*shape, len(data)) < 2**31 else np.int64
     indices, indptr = indices.astype(index, copy=False), indptr.astype(index, copy=False)
@@ -137,7 +135,7 @@ def dense_message(array: Array) -> str:
     return (
         f"a dense array cannot say which of its zeros are ratings (its shape is {array.shape}). Of "
         f"a table of users x items, pass {table}, or floats, in more than four columns, with NaN "
-        f"where there is no rating; of a list, pass Ratings.from_triples(users, items, ratings)."
+        f"for none; of a list, pass Ratings.from_triples(users, items, ratings)."
     )
 
 
@@ -154,20 +152,15 @@ def matrix_entries(matrix: Any, duplicates: str) -> tuple[Positions, Positions, 
         raise ValueError(f"the matrix must be users x items, got a {matrix.ndim}-d sparse array.")
     if matrix.format in ("bsr", "dia"):
         raise TypeError(
-            f"a matrix in {matrix.format.upper()} format pads with zeros, which would count as "
-            f"ratings; pass matrix.tocsr(), after its eliminate_zeros() if no rating is 0."
+            f"a matrix in {matrix.format.upper()} format pads with zeros, which would be ratings; "
+            f"pass matrix.tocsr(), after its eliminate_zeros() if no rating is 0."
         )
     if matrix.format in ("lil", "dok"):
         matrix = matrix.tocsr()
-    if matrix.format == "coo":
-        # SciPy's conversion to CSR adds duplicates up.
-        rows, columns, values = matrix.row, matrix.col, matrix.data
-        _check_indices(rows, matrix.shape[0], "row")
-        _check_indices(columns, matrix.shape[1], "column")
-    else:
-        rows, columns, values = _compressed_entries(matrix)
+    coo = _sound(matrix)  # not CSR, which would add repeats up
+    rows, columns, values = coo.row, coo.col, coo.data
     if len(values) == 0:
-        raise ValueError("the matrix stores no ratings; pass one that stores at least one entry.")
+        raise ValueError("the matrix stores no ratings; pass one that does.")
     by_cell = sort_by_cell(rows, columns, matrix.shape)
     rows, columns, values = rows[by_cell], columns[by_cell], values[by_cell]
     is_repeat = (np.diff(rows) == 0) & (np.diff(columns) == 0)
@@ -185,38 +178,17 @@ def row_of_each(matrix: CSR) -> Array:
     return np.repeat(np.arange(len(matrix.indptr) - 1), np.diff(matrix.indptr))
 
 
-def _compressed_entries(matrix: Any) -> tuple[Array, Array, Array]:
-    """Check what SciPy does not."""
-    is_csr = matrix.format == "csr"
-    n_major, n_minor = matrix.shape if is_csr else matrix.shape[::-1]
-    major, minor = ("row", "column") if is_csr else ("column", "row")
-    indptr, indices, data = matrix.indptr, matrix.indices, matrix.data
-    if len(indptr) != n_major + 1 or indptr[0] != 0 or (np.diff(indptr) < 0).any():
-        raise ValueError(
-            f"the matrix's indptr must hold {n_major + 1:,} non-decreasing offsets from 0, one per "
-            f"{major} and the end. {_BUILD_ANEW}"
-        )
-    n_stored = int(indptr[-1])
-    if n_stored > min(len(indices), len(data)):
-        raise ValueError(
-            f"the matrix's indptr ends at {n_stored:,} but it has {len(indices):,} indices and "
-            f"{len(data):,} values. {_BUILD_ANEW}"
-        )
-    _check_indices(indices[:n_stored], n_minor, minor)
-    across = indices[:n_stored]
-    along = row_of_each(matrix)
-    return (*((along, across) if is_csr else (across, along)), data[:n_stored])
-
-
-def _check_indices(indices: Array, length: int, axis: str) -> None:
-    bad = (indices < 0) | (indices >= length)
-    if bad.any():
-        index = int(np.argmax(bad))
-        raise ValueError(
-            f"the matrix has the {axis} index {indices[index]} (stored entry {index}), and "
-            f"{int(bad.sum()):,} such in all; {axis} indices must be in [0, {length}). Correct "
-            f"them, or pass ids to Ratings.from_triples."
-        )
+def _sound(matrix: Any) -> Any:
+    """Return a COO matrix whose indices SciPy has checked."""
+    try:
+        if matrix.format == "coo":
+            return type(matrix)((matrix.data, (matrix.row, matrix.col)), shape=matrix.shape)
+        parts = matrix.data, matrix.indices, matrix.indptr
+        matrix = type(matrix)(parts, shape=matrix.shape)
+        matrix.check_format()
+        return matrix.tocoo()
+    except ValueError as error:
+        raise ValueError(f"the matrix is damaged: {error}. Build it anew.") from None
 
 
 def selection_mask(selection: Any, n_ratings: int) -> NDArray[np.bool_]:

@@ -1,10 +1,10 @@
 """Errors of rating predictions.
 
-With pairs (u, i) of a test set T, true ratings r and predictions p, *pooled* over all of T,
+With true ratings r and predictions p, *pooled* over all pairs of a test set T,
 
     RMSE = sqrt( (1/|T|) sum_T (r - p)^2 ),     MAE = (1/|T|) sum_T |r - p|.
 
-A mean of per-user RMSEs is not comparable with published RMSEs.
+A mean of per-user RMSEs is another figure than published ones.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def rmse(true: ArrayLike, predicted: ArrayLike) -> float:
-    """Root mean squared error, pooled over all pairs, computed in float64.
+    """Root mean squared error, pooled over all pairs, in float64.
 
     Parameters
     ----------
     true, predicted : array-like of shape (n,)
-        Ratings of n pairs and their predictions, in the same order.
+        Ratings and their predictions, in the same order.
 
     Returns
     -------
@@ -29,16 +29,16 @@ def rmse(true: ArrayLike, predicted: ArrayLike) -> float:
     Raises
     ------
     ValueError
-        If the arrays are empty, not 1-d, of different lengths, or hold NaN or infinity.
+        Arrays that are empty, not 1-d, of different lengths, or hold NaN or infinity.
     TypeError
-        If they do not hold real numbers.
+        No real numbers.
     """
     error = _errors(true, predicted)
     return float(np.sqrt(np.mean(error * error)))
 
 
 def mae(true: ArrayLike, predicted: ArrayLike) -> float:
-    """Mean absolute error, never larger than :func:`rmse`, as which all else is."""
+    """Mean absolute error; all else as in :func:`rmse`, which is never smaller."""
     return float(np.mean(np.abs(_errors(true, predicted))))
 
 

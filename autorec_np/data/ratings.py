@@ -54,24 +54,24 @@ if TYPE_CHECKING:
 class Ratings:
     """Ratings of users for items: a sparse matrix, the ids of its rows and columns, a scale.
 
-    The constructor trusts its arguments. A `Ratings` is immutable, its arrays are read-only.
+    The constructor trusts its arguments. All is immutable, arrays are read-only.
 
     Attributes
     ----------
     matrix : scipy.sparse.csr_array of float32, shape (n_users, n_items)
-        Canonical: indices sorted, no duplicates. Every stored entry is a rating, 0.0 too.
+        Canonical: sorted, no duplicates. Every stored entry is a rating, 0.0 too.
     user_ids, item_ids : ndarray, shape (n_users,) and (n_items,)
         Unique and ascending: int64, or str in an object array.
     timestamps : ndarray of int64, shape (n_ratings,), or None
         Aligned with ``matrix.data``.
     scale : tuple of float
-        ``(low, high)``: as stated, or else the range of the ratings.
+        ``(low, high)``, as stated or else of the ratings.
     order : ndarray of int64, shape (n_ratings,)
         ``order[k]`` is the position in ``matrix.data`` of the k-th rating of the file.
     columns : ColumnsRead or None
-        Which columns of a file or a frame were read as what.
+        Which columns were read as what.
     n_missing : int
-        Values left out because they mean "not rated".
+        Values left out as "not rated".
     features : mapping of "user" and "item" to ndarray of float64, shape (n, d)
         Those of `with_features`, centered and divided by their ranges.
     """
@@ -103,11 +103,11 @@ class Ratings:
         Parameters
         ----------
         users, items : array_like, shape (n_ratings,)
-            Ids: all integers (within int64) or all strings. UUIDs become strings.
+            All integers (within int64) or all strings. UUIDs become strings.
         ratings : array_like of numbers, shape (n_ratings,)
-            Finite; stored as float32. True is 1 and False is 0.
+            Finite; stored as float32. True is 1, False is 0.
         timestamps : array_like, shape (n_ratings,), optional
-            Integers stay; floats, dates and ISO texts of dates become whole seconds since 1970.
+            Integers stay; floats, dates and ISO texts become whole seconds since 1970.
         scale : (low, high), optional
             Default: the ratings' range.
         duplicates : {"raise", "first", "last", "mean"}
@@ -118,10 +118,10 @@ class Ratings:
         Raises
         ------
         ValueError
-            No ratings, arrays of different lengths, a missing id, a rating that is not finite or
-            outside `scale`, a repeated pair under ``duplicates="raise"``.
+            No ratings, different lengths, a missing id, a rating that is not finite or outside
+            `scale`, a repeated pair under ``duplicates="raise"``.
         TypeError
-            Ids, ratings or timestamps that are not what is said above.
+            Other ids, ratings or timestamps than above.
         """
         check_choice("duplicates", duplicates, DUPLICATE_RULES)
         values = check_ratings(ratings)
@@ -172,8 +172,8 @@ class Ratings:
         Raises
         ------
         TypeError, ValueError
-            As `from_triples` ("index" means the row's position, not its label); a column that the
-            frame lacks or holds twice.
+            As `from_triples` ("index": the row's position); a column that the frame lacks or holds
+            twice.
         """
         names = [name for name in (user, item, rating, timestamp) if name is not None]
         titles = list(frame.columns)
@@ -204,7 +204,7 @@ class Ratings:
     ) -> Ratings:
         """Build from a SciPy sparse matrix or array, users x items; every *stored* entry counts.
 
-        Empty rows and columns are kept. The order of the ratings is row-major.
+        Empty rows and columns stay. The order is row-major.
 
         Parameters
         ----------
@@ -217,9 +217,9 @@ class Ratings:
         Raises
         ------
         ValueError
-            As `from_triples`; a broken index structure, ids that repeat or do not fit the shape.
+            As `from_triples`; a damaged matrix, ids that repeat or do not fit the shape.
         TypeError
-            A dense array, or a sparse format that pads with zeros (BSR, DIA).
+            A dense array, or a format that pads with zeros (BSR, DIA).
         """
         check_choice("duplicates", duplicates, DUPLICATE_RULES)
         rows, columns, data = matrix_entries(matrix, duplicates)
@@ -266,7 +266,7 @@ class Ratings:
         )
 
     def reading(self) -> str:
-        """Return which columns were read as what and how many values meant "not rated"."""
+        """Return what was read as what, and how many values meant "not rated"."""
         said = [] if self.columns is None else [str(self.columns)]
         if self.n_missing:
             verb = "value means" if self.n_missing == 1 else "values mean"
@@ -304,18 +304,18 @@ class Ratings:
         return string_table(self.item_ids)
 
     def select(self, selection: ArrayLike) -> Ratings:
-        """Return some of the ratings, with the same ids, shape and scale, in the file's order.
+        """Return some ratings, with the same ids, shape, scale and order.
 
         Parameters
         ----------
         selection : array_like
-            A boolean mask of shape (n_ratings,), or different positions, in *file order*.
+            A boolean mask of shape (n_ratings,), or positions, in *file order*.
 
         Raises
         ------
         ValueError, IndexError, TypeError
-            A mask of the wrong length or a position given twice, one outside ``[0, n_ratings)``,
-            neither booleans nor integers.
+            A mask of another length or a repeated position, one outside ``[0, n_ratings)``, neither
+            booleans nor integers.
         """
         mask = selection_mask(selection, len(self))
         keep = np.zeros(len(self), dtype=bool)
@@ -340,7 +340,7 @@ class Ratings:
         Parameters
         ----------
         min_user, min_item : int
-            The least number of ratings of each remaining user and item. Who has none goes always.
+            The least number of ratings that a user and an item must have; who has none goes.
 
         Raises
         ------
@@ -388,19 +388,19 @@ class Ratings:
     ) -> Ratings:
         """Return the ratings with what else is known of users or items.
 
-        An `AutoRec` reads the features of its rows. The bias baseline, of every model, predicts
-        users and items without ratings from theirs. Whoever new ratings add has average features.
+        An `AutoRec` reads the features of its rows. Every model's bias baseline predicts users and
+        items without ratings from theirs. Whoever new ratings add has average features.
 
         Parameters
         ----------
         users, items : pandas.DataFrame, shape (n, d), optional
-            Numbers, in any unit, by the ids of the users or items of the ratings and perhaps
-            others, who become known.
+            Numbers, in any unit, by ids: of all users or items here, and of others, who become
+            known.
 
         Raises
         ------
         TypeError, ValueError
-            What is no DataFrame of finite numbers; ids that repeat, lack or are of another kind.
+            No DataFrame of finite numbers; ids that repeat, lack or are of another kind.
         """
         rows, columns, values = self.positions()
         user_ids, item_ids, features = self.user_ids, self.item_ids, dict(self.features)
@@ -421,7 +421,7 @@ class Ratings:
     def to_frame(self) -> DataFrame:
         """Return a DataFrame with columns user, item, rating[, timestamp], in file order.
 
-        String ids are in columns of dtype object, so that they stay exactly what they are.
+        String ids are of dtype object.
         """
         import pandas as pd
 
@@ -449,8 +449,8 @@ def as_ratings(
     ----------
     data : Ratings, sparse matrix, tuple of arrays, or table of any kind
         A sparse matrix is users x items, as in `Ratings.from_matrix`; so is a dense floating array
-        of more than four columns with NaN where there is no rating. A tuple is ``(users, items,
-        ratings[, timestamps])``, as in `Ratings.from_triples`.
+        of more than four columns, with NaN for no rating. A tuple is ``(users, items, ratings[,
+        timestamps])``, as in `Ratings.from_triples`.
 
         A table is one of pandas, polars, pyarrow or anything with ``__dataframe__`` or
         ``__arrow_c_stream__``, a dict of columns, ``{user: {item: rating}}``, ``{(user, item):
@@ -460,12 +460,12 @@ def as_ratings(
     scale, duplicates, missing
         As in `Ratings.from_triples`; a `Ratings` keeps its scale.
     columns : sequence of three or four, optional
-        Those of user, item, rating and perhaps timestamp, by name or by position from 0.
+        Of user, item, rating and perhaps timestamp, by name or by position from 0.
 
     Raises
     ------
     TypeError
-        Anything else; a dense array that can be read in two ways.
+        Anything else; a dense array that is ambiguous.
     ValueError
         A table whose columns are not known for sure, or data that `Ratings` refuse.
     """
@@ -519,7 +519,7 @@ def _changed(ratings: Ratings, scale: tuple[float, float] | None, missing: Array
 def _read_features(
     frame: Any, axis: str, known: Array, find: Callable[[Array], Positions]
 ) -> tuple[Array, Array, Positions]:
-    """Return ids, features and where the `known` ids are."""
+    """Return ids, features and where `known` are."""
     name = f"features of {axis}s must"
     if not hasattr(frame, "select_dtypes"):
         raise TypeError(

@@ -1,7 +1,7 @@
 """Splits of ratings into a training and a test part, and whether two parts overlap.
 
-The parts keep the ids, the shape and the order of the whole. Test pairs may be *cold*, without a
-training rating of their user or item.
+The parts keep ids, shape and order. Test pairs may be *cold*, without a training rating of their
+user or item.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ Parts: TypeAlias = tuple[Ratings, Ratings]
 def train_test_split(R: Any, test_size: float = 0.1, random_state: RandomState = None) -> Parts:
     """Hold out a random part of the ratings.
 
-    They are the first ``ceil(test_size * n)`` of a ``Generator.permutation`` of the file's order.
+    The first ``ceil(test_size * n)`` of a ``Generator.permutation`` of the file's order.
 
     Parameters
     ----------
     R : Ratings, or whatever `as_ratings` takes
         n ratings.
     test_size : float or int
-        A share of the ratings, strictly between 0 and 1, or their number, from 1 to n - 1.
+        A share, strictly between 0 and 1, or a number, from 1 to n - 1.
     random_state : None, int or numpy.random.Generator
 
     Returns
@@ -50,7 +50,7 @@ def train_test_split(R: Any, test_size: float = 0.1, random_state: RandomState =
     Raises
     ------
     ValueError
-        If `test_size` leaves no training or no test rating.
+        `test_size` leaves no training or no test rating.
     """
     whole = as_ratings(R)
     n_test = _count_held_out(test_size, len(whole), "ratings")
@@ -59,7 +59,7 @@ def train_test_split(R: Any, test_size: float = 0.1, random_state: RandomState =
 
 
 def k_fold(R: Any, n_splits: int = 5, random_state: RandomState = None) -> Iterator[Parts]:
-    """Hold out each of `n_splits` random parts of the ratings in turn, made one at a time.
+    """Hold out each of `n_splits` random parts of the ratings in turn.
 
     They are pieces of one permutation, of the same length or one less.
 
@@ -73,7 +73,7 @@ def k_fold(R: Any, n_splits: int = 5, random_state: RandomState = None) -> Itera
     Raises
     ------
     ValueError
-        If `n_splits` is out of range.
+        `n_splits` is out of range.
     """
     whole = as_ratings(R)
     n_splits = check_integer("n_splits", n_splits, minimum=2)
@@ -93,22 +93,22 @@ def holdout_per_user(
 ) -> Parts:
     """Hold out some random ratings of each user (``n=1``: leave one out per user).
 
-    A user with m ratings gives the first ``min(n, m - min_train)`` in a permutation as in
-    `train_test_split`, if that is positive; with a float `n`, ``ceil(n * m)`` is in its place.
+    Of m ratings, the first ``min(n, m - min_train)`` in a permutation as in `train_test_split`;
+    ``ceil(n * m)`` is in place of a float `n`.
 
     Parameters
     ----------
     R, random_state
         As in `train_test_split`.
     n : int or float
-        A number of ratings per user, or a share strictly between 0 and 1.
+        Ratings per user, or a share strictly between 0 and 1.
     min_train : int
         Ratings that every user keeps, at least 1.
 
     Raises
     ------
     ValueError
-        If an argument is out of range, or no user has more than `min_train` ratings.
+        An argument out of range, or no user with more than `min_train` ratings.
     """
     whole = as_ratings(R)
     min_train = check_integer("min_train", min_train, minimum=1)
@@ -129,9 +129,7 @@ def holdout_per_user(
 
 
 def temporal_split(R: Any, test_size: float = 0.1) -> Parts:
-    """Hold out the latest ratings of all: learn from the past, predict the future.
-
-    Among equal timestamps the file's order decides.
+    """Hold out the latest ratings of all; of equal timestamps, by the file's order.
 
     Parameters
     ----------
@@ -141,7 +139,7 @@ def temporal_split(R: Any, test_size: float = 0.1) -> Parts:
     Raises
     ------
     ValueError
-        As there; or if there are no timestamps, or all are equal.
+        As there; no timestamps, or all equal.
     """
     whole = as_ratings(R)
     n_test = _count_held_out(test_size, len(whole), "ratings")
@@ -172,13 +170,13 @@ def cold_row_split(
     R, random_state
         As in `train_test_split`.
     test_size : float or int
-        As there, of the users (items) that have a rating.
+        As there, of users (items) with ratings.
     axis : {"user", "item"}
 
     Raises
     ------
     ValueError
-        If `axis` is unknown, or as there.
+        As there; `axis` is unknown.
     """
     check_choice("axis", axis, ("user", "item"))
     whole = as_ratings(R)
@@ -213,7 +211,7 @@ def _divide(whole: Ratings, held_out: NDArray[np.integer]) -> Parts:
 
 
 def shared_pairs(training: Ratings, test: Ratings) -> Array:
-    """Return which pairs of `test`, in file order, are rated in `training` too: bool, (n_test,)."""
+    """Return which pairs of `test`, in file order, `training` has too: bool, (n_test,)."""
     users, items, _ = test.triples()
     rows, columns = training.user_positions(users), training.item_positions(items)
     pairs = row_of_each(training.matrix) * training.n_items + training.matrix.indices

@@ -1,4 +1,4 @@
-"""Synthetic ratings from a known model, so that the best attainable error is known too.
+"""Synthetic ratings from a known model, so that the best error is known too.
 
 For user u and item i, with w = high - low:
 
@@ -10,9 +10,9 @@ For user u and item i, with w = high - low:
     e_ui ~ N(0, noise^2)                                   in rating units
 
 *Which* pairs are rated does not depend on the ratings. Item i has the popularity
-exp(popularity * z_i) and user u the activity exp(activity * z_u), with z ~ N(0, 1). Each user gets
-one rating; a multinomial draw by activity divides the others. A user with d ratings draws d
-different items by popularity. An item that nobody drew takes over a rating of one with several.
+exp(popularity * z_i), user u the activity exp(activity * z_u), z ~ N(0, 1). Each user gets one
+rating; a multinomial draw by activity divides the others. A user with d ratings draws d different
+items by popularity. An item that nobody drew takes one over.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from autorec_np.data.entries import canonical_csr, frozen
 from autorec_np.data.ratings import Ratings
 from autorec_np.data.values import check_scale
 
-BLOCK_SIZE = 2**20  # ratings drawn at a time
-MAX_ROUNDS = 20  # with replacement
+BLOCK_SIZE = 2**20  # ratings
+MAX_ROUNDS = 20
 
 Floats: TypeAlias = NDArray[np.float64]
 Integers: TypeAlias = NDArray[np.integer]
@@ -37,7 +37,7 @@ Integers: TypeAlias = NDArray[np.integer]
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """The parameters of planted ratings: see the module.
+    """The parameters of the module's model.
 
     Attributes
     ----------
@@ -57,11 +57,11 @@ class Truth:
     def predict(self, user_ids: ArrayLike, item_ids: ArrayLike) -> Floats:
         """Return the noiseless ratings, float64 (n,), of pairs of ids: clipped, not rounded.
 
-        Their RMSE is at most about sqrt(noise^2 + step^2 / 12): the scale cuts off noise.
+        Their RMSE is at most about sqrt(noise^2 + step^2 / 12).
         """
         pairs = np.asarray(user_ids), np.asarray(item_ids)
-        lengths = {"user": len(self.user_bias), "item": len(self.item_bias)}
-        for ids, (what, length) in zip(pairs, lengths.items(), strict=True):
+        lengths = len(self.user_bias), len(self.item_bias)
+        for what, ids, length in zip(("user", "item"), pairs, lengths, strict=True):
             if ids.dtype.kind not in "iu":
                 raise TypeError(f"{what} ids must be integers, got dtype {ids.dtype}.")
             wrong = ids[(ids < 0) | (ids >= length)]
@@ -119,31 +119,27 @@ def make_ratings(
     random_state: RandomState = None,
     return_truth: bool = False,
 ) -> Ratings | tuple[Ratings, Truth]:
-    """Make ratings from user and item biases, low-rank factors and noise, with long tails.
-
-    The module's docstring states the model.
+    """Make ratings by the model of the module: biases, low-rank factors, noise and long tails.
 
     Parameters
     ----------
     n_users, n_items : int
         The ids count from 0.
     n_ratings : int
-        At most n_users * n_items. With at least n_users every user has one, with at least n_items
-        every item.
+        At most n_users * n_items. With n_users or more every user has one, with n_items every item.
     rank : int
-        Length of the factors; 0 for biases only.
+        Of the factors; 0 for biases only.
     noise : float
         Standard deviation, in rating units.
     popularity, activity : float
-        Standard deviations of their logarithms, from 0 (uniform) to 5. MovieLens 1M has about 1.8
-        and 1.0.
+        Standard deviations of their logarithms, from 0 to 5. MovieLens 1M has about 1.8 and 1.0.
     scale : (low, high)
         Clips the ratings.
     step : float or None
-        Distance of neighboring ratings; divides high - low. None: no rounding.
+        Between ratings; divides high - low. None: no rounding.
     random_state : None, int or numpy.random.Generator
     return_truth : bool
-        Return the parameters too.
+        The parameters too.
 
     Returns
     -------
@@ -153,7 +149,7 @@ def make_ratings(
     Raises
     ------
     ValueError, TypeError
-        If an argument is out of range or of a wrong type.
+        An argument out of range or of a wrong type.
     """
     n_users = check_integer("n_users", n_users, minimum=1)
     n_items = check_integer("n_items", n_items, minimum=1)
@@ -214,7 +210,7 @@ def _draw_degrees(
 ) -> Integers:
     n_users = len(weights)
     degrees = np.full(n_users, n_ratings >= n_users, dtype=np.int64)
-    # Each round fills users up, or is the last.
+    # each round fills users up, or is the last
     while missing := n_ratings - int(degrees.sum()):
         is_open = degrees < n_items
         degrees[is_open] += rng.multinomial(missing, weights[is_open] / weights[is_open].sum())
@@ -237,8 +233,8 @@ def _draw_items(indptr: Integers, weights: Floats, rng: np.random.Generator) -> 
 def _draw_block(degrees: Integers, weights: Floats, rng: np.random.Generator) -> Integers:
     """Return the sorted codes, user * n_items + item, of different items for each user.
 
-    Repeats among draws with replacement are ignored. A race completes the others: item i arrives
-    after an exponential time with rate weights[i].
+    Draws with replacement ignore repeats. A race completes them: item i arrives after an
+    exponential time with rate weights[i].
     """
     n_items = len(weights)
     cumulative = np.cumsum(weights)

@@ -1,4 +1,4 @@
-"""What ratings are made of: ids, values, a scale and timestamps, checked and looked up."""
+"""Ids, ratings, scales and timestamps, checked and looked up."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Positions: TypeAlias = npt.NDArray[np.int64]
 
 
 def check_ids(values: Any, name: str) -> Array:
-    """Return ids as a 1-d array: int64, or object with nothing but exact ``str``."""
+    """Return ids as a 1-d array: int64, or exact ``str`` in an object array."""
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         is_id = isinstance(values, (str, uuid.UUID)) or is_integer_type(type(values))
         advice = f"; pass [{values!r}] for one id" if is_id else ""
@@ -109,7 +109,7 @@ def is_missing(value: object) -> bool:
 
 
 def axis_ids(values: Any, length: int, name: str, axis: str) -> tuple[Array, Array]:
-    """Return ids, ascending, and the position among them of each row or column."""
+    """Return ids, ascending, and their position for each row or column."""
     if values is None:
         return np.arange(length, dtype=np.int64), np.arange(length, dtype=np.int64)
     ids = check_ids(values, name)
@@ -129,14 +129,13 @@ def axis_ids(values: Any, length: int, name: str, axis: str) -> tuple[Array, Arr
 
 
 def first_repeat(positions: Array) -> int:
-    seen = np.ones(len(positions), dtype=bool)
-    seen[np.unique(positions, return_index=True)[1]] = False
-    return int(np.argmax(seen))
+    firsts = np.unique(positions, return_index=True)[1]
+    return int(np.delete(np.arange(len(positions)), firsts)[0])
 
 
 def unique_with_positions(ids: Array) -> tuple[Array, Positions]:
     if ids.dtype.kind == "O":
-        # Not pandas.factorize: pandas 2 takes "a\0b" and "a\0c" for the same.
+        # pandas.factorize takes "a\0b" and "a\0c" for the same
         table: defaultdict[str, int] = defaultdict(itertools.count().__next__)
         codes = np.fromiter(map(table.__getitem__, ids), dtype=np.int64, count=len(ids))
         return sort_codes(np.fromiter(table, dtype=object, count=len(table)), codes)
@@ -157,7 +156,7 @@ def sort_codes(distinct: Array, codes: Positions) -> tuple[Array, Positions]:
 
 
 def string_table(ids: Array) -> dict[str, int]:
-    return {name: position for position, name in enumerate(ids)} if ids.dtype.kind == "O" else {}
+    return dict(zip(ids, range(len(ids)), strict=True)) if ids.dtype.kind == "O" else {}
 
 
 def look_up(ids: Any, known: Array, table: dict[str, int], name: str) -> Positions:
@@ -193,7 +192,7 @@ class OutsideScaleError(ValueError):
 
 
 def check_ratings(values: Any) -> Array:
-    """Return ratings as a 1-d float32 or float64 array; True and False are 1 and 0."""
+    """Return a 1-d float32 or float64 array."""
     try:
         array = np.asarray(values)
     except ValueError:  # lists of several lengths
@@ -231,10 +230,7 @@ def _as_float(value: object, index: int) -> float:
 
 
 def as_numbers(values: Array) -> Array | None:
-    """Return int64 or float64, or None where values are no numbers, also as texts write them.
-
-    NaN, and an empty text, are missing.
-    """
+    """Return int64 or float64, NaN where missing, or None: no numbers, also as texts write them."""
     if values.dtype.kind in "bi":
         return values.astype(np.int64)
     if values.dtype.kind in "uf":
@@ -312,7 +308,6 @@ def check_values(
     values: Array, scale: tuple[float, float] | None, where: Callable[[int], str]
 ) -> tuple[float, float]:
     low, high = check_scale(scale)
-    # Rounding is monotone.
     with np.errstate(over="ignore"):
         stored = values.astype(np.float32, copy=False)
     bad = ~np.isfinite(stored)
@@ -357,7 +352,6 @@ def _or_missing(what: str, missing: str) -> str:
 
 
 def check_scale(scale: tuple[float, float] | None) -> tuple[float, float]:
-    """An unstated scale is (-inf, inf)."""
     if scale is None:
         return -np.inf, np.inf
     try:
@@ -373,11 +367,11 @@ def check_scale(scale: tuple[float, float] | None) -> tuple[float, float]:
     return low, high
 
 
-LONGEST_TAIL = 20  # of the greatest rating, in medians
+LONGEST_TAIL = 20  # greatest by median
 
 
 class UnsuitableRatingsWarning(UserWarning):
-    """Ratings that can be predicted and yet rank nothing."""
+    """Predicting such ratings ranks nothing."""
 
 
 def unsuitable(ratings: Array) -> str | None:
@@ -441,7 +435,7 @@ def are_times(values: Array) -> bool:
 
 
 def check_timestamps(values: Any) -> Positions:
-    """Return times as whole seconds since 1970, int64 of shape (n,); integers stay as they are."""
+    """Return whole seconds since 1970, int64 of shape (n,); integers stay as they are."""
     array = np.asarray(values)
     kind = array.dtype.kind if array.ndim == 1 else None
     if kind in ("i", "u"):

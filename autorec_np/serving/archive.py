@@ -1,6 +1,6 @@
 """The file of a saved model: an uncompressed ``.npz`` that ends in the SHA-256 of all before it.
 
-Against intent, no array takes more memory than its bytes, and headers are not evaluated.
+Headers are not evaluated, and no array takes more memory than its bytes.
 """
 
 from __future__ import annotations
@@ -45,11 +45,10 @@ def saying(what: str) -> Iterator[None]:
 
 
 def write_archive(file: BinaryIO, arrays: Mapping[str, Array]) -> None:
-    """Write arrays and hash; the same arrays give the same bytes."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         archive.comment = _HASH_PREFIX + b"0" * _HASH_DIGITS
         for name, array in arrays.items():
-            member = zipfile.ZipInfo(f"{name}.npy")  # of 1980
+            member = zipfile.ZipInfo(f"{name}.npy")  # of 1980, always
             member.extra = _padding(file.tell() + _LOCAL_HEADER + len(member.filename))
             little_endian = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
             with archive.open(member, "w", force_zip64=True) as stream:
@@ -58,7 +57,7 @@ def write_archive(file: BinaryIO, arrays: Mapping[str, Array]) -> None:
 
 
 def _padding(offset: int) -> bytes:
-    """Return the extra field that aligns a member, as zipalign's."""
+    """Align a member, as zipalign does."""
     fixed = struct.calcsize("<HHH")
     n_zeros = -(offset + fixed + _ZIP64_FIELD) % _ALIGNMENT
     return struct.pack("<HHH", 0xD935, 2 + n_zeros, _ALIGNMENT) + bytes(n_zeros)
@@ -99,7 +98,7 @@ def listing(arrays: Mapping[str, Array]) -> dict[str, Any]:
 
 
 class Members:
-    """The arrays of a file, which must be those that its header `listed`."""
+    """Arrays, which must be as `listed`."""
 
     prefix = ""
     listed: dict[str, Any] | None = None
@@ -117,7 +116,6 @@ class Members:
             self.unread[name] = info
 
     def within(self, prefix: str) -> Members:
-        """Return those with a prefix, which is left out."""
         part = copy.copy(self)
         part.prefix += prefix
         return part

@@ -1,8 +1,7 @@
-"""Why a score is what it is, and what is similar.
+"""Why a score is what it is, and what is similar: docs/derivation.md (30) to (34).
 
-Ratings enter a score in two ways, docs/derivation.md (30) to (34): the encoder reads those of the
-row (`rating_derivatives`), and the decoder weights of the column were fitted to its
-(`rating_influence`).
+The encoder reads the ratings of the row (`rating_derivatives`), and decoder weights were fitted to
+those of the column (`rating_influence`).
 """
 
 from __future__ import annotations
@@ -32,13 +31,12 @@ SMALLEST_PENALTY = 1e-6  # of the trace: below, linear systems lose digits
 
 
 class Explanation(tuple[Array, Array]):
-    """The pair (ids, contributions) that `explain` returns.
+    """The pair (ids, contributions) of `explain`.
 
     Attributes
     ----------
     pattern : ndarray of float64, (m,)
-        What contributes whatever the rating is: by ``inputs="planes"`` or an implicit decoder;
-        else 0.
+        What contributes whatever the rating is: ``inputs="planes"``, an implicit decoder.
     """
 
     pattern: Array
@@ -53,7 +51,7 @@ class Explanation(tuple[Array, Array]):
 
 
 class Derivatives(NamedTuple):
-    """The derivatives of a score by the ratings of its row; all (n,).
+    """Of a score by the ratings of its row; all (n,).
 
     `ids` (object) are users (orientation "item"), or items ("user").
     """
@@ -64,7 +62,7 @@ class Derivatives(NamedTuple):
 
 
 class Influence(NamedTuple):
-    """What the ratings of a column say about a score, codes frozen; all (n,).
+    """Of the ratings of a column on a score, codes frozen; all (n,).
 
     Attributes
     ----------
@@ -73,8 +71,7 @@ class Influence(NamedTuple):
     targets : ndarray of float64
         Ratings minus baseline and what an implicit decoder says.
     weights : ndarray of float64
-        Their sum is the `reliability` of the column, and ``weights @ targets`` the score minus its
-        baseline and what the implicit decoder says.
+        Their sum is the `reliability` of the column, and ``weights @ targets`` the score, likewise.
     changes : ndarray of float64
         The score minus that without this rating; NaN where nothing would be left to fit.
     """
@@ -104,14 +101,14 @@ def explain(
     user, item
         One id each (indices where the model was fitted on a sparse matrix).
     n : int
-        Most ratings to return.
+        At most so many.
     by : {"items", "users"}
 
     Returns
     -------
     Explanation
         Ids (object, (m,), m <= n), greatest absolute contribution first, and contributions
-        (float64, (m,)), in rating units.
+        (float64, (m,)).
 
     Raises
     ------
@@ -120,8 +117,8 @@ def explain(
     TypeError
         A model or member that is no AutoRec.
     ValueError
-        An unknown id, a model without its ratings, or an output activation other than the identity
-        for the influence of a column.
+        An unknown id, no ratings in the model, or an influence under an output activation other
+        than the identity.
     """
     n = check_integer("n", n, minimum=1)
     check_choice("by", by, ("items", "users"))
@@ -166,7 +163,7 @@ def _of_members(fitted: FittedBlend, user: Any, item: Any, by: str) -> Explanati
 def rating_derivatives(model: AutoRec, user: Any, item: Any) -> Derivatives:
     """Return the derivatives of a score by each rating that the encoder read, (30) and (31).
 
-    Weights and baseline are fixed. Parameters and errors as in :func:`explain`.
+    The baseline is fixed. Parameters and errors as in :func:`explain`.
     """
     return _of_row(_check_model(model), user, item)[0]
 
@@ -190,7 +187,7 @@ def _of_row(fitted: Fitted, user: Any, item: Any) -> tuple[Derivatives, Array, A
 
 
 def input_derivatives(network: Network, theta: Array, inputs: Inputs, column: int) -> Array:
-    """Return the derivatives by the data of one row of inputs, in their shape."""
+    """Return the derivatives by the data of one row of inputs."""
     pattern = sparse.csr_array(
         (np.ones(1, theta.dtype), [column], [0, 1]), shape=(1, network.n_columns)
     )
@@ -204,8 +201,7 @@ def input_derivatives(network: Network, theta: Array, inputs: Inputs, column: in
 def rating_influence(model: AutoRec, user: Any, item: Any) -> Influence:
     """Return what each training rating of the column says about a score, (32) to (34).
 
-    For the minimizer of `scoring.fit_column`, near which training ends. Parameters and errors as in
-    :func:`explain`.
+    At the minimum by `scoring.fit_column`. Parameters and errors as in :func:`explain`.
     """
     fitted = _check_model(model)
     ids, targets, codes, code, own = _of_column(fitted, user, item)
@@ -238,17 +234,17 @@ def _of_column(fitted: Fitted, user: Any, item: Any) -> tuple[Array, Array, Arra
 
 
 def n_told(own: Array) -> int:
-    """Return n_c, at least 1, of a column whose rows have rows `own` (n, q) of Y."""
+    """Return n_c, at least 1, of rows `own` (n, q) of Y."""
     return max(int(own.any(axis=1).sum()), 1)
 
 
 def pattern_parts(own: Array, code: Array) -> Array:
-    """Return (n,) what each row of Y says: they add up to h . [N Y, 0]."""
+    """Return what each row of Y says: the sum is h . [N Y, 0]."""
     return np.asarray(own @ code[: own.shape[1]] / np.sqrt(n_told(own)))
 
 
 def column_weights(codes: Array, penalty: float, code: Array) -> Array:
-    """Return the weights of `column_influence`, mostly by the smaller linear system."""
+    """Return the weights of `column_influence`, faster."""
     if len(codes) == 0:
         return np.empty(0)
     n, mean_code = len(codes), codes.mean(axis=0)
@@ -266,10 +262,9 @@ def column_weights(codes: Array, penalty: float, code: Array) -> Array:
 def column_influence(
     codes: Array, targets: Array, penalty: float, code: Array, own: Array | None = None
 ) -> tuple[Array, Array]:
-    """Return weights (32) of a column's targets in the output of a row, and the changes (34).
+    """Return weights (32) of targets (n,) in the output of a row with `code` (k,), changes (34).
 
-    Targets (n,) are of rows with `codes` (n, k), and `own` (n, q) of Y, whose part they leave out;
-    `code` (k,) is of the row asked for.
+    Their rows have `codes` (n, k), and `own` (n, q) of Y, whose part targets leave out.
     """
     if len(targets) == 0:
         return np.empty(0), np.empty(0)
@@ -279,8 +274,7 @@ def column_influence(
     left, scales, right = left[:, kept], scales[kept], right[kept]
     shrunk = scales**2 + penalty / 2
     weights = 1 / n + left @ (scales / shrunk * (right @ (code - mean_code)))  # (32)
-    own_weights = 1 / n + left**2 @ (scales**2 / shrunk)  # of targets in their own outputs
-    free = 1 - own_weights
+    free = 1 - (1 / n + left**2 @ (scales**2 / shrunk))  # of targets in their own outputs
     determined = free > np.sqrt(np.finfo(np.float64).eps)
 
     def changes_of(values: Array) -> Array:
@@ -290,7 +284,7 @@ def column_influence(
         return np.transpose(changes)
 
     changes = changes_of(targets)
-    if own is not None and own.size:  # without row j, N Y is another too
+    if own is not None and own.size:  # without row j, N Y changes too
         told = codes[:, : own.shape[1]]
         moved = weights @ told - code[: own.shape[1]] - changes_of(told)
         n_left = max(n_told(own) - 1, 1)
@@ -330,7 +324,6 @@ def _ratings_of(ratings: Ratings, axis: str, position: int) -> tuple[Array, Arra
     return others, values
 
 
-# Of records, which never change
 _known: WeakKeyDictionary[Fitted, dict[str, Array]] = WeakKeyDictionary()
 
 DECIMALS = 12  # of a cosine: equal vectors tie
@@ -348,14 +341,14 @@ def similar_items(model: AutoRec, items: npt.ArrayLike, n: int = 10) -> tuple[Ar
     model : AutoRec
         Fitted.
     items : array_like, (m,)
-        Ids (indices where the model was fitted on a sparse matrix).
+        Ids, as in `explain`.
     n : int
         For each.
 
     Returns
     -------
     ids : ndarray of object, (m, n)
-        Most similar first, equal cosines in the order of the ids; None where none is left.
+        Most similar first, equal ones in the order of the ids; None where none is left.
     cosines : ndarray of float64, (m, n)
         Rounded to 12 decimals; -inf for None.
 
@@ -403,8 +396,7 @@ def _unit_vectors(fitted: Fitted, axis: str) -> Array:
     known = fitted.counts[axis][:-1] > 0
     vectors, rounding = fitted.vectors(axis).astype(np.float64), 0.0
     if axis == fitted.axes.row or fitted.baseline is None:
-        # (1) stays where a constant moves from codes to output biases; without a baseline, decoder
-        # weights hold the mean rating
+        # Codes are known up to a constant; without a baseline, decoder weights hold the mean
         mean = vectors[known].mean(axis=0)
         vectors -= mean
         rounding = 4 * np.finfo(fitted.codes.dtype).eps * np.linalg.norm(mean)

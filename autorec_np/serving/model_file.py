@@ -36,7 +36,7 @@ AnyModel = TypeVar("AnyModel", bound=Recommender)
 FORMAT = "autorec_np model"
 FORMAT_VERSION = 2
 
-_HEADER_1 = {  # of format 1, which does not list the arrays
+_HEADER_1 = {  # of format 1
     "format": str,
     "format_version": int,
     "class": tuple(KINDS),
@@ -55,29 +55,27 @@ def save_model(
     metadata: Mapping[str, Any] | None = None,
     include_ratings: bool = True,
 ) -> None:
-    """Write a fitted model, whole or not at all; the same model gives the same bytes.
+    """Write a fitted model, whole or not at all, always the same bytes.
 
     Parameters
     ----------
     model : any model of this package
-        Fitted. `callbacks` come back as ``()``, a Generator as `random_state` None.
+        Fitted. `callbacks` become ``()``, a Generator as `random_state` None.
     path : str or path-like
         Is replaced; ``.npz`` is customary.
     metadata : mapping of str to JSON-able values, optional
         For `read_metadata`.
     include_ratings : bool
-        False: the file says who rated what, not how. Predictions, recommendations and codes stay,
-        and what needs ratings raises a ValueError.
+        False: the file says who rated what, not how; what needs ratings raises a ValueError.
 
     Raises
     ------
     NotFittedError
     TypeError
-        A model of another class; parameters or metadata that JSON cannot hold.
+        Another class; parameters or metadata that JSON cannot hold.
     ValueError
-        Parameters that became invalid after `fit`, or ``include_ratings=True`` without ratings.
+        Parameters that are invalid now, or ``include_ratings=True`` without ratings.
     OSError
-        The file cannot be written.
     """
     arrays: dict[str, Array] = {}
     header = {
@@ -125,26 +123,24 @@ def load_model(
     ----------
     path : str or path-like
     expected : class, optional
-        What the file must hold: `AutoRec`, ...
+        Of the model, `AutoRec` for example.
     memory_map : bool
-        Arrays stay in the file and are read as they are used: a large model opens at once, and
-        processes share its memory. Replace such a file (`save_model`, ``os.replace``), never write
-        into it: the model would change, or the process die (SIGBUS).
+        Read arrays as they are used: a large model opens at once, and processes share its memory.
+        Replace such a file (`save_model`, ``os.replace``), never write into it: the model would
+        change, or the process die (SIGBUS).
     verify : bool, optional
-        Compare the hash of the whole file first. None: unless it is mapped.
+        Compare the hash of the file first. None: unless it is mapped.
 
     Returns
     -------
     the model
-        It predicts as the saved one, to the bit (on another machine, or with another NumPy, to
-        rounding). Its arrays are read-only.
+        It predicts as the saved one, to the bit (elsewhere to rounding). Its arrays are read-only.
 
     Raises
     ------
     ModelFileError
         A ValueError: damaged, no model, not the `expected` one, or of another format.
     OSError
-        It cannot be opened.
     """
     with reading(path, memory_map, not memory_map if verify is None else verify) as members:
         header = _read_header(members)
@@ -187,7 +183,7 @@ def _read_header(members: Members) -> State:
 
 
 def _upgrade(header: State) -> None:
-    """Add to a header of format 1."""
+    """Add what format 1 does not say."""
     state, parameters = header["state"], header["parameters"]
     if header["class"] == "BiasBaseline":
         given = parameters.get("regularization")
@@ -199,9 +195,6 @@ def _upgrade(header: State) -> None:
 
 
 IR_VERSION, OPSET = 8, 17  # of 2022
-OPERATORS = {
-    name.lower(): name for name in ("Identity", "Sigmoid", "Tanh", "Relu", "Elu", "Softplus")
-}
 
 
 def export_onnx(model: AutoRec, path: str | os.PathLike[str]) -> None:
@@ -213,11 +206,11 @@ def export_onnx(model: AutoRec, path: str | os.PathLike[str]) -> None:
         NaN for no rating, or 0 where the rating scale does not hold 0: of users over
         ``ratings_.item_ids`` (orientation "user"), or of items over ``ratings_.user_ids``.
     ``row_bias``, (n_rows, 1)
-        Only where ``baseline_`` is a `BiasBaseline`, or the network reads planes: from
+        Where ``baseline_`` is a `BiasBaseline`, or the network reads planes: from
         ``cold_baseline_.biases_``; of a new row (19) of docs/derivation.md, or 0.
 
     Its output ``scores``, (n_rows, n_columns), in rating units, is not clipped, has rated columns,
-    and does nothing special for cold pairs.
+    and does not know cold pairs.
 
     Parameters
     ----------
@@ -230,16 +223,14 @@ def export_onnx(model: AutoRec, path: str | os.PathLike[str]) -> None:
     ------
     ImportError
         onnx is not installed.
-    NotFittedError, TypeError
-    ValueError, OSError
-        The network reads features; the file cannot be written.
+    NotFittedError, TypeError, OSError
+    ValueError
+        The network reads features.
     """
     try:
         from onnx import TensorProto, helper, numpy_helper
     except ImportError as error:
-        raise ImportError(
-            "export_onnx needs onnx, which is not installed: pip install 'autorec_np[onnx]'."
-        ) from error
+        raise ImportError("export_onnx needs onnx: pip install 'autorec_np[onnx]'.") from error
     if not isinstance(model, AutoRec):
         raise TypeError(f"export_onnx can export an AutoRec, got {type(model).__name__}.")
     fitted = check_fitted(model)
@@ -273,10 +264,10 @@ def export_onnx(model: AutoRec, path: str | os.PathLike[str]) -> None:
     for depth in range(len(network.hidden_layer_sizes)):
         name = f"hidden{depth}" if depth else "encoder"
         append("Gemm", f"{name}.weight", f"{name}.bias")
-        append(OPERATORS[network.activation])
+        append(network.activation.capitalize())
     decoder = network.layout.aliases.get("decoder.weight", "decoder.weight")
     append("Gemm", decoder, "decoder.bias", transB=1)
-    append(OPERATORS[network.output_activation])
+    append(network.output_activation.capitalize())
     append("Div", "factor")
     append("Add", "column")
     if isinstance(fitted.baseline, FittedBiases):

@@ -1,6 +1,6 @@
 """The record of a model as JSON and named arrays. Nothing that is read is trusted.
 
-A model inside a model is the same again, its arrays under a prefix.
+A model in a model is the same again, under a prefix.
 """
 
 from __future__ import annotations
@@ -73,10 +73,7 @@ _AUTOREC = {
 
 
 class RatedPairs(Ratings):
-    """`ratings_` of a model that was saved without them: ``matrix.data`` is NaN.
-
-    What returns ratings raises a ValueError.
-    """
+    """`ratings_` of a model saved without them: ``matrix.data`` is NaN, reading a ValueError."""
 
     def positions(self) -> NoReturn:
         raise ValueError(
@@ -86,7 +83,7 @@ class RatedPairs(Ratings):
 
 
 class Packing(NamedTuple):
-    """Where arrays go; `around` are the ratings of the model around this one."""
+    """Where arrays go; `around` are ratings of the model around."""
 
     arrays: dict[str, Array]
     include_ratings: bool
@@ -109,7 +106,7 @@ class Common(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """One class of models, and its own part of a record's state."""
+    """A class of models, and its part of the state."""
 
     model: type[Recommender]
     check: Callable[[Any], object]  # of its parameters
@@ -119,13 +116,14 @@ class Kind(NamedTuple):
 
 
 def pack_model(model: Recommender, packing: Packing) -> State:
-    """Return class, parameters and state of a fitted model, and put its arrays."""
+    """Return class, parameters and state, and put arrays."""
     template, fitted = _pack_template(model), check_fitted(model)
     state: State = {"ids_are_indices": fitted.ids_are_indices, "ratings": None}
     if packing.around is not fitted.ratings:
         state["ratings"] = _pack_ratings(fitted.ratings, packing)
     if fitted.calibration is not None:
-        state["calibration"] = _pack_calibration(fitted.calibration, packing)
+        packing.put(fitted.calibration._asdict(), "calibration.")
+        state["calibration"] = len(fitted.calibration.errors)
     return {**template, "state": {**state, **KINDS[template["class"]].pack(fitted, packing)}}
 
 
@@ -133,7 +131,7 @@ def unpack_model(found: State, members: Members, around: Ratings | None = None) 
     kind, state = KINDS[found["class"]], found["state"]
     shared = around if state.get("ratings", "") is None else None
     common: State = {"ids_are_indices": bool, "ratings": _RATINGS if shared is None else (None,)}
-    # What files without features, and older ones, do not say
+    # without features, and in older files
     unsaid: State = {"ratings": {"features": {"user": 0, "item": 0}}, "autorec": {"shrinkage": 0.0}}
     for part, values in unsaid.items():
         if isinstance(state.get(part), dict):
@@ -150,11 +148,6 @@ def unpack_model(found: State, members: Members, around: Ratings | None = None) 
     read = Common(ratings, state["ids_are_indices"], calibration)
     model.fitted_ = kind.unpack(state, read, members)
     return model
-
-
-def _pack_calibration(calibration: Calibration, packing: Packing) -> int:
-    packing.put(calibration._asdict(), "calibration.")
-    return len(calibration.errors)
 
 
 def _unpack_calibration(n_errors: int | None, members: Members) -> Calibration | None:
@@ -178,9 +171,10 @@ def _unpack_calibration(n_errors: int | None, members: Members) -> Calibration |
 
 def _pack_template(model: Recommender) -> State:
     name = type(model).__name__
-    if name not in KINDS or KINDS[name].model is not type(model):
+    kind = KINDS.get(name)
+    if kind is None or kind.model is not type(model):
         raise TypeError(f"save_model can save {', '.join(KINDS)}, got {name}.")
-    KINDS[name].check(model)
+    kind.check(model)
     parameters = model.get_params(deep=False)
     parameters.pop("callbacks", None)
     if isinstance(parameters.get("random_state"), np.random.Generator):
@@ -191,14 +185,13 @@ def _pack_template(model: Recommender) -> State:
 
 def _unpack_template(found: State) -> Recommender:
     kind = KINDS[found["class"]]
-    parameters = _unpack_parameter({"mapping": found["parameters"]})
-    model = kind.model(**parameters)
+    model = kind.model(**_unpack_parameter({"mapping": found["parameters"]}))
     kind.check(model)
     return model
 
 
 def _pack_parameter(value: Any) -> Any:
-    """Return `value` as JSON holds it; what JSON would confuse is wrapped."""
+    """What JSON would confuse is wrapped."""
     if isinstance(value, Recommender):
         return {"model": _pack_template(value)}
     if isinstance(value, np.generic | np.ndarray):
@@ -253,8 +246,7 @@ def _unpack_blend(state: State, common: Common, members: Members) -> FittedBlend
     parts = [members.within(f"members.{number}.") for number in range(len(found))]
     for part, member in zip(parts, found, strict=True):
         check(part.prefix.removesuffix("."), member, wanted)
-    names = [member["name"] for member in found]
-    check_names(names)
+    check_names([member["name"] for member in found])
     total = sum(member["weight"] for member in found)
     if not abs(total - 1) < 1e-6:
         raise ModelFileError(f"the weights of its members add up to {total}")
@@ -451,7 +443,7 @@ def _unpack_network(
         checked = dict(penalties)
         if state["implicit"] is not None:
             check_number(IMPLICIT, checked.pop(IMPLICIT, 0.0), minimum=0.0)
-        Objective(network, checked)  # checks them
+        Objective(network, checked)
     _, n_columns = axes.rows_and_columns(*ratings.shape)
     n_inputs, n_planes = network.n_inputs or network.n_columns, 1 + (state["inputs"] == "planes")
     n_features = ratings.features[axes.row].shape[1] if axes.row in ratings.features else 0

@@ -1,4 +1,4 @@
-"""`RatingRegressor`: a rating model as a scikit-learn regressor, without importing scikit-learn."""
+"""`RatingRegressor`: a model for scikit-learn, which is not imported."""
 
 from __future__ import annotations
 
@@ -23,17 +23,16 @@ class RatingRegressor:
 
     ``GridSearchCV(RatingRegressor(AutoRec()), {"model__regularization": [100.0, 400.0]}, cv=5,
     scoring="neg_root_mean_squared_error")`` searches as usual. X has two columns, user and item
-    ids: a DataFrame, or an array of integers, strings or whole floats. Other X, and `y` of shape
-    (n, 1), are errors.
+    ids: a DataFrame, or an array of integers, strings or whole floats. `y` is (n,).
 
     Parameters
     ----------
     model : AutoRec, BiasBaseline or GlobalMean, optional
         `fit` fits a copy. None: ``AutoRec()``.
     rating_scale : (low, high), optional
-        Predictions are clipped to it. None: the model's own, else the range of `y`.
+        None: the model's own, else the range of `y`.
     duplicates : {"raise", "first", "last", "mean"}
-        What to do with repeated pairs; see `Ratings.from_triples`.
+        Of repeated pairs; see `Ratings.from_triples`.
 
     Attributes
     ----------
@@ -91,7 +90,7 @@ class RatingRegressor:
         return f"RatingRegressor({self.model!r})"
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Fit a copy of the model; return the regressor itself.
+        """Fit a copy of the model.
 
         Parameters
         ----------
@@ -103,7 +102,7 @@ class RatingRegressor:
         Raises
         ------
         ValueError, TypeError
-            X without two columns, or sparse; unusable ids, ratings or parameters.
+            X without two columns, or sparse; wrong ids, ratings or parameters.
         """
         users, items = _columns(X)
         if y is None:
@@ -122,7 +121,7 @@ class RatingRegressor:
         return self
 
     def predict(self, X: Any) -> Array:
-        """Predict ratings, (n,) float64; errors as in `fit`, and NotFittedError."""
+        """Predict ratings, (n,) float64; errors as `fit`, and NotFittedError."""
         if not self.__sklearn_is_fitted__():
             # scikit-learn's class where in use
             theirs = sys.modules.get("sklearn.exceptions")

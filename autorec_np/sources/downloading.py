@@ -1,4 +1,4 @@
-"""Fetch one URL to one file, and unpack one archive: verified, and whole or not at all."""
+"""Fetch one file, unpack one archive: verified, and whole or not at all."""
 
 from __future__ import annotations
 
@@ -16,22 +16,20 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from autorec_np._files import is_at, try_lock
+from autorec_np._files import alone
 
 if TYPE_CHECKING:
     import requests
 
 logger = logging.getLogger(__name__)
 
-_CHUNK = 8192  # bytes, and then the time limit
-_MAX_REDIRECTS = 5
-_LOCK_POLL = 0.05  # seconds
+_CHUNK = 8192
 _UNTRUSTED = "without a known hash the content could not be trusted"
 _PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 
@@ -92,13 +90,11 @@ def download(
 ) -> Path:
     """Fetch `url` to the file `destination`, which appears only when it is whole and verified.
 
-    The bytes go to ``<destination>.part``, are checked there, by `check` too, and then renamed. Of
-    several processes one fetches it, the others wait.
+    ``<destination>.part`` is checked, by `check` too, and then renamed. One of several processes
+    fetches it, the others wait. Only with a hash is it resumed, and may a redirect, or with a
+    warning a failure of TLS, lead from https to http.
 
-    Only with a hash is a transfer that broke off resumed, and may a redirect, or with a warning a
-    failure of TLS, lead from https to http.
-
-    `retries` count anew whenever the file has grown; `backoff`, in seconds, doubles for each.
+    `retries` count anew when the file has grown; `backoff`, in seconds, doubles for each.
     DownloadError: it could not be fetched, verified or written.
     """
     destination = Path(destination)
@@ -143,7 +139,7 @@ def _fetch(
     logger.info("downloading %s to %s", request.url, request.destination)
     url, failures, longest = request.url, 0, _length(request.part)
     with requests.Session() as session:
-        session.max_redirects = _MAX_REDIRECTS
+        session.max_redirects = 5
         session.hooks["response"].append(_close_redirect)
         while True:
             offset = _length(request.part) if request.hashes else 0
@@ -286,21 +282,19 @@ def _reason(error: BaseException) -> str:
 
 @contextmanager
 def _exclusive(request: _Request) -> Iterator[None]:
-    waiting = False
-    while True:
-        with open(request.lock, "ab") as file:
-            if try_lock(file.fileno()) and is_at(file.fileno(), request.lock):
-                try:
-                    yield
-                    return
-                finally:
-                    with suppress(OSError):  # Windows keeps it open
-                        request.lock.unlink()
-        request.left(f"another process has held {request.lock} for too long")
-        if not waiting:
-            logger.info("waiting for another process that downloads %s", request.destination)
-            waiting = True
-        time.sleep(_LOCK_POLL)
+    said = ""
+    with ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(alone(request.lock, f"{request.destination}"))
+                break
+            except ValueError as error:
+                request.left(f"another process has held {request.lock} for too long")
+                if not said:
+                    said = str(error)
+                    logger.info(said)
+            time.sleep(0.05)
+        yield
 
 
 class _ProgressLine:
@@ -323,6 +317,7 @@ class _ProgressLine:
             self.stream.write("\n")
 
 
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ARCHIVE_ERRNOS = (errno.EINVAL, errno.EEXIST, errno.ENOTDIR)
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, ArithmeticError, EOFError, RuntimeError, ValueError)
 
@@ -338,10 +333,7 @@ def extract(
     members: Collection[str] | None = None,
     max_bytes: int,
 ) -> Path:
-    """Unpack `members` (all by default) of a zip archive into a new folder, whole or not at all.
-
-    They have at most `max_bytes` together.
-    """
+    """Unpack `members` (default: all), of at most `max_bytes`, of a zip archive to a new folder."""
     archive, folder = Path(archive), Path(folder)
     if folder.exists():
         raise FileExistsError(f"{folder} exists; extract unpacks into a new folder only.")
@@ -382,17 +374,14 @@ def _chosen(
     infos: list[zipfile.ZipInfo], members: Collection[str] | None, max_bytes: int
 ) -> list[zipfile.ZipInfo]:
     for info in infos:
-        name = info.orig_filename  # `filename` is already cut at a NUL
+        name = info.orig_filename  # not cut at a NUL
         parts = name.removesuffix("/").split("/")
         plain = not re.search(r"[\\:\x00-\x1f]", name) and {"", ".", ".."}.isdisjoint(parts)
         kind = stat.S_IFMT(info.external_attr >> 16)
         for fits, needed in (
             (plain, "a relative path without '..', drive, backslash or control character"),
             (kind in (0, stat.S_IFREG, stat.S_IFDIR), "a regular file or a folder"),
-            (
-                info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED),
-                "stored or deflated",
-            ),
+            (info.compress_type in _COMPRESSIONS, "stored or deflated"),
         ):
             if not fits:
                 raise ArchiveError(f"has the member {name!r}, which is not {needed}")

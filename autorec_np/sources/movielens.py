@@ -1,4 +1,4 @@
-"""MovieLens: find, download, check and read the data sets of GroupLens Research by name."""
+"""MovieLens: the data sets of GroupLens Research by name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, TypeVar
 
@@ -37,7 +36,6 @@ CITATION = (
 )
 
 _BASE_URL = "https://files.grouplens.org/datasets/movielens/"
-_TIME_LIMIT = 6 * 3600.0  # seconds
 
 
 class _Layout(NamedTuple):
@@ -47,7 +45,7 @@ class _Layout(NamedTuple):
     titles_separator: str
     encoding: str
     scale: tuple[float, float]
-    users: tuple[str, ...] = ()  # the file, and its fields after the id
+    users: tuple[str, ...] = ()  # the file, its fields
 
 
 # Flags in ml-100k
@@ -65,7 +63,7 @@ _CSV = _Layout("ratings.csv", ",", "movies.csv", ",", "utf-8", (0.5, 5.0))
 
 @dataclasses.dataclass(frozen=True)
 class _DataSet:
-    """A count is one number, or the (lowest, highest) accepted."""
+    """Counts: one, or (lowest, highest)."""
 
     layout: _Layout
     n_ratings: int | tuple[int, int]
@@ -78,7 +76,7 @@ class _DataSet:
     max_bytes: int = 2_000_000_000
 
 
-# Sizes and md5 as published; counts from the READMEs or the literature.
+# Sizes and md5 as published
 _DATA_SETS = {
     "ml-latest-small": _DataSet(
         _CSV, (50_000, 500_000), (100, 10_000), (1_000, 100_000), max_bytes=100_000_000
@@ -163,16 +161,16 @@ class MovieLens:
     ratings : Ratings
         With timestamps (seconds since 1970, UTC), from 1 (ml-100k, ml-1m) or 0.5 to 5.
     titles : dict of int to str
-        By item id, of the items without a rating too.
+        By item id, also without a rating.
     folds : dict of str to (Ratings, Ratings)
-        The published splits (training, test) of ml-100k: ``"u1"`` to ``"u5"``, ``"ua"``, ``"ub"``.
+        (training, test) as published, of ml-100k: ``"u1"`` to ``"u5"``, ``"ua"``, ``"ub"``.
     source : pathlib.Path
         The archive or folder.
     citation : str
     genres : dict of int to str
-        By item id, the names between bars.
+        By item id, between bars.
     users : dict of int to str
-        By user id, such as "gender_F|age_25|occupation_writer" (25 to 34), of ml-100k and ml-1m.
+        By user id, as "gender_F|age_25|occupation_writer" (25 to 34), of ml-100k and ml-1m.
     """
 
     name: str
@@ -186,7 +184,7 @@ class MovieLens:
 
     @property
     def item_features(self) -> DataFrame:
-        """A column of 0 and 1 for each genre, by item id: for `Ratings.with_features`."""
+        """0 and 1 for each genre, by item id: for `Ratings.with_features`."""
         return _flags(self.genres)
 
     @property
@@ -217,11 +215,11 @@ def fetch_movielens(
     progress: bool = True,
     _base_url: str = _BASE_URL,
 ) -> MovieLens:
-    """Read a MovieLens data set, downloading it where it is not on this machine yet.
+    """Read a MovieLens data set; download it where it is not here yet.
 
-    ``<name>.zip`` or the unpacked folder (``<name>/``; ``ml-10M100K/`` for ml-10m) is looked for in
-    `data_home`, else in ``$AUTOREC_NP_DATA``; then in `cache_folder`. A download goes to
-    `data_home` or the cache, and is checked by size and hash.
+    ``<name>.zip`` or the folder (``<name>/``; ``ml-10M100K/`` of ml-10m) is looked for in
+    `data_home`, else ``$AUTOREC_NP_DATA``; then in `cache_folder`. A download goes to `data_home`
+    or the cache, and is checked by size and hash.
 
     Parameters
     ----------
@@ -231,26 +229,26 @@ def fetch_movielens(
     download_if_missing : bool
         False: raise FileNotFoundError instead.
     progress : bool
-        Show a download's progress on stderr, if that is a terminal.
+        On stderr, if that is a terminal.
 
     Raises
     ------
     ValueError
-        An unknown name; what was found is damaged or another.
+        An unknown name; a damaged or another data set.
     FileNotFoundError
-        It is not here, and there is no leave or no folder to download it.
+        It is not here, and there is no leave or no folder for a download.
     DownloadError
-        It could not be downloaded; an OSError.
+        An OSError.
 
     Notes
     -----
-    GroupLens Research allow research use, ask for the `CITATION` and mostly forbid redistribution:
-    see the archive's README.
+    GroupLens allow research, ask for the `CITATION` and mostly forbid redistribution: see the
+    README of each.
     """
     check_choice("name", name, MOVIELENS_NAMES)
     stated = os.environ.get("AUTOREC_NP_DATA") if data_home is None else data_home
     cache = None
-    with contextlib.suppress(RuntimeError):  # a user without a home folder
+    with contextlib.suppress(RuntimeError):  # no home folder
         cache = cache_folder()
     homes = [_expanded(home) for home in (stated, cache) if home]
     folder = _folder(name)
@@ -287,7 +285,7 @@ def fetch_movielens(
         sha256=known.sha256,
         max_bytes=known.max_bytes,
         check=None if known.md5 else check_content,
-        total_timeout=_TIME_LIMIT,
+        total_timeout=6 * 3600.0,
         progress=progress,
     )
     return _load(name, archive)
@@ -296,8 +294,8 @@ def fetch_movielens(
 def cache_folder() -> Path:
     """The per-user folder for downloads; RuntimeError without a home folder.
 
-    ``$XDG_CACHE_HOME/autorec_np`` or ``~/.cache/autorec_np``; on macOS
-    ``~/Library/Caches/autorec_np``, on Windows ``%LOCALAPPDATA%\\autorec_np``.
+    ``$XDG_CACHE_HOME/autorec_np`` or ``~/.cache/autorec_np``; on macOS in ``~/Library/Caches``, on
+    Windows in ``%LOCALAPPDATA%``.
     """
     variable, default = {
         "win32": ("LOCALAPPDATA", "AppData/Local"),
@@ -362,7 +360,7 @@ def _read(name: str, folder: Path) -> MovieLens:
     if layout.users:
         file, *fields = layout.users
         wanted = f"a user id, {', '.join(fields)}"
-        users = _read_rows(folder / file, layout, wanted, partial(_about_user, fields))
+        users = _read_rows(folder / file, layout, wanted, lambda row: _about_user(fields, row))
     titles, genres = ({item: pair[n] for item, pair in items.items()} for n in (0, 1))
     folds = {fold: _read_fold(name, folder / f"{fold}.test", ratings) for fold in known.folds}
     return MovieLens(name, ratings, titles, folds, folder, genres=genres, users=users)

@@ -1,4 +1,4 @@
-"""From a source of ratings to its text: opened, unpacked, decoded, cut into records, or refused."""
+"""From a source of ratings to its text and records, or a refusal."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ from autorec_np._validation import check_integer
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-STANDARD_INPUT = "-"
 DEFAULT_MAX_BYTES = 4 << 30
 
 _CHUNK = 1 << 20
@@ -41,7 +40,7 @@ _LEFT_BY_SYSTEMS = {".DS_Store", "Thumbs.db", "desktop.ini"}
 
 
 def read_source(source: Any, member: str | None, max_bytes: int | None) -> tuple[str, str | bytes]:
-    """Return what messages call a source, and its unpacked content."""
+    """Return a name for messages, and the unpacked content."""
     if max_bytes is not None:
         check_integer("max_bytes", max_bytes, minimum=1)
     bound = sys.maxsize - 1 if max_bytes is None else max_bytes
@@ -64,7 +63,7 @@ def read_source(source: Any, member: str | None, max_bytes: int | None) -> tuple
         raise ValueError(
             f"{path[:40]!r}... holds line ends, so it is text and no path; pass io.StringIO(text)."
         )
-    if path == STANDARD_INPUT:
+    if path == "-":
         stream = getattr(sys.stdin, "buffer", sys.stdin)
         return _read_stream(stream, "standard input", member, bound)
     with open(path, "rb") as file:
@@ -107,7 +106,7 @@ def _no_archive(label: str, member: str) -> ValueError:
 
 
 def _unpack(opener: Any, file: IO[bytes], name: str, label: str, bound: int) -> bytes:
-    """Only count what unpacks to suspiciously much, and read it again within the bound."""
+    """What unpacks to suspiciously much is counted first, then read."""
     chunks: list[bytes] = []
     size, is_kept = 0, True
     try:
@@ -172,19 +171,16 @@ def _check_size(size: int, label: str, bound: int) -> None:
 
 _THEN = "and pass its result to autorec_np.data.as_ratings"
 _EXCEL = f"read it with pandas.read_excel {_THEN}"
+_UNPACK = "unpack it with {} and pass the file of ratings"
 _MAGIC = (
     *(
         (magic, "a packed file within another", "unpack it and pass the file of ratings")
         for magic in (_ZIP[0], b"\x1f\x8b\x08", b"\xfd7zXZ\x00", b"BZh91AY&SY")
     ),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Excel sheet", _EXCEL),
-    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "unpack it with 7z x and pass the file of ratings"),
-    (b"Rar!\x1a\x07", "a RAR archive", "unpack it with unrar x and pass the file of ratings"),
-    (
-        b"\x28\xb5\x2f\xfd",
-        "a Zstandard file",
-        "unpack it with zstd -d and pass the file of ratings",
-    ),
+    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", _UNPACK.format("7z x")),
+    (b"Rar!\x1a\x07", "a RAR archive", _UNPACK.format("unrar x")),
+    (b"\x28\xb5\x2f\xfd", "a Zstandard file", _UNPACK.format("zstd -d")),
     (b"\x93NUMPY", "a NumPy array", f"read it with numpy.load {_THEN}"),
     (b"\x89HDF\r\n", "an HDF5 file", f"read it with pandas.read_hdf {_THEN}"),
     (b"ARROW1\x00\x00", "an Arrow file", f"read it with pandas.read_feather {_THEN}"),
@@ -193,9 +189,7 @@ _MAGIC = (
     (b"SQLite format 3\x00", "an SQLite database", f"read it with pandas.read_sql_query {_THEN}"),
     (b"%PDF-", "a PDF document", "pass a file of text"),
 )
-_PICKLE = re.compile(rb"\x80[\x02-\x05]")
 _PARQUET = b"PAR1"
-_TAR_AT = slice(257, 262)
 
 
 def refuse_archive(names: Sequence[str], label: str) -> None:
@@ -213,16 +207,12 @@ def refuse_binary(raw: bytes, label: str) -> None:
     for magic, what, advice in _MAGIC:
         if raw.startswith(magic) and (not magic.isalnum() or b"\0" in raw[:4096]):
             raise _refused(label, what, advice)
-    if _PICKLE.match(raw) and raw.rstrip()[-1:] == b".":
+    if re.match(rb"\x80[\x02-\x05]", raw) and raw.rstrip()[-1:] == b".":
         advice = f"read it with pandas.read_pickle, if you trust it, {_THEN}"
         raise _refused(label, "a pickle", advice)
-    if raw[_TAR_AT] == b"ustar":
-        raise _refused(
-            label,
-            "a tar archive",
-            f"unpack it with tar -xf and pass the file of ratings, or read a single CSV file with "
-            f"pandas.read_csv {_THEN}",
-        )
+    if raw[257:262] == b"ustar":
+        advice = f"{_UNPACK.format('tar -xf')}, or read a single file with pandas.read_csv {_THEN}"
+        raise _refused(label, "a tar archive", advice)
 
 
 def refuse_text(text: str, label: str) -> None:
@@ -277,7 +267,7 @@ def frame_of_parquet(raw: bytes, label: str) -> DataFrame | None:
 
 @dataclasses.dataclass(frozen=True)
 class Lines:
-    """Another format as text, line by line."""
+    """Another format as text."""
 
     text: str
     separator: str
@@ -330,15 +320,12 @@ Record: TypeAlias = tuple[int, list[str]]
 WHITESPACE = "whitespace"
 SEPARATORS = ("::", "\t", ",", ";", "|", WHITESPACE)
 _SAMPLE_SIZE = 20
-_MARKS = (
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
+_MARKS = {
+    "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
+    "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
+}
 _PLAIN_QUOTES = "quoting=False if quotes are plain characters here"
 _LINE_END = r"\r\n|\r|\n"
-_CONTROL = bytes({*range(32)} - {*b"\t\n\r\f\x1a"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -357,14 +344,13 @@ class Document:
     separator: str
     quoted: bool
     decimal: str = "."
-    trusts_quotes: bool = False  # their fields may run over lines
+    trusts_quotes: bool = False
     skips_spaces: bool = False
 
     def error(self, line: int, message: str) -> ValueError:
         return ValueError(f"{self.label}, line {line:,}: {message}")
 
     def records(self, block: str | None = None, line: int = 1) -> Iterator[Record]:
-        """Yield all that are not blank."""
         text = self.text if block is None else block
         for number, fields in self._quoted(text) if self.quoted else self._plain(text, line):
             if len(fields) > 1 or "".join(fields).strip(" \t"):
@@ -392,8 +378,8 @@ class Document:
             except csv.Error as error:
                 raise self.error(
                     line,
-                    f"a quoted field is malformed ({error}). Double a quote that belongs to it, "
-                    f"or pass {_PLAIN_QUOTES}.",
+                    f"a quoted field is malformed ({error}). Double a quote in it, or pass "
+                    f"{_PLAIN_QUOTES}.",
                 ) from None
             if reader.line_num > line and not self.trusts_quotes:
                 self._check_runs_on(fields, n_fields, line, reader.line_num)
@@ -407,7 +393,7 @@ class Document:
                     raise self.error(
                         line,
                         f"a quoted field runs on to line {last:,} and holds what looks like a "
-                        f"rating, {cut(part)}; pass {_PLAIN_QUOTES}, or else quoting=True.",
+                        f"rating, {cut(part)}; pass {_PLAIN_QUOTES}, else quoting=True.",
                     )
 
     def is_number(self, token: str) -> bool:
@@ -420,7 +406,6 @@ class Document:
     def with_point(self, token: str) -> str:
         if self.decimal == ".":
             return token
-        # with a point already, it is none
         return "x" if "." in token else token.replace(self.decimal, ".")
 
     def first_record(self) -> Record:
@@ -441,7 +426,7 @@ def decode(raw: bytes, encoding: str, label: str) -> str:
             f"{label}: unknown text encoding {encoding!r}; pass 'utf-8' or 'latin-1' for example."
         ) from None
     if is_utf8:
-        encoding = next((name for mark, name in _MARKS if raw.startswith(mark)), encoding)
+        encoding = next((name for name in _MARKS if raw.startswith(_MARKS[name])), encoding)
     try:
         text = raw.decode(encoding)
     except UnicodeError as error:
@@ -469,7 +454,7 @@ def without_mark(text: str, label: str) -> str:
 
 def _looks_binary(raw: bytes) -> bool:
     head = raw[:4096]
-    return len(head) - len(head.translate(None, _CONTROL)) > len(head) // 50
+    return len(re.findall(rb"[\x00-\x08\x0b\x0e-\x19\x1b-\x1f]", head)) > len(head) // 50
 
 
 def _line_at(text: str, position: int) -> int:
@@ -495,8 +480,8 @@ def open_document(label: str, text: str, dialect: Dialect) -> Document:
         raise ValueError(
             f"{label}, line {_line_at(text, sample[0].start()):,}: no separator makes three fields "
             f"of {cut(sample[0].group())}; each line must hold a user, an item and a rating. Pass "
-            f"sep=... if the separator is none of {', '.join(map(repr, SEPARATORS))}, and "
-            f"skip_lines=... or comment='#' if the first lines are no ratings."
+            f"sep=... if it is none of {', '.join(map(repr, SEPARATORS))}, and skip_lines=... or "
+            f"comment='#' if the first lines are no ratings."
         )
     return _without_spaces(make_document(label, text, separator, dialect))
 
@@ -520,7 +505,7 @@ def _sniff_separator(text: str, head: str, dialect: Dialect) -> str | None:
     malformed = set()
     if dialect.quoting is None:
         dialect = dataclasses.replace(dialect, quoting=True)
-    # a decimal comma comes last
+    # a decimal comma last
     for separator in sorted(SEPARATORS, key=dialect.decimal.__eq__):
         quoted = '"' in head and len(separator) == 1
         document = make_document("", text if quoted else head, separator, dialect)
@@ -554,7 +539,7 @@ def make_document(label: str, text: str, separator: str, dialect: Dialect) -> Do
 
 
 def _with_plain_header(text: str, separator: str) -> str:
-    """Reading is faster without quotes."""
+    """Reading is then faster."""
     first, last = text.find('"'), text.rfind('"')
     start = max(text.rfind("\n", 0, first), text.rfind("\r", 0, first)) + 1
     found = re.compile(r"[^\r\n]*").match(text, start)

@@ -8,7 +8,7 @@ import pytest
 from command_line import SMALL_PARAMETERS, write_csv
 
 from autorec_np import sources
-from autorec_np.cli import entry as cli
+from autorec_np.cli import commands as cli
 from autorec_np.cli import train
 from autorec_np.data.ratings import Ratings
 from autorec_np.data.splitting import train_test_split

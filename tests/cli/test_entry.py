@@ -16,7 +16,7 @@ import pytest
 from command_line import COMMANDS, SMALL
 
 from autorec_np import __version__, data
-from autorec_np.cli import entry as cli
+from autorec_np.cli import commands as cli
 from autorec_np.cli import main as way_in
 from autorec_np.cli.options import UsageError
 from autorec_np.serving.model_file import load_model

@@ -15,7 +15,7 @@ import zipfile
 import pytest
 from command_line import SMALL
 
-from autorec_np.cli.entry import COMMANDS, make_parser
+from autorec_np.cli.commands import COMMANDS, make_parser
 from autorec_np.cli.options import Parser
 from autorec_np.data.splitting import train_test_split
 from autorec_np.evaluation.cross_validation import evaluate_repeats

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from autorec_np.cli import entry, main
+from autorec_np.cli import commands, main
 
 PROGRAM = """
 import os, signal, sys
@@ -28,7 +28,7 @@ sys.exit(main({arguments!r}))
     "name",
     [
         "argparse",
-        "autorec_np.cli.entry",
+        "autorec_np.cli.commands",
         "autorec_np.models.autorec",
         "numpy",
         "datetime",  # NumPy's C code makes an ImportError of the interrupt
@@ -55,7 +55,7 @@ def test_what_is_no_interrupt_is_a_bug_with_its_traceback(error, monkeypatch):
     def fail(argv):
         raise error("not interrupted")
 
-    monkeypatch.setattr(entry, "main", fail)
+    monkeypatch.setattr(commands, "main", fail)
     with pytest.raises(error, match="not interrupted"):
         main([])
 

@@ -35,13 +35,12 @@ def test_huge_shape_does_not_overflow():
     [
         ([1.0, 2, 9], [2, 0, 2], [0, 3, 3], "the matrix stores (row 0, column 2) more than once, "
          "with the ratings 1.0 and 9.0, and 1 such repeats in all; SciPy would add them up"),
-        ([1.0, 2], [0, -1], [0, 1, 2], "the matrix has the column index -1 (stored entry 1), and 1 "
-         "such in all; column indices must be in [0, 3)"),
-        ([1.0, 2], [0, 3], [0, 1, 2], "the matrix has the column index 3"),
-        ([1.0, 2], [0, 1], [0, 2, 1], "indptr must hold 3 non-decreasing offsets from 0"),
-        ([1.0, 2], [0, 1], [1, 1, 2], "indptr must hold 3 non-decreasing offsets from 0"),
-        ([1.0, 2], [0, 1], [0, 2], "indptr must hold 3 non-decreasing offsets from 0"),
-        ([1.0, 2], [0, 1], [0, 1, 9], "indptr ends at 9 but it has 2 indices and 2 values"),
+        ([1.0, 2], [0, -1], [0, 1, 2], "the matrix is damaged: "),
+        ([1.0, 2], [0, 3], [0, 1, 2], "the matrix is damaged: "),
+        ([1.0, 2], [0, 1], [0, 2, 1], "the matrix is damaged: "),
+        ([1.0, 2], [0, 1], [1, 1, 2], "the matrix is damaged: "),
+        ([1.0, 2], [0, 1], [0, 2], "the matrix is damaged: "),
+        ([1.0, 2], [0, 1], [0, 1, 9], "the matrix is damaged: "),
         ([1.0, np.nan, np.inf], [0, 1, 2], [0, 1, 3],
          "the rating at (row 1, column 1) is nan, which is not finite, and so are 2 of 3 ratings"),
     ],
@@ -53,7 +52,7 @@ def test_unsound_matrix_is_refused(kind, data, indices, indptr, message):
 
 def test_unsound_csc_and_coo_are_refused():
     csc = csr_of([1.0, 2], [0, -1], [0, 1, 2, 2], kind=sparse.csc_array)
-    with pytest.raises(ValueError, match="the row index -1"):
+    with pytest.raises(ValueError, match=r"the matrix is damaged: .*Build it anew"):
         Ratings.from_matrix(csc)
     csc = csr_of([1.0, 2], [0, 0], [0, 2, 2, 2], kind=sparse.csc_array)
     with pytest.raises(ValueError, match=r"stores \(row 0, column 0\) more than once"):

@@ -15,7 +15,7 @@ PROCESS_WIDE = {"catch_warnings", "simplefilter", "filterwarnings", "resetwarnin
 PROCESS_WIDE |= {"showwarning"}
 
 ALLOWED = {
-    "cli/entry.py",  # the command owns its process
+    "cli/commands.py",  # the command owns its process
     "evaluation/cross_validation.py",  # counted, and kept apart by thread
     "gradcheck/process.py",  # a filter that matches in one thread alone
 }

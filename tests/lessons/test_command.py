@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from autorec_np.cli import entry
+from autorec_np.cli import commands
 from autorec_np.lessons import command
 from autorec_np.lessons.course import NAMES, PROGRESS, file_name, lesson_of
 
@@ -28,7 +28,7 @@ def run(capsys, folder):
     """Call the command; return its exit status and what it wrote to stdout and stderr."""
 
     def call(*arguments):
-        status = entry.main(["lesson", *map(str, arguments)])
+        status = commands.main(["lesson", *map(str, arguments)])
         return (status, *capsys.readouterr())
 
     return call

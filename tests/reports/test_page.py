@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pages import Page, shown
 
-from autorec_np.cli import entry as cli
+from autorec_np.cli import commands as cli
 from autorec_np.data.metrics import mae, rmse
 from autorec_np.data.ratings import Ratings
 from autorec_np.data.splitting import train_test_split

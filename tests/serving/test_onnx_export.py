@@ -16,7 +16,7 @@ from autorec_np.data.synthetic import make_ratings
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import NotFittedError
 from autorec_np.models.biases import GlobalMean
-from autorec_np.serving.model_file import OPERATORS, export_onnx
+from autorec_np.serving.model_file import export_onnx
 
 SMALL = {"max_iter": 3, "random_state": 0, "implicit": 0, "inputs": "ratings"}
 MODELS = {
@@ -127,7 +127,8 @@ def test_the_file_is_a_valid_model_with_each_weight_once(path):
 
 
 def test_every_activation_has_an_operator():
-    assert OPERATORS.keys() == ACTIVATIONS.keys()
+    onnx = pytest.importorskip("onnx", reason="needs the package onnx")
+    assert all(onnx.defs.has(name.capitalize()) for name in ACTIVATIONS)
 
 
 def test_refusals(path, monkeypatch):

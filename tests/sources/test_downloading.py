@@ -23,6 +23,7 @@ import pytest
 import requests
 from http_server import ScriptedServer, body, redirect, status
 
+from autorec_np import _files
 from autorec_np.sources import downloading
 from autorec_np.sources.downloading import DownloadError, download
 
@@ -651,7 +652,7 @@ def test_a_lock_file_removed_by_its_holder_is_no_lock(
     # Between the opening of the file and its locking here, the holder finishes and removes it.
     request = request_for(target)
     target.parent.mkdir()
-    try_lock = downloading.try_lock
+    try_lock = _files.try_lock
     opened = []
 
     def late_lock(descriptor: int) -> bool:
@@ -660,7 +661,7 @@ def test_a_lock_file_removed_by_its_holder_is_no_lock(
             request.lock.unlink()
         return try_lock(descriptor)
 
-    monkeypatch.setattr(downloading, "try_lock", late_lock)
+    monkeypatch.setattr(_files, "try_lock", late_lock)
     with downloading._exclusive(request):
         assert os.path.samestat(os.fstat(opened[-1]), request.lock.stat())
     assert len(opened) == 2

@@ -10,9 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rating_files import assert_triples, rows, write
 
-from autorec_np.sources import fields
-from autorec_np.sources.fields import Layout, split_numbers, split_strings
-from autorec_np.sources.reading import read_ratings
+from autorec_np.sources import reading
+from autorec_np.sources.reading import Layout, read_ratings, split_numbers, split_strings
 from autorec_np.sources.text import Document
 
 
@@ -95,11 +94,11 @@ def test_blocks_of_any_size_give_the_same(file, table, timestamps):
     stated = {"columns": range(3 + timestamps)}  # such small tables can be read in two ways
     whole = read_ratings(file, **stated)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fields, "BLOCK_CHARACTERS", 9)
-        patch.setattr(fields, "CHUNK_RECORDS", 2)
+        patch.setattr(reading, "BLOCK_CHARACTERS", 9)
+        patch.setattr(reading, "CHUNK_RECORDS", 2)
         cut = read_ratings(file, **stated)
-        patch.setattr(fields, "split_numbers", lambda *_: None)
-        patch.setattr(fields, "split_strings", lambda *_: None)
+        patch.setattr(reading, "split_numbers", lambda *_: None)
+        patch.setattr(reading, "split_strings", lambda *_: None)
         slow = read_ratings(file, **stated)
     assert_triples(whole, *zip(*(row[:3] for row in table), strict=True))
     for other in (cut, slow):
@@ -113,7 +112,7 @@ def test_blocks_of_any_size_give_the_same(file, table, timestamps):
 
 def test_numbers_take_the_fast_way(tmp_path, monkeypatch):
     """The promise of speed, without a clock: nothing but `_split_numbers` sees the text."""
-    monkeypatch.setattr(fields, "split_strings", None)
+    monkeypatch.setattr(reading, "split_strings", None)
     lines = [f"{k}::{k % 7}::{k % 5}::978300760\n" for k in range(999)]
     path = write(tmp_path / "ratings.dat", "".join(lines))
     assert len(read_ratings(path)) == 999
@@ -133,8 +132,8 @@ def test_numbers_take_the_fast_way(tmp_path, monkeypatch):
     ],
 )
 def test_line_numbers_are_right_in_every_block(tmp_path, monkeypatch, quote, last, message):
-    monkeypatch.setattr(fields, "BLOCK_CHARACTERS", 9)
-    monkeypatch.setattr(fields, "CHUNK_RECORDS", 2)
+    monkeypatch.setattr(reading, "BLOCK_CHARACTERS", 9)
+    monkeypatch.setattr(reading, "CHUNK_RECORDS", 2)
     rows = [f"{quote}{k}{quote},{k + 1},3,4" for k in range(9)]
     text = "\n".join(["a,b,c,d", "", *rows, last, "7,7,3,4"])
     path = write(tmp_path / "r.csv", text)

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from rating_files import assert_triples, write
 
 from autorec_np.data.ratings import as_ratings
-from autorec_np.sources.fields import find_pairs
-from autorec_np.sources.reading import read_ratings
+from autorec_np.sources.reading import find_pairs, read_ratings
 
 
 def read(text, **options):

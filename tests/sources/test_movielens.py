@@ -371,7 +371,7 @@ def test_a_uid_without_an_entry_is_one_line(tmp_path: Path) -> None:
     if os.getuid() != 0:
         pytest.skip("only root can become another user")
     program = (
-        "import os, sys; from autorec_np.cli import main; import autorec_np.cli.entry, numpy\n"
+        "import os, sys; from autorec_np.cli import main; import autorec_np.cli.commands, numpy\n"
         "from autorec_np import fetch_movielens, read_ratings\n"
         "os.setuid(54321); sys.exit(main(sys.argv[1:]))"
     )

@@ -24,7 +24,7 @@ from rating_files import (
     write,
 )
 
-from autorec_np.sources import fields
+from autorec_np.sources import reading
 from autorec_np.sources.reading import read_ratings
 
 
@@ -188,7 +188,7 @@ def test_a_stored_zero_is_a_rating(tmp_path):
 
 
 def test_timestamps_are_read_if_they_are_times(tmp_path, caplog):
-    caplog.set_level(logging.INFO, "autorec_np.sources.fields")
+    caplog.set_level(logging.INFO, "autorec_np.sources.reading")
     for text, expected in [
         ("1,2,3,-5\n1,3,4,007\n", [-5, 7]),
         ("1,2,3,1.5\n1,3,4,-0.5\n", [1, -1]),
@@ -396,8 +396,8 @@ def test_junk_is_read_or_refused(file, content, sep, header, columns, encoding, 
     keywords |= {"encoding": encoding, "duplicates": duplicates}
     R = read_or_refuse(file, **keywords)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fields, "split_numbers", lambda *_: None)
-        patch.setattr(fields, "split_strings", lambda *_: None)
+        patch.setattr(reading, "split_numbers", lambda *_: None)
+        patch.setattr(reading, "split_strings", lambda *_: None)
         slow = read_or_refuse(file, **keywords)
     if isinstance(R, str):
         assert slow == R
