@@ -56,6 +56,9 @@ CODES_MISTAKES = {
     "centered_rows": Mistake(
         "each row's own mean is subtracted; it must be the mean over the rows", CENTER, "center"
     ),
+    "one_mean": Mistake(
+        "the mean of all numbers is subtracted; each column has its own", CENTER, "center"
+    ),
     "standardized": Mistake(
         "the units are divided by their standard deviation too", CENTER, "center"
     ),
@@ -95,6 +98,7 @@ def codes_work(
     """Compare the codes."""
     H = problem["H"]
     mean = H.mean(axis=1, keepdims=True) if "centered_rows" in made else H.mean(axis=0)
+    mean = H.mean() if "one_mean" in made else mean
     centered = H if "not_centered" in made else H - mean
     if "standardized" in made:
         centered = centered / centered.std(axis=0)

@@ -178,6 +178,7 @@ CHECK = Lesson(
     function="check",
     blocks=dict.fromkeys(("numeric", "error", "blamed"), "the task"),
     steps=dict.fromkeys(("numeric", "error"), "the task"),
+    told="blamed",
     problem=check_problem,
     work=check_work,
     mistakes=CHECK_MISTAKES,
@@ -259,10 +260,12 @@ DESCENT_MISTAKES = {
     "no_correction": Mistake("m and v are not divided by 1 - 0.9^t, 1 - 0.999^t", FIRST, "adam"),
     "m_correction": Mistake("v is not divided by 1 - 0.999^t", FIRST, "adam"),
     "v_correction": Mistake("m is not divided by 1 - 0.9^t", FIRST, "adam"),
+    "from_0": Mistake("t begins at 0, and 1 - 0.9^0 is 0: it begins at 1", FIRST, "adam"),
     "always_first": Mistake("t stays 1: it counts the steps", "What is t in step 2?", "adam"),
     "no_root": Mistake("the root of v is missing", "Which unit has v, and which has g?", "root"),
     "swapped": Mistake("0.9 and 0.999 are exchanged", "Which mean is the longer one?", "betas"),
     "lbfgs_up": Mistake("the direction of L-BFGS points up", DOWN, "lbfgs"),
+    "by_entries": Mistake("s.y is the sum of the products, one number: s @ y", TWO_LOOP, "lbfgs"),
     "no_scale": Mistake("r lacks the factor s.y / y.y", TWO_LOOP, "lbfgs"),
     "scale_up": Mistake("the factor of r is y.y / s.y, and should be s.y / y.y", TWO_LOOP, "lbfgs"),
     "steepest": Mistake("the direction is -g: s and y are not used", TWO_LOOP, "lbfgs"),
@@ -320,7 +323,7 @@ def _adam(problem: Problem, start: Array, made: Collection[str]) -> Array:
     m = v = 0 * theta
     for step in range(1 if "adam_once" in made else problem["n_steps"]):
         g = gradient(start if "adam_stale" in made else theta)
-        t = 1 if "always_first" in made else step + 1
+        t = 1 if "always_first" in made else step + ("from_0" not in made)
         m = beta1 * m + (1 - beta1) * g
         v = beta2 * v + (1 - beta2) * g**2
         plain_m = "no_correction" in made or "v_correction" in made
@@ -336,10 +339,11 @@ def _lbfgs(problem: Problem, made: Collection[str]) -> Array:
     g, s, y = gradient_of(problem)(problem["theta"]), problem["s"], problem["y"]
     if "steepest" in made:
         return -g
-    alpha = s @ g / (s @ y)
-    scale = (y @ y) / (s @ y) if "scale_up" in made else (s @ y) / (y @ y)
+    dot = np.multiply if "by_entries" in made else np.dot
+    alpha = dot(s, g) / dot(s, y)
+    scale = dot(y, y) / dot(s, y) if "scale_up" in made else dot(s, y) / dot(y, y)
     r = (1 if "no_scale" in made else scale) * (g - alpha * y)
-    beta = y @ r / (s @ y)
+    beta = dot(y, r) / dot(s, y)
     alpha = 0 if "no_alpha" in made else alpha
     beta = 0 if "no_beta" in made else -beta if "plus_beta" in made else beta
     return np.asarray((1 if "lbfgs_up" in made else -1) * (r + (alpha - beta) * s))

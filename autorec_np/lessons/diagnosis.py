@@ -1,6 +1,7 @@
 """What is wrong with an answer, and why: what can be proved first, then what can be said.
 
 1. Known mistakes, alone and in pairs: one that reproduces everything on three problems is proved.
+   So are more of them, each leading to one wrong block more.
 2. The first variable that is not what it should be, if the right way from there on leads to just
    what was returned: that is proved too.
 3. Relations of a wrong block to the right one, and changed problems on which it is right.
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from autorec_np.lessons.lesson import SEEDS, Array, Lesson, Named, Problem, close
-from autorec_np.lessons.process import Answers
+from autorec_np.lessons.process import Answers, what_to_do
 
 FEW = 25  # mistakes of which all pairs are tried
 PASS, FAIL, MISSING = "pass", "fail", "missing"
@@ -92,7 +93,7 @@ def judge(lesson: Lesson, answers: Answers, source: str, seed: int = 0) -> Verdi
     written = Source(source, lesson.function)
     if "error" in answers.said:
         blocks = dict.fromkeys(lesson.in_order, MISSING)
-        found = _failed(blocks, answers.said["error"], written)
+        found = _failed(blocks, answers.said["error"])
     else:
         found = Case(lesson, answers, written, seed).verdict()
     found.printed = answers.printed
@@ -198,6 +199,7 @@ class Case:
             or self._kept()
             or self._changed()
             or self._line_or_pair()
+            or self._known(self._sets_of_mistakes())
             or self._relations()
         )
 
@@ -226,6 +228,9 @@ class Case:
             where = self.lesson.blocks[first]
             return self._found("missing", f"{text}{first}, see {where}", array=first)
         text = "all is right"
+        if told := self.lesson.told:
+            places = [str(place) for place in np.flatnonzero(self.got[0][told])]
+            text += f"; {told} is True at {_listed(places, '')}, where the faults are"
         if self.answers.said.get("changed"):
             names = _listed(self.answers.said["changed"], "")
             text += f"; but it changes its argument {names} in place, which a caller may need"
@@ -240,13 +245,35 @@ class Case:
                 self.works[number, made] = self.lesson.work(self.problems[number], made)
         return self.works[number, made]
 
-    def _reproduced(self, made: tuple[str, ...]) -> bool:
-        """Say whether some mistakes lead to all that was returned, on all problems."""
+    def _reproduced(self, made: tuple[str, ...], blocks: list[str]) -> bool:
+        """Say whether some mistakes lead to what was returned in some blocks, on all problems."""
         for number, got in enumerate(self.got):
             work = self._work(number, made)
-            if not all(close(got[name], work[name]) for name in self.fitting):
+            if not all(close(got[name], work[name]) for name in blocks):
                 return False
         return True
+
+    def _sets_of_mistakes(
+        self, made: tuple[str, ...] = (), n_done: int = 0
+    ) -> Iterator[tuple[str, ...]]:
+        """Yield sets that lead to one wrong block after the other, by none, one or two more."""
+        mistakes = self.lesson.mistakes
+        blocks = [name for name in self.wrong if name in self.fitting]
+        if n_done == len(blocks):
+            yield made
+            return
+        for n_more in range(3 if len(mistakes) <= FEW else 2):
+            longer = [made + more for more in itertools.combinations(mistakes, n_more)]
+            found = [
+                one
+                for one in longer
+                if len({mistakes[name].group for name in one}) == len(one)
+                and self._reproduced(one, blocks[: n_done + 1])
+            ]
+            for one in found:
+                yield from self._sets_of_mistakes(one, n_done + 1)
+            if found:
+                return
 
     def _pairs_of_mistakes(self) -> Iterator[tuple[str, str]]:
         """Yield the pairs that can have made these blocks wrong."""
@@ -273,7 +300,7 @@ class Case:
         if not set(self.wrong) & set(self.fitting):
             return None
         for made in candidates:
-            if self._reproduced(made):
+            if self._reproduced(made, self.fitting):
                 texts = [self._text(name) for name in made]
                 questions = [self.lesson.mistakes[name].question for name in made]
                 array, shown, lines = self._place(made)
@@ -404,7 +431,11 @@ class Case:
             mistake=None if stage != "relation" else name,
             array=block,
             lines=lines,
-            questions=[f"What does {self.lesson.blocks[block]} say, factor by factor?"],
+            questions=[
+                self.lesson.mistakes[name].question
+                if name in self.lesson.mistakes
+                else f"What does {self.lesson.blocks[block]} say, factor by factor?"
+            ],
         )
 
     def _made_in(self, block: str) -> tuple[list[int], str]:
@@ -429,6 +460,7 @@ class Case:
     def _relation(self, block: str) -> tuple[str, str]:
         ways: tuple[Callable[[str], tuple[str, str] | None], ...] = (
             self._shape,
+            self._mistake,
             self._not_finite,
             self._other_block,
             self._terms,
@@ -463,6 +495,14 @@ class Case:
             return "shape", f"{block} {numbers} {got.shape}; it must be {truth.shape}"
         wanted = f"have {truth.shape}" if truth.ndim else "be one number"
         return "shape", f"{block} has the shape {got.shape}, and must {wanted}"
+
+    def _mistake(self, block: str) -> tuple[str, str] | None:
+        """Look for a known mistake that leads to this block, and leaves right what is right."""
+        right = [one for one in self.fitting if self.blocks[one] == PASS]
+        for name in self.lesson.mistakes:
+            if self._reproduced((name,), [block, *right]):
+                return name, f"{block}: {self._text(name)}"
+        return None
 
     def _not_finite(self, block: str) -> tuple[str, str] | None:
         bad = [~np.isfinite(got) for got, _ in self._pairs(block)]
@@ -638,38 +678,13 @@ def _factor(problems: list[Problem], factors: Array) -> str:
     return f"{', '.join(f'{one:.3g}' for one in factors)} times (on three problems)"
 
 
-# What to do first after an error, by its kind
-ADVICE = (
-    ("TimeoutError", "it did not end in {message}: is there a loop without end, or a huge array?"),
-    ("MemoryError", "it wanted too much memory: an array must be far too large"),
-    ("NotImplementedError", "not written yet: write it, and take out the line that raises"),
-    ("SystemExit", "the code ended the process itself ({message}): take out exit() or the like"),
-    ("Unfit", "{message}"),
-    ("SyntaxError", "Python cannot read {place}; look at it and at the line above for a missing "
-     "bracket, colon or quote"),
-    ("UnboundLocalError", "{place} uses a name before it has a value: give it one above"),
-    ("NameError", "{place} uses a name that nothing has given a value: look at its spelling"),
-    ("ImportError", "a module cannot be imported: install it, or do without"),
-    ("IndexError", "{place} asks for an entry that is not there: compare the index with the shape"),
-    ("ValueError", "{place}: what stands in it does not fit together; compare the shapes"),
-    ("TypeError", "{place}: a value has another type than the operation wants"),
-)  # fmt: skip
-
-
-def _failed(blocks: dict[str, str], error: dict[str, Any], source: Source) -> Verdict:
-    kinds, line = error["kinds"], error.get("line")
-    place = f"line {line}" if line else "the code"
-    form = next((form for kind, form in ADVICE if kind in kinds), "{place} fails: see what it says")
-    text = form.format(place=place, message=error["message"])
-    if error.get("shapes"):
-        text += "; " + ", ".join(f"{name} is {shape}" for name, shape in error["shapes"].items())
-    if kinds[0] not in ("TimeoutError", "Unfit", "NotImplementedError", "SystemExit"):
-        text += f". Python says: {kinds[0]}: {error['message']}"
+def _failed(blocks: dict[str, str], error: dict[str, Any]) -> Verdict:
+    line = error.get("line")
     return Verdict(
         False,
         blocks,
         "error",
-        text,
-        mistake=kinds[0],
+        what_to_do(error),
+        mistake=error["kinds"][0],
         lines=[line] if line else [],
     )

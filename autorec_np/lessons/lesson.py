@@ -79,6 +79,8 @@ class Lesson:
         What a mistake has to do with if all is right on a changed problem, and that change.
     order : tuple of str
         The blocks in the order to write them; empty: that in which they are returned.
+    told : str
+        A block whose true entries are told when all is right.
     ask : callable, optional
         Calls the function with a problem, where it wants more than its values.
     """
@@ -99,6 +101,7 @@ class Lesson:
     penalized: dict[str, tuple[str, int]] = field(default_factory=dict)
     probes: dict[str, Callable[[Problem], Problem]] = field(default_factory=dict)
     order: tuple[str, ...] = ()
+    told: str = ""
     ask: Callable[[Callable[..., Any], Problem], Any] = lambda function, problem: function(
         *problem.values()
     )
@@ -142,5 +145,7 @@ def close(got: Array, wanted: Array) -> bool:
         return True
     wanted = wanted.astype(float)
     with np.errstate(all="ignore"):
-        error = np.abs(got.astype(float) - wanted).max()
-        return bool(error <= TOLERANCE * max(1e-3, np.abs(wanted).max()))
+        error = np.abs(got.astype(float) - wanted)
+        error = np.where(np.isnan(got) & np.isnan(wanted), 0, error)  # of a mistake alone
+        size = np.abs(np.nan_to_num(wanted)).max()
+        return bool(error.max() <= TOLERANCE * max(1e-3, size))

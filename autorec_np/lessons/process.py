@@ -184,3 +184,47 @@ def _read(path: Path, printed: str, status: int) -> Answers:
         ended = {"kinds": ["SystemExit"], "message": f"exit status {status}"}
         return Answers({"error": ended}, printed=printed)
     return gathered(said, arrays, printed)
+
+
+# What to do first after an error, by its kind
+ADVICE = (
+    ("TimeoutError", "it did not end in {message}: is there a loop without end, or a huge array?"),
+    ("MemoryError", "it wanted too much memory: an array must be far too large"),
+    ("NotImplementedError", "not written yet: write it, and take out the line that raises"),
+    ("SystemExit", "the code ended the process itself ({message}): take out exit() or the like"),
+    ("Unfit", "{message}"),
+    ("SyntaxError", "Python cannot read {place}; look at it and at the line above for a missing "
+     "bracket, colon or quote"),
+    ("UnboundLocalError", "{place} uses a name before it has a value: give it one above"),
+    ("NameError", "{place} uses a name that nothing has given a value: look at its spelling"),
+    ("ImportError", "a module cannot be imported: install it, or do without"),
+    ("IndexError", "{place} asks for an entry that is not there: compare the index with the shape"),
+    ("KeyError", "{place} asks a dictionary for a key that it does not have ({message})"),
+    ("ZeroDivisionError", "{place} divides by 0: which number is 0 there?"),
+    ("ValueError", "{place}: what stands in it does not fit together; compare the shapes"),
+    ("AttributeError", "{place} asks a value for what its type does not have: what type is it?"),
+    ("TypeError", "{place}: a value has another type than the operation wants"),
+)  # fmt: skip
+
+
+def what_to_do(error: dict[str, Any]) -> str:
+    """Return what to do after an error of the student's code, and then what Python says.
+
+    Parameters
+    ----------
+    error : dict
+        Its "kinds" (the classes of the exception), "message", and perhaps "line" and "shapes".
+
+    Returns
+    -------
+    str
+    """
+    kinds, line = error["kinds"], error.get("line")
+    place = f"line {line}" if line else "the code"
+    form = next((form for kind, form in ADVICE if kind in kinds), "{place} fails: see what it says")
+    text = form.format(place=place, message=error["message"])
+    if error.get("shapes"):
+        text += "; " + ", ".join(f"{name} is {shape}" for name, shape in error["shapes"].items())
+    if kinds[0] not in ("TimeoutError", "Unfit", "NotImplementedError", "SystemExit"):
+        text += f". Python says: {kinds[0]}: {error['message']}"
+    return text

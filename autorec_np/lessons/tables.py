@@ -73,6 +73,11 @@ TABLE_MISTAKES = {
         "What does the task say of an item that nobody has rated?",
         "empty",
     ),
+    "nan": Mistake(
+        "an item without ratings has 0 / 0, which is nan; it should have 0",
+        "What does the task say of an item that nobody has rated?",
+        "empty",
+    ),
     "sums": Mistake("means holds the sums", MEAN, "means"),
     "share_of_holes": Mistake("share is that of the holes", "Which share is asked for?", "share"),
     "count": Mistake(
@@ -121,7 +126,7 @@ def table_work(
     if "share_of_holes" in made:
         share = 1 - share
     count = (X != 0 if "mean_not_0" in made else rated).sum(axis=1)
-    means = X.sum(axis=1) / np.maximum(count, 1)
+    means = X.sum(axis=1) / (count if "nan" in made else np.maximum(count, 1))
     if "sums" in made:
         means = X.sum(axis=1)
     if "mean_of_cells" in made:

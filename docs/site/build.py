@@ -32,6 +32,7 @@ ROOT = HERE.parents[1]
 CARD = re.compile(r"^:::\{grid-item-card\}.*\n:link: (.*)\n(?:.*\n)*?:::\n", re.MULTILINE)
 
 MOST_BYTES = 8_000_000
+COPIED = ("explorable", "lessons/slides.html")  # pages that are no Markdown: they open as they are
 
 # caption: the pages below it, in this order; a pattern may match nothing
 CONTENTS: dict[str, list[str]] = {
@@ -70,7 +71,7 @@ BELOW = {"benchmarks/README": "benchmarks/results/*", "docs/lessons/index": "doc
 
 
 def arrange(source: Path) -> list[str]:
-    """Lay out what Sphinx reads, in the folders of the repository; return the copied folders."""
+    """Lay out what Sphinx reads, in the folders of the repository; return what is copied as is."""
     for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "CITATION.cff"):
         shutil.copy(ROOT / name, source / name)
     ignored = shutil.ignore_patterns("site", "explorable", "__pycache__")
@@ -83,7 +84,7 @@ def arrange(source: Path) -> list[str]:
     show_sources(source)
     show_annotated(source)
     show_interface(source)
-    return ["explorable"] if (ROOT / "docs" / "explorable").is_dir() else []
+    return [name for name in COPIED if (ROOT / "docs" / name).exists()]
 
 
 def show_sources(source: Path) -> None:
@@ -222,8 +223,11 @@ def build(target: Path) -> None:
     extra = target.parent / "extra"
     shutil.rmtree(extra, ignore_errors=True)
     pages = notebooks.write_all(ROOT / "docs", extra / "notebooks")
-    for folder in copied:
-        shutil.copytree(ROOT / "docs" / folder, extra / "docs" / folder)
+    for name in copied:
+        place = extra / "docs" / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        copy = shutil.copytree if (ROOT / "docs" / name).is_dir() else shutil.copy
+        copy(ROOT / "docs" / name, place)
     command = [
         *(sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going", "--quiet"),
         *("-b", "html", "-c", str(HERE), "-d", str(target.parent / "doctrees")),

@@ -14,6 +14,7 @@ import json
 import os
 import re
 import runpy
+import sys
 from pathlib import Path
 
 import markdown_pages as pages
@@ -38,6 +39,11 @@ from autorec_np import (
 from autorec_np.data import as_ratings
 from autorec_np.lessons.course import NAMES, file_name
 from autorec_np.models.scoring import Implicit
+
+sys.path.insert(0, str(ROOT / "docs" / "site"))
+import notebooks
+
+sys.path.pop(0)
 
 QUOTATION = re.compile(r"^```py\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SOURCE = re.compile(r"# ([a-z_/]+\.py)\b")
@@ -68,23 +74,51 @@ def rows_of(page: Path, first: str) -> list[list[str]]:
 PRINTED_HERE = int(np.__version__.split(".")[0]) >= 2
 
 
+@pytest.fixture(scope="module")
+def downloads(tmp_path_factory):
+    """The files that the site offers as notebooks, below the folder that is returned."""
+    folder = tmp_path_factory.mktemp("notebooks")
+    notebooks.write_all(ROOT / "docs", folder)
+    return folder
+
+
+def code_of(page, downloads):
+    """Return what is run of a page: the first line, the code, and what is shown below it.
+
+    Where a page has a notebook, code and output are those in the notebook's file.
+    """
+    found = [
+        (block.line, block.code, shown.code if shown else None)
+        for block, shown in pages.snippets(read(page))
+    ]
+    if not page.is_relative_to(ROOT / "docs"):
+        return found
+    path = (downloads / page.relative_to(ROOT / "docs")).with_suffix(".ipynb")
+    cells = [cell for cell in json.loads(read(path))["cells"] if cell["cell_type"] == "code"]
+    printed = ["".join(cell["outputs"][0]["text"]) if cell["outputs"] else None for cell in cells]
+    return [
+        (line, "".join(cell["source"]), shown)
+        for (line, _, _), cell, shown in zip(found, cells, printed, strict=True)
+    ]
+
+
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if pages.snippets(read(page))], ids=name_of
 )
-def test_snippets_run_and_print_what_the_page_shows(page, tmp_path, monkeypatch):
+def test_snippets_run_and_print_what_the_page_shows(page, downloads, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("AUTOREC_NP_DATA", "XDG_CACHE_HOME"):
         monkeypatch.setenv(name, str(tmp_path))
     namespace, stale = {"__name__": "__main__"}, []
-    for block, shown in pages.snippets(read(page)):
+    for line, code, shown in code_of(page, downloads):
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
             # blank lines before the code make line numbers in a traceback those of the page
-            exec(compile("\n" * block.line + block.code, str(page), "exec"), namespace)
+            exec(compile("\n" * line + code, str(page), "exec"), namespace)
         if not PRINTED_HERE or shown is None:
             continue
-        if found := pages.difference(shown.code, printed.getvalue()):
-            stale.append(f"{name_of(page)}, line {shown.line + 1}:\n{found}")
+        if found := pages.difference(shown, printed.getvalue()):
+            stale.append(f"{name_of(page)}, below line {line + 1}:\n{found}")
     assert not stale, "\n\n".join(stale)
 
 

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import pytest
 from markdown_pages import PAGES, ROOT, anchors, links, name_of, prose, read
 
+sys.path.insert(0, str(ROOT / "docs" / "site"))
+import symbols as of_the_site
+
+sys.path.pop(0)
+
 GLOSSARY = ROOT / "docs" / "glossary.md"
 LEADING = [ROOT / "docs" / f"{name}.md" for name in ("tour", "derivation", "notation")]
+LESSONS = sorted((ROOT / "docs" / "lessons").glob("[01]*.md"))
 WORDS = {"mathcal", "mathrm", "T"}  # of formulas, and "transposed": no symbols
 LETTER = re.compile(r"(?<=\\)[A-Za-z]+|(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])")
 LINK_TEXT = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(")
@@ -126,3 +133,35 @@ def test_no_link_is_on_a_formula(page):
 def test_a_link_on_a_formula_is_found():
     page = "[$V$](a.md), [*V*](a.md) $x$ and `[$y$](b)` [a [$b$](c)](d)\n"
     assert with_formula(page) == ["$V$", "a [$b$](c)"]
+
+
+# What opens from a formula of the site
+
+
+def test_the_symbols_of_the_site_lead_to_entries():
+    known = of_the_site.symbols(read(GLOSSARY))
+    assert {anchor for anchor, _ in known.values()} <= anchors(read(GLOSSARY))
+    shown = {letter: anchor for letter, (anchor, _) in known.items()}
+    assert shown["λ"] == "lambda-the-factor-of-the-penalty"
+    assert shown["Λ"] == "lambda-a-matrix-of-precisions-or-penalties"
+    assert shown["z"] == shown["Z"] == "z-activity-of-the-hidden-units"
+    assert shown["∇"] == "nabla-the-gradient"
+    assert (shown["E"], shown["𝒪"]) == ("e-residuals", "o-the-observed-set")
+    assert len(shown) >= 45
+
+
+@pytest.mark.parametrize("page", LESSONS, ids=name_of)
+def test_every_symbol_of_a_lesson_has_an_entry(page):
+    names = {"theta": "θ", "mu": "μ", "lambda": "λ", "nabla": "∇", "eta": "η", "tau": "τ", "O": "𝒪"}
+    formulas = re.findall(r"\$\$(.+?)\$\$|\$([^$\n]+)\$", prose(read(page)), re.DOTALL)
+    used = {names.get(one, one) for both in formulas for one in symbols("".join(both))}
+    known = {*of_the_site.symbols(read(GLOSSARY)), "l"}  # of l2 in Keras
+    assert {one for one in used if len(one) == 1} - known == set()
+
+
+def test_letters_with_another_meaning_are_those_of_the_page():
+    """In lesson 5 h is a step, and not the network."""
+    for name, letters in of_the_site.OWN.items():
+        (page,) = [one for one in PAGES if one.stem == name and "ko" not in one.parts]
+        used = set("".join(re.findall(r"\$\$?(.+?)\$", prose(read(page)), re.DOTALL)))
+        assert set(letters) - used == set() or name == "lbfgs"

@@ -57,3 +57,12 @@ def test_a_forgotten_theta_is_found_by_its_name_or_by_what_it_leaves():
     in_place = kept.replace("theta = theta + e", "theta += e")
     in_place = in_place.replace("theta = theta - 2 * e", "theta -= 2 * e")
     assert verdict_on(descent.CHECK, in_place).mistake == "kept"
+
+
+def test_who_is_right_is_told_where_the_faults_were():
+    for seed in range(3):
+        faults = descent.CHECK.problems(seed)["1"]["faults"]
+        first, second = np.flatnonzero(faults)
+        found = verdict_on(descent.CHECK, descent.CHECK.solution, seed)
+        wanted = f"all is right; blamed is True at {first} and {second}, where the faults are"
+        assert found.text == wanted

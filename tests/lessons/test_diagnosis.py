@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from lesson_answers import blocks_of, function_in, mutants, verdict_of, verdict_on
+from lesson_answers import blocks_of, function_in, mutants, verdict_of, verdict_on, verdict_with
 
 from autorec_np.lessons.backward import LESSON
 from autorec_np.lessons.course import lesson_of
@@ -413,3 +413,33 @@ def test_a_verdict_is_the_same_each_time():
     text = changed("D_H * H * (1 - H)", "D_H * H")
     function = function_in(text, "backward")
     assert verdict_of(LESSON, function, text) == verdict_of(LESSON, function, text)
+
+
+# Who writes everything at once makes a mistake in each block
+
+
+def test_a_mistake_in_each_block_is_proved_where_pairs_are_not_enough():
+    made = {
+        1: ("ratings_added", "holes", "nan", "percent"),
+        6: ("ascent", "from_0", "by_entries"),
+        8: ("seen", "whole_penalty", "no_b", "codes_not_centered"),
+        10: ("one_mean", "itself", "singular_values"),
+        12: ("worst", "all", "not_clipped", "no_mu"),
+    }
+    for number, names in made.items():
+        started = time.process_time()
+        found = verdict_with(lesson_of(number), names)
+        assert time.process_time() - started <= 0.3
+        assert (found.stage, set(found.mistake.split("+"))) == ("mistake", set(names))
+        assert found.text.count("; and ") >= len(names) - 1
+
+
+def test_a_known_mistake_is_named_beside_a_block_that_nobody_knows():
+    lesson = lesson_of(10)
+    text = changed("np.sum(s**2)", "np.sum(s**3)", lesson.solution)
+    text = changed("cosine - 3 * np.eye(len(H))", "cosine", text)
+    found = verdict_on(lesson, text)
+    assert (found.stage, found.mistake, found.array) == ("relation", "itself", "nearest")
+    assert found.text.startswith("nearest: nearest is each item itself; ")
+    assert "share is " in found.text
+    assert found.questions == [lesson.mistakes["itself"].question]

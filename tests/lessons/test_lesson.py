@@ -6,6 +6,7 @@ import ast
 import inspect
 import itertools
 import random
+import time
 
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ from hypothesis import strategies as st
 from lesson_answers import blocks_of, function_in, verdict_on, verdict_with
 
 from autorec_np.lessons.course import NAMES, file_name, lesson_of
+from autorec_np.lessons.diagnosis import judge
 from autorec_np.lessons.lesson import SEEDS, Mistake, close
+from autorec_np.lessons.process import Answers
 
 every_lesson = pytest.mark.parametrize("number", NAMES)
 
@@ -148,3 +151,19 @@ def test_nothing_is_close_to_nan_and_anything_to_nothing():
     assert not close(np.array([np.nan, 1]), np.array([0.0, 1]))
     assert close(np.zeros((0, 2)), np.zeros((0, 2)))
     assert close(np.array([True, False]), np.array([1, 0]))
+
+
+@every_lesson
+def test_a_diagnosis_is_quick_whatever_is_wrong(number):
+    """Three mistakes, and one block more that nothing explains."""
+    lesson, rng = lesson_of(number), np.random.default_rng(0)
+    said = {"changed": [], "missing": [], "again": True}
+    for n in range(8):
+        made = tuple(rng.choice(list(lesson.mistakes), 3, replace=False))
+        blocks = blocks_of(lesson, made)
+        for one in blocks.values():
+            value = one[lesson.in_order[-1 - n % 2]]
+            one[lesson.in_order[-1 - n % 2]] = value + rng.normal(size=value.shape)
+        started = time.process_time()
+        assert not judge(lesson, Answers(said, blocks), lesson.solution).passed
+        assert time.process_time() - started <= 0.3

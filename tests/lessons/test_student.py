@@ -67,6 +67,18 @@ FAILED = {
     "def forward(X, V, mu, W, b):\n    Z = Z + 1\n": (
         *("UnboundLocalError", 2, "line 2 uses a name before it has a value"),
     ),
+    "def forward(X, V, mu, W, b):\n    return {}[3], X, X\n": (
+        *("KeyError", 2, "asks a dictionary for a key that it does not have (3)"),
+    ),
+    "def forward(X, V, mu, W, b):\n    return X.size(), X.lenght\n": (
+        *("TypeError", 2, "a value has another type"),
+    ),
+    "def forward(X, V, mu, W, b):\n    return X.lenght\n": (
+        *("AttributeError", 2, "asks a value for what its type does not have"),
+    ),
+    "def forward(X, V, mu, W, b):\n    return 1 // 0\n": (
+        *("ZeroDivisionError", 2, "divides by 0: which number is 0 there?"),
+    ),
     "def forward(X, V, mu, W, b):\n    return X[99], X, X\n": (
         *("IndexError", 2, "asks for an entry that is not there"),
     ),

@@ -36,6 +36,17 @@ PRINTED = """() => [
     '.sidebar-drawer', '.toc-drawer', '.related-pages', 'article h1', 'article .equation'
 ].map((name) => getComputedStyle(document.querySelector(name)).display !== 'none')"""
 PICTURE = "() => getComputedStyle(document.querySelector('article img')).filter"
+SYMBOLS = """() => [...document.querySelectorAll('details.symbols a')].map(
+    (link) => [link.textContent, link.getAttribute('href')]
+)"""
+CLICK = """() => {
+    const signs = [...document.querySelectorAll('article math .symbol')];
+    return ['V', 'λ', '𝒪'].map((letter) => {
+        const sign = signs.find((one) => one.textContent === letter);
+        sign.dispatchEvent(new MouseEvent('click', { bubbles: true }));
+        return location.hash;
+    });
+}"""
 FONT = "() => [...document.fonts].map((font) => [font.family, font.status])"
 
 
@@ -135,3 +146,29 @@ def test_search_keys_print_and_pictures(site, chromium):
     assert light == "none"
     assert "invert" in dark
     assert [family.strip('"') for family, status in font if status == "loaded"] == ["Autorec Math"]
+
+
+def test_the_glossary_opens_from_any_symbol(site, chromium):
+    jobs = [
+        job(site, "docs/lessons/04.html", 390, script=f"({SYMBOLS})()", axe=True),
+        job(site, "docs/ko/lessons/02.html", script=f"({SYMBOLS})()", axe=True),
+        job(site, "docs/glossary.html", script=f"({CLICK})()"),
+        job(site, "docs/service.html", script=f"({SYMBOLS})()"),
+        job(site, "docs/lbfgs.html", script=f"({SYMBOLS})()"),
+    ]
+    answers = visit(chromium, jobs)
+    assert not faults(answers), "\n".join(faults(answers))
+    lesson, korean, clicked, none, own = (one["value"] for one in answers)
+    assert ["λ the factor of the penalty", "../../docs/glossary.html#lambda-"] in [
+        [text, link[:32]] for text, link in lesson
+    ]
+    assert not any(text.startswith("T ") for text, _ in lesson)  # transposed
+    assert len(korean) > 10
+    assert all(link.startswith("../../../docs/glossary.html#") for _, link in korean)
+    assert clicked == [
+        "#v-the-encoders-weight",
+        "#lambda-the-factor-of-the-penalty",
+        "#o-the-observed-set",
+    ]
+    assert none == []
+    assert {text.partition(" ")[0] for text, _ in own} == {"J", "θ", "∇"}

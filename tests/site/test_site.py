@@ -208,13 +208,15 @@ def test_a_page_in_two_languages_says_so():
         ("../example.py", "../example.py.md"),
         ("../explorable/index.html#s=1", "placed:../explorable/index.html#s=1"),
         ("../explorable/index.html", "copied:../explorable/index.html"),
+        ("slides.html", "copied:slides.html"),
+        ("other.html", "other.html"),
         ("../tour.md#1-the-data", "../tour.md#1-the-data"),
         ("other.py", "other.py"),
     ],
 )
 def test_links_that_lead_out_of_the_pages(link, changed):
     source = [f"[a]({link})"]
-    app = Sphinx("docs/example.py", copied=["explorable"])
+    app = Sphinx("docs/example.py", copied=["explorable", "lessons/slides.html"])
     extension().lead_on(app, "docs/lessons/01", source)
     assert source == [f"[a]({changed})"]
 
@@ -229,6 +231,17 @@ def test_a_copied_page_leads_to_pages(tmp_path):
         app = SimpleNamespace(builder=SimpleNamespace(name="html"), outdir=str(tmp_path))
         house.repair(app, None)
     assert read(path) == '<a href="../tour.html" id="a">b.md</a>'
+
+
+def test_the_slides_open_and_are_not_downloaded(site):
+    assert read(site / "docs" / "lessons" / "slides.html") == read(
+        ROOT / "docs" / "lessons" / "slides.html"
+    )
+    for name in ("index", "teacher"):
+        page = read(site / "docs" / "lessons" / f"{name}.html")
+        (link,) = re.findall(r'<a [^>]*href="[^"]*slides\.html"[^>]*>', page)
+        assert 'href="slides.html"' in link
+        assert "download" not in link
 
 
 def test_the_links_of_the_copied_page_lead_somewhere(site):

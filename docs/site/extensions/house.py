@@ -6,6 +6,7 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import symbols
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
@@ -27,7 +28,7 @@ def lead_on(app: Sphinx, name: str, source: list[str]) -> None:
         target = _normal(folder / path)
         if target.endswith(".py") and f"{target}" in app.env.found_docs:
             return f"{path}.md"
-        if target.startswith("docs/explorable/") and "explorable" in app.config.copied:
+        if any(f"{target}/".startswith(f"docs/{one}/") for one in app.config.copied):
             return f"placed:{path}{found[2]}" if found[2] else f"copied:{path}"
         return found[0]
 
@@ -58,6 +59,17 @@ def quiet(app: Sphinx, what: str, name: str, value: Any, options: Any, lines: li
 
 
 # Every page
+
+
+def name_symbols(app: Sphinx) -> None:
+    """Write the script that knows the entries of the glossary."""
+    folder = Path(app.doctreedir, "symbols")
+    folder.mkdir(parents=True, exist_ok=True)
+    glossary = Path(__file__).resolve().parents[2] / "glossary.md"
+    text = symbols.script(glossary.read_text(encoding="utf-8"))
+    (folder / "symbols.js").write_text(text, encoding="utf-8")
+    app.config.html_static_path.append(str(folder))
+    app.add_js_file("symbols.js")
 
 
 def describe(app: Sphinx, name: str, template: str, context: dict[str, Any], doctree: Any) -> None:
@@ -117,9 +129,8 @@ def repair(app: Sphinx, error: Exception | None) -> None:
         if name.removeprefix("docs/") in app.config.notebooks and name.startswith("docs/"):
             up = "../" * name.count("/")
             target = f"{up}notebooks/{name.removeprefix('docs/')}.ipynb"
-            link = (
-                f'<p class="notebook"><a href="{target}" download>This page as a notebook</a></p>'
-            )
+            label = "이 페이지의 노트북" if name.startswith(KOREAN) else "This page as a notebook"
+            link = f'<p class="notebook"><a href="{target}" download>{label}</a></p>'
             text = text.replace("</h1>", f"</h1>\n{link}", 1)
         path.write_text(text, encoding="utf-8")
     if unused := [pattern for pattern, _ in REPAIRS if pattern not in used]:
@@ -130,6 +141,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Register all of it."""
     app.add_config_value("copied", [], "env")
     app.add_config_value("notebooks", [], "env")
+    app.connect("builder-inited", name_symbols)
     app.connect("source-read", lead_on)
     app.connect("autodoc-process-docstring", quiet, priority=100)
     app.connect("html-page-context", describe)

@@ -58,7 +58,41 @@ function printInTheLight() {
   window.addEventListener('afterprint', () => { document.body.dataset.theme = before; });
 }
 
+// A symbol in a formula opens its entry of the glossary. For who has no pointer, all symbols of a
+// page are listed below its title.
+function openGlossary() {
+  const known = window.SYMBOLS;
+  const title = document.querySelector('article h1');
+  const { lang } = document.documentElement;
+  const root = document.documentElement.getAttribute('data-content_root') ?? '';
+  const entry = ([anchor]) => `${root}docs/glossary.html#${anchor}`;
+  const signs = document.querySelectorAll('article math :is(mi, mo):not(msup > :nth-child(2))');
+  const page = location.pathname.split('/').at(-1).replace('.html', '');
+  const own = window.OWN[page] ?? '';
+  const used = new Set();
+  for (const sign of signs) {
+    if (!Object.hasOwn(known, sign.textContent) || own.includes(sign.textContent)) continue;
+    used.add(sign.textContent);
+    sign.classList.add('symbol');
+    sign.addEventListener('click', () => {
+      location.href = entry(known[sign.textContent]);
+    });
+  }
+  if (!title || !used.size || page === 'glossary') return;
+  const list = document.createElement('details');
+  const make = (tag, text) => Object.assign(document.createElement(tag), { textContent: text });
+  list.className = 'symbols';
+  list.append(make('summary', lang === 'ko' ? '이 페이지의 기호 (영어 용어집)' : 'Symbols of this page'));
+  for (const sign of [...used].sort((a, b) => a.localeCompare(b))) {
+    const link = make('a', `${sign} ${known[sign][1]}`);
+    Object.assign(link, { href: entry(known[sign]), lang: 'en' });
+    list.append(link, ' ');
+  }
+  title.after(list);
+}
+
 document.addEventListener('DOMContentLoaded', () => {
+  openGlossary();
   printInTheLight();
   openByKey();
   markScrollers();
