@@ -131,7 +131,7 @@ U_RBM = Row(
     "U-RBM",
     "RatingRBM",
     {"orientation": "user"},
-    {"k": (100, 200), "lambda": PENALTIES},
+    {"k": UNITS, "lambda": PENALTIES},
     {"k": 200, "lambda": 30.0},
     60.0,
     0.881,

@@ -29,7 +29,11 @@ KINDS = [
 FOUND = """async () => {
     const found = () => [...document.querySelectorAll('#search-results li a')];
     const soon = () => new Promise((done) => setTimeout(done, 100));
-    for (let i = 0; i < 300 && found().length < 5; i++) await soon();
+    let before = 0;
+    for (let i = 0; i < 300 && (!before || found().length > before); i++) {
+        before = found().length;
+        await soon();
+    }
     return found().map((link) => link.getAttribute('href'));
 }"""
 PRINTED = """() => [
