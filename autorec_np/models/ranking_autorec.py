@@ -45,9 +45,10 @@ from autorec_np.models.scoring import (
     start_again,
 )
 from autorec_np.training.solvers import EpochCallback
-from autorec_np.training.trainer import AffineMap
+from autorec_np.training.trainer import AffineMap, Trainer
 
 N_VALIDATED = 10  # places of the lists that are followed
+EPOCHS = 60  # of "adam": docs/defaults.md
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -229,7 +230,7 @@ class RankingAutoRec(ListRecommender, AutoRec):
     Parameters
     ----------
     orientation : {"item", "user"}
-        What a row is.
+        What a row is; with "user" new users need no training.
     hidden_layer_sizes, activation, tied, dropout, corruption
         As in `AutoRec`.
     regularization : float or mapping of str to float
@@ -243,7 +244,9 @@ class RankingAutoRec(ListRecommender, AutoRec):
         "ratings": t, which the network also reads, is the rating mapped onto (0, 1].
     solver, learning_rate, learning_rate_init, warm_up, momentum, nesterovs_momentum, batch_size
         As in `AutoRec`, as are the next.
-    early_stopping, validation_fraction, n_iter_no_change, max_iter, tol, warm_start
+    max_iter : int, optional
+        As in `AutoRec`. None: 60 for "adam".
+    early_stopping, validation_fraction, n_iter_no_change, tol, warm_start
         1 - NDCG@10 of held-out interactions is followed.
     n_jobs, dtype, callbacks, verbose, random_state, engine
     implicit : int
@@ -264,14 +267,14 @@ class RankingAutoRec(ListRecommender, AutoRec):
 
     def __init__(
         self,
-        orientation: Axis = "item",
+        orientation: Axis = "user",
         hidden_layer_sizes: Sequence[int] | None = None,
         activation: str = "sigmoid",
         regularization: float | Mapping[str, float] = 30.0,
         tied: bool = False,
         dropout: float = 0.0,
         corruption: float | None = None,
-        unobserved_weight: float = 0.5,
+        unobserved_weight: float = 1.0,
         unobserved_target: float = 0.0,
         threshold: float | None = None,
         values: str = "binary",
@@ -363,6 +366,11 @@ class RankingAutoRec(ListRecommender, AutoRec):
 
     def _settings(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in signature(AutoRec).parameters}
+
+    def _make_trainer(self, targets: CSR, penalties: Mapping[str, float]) -> Trainer:
+        trainer = super()._make_trainer(targets, penalties)
+        automatic = self.max_iter is None and self.solver == "adam"
+        return replace(trainer, max_iter=EPOCHS) if automatic else trainer
 
     def _prepare(
         self, ratings: Any, validation: Any, random_state: np.random.Generator

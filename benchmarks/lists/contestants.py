@@ -107,8 +107,17 @@ ALL = (
         {"regularization": 500.0},
         {"regularization": RIDGES},
     ),
-    Contestant("RankingAutoRec, items", "RankingAutoRec", {"orientation": "item"}),
-    Contestant("RankingAutoRec, users", "RankingAutoRec", {"orientation": "user"}),
+    Contestant("RankingAutoRec, defaults", "RankingAutoRec"),
+    Contestant(
+        "RankingAutoRec",
+        "RankingAutoRec",
+        {"values": "ratings", "regularization": 30.0, "unobserved_weight": 1.0},
+        {
+            "values": ("binary", "ratings"),
+            "regularization": (3.0, 10.0, 30.0, 100.0, 300.0),
+            "unobserved_weight": (0.2, 0.5, 1.0, 2.0),
+        },
+    ),
     Contestant("AutoRec, highest predicted ratings", "AutoRec"),
     Contestant(
         "implicit, iALS",

@@ -55,7 +55,7 @@ def test_lists_stand_in_place_of_errors(split, no_drawing):
     measured = evaluate_ranking(model, test)
     assert f"{measured.ndcg:.4f} ±" in html
     assert "Popularity" in html
-    assert "weight w0 = 0.5, target t0 = 0" in html
+    assert "weight w0 = 1, target t0 = 0" in html
     assert f"{len(model.fitted_.training):,}" in html
     assert "Scores rank items and are no ratings." in html
     assert "RMSE" not in html.replace("validation RMSE, of lists", "")
