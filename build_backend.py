@@ -23,8 +23,8 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
 def pack(path):
     """Write a wheel anew, compressed by Zopfli, without top_level.txt and what only readers need.
 
-    The lesson stays as it is. Elsewhere comments, and docstrings of functions that no package hands
-    on and that cite no equation, are read in the source, whose lines have the same numbers.
+    The lesson stays as it is. Elsewhere comments, and docstrings of what no package hands on, are
+    read in the source, whose lines have the same numbers.
     """
     import zopfli  # an editable install and a source package do without
 
@@ -53,21 +53,29 @@ def is_bare(name):
 def bare(source, public):
     """Return Python source with nothing in the place of each comment and internal docstring.
 
-    Internal is that of a function of the module whose name is not in `public`, unless it cites an
-    equation, as "(43)". No line is lost.
+    Internal are the docstrings of functions and classes of the module whose names are not in
+    `public`, and of methods with an underscore. No line is lost.
     """
     lines = source.splitlines(keepends=True)
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             row, start = token.start[0] - 1, token.start[1]
             lines[row] = lines[row][:start].rstrip() + "\n"
-    for node in ast.parse(source).body:
-        if isinstance(node, ast.FunctionDef) and node.name not in public and len(node.body) > 1:
-            said, first = ast.get_docstring(node), node.body[0]
-            if said and not re.search(r"\(\d+\)", said):
-                rows = slice(first.lineno - 1, first.end_lineno)
-                lines[rows] = ["\n"] * len(lines[rows])
+    for node in internal(ast.parse(source), public):
+        if ast.get_docstring(node) and len(node.body) > 1:
+            rows = slice(node.body[0].lineno - 1, node.body[0].end_lineno)
+            lines[rows] = ["\n"] * len(lines[rows])
     return "".join(lines).encode()
+
+
+def internal(module, public):
+    """Yield the functions, classes and methods of a module whose docstrings are internal."""
+    for node in module.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name not in public:
+            yield node
+        for method in node.body if isinstance(node, ast.ClassDef) else ():
+            if isinstance(method, ast.FunctionDef) and method.name.startswith("_"):
+                yield method
 
 
 def line_of(name, content):

@@ -84,6 +84,11 @@ LISTS: dict[str, dict[str, Settings]] = {
     },
     "ml-1m": {
         "EASE": {"regularization": 1500.0},
+        "RankingAutoRec": {
+            "values": "ratings",
+            "regularization": 30.0,
+            "unobserved_weight": 1.0,
+        },
         "implicit, iALS": {
             "factors": 64,
             "regularization": 30.0,
@@ -94,6 +99,11 @@ LISTS: dict[str, dict[str, Settings]] = {
     "ml-100k": {
         "ItemKNN": {"n_neighbors": 200, "shrinkage": 30.0},
         "EASE": {"regularization": 500.0},
+        "RankingAutoRec": {
+            "values": "ratings",
+            "regularization": 10.0,
+            "unobserved_weight": 1.0,
+        },
         "implicit, iALS": {
             "factors": 64,
             "regularization": 30.0,

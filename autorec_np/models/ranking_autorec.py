@@ -270,7 +270,7 @@ class RankingAutoRec(ListRecommender, AutoRec):
         orientation: Axis = "user",
         hidden_layer_sizes: Sequence[int] | None = None,
         activation: str = "sigmoid",
-        regularization: float | Mapping[str, float] = 30.0,
+        regularization: float | Mapping[str, float] = 10.0,
         tied: bool = False,
         dropout: float = 0.0,
         corruption: float | None = None,
