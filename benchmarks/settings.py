@@ -75,6 +75,11 @@ LISTS: dict[str, dict[str, Settings]] = {
     "ml-latest-small": {
         "ItemKNN": {"n_neighbors": 50, "shrinkage": 3.0},
         "EASE": {"regularization": 300.0},
+        "RankingAutoRec": {
+            "values": "ratings",
+            "regularization": 10.0,
+            "unobserved_weight": 1.0,
+        },
         "implicit, iALS": {
             "factors": 128,
             "regularization": 30.0,
