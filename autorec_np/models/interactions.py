@@ -86,21 +86,12 @@ def _pairs(data: Any) -> tuple[Any, Any, Any, dict[str, Any]] | None:
 
 
 def positives(ratings: Ratings, threshold: float | None = None, values: str = "binary") -> CSR:
-    """Return the pairs that are wanted, users x items, and their weights in float64.
+    """Return the pairs that count, users x items, and their weights in float64.
 
-    Parameters
-    ----------
-    ratings : Ratings
-    threshold : float, optional
-        The least rating that counts. None: every stored pair does, whatever its rating.
-    values : {"binary", "counts"}
-        The weight is 1; or 1 + log(1 + rating), of ratings that say how often (Hu, Koren and
-        Volinsky, 2008).
-
-    Raises
-    ------
-    ValueError
-        Nothing is wanted; most ratings are 0, which can mean two things; counts of 0 or less.
+    A weight is 1; of ``values="counts"``, 1 + log(1 + rating) (Hu, Koren and Volinsky, 2008).
+    Ratings below `threshold` do not count; None: every stored pair does, whatever its rating.
+    ValueError where none does, where most ratings are 0, which can mean two things, and for counts
+    of 0 or less.
     """
     data = ratings.matrix.data
     n_zeros, n_low = int(np.count_nonzero(data == 0)), int(np.count_nonzero(data <= 0))
