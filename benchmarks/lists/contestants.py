@@ -6,8 +6,8 @@ A contestant is an object with three methods, of which the second alone is timed
     fit(data, seed, **settings) -> model
     lists(model, train, users, n) -> ids     (m, n), of object; None where no item is left
 
-Each stored pair of the training part is an interaction, whatever its rating; only
-`AutoRec.recommend`, which ranks predicted ratings, reads the ratings themselves.
+Each stored pair of the training part is an interaction, whatever its rating. The ratings themselves
+are read by `AutoRec.recommend`, which ranks predicted ratings, and with ``values="ratings"``.
 """
 
 from __future__ import annotations
