@@ -45,7 +45,7 @@ from autorec_np.models.scoring import (
     start_again,
 )
 from autorec_np.training.solvers import EpochCallback
-from autorec_np.training.trainer import AffineMap, Trainer
+from autorec_np.training.trainer import AffineMap, Trainer, warn_of_interrupt
 
 N_VALIDATED = 10  # places of the lists that are followed
 EPOCHS = 60  # of "adam": docs/defaults.md
@@ -347,7 +347,11 @@ class RankingAutoRec(ListRecommender, AutoRec):
         ValueError, TypeError, DivergenceError
             As of `AutoRec.fit`, and what cannot be read as interactions.
         """
-        return super().fit(ratings, validation)
+        fitted, interrupted = self._train(ratings, validation)
+        self.fitted_ = fitted
+        if interrupted:
+            warn_of_interrupt(fitted.course.n_iter, fitted.course.validation_curve, stacklevel=3)
+        return self
 
     def check_parameters(self) -> float | Mapping[str, float]:
         """Return `regularization`; ValueError or TypeError for what cannot be used."""

@@ -16,7 +16,7 @@ from autorec_np.data.values import UnsuitableRatingsWarning
 from autorec_np.evaluation.held_out import evaluate_ranking
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.ranking_autorec import RankingAutoRec
-from autorec_np.training.trainer import short_on_purpose
+from autorec_np.training.trainer import ConvergenceWarning, short_on_purpose
 
 RATINGS = make_ratings(n_users=30, n_items=20, n_ratings=240, random_state=0)
 SETTINGS = {
@@ -324,8 +324,16 @@ def test_parameters_that_cannot_be_used_are_refused(changes, message):
 
 
 def test_a_column_alone_without_a_penalty_has_the_solution_of_least_norm():
-    settings = {**SETTINGS, "regularization": 0.0, "unobserved_weight": 0.0}
+    settings = {**SETTINGS, "orientation": "item"}
+    settings |= {"regularization": 0.0, "unobserved_weight": 0.0}
     model = RankingAutoRec(**settings).fit(RATINGS)
     scores = model.predict_new({RATINGS.item_ids[0]: 1.0})
     assert scores[0] == pytest.approx(1.0)
     assert np.isfinite(scores).all()
+
+
+def test_a_warning_points_at_the_line_that_called_fit():
+    model = RankingAutoRec(hidden_layer_sizes=(2,), solver="lbfgs", max_iter=1)
+    with pytest.warns(ConvergenceWarning) as caught:
+        model.fit(RATINGS)
+    assert [warning.filename for warning in caught] == [__file__]
