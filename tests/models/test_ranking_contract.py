@@ -26,7 +26,9 @@ from autorec_np.training.trainer import ConvergenceWarning
 class RankingContract(
     ListContract,
     hidden_layer_sizes=(4,),
+    orientation="item",
     regularization=1.0,
+    unobserved_weight=0.5,
     max_iter=60,
     learning_rate_init=0.03,
     batch_size=16,

@@ -13,6 +13,7 @@ from autorec_np.reports.pictures import html_report, plot_error_by_rating, plot_
 from autorec_np.training.trainer import short_on_purpose
 
 SETTINGS = {"hidden_layer_sizes": (6,), "max_iter": 4, "n_jobs": 1, "random_state": 0}
+SETTINGS |= {"regularization": 30.0, "unobserved_weight": 0.5}
 VARIANTS = [
     {},
     {"values": "counts", "implicit": 2},
@@ -55,7 +56,7 @@ def test_lists_stand_in_place_of_errors(split, no_drawing):
     measured = evaluate_ranking(model, test)
     assert f"{measured.ndcg:.4f} ±" in html
     assert "Popularity" in html
-    assert "weight w0 = 1, target t0 = 0" in html
+    assert "weight w0 = 0.5, target t0 = 0" in html
     assert f"{len(model.fitted_.training):,}" in html
     assert "Scores rank items and are no ratings." in html
     assert "RMSE" not in html.replace("validation RMSE, of lists", "")
