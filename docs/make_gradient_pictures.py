@@ -13,6 +13,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import small_picture
+
 from autorec_np.gradcheck import check_gradient, plot_error_curves, plot_taylor, taylor_test
 
 DOCS = Path(__file__).resolve().parent
@@ -38,10 +40,9 @@ def main() -> None:
         return page["network_loss"](point, bias_factor=1.01)
 
     curves = plot_error_curves(check_gradient(loss, theta, blocks, full_sweep=True))
-    curves.savefig(DOCS / "images" / "gradient_errors.png", dpi=80)
-    plot_taylor(taylor_test(loss, theta, blocks)).savefig(
-        DOCS / "images" / "gradient_taylor.png", dpi=80
-    )
+    small_picture.save(curves, DOCS / "images" / "gradient_errors.png", dpi=80)
+    taylor = plot_taylor(taylor_test(loss, theta, blocks))
+    small_picture.save(taylor, DOCS / "images" / "gradient_taylor.png", dpi=80)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import small_picture
 from matplotlib.figure import Figure
 
 from autorec_np import make_ratings
@@ -71,4 +72,4 @@ def draw() -> Figure:
 
 
 if __name__ == "__main__":
-    draw().savefig(IMAGES / "tiling.png", dpi=90)
+    small_picture.save(draw(), IMAGES / "tiling.png", dpi=90)

@@ -463,6 +463,7 @@ class AutoRec(FoldIn):
 
     def _make_trainer(self, targets: CSR, penalties: Mapping[str, float]) -> Trainer:
         defaults, rate = SOLVERS[self.solver], self.learning_rate_init
+        max_iter = self._settings()["max_iter"]
         n_rows, n_columns = targets.shape
         batch_size = resolved_batch_size(self._settings(), n_rows)
         if rate is None:
@@ -481,7 +482,7 @@ class AutoRec(FoldIn):
             momentum=self.momentum,
             nesterovs_momentum=self.nesterovs_momentum,
             batch_size=batch_size,
-            max_iter=defaults.max_iter if self.max_iter is None else self.max_iter,
+            max_iter=defaults.max_iter if max_iter is None else max_iter,
             tol=self.tol,
             n_iter_no_change=self.n_iter_no_change,
             dropout=self.dropout,

@@ -45,7 +45,7 @@ from autorec_np.models.scoring import (
     start_again,
 )
 from autorec_np.training.solvers import EpochCallback
-from autorec_np.training.trainer import AffineMap, Trainer, warn_of_interrupt
+from autorec_np.training.trainer import AffineMap, warn_of_interrupt
 
 N_VALIDATED = 10  # places of the lists that are followed
 EPOCHS = 60  # of "adam": docs/defaults.md
@@ -369,12 +369,10 @@ class RankingAutoRec(ListRecommender, AutoRec):
         return self.regularization
 
     def _settings(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in signature(AutoRec).parameters}
-
-    def _make_trainer(self, targets: CSR, penalties: Mapping[str, float]) -> Trainer:
-        trainer = super()._make_trainer(targets, penalties)
-        automatic = self.max_iter is None and self.solver == "adam"
-        return replace(trainer, max_iter=EPOCHS) if automatic else trainer
+        settings = {name: getattr(self, name) for name in signature(AutoRec).parameters}
+        if self.max_iter is None and self.solver == "adam":
+            settings["max_iter"] = EPOCHS
+        return settings
 
     def _prepare(
         self, ratings: Any, validation: Any, random_state: np.random.Generator

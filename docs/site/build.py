@@ -32,6 +32,8 @@ ROOT = HERE.parents[1]
 CARD = re.compile(r"^:::\{grid-item-card\}.*\n:link: (.*)\n(?:.*\n)*?:::\n", re.MULTILINE)
 
 MOST_BYTES = 8_000_000
+# Files to read, in color; colors make the page of any other three times as long.
+LESSONS = {Path("docs/autorec_in_one_file.py"), Path("docs/example_service.py")}
 COPIED = ("explorable", "lessons/slides.html")  # pages that are no Markdown: they open as they are
 
 # caption: the pages below it, in this order; a pattern may match nothing
@@ -99,7 +101,8 @@ def show_sources(source: Path) -> None:
             shown = source / f"{name}.md"
             shown.parent.mkdir(parents=True, exist_ok=True)
             code = target.read_text(encoding="utf-8")
-            text = f"# {name.name}\n\nThe file `{name}`, as it is.\n\n````python\n{code}````\n"
+            kind = "python" if name.parts[0] == "autorec_np" or name in LESSONS else "text"
+            text = f"# {name.name}\n\nThe file `{name}`, as it is.\n\n````{kind}\n{code}````\n"
             shown.write_text(f"---\norphan: true\n---\n\n{text}", encoding="utf-8")
 
 

@@ -98,6 +98,7 @@ def write_all(folder: Path, target: Path) -> list[str]:
     for page in sorted(runnable):
         path = target / page.relative_to(folder).with_suffix(".ipynb")
         path.parent.mkdir(parents=True, exist_ok=True)
-        content = json.dumps(notebook(page, folder.parent, runnable), indent=1, ensure_ascii=False)
+        found = notebook(page, folder.parent, runnable)
+        content = json.dumps(found, ensure_ascii=False, separators=(",", ":"))
         path.write_text(content + "\n", encoding="utf-8")
     return [page.relative_to(folder).with_suffix("").as_posix() for page in sorted(runnable)]

@@ -113,7 +113,7 @@ def test_w_comes_back_to_the_bit(monkeypatch):
     before, expanded = theta.copy(), network.expand(theta)
     shares = Shares(network, theta.dtype, None)
     shares.begin(theta)
-    shares.passes(theta, matrix, matrix, None)
+    shares.passes(Objective(network, 0.0), theta, matrix, matrix, None)
     assert theta.tobytes() == expanded.tobytes()
     for rows in (slice(0, 9), slice(9, 17)):
         shares.take_off(rows, np.zeros((rows.stop - rows.start, 4), np.float32))
@@ -127,7 +127,7 @@ def test_what_is_taken_off_adds_up_to_the_derivative_by_y(monkeypatch):
     rng = np.random.default_rng(1)
     d_weights = rng.normal(size=(2, 17, 4)).astype(np.float32)
     for d_weight in d_weights:  # of two batches
-        shares.passes(theta, matrix, matrix, None)
+        shares.passes(Objective(network, 0.0), theta, matrix, matrix, None)
         for rows in (slice(9, 17), slice(0, 9)):
             shares.take_off(rows, d_weight[rows])
 
