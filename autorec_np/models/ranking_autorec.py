@@ -347,6 +347,7 @@ class RankingAutoRec(ListRecommender, AutoRec):
         ValueError, TypeError, DivergenceError
             As of `AutoRec.fit`, and what cannot be read as interactions.
         """
+        fitted: Any
         fitted, interrupted = self._train(ratings, validation)
         self.fitted_ = fitted
         if interrupted:
