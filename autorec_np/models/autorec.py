@@ -29,7 +29,7 @@ from autorec_np.core.optimizers import SCHEDULES
 from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.data.splitting import train_test_split
 from autorec_np.data.values import warn_of_unsuitable
-from autorec_np.engine.threads import workers
+from autorec_np.engine.threads import pattern_of, workers
 from autorec_np.models.base import (
     Axes,
     Record,
@@ -316,7 +316,7 @@ class AutoRec(FoldIn):
         check_parameters(self._settings())
         random_state = check_random_state(self.random_state)
         task = self._prepare(ratings, validation, random_state)
-        trainer = self._make_trainer(task.targets, task.penalties)
+        trainer = self._make_trainer(pattern_of(task.targets), task.penalties)
         cold = "baseline" if self.cold == "raise" else self.cold
         with (
             workers(check_n_jobs(self.n_jobs)) as threads,
@@ -338,7 +338,7 @@ class AutoRec(FoldIn):
                     task.objective(),
                     theta,
                     task.inputs,
-                    task.cells(),
+                    task.targets,
                     random_state,
                     monitor,
                     threads,
@@ -361,7 +361,7 @@ class AutoRec(FoldIn):
         held_out = None if validation is None else as_ratings(validation)
         training, held_out = self._divided(data, held_out, random_state)
         axes = Axes(self.orientation)
-        n_implicit, kind = resolved_implicit(self.get_params())
+        _, kind = resolved_implicit(self.get_params())
         mapped = self._mapped(training.matrix.data, data.scale, kind)
         matrix, units = with_data(training.matrix, mapped.values), mapped.units
         rated = axes.orient(matrix)
@@ -369,13 +369,7 @@ class AutoRec(FoldIn):
         features = data.features.get(axes.row)
         of_pairs = biases.score_pairs(*pairs_of(rated, axes))
         inputs = network_inputs(kind, rated, of_pairs, features, AffineMap(), self.dtype)
-        shape = (
-            resolved_widths(self.get_params()),
-            self.activation,
-            self.output_activation,
-            self.tied,
-        )
-        network = network_for(rated, inputs.shape[1], *shape, n_implicit, self.dtype)
+        network = self._network(rated, inputs.shape[1])
         baseline = self._baseline_of(biases)
         outputs = map_onto_outputs(self.output_activation, mapped, baseline is not None)
         targets = targets_of(rated, axes, baseline, outputs, self.dtype)
@@ -433,6 +427,18 @@ class AutoRec(FoldIn):
     def _settings(self) -> dict[str, Any]:
         """Return all parameters of a network."""
         return self.get_params()
+
+    def _network(self, pattern: CSR, n_inputs: int) -> Network:
+        return network_for(
+            pattern,
+            n_inputs,
+            resolved_widths(self._settings()),
+            self.activation,
+            self.output_activation,
+            self.tied,
+            resolved_implicit(self._settings())[0],
+            self.dtype,
+        )
 
     def _divided(
         self, data: Ratings, held_out: Ratings | None, random_state: np.random.Generator

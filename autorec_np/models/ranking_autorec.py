@@ -22,7 +22,7 @@ from autorec_np.core.planes import Planes
 from autorec_np.data.entries import row_of_each
 from autorec_np.data.ratings import Ratings
 from autorec_np.engine.threads import Workers
-from autorec_np.models.autorec import AutoRec, check_parameters, resolved_implicit, resolved_widths
+from autorec_np.models.autorec import AutoRec, check_parameters
 from autorec_np.models.base import Axes, Self
 from autorec_np.models.biases import FittedBiases
 from autorec_np.models.frames import top_n
@@ -40,7 +40,6 @@ from autorec_np.models.scoring import (
     Fitted,
     Inputs,
     TrainingTask,
-    network_for,
     network_inputs,
     start_again,
 )
@@ -172,13 +171,9 @@ class ListTask(TrainingTask):
 
     measure: ClassVar[str] = "1 - validation NDCG@10"
 
-    weighed: CSR | Planes
     unobserved: tuple[float, float]
     seen: CSR
     held_out: CSR | None
-
-    def cells(self) -> CSR | Planes:
-        return self.weighed
 
     def objective(self) -> Objective:
         counted = np.bincount(self.targets.indices, minlength=self.network.n_columns) > 0
@@ -387,20 +382,15 @@ class RankingAutoRec(ListRecommender, AutoRec):
         input_map = AffineMap()
         if self.values == "ratings":
             input_map = onto_unit(training.matrix.data, data.scale)
-        n_columns = wanted.shape[1]
-        features = data.features.get(axes.row)
-        n_inputs = n_columns + (0 if features is None else features.shape[1])
-        n_implicit, _ = resolved_implicit(self._settings())
-        network = network_for(
-            wanted,
-            n_inputs,
-            resolved_widths(self._settings()),
-            self.activation,
-            self.output_activation,
-            self.tied,
-            n_implicit,
-            self.dtype,
-        )
+
+        def read(rated: CSR) -> Inputs:
+            told, features = presented(rated, self.values), data.features.get(axes.row)
+            return network_inputs(self.inputs, told, np.zeros(0), features, input_map, self.dtype)
+
+        inputs = every_input = read(wanted)
+        if training is not data:
+            every_input = read(axes.orient(weighed(data.matrix, self.threshold, self.values)))
+        network = self._network(wanted, inputs.shape[1])
         penalties = Objective(network, regularization).penalties
         fitted = partial(
             FittedRanking,
@@ -418,27 +408,15 @@ class RankingAutoRec(ListRecommender, AutoRec):
             unobserved_weight=float(self.unobserved_weight),
             unobserved_target=float(self.unobserved_target),
         )
+        planes = np.array(targets_and_weights(wanted.data, self.values, input_map), self.dtype)
         counts = self.values == "counts"
-        t, c = targets_and_weights(wanted.data, self.values, input_map)
-        targets = with_data(wanted, t.astype(self.dtype))
-        every = axes.orient(weighed(data.matrix, self.threshold, self.values))
-        inputs, every_input = (
-            network_inputs(
-                self.inputs,
-                presented(one, self.values),
-                np.zeros(0),
-                features,
-                input_map,
-                self.dtype,
-            )
-            for one in (wanted, every)
-        )
         if self.warm_start and hasattr(self, "fitted_"):
             theta = start_again(self.fitted_, network, axes, data, self.dtype)
         else:
             theta = network.layout.initialize(random_state, self.dtype)
             views = network.layout.views(theta)
-            views["decoder.weight"][np.bincount(wanted.indices, minlength=n_columns) == 0] = 0.0
+            counted = np.bincount(wanted.indices, minlength=network.n_columns)
+            views["decoder.weight"][counted == 0] = 0.0
             views["decoder.bias"][...] = self.unobserved_target
         return ListTask(
             network=network,
@@ -448,11 +426,10 @@ class RankingAutoRec(ListRecommender, AutoRec):
             loss_unit=1.0,
             theta=theta,
             inputs=inputs,
-            targets=targets,
+            targets=Planes(wanted, planes) if counts else with_data(wanted, planes[0]),
             every_input=every_input,
             validation=None,
             fitted=fitted,
-            weighed=Planes(wanted, np.array([t, c], self.dtype)) if counts else targets,
             unobserved=(self.unobserved_weight, self.unobserved_target),
             seen=training.matrix,
             held_out=None if held_out is None else self._followed(held_out, data),

@@ -20,7 +20,7 @@ from autorec_np.core.planes import Planes
 from autorec_np.data.entries import frozen, row_of_each
 from autorec_np.data.ratings import Ratings
 from autorec_np.data.splitting import rmse
-from autorec_np.engine.threads import Workers, encode
+from autorec_np.engine.threads import Workers, encode, pattern_of
 from autorec_np.models.base import Axes, Record
 from autorec_np.models.biases import FittedBiases, FittedMean, ridge
 from autorec_np.training.solvers import run_lbfgs
@@ -317,7 +317,7 @@ class TrainingTask:
     loss_unit: float
     theta: Array
     inputs: Inputs
-    targets: CSR
+    targets: CSR | Planes
     every_input: Inputs
     validation: tuple[Array, Array, Array] | None
     fitted: Callable[..., Fitted]
@@ -326,10 +326,6 @@ class TrainingTask:
     def objective(self) -> Objective:
         return Objective(self.network, self.penalties)
 
-    def cells(self) -> CSR | Planes:
-        """Return what the outputs are compared with."""
-        return self.targets
-
     def record(
         self, theta: Array, inputs: Inputs, workers: Workers | None, **others: Any
     ) -> Fitted:
@@ -337,7 +333,7 @@ class TrainingTask:
         network, own = self.network, theta.copy()
         if isinstance(network, ImplicitNetwork):
             weight = network.layout.views(theta)[IMPLICIT].copy()
-            weight[np.diff(self.targets.indptr) == 0] = 0.0  # was random
+            weight[np.diff(pattern_of(self.targets).indptr) == 0] = 0.0  # was random
             shares = spmm_transpose(network.rated, weight)
             network = network.plain
             own = own[: network.layout.size]

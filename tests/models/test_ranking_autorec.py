@@ -180,7 +180,7 @@ def test_without_a_weight_it_is_the_masked_objective_to_the_bit(orientation, sol
             warnings.simplefilter("ignore", UnsuitableRatingsWarning)
             task = model._prepare(ones, None, np.random.default_rng(0))
             theta = np.random.default_rng(1).normal(0, 0.1, task.theta.size).astype(np.float32)
-            inputs, cells = task.inputs, task.cells()
+            inputs, cells = task.inputs, task.targets
             starts.append(task.objective().value_and_gradient(theta, inputs, cells))
     (value, gradient), (masked, expected) = starts
     assert value == masked
