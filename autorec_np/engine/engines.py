@@ -303,7 +303,7 @@ class ByActivity:
     ) -> Batch:
         """Plan the tiles of rows, in order of activity."""
         width = max(self.network.hidden_layer_sizes)
-        columns = panel_columns(targets.shape[1], width)
+        columns = panel_columns(self.network.n_columns, width)
         plan = Plan(self.parts.take(self.place_of_row[rows]), columns, self.workers)
         fraction = len(rows) / targets.shape[0]
         laid_out = partial(self._laid_out, rows=rows, plan=plan)
