@@ -232,6 +232,13 @@ def check_apart(training: Ratings, test: Ratings, advice: str) -> None:
         )
 
 
+def ndcg(hits: Array, counts: Array) -> Array:
+    """Return NDCG of each list from its hits (m, n), best first, and all that are wanted, (m,)."""
+    discounts = 1 / np.log2(np.arange(2, hits.shape[1] + 2))
+    ideal = np.cumsum(discounts)[np.minimum(counts, len(discounts)).astype(int) - 1]
+    return np.asarray(hits @ discounts / ideal)
+
+
 def rmse(true: ArrayLike, predicted: ArrayLike) -> float:
     """Root mean squared error, pooled over all pairs, in float64.
 

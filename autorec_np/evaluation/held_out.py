@@ -30,7 +30,7 @@ from autorec_np._types import Array
 from autorec_np._validation import check_integer, check_number
 from autorec_np.data.clicks import are_pairs, as_interactions
 from autorec_np.data.ratings import Ratings, as_ratings
-from autorec_np.data.splitting import check_apart, finite_vector, mae, rmse, shared_pairs
+from autorec_np.data.splitting import check_apart, finite_vector, mae, ndcg, rmse, shared_pairs
 from autorec_np.data.values import shown
 from autorec_np.models.base import Recommender, check_fitted, check_not_empty
 from autorec_np.models.interactions import ListRecommender
@@ -344,13 +344,11 @@ def scores_per_user(recommended: Lists, relevant: Relevant, k: int = 10) -> dict
     counts = np.array([len(set(wanted)) for wanted in relevant], dtype=np.float64)
     counts[counts == 0] = np.nan
     places = np.arange(1, k + 1)
-    discounts = 1 / np.log2(places + 1)
-    ideal = np.cumsum(discounts)[np.fmin(np.nan_to_num(counts, nan=1.0), k).astype(int) - 1]
     found = np.cumsum(hits, axis=1)
     per_user = {
         "precision": found[:, -1] / k,
         "recall": found[:, -1] / counts,
-        "ndcg": hits @ discounts / ideal,
+        "ndcg": ndcg(hits, np.nan_to_num(counts, nan=1.0)),
         "map": (hits * found / places).sum(axis=1) / counts,
         "mrr": (hits / places).max(axis=1),
         "hit_rate": hits.max(axis=1),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from inspect import signature
 from itertools import pairwise
@@ -19,8 +19,8 @@ from autorec_np.core.all_cells import AllCells, gram
 from autorec_np.core.kernels import with_data
 from autorec_np.core.objective import Objective
 from autorec_np.core.planes import Planes
-from autorec_np.data.entries import row_of_each
 from autorec_np.data.ratings import Ratings
+from autorec_np.data.splitting import ndcg
 from autorec_np.engine.threads import Workers
 from autorec_np.models.autorec import AutoRec, check_parameters
 from autorec_np.models.base import Axes, Self
@@ -89,8 +89,8 @@ class FittedRanking(ListRecord, Fitted):
         scores[known] = self.learned_at(rows[known], columns[known])
         if len(new):  # as a row without anything
             nothing: CSR = sparse.csr_array((1, self.network.n_columns))
-            codes = self.network.encode(self.theta, self.read(nothing))
-            scores[new] = replace(self, codes=codes).learned_at(rows[new] * 0, columns[new])
+            [row] = self.decoded(self.network.encode(self.theta, self.read(nothing)))
+            scores[new] = row[columns[new]]
         return scores
 
     def decoded(self, codes: Array, columns: Array | slice = slice(None)) -> Array:
@@ -186,24 +186,18 @@ class ListTask(TrainingTask):
         if held_out is None:
             return None
         users = np.flatnonzero(np.diff(held_out.indptr))
+        counts = np.diff(held_out.indptr)[users]
+        wanted = with_data(held_out, np.ones(held_out.nnz, bool))[users].toarray()
 
         def validate(theta: Array) -> float:
             fitted = self.record(theta, self.inputs, workers)
             scores = fitted.score_all_items(users)
             scores[fitted.user_counts[users] == 0] = fitted.item_counts
-            return 1.0 - ndcg(scores, self.seen[users], held_out[users])
+            best, _ = top_n(scores, N_VALIDATED, self.seen[users])
+            hits = np.take_along_axis(wanted, best, axis=1)
+            return 1.0 - float(np.mean(ndcg(hits, counts)))
 
         return validate
-
-
-def ndcg(scores: Array, seen: CSR, wanted: CSR, n: int = N_VALIDATED) -> float:
-    """Return the mean NDCG@n over rows, each with something `wanted`; the `seen` are left out."""
-    best, _ = top_n(scores, n, seen)
-    is_wanted = np.zeros(scores.shape, bool)
-    is_wanted[row_of_each(wanted), wanted.indices] = True
-    discounts = 1.0 / np.log2(np.arange(2, best.shape[1] + 2))
-    ideal = np.cumsum(discounts)[np.minimum(np.diff(wanted.indptr), len(discounts)) - 1]
-    return float(np.mean(np.take_along_axis(is_wanted, best, axis=1) @ discounts / ideal))
 
 
 @score_new.register(FittedRanking)

@@ -216,15 +216,12 @@ def _of_row(fitted: Fitted, user: Any, item: Any) -> tuple[Derivatives, Array, A
     biases = fitted.cold_baseline.score_pairs(*pairs_of(rated, fitted.axes, np.array([row])))
     inputs, (factor, offset) = fitted.read(rated, biases, np.array([row])), fitted.input_map
     *first, slopes = np.atleast_2d(input_derivatives(fitted.network, fitted.theta, inputs, column))
-    pattern = np.zeros(len(others))
+    read = fitted.presented(rated)
+    pattern = np.zeros(read.nnz)
     if first:
         pattern += inputs.data[0] * first[0] / fitted.output_map.factor
-    ids = fitted.ids(fitted.axes.column)[others].astype(object)
-    if isinstance(fitted, FittedRanking):
-        read = fitted.presented(rated)
-        ids, values = fitted.ids(fitted.axes.column)[read.indices].astype(object), read.data
-        pattern = pattern[: len(ids)]
-    found = Derivatives(ids, values, slopes * (factor / fitted.output_map.factor))
+    ids = fitted.ids(fitted.axes.column)[read.indices].astype(object)
+    found = Derivatives(ids, read.data, slopes * (factor / fitted.output_map.factor))
     return found, pattern, biases if fitted.inputs == "planes" else -offset / factor
 
 
