@@ -229,13 +229,27 @@ def test_early_stopping_follows_the_lists(orientation):
         orientation, **{**SETTINGS, "max_iter": 30}, early_stopping=True, n_iter_no_change=3
     ).fit(RATINGS)
     assert again.theta_.tobytes() == stopped.theta_.tobytes()
+    rng = np.random.default_rng(0)
+    split = train_test_split(RATINGS, 0.1, random_state=rng)
+    given = RankingAutoRec(orientation, **{**SETTINGS, "max_iter": 30, "random_state": rng})
+    followed = given.fit(*split).validation_curve_
+    assert stopped.validation_curve_ == followed[: stopped.n_iter_]
     # what was held out is seen, and read
+    fitted = stopped.fitted_
+    read = fitted.read(fitted.axes.orient(RATINGS.matrix))
+    codes = fitted.network.encode(fitted.theta, read)
+    np.testing.assert_allclose(stopped.codes_, codes, rtol=1e-12)
     assert stopped.ratings_ is RATINGS
     assert len(stopped.fitted_.training) < len(RATINGS)
     seen = RATINGS.matrix.toarray() != 0
     for user, ids in enumerate(stopped.recommend(RATINGS.user_ids, 5)[0]):
         found = [one for one in ids if one is not None]
         assert not seen[user, RATINGS.item_positions(found)].any()
+
+
+def test_every_output_starts_from_the_target():
+    task = RankingAutoRec(**SETTINGS)._prepare(RATINGS, None, np.random.default_rng(0))
+    assert (task.network.layout.views(task.theta)["decoder.bias"] == 0.1).all()
 
 
 def test_held_out_interactions_of_nobody_known_are_refused():
