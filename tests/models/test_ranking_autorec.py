@@ -247,6 +247,23 @@ def test_early_stopping_follows_the_lists(orientation):
         assert not seen[user, RATINGS.item_positions(found)].any()
 
 
+@pytest.mark.parametrize("orientation", ["item", "user"])
+def test_held_out_ratings_below_the_threshold_are_not_wanted(orientation):
+    train, test = train_test_split(RATINGS, 0.2, random_state=0)
+    model = RankingAutoRec(orientation, **SETTINGS, threshold=3).fit(train, test)
+    measured = evaluate_ranking(model, test, threshold=3)
+    assert measured.ndcg != evaluate_ranking(model, test, threshold=1).ndcg
+    assert model.validation_curve_[-1] == pytest.approx(1 - measured.ndcg, abs=1e-12)
+
+
+def test_how_often_is_a_weight_and_is_not_read():
+    model = RankingAutoRec(**SETTINGS, values="counts").fit(RATINGS)
+    read = model.fitted_.read(RATINGS.matrix)
+    assert (read.data == 1).all()
+    codes = model.network_.encode(model.theta_, read)
+    np.testing.assert_allclose(model.codes_, codes, rtol=1e-12)
+
+
 def test_every_output_starts_from_the_target():
     task = RankingAutoRec(**SETTINGS)._prepare(RATINGS, None, np.random.default_rng(0))
     assert (task.network.layout.views(task.theta)["decoder.bias"] == 0.1).all()

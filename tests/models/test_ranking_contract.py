@@ -124,6 +124,9 @@ def test_who_has_no_history_gets_what_others_chose_most():
     model.fit(triples)
     frame = model.recommend_new([])
     assert frame.popular is True
+    for nothing in ([], {ITEM_IDS[0]: 1.0}):
+        scores = model.predict_new(nothing, model.ratings_.item_ids)
+        assert scores.tolist() == model.item_counts_.tolist()
     _, scores = model.recommend([USER_IDS[0]], 3)
     assert scores[0].tolist() == sorted(model.item_counts_.tolist(), reverse=True)[:3]
     assert model.cold_users([USER_IDS[0]]).tolist() == [True]
