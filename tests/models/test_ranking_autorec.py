@@ -368,3 +368,7 @@ def test_a_warning_points_at_the_line_that_called_fit():
     with pytest.warns(ConvergenceWarning) as caught:
         model.fit(RATINGS)
     assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_adam_takes_more_epochs_than_for_ratings_unless_told():
+    assert RankingAutoRec("user", (2,), random_state=0).fit(RATINGS).n_iter_ == 60
