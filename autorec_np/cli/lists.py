@@ -6,14 +6,14 @@ from argparse import SUPPRESS, Namespace
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from autorec_np import evaluation, models, reports
+from autorec_np import evaluation, models
 from autorec_np._text import indented, table
 from autorec_np.cli.options import Parser, UsageError, adder, say
 
 if TYPE_CHECKING:
     from autorec_np.data import Ratings
     from autorec_np.evaluation.held_out import RankingEvaluation
-    from autorec_np.models import AutoRec, Recommender
+    from autorec_np.models import AutoRec
 
 POPULAR = "Popularity"
 MEASURES = {
@@ -118,18 +118,6 @@ def make_model(args: Namespace, lists: bool) -> AutoRec:
             )
             raise UsageError(f"--{name.replace('_', '-')} {what}")
     return model.set_params(**{name: given[name] for name in own if name in given})
-
-
-def describe_interactions(ratings: Ratings) -> str:
-    return f"{len(ratings):,} interactions, {ratings.n_users:,} users x {ratings.n_items:,} items"
-
-
-def measured(
-    model: Recommender, test: Ratings, threshold: float | None
-) -> dict[str, list[RankingEvaluation]]:
-    """Return what the lists of popularity and of a model are worth, in one split."""
-    found = reports.beside_popularity(model, test, threshold)
-    return {name: [one] for name, one in found.items()}
 
 
 def say_measured(

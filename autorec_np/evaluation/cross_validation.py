@@ -268,9 +268,7 @@ def read_for(model: Model | Models, data: Any) -> Ratings:
     return as_interactions(data) if measures_lists(model) else as_ratings(data)
 
 
-def _measure(
-    model: Any, train: Any, test: Any, lists: bool = False, threshold: float | None = None
-) -> Any:
+def _measure(model: Any, train: Any, test: Any, lists: bool, threshold: float | None) -> Any:
     read = as_interactions if lists else as_ratings
     training, test = read(train), read(test)
     check_not_empty(training, "train")

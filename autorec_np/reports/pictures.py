@@ -410,9 +410,9 @@ def _list_section(model: AutoRec, test: Any) -> str:
             *(_interval(one.intervals[mean]) for mean in means),
             *(f"{getattr(one, share):.4f}" for share in shares),
         ]
-        for name, one in found.items()
+        for name, [one] in found.items()
     ]
-    one = found["Popularity"]
+    [one] = found["Popularity"]
     caption = f"Over {one.n_users:,} users, lists of {one.k}; ± half a 95 % interval"
     return (
         f"<p>{one.n_relevant:,} items that were held out are to be found, rated {one.threshold:g} "

@@ -142,7 +142,7 @@ def test_beside_counts_all_that_was_chosen_is_to_be_found(values):
 
 def test_pairs_have_no_errors_of_ratings():
     for measure in (cross_validate, evaluate_repeats, search):
-        with pytest.raises((TypeError, ValueError), match="Users and items alone"):
+        with pytest.raises((TypeError, ValueError), match="who chose what, without ratings"):
             measure(BiasBaseline(), PAIRS)
 
 

@@ -77,6 +77,7 @@ def test_clicks_have_a_report_too(split, no_drawing):
     model = RankingAutoRec("user", **SETTINGS).fit((users, items))
     users, items, _ = split[1].triples()
     html = html_report(model, (users, items))
+    assert f"{len(split[0]):,} interactions, " in html
     assert f"{len(users):,} items that were held out are to be found" in html
     without = Page(html_report(model))
     assert without.text("h2")[-1] == "Left out"
