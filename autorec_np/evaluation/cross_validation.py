@@ -251,8 +251,8 @@ def evaluate(
     TypeError
         `model` cannot be copied, or ids are of two kinds.
     """
-    lists = measures_lists(model)
-    result: Evaluation | ListEvaluation = _measure(model, train, test, lists, threshold)
+    result: Evaluation | ListEvaluation
+    result = _measure(model, train, test, measures_lists(model), threshold)
     logger.info("%s: %s", type(model).__name__, result)
     return result
 

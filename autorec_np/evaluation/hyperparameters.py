@@ -31,7 +31,6 @@ from autorec_np.data.ratings import Ratings
 from autorec_np.data.splitting import train_test_split
 from autorec_np.evaluation.cross_validation import (
     Executor,
-    ListEvaluation,
     Task,
     evaluate,
     for_task,
@@ -392,11 +391,8 @@ def _run(
     try:
         with short_on_purpose():
             result = evaluate(tried, training, validation, threshold=threshold)
-        seconds, ndcg = result.fit_seconds, None
-        if isinstance(result, ListEvaluation):
-            rmse, ndcg = math.nan, result.ranking.ndcg
-        else:
-            rmse = result.rmse
+        means, seconds = result.means, result.fit_seconds
+        rmse, ndcg = means.get("rmse", math.nan), means.get("ndcg")
     except DivergenceError as error:
         logger.info("candidate %d: %s", candidate, error)
         rmse, seconds, ndcg = math.inf, math.nan, None

@@ -118,7 +118,7 @@ def test_epochs_left_to_the_solver_are_divided_too(monkeypatch):
 
 def test_only_what_was_trained_in_full_can_win(monkeypatch):
     def worse_with_epochs(model, training, validation, threshold):
-        return SimpleNamespace(rmse=float(model.max_iter), fit_seconds=0.0)
+        return SimpleNamespace(means={"rmse": float(model.max_iter)}, fit_seconds=0.0)
 
     monkeypatch.setattr(tuning, "evaluate", worse_with_epochs)
     result = run()
