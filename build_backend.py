@@ -31,7 +31,7 @@ def pack(path):
     with ZipFile(path) as archive:
         members = {member: archive.read(member) for member in archive.infolist()}
     packages = [text for one, text in members.items() if one.filename.endswith("/__init__.py")]
-    public = {*re.findall(r"\w+", b" ".join(packages).decode())}
+    public = {*re.findall(r'"(\w+)"', b" ".join(packages).decode())}  # keys of _MODULE_OF
     contents = {
         member: bare(content.decode(), public) if is_bare(member.filename) else content
         for member, content in members.items()

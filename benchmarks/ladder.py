@@ -13,7 +13,6 @@ One line of results/keras_program.jsonl is one rung. A line that is there is not
 
 from __future__ import annotations
 
-import json
 import platform
 import time
 from collections.abc import Iterator, Sequence
@@ -21,7 +20,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -46,6 +45,7 @@ from benchmarks.keras_program import (
     task_of,
     train,
 )
+from benchmarks.paper import journal
 
 RESULTS = Path(__file__).parent / "results" / "keras_program.jsonl"
 RATES = (1e-4, 3e-4, 1e-3)
@@ -174,10 +174,15 @@ def measure_model(model: Recommender, parts: Parts) -> dict[str, Any]:
     return {"reported": true, "true": true}
 
 
+class Key(NamedTuple):
+    """What a line of the file is found by."""
+
+    name: str
+
+
 def load(path: Path = RESULTS) -> dict[str, Any]:
     """Return the lines of the file by name."""
-    lines = path.read_text().splitlines() if path.exists() else []
-    return {line["name"]: line for line in map(json.loads, lines)}
+    return {key.name: line for key, line in journal.read(path, Key).items()}
 
 
 def climb(words: Sequence[str] = (), path: Path = RESULTS) -> None:
@@ -192,14 +197,13 @@ def climb(words: Sequence[str] = (), path: Path = RESULTS) -> None:
             label, found = all_rungs[name].label, measure(all_rungs[name], parts, load(path))
         else:
             label, found = MODELS[name][0], measure_model(MODELS[name][1], parts)
-        line = {"name": name, "label": label, **found}
+        line = {"label": label, **found}
         line["CPU seconds"] = round(time.process_time() - started, 1)
         line["versions"] = {x: version(x) for x in ("numpy", "scipy")} | {
             "python": platform.python_version()
         }
         line["date"] = date.today().isoformat()
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        journal.append(path, Key(name), line)
         print(f"{name:14} true {line['true']:.4f}  {line['CPU seconds']} s", flush=True)
     print(table(load(path)))
 

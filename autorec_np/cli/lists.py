@@ -6,14 +6,14 @@ from argparse import SUPPRESS, Namespace
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from autorec_np import baselines, evaluation, models
+from autorec_np import evaluation, models
 from autorec_np._text import indented, table
-from autorec_np.cli.options import Parser, UsageError, default_of, say
+from autorec_np.cli.options import Parser, UsageError, adder, say
 
 if TYPE_CHECKING:
     from autorec_np.data import Ratings
     from autorec_np.evaluation.held_out import RankingEvaluation
-    from autorec_np.models import AutoRec, Recommender
+    from autorec_np.models import AutoRec
 
 POPULAR = "Popularity"
 MEASURES = {
@@ -48,25 +48,27 @@ def add_lists(command: Parser) -> None:
     )
     add_implicit(group)
 
-    def add(name: str, help: str, **options: Any) -> None:
-        default = default_of(models.RankingAutoRec, name)
-        group.add_argument(f"--{name.replace('_', '-')}", help=help.format(default), **options)
-
+    add = adder(group, models.RankingAutoRec)
     add(
-        "threshold",
+        "--threshold",
         "only ratings from here on say that an item was chosen (default: all)",
         type=float,
         metavar="RATING",
     )
     add(
-        "values",
-        "what the third column is worth (default {}): nothing, how often, or a rating",
+        "--values",
+        "what the third column is worth (default {default}): nothing, how often, or a rating",
         choices=["binary", "counts", "ratings"],
     )
-    add("unobserved_weight", "of what was not chosen (default {:g})", type=float, metavar="W0")
     add(
-        "unobserved_target",
-        "score that is aimed at there (default {:g})",
+        "--unobserved-weight",
+        "of what was not chosen (default {default})",
+        type=float,
+        metavar="W0",
+    )
+    add(
+        "--unobserved-target",
+        "score that is aimed at there (default {default})",
         type=float,
         metavar="T0",
     )
@@ -116,20 +118,6 @@ def make_model(args: Namespace, lists: bool) -> AutoRec:
             )
             raise UsageError(f"--{name.replace('_', '-')} {what}")
     return model.set_params(**{name: given[name] for name in own if name in given})
-
-
-def describe_interactions(ratings: Ratings) -> str:
-    return f"{len(ratings):,} interactions, {ratings.n_users:,} users x {ratings.n_items:,} items"
-
-
-def measured(
-    model: Recommender, test: Ratings, threshold: float | None
-) -> dict[str, list[RankingEvaluation]]:
-    """Return what the lists of popularity and of a model are worth, in one split."""
-    own = evaluation.evaluate_ranking(model, test, 10, threshold)
-    popular = baselines.Popularity(getattr(model, "threshold", None)).fit(model.ratings_)
-    beside = evaluation.evaluate_ranking(popular, test, 10, own.threshold)
-    return {POPULAR: [beside], type(model).__name__: [own]}
 
 
 def say_measured(

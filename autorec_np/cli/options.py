@@ -256,13 +256,20 @@ def add_model(command: Parser) -> None:
         "model", "The parameters of autorec_np.AutoRec.", argument_default=argparse.SUPPRESS
     )
 
-    def add(flag: str, help: str, **options: Any) -> None:
-        parameter = options.get("dest", flag.lstrip("-").replace("-", "_"))
-        default = default_of(models.AutoRec, parameter)
-        group.add_argument(flag, help=help.replace("{default}", _written(default)), **options)
-
+    add = adder(group, models.AutoRec)
     _add_network(add)
     _add_training(add)
+
+
+def adder(group: Any, kind: Callable[..., Any]) -> Callable[..., None]:
+    """Return what adds options of a model to a group, with its defaults."""
+
+    def add(flag: str, help: str, **options: Any) -> None:
+        parameter = options.get("dest", flag.lstrip("-").replace("-", "_"))
+        default = default_of(kind, parameter)
+        group.add_argument(flag, help=help.replace("{default}", _written(default)), **options)
+
+    return add
 
 
 def _add_network(add: Callable[..., None]) -> None:

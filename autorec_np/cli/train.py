@@ -22,9 +22,7 @@ from autorec_np.cli.lists import (
     add_lists,
     add_ranking,
     check_told_apart,
-    describe_interactions,
     make_model,
-    measured,
     say_gain,
     say_measured,
     scores,
@@ -358,7 +356,7 @@ def _evaluate_saved(args: Namespace) -> int:
     protocol = f"what {args.model} was not trained on"
     _say_data(args, args.data, ratings)
     say(args, f"test    {len(test):,} pairs, {protocol}", "")
-    found = measured(model, test, args.relevant)
+    found = reports.beside_popularity(model, test, args.relevant)
     content = _compared_lists(args, found, model)
     finish(args, started, **content, data=args.data, protocol=protocol)
     return 0
@@ -481,7 +479,7 @@ def _fit_and_test(
     elif _is_list(model):
         threshold = model.get_params()["threshold"]
         least = ratings.matrix.data.min() if threshold is None else threshold
-        found = measured(model, test, float(least))
+        found = reports.beside_popularity(model, test, float(least))
         say(args, f"test    {len(test):,} held-out pairs (seed {args.seed})", "")
         say_measured(args, found, ["ndcg", "recall", "hit_rate", "coverage"])
         say_gain(args, LISTS, *(found[name][0].ndcg for name in (LISTS, POPULAR)))
@@ -530,8 +528,7 @@ def _is_list(model: AutoRec | None) -> bool:
 
 
 def _say_data(args: Namespace, label: str, ratings: Ratings) -> None:
-    describe = describe_interactions if data.are_pairs(ratings) else reports.describe_ratings
-    say(args, f"data    {label}: {describe(ratings)}")
+    say(args, f"data    {label}: {reports.describe_ratings(ratings)}")
     if ratings.columns is not None:
         say(args, f"        columns {ratings.columns}")
     if ratings.n_missing:

@@ -26,13 +26,14 @@ import numpy as np
 from autorec_np._text import beginning, knows_habits, table
 from autorec_np._validation import RandomState, check_integer, check_random_state
 from autorec_np.data.clicks import as_interactions
-from autorec_np.data.ratings import as_ratings
+from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.data.splitting import check_apart, k_fold, mae, rmse, train_test_split
 from autorec_np.evaluation.held_out import (
     MeanInterval,
     RankingEvaluation,
     evaluate_ranking,
     mean_and_interval,
+    own_threshold,
 )
 from autorec_np.models.base import check_not_empty, copy_unfitted
 from autorec_np.models.interactions import ListRecommender
@@ -250,15 +251,24 @@ def evaluate(
     TypeError
         `model` cannot be copied, or ids are of two kinds.
     """
-    lists = isinstance(model, ListRecommender)
-    result: Evaluation | ListEvaluation = _measure(model, train, test, lists, threshold)
+    result: Evaluation | ListEvaluation
+    result = _measure(model, train, test, measures_lists(model), threshold)
     logger.info("%s: %s", type(model).__name__, result)
     return result
 
 
-def _measure(
-    model: Any, train: Any, test: Any, lists: bool = False, threshold: float | None = None
-) -> Any:
+def measures_lists(model: Model | Models) -> bool:
+    """Return whether a model makes lists; of several, all are measured by their lists if one is."""
+    models = model.values() if isinstance(model, Mapping) else (model,)
+    return any(isinstance(one, ListRecommender) for one in models)
+
+
+def read_for(model: Model | Models, data: Any) -> Ratings:
+    """Return ratings; for lists, pairs too."""
+    return as_interactions(data) if measures_lists(model) else as_ratings(data)
+
+
+def _measure(model: Any, train: Any, test: Any, lists: bool, threshold: float | None) -> Any:
     read = as_interactions if lists else as_ratings
     training, test = read(train), read(test)
     check_not_empty(training, "train")
@@ -270,10 +280,6 @@ def _measure(
         "model.score for the training error.",
     )
     users, items, ratings = test.triples()
-    trained_rows, trained_columns, _ = training.positions()
-    is_warm = np.isin(training.user_positions(users), trained_rows)
-    is_warm &= np.isin(training.item_positions(items), trained_columns)
-
     fresh_model = copy_unfitted(model)
     start = time.perf_counter()
     with interrupts_end_all():
@@ -290,6 +296,9 @@ def _measure(
             f"{type(model).__name__}.predict returned shape {predicted.shape} for {len(ratings)} "
             f"test pairs; it must predict every pair, cold ones too."
         )
+    trained_rows, trained_columns, _ = training.positions()
+    is_warm = np.isin(training.user_positions(users), trained_rows)
+    is_warm &= np.isin(training.item_positions(items), trained_columns)
     return Evaluation(
         rmse=rmse(ratings, predicted),
         mae=mae(ratings, predicted),
@@ -369,7 +378,7 @@ def cross_validate(
     if isinstance(cv, numbers.Integral):
         if ratings is None:
             raise TypeError(f"cv={cv} asks for folds of the ratings, but ratings is None.")
-        cv = k_fold(ratings, int(cv), random_state)
+        cv = k_fold(read_for(model, ratings), int(cv), random_state)
     if not isinstance(cv, Iterable):
         raise TypeError(
             f"cv must be an int, a mapping to (train, test), or an iterable of (train, "
@@ -431,7 +440,7 @@ def evaluate_repeats(
     random_state : None, int or numpy.random.Generator
         Seed of the first split; drawn from None or a Generator.
     """
-    whole = as_interactions(ratings)
+    whole = read_for(model, ratings)
     repeats = check_integer("repeats", repeats, minimum=1)
     generator = check_random_state(random_state)
     if not isinstance(random_state, numbers.Integral):
@@ -451,8 +460,8 @@ def _evaluate_all(
     models: Models = model if isinstance(model, Mapping) else {"": model}
     if not models:
         raise ValueError("no model to evaluate: the mapping of models is empty.")
-    lists = any(isinstance(one, ListRecommender) for one in models.values())
-    own = {getattr(one, "threshold", None) for one in models.values()} - {None}
+    lists = measures_lists(models)
+    own = {own_threshold(one) for one in models.values()} - {None}
     if lists and threshold is None and own:
         threshold, *others = own
         if others:

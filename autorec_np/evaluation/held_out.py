@@ -569,6 +569,12 @@ def _entries(ratings: Ratings, row: int) -> tuple[Array, Array]:
     return matrix.indices[entries], matrix.data[entries]
 
 
+def own_threshold(model: Any) -> float | None:
+    """Return from where on a model counts ratings; of counts, which are above 0, all."""
+    own: float | None = getattr(model, "threshold", None)
+    return 0.0 if own is None and getattr(model, "values", "") == "counts" else own
+
+
 def _threshold(scale: tuple[float, float], threshold: float | None) -> float:
     low, high = scale
     return low + 0.75 * (high - low) if threshold is None else check_number("threshold", threshold)

@@ -27,19 +27,18 @@ from autorec_np.core.implicit import IMPLICIT
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
 from autorec_np.data.clicks import as_interactions
-from autorec_np.data.ratings import Ratings, as_ratings
+from autorec_np.data.ratings import Ratings
 from autorec_np.data.splitting import train_test_split
 from autorec_np.evaluation.cross_validation import (
     Executor,
-    ListEvaluation,
     Task,
     evaluate,
     for_task,
+    read_for,
     run_tasks,
 )
 from autorec_np.models.autorec import AutoRec, resolved_implicit, resolved_widths
 from autorec_np.models.base import copy_unfitted
-from autorec_np.models.interactions import ListRecommender
 from autorec_np.models.ranking_autorec import RankingAutoRec
 from autorec_np.training.solvers import DivergenceError
 from autorec_np.training.trainer import (
@@ -251,8 +250,7 @@ def search(
     n_candidates = check_integer("n_candidates", n_candidates, minimum=1)
     factor = check_integer("factor", factor, minimum=2)
     seed = check_integer("random_state", random_state, minimum=0)
-    lists = isinstance(model, ListRecommender)
-    whole = as_interactions(ratings) if lists else as_ratings(ratings)
+    whole = read_for(model, ratings)
     model = copy_unfitted(model)
     given = model.get_params()
     if not isinstance(given.get("random_state", 0), int | np.integer):
@@ -392,13 +390,9 @@ def _run(
         tried.set_params(max_iter=-(-epochs // divisor))
     try:
         with short_on_purpose():
-            options = {} if threshold is None else {"threshold": threshold}
-            result = evaluate(tried, training, validation, **options)
-        seconds, ndcg = result.fit_seconds, None
-        if isinstance(result, ListEvaluation):
-            rmse, ndcg = math.nan, result.ranking.ndcg
-        else:
-            rmse = result.rmse
+            result = evaluate(tried, training, validation, threshold=threshold)
+        means, seconds = result.means, result.fit_seconds
+        rmse, ndcg = means.get("rmse", math.nan), means.get("ndcg")
     except DivergenceError as error:
         logger.info("candidate %d: %s", candidate, error)
         rmse, seconds, ndcg = math.inf, math.nan, None

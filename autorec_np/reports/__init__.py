@@ -7,6 +7,7 @@ from autorec_np import hand_on
 if TYPE_CHECKING:
     from autorec_np.reports.html import Case as Case
     from autorec_np.reports.html import all_cases as all_cases
+    from autorec_np.reports.html import beside_popularity as beside_popularity
     from autorec_np.reports.html import check_case as check_case
     from autorec_np.reports.html import describe_model as describe_model
     from autorec_np.reports.html import describe_ratings as describe_ratings
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 _MODULE_OF = {
     "Case": "html",
     "all_cases": "html",
+    "beside_popularity": "html",
     "check_case": "html",
     "describe_model": "html",
     "describe_ratings": "html",

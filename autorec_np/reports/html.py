@@ -16,6 +16,7 @@ import numpy as np
 from scipy import sparse
 
 from autorec_np._types import Array
+from autorec_np.baselines.lists import Popularity
 from autorec_np.core.activations import ACTIVATIONS
 from autorec_np.core.all_cells import AllCells
 from autorec_np.core.implicit import IMPLICIT
@@ -24,11 +25,14 @@ from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
 from autorec_np.core.parameters import COLUMN_BLOCKS
 from autorec_np.core.planes import Planes
+from autorec_np.data.clicks import are_pairs
 from autorec_np.data.ratings import Ratings
 from autorec_np.data.synthetic import make_ratings
+from autorec_np.evaluation.held_out import RankingEvaluation, evaluate_ranking
 from autorec_np.gradcheck import GradientReport, check_gradient
 from autorec_np.gradcheck.process import kept_back
 from autorec_np.models.autorec import AutoRec, resolved_widths
+from autorec_np.models.base import Recommender
 from autorec_np.models.ranking_autorec import FittedRanking, targets_and_weights
 from autorec_np.models.scoring import (
     Fitted,
@@ -183,11 +187,10 @@ def import_matplotlib() -> Any:
 
 
 def describe_ratings(ratings: Ratings) -> str:
-    low, high = ratings.scale
-    return (
-        f"{len(ratings):,} ratings, {ratings.n_users:,} users x {ratings.n_items:,} items, "
-        f"scale {low:g} to {high:g}"
-    )
+    what, scale = "ratings", ", scale {:g} to {:g}".format(*ratings.scale)
+    if are_pairs(ratings):
+        what, scale = "interactions", ""
+    return f"{len(ratings):,} {what}, {ratings.n_users:,} users x {ratings.n_items:,} items{scale}"
 
 
 def describe_model(model: AutoRec) -> str:
@@ -203,6 +206,16 @@ def describe_model(model: AutoRec) -> str:
         f"solver {model.solver}",
     ]
     return ", ".join(filter(None, parts))
+
+
+def beside_popularity(
+    model: Recommender, test: Any, threshold: float | None = None
+) -> dict[str, list[RankingEvaluation]]:
+    """Measure lists of popularity and of a model by one threshold; they have one split each."""
+    own = evaluate_ranking(model, test, 10, threshold)
+    popular = Popularity(getattr(model, "threshold", None)).fit(model.ratings_)
+    beside = evaluate_ranking(popular, test, 10, own.threshold)
+    return {"Popularity": [beside], type(model).__name__: [own]}
 
 
 class Case(NamedTuple):

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from autorec_np._types import Array
-from autorec_np.baselines.lists import Popularity
 from autorec_np.core.implicit import IMPLICIT
 from autorec_np.data.ratings import as_ratings
 from autorec_np.evaluation.held_out import (
@@ -22,7 +21,6 @@ from autorec_np.evaluation.held_out import (
     calibration,
     errors_by_activity,
     errors_by_rating,
-    evaluate_ranking,
     predict_held_out,
     rmse_difference,
 )
@@ -403,11 +401,7 @@ def _model_section(model: AutoRec) -> str:
 
 
 def _list_section(model: AutoRec, test: Any) -> str:
-    popular = Popularity(getattr(model, "threshold", None)).fit(model.ratings_)
-    found = {
-        "Popularity": evaluate_ranking(popular, test),
-        type(model).__name__: evaluate_ranking(model, test),
-    }
+    found = html.beside_popularity(model, test)
     means = {"ndcg": "NDCG", "precision": "Precision", "recall": "Recall", "hit_rate": "Hit rate"}
     shares = {"coverage": "Coverage", "popularity_share": "Of popularity"}
     rows = [
@@ -416,9 +410,9 @@ def _list_section(model: AutoRec, test: Any) -> str:
             *(_interval(one.intervals[mean]) for mean in means),
             *(f"{getattr(one, share):.4f}" for share in shares),
         ]
-        for name, one in found.items()
+        for name, [one] in found.items()
     ]
-    one = found["Popularity"]
+    [one] = found["Popularity"]
     caption = f"Over {one.n_users:,} users, lists of {one.k}; ± half a 95 % interval"
     return (
         f"<p>{one.n_relevant:,} items that were held out are to be found, rated {one.threshold:g} "

@@ -6,6 +6,7 @@ from autorec_np import hand_on
 
 if TYPE_CHECKING:
     from autorec_np.sources.movielens import MOVIELENS_NAMES as MOVIELENS_NAMES
+    from autorec_np.sources.movielens import MovieLens as MovieLens
     from autorec_np.sources.movielens import fetch_movielens as fetch_movielens
     from autorec_np.sources.pairs import find_pairs as find_pairs
     from autorec_np.sources.pairs import read_interactions as read_interactions
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 _MODULE_OF = {
     "MOVIELENS_NAMES": "movielens",
+    "MovieLens": "movielens",
     "fetch_movielens": "movielens",
     "find_pairs": "pairs",
     "read_interactions": "pairs",

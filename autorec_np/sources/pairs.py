@@ -73,8 +73,9 @@ def _read(document: Document, header: bool | None, columns: Sequence[Any] | None
         if header is None and not has_header:
             has_header = _has_header([[row[user], row[item]] for row in rows])
     places = {"user": user, "item": item}
-    if columns is None and has_header and "timestamp" in known_roles(fields):
-        places["timestamp"] = known_roles(fields)["timestamp"]
+    known = known_roles(fields) if columns is None and has_header else {}
+    if "timestamp" in known:
+        places["timestamp"] = known["timestamp"]
     layout = dataclasses.replace(
         layout, header=has_header, columns=tuple(places.values()), roles=tuple(places)
     )

@@ -474,6 +474,9 @@ class OnlyPairs(ValueError):
         )
         self.document = document
 
+    def __reduce__(self) -> Any:  # for another process, without the file
+        return ValueError, self.args
+
 
 def no_ratings(label: str) -> ValueError:
     return ValueError(

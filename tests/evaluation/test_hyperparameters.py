@@ -105,7 +105,7 @@ def test_a_trial_is_an_evaluation_on_the_validation_part(whole):
 def test_epochs_left_to_the_solver_are_divided_too(monkeypatch):
     epochs = []
 
-    def spy(model, training, validation):
+    def spy(model, training, validation, threshold):
         epochs.append(model.max_iter)
         return evaluate(model.set_params(max_iter=1), training, validation)
 
@@ -117,8 +117,8 @@ def test_epochs_left_to_the_solver_are_divided_too(monkeypatch):
 
 
 def test_only_what_was_trained_in_full_can_win(monkeypatch):
-    def worse_with_epochs(model, training, validation):
-        return SimpleNamespace(rmse=float(model.max_iter), fit_seconds=0.0)
+    def worse_with_epochs(model, training, validation, threshold):
+        return SimpleNamespace(means={"rmse": float(model.max_iter)}, fit_seconds=0.0)
 
     monkeypatch.setattr(tuning, "evaluate", worse_with_epochs)
     result = run()
@@ -227,7 +227,7 @@ def test_a_training_that_diverges_loses():
 def test_test_ratings_are_not_asked_for_and_the_parts_do_not_overlap(monkeypatch):
     seen = []
 
-    def spy(model, training, validation):
+    def spy(model, training, validation, threshold):
         seen.append((training, validation))
         return evaluate(model, training, validation)
 

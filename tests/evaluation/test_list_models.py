@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from autorec_np import EASE, AutoRec, Popularity, RankingAutoRec
+from autorec_np import EASE, AutoRec, BiasBaseline, Popularity, RankingAutoRec
 from autorec_np.data.clicks import are_pairs
 from autorec_np.data.splitting import holdout_per_user, k_fold, train_test_split
 from autorec_np.data.synthetic import make_ratings
@@ -127,6 +127,23 @@ def test_whatever_is_beside_a_model_of_lists_is_measured_likewise():
     with pytest.raises(ValueError, match=r"pass threshold=... to measure all lists alike"):
         cross_validate(models, RATINGS, cv=2)
     assert cross_validate(models, RATINGS, cv=2, threshold=4)["popular"].ndcg.n == 2
+
+
+@pytest.mark.parametrize("values", ["counts", "binary"])
+def test_beside_counts_all_that_was_chosen_is_to_be_found(values):
+    models = {"popular": Popularity(), "lists": RankingAutoRec(**SETTINGS, values=values)}
+    found = cross_validate(models, RATINGS, cv=2, random_state=0)
+    pairs = zip(*(found[name].evaluations for name in models), strict=True)
+    for popular, lists in pairs:
+        relevant = popular.ranking.n_relevant
+        assert relevant == lists.ranking.n_relevant
+        assert (relevant == popular.n_test) == (values == "counts")
+
+
+def test_pairs_have_no_errors_of_ratings():
+    for measure in (cross_validate, evaluate_repeats, search):
+        with pytest.raises((TypeError, ValueError), match="who chose what, without ratings"):
+            measure(BiasBaseline(), PAIRS)
 
 
 def test_scores_of_lists_are_no_predictions():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from pages import Page
 
+from autorec_np.baselines.lists import Popularity
 from autorec_np.evaluation.held_out import evaluate_ranking
 from autorec_np.models.ranking_autorec import RankingAutoRec
 from autorec_np.reports.html import check_model_gradient
@@ -62,11 +63,21 @@ def test_lists_stand_in_place_of_errors(split, no_drawing):
     assert "RMSE" not in html.replace("validation RMSE, of lists", "")
 
 
+def test_popularity_is_measured_by_the_threshold_of_the_model(split, no_drawing):
+    train, test = split
+    model = RankingAutoRec(**SETTINGS, values="counts").fit(train)
+    html = html_report(model, test)
+    for one in (model, Popularity().fit(train)):
+        expected = evaluate_ranking(one, test, threshold=1).ndcg
+        assert f'{type(one).__name__}</th><td class="number">{expected:.4f} ±' in html
+
+
 def test_clicks_have_a_report_too(split, no_drawing):
     users, items, _ = split[0].triples()
     model = RankingAutoRec("user", **SETTINGS).fit((users, items))
     users, items, _ = split[1].triples()
     html = html_report(model, (users, items))
+    assert f"{len(split[0]):,} interactions, " in html
     assert f"{len(users):,} items that were held out are to be found" in html
     without = Page(html_report(model))
     assert without.text("h2")[-1] == "Left out"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import pickle
 import re
 
 import pytest
@@ -138,3 +139,11 @@ def test_a_file_holds_what_its_lines_say(pairs):
     R = read("".join(f"{user},{item}\n" for user, item in pairs), header=False)
     found = {tuple(map(str, pair)): n for pair, n in counts(R).items()}
     assert found == {pair: pairs.count(pair) for pair in pairs}
+
+
+def test_what_another_process_says_of_pairs_is_read_here_without_their_file():
+    with pytest.raises(ValueError, match="makes lists") as caught:
+        read_ratings(io.StringIO("x,a\n" + 1000 * "y,a-long-name\n"))
+    sent = pickle.dumps(caught.value)
+    assert str(pickle.loads(sent)) == str(caught.value)
+    assert len(sent) < 1000
