@@ -220,7 +220,7 @@ def _score_by_ranking(fitted: FittedRanking, rated: CSR, axis: str, cold: str | 
 
 
 class RankingAutoRec(ListRecommender, AutoRec):
-    """AutoRec for lists: the cells without an interaction count too, with a small weight.
+    """AutoRec for lists: the cells without an interaction count too.
 
     J = sum c (t - y)^2 over interactions + w0 sum (t0 - y)^2 over all other cells + penalties,
     (70), is minimized without touching these cells (Hu, Koren and Volinsky, 2008; Steck, 2010).

@@ -15,7 +15,7 @@ from autorec_np.data.synthetic import make_ratings
 from autorec_np.data.values import UnsuitableRatingsWarning
 from autorec_np.evaluation.held_out import evaluate_ranking
 from autorec_np.models.autorec import AutoRec
-from autorec_np.models.ranking_autorec import RankingAutoRec
+from autorec_np.models.ranking_autorec import RankingAutoRec, onto_unit
 from autorec_np.training.trainer import ConvergenceWarning, short_on_purpose
 
 RATINGS = make_ratings(n_users=30, n_items=20, n_ratings=240, random_state=0)
@@ -337,3 +337,20 @@ def test_a_warning_points_at_the_line_that_called_fit():
     with pytest.warns(ConvergenceWarning) as caught:
         model.fit(RATINGS)
     assert [warning.filename for warning in caught] == [__file__]
+
+
+@pytest.mark.parametrize(
+    ("levels", "scale", "expected"),
+    [
+        ([1, 2, 3, 4, 5], (1, 5), [0.2, 0.4, 0.6, 0.8, 1.0]),
+        ([0.5, 1.0, 4.5, 5.0], (0.5, 5), [0.1, 0.2, 0.9, 1.0]),  # half stars
+        ([10, 30, 40], (0, 40), [0.4, 0.8, 1.0]),  # the scale has more than was given
+        ([3], (3, 3), [1.0]),
+    ],
+)
+def test_ratings_are_mapped_onto_the_unit_with_the_lowest_a_step_above_zero(
+    levels, scale, expected
+):
+    assert onto_unit(np.array(levels, float), scale)(np.array(levels, float)) == pytest.approx(
+        expected
+    )
