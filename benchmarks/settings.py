@@ -86,8 +86,21 @@ LISTS: dict[str, dict[str, Settings]] = {
             "alpha": 5.0,
             "iterations": 15,
         },
+        "implicit, BPR": {
+            "factors": 64,
+            "regularization": 0.001,
+            "learning_rate": 0.01,
+            "iterations": 50,
+        },
+        "LensKit, ImplicitMF": {
+            "embedding_size": 128,
+            "regularization": 30.0,
+            "weight": 5.0,
+            "epochs": 10,
+        },
     },
     "ml-1m": {
+        "ItemKNN": {"n_neighbors": 200, "shrinkage": 100.0},
         "EASE": {"regularization": 1500.0},
         "RankingAutoRec": {
             "values": "ratings",
@@ -99,6 +112,12 @@ LISTS: dict[str, dict[str, Settings]] = {
             "regularization": 30.0,
             "alpha": 2.0,
             "iterations": 7,
+        },
+        "implicit, BPR": {
+            "factors": 32,
+            "regularization": 0.001,
+            "learning_rate": 0.01,
+            "iterations": 25,
         },
     },
     "ml-100k": {

@@ -1,6 +1,6 @@
 """Chapter six: an objective that also counts what was not rated.
 
-What a user did not choose says something too. Every cell without a rating gets a small weight w0
+What a user did not choose says something too. Every cell without a rating gets a weight w0
 and a target t0 (Hu, Koren and Volinsky, 2008; Steck, 2010), and observed ones may weigh c:
 
     J = sum_observed c (t - y)^2 + w0 sum_others (t0 - y)^2 + penalties                       (70)

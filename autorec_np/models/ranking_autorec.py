@@ -47,7 +47,9 @@ from autorec_np.training.solvers import EpochCallback
 from autorec_np.training.trainer import AffineMap, warn_of_interrupt
 
 N_VALIDATED = 10  # places of the lists that are followed
-EPOCHS = 60  # of "adam": docs/defaults.md
+# docs/defaults.md
+EPOCHS = 60  # of "adam"
+PENALTIES = {"binary": 30.0, "counts": 30.0, "ratings": 10.0}
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -209,7 +211,7 @@ def _score_by_ranking(fitted: FittedRanking, rated: CSR, axis: str, cold: str | 
 
 
 class RankingAutoRec(ListRecommender, AutoRec):
-    """AutoRec for lists: the cells without an interaction count too, with a small weight.
+    """AutoRec for lists: the cells without an interaction count too.
 
     J = sum c (t - y)^2 over interactions + w0 sum (t0 - y)^2 over all other cells + penalties,
     (70), is minimized without touching these cells (Hu, Koren and Volinsky, 2008; Steck, 2010).
@@ -222,8 +224,8 @@ class RankingAutoRec(ListRecommender, AutoRec):
         What a row is; with "user" new users need no training.
     hidden_layer_sizes, activation, tied, dropout, corruption
         As in `AutoRec`.
-    regularization : float or mapping of str to float
-        lambda, of every weight block or by name.
+    regularization : "auto", float, or mapping of str to float
+        lambda, of every weight block or by name. "auto": 30, of ``values="ratings"`` 10.
     unobserved_weight, unobserved_target : float
         w0 and t0.
     threshold : float, optional
@@ -259,7 +261,7 @@ class RankingAutoRec(ListRecommender, AutoRec):
         orientation: Axis = "user",
         hidden_layer_sizes: Sequence[int] | None = None,
         activation: str = "sigmoid",
-        regularization: float | Mapping[str, float] = 10.0,
+        regularization: str | float | Mapping[str, float] = "auto",
         tied: bool = False,
         dropout: float = 0.0,
         corruption: float | None = None,
@@ -350,18 +352,17 @@ class RankingAutoRec(ListRecommender, AutoRec):
             check_number("threshold", self.threshold)
         check_number("unobserved_weight", self.unobserved_weight, minimum=0)
         check_number("unobserved_target", self.unobserved_target)
-        if isinstance(self.regularization, str):
-            raise TypeError(
-                f"regularization must be a number, or a mapping of names to numbers, got "
-                f"{self.regularization!r}; there is no automatic penalty over all cells."
-            )
-        check_parameters(self._settings())
-        return self.regularization
+        settings = self._settings()
+        check_parameters(settings)
+        penalty: float | Mapping[str, float] = settings["regularization"]
+        return penalty
 
     def _settings(self) -> dict[str, Any]:
         settings = {name: getattr(self, name) for name in signature(AutoRec).parameters}
         if self.max_iter is None and self.solver == "adam":
             settings["max_iter"] = EPOCHS
+        if self.regularization == "auto":
+            settings["regularization"] = PENALTIES[self.values]
         return settings
 
     def _prepare(

@@ -40,7 +40,7 @@ from autorec_np import (
 )
 from autorec_np.data import as_ratings
 from autorec_np.lessons.course import NAMES, file_name
-from autorec_np.models.ranking_autorec import RankingAutoRec
+from autorec_np.models.ranking_autorec import EPOCHS, RankingAutoRec
 from autorec_np.models.scoring import Implicit
 
 sys.path.insert(0, str(ROOT / "docs" / "site"))
@@ -455,6 +455,23 @@ def test_every_default_has_its_reason():
     parameters = inspect.signature(AutoRec).parameters.values()
     shown = {row[0]: row[1] for row in rows_of(ROOT / "docs" / "defaults.md", "parameter")}
     assert shown == {f"`{one.name}`": f"`{one.default!r}`" for one in parameters}
+
+
+def test_every_default_of_lists_that_is_another_has_its_reason():
+    page = ROOT / "docs" / "defaults.md"
+    usual = inspect.signature(AutoRec).parameters
+    parameters = inspect.signature(RankingAutoRec).parameters.values()
+    right = {f"`{one.name}`": f"`{one.default!r}`" for one in parameters}
+    shown = {row[0]: row[1] for row in rows_of(page, "parameter of `RankingAutoRec`")}
+    another = {
+        f"`{one.name}`"
+        for one in parameters
+        if one.name not in usual or usual[one.name].default != one.default
+    }
+    assert another - set(shown) == set()
+    assert shown == {name: right[name] for name in shown}
+    assert f'| `max_iter` | `None` | {EPOCHS} for "adam"' in read(page)
+    assert f'None: {EPOCHS} for "adam"' in inspect.getdoc(RankingAutoRec)
 
 
 def test_the_page_lists_every_member_of_a_model_file(tmp_path):

@@ -332,6 +332,76 @@ def test_the_page_is_the_journal():
         assert report.table(data, results) in page, "run `python -m benchmarks run lists`"
 
 
+def rows_of(page, first):
+    """Return the body of the table whose header begins with a cell, without marks of code."""
+    table = (ROOT / page).read_text(encoding="utf-8").partition(f"\n| {first} |")[2]
+    lines = table.partition("\n\n")[0].splitlines()[2:]
+    return [line.replace("`", "").replace("*", "").strip("| ").split(" | ") for line in lines]
+
+
+def test_the_readme_has_the_figures_of_the_journal():
+    """Where it fails, copy NDCG@10 from results/lists.md into the table of README.md."""
+    results = journal.read(runner.CELLS, runner.Cell)
+    names = {
+        "popularity": "popularity",
+        "AutoRec: the highest predicted ratings": "AutoRec, highest predicted ratings",
+        "EASE (Steck, 2019)": "EASE",
+        "RankingAutoRec(), from who rated what": "RankingAutoRec, defaults",
+        "RankingAutoRec, told the ratings too": "RankingAutoRec",
+    }
+    for label, *figures in (shown := rows_of("README.md", "lists of")):
+        one = runner.BY_NAME[names[label]]
+        cells = [results[runner.test_cell(data, one)] for data in ("ml-100k", "ml-1m")]
+        assert figures == [f"{cell['ndcg']['mean']:.4f}" for cell in cells], label
+    assert [label for label, *_ in shown] == list(names)
+
+
+@pytest.mark.parametrize(
+    ("first", "least"), [("lists, by their settings", 9), ("lambda, w0, values", 7)]
+)
+def test_the_page_of_defaults_has_the_figures_of_the_journal(first, least):
+    """Where it fails, copy NDCG@10 of the validation cells into docs/defaults.md."""
+    results = journal.read(runner.CELLS, runner.Cell)
+    text = (ROOT / "docs" / "defaults.md").read_text(encoding="utf-8")
+    (header,) = (line for line in text.splitlines() if line.startswith(f"| {first} |"))
+    data = header.lower().strip("| ").split(" | ")[1:]
+    for label, *figures in (shown := rows_of("docs/defaults.md", first)):
+        name, settings = of_the_page(label)
+        for one, figure in zip(data, figures, strict=True):
+            cell = runner.Cell(one, name, "validation", runner.as_text(settings))
+            assert figure == f"{results[cell]['ndcg']:.4f}", cell
+    assert len(shown) >= least
+
+
+def of_the_page(label):
+    """Return the model and all its settings of a row such as `EASE()` or `10, 1, ratings`."""
+    if "(" not in label:
+        penalty, w0, values = label.split(", ")
+        settings = {"regularization": float(penalty), "unobserved_weight": float(w0)}
+        return "RankingAutoRec", {**settings, "values": values}
+    name, _, given = label.partition("(")
+    model = getattr(contestants.autorec_np, name)()
+    if given != ")":
+        setting, value = given.strip(")").split("=")
+        model.set_params(**{setting: json.loads(value)})
+    searched = runner.BY_NAME[name].grids
+    return name, {setting: model.get_params()[setting] for setting in searched}
+
+
+def test_the_page_of_defaults_has_what_the_implicit_decoder_does():
+    results = journal.read(runner.CELLS, runner.Cell)
+    settings = {"regularization": 10.0, "unobserved_weight": 1.0, "values": "ratings"}
+    found = []
+    for units in ({"implicit": 50}, {"implicit": 100}, {"implicit": 200}, {}):
+        text = runner.as_text({**settings, **units})
+        found.append(results[runner.Cell("ml-100k", "RankingAutoRec", "validation", text)]["ndcg"])
+    first, second, third, without = (f"{one:.4f}" for one in found)
+    assert (
+        f"50, 100 and 200 units have {first}, {second} and {third} on ml-100k where none have "
+        f"{without}"
+    ) in (ROOT / "docs" / "defaults.md").read_text(encoding="utf-8")
+
+
 def test_every_contestant_can_be_told_and_searched():
     for one in contestants.ALL:
         assert one.ours is not None or one.name in peers.PEERS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from concurrent.futures import Executor, Future
 from pathlib import Path
@@ -279,3 +280,38 @@ def test_the_journal_holds_all_that_the_search_asks_for_and_no_more():
         assert not next_cells("ml-1m", row, known), f"{row.name} is not complete"
         asked |= set(known)
     assert asked == set(results)
+
+
+# Of experiments beyond the grids: the page says what each was, and some are rows of accuracy.md
+BESIDE_THE_JOURNAL = "0.8323 0.8263 0.8678 0.8716 0.8446 0.8513 0.8522 0.8421 0.8406 0.8450 0.8420"
+
+
+def test_the_text_of_the_page_has_the_figures_of_the_journal():
+    told = PAGE.read_text(encoding="utf-8").partition("## Where ours differs")[2]
+    told = set(re.findall(r"\b0\.\d{4}\b", told))
+    found = {
+        f"{cell['rmse']:.4f}"
+        for key, cell in journal.read(JOURNAL).items()
+        if key.ratings == "validation"
+    }
+    beside = set(BESIDE_THE_JOURNAL.split())
+    assert told - found <= beside <= told
+
+
+def test_the_tables_are_as_good_as_the_paper_within_a_hundredth():
+    """The activations are in its order, too."""
+    results, mean = journal.read(JOURNAL), {}
+    of_all = runner.rows_of(rows.TABLES).values()
+    for row in of_all:
+        errors = [
+            cell["rmse"]
+            for key, cell in results.items()
+            if (key.row, key.ratings) == (row.name, "test")
+        ]
+        assert len(errors) == 5
+        mean[row.name] = np.mean(errors)
+    assert {row.name for row in of_all if row.published} >= {"I-RBM", "U-RBM", "LLORMA", "deep"}
+    for row in of_all:
+        assert row.published is None or mean[row.name] <= row.published + 0.01
+    activations = sorted(rows.TABLES["b"].rows, key=lambda row: row.published)
+    assert activations == sorted(activations, key=lambda row: mean[row.name])

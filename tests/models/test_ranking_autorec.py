@@ -15,7 +15,7 @@ from autorec_np.data.synthetic import make_ratings
 from autorec_np.data.values import UnsuitableRatingsWarning
 from autorec_np.evaluation.held_out import evaluate_ranking
 from autorec_np.models.autorec import AutoRec
-from autorec_np.models.ranking_autorec import RankingAutoRec
+from autorec_np.models.ranking_autorec import RankingAutoRec, onto_unit
 from autorec_np.training.trainer import ConvergenceWarning, short_on_purpose
 
 RATINGS = make_ratings(n_users=30, n_items=20, n_ratings=240, random_state=0)
@@ -338,7 +338,7 @@ def test_features_are_read(orientation):
         ({"threshold": np.inf}, "threshold must be"),
         ({"threshold": 6}, "no rating reaches threshold=6"),
         ({"values": "log"}, "values must be one of"),
-        ({"regularization": "auto"}, "there is no automatic penalty over all cells"),
+        ({"regularization": "none"}, "regularization must be"),
         ({"regularization": -1.0}, "regularization must be"),
         ({"implicit": 4}, "implicit=4 is more than the 3 units"),
         ({"tied": True, "implicit": 1}, "tied=True makes one weight"),
@@ -372,3 +372,26 @@ def test_a_warning_points_at_the_line_that_called_fit():
 
 def test_adam_takes_more_epochs_than_for_ratings_unless_told():
     assert RankingAutoRec("user", (2,), random_state=0).fit(RATINGS).n_iter_ == 60
+
+
+@pytest.mark.parametrize(
+    ("levels", "scale", "expected"),
+    [
+        ([1, 2, 3, 4, 5], (1, 5), [0.2, 0.4, 0.6, 0.8, 1.0]),
+        ([0.5, 1.0, 4.5, 5.0], (0.5, 5), [0.1, 0.2, 0.9, 1.0]),  # half stars
+        ([10, 30, 40], (0, 40), [0.4, 0.8, 1.0]),  # the scale has more than was given
+        ([3], (3, 3), [1.0]),
+    ],
+)
+def test_ratings_are_mapped_onto_the_unit_with_the_lowest_a_step_above_zero(
+    levels, scale, expected
+):
+    assert onto_unit(np.array(levels, float), scale)(np.array(levels, float)) == pytest.approx(
+        expected
+    )
+
+
+@pytest.mark.parametrize(("values", "expected"), [("binary", 30), ("counts", 30), ("ratings", 10)])
+def test_the_automatic_penalty_is_by_what_the_values_say(values, expected):
+    model = RankingAutoRec("user", (2,), values=values, max_iter=1).fit(RATINGS)
+    assert model.regularization_ == {"encoder.weight": expected, "decoder.weight": expected}
