@@ -23,8 +23,8 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
 def pack(path):
     """Write a wheel anew, compressed by Zopfli, without top_level.txt and what only readers need.
 
-    The lesson stays as it is. Elsewhere comments, and docstrings of what no package hands on, are
-    read in the source, whose lines have the same numbers.
+    The lesson stays as it is. Elsewhere comments, and docstrings and types of what no package hands
+    on, are read in the source, whose lines have the same numbers.
     """
     import zopfli  # an editable install and a source package do without
 
@@ -51,17 +51,22 @@ def is_bare(name):
 
 
 def bare(source, public):
-    """Return Python source with nothing in the place of each comment and internal docstring.
+    """Return Python source without comments, and internal docstrings and types of arguments.
 
-    Internal are the docstrings of functions and classes of the module whose names are not in
-    `public`, and of methods with an underscore. No line is lost.
+    Internal are functions and classes of the module whose names are not in `public`, methods whose
+    names begin with one underscore, and functions in others. No line is lost.
     """
     lines = source.splitlines(keepends=True)
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             row, start = token.start[0] - 1, token.start[1]
             lines[row] = lines[row][:start].rstrip() + "\n"
-    for node in internal(ast.parse(source), public):
+    nodes = [*internal(ast.parse(source), public)]
+    functions = [node for node in nodes if isinstance(node, ast.FunctionDef)]
+    types = {span for function in functions for span in types_of(function, lines)}
+    for row, start, end in sorted(types, reverse=True):
+        lines[row] = lines[row][:start] + lines[row][end:]
+    for node in nodes:
         if ast.get_docstring(node) and len(node.body) > 1:
             rows = slice(node.body[0].lineno - 1, node.body[0].end_lineno)
             lines[rows] = ["\n"] * len(lines[rows])
@@ -69,13 +74,33 @@ def bare(source, public):
 
 
 def internal(module, public):
-    """Yield the functions, classes and methods of a module whose docstrings are internal."""
+    """Yield the functions, classes and methods of a module that are internal."""
     for node in module.body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name not in public:
+        is_class = isinstance(node, ast.ClassDef)
+        if not is_class and not isinstance(node, ast.FunctionDef):
+            continue
+        if node.name not in public:
             yield node
-        for method in node.body if isinstance(node, ast.ClassDef) else ():
-            if isinstance(method, ast.FunctionDef) and method.name.startswith("_"):
-                yield method
+        for inner in ast.walk(node):
+            if isinstance(inner, ast.FunctionDef) and inner is not node:
+                is_method = is_class and inner in node.body
+                if not is_method or re.match(r"_(?!_)", inner.name):
+                    yield inner
+
+
+def types_of(function, lines):
+    """Yield (line, start, end) of types within a line; `register` reads them at run time."""
+    if any("register" in ast.unparse(decorator) for decorator in function.decorator_list):
+        return
+    every = function.args
+    for one in [*every.posonlyargs, *every.args, *every.kwonlyargs, every.vararg, every.kwarg]:
+        written = one and one.annotation
+        if written is not None and written.end_lineno == one.lineno:
+            yield one.lineno - 1, one.col_offset + len(one.arg), written.end_col_offset
+    result = function.returns
+    if result is not None and result.lineno == result.end_lineno:
+        row = result.lineno - 1
+        yield row, lines[row].rindex(" ->", 0, result.col_offset), result.end_col_offset
 
 
 def line_of(name, content):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import runpy
 import shutil
 import subprocess
@@ -97,11 +98,43 @@ def documented(source):
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(node):
             found[node.name, node.lineno] = ast.get_docstring(node)
             node.body = node.body[1:]
-    return ast.dump(tree, include_attributes=True), found
+    for node in ast.walk(tree):
+        if isinstance(node, ast.arg):
+            node.annotation = None
+        if isinstance(node, ast.FunctionDef):
+            node.returns = None
+    lines = [getattr(node, "lineno", None) for node in ast.walk(tree)]
+    return (ast.dump(tree), lines), found
+
+
+def typed(source):
+    """Return the types of each function, and whether `register` reads them."""
+    return {
+        (node.name, node.lineno): (
+            [one.annotation and ast.unparse(one.annotation) for one in node.args.args],
+            node.returns and ast.unparse(node.returns),
+            any("register" in ast.unparse(decorator) for decorator in node.decorator_list),
+        )
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.FunctionDef)
+    }
+
+
+def users_may_call(source):
+    """Yield names and lines of public functions and methods."""
+    for node in ast.parse(source).body:
+        if getattr(node, "name", None) in PUBLIC:
+            for one in node.body if isinstance(node, ast.ClassDef) else [node]:
+                if isinstance(one, ast.FunctionDef) and not is_private(one.name):
+                    yield one.name, one.lineno
+
+
+def is_private(name):
+    return name.startswith("_") and not name.startswith("__")
 
 
 def test_the_wheel_has_the_statements_lessons_and_public_docstrings_of_the_source(tree, wheel):
-    n_left_out = 0
+    n_left_out = n_untyped = 0
     with zipfile.ZipFile(wheel) as archive:
         for name in filter(lambda name: name.endswith(".py"), archive.namelist()):
             source, packed = (tree / name).read_bytes(), archive.read(name)
@@ -117,7 +150,13 @@ def test_the_wheel_has_the_statements_lessons_and_public_docstrings_of_the_sourc
             assert left_out.isdisjoint(PUBLIC | {"gradcheck"}), name
             assert all(owner.startswith("_") for owner in left_out - on_top), name
             n_left_out += len(left_out)
+            before, after = typed(source), typed(packed)
+            changed = {one for one in before if before[one] != after[one]}
+            assert changed.isdisjoint(users_may_call(source)), name
+            assert not any(registered for *_, registered in (before[one] for one in changed)), name
+            n_untyped += len(changed)
     assert n_left_out > 100
+    assert n_untyped > 100
 
 
 PUBLIC = {
@@ -132,7 +171,7 @@ WRITTEN = '''"""A module."""
 X = 1  # a comment
 
 
-def internal():
+def internal(a: int, *b: str, c: dict[str, int] | None = None) -> int:
     """Return 2.
 
     It is 2.
@@ -145,7 +184,13 @@ def derived():
     return 43
 
 
-def public():
+@public.register
+def _(a: int) -> str:
+    """Return "3"."""
+    return "3"
+
+
+def public(a: int) -> int:
     """Return 3."""
     text = "# no comment"
     return 3
@@ -154,11 +199,17 @@ def public():
 class Internal:
     """A class."""
 
-    def method(self):
+    def method(self) -> int:
         """Return 4."""
         return 4
 
-    def _method(self):
+    def __init__(self, a: int) -> None:
+        self.a = a
+
+    def _method(
+        self,
+        one: "Internal",
+    ) -> int:
         """Return 5."""
         return 5
 
@@ -166,14 +217,17 @@ class Internal:
 def nothing():
     """It has no other statement."""
 '''
+SHORT = "(a, *b, c = None)"
 
 
-def test_comments_and_internal_docstrings_leave_empty_lines():
+def test_comments_and_internal_docstrings_leave_empty_lines_and_internal_types_nothing():
     bare = runpy.run_path(str(ROOT / "build_backend.py"))["bare"]
     left = bare(WRITTEN, {"public"}).decode()
     expected = WRITTEN.replace("  # a comment", "").replace("  # here too", "")
     internal = '    """Return 2.\n\n    It is 2.\n    """\n'
     expected = expected.replace(internal, "\n" * 4)
-    for one in ('    """Return (43)."""\n', '    """A class."""\n', '        """Return 5."""\n'):
-        expected = expected.replace(one, "\n")
+    for one in ("Return (43).", 'Return "3".', "A class.", "Return 5."):
+        expected = re.sub(f' *"""{re.escape(one)}"""\n', "\n", expected)
+    expected = expected.replace("(a: int, *b: str, c: dict[str, int] | None = None) -> int", SHORT)
+    expected = expected.replace('one: "Internal",\n    ) -> int', "one,\n    )")
     assert left == expected
