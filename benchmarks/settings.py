@@ -119,6 +119,12 @@ LISTS: dict[str, dict[str, Settings]] = {
             "learning_rate": 0.01,
             "iterations": 25,
         },
+        "LensKit, ImplicitMF": {
+            "embedding_size": 256,
+            "regularization": 50.0,
+            "weight": 3.0,
+            "epochs": 7,
+        },
     },
     "ml-100k": {
         "ItemKNN": {"n_neighbors": 200, "shrinkage": 30.0},

@@ -39,7 +39,7 @@ def as_interactions(data: Any) -> Ratings:
     """
     if isinstance(data, Iterator):
         data = list(data)
-    found = _pairs(data)
+    found = pairs_of(data)
     if found is None:
         return as_ratings(data)
     users, items, times, columns = found
@@ -63,7 +63,7 @@ def are_pairs(ratings: Ratings) -> bool:
     return ratings.columns is not None and "rating" not in ratings.columns.names
 
 
-def _pairs(data: Any) -> tuple[Any, Any, Any, ColumnsRead] | None:
+def pairs_of(data: Any) -> tuple[Any, Any, Any, ColumnsRead] | None:
     """Return users, items, times or None, and which columns were read; None: there are values."""
     if isinstance(data, tuple) and len(data) == 2:
         return *data, None, _UNNAMED

@@ -12,7 +12,7 @@ from typing import IO, Any
 import numpy as np
 
 from autorec_np._types import Array
-from autorec_np.data.clicks import count_pairs
+from autorec_np.data.clicks import as_interactions, count_pairs
 from autorec_np.data.columns import UndecidedColumns, columns_read, decide, known_roles
 from autorec_np.data.entries import frozen
 from autorec_np.data.ratings import Ratings
@@ -50,11 +50,13 @@ def read_interactions(path: str | os.PathLike[str] | IO[Any], **options: Any) ->
     try:
         return read_ratings(path, **options)
     except OnlyPairs as error:
-        document = error.document
+        source, label = error.source, error.label
     for name in _OF_RATINGS:
         if options.get(name) is not None:
-            raise ValueError(f"{document.label}: {name}=... is for ratings, which it has none of.")
-    return _read(document, options.get("header"), options.get("columns"))
+            raise ValueError(f"{label}: {name}=... is for ratings, which it has none of.")
+    if not isinstance(source, Document):
+        return as_interactions(source)
+    return _read(source, options.get("header"), options.get("columns"))
 
 
 def _read(document: Document, header: bool | None, columns: Sequence[Any] | None) -> Ratings:

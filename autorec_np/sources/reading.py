@@ -23,6 +23,7 @@ import numpy as np
 from autorec_np._text import knows_habits
 from autorec_np._types import Array
 from autorec_np._validation import check_choice, check_integer
+from autorec_np.data.clicks import pairs_of
 from autorec_np.data.columns import (
     ROLES,
     UndecidedColumns,
@@ -168,6 +169,10 @@ def read_ratings(
         refuse_binary(content, label)
         frame = frame_of_parquet(content, label)
         if frame is not None:
+            if columns is not None and len(columns) == 2 and set(columns) <= set(frame):
+                frame, columns = frame[[*columns]].set_axis(["user", "item"], axis=1), None
+            if columns is None and pairs_of(frame) is not None:
+                raise OnlyPairs(label, ": the table has no ratings.", frame)
             try:
                 return as_ratings(
                     frame, scale=scale, duplicates=duplicates, columns=columns, missing=missing
@@ -558,7 +563,7 @@ def find_layout(
     by_name = isinstance(columns[0], str)
     places = [place_of(document, column) for column in columns]
     if len(places) == 2:
-        raise OnlyPairs(document)
+        raise OnlyPairs.of(document)
     if header is None:
         header = by_name or _looks_like_header(document, fields, places[2])
     layout = Layout(header, line, len(fields), tuple(places), timestamp_required=True)
@@ -590,7 +595,7 @@ def _default_layout(document: Document, header: bool | None, comment: str | None
     sample = list(itertools.islice(document.records(), SAMPLE_RECORDS + 1))
     line, fields = document.first_record()
     if len(fields) == 2:
-        raise OnlyPairs(document)
+        raise OnlyPairs.of(document)
     if len(fields) < 3:
         raise document.error(
             line,
@@ -621,7 +626,7 @@ def _default_layout(document: Document, header: bool | None, comment: str | None
     except UndecidedColumns as error:
         known = known_roles(names or ()).keys()
         if {"user", "item"} <= known <= {"user", "item", "timestamp"} and len(known) == len(kept):
-            raise OnlyPairs(document) from None
+            raise OnlyPairs.of(document) from None
         raise document.error(line, _undecided(document, names, rows, error)) from None
     places = tuple(kept[found[role]] for role in ROLES if role in found)
     titles = [(fields[k] if header else k) if k in kept else None for k in range(len(fields))]

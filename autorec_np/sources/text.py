@@ -462,17 +462,25 @@ def _line_at(text: str, position: int) -> int:
 
 
 class OnlyPairs(ValueError):
-    """Lines of user and item, without a rating."""
+    """`source`, a document or the frame of a Parquet file, has users and items without ratings."""
 
-    def __init__(self, document: Document) -> None:
-        line, fields = document.first_record()
+    def __init__(self, label: str, message: str, source: Any) -> None:
         super().__init__(
-            f"{document.label}, line {line:,}: found {len(fields)} fields, {cut(fields)}; of "
-            f"ratings, a line must hold a user, an item and a rating: correct it, or pass sep=... "
-            f"(now {document.separator!r}). Who chose what, without ratings, makes lists: "
+            f"{label}{message} Who chose what, without ratings, makes lists: "
             f"RankingAutoRec().fit(read_interactions(path)), or autorec-np train FILE."
         )
-        self.document = document
+        self.label, self.source = label, source
+
+    @classmethod
+    def of(cls, document: Document) -> OnlyPairs:
+        line, fields = document.first_record()
+        return cls(
+            document.label,
+            f", line {line:,}: found {len(fields)} fields, {cut(fields)}; of ratings, a line must "
+            f"hold a user, an item and a rating: correct it, or pass sep=... (now "
+            f"{document.separator!r}).",
+            document,
+        )
 
     def __reduce__(self) -> Any:  # for another process, without the file
         return ValueError, self.args

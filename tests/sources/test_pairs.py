@@ -7,6 +7,7 @@ import io
 import pickle
 import re
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -147,3 +148,18 @@ def test_what_another_process_says_of_pairs_is_read_here_without_their_file():
     sent = pickle.dumps(caught.value)
     assert str(pickle.loads(sent)) == str(caught.value)
     assert len(sent) < 1000
+
+
+@pytest.mark.parametrize("columns", [None, ("who", "what")])
+def test_pairs_of_a_parquet_file_are_read_as_those_of_its_frame(tmp_path, monkeypatch, columns):
+    frame = pd.DataFrame({"user": [3, 1, 3, 3], "item": ["b", "a", "b", "c"]})
+    path = tmp_path / "clicks.parquet"
+    path.write_bytes(b"PAR1" + bytes(20) + b"PAR1")
+    table = frame if columns is None else frame.set_axis([*columns], axis=1).assign(price=1.0)
+    monkeypatch.setattr(pd, "read_parquet", lambda _: table)
+    wanted = {(3, "b"): 2.0, (1, "a"): 1.0, (3, "c"): 1.0}
+    assert counts(read_interactions(path, columns=columns)) == wanted
+    with pytest.raises(ValueError, match=r"clicks.parquet: .*no ratings.* RankingAutoRec"):
+        read_ratings(path, columns=columns)
+    with pytest.raises(ValueError, match=r"clicks.parquet: scale=... is for ratings"):
+        read_interactions(path, columns=columns, scale=(1, 5))
