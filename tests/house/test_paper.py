@@ -283,7 +283,7 @@ def test_the_journal_holds_all_that_the_search_asks_for_and_no_more():
 
 
 # Of experiments beyond the grids: the page says what each was, and some are rows of accuracy.md
-BESIDE_THE_JOURNAL = "0.8323 0.8263 0.8678 0.8716 0.8446 0.8513 0.8522 0.8421 0.8406 0.8450 0.8420"
+BESIDE_THE_JOURNAL = "0.8323 0.8263 0.8678 0.8716 0.8440 0.8522 0.8613 0.8421 0.8406 0.8450 0.8420"
 
 
 def test_the_text_of_the_page_has_the_figures_of_the_journal():
