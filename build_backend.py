@@ -3,9 +3,7 @@
 import ast
 import base64
 import hashlib
-import io
 import re
-import tokenize
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
 
@@ -23,8 +21,8 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
 def pack(path):
     """Write a wheel anew, compressed by Zopfli, without top_level.txt and what only readers need.
 
-    The lesson stays as it is. Elsewhere comments, and docstrings and types of what no package hands
-    on, are read in the source, whose lines have the same numbers.
+    The lesson stays as it is. Of other modules the wheel has the statements, closely written, and
+    the docstrings and types of what packages hand on. The rest is read in the source.
     """
     import zopfli  # an editable install and a source package do without
 
@@ -46,61 +44,66 @@ def pack(path):
 
 
 def is_bare(name):
-    """Return whether a file of the wheel is there without what only readers need."""
+    """Return whether a file of the wheel has its statements alone."""
     return name.endswith(".py") and not name.startswith("autorec_np/core/")
 
 
 def bare(source, public):
-    """Return Python source without comments, and internal docstrings and types of arguments.
+    """Return the statements of Python source, without internal docstrings and types of arguments.
 
-    Internal are functions and classes of the module whose names are not in `public`, methods whose
-    names begin with one underscore, and functions in others. No line is lost.
+    Internal are functions and classes of the module whose names are not in `public`, functions
+    whose names begin with one underscore, and those within others.
     """
-    lines = source.splitlines(keepends=True)
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            row, start = token.start[0] - 1, token.start[1]
-            lines[row] = lines[row][:start].rstrip() + "\n"
-    nodes = [*internal(ast.parse(source), public)]
-    functions = [node for node in nodes if isinstance(node, ast.FunctionDef)]
-    types = {span for function in functions for span in types_of(function, lines)}
-    for row, start, end in sorted(types, reverse=True):
-        lines[row] = lines[row][:start] + lines[row][end:]
-    for node in nodes:
+    tree = ast.parse(source)
+    for node in internal(tree, public):
         if ast.get_docstring(node) and len(node.body) > 1:
-            rows = slice(node.body[0].lineno - 1, node.body[0].end_lineno)
-            lines[rows] = ["\n"] * len(lines[rows])
-    return "".join(lines).encode()
+            node.body.pop(0)
+        if isinstance(node, ast.FunctionDef) and not is_registered(node):
+            drop_types(node)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and (
+            docstring := ast.get_docstring(node)
+        ):
+            node.body[0].value.value = docstring  # without its margin
+    return with_short_margins(ast.unparse(tree)).encode()
 
 
 def internal(module, public):
     """Yield the functions, classes and methods of a module that are internal."""
-    for node in module.body:
-        is_class = isinstance(node, ast.ClassDef)
-        if not is_class and not isinstance(node, ast.FunctionDef):
-            continue
-        if node.name not in public:
+    functions = [node for node in ast.walk(module) if isinstance(node, ast.FunctionDef)]
+    within = {one for node in functions for one in ast.walk(node) if one is not node}
+    on_top = [node for node in module.body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    yield from (node for node in on_top if node.name not in public)
+    for node in functions:
+        if node in within or re.match("_(?!_)", node.name):
             yield node
-        for inner in ast.walk(node):
-            if isinstance(inner, ast.FunctionDef) and inner is not node:
-                is_method = is_class and inner in node.body
-                if not is_method or re.match(r"_(?!_)", inner.name):
-                    yield inner
 
 
-def types_of(function, lines):
-    """Yield (line, start, end) of types within a line; `register` reads them at run time."""
-    if any("register" in ast.unparse(decorator) for decorator in function.decorator_list):
-        return
+def is_registered(function):
+    """Return whether `singledispatch` reads the types of a function."""
+    return any("register" in ast.unparse(decorator) for decorator in function.decorator_list)
+
+
+def drop_types(function):
+    """Let the arguments and the result of a function have no types."""
     every = function.args
     for one in [*every.posonlyargs, *every.args, *every.kwonlyargs, every.vararg, every.kwarg]:
-        written = one and one.annotation
-        if written is not None and written.end_lineno == one.lineno:
-            yield one.lineno - 1, one.col_offset + len(one.arg), written.end_col_offset
-    result = function.returns
-    if result is not None and result.lineno == result.end_lineno:
-        row = result.lineno - 1
-        yield row, lines[row].rindex(" ->", 0, result.col_offset), result.end_col_offset
+        if one is not None:
+            one.annotation = None
+    function.returns = None
+
+
+def with_short_margins(code):
+    """Return code with one space for each level of indentation."""
+    lines, in_text = code.splitlines(keepends=True), set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Constant | ast.JoinedStr):
+            in_text.update(range(node.lineno, node.end_lineno))
+    for number, line in enumerate(lines):
+        if number not in in_text:
+            bare_line = line.lstrip(" ")
+            lines[number] = " " * ((len(line) - len(bare_line)) // 4) + bare_line
+    return "".join(line for number, line in enumerate(lines) if line.strip() or number in in_text)
 
 
 def line_of(name, content):
