@@ -10,6 +10,14 @@ from zipfile import ZIP_DEFLATED, ZipFile
 from setuptools import build_meta
 from setuptools.build_meta import *  # noqa: F403
 
+INTERNAL = ("core", "engine", "training")  # packages that hand on to other floors alone
+CHANGES = (  # options of python-minifier for more than spaces and lines
+    *("combine_imports", "constant_folding", "convert_posargs_to_args", "hoist_literals"),
+    *("preserve_shebang", "remove_annotations", "remove_builtin_exception_brackets"),
+    *("remove_explicit_return_none", "remove_literal_statements", "remove_object_base"),
+    *("remove_pass", "rename_locals"),
+)
+
 
 def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
     """Build the wheel (PEP 517); return its name."""
@@ -24,12 +32,12 @@ def pack(path):
     The lesson stays as it is. Of other modules the wheel has the statements, closely written, and
     the docstrings and types of what packages hand on. The rest is read in the source.
     """
-    import zopfli  # an editable install and a source package do without
+    import zopfli
 
     with ZipFile(path) as archive:
         members = {member: archive.read(member) for member in archive.infolist()}
-    packages = [text for one, text in members.items() if one.filename.endswith("/__init__.py")]
-    public = {*re.findall(r'"(\w+)"', b" ".join(packages).decode())}  # keys of _MODULE_OF
+    packages = b" ".join(text for one, text in members.items() if hands_on(one.filename))
+    public = {*re.findall(r'"(\w+)"', packages.decode())}  # keys of _MODULE_OF
     contents = {
         member: bare(content.decode(), public) if is_bare(member.filename) else content
         for member, content in members.items()
@@ -43,6 +51,12 @@ def pack(path):
             archive.writestr(member, content)
 
 
+def hands_on(name):
+    """Return whether a file of the wheel says which names users find in a package."""
+    *_, folder, file = ["", *name.split("/")]
+    return file == "__init__.py" and folder not in INTERNAL
+
+
 def is_bare(name):
     """Return whether a file of the wheel has its statements alone."""
     return name.endswith(".py") and not name.startswith("autorec_np/core/")
@@ -54,6 +68,8 @@ def bare(source, public):
     Internal are functions and classes of the module whose names are not in `public`, functions
     whose names begin with one underscore, and those within others.
     """
+    import python_minifier
+
     tree = ast.parse(source)
     for node in internal(tree, public):
         if ast.get_docstring(node) and len(node.body) > 1:
@@ -65,7 +81,8 @@ def bare(source, public):
             docstring := ast.get_docstring(node)
         ):
             node.body[0].value.value = docstring  # without its margin
-    return with_short_margins(ast.unparse(tree)).encode()
+    statements_stay = dict.fromkeys(CHANGES, False)
+    return python_minifier.minify(ast.unparse(tree), **statements_stay).encode()
 
 
 def internal(module, public):
@@ -91,19 +108,6 @@ def drop_types(function):
         if one is not None:
             one.annotation = None
     function.returns = None
-
-
-def with_short_margins(code):
-    """Return code with one space for each level of indentation."""
-    lines, in_text = code.splitlines(keepends=True), set()
-    for node in ast.walk(ast.parse(code)):
-        if isinstance(node, ast.Constant | ast.JoinedStr):
-            in_text.update(range(node.lineno, node.end_lineno))
-    for number, line in enumerate(lines):
-        if number not in in_text:
-            bare_line = line.lstrip(" ")
-            lines[number] = " " * ((len(line) - len(bare_line)) // 4) + bare_line
-    return "".join(line for number, line in enumerate(lines) if line.strip() or number in in_text)
 
 
 def line_of(name, content):
