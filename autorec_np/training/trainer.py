@@ -13,12 +13,12 @@ from __future__ import annotations
 import itertools
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -342,9 +342,20 @@ _interrupts_end_all = ContextVar("interrupts_end_all", default=False)
 _short_on_purpose = ContextVar("short_on_purpose", default=False)
 
 
+_engine_instead: ContextVar[Callable[[Engine], Engine] | None]
+_engine_instead = ContextVar("_engine_instead", default=None)
+
+
 @contextmanager
-def _set(switch: ContextVar[bool]) -> Iterator[None]:
-    before = switch.set(True)
+def computed_by(engine_for: Callable[[Engine], Engine]) -> Iterator[None]:
+    """Let trainings have another engine, made for their own."""
+    with _set(_engine_instead, engine_for):
+        yield
+
+
+@contextmanager
+def _set(switch: ContextVar[Any], value: Any = True) -> Iterator[None]:
+    before = switch.set(value)
     try:
         yield
     finally:
@@ -411,6 +422,9 @@ class Trainer:
         """
         full_batch = SOLVERS[self.solver].full_batch
         engine: Engine = TiledEngine(workers) if self.engine == "tiled" else PlainEngine()
+        engine_instead = _engine_instead.get()
+        if engine_instead is not None:
+            engine = engine_instead(engine)
         n_batches = 1 if full_batch else self._n_batches(targets.shape[0])
         arrangement = engine.arrange(objective.network, pattern_of(targets), n_batches)
         working = arrangement.arranged(theta)
