@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from autorec_np.data.ratings import Ratings
-from autorec_np.distributed.full_batch import Cluster, FullBatchEngine, forget
+from autorec_np.distributed.full_batch import Cluster, FullBatchEngine
 from autorec_np.engine.engines import Engine
 from autorec_np.models.autorec import AutoRec
 from autorec_np.training.trainer import SOLVERS, computed_by
@@ -50,7 +49,7 @@ def fit_distributed(
         Dask is missing; a model that cannot be trained so; and what `fit` raises.
     """
     try:
-        import distributed
+        import distributed  # noqa: F401
     except ImportError:
         raise ImportError("Dask is missing: pip install 'autorec_np[dask]'") from None
     if not isinstance(model, AutoRec):
@@ -73,6 +72,5 @@ def fit_distributed(
             with computed_by(engine_for):
                 model.fit(ratings, **others)
         finally:
-            for address in client.nthreads():
-                distributed.fire_and_forget(client.submit(forget, run, workers=[address], pure=False))
+            cluster.forget(run)
     return model

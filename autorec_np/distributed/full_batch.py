@@ -10,10 +10,12 @@ worker to worker, and the last to the client. The scheduler sees none of them.
 
 from __future__ import annotations
 
+import asyncio
 import pickle
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -39,7 +41,8 @@ from autorec_np.engine.threads import Workers, pattern_of, undisturbed
 T = TypeVar("T")
 Sum = tuple[float, Array]
 
-PAUSE = 0.2  # seconds, until what a worker lost is tried again
+PAUSE = 0.2  # seconds, until workers are looked at again
+PATIENCE = 5.0  # seconds, of a farewell
 PARTS = 4  # of a worker's blocks, in which their bounds are rounded
 
 
@@ -49,10 +52,10 @@ class Cluster:
     def __init__(self, client: Any, timeout: float) -> None:
         self.client, self.timeout = client, timeout
 
-    def round(self, work: Callable[[float], Awaitable[T]]) -> T:
+    def round(self, work: Callable[[list[str]], Awaitable[T]]) -> T:
         """Return what `work` gives, again and again where a worker is lost meanwhile.
 
-        It is given the seconds that are left. TimeoutError where there are none.
+        It is given the workers' addresses, in order. TimeoutError where time is up.
         """
         from distributed import KilledWorker
 
@@ -60,7 +63,10 @@ class Cluster:
         ends = time.monotonic() + self.timeout
         while (left := ends - time.monotonic()) > 0 and client.status != "closed":
             try:
-                return client.sync(work, left, callback_timeout=left)  # type: ignore[no-any-return]
+                return client.sync(self._watched, work, callback_timeout=left)  # type: ignore[no-any-return]
+            except asyncio.TimeoutError as error:
+                cause = error
+                break
             except (CancelledError, KilledWorker, OSError) as error:
                 cause = error
                 time.sleep(min(PAUSE, left))
@@ -70,18 +76,35 @@ class Cluster:
             f"checkpoint, fit_distributed(..., resume=True) goes on from there."
         ) from cause
 
-    async def addresses(self) -> list[str]:
-        """Return those of all workers, in order; ConnectionError where there is none."""
-        threads = await self.client.nthreads(asynchronous=True)
-        if not threads:
-            raise ConnectionError("no worker is there")
-        return sorted(threads)
+    async def _watched(self, work: Callable[[list[str]], Awaitable[T]]) -> T:
+        """Do some work; ConnectionError as soon as a worker is gone, which Dask waits long for."""
+        addresses = await self._addresses()
+        if not addresses:
+            raise ConnectionError("there are no workers")
+        task = asyncio.ensure_future(work(addresses))
+        try:
+            while not (await asyncio.wait([task], timeout=PAUSE))[0]:
+                gone = {*addresses} - {*await self._addresses()}
+                if gone:
+                    raise ConnectionError(f"workers are gone: {gone}")
+            return task.result()
+        finally:
+            task.cancel()
 
-    async def send(self, array: Array, left: float) -> Any:
-        """Return the future of an array that all workers have."""
-        ways = {"direct": True, "broadcast": True, "hash": False}
-        [sent] = await self.client.scatter([array], **ways, timeout=left, asynchronous=True)
-        return sent
+    async def _addresses(self) -> list[str]:
+        return sorted(await self.client.nthreads(asynchronous=True))
+
+    def forget(self, run: Path) -> None:
+        """Let those workers that answer free what they keep."""
+
+        async def tell() -> None:
+            for address in await self._addresses():
+                fire_and_forget(self.client.submit(forget, run, workers=[address], pure=False))
+
+        from distributed import fire_and_forget
+
+        with suppress(Exception):  # what ended the run says it
+            self.client.sync(tell, callback_timeout=PATIENCE)
 
 
 class Reference(NamedTuple):
@@ -102,9 +125,7 @@ class Written:
         write(self.folder / "objective", objective)
         return objective
 
-    def batch(
-        self, inputs: CSR | Planes, targets: CSR | Planes, rows: Array, masks: None
-    ) -> Any:
+    def batch(self, inputs: CSR | Planes, targets: CSR | Planes, rows: Array, masks: None) -> Any:
         write(self.folder / str(self.n_written), self.inner.batch(inputs, targets, rows, masks))
         self.n_written += 1
         return Reference(self.n_written - 1)
@@ -148,21 +169,21 @@ class FullBatchEngine:
         value, gradient = self.cluster.round(partial(self._sum, theta, len(batches)))
         return value, np.require(gradient, requirements="AW")
 
-    async def _sum(self, theta: Array, n_blocks: int, left: float) -> Sum:
-        addresses = await self.cluster.addresses()
-        submit, bounds = self.cluster.client.submit, cut(n_blocks, len(addresses))
-        sent = await self.cluster.send(theta, left)
+    async def _sum(self, theta: Array, n_blocks: int, addresses: list[str]) -> Sum:
+        client, bounds = self.cluster.client, cut(n_blocks, len(addresses))
+        ways = {"workers": addresses[:1], "direct": True, "hash": False, "asynchronous": True}
+        [sent] = await client.scatter([theta], **ways)  # others have it from there
 
         def branch(start: int, stop: int) -> Any:
             [*owners] = [i for i, end in enumerate(bounds[1:]) if bounds[i] < stop and start < end]
             if len(owners) == 1 or stop - start == 1:
-                ways = {"workers": [addresses[owners[0]]], "allow_other_workers": True}
-                return submit(sum_of_blocks, self.folder, start, stop, sent, pure=False, **ways)
+                task, where = (sum_of_blocks, self.folder, start, stop, sent), addresses[owners[0]]
+                return client.submit(*task, workers=[where], pure=False)
             middle = start + left_half(stop - start)
-            return submit(add, branch(start, middle), branch(middle, stop), pure=False)
+            return client.submit(add, branch(start, middle), branch(middle, stop), pure=False)
 
         root = branch(0, n_blocks)
-        return await self.cluster.client.gather(root, direct=True, asynchronous=True)  # type: ignore[no-any-return]
+        return await client.gather(root, direct=True, asynchronous=True)  # type: ignore[no-any-return]
 
 
 def cut(n_blocks: int, n_workers: int) -> list[int]:
