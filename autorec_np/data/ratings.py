@@ -274,6 +274,10 @@ class Ratings:
             said.append(f"{self.n_missing:,} {verb} 'not rated'")
         return "; ".join(said)
 
+    def oriented(self, row: str) -> sparse.csr_array[np.float32]:
+        """Return the matrix whose rows are each a "user", which is `matrix`, or each an "item"."""
+        return self.matrix if row == "user" else self.matrix.T.tocsr()
+
     def triples(self) -> tuple[Array, Array, NDArray[np.float32]]:
         """Return ``(user ids, item ids, ratings)``, each (n_ratings,), in file order."""
         rows, columns, ratings = self.positions()

@@ -389,7 +389,7 @@ class AutoRec(FoldIn):
             validated = (*cold_baseline.positions(user_ids, item_ids), truth)
         every_input = inputs
         if training is not data:
-            every_rating = axes.orient(data.matrix)
+            every_rating = data.oriented(axes.row)
             of_pairs = cold_baseline.score_pairs(*pairs_of(every_rating, axes))
             every_input = network_inputs(kind, every_rating, of_pairs, features, units, self.dtype)
         warn_of_unsuitable(data.matrix.data, stacklevel=5)  # where `fit` was called

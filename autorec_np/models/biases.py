@@ -160,7 +160,7 @@ class FittedBiases(Record):
             weighted = self.counts[axis][:-1] * wide.T
             gram = weighted @ wide + FEATURE_PENALTY * np.eye(wide.shape[1])
             common = np.linalg.solve(gram, weighted @ own)  # (40)
-            rated = Axes(Axes(axis).column).orient(self.ratings.matrix)  # columns x rows
+            rated = self.ratings.oriented(Axes(axis).column)  # columns x rows
             base = mean + others[row_of_each(rated)] + (wide @ common)[rated.indices]
             residuals = rated.data - base
             effects[axis] = np.tile(common, (len(others) + 1, 1))
