@@ -24,22 +24,23 @@ from autorec_np._types import CSR, Array, Matrix
 from autorec_np.core import optimizers
 from autorec_np.core.all_cells import AllCells, PlusLowRank
 from autorec_np.core.implicit import IMPLICIT, ImplicitNetwork
-from autorec_np.core.kernels import column_sums, spmm_transpose, with_data
+from autorec_np.core.kernels import column_sums, spmm_transpose
 from autorec_np.core.lbfgs import Pairs, TwoLoop
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective, in_float64, squared_lengths
 from autorec_np.core.planes import Planes
-from autorec_np.engine.threads import Workers, pattern_of, run
+from autorec_np.engine.rows import Rated, Scaled, pattern_of
+from autorec_np.engine.threads import Workers, run
 from autorec_np.engine.tiled import (
     TILE_ROWS,
     Plan,
     Shares,
-    Split,
     Static,
     Tiled,
     by_activity,
+    corner_widths,
     panel_columns,
-    reordered,
+    places_in,
     row_orders,
     split,
     take_rows_of_blocks,
@@ -74,8 +75,8 @@ class Arrangement(Protocol):
 
     def batch(
         self,
-        inputs: CSR | Planes,
-        targets: CSR | Planes,
+        inputs: Rated,
+        targets: Rated,
         rows: Array,
         masks: Sequence[Array] | None,
     ) -> Batch:
@@ -140,9 +141,9 @@ class PlainEngine:
         self, objective: Objective, theta: Array, batches: Sequence[Batch]
     ) -> tuple[float, Array]:
         """Add up the batches, (16)."""
-        value, gradient = objective.value_and_gradient(theta, *batches[0])
-        for batch in batches[1:]:
-            term, part = objective.value_and_gradient(theta, *batch)
+        terms = (objective.value_and_gradient(theta, *batch) for batch in batches)
+        value, gradient = next(terms)
+        for term, part in terms:
             value += term
             gradient += part
         return value, gradient
@@ -162,8 +163,8 @@ class AsItIs:
 
     def batch(
         self,
-        inputs: CSR | Planes,
-        targets: CSR | Planes,
+        inputs: Rated,
+        targets: Rated,
         rows: Array,
         masks: Sequence[Array] | None,
     ) -> Batch:
@@ -266,13 +267,10 @@ class ByActivity:
         rows, self.columns = by_activity(targets)
         self.orders = row_orders(network, self.columns)
         self.orders_back = {name: np.argsort(order) for name, order in self.orders.items()}
-        self.place_of_row = np.argsort(rows)
-        positions = np.arange(targets.nnz, dtype=targets.indptr.dtype)
-        numbered = reordered(with_data(targets, positions), rows, self.columns)
-        dense, rest, widths = split(numbered, TILE_ROWS * n_batches)  # a batch has one of n_batches
-        for part in (dense, rest):  # positions in `targets` instead of in `numbered`
-            part.data = numbered.data.take(part.data)
-        self.parts = Split(dense, rest, widths)
+        self.place_of_column = places_in(self.columns)
+        tile_rows = TILE_ROWS * n_batches  # a batch has one of n_batches
+        widths = corner_widths(targets, tile_rows, rows, self.place_of_column)
+        self.row_widths = widths[places_in(rows)]
 
     def objective(self, objective: Objective) -> Objective:
         """Return the objective, an implicit decoder's pattern laid out for products."""
@@ -281,8 +279,8 @@ class ByActivity:
             objective.reorder(self.columns)
         if isinstance(network, ImplicitNetwork):
             rated: Any = network.rated
-            in_order = reordered(rated, self.orders[IMPLICIT], self.columns)
-            laid_out: Any = Static(in_order, self.workers)
+            rated = rated if isinstance(rated, Scaled) else Scaled.of(rated)
+            laid_out: Any = Static(rated, self.orders[IMPLICIT], self.columns, self.workers)
             objective.network = replace(network, rated=laid_out)
         return objective
 
@@ -296,24 +294,27 @@ class ByActivity:
 
     def batch(
         self,
-        inputs: CSR | Planes,
-        targets: CSR | Planes,
+        inputs: Rated,
+        targets: Rated,
         rows: Array,
         masks: Sequence[Array] | None,
     ) -> Batch:
         """Plan the tiles of rows, in order of activity."""
         width = max(self.network.hidden_layer_sizes)
         columns = panel_columns(self.network.n_columns, width)
-        plan = Plan(self.parts.take(self.place_of_row[rows]), columns, self.workers)
         fraction = len(rows) / targets.shape[0]
-        laid_out = partial(self._laid_out, rows=rows, plan=plan)
-        return Batch(laid_out(inputs), laid_out(targets), fraction, masks)
+        some: Any = targets[rows]
+        pattern: Any = copy.copy(pattern_of(some))
+        pattern.indices = self.place_of_column[pattern.indices]
+        plan = Plan(split(pattern, self.row_widths[rows]), columns, self.workers)
+        return Batch(_laid_out(inputs[rows], plan), _laid_out(some, plan), fraction, masks)
 
-    def _laid_out(self, matrix: CSR | Planes, rows: Array, plan: Plan) -> Matrix:
-        if not isinstance(matrix, Planes):
-            return Tiled.of(matrix, plan)
-        pattern = Tiled.of(pattern_of(matrix), plan)
-        return matrix.part(rows, pattern, matrix.data[:, plan.order])
+
+def _laid_out(matrix: CSR | Planes, plan: Plan) -> Matrix:
+    if not isinstance(matrix, Planes):
+        return Tiled.of(matrix, plan)
+    pattern = Tiled.of(pattern_of(matrix), plan)
+    return Planes(pattern, matrix.data[:, plan.order], matrix.features)
 
 
 # Steps
