@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import numbers
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,14 +22,14 @@ from autorec_np._validation import (
     check_random_state,
 )
 from autorec_np.core.activations import ACTIVATIONS
-from autorec_np.core.kernels import with_data
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
 from autorec_np.core.optimizers import SCHEDULES
 from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.data.splitting import train_test_split
 from autorec_np.data.values import warn_of_unsuitable
-from autorec_np.engine.threads import pattern_of, workers
+from autorec_np.engine.rows import pattern_of
+from autorec_np.engine.threads import workers
 from autorec_np.models.base import (
     Axes,
     Record,
@@ -44,13 +44,11 @@ from autorec_np.models.newcomers import FoldIn
 from autorec_np.models.scoring import (
     Baseline,
     Fitted,
+    Reading,
     TrainingTask,
     network_for,
-    network_inputs,
-    pairs_of,
     scaled,
     start_again,
-    targets_of,
 )
 from autorec_np.training.solvers import DivergenceError, EpochCallback, EpochMonitor, is_callback
 from autorec_np.training.trainer import (
@@ -363,16 +361,15 @@ class AutoRec(FoldIn):
         axes = Axes(self.orientation)
         _, kind = resolved_implicit(self.get_params())
         mapped = self._mapped(training.matrix.data, data.scale, kind)
-        matrix, units = with_data(training.matrix, mapped.values), mapped.units
-        rated = axes.orient(matrix)
-        biases = FittedBiases.of(training, by_index, matrix=matrix)
+        units, rated = mapped.units, training.oriented(axes.row)
+        biases = FittedBiases.of(training, by_index, convert=mapped.convert)
         features = data.features.get(axes.row)
-        of_pairs = biases.score_pairs(*pairs_of(rated, axes))
-        inputs = network_inputs(kind, rated, of_pairs, features, AffineMap(), self.dtype)
-        network = self._network(rated, inputs.shape[1])
+        reading = Reading(rated, axes, mapped.convert, biases, self.dtype)
+        inputs = reading.inputs(kind, features, AffineMap())
+        network = self._network(rated, inputs.shape[1], partial(training.oriented, axes.column))
         baseline = self._baseline_of(biases)
         outputs = map_onto_outputs(self.output_activation, mapped, baseline is not None)
-        targets = targets_of(rated, axes, baseline, outputs, self.dtype)
+        targets = reading.targets(baseline, outputs)
         shrinkage = 0.0
         if isinstance(self.regularization, str):
             corruption = corruption_for(self.solver, self.corruption)
@@ -389,9 +386,8 @@ class AutoRec(FoldIn):
             validated = (*cold_baseline.positions(user_ids, item_ids), truth)
         every_input = inputs
         if training is not data:
-            every_rating = data.oriented(axes.row)
-            of_pairs = cold_baseline.score_pairs(*pairs_of(every_rating, axes))
-            every_input = network_inputs(kind, every_rating, of_pairs, features, units, self.dtype)
+            reading = Reading(data.oriented(axes.row), axes, AffineMap(), cold_baseline, self.dtype)
+            every_input = reading.inputs(kind, features, units)
         warn_of_unsuitable(data.matrix.data, stacklevel=5)  # where `fit` was called
         if self.warm_start and hasattr(self, "fitted_"):
             theta = start_again(self.fitted_, network, axes, data, self.dtype)
@@ -428,7 +424,7 @@ class AutoRec(FoldIn):
         """Return all parameters of a network."""
         return self.get_params()
 
-    def _network(self, pattern: CSR, n_inputs: int) -> Network:
+    def _network(self, pattern: CSR, n_inputs: int, turned: Callable[[], CSR]) -> Network:
         return network_for(
             pattern,
             n_inputs,
@@ -438,6 +434,7 @@ class AutoRec(FoldIn):
             self.tied,
             resolved_implicit(self._settings())[0],
             self.dtype,
+            turned,
         )
 
     def _divided(

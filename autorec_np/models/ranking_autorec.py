@@ -385,7 +385,7 @@ class RankingAutoRec(ListRecommender, AutoRec):
         inputs = every_input = read(wanted)
         if training is not data:
             every_input = read(axes.orient(weighed(data.matrix, self.threshold, self.values)))
-        network = self._network(wanted, inputs.shape[1])
+        network = self._network(wanted, inputs.shape[1], lambda: wanted.T.tocsr())
         penalties = Objective(network, regularization).penalties
         fitted = partial(
             FittedRanking,

@@ -20,7 +20,17 @@ from autorec_np.core.planes import Planes
 from autorec_np.data.entries import frozen, row_of_each
 from autorec_np.data.ratings import Ratings
 from autorec_np.data.splitting import rmse
-from autorec_np.engine.threads import Workers, encode, pattern_of
+from autorec_np.engine.rows import (
+    KEPT,
+    Rated,
+    Scaled,
+    column_counts,
+    encode,
+    pattern_of,
+    rows_of,
+    take,
+)
+from autorec_np.engine.threads import Workers
 from autorec_np.models.base import Axes, Record
 from autorec_np.models.biases import FittedBiases, FittedMean, ridge
 from autorec_np.training.solvers import run_lbfgs
@@ -258,14 +268,23 @@ def network_for(
     tied: bool,
     n_implicit: int,
     dtype: npt.DTypeLike,
+    turned: Callable[[], CSR] | None = None,
 ) -> Network:
-    """Return the network for a pattern; `n_implicit` 0: the plain decoder."""
+    """Return the network for a pattern; `n_implicit` 0: the plain decoder.
+
+    `turned` gives the transpose of a pattern that is too long to be copied.
+    """
     n_columns = pattern.shape[1]
     wider = None if n_inputs == n_columns else n_inputs
     shape = n_columns, hidden_layer_sizes, activation, output_activation
     if not n_implicit:
         return Network(*shape, tied, wider)
-    rated = scaled_pattern(pattern, dtype)
+    rated: Any
+    if turned is None or pattern.nnz <= KEPT:
+        rated = scaled_pattern(pattern, dtype)
+    else:
+        scale = np.maximum(column_counts(pattern), 1) ** -0.5
+        rated = Scaled(pattern, scale.astype(dtype), turned)
     return ImplicitNetwork(*shape, n_inputs=wider, rated=rated, n_implicit=n_implicit)
 
 
@@ -291,9 +310,47 @@ def targets_of(
     baseline: Baseline | None,
     output_map: AffineMap,
     dtype: npt.DTypeLike,
+    rows: Array | None = None,
 ) -> CSR:
-    residuals = rated.data.astype(np.float64) - baseline_at(baseline, *pairs_of(rated, axes))
+    residuals = rated.data.astype(np.float64) - baseline_at(baseline, *pairs_of(rated, axes, rows))
     return with_data(rated, output_map(residuals).astype(dtype))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a network reads and is to say of the `rated` ratings, made of any rows of them.
+
+    `convert` gives the ratings of the stored, of which `biases` is the bias baseline.
+    """
+
+    rated: CSR
+    axes: Axes
+    convert: Callable[[Array], Array]
+    biases: FittedBiases
+    dtype: npt.DTypeLike
+
+    def at(self, rows: Array | slice) -> tuple[CSR, Array]:
+        """Return ratings of rows, and these rows."""
+        block = take(self.rated, rows)
+        return with_data(block, self.convert(block.data)), np.arange(self.rated.shape[0])[rows]
+
+    def inputs(self, kind: str, features: Array | None, input_map: AffineMap) -> Rated:
+        def of(rows: Array | slice) -> Inputs:
+            block, places = self.at(rows)
+            of_pairs = np.zeros(0)
+            if kind == "planes":
+                of_pairs = self.biases.score_pairs(*pairs_of(block, self.axes, places))
+            known = None if features is None else features[rows]
+            return network_inputs(kind, block, of_pairs, known, input_map, self.dtype)
+
+        return rows_of(self.rated, of)
+
+    def targets(self, baseline: Baseline | None, output_map: AffineMap) -> Rated:
+        def of(rows: Array | slice) -> CSR:
+            block, places = self.at(rows)
+            return targets_of(block, self.axes, baseline, output_map, self.dtype, places)
+
+        return rows_of(self.rated, of)
 
 
 def scaled(penalties: Mapping[str, float], factor: float) -> dict[str, float]:
@@ -316,9 +373,9 @@ class TrainingTask:
     input_map: AffineMap
     loss_unit: float
     theta: Array
-    inputs: Inputs
-    targets: CSR | Planes
-    every_input: Inputs
+    inputs: Rated
+    targets: Rated
+    every_input: Rated
     validation: tuple[Array, Array, Array] | None
     fitted: Callable[..., Fitted]
     measure: ClassVar[str] = "validation RMSE"
@@ -326,9 +383,7 @@ class TrainingTask:
     def objective(self) -> Objective:
         return Objective(self.network, self.penalties)
 
-    def record(
-        self, theta: Array, inputs: Inputs, workers: Workers | None, **others: Any
-    ) -> Fitted:
+    def record(self, theta: Array, inputs: Rated, workers: Workers | None, **others: Any) -> Fitted:
         """Return the record of trained weights, with the codes of `inputs`."""
         network, own = self.network, theta.copy()
         if isinstance(network, ImplicitNetwork):
@@ -339,7 +394,7 @@ class TrainingTask:
             own = own[: network.layout.size]
             network.layout.views(own)["decoder.weight"][:, : weight.shape[1]] += shares
             others["implicit"] = Implicit(weight, shares)
-        counts = np.bincount(self.targets.indices, minlength=network.n_columns)
+        counts = column_counts(self.targets)
         scale_columns(network.layout.views(own), reliability(counts, self.shrinkage))
         return self.fitted(
             theta=own,

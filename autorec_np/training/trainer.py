@@ -28,9 +28,19 @@ from autorec_np.core.activations import ACTIVATIONS
 from autorec_np.core.kernels import with_data
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
-from autorec_np.core.planes import Planes
 from autorec_np.engine.engines import Arrangement, Batch, Engine, PlainEngine, TiledEngine
-from autorec_np.engine.threads import Workers, pattern_of, row_blocks, run
+from autorec_np.engine.rows import (
+    KEPT,
+    Made,
+    Rated,
+    Rows,
+    column_counts,
+    data_of,
+    entries_of,
+    pattern_of,
+    row_blocks,
+)
+from autorec_np.engine.threads import Workers, run
 from autorec_np.engine.tiled import by_activity
 from autorec_np.training.solvers import (
     Callback,
@@ -72,16 +82,21 @@ class AffineMap(NamedTuple):
 
 
 class Mapped(NamedTuple):
-    """Ratings in other `units`, the map to them."""
+    """Ratings in other `units`; `convert` has the map to them, to the bit, for any part."""
 
-    values: Array
+    ratings: Array
     scale: tuple[float, float]
     units: AffineMap
+    convert: Callable[[Array], Array]
+
+    @property
+    def values(self) -> Array:
+        return self.convert(self.ratings)
 
     @classmethod
     def by(cls, units: AffineMap, ratings: Array, scale: tuple[float, float]) -> Mapped:
         low, high = units(np.array(scale)).tolist()
-        return cls(units(ratings), (low, high), units)
+        return cls(ratings, (low, high), units, units)
 
 
 def canonical(ratings: Array, scale: tuple[float, float]) -> Mapped:
@@ -89,7 +104,7 @@ def canonical(ratings: Array, scale: tuple[float, float]) -> Mapped:
 
     Steps of the grid are to be long against the rounding of float32.
     """
-    levels = np.unique(ratings).astype(np.float64)
+    levels = levels_of(ratings).astype(np.float64)
     start, step = float(levels[0]), step_of(levels)
 
     def steps(values: Array) -> Array:
@@ -97,15 +112,40 @@ def canonical(ratings: Array, scale: tuple[float, float]) -> Mapped:
         nearest = np.rint(counted)
         return np.where(np.abs(counted - nearest) < ON_GRID, nearest, counted)
 
-    counted, ends = steps(ratings), steps(np.array(scale))
+    mean, deviation = mean_and_deviation(ratings, steps)
+    ends = steps(np.array(scale))
     if len(levels) > 1:
-        factor = SPREAD / float(counted.std())
+        factor = SPREAD / deviation
     else:
         factor = WIDTH / float(ends[1] - ends[0]) if ends[0] < ends[1] else 1.0
-    of_steps = AffineMap(factor, MEAN - factor * float(counted.mean()))
+    of_steps = AffineMap(factor, MEAN - factor * mean)
     low, high = of_steps(ends).tolist()
     units = AffineMap(1.0 / step, -start / step).then(of_steps)
-    return Mapped(of_steps(counted), (low, high), units)
+    return Mapped(ratings, (low, high), units, lambda values: of_steps(steps(values)))
+
+
+def levels_of(ratings: Array) -> Array:
+    """Return the values that occur, ascending; of more than MOST_LEVELS some, the least first."""
+    levels: Array = ratings[:0]
+    for start in range(0, len(ratings), KEPT):
+        levels = np.union1d(levels, ratings[start : start + KEPT])
+        if len(levels) > MOST_LEVELS:
+            return np.union1d(ratings.min(), levels)
+    return levels
+
+
+def mean_and_deviation(ratings: Array, of: Callable[[Array], Array]) -> tuple[float, float]:
+    """Return mean and standard deviation of a function of ratings, to NumPy's bit."""
+
+    def total(of: Callable[[Array], Array], start: int, n: int) -> Any:
+        if n <= KEPT:
+            return of(ratings[start : start + n]).sum()
+        half = n // 2 - n // 2 % 8  # as NumPy does
+        return total(of, start, half) + total(of, start + half, n - half)
+
+    n = len(ratings)
+    mean = total(of, 0, n) / n
+    return float(mean), float(np.sqrt(total(lambda some: (of(some) - mean) ** 2, 0, n) / n))
 
 
 def step_of(levels: Array) -> float:
@@ -155,7 +195,7 @@ def map_onto_outputs(output_activation: str, mapped: Mapped, centered: bool) -> 
 
 def starting_theta(
     network: Network,
-    targets: CSR,
+    targets: Rated,
     centered: bool,
     penalty: float,
     random_state: np.random.Generator,
@@ -171,16 +211,17 @@ def starting_theta(
     theta = network.layout.initialize(random_state, dtype)
     if ACTIVATIONS[network.output_activation].bounded:
         return theta
-    views, mean = network.layout.views(theta), targets.data.mean(dtype=np.float64)
+    total = sum(data.sum(dtype=np.float64) for data in data_of(targets))
+    views, mean = network.layout.views(theta), total / targets.nnz
     views["decoder.bias"][...] = mean
     at_zero = ACTIVATIONS[network.activation].forward(np.zeros(1))[0]
     if centered or network.tied or at_zero == 0.0:
         return theta
     width = network.hidden_layer_sizes[-1]
     share = mean / (width * at_zero)
-    rated = np.flatnonzero(np.bincount(targets.indices))
+    rated = np.flatnonzero(column_counts(targets))
     cost = penalty / 2 * len(rated) * width * share**2
-    if cost < targets.nnz * targets.data.var(dtype=np.float64):
+    if cost < sum(float(np.sum((data - mean) ** 2)) for data in data_of(targets)):
         views["decoder.weight"][rated] += share
         views["decoder.bias"][rated] = 0.0
     return theta
@@ -218,7 +259,7 @@ def reliability(counts: Array, shrinkage: float) -> Array:
 
 def typical_root(matrix: CSR) -> float:
     """See `automatic_penalties`."""
-    of_rows, of_columns = np.diff(matrix.indptr), np.bincount(matrix.indices)
+    of_rows, of_columns = np.diff(matrix.indptr), column_counts(matrix)
     return float((typical_count(of_rows) * typical_count(of_columns)) ** 0.25)
 
 
@@ -279,6 +320,17 @@ def corrupt(
     return with_data(inputs, inputs.data * kept / inputs.dtype.type(1.0 - probability))
 
 
+def corrupted(inputs: Rated, probability: float, draws: Draws) -> Rows:
+    """Return `corrupt` of the whole, for any of its rows."""
+    pattern = pattern_of(inputs)
+
+    def of(rows: Array | slice) -> Made:
+        places = np.arange(pattern.shape[0])[rows]
+        return corrupt(inputs[rows], probability, draws, entries_of(pattern, places))
+
+    return Rows(pattern, of)
+
+
 def dropout_masks(
     rows: Array, widths: Sequence[int], probability: float, draws: Draws, dtype: npt.DTypeLike
 ) -> list[Array]:
@@ -294,6 +346,7 @@ def dropout_masks(
 
 ENGINES = ("tiled", "plain")
 ENTRIES_PER_BLOCK = 2**20  # of a full batch, at once
+ENTRIES_PLANNED = 2**22  # of a full batch, whose plans are kept
 MEMORY = 10  # of L-BFGS
 WEIGHTS_PER_TASK = 2**18
 
@@ -407,8 +460,8 @@ class Trainer:
         self,
         objective: Objective,
         theta: Array,
-        inputs: CSR | Planes,
-        targets: CSR | Planes,
+        inputs: Rated,
+        targets: Rated,
         random_state: np.random.Generator,
         monitor: EpochMonitor,
         workers: Workers | None = None,
@@ -447,7 +500,7 @@ class Trainer:
         try:
             drawn: Iterator[Sequence[Batch]]
             if full_batch:
-                drawn = itertools.repeat(_in_blocks(arrangement, inputs, targets))
+                drawn = itertools.repeat(InBlocks(arrangement, inputs, targets))
             else:
                 widths = objective.network.hidden_layer_sizes
                 batches = self.batches(arrangement, widths, inputs, targets, random_state)
@@ -513,8 +566,8 @@ class Trainer:
         self,
         arrangement: Arrangement,
         widths: Sequence[int],
-        inputs: CSR | Planes,
-        targets: CSR | Planes,
+        inputs: Rated,
+        targets: Rated,
         random_state: np.random.Generator,
     ) -> Iterator[Batch]:
         """Yield batches without end; corruption and dropout do not depend on them.
@@ -526,24 +579,25 @@ class Trainer:
         n_runs = -(-n_rows // n_batches)
         in_order, _ = by_activity(pattern_of(targets))
         seed = int(random_state.integers(2**63)) if self.corruption or self.dropout else 0
-        corrupted, masks = inputs, None
+        read, masks = inputs, None
         for epoch in itertools.count():
             dealt = np.tile(np.arange(n_batches), (n_runs, 1))
             batch_of = random_state.permuted(dealt, axis=1).reshape(-1)[:n_rows]
             draws = Draws(seed, epoch)
             if self.corruption:
-                corrupted = corrupt(inputs, self.corruption, draws)
+                read = corrupted(inputs, self.corruption, draws)
             for number in range(n_batches):
                 rows = in_order[batch_of == number]
                 if self.dropout:
                     masks = dropout_masks(rows, widths, self.dropout, draws, inputs.dtype)
-                yield arrangement.batch(corrupted, targets, rows, masks)
+                yield arrangement.batch(read, targets, rows, masks)
 
     def _n_batches(self, n_rows: int) -> int:
         return math.ceil(n_rows / self.batch_size)
 
-    def _circumstances(self, objective: Objective, targets: CSR | Planes) -> str:
-        facts = [f"the largest target is {np.abs(targets.data).max():g}"]
+    def _circumstances(self, objective: Objective, targets: Rated) -> str:
+        largest = max(np.abs(data).max() for data in data_of(targets))
+        facts = [f"the largest target is {largest:g}"]
         if not math.isnan(self.learning_rate_init):
             facts.insert(0, f"learning_rate_init={self.learning_rate_init:g}")
         weights = (name for name in objective.network.layout.slices if name.endswith(".weight"))
@@ -569,13 +623,24 @@ class Trainer:
         )
 
 
-def _in_blocks(
-    arrangement: Arrangement, inputs: CSR | Planes, targets: CSR | Planes
-) -> list[Batch]:
-    pattern = pattern_of(targets)
-    rows, _ = by_activity(pattern)
-    blocks = row_blocks(np.diff(pattern.indptr)[rows], ENTRIES_PER_BLOCK)
-    return [arrangement.batch(inputs, targets, rows[block], None) for block in blocks]
+class InBlocks(Sequence[Batch]):
+    """A full batch in blocks of rows; many are planned anew whenever they are asked for."""
+
+    def __init__(self, arrangement: Arrangement, inputs: Rated, targets: Rated) -> None:
+        pattern = pattern_of(targets)
+        rows, _ = by_activity(pattern)
+        blocks = row_blocks(np.diff(pattern.indptr)[rows], ENTRIES_PER_BLOCK)
+        self.blocks = [rows[block] for block in blocks]
+        self.batch = partial(arrangement.batch, inputs, targets, masks=None)
+        self.kept = None
+        if pattern.nnz <= ENTRIES_PLANNED:
+            self.kept = [self.batch(rows) for rows in self.blocks]
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    def __getitem__(self, number: Any) -> Any:
+        return self.batch(self.blocks[number]) if self.kept is None else self.kept[number]
 
 
 def _extremes(weights: Array, workers: Workers | None) -> tuple[float, float]:
