@@ -34,8 +34,8 @@ def fit_distributed(
         A path is that of a store: `Ratings.open`.
     client : distributed.Client
     folder : path, optional
-        Where workers find their parts of the ratings; all must see it. The run has a folder in it,
-        of about 60 bytes a rating, which it removes. None: that of the store.
+        All workers see it. The run has a folder in it, for its recipe and, of ratings in memory,
+        their arrays, which it removes. None: that of stored ratings.
     timeout : float
         Seconds for one evaluation. A worker that dies is replaced meanwhile.
     **others
@@ -62,7 +62,7 @@ def fit_distributed(
     if folder is None:
         raise ValueError("ratings in memory need folder=, a path that all workers see.")
     cluster = Cluster(client, timeout)
-    with TemporaryDirectory(prefix="run-", dir=folder) as name:
+    with TemporaryDirectory("", "run-", folder, ignore_cleanup_errors=True) as name:
         run = Path(name).resolve()
 
         def engine_for(engine: Engine) -> FullBatchEngine:

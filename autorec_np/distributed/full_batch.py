@@ -1,7 +1,8 @@
 """Rounds of a Dask cluster, and a full batch whose blocks of rows its workers keep.
 
-A block is a file in a folder that all workers see. Its worker reads it once, and whoever takes a
-dead worker's place reads it again, so that nothing is lost with a worker. Blocks are those of
+The client writes one recipe to a folder that all workers see. It names ratings by their files, and
+by it a worker makes the blocks that it is asked for, and whoever takes a dead worker's place makes
+them again: no rating is sent, and nothing is lost with a worker. Blocks are those of
 `Trainer`, whatever the workers, and are added up along one tree: no bit depends on the workers.
 
 Theta goes from the client to one worker and from there to the others; sums of gradients go from
@@ -19,7 +20,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -27,16 +28,8 @@ from autorec_np._types import CSR, Array
 from autorec_np.core.implicit import ImplicitNetwork
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
-from autorec_np.core.planes import Planes
-from autorec_np.engine.engines import (
-    Arrangement,
-    Batch,
-    Engine,
-    PlainEngine,
-    TiledEngine,
-    left_half,
-)
-from autorec_np.engine.threads import Workers, pattern_of, undisturbed
+from autorec_np.engine.engines import Arrangement, Batch, Engine, TiledEngine, left_half, plus
+from autorec_np.engine.threads import Workers, undisturbed
 
 T = TypeVar("T")
 Sum = tuple[float, Array]
@@ -44,6 +37,8 @@ Sum = tuple[float, Array]
 PAUSE = 0.2  # seconds, until workers are looked at again
 PATIENCE = 5.0  # seconds, of a farewell
 PARTS = 4  # of a worker's blocks, in which their bounds are rounded
+RECIPE = "recipe"
+LONG = 2**16  # bytes of an array that is a file
 
 
 class Cluster:
@@ -59,11 +54,12 @@ class Cluster:
         """
         from distributed import KilledWorker
 
-        client, cause = self.client, None
-        ends = time.monotonic() + self.timeout
+        client, ends = self.client, time.monotonic() + self.timeout
+        cause: BaseException | None = None
         while (left := ends - time.monotonic()) > 0 and client.status != "closed":
             try:
-                return client.sync(self._watched, work, callback_timeout=left)  # type: ignore[no-any-return]
+                answer: T = client.sync(self._watched, work, callback_timeout=left)
+                return answer
             except asyncio.TimeoutError as error:
                 cause = error
                 break
@@ -94,41 +90,16 @@ class Cluster:
     async def _addresses(self) -> list[str]:
         return sorted(await self.client.nthreads(asynchronous=True))
 
-    def forget(self, run: Path) -> None:
+    def forget(self, folder: Path) -> None:
         """Let those workers that answer free what they keep."""
+        from distributed import wait
 
-        async def tell() -> None:
-            for address in await self._addresses():
-                fire_and_forget(self.client.submit(forget, run, workers=[address], pure=False))
-
-        from distributed import fire_and_forget
+        async def tell(addresses: list[str]) -> None:
+            submit = partial(self.client.submit, forget, folder, pure=False)
+            await wait([submit(workers=[address]) for address in addresses])
 
         with suppress(Exception):  # what ended the run says it
-            self.client.sync(tell, callback_timeout=PATIENCE)
-
-
-class Reference(NamedTuple):
-    """Stands for a batch, a file of the run's folder."""
-
-    number: int
-
-
-class Written:
-    """An arrangement whose batches are files; the rest is that of `inner`."""
-
-    def __init__(self, inner: Arrangement, folder: Path) -> None:
-        self.inner, self.folder, self.n_written = inner, folder, 0
-        self.arranged, self.restore = inner.arranged, inner.restore
-
-    def objective(self, objective: Objective) -> Objective:
-        objective = self.inner.objective(objective)
-        write(self.folder / "objective", objective)
-        return objective
-
-    def batch(self, inputs: CSR | Planes, targets: CSR | Planes, rows: Array, masks: None) -> Any:
-        write(self.folder / str(self.n_written), self.inner.batch(inputs, targets, rows, masks))
-        self.n_written += 1
-        return Reference(self.n_written - 1)
+            self.client.sync(self._watched, tell, callback_timeout=PATIENCE)
 
 
 class FullBatchEngine:
@@ -136,18 +107,17 @@ class FullBatchEngine:
 
     def __init__(self, cluster: Cluster, folder: Path, engine: Engine) -> None:
         self.cluster, self.folder = cluster, folder
-        # without threads: nothing of them can be written
-        self.inner: Any = type(engine)()
-        write(folder / "engine", type(engine))
         self.rule, self.pairs = engine.rule, engine.pairs
+        self.kind: Any = type(engine)
 
-    def arrange(self, network: Network, targets: CSR, n_batches: int) -> Written:
+    def arrange(self, network: Network, targets: CSR, n_batches: int) -> Arrangement:
         if isinstance(network, ImplicitNetwork):
             raise ValueError(
                 "an implicit decoder cannot be trained by blocks of rows on a cluster; use "
                 "implicit=0, or solver='adam'."
             )
-        return Written(self.inner.arrange(network, targets, n_batches), self.folder)
+        arrangement: Arrangement = self.kind().arrange(network, targets, n_batches)  # no threads
+        return arrangement
 
     def step(
         self,
@@ -166,8 +136,10 @@ class FullBatchEngine:
     def value_and_gradient(
         self, objective: Objective, theta: Array, batches: Sequence[Batch]
     ) -> Sum:
+        if not (self.folder / RECIPE).exists():
+            write(self.folder / RECIPE, (self.kind, objective, batches))
         value, gradient = self.cluster.round(partial(self._sum, theta, len(batches)))
-        return value, np.require(gradient, requirements="AW")
+        return value, np.require(gradient, requirements=["A", "W"])
 
     async def _sum(self, theta: Array, n_blocks: int, addresses: list[str]) -> Sum:
         client, bounds = self.cluster.client, cut(n_blocks, len(addresses))
@@ -175,25 +147,32 @@ class FullBatchEngine:
         [sent] = await client.scatter([theta], **ways)  # others have it from there
 
         def branch(start: int, stop: int) -> Any:
-            [*owners] = [i for i, end in enumerate(bounds[1:]) if bounds[i] < stop and start < end]
-            if len(owners) == 1 or stop - start == 1:
-                task, where = (sum_of_blocks, self.folder, start, stop, sent), addresses[owners[0]]
-                return client.submit(*task, workers=[where], pure=False)
+            first, *others = (
+                address
+                for address, begin, end in zip(addresses, bounds[:-1], bounds[1:], strict=True)
+                if max(begin, start) < min(end, stop)
+            )
+            if not others or stop - start == 1:
+                task = sum_of_blocks, self.folder, start, stop, sent
+                return client.submit(*task, workers=[first], pure=False)
             middle = start + left_half(stop - start)
             return client.submit(add, branch(start, middle), branch(middle, stop), pure=False)
 
-        root = branch(0, n_blocks)
-        return await client.gather(root, direct=True, asynchronous=True)  # type: ignore[no-any-return]
+        total: Sum = await client.gather(branch(0, n_blocks), direct=True, asynchronous=True)
+        return total
 
 
 def cut(n_blocks: int, n_workers: int) -> list[int]:
-    """Return where each worker's blocks begin, and the end: whole branches of the tree, if many."""
+    """Return where each worker's blocks begin, and the end.
+
+    Where there are many, whole branches of the tree are together.
+    """
     whole = 1 << max(n_blocks // (PARTS * n_workers), 1).bit_length() - 1
     return [round(i * n_blocks / n_workers / whole) * whole for i in range(n_workers)] + [n_blocks]
 
 
 def add(left: Sum, right: Sum) -> Sum:
-    return left[0] + right[0], aligned(left[1]) + aligned(right[1])
+    return plus((left[0], aligned(left[1])), (right[0], aligned(right[1])))
 
 
 def aligned(array: Array) -> Array:
@@ -202,8 +181,32 @@ def aligned(array: Array) -> Array:
 
 
 def write(path: Path, value: Any) -> None:
+    """Pickle; of long arrays only the name of the file that they are in, or are written to."""
+    import cloudpickle
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+        def reducer_override(self, value: Any) -> Any:
+            is_plain = isinstance(value, np.ndarray) and value.flags.c_contiguous
+            if not is_plain or value.nbytes < LONG or value.dtype.hasobject:
+                return super().reducer_override(value)
+            base = value
+            while isinstance(base.base, np.ndarray) and not isinstance(base, np.memmap):
+                base = base.base
+            if isinstance(base, np.memmap):
+                name, start = base.filename, value.ctypes.data - base.ctypes.data + base.offset
+            else:
+                name, start = path.with_name(f"array-{len(written)}"), 0
+                written.append(value)  # whose memory then is no other's
+                value.tofile(name)
+            return mapped, (name, value.dtype, start, value.shape)
+
+    written: list[Array] = []
     with path.open("wb") as file:
-        pickle.dump(value, file, protocol=5)
+        Pickler(file).dump(value)
+
+
+def mapped(name: Path, dtype: Any, start: int, shape: tuple[int, ...]) -> Array:
+    return np.asarray(np.memmap(name, dtype, "r", start, shape))
 
 
 # On the workers
@@ -215,37 +218,21 @@ class Run:
     def __init__(self, folder: Path) -> None:
         from distributed import get_worker
 
-        self.folder, self.lock = folder, Lock()
+        try:
+            with (folder / RECIPE).open("rb") as file:
+                kind, self.objective, self.batches = pickle.load(file)
+        except OSError as error:
+            raise RuntimeError(
+                f"a worker cannot read the run ({error}); pass folder=, one that all workers see."
+            ) from error
         self.threads = Workers(get_worker().state.nthreads)
-        self.engine: Any = PlainEngine()
-        if read(folder / "engine") is TiledEngine:
-            self.engine = TiledEngine(self.threads)
-        self.objective: Objective = read(folder / "objective")
-        self.blocks: dict[int, Batch] = {}
-
-    def block(self, number: int) -> Batch:
-        with self.lock:
-            if number not in self.blocks:
-                block: Batch = read(self.folder / str(number))
-                plan = getattr(pattern_of(block.targets), "plan", None)
-                if plan is not None:
-                    plan.workers = self.threads
-                self.blocks[number] = block
-            return self.blocks[number]
+        self.batches.are_kept = True
+        self.batches.arrangement.workers = self.threads
+        self.engine = kind(self.threads) if kind is TiledEngine else kind()
 
 
 _runs: dict[Path, Run] = {}
 _opening = Lock()
-
-
-def read(path: Path) -> Any:
-    try:
-        with path.open("rb") as file:
-            return pickle.load(file)
-    except OSError as error:
-        raise RuntimeError(
-            f"a worker cannot read {path} ({error}); pass folder=, one that all workers see."
-        ) from error
 
 
 def sum_of_blocks(folder: Path, start: int, stop: int, theta: Array) -> Sum:
@@ -254,10 +241,10 @@ def sum_of_blocks(folder: Path, start: int, stop: int, theta: Array) -> Sum:
         if folder not in _runs:
             _runs[folder] = Run(folder)
         run = _runs[folder]
-    blocks = [run.block(number) for number in range(start, stop)]
     with undisturbed():
-        value, gradient = run.engine.value_and_gradient(run.objective, aligned(theta), blocks)
-    return value, gradient
+        batches = [run.batches[number] for number in range(start, stop)]
+        total: Sum = run.engine.value_and_gradient(run.objective, aligned(theta), batches)
+    return total
 
 
 def forget(folder: Path) -> None:

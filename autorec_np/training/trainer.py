@@ -631,16 +631,19 @@ class InBlocks(Sequence[Batch]):
         rows, _ = by_activity(pattern)
         blocks = row_blocks(np.diff(pattern.indptr)[rows], ENTRIES_PER_BLOCK)
         self.blocks = [rows[block] for block in blocks]
-        self.batch = partial(arrangement.batch, inputs, targets, masks=None)
-        self.kept = None
-        if pattern.nnz <= ENTRIES_PLANNED:
-            self.kept = [self.batch(rows) for rows in self.blocks]
+        self.arrangement, self.matrices = arrangement, (inputs, targets)
+        self.are_kept, self.kept = pattern.nnz <= ENTRIES_PLANNED, dict[int, Batch]()
 
     def __len__(self) -> int:
         return len(self.blocks)
 
     def __getitem__(self, number: Any) -> Any:
-        return self.batch(self.blocks[number]) if self.kept is None else self.kept[number]
+        batch = self.kept.get(number)
+        if batch is None:
+            batch = self.arrangement.batch(*self.matrices, self.blocks[number], None)
+            if self.are_kept:
+                self.kept[number] = batch
+        return batch
 
 
 def _extremes(weights: Array, workers: Workers | None) -> tuple[float, float]:
