@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import numbers
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -16,10 +15,13 @@ from autorec_np._types import CSR, Array, Axis, Solver
 from autorec_np._validation import (
     RandomState,
     check_choice,
+    check_cold,
+    check_hidden_layer_sizes,
     check_integer,
     check_n_jobs,
     check_number,
     check_random_state,
+    check_regularization,
 )
 from autorec_np.core.activations import ACTIVATIONS
 from autorec_np.core.kernels import with_data
@@ -605,9 +607,9 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     """Raise ValueError or TypeError for the first parameter that cannot be used."""
     for name, allowed in CHOICES.items():
         check_choice(name, parameters[name], allowed)
-    _check_cold(parameters["cold"])
-    _check_hidden_layer_sizes(parameters["hidden_layer_sizes"])
-    _check_regularization(parameters["regularization"])
+    check_cold(parameters["cold"])
+    check_hidden_layer_sizes(parameters["hidden_layer_sizes"])
+    check_regularization(parameters["regularization"])
     for name in FLAGS:
         if not isinstance(parameters[name], (bool, np.bool_)):
             raise TypeError(f"{name} must be True or False, got {parameters[name]!r}.")
@@ -621,36 +623,6 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
             check_integer(name, given[name], minimum=1)
     _check_implicit(parameters)
     _check_combinations(parameters)
-
-
-def _check_cold(cold: Any) -> None:
-    if isinstance(cold, str):
-        check_choice("cold", cold, ("baseline", "raise"))
-    elif not isinstance(cold, numbers.Real):
-        raise TypeError(f"cold must be 'baseline', 'raise' or a number, got {cold!r}.")
-    else:
-        check_number("cold", cold)
-
-
-def _check_hidden_layer_sizes(widths: Any) -> None:
-    if widths is None:
-        return
-    if isinstance(widths, str | bytes) or not isinstance(widths, Sequence | np.ndarray):
-        raise TypeError(
-            f"hidden_layer_sizes must be a sequence of widths, got {widths!r}; pass (500,) for one."
-        )
-    for width in widths:
-        check_integer("a width of hidden_layer_sizes", width, minimum=1)
-
-
-def _check_regularization(regularization: Any) -> None:
-    if isinstance(regularization, str):
-        check_choice("regularization", regularization, ("auto",))
-    elif isinstance(regularization, Mapping):
-        for name, penalty in regularization.items():
-            check_number(f"regularization of {name}", penalty, minimum=0)
-    else:
-        check_number("regularization", regularization, minimum=0)
 
 
 def _check_implicit(parameters: Mapping[str, Any]) -> None:
