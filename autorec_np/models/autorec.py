@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import numbers
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -16,10 +16,13 @@ from autorec_np._types import CSR, Array, Axis, Solver
 from autorec_np._validation import (
     RandomState,
     check_choice,
+    check_cold,
+    check_hidden_layer_sizes,
     check_integer,
     check_n_jobs,
     check_number,
     check_random_state,
+    check_regularization,
 )
 from autorec_np.core.activations import ACTIVATIONS
 from autorec_np.core.network import Network
@@ -50,6 +53,7 @@ from autorec_np.models.scoring import (
     scaled,
     start_again,
 )
+from autorec_np.training.checkpoint import checkpoint_at
 from autorec_np.training.solvers import DivergenceError, EpochCallback, EpochMonitor, is_callback
 from autorec_np.training.trainer import (
     ENGINES,
@@ -156,6 +160,11 @@ class AutoRec(FoldIn):
     inputs : {"auto", "ratings", "planes"}
         What the network reads: ratings (the paper's), or in canonical units two planes, who is
         rated and ratings minus biases, (38). "auto": "planes", where `implicit` may be above 0.
+    checkpoint : path, optional
+        File that `fit` keeps its state in, to `resume` (and leaves when it ends). Copies that are
+        fitted by `cross_validate`, `search`, `Blend` and the like have none.
+    checkpoint_every : int
+        Epochs or iterations from one state to the next.
 
     Attributes
     ----------
@@ -239,6 +248,8 @@ class AutoRec(FoldIn):
         engine: str = "tiled",
         implicit: str | int = "auto",
         inputs: str = "auto",
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_every: int = 1,
     ) -> None:
         self.orientation = orientation
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -272,9 +283,11 @@ class AutoRec(FoldIn):
         self.engine = engine
         self.implicit = implicit
         self.inputs = inputs
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
 
     @knows_habits
-    def fit(self, ratings: Any, validation: Any = None) -> Self:
+    def fit(self, ratings: Any, validation: Any = None, resume: bool = False) -> Self:
         """Train on ratings; return the model itself.
 
         Ctrl-C after the first epoch ends the training with a warning, and the best weights where
@@ -287,11 +300,17 @@ class AutoRec(FoldIn):
             See `ratings.as_ratings`.
         validation : of the same kinds, optional
             For the curve and early stopping; ids as in `ratings`.
+        resume : bool
+            Go on from the file `checkpoint`, if there is one, to the same bits as if nothing had
+            stopped; a finished fit is only read. Ratings and parameters must be the same, but for
+            n_jobs, verbose, callbacks, checkpoint_every and, where no schedule depends on it,
+            max_iter. "scipy-lbfgs" does again what was done, as SciPy hands out no state.
 
         Raises
         ------
         ValueError, TypeError
-            Parameters or ratings that cannot be used.
+            Parameters or ratings that cannot be used; a checkpoint that is damaged, of another
+            fit, or in use by one.
         DivergenceError
             The objective or a weight is not finite; its `model` has the last good weights.
 
@@ -301,56 +320,64 @@ class AutoRec(FoldIn):
             A full-batch solver ended at `max_iter`.
         InterruptedWarning
             See above.
+        CheckpointWarning
+            A checkpoint could not be written; the training went on.
         UnsuitableRatingsWarning
             All ratings are equal, or 0 and 1, or counts with a long tail.
         """
-        fitted, interrupted = self._train(ratings, validation)
+        fitted, interrupted = self._train(ratings, validation, resume)
         self.fitted_ = fitted
         if interrupted:
             warn_of_interrupt(fitted.course.n_iter, fitted.course.validation_curve, stacklevel=3)
         return self
 
-    def _train(self, ratings: Any, validation: Any) -> tuple[Fitted, bool]:
+    def _train(self, ratings: Any, validation: Any, resume: bool) -> tuple[Fitted, bool]:
         check_parameters(self._settings())
         random_state = check_random_state(self.random_state)
-        task = self._prepare(ratings, validation, random_state)
-        trainer = self._make_trainer(pattern_of(task.targets), task.penalties)
-        cold = "baseline" if self.cold == "raise" else self.cold
-        with (
-            workers(check_n_jobs(self.n_jobs)) as threads,
-            EpochMonitor(
-                trainer.max_iter,
-                task.validation_with(threads, cold),
-                early_stopping=self.early_stopping,
-                tol=self.tol / task.input_map.factor,
-                n_iter_no_change=self.n_iter_no_change,
-                callbacks=self.callbacks,
-                verbose=self.verbose,
-                loss_unit=task.loss_unit,
-                measure=task.measure,
-            ) as monitor,
-        ):
-            theta = task.theta  # holds the last good weights
-            try:
-                trainer.run(
-                    task.objective(),
-                    theta,
-                    task.inputs,
-                    task.targets,
-                    random_state,
-                    monitor,
-                    threads,
-                )
-            except (KeyboardInterrupt, DivergenceError) as error:
-                if monitor.n_complete == 0:
+        with checkpoint_at(self.checkpoint, self.checkpoint_every, resume) as checkpoint:
+            if checkpoint is not None:
+                checkpoint.begin(self.get_params(), random_state)
+            task = self._prepare(ratings, validation, random_state)
+            if checkpoint is not None:
+                checkpoint.agree(task.facts())
+            trainer = self._make_trainer(pattern_of(task.targets), task.penalties)
+            cold = "baseline" if self.cold == "raise" else self.cold
+            with (
+                workers(check_n_jobs(self.n_jobs)) as threads,
+                EpochMonitor(
+                    trainer.max_iter,
+                    task.validation_with(threads, cold),
+                    early_stopping=self.early_stopping,
+                    tol=self.tol / task.input_map.factor,
+                    n_iter_no_change=self.n_iter_no_change,
+                    callbacks=self.callbacks,
+                    verbose=self.verbose,
+                    loss_unit=task.loss_unit,
+                    measure=task.measure,
+                ) as monitor,
+            ):
+                theta = task.theta  # holds the last good weights
+                try:
+                    trainer.run(
+                        task.objective(),
+                        theta,
+                        task.inputs,
+                        task.targets,
+                        random_state,
+                        monitor,
+                        threads,
+                        checkpoint,
+                    )
+                except (KeyboardInterrupt, DivergenceError) as error:
+                    if monitor.n_complete == 0:
+                        raise
+                    fitted = task.conclude(threads, theta, monitor, keep_best=True)
+                    if isinstance(error, KeyboardInterrupt):
+                        return fitted, True
+                    error.model = copy.copy(self)
+                    error.model.fitted_ = fitted
                     raise
-                fitted = task.conclude(threads, theta, monitor, keep_best=True)
-                if isinstance(error, KeyboardInterrupt):
-                    return fitted, True
-                error.model = copy.copy(self)
-                error.model.fitted_ = fitted
-                raise
-            return task.conclude(threads, theta, monitor, self.early_stopping), False
+                return task.conclude(threads, theta, monitor, self.early_stopping), False
 
     def _prepare(
         self, ratings: Any, validation: Any, random_state: np.random.Generator
@@ -568,7 +595,7 @@ NUMBERS = (
     ("learning_rate_init", np.inf, (False, True)),
     ("tol", np.inf, (True, True)),
 )
-COUNTS = ("batch_size", "n_iter_no_change", "max_iter")
+COUNTS = ("batch_size", "n_iter_no_change", "max_iter", "checkpoint_every")
 MAY_BE_NONE = ("corruption", "learning_rate_init", "warm_up", "max_iter", "batch_size")
 
 
@@ -602,9 +629,9 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     """Raise ValueError or TypeError for the first parameter that cannot be used."""
     for name, allowed in CHOICES.items():
         check_choice(name, parameters[name], allowed)
-    _check_cold(parameters["cold"])
-    _check_hidden_layer_sizes(parameters["hidden_layer_sizes"])
-    _check_regularization(parameters["regularization"])
+    check_cold(parameters["cold"])
+    check_hidden_layer_sizes(parameters["hidden_layer_sizes"])
+    check_regularization(parameters["regularization"])
     for name in FLAGS:
         if not isinstance(parameters[name], (bool, np.bool_)):
             raise TypeError(f"{name} must be True or False, got {parameters[name]!r}.")
@@ -618,36 +645,6 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
             check_integer(name, given[name], minimum=1)
     _check_implicit(parameters)
     _check_combinations(parameters)
-
-
-def _check_cold(cold: Any) -> None:
-    if isinstance(cold, str):
-        check_choice("cold", cold, ("baseline", "raise"))
-    elif not isinstance(cold, numbers.Real):
-        raise TypeError(f"cold must be 'baseline', 'raise' or a number, got {cold!r}.")
-    else:
-        check_number("cold", cold)
-
-
-def _check_hidden_layer_sizes(widths: Any) -> None:
-    if widths is None:
-        return
-    if isinstance(widths, str | bytes) or not isinstance(widths, Sequence | np.ndarray):
-        raise TypeError(
-            f"hidden_layer_sizes must be a sequence of widths, got {widths!r}; pass (500,) for one."
-        )
-    for width in widths:
-        check_integer("a width of hidden_layer_sizes", width, minimum=1)
-
-
-def _check_regularization(regularization: Any) -> None:
-    if isinstance(regularization, str):
-        check_choice("regularization", regularization, ("auto",))
-    elif isinstance(regularization, Mapping):
-        for name, penalty in regularization.items():
-            check_number(f"regularization of {name}", penalty, minimum=0)
-    else:
-        check_number("regularization", regularization, minimum=0)
 
 
 def _check_implicit(parameters: Mapping[str, Any]) -> None:

@@ -582,6 +582,8 @@ def copy_unfitted(model: AnyModel) -> AnyModel:
         name: copy.deepcopy(value) if isinstance(value, np.random.Generator) else value
         for name, value in read_parameters(deep=False).items()
     }
+    if isinstance(model, Recommender):  # copies would share one file
+        parameters |= dict.fromkeys({"checkpoint"} & parameters.keys())
     return type(model)(**parameters)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -177,6 +178,12 @@ class ListTask(TrainingTask):
     seen: CSR
     held_out: CSR | None
 
+    def facts(self, *followed: Array) -> dict[str, Any]:
+        held_out = self.held_out
+        if held_out is not None:
+            followed = held_out.indptr, held_out.indices, held_out.data
+        return super().facts(*followed)
+
     def objective(self) -> Objective:
         counted = np.bincount(self.targets.indices, minlength=self.network.n_columns) > 0
         return AllCells(self.network, self.penalties, *self.unobserved, counted=counted)
@@ -242,6 +249,8 @@ class RankingAutoRec(ListRecommender, AutoRec):
     n_jobs, dtype, callbacks, verbose, random_state, engine
     implicit : int
         Units of the implicit decoder.
+    checkpoint, checkpoint_every
+        As in `AutoRec`.
 
     Attributes
     ----------
@@ -289,6 +298,8 @@ class RankingAutoRec(ListRecommender, AutoRec):
         random_state: RandomState = None,
         engine: str = "tiled",
         implicit: int = 0,
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_every: int = 1,
     ) -> None:
         self.orientation = orientation
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -321,9 +332,11 @@ class RankingAutoRec(ListRecommender, AutoRec):
         self.random_state = random_state
         self.engine = engine
         self.implicit = implicit
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
 
     @knows_habits
-    def fit(self, ratings: Any, validation: Any = None) -> Self:
+    def fit(self, ratings: Any, validation: Any = None, resume: bool = False) -> Self:
         """Train on interactions; return the model itself.
 
         Parameters
@@ -332,6 +345,8 @@ class RankingAutoRec(ListRecommender, AutoRec):
             See :func:`clicks.as_interactions`: what `AutoRec.fit` takes, or two columns.
         validation : of the same kinds, optional
             For the curve and early stopping.
+        resume : bool
+            As in `AutoRec.fit`.
 
         Raises
         ------
@@ -339,7 +354,7 @@ class RankingAutoRec(ListRecommender, AutoRec):
             As of `AutoRec.fit`, and what cannot be read as interactions.
         """
         fitted: Any
-        fitted, interrupted = self._train(ratings, validation)
+        fitted, interrupted = self._train(ratings, validation, resume)
         self.fitted_ = fitted
         if interrupted:
             warn_of_interrupt(fitted.course.n_iter, fitted.course.validation_curve, stacklevel=3)

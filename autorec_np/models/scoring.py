@@ -33,6 +33,7 @@ from autorec_np.engine.rows import (
 from autorec_np.engine.threads import Workers
 from autorec_np.models.base import Axes, Record
 from autorec_np.models.biases import FittedBiases, FittedMean, ridge
+from autorec_np.training.checkpoint import digest_of
 from autorec_np.training.solvers import run_lbfgs
 from autorec_np.training.trainer import AffineMap, reliability
 
@@ -379,6 +380,19 @@ class TrainingTask:
     validation: tuple[Array, Array, Array] | None
     fitted: Callable[..., Fitted]
     measure: ClassVar[str] = "validation RMSE"
+
+    def facts(self, *followed: Array) -> dict[str, Any]:
+        """Return what tells it from others: ratings, those `followed`, and the start."""
+        fitted: Any = self.fitted
+        data: Ratings = fitted.keywords["ratings"]
+        matrix, features = data.matrix, data.features.values()
+        arrays = matrix.indptr, matrix.indices, matrix.data, data.user_ids, data.item_ids
+        digest = digest_of([*arrays, np.array(data.scale), *features])
+        return {
+            "ratings": f"{len(data):,} of {data.n_users:,} x {data.n_items:,} (SHA-256 {digest})",
+            "validation": digest_of(followed or self.validation or ()),
+            "start": digest_of([self.theta]),
+        }
 
     def objective(self) -> Objective:
         return Objective(self.network, self.penalties)

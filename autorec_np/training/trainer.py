@@ -42,9 +42,11 @@ from autorec_np.engine.rows import (
 )
 from autorec_np.engine.threads import Workers, run
 from autorec_np.engine.tiled import by_activity
+from autorec_np.training.checkpoint import Checkpoint
 from autorec_np.training.solvers import (
     Callback,
     DivergenceError,
+    Done,
     EpochMonitor,
     Iteration,
     Minimum,
@@ -465,13 +467,14 @@ class Trainer:
         random_state: np.random.Generator,
         monitor: EpochMonitor,
         workers: Workers | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> Minimum:
         """Minimize the objective over all rows; see `solvers.Minimum`.
 
         `theta`, the start, holds the last good weights after each epoch, whatever ends the run.
         `inputs` and `targets` have one pattern. No result depends on the `workers`. DivergenceError
         where the objective or a weight is not finite, ConvergenceWarning where a full-batch solver
-        ends at its limit of iterations.
+        ends at its limit of iterations. A run goes on from the `checkpoint`, and is kept in it.
         """
         full_batch = SOLVERS[self.solver].full_batch
         engine: Engine = TiledEngine(workers) if self.engine == "tiled" else PlainEngine()
@@ -484,6 +487,17 @@ class Trainer:
         objective = arrangement.objective(objective)
         last_good = theta.view()
         last_good.flags.writeable = False
+        memory = self._memory(engine, working)
+        done = Done() if checkpoint is None else checkpoint.restore(theta, memory, monitor)
+        n_done, ended = len(done.values), done.converged or monitor.is_exhausted
+        if n_done > self.max_iter:
+            raise ValueError(
+                f"max_iter={self.max_iter} is below the {n_done} epochs or iterations of the "
+                f"checkpoint; raise it."
+            )
+        is_finished = ended or n_done == self.max_iter
+        if n_done and (is_finished or memory is not None):
+            working = arrangement.arranged(theta)
 
         def report(iteration: Iteration) -> bool:
             weights = iteration.theta
@@ -495,32 +509,59 @@ class Trainer:
             except KeyboardInterrupt:  # perhaps between two blocks
                 arrangement.restore(weights, theta)
                 raise
-            return monitor(replace(iteration, theta=last_good))
+            stops = monitor(replace(iteration, theta=last_good))
+            if checkpoint is not None and iteration.number % checkpoint.every == 0:
+                so_far = Done(done.values, iteration.n_evaluations)
+                checkpoint.save(theta, memory, so_far, monitor)
+            return stops
 
         try:
             drawn: Iterator[Sequence[Batch]]
-            if full_batch:
+            if is_finished:
+                drawn = iter(())
+            elif full_batch:
                 drawn = itertools.repeat(InBlocks(arrangement, inputs, targets))
             else:
                 widths = objective.network.hidden_layer_sizes
-                batches = self.batches(arrangement, widths, inputs, targets, random_state)
+                batches = self.batches(arrangement, widths, inputs, targets, random_state, n_done)
                 drawn = ([batch] for batch in batches)
-            result = self._minimize(engine, objective, working, drawn, n_batches, report)
+            if is_finished:
+                result = Minimum(working, done.values, done.n_evaluations, ended, not ended, "")
+            else:
+                result = self._minimize(
+                    engine, objective, working, memory, done, drawn, n_batches, report
+                )
         except DivergenceError as error:
             error.epoch = monitor.n_complete
             error.args = (f"{error} {self._circumstances(objective, targets)}",)
             raise
-        if full_batch and result.limit_reached and not _short_on_purpose.get():
-            self._warn_of_limit(result)
         monitor.n_evaluations = result.n_evaluations
         arrangement.restore(result.theta, theta)
+        if checkpoint is not None:
+            at_end = Done(result.values, result.n_evaluations, result.converged)
+            checkpoint.save(theta, memory, at_end, monitor)
+        if full_batch and result.limit_reached and not _short_on_purpose.get():
+            self._warn_of_limit(result)
         return replace(result, theta=theta)
+
+    def _memory(self, engine: Engine, theta: Array) -> Any:
+        """Return what the solver remembers from step to step, at a start."""
+        if self.solver == "scipy-lbfgs":
+            return None
+        if self.solver == "lbfgs":
+            return engine.pairs(theta, MEMORY)
+        settings = {}
+        if self.solver == "sgd":
+            settings = {"momentum": self.momentum, "nesterovs_momentum": self.nesterovs_momentum}
+        return engine.rule(self.solver, theta, **settings)
 
     def _minimize(
         self,
         engine: Engine,
         objective: Objective,
         theta: Array,
+        memory: Any,
+        done: Done,
         drawn: Iterator[Sequence[Batch]],
         n_batches: int,
         callback: Callback,
@@ -529,24 +570,21 @@ class Trainer:
             fun = partial(engine.value_and_gradient, objective, batches=next(drawn))
             if self.solver == "scipy-lbfgs":
                 return run_scipy_lbfgs(
-                    fun, theta, max_iter=self.max_iter, tol=self.tol, callback=callback
+                    fun, theta, max_iter=self.max_iter, tol=self.tol, callback=callback, done=done
                 )
             return run_lbfgs(
                 fun,
                 theta,
-                engine.pairs(theta, MEMORY),
+                memory,
                 max_iter=self.max_iter,
                 tol=self.tol,
                 n_iter_no_change=self.n_iter_no_change,
                 callback=callback,
+                done=done,
             )
-        settings = {}
-        if self.solver == "sgd":
-            settings = {"momentum": self.momentum, "nesterovs_momentum": self.nesterovs_momentum}
-        rule = engine.rule(self.solver, theta, **settings)
 
         def step(point: Array, rate: float) -> float:
-            return engine.step(objective, point, next(drawn), rule, rate)
+            return engine.step(objective, point, next(drawn), memory, rate)
 
         full_batch = SOLVERS[self.solver].full_batch
         return run_steps(
@@ -560,6 +598,7 @@ class Trainer:
             tol=self.tol,
             n_iter_no_change=self.n_iter_no_change if full_batch else 0,
             callback=callback,
+            done=done,
         )
 
     def batches(
@@ -569,8 +608,11 @@ class Trainer:
         inputs: Rated,
         targets: Rated,
         random_state: np.random.Generator,
+        n_done: int = 0,
     ) -> Iterator[Batch]:
-        """Yield batches without end; corruption and dropout do not depend on them.
+        """Yield batches without end, after those of `n_done` epochs.
+
+        Corruption and dropout do not depend on them.
 
         Each run of as many rows, in order of activity, as batches is dealt out at random.
         """
@@ -583,6 +625,8 @@ class Trainer:
         for epoch in itertools.count():
             dealt = np.tile(np.arange(n_batches), (n_runs, 1))
             batch_of = random_state.permuted(dealt, axis=1).reshape(-1)[:n_rows]
+            if epoch < n_done:
+                continue
             draws = Draws(seed, epoch)
             if self.corruption:
                 read = corrupted(inputs, self.corruption, draws)

@@ -39,6 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sources": {"numpy", "pandas", "requests", "_files", "__init__", "_text", "_types"}
     | {"_validation", "data"},
     "training": {
+        "_files",
         "numpy",
         "scipy.optimize",
         "tqdm",
