@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from autorec_np.data.ratings import Ratings
+from autorec_np.distributed.columns import ColumnsEngine
 from autorec_np.distributed.full_batch import Cluster, FullBatchEngine
 from autorec_np.engine.engines import Engine
 from autorec_np.models.autorec import AutoRec
@@ -54,8 +55,6 @@ def fit_distributed(
         raise ImportError("Dask is missing: pip install 'autorec_np[dask]'") from None
     if not isinstance(model, AutoRec):
         raise TypeError(f"AutoRec and RankingAutoRec are trained so, got {model!r}; use its fit.")
-    if not SOLVERS[model.solver].full_batch:
-        raise ValueError("use solver='lbfgs' or 'rprop'.")
     if isinstance(ratings, (str, os.PathLike)):
         ratings = Ratings.open(ratings)
     folder = getattr(ratings, "folder", None) if folder is None else folder
@@ -65,8 +64,10 @@ def fit_distributed(
     with TemporaryDirectory("", "run-", folder, ignore_cleanup_errors=True) as name:
         run = Path(name).resolve()
 
-        def engine_for(engine: Engine) -> FullBatchEngine:
-            return FullBatchEngine(cluster, run, engine)
+        def engine_for(engine: Engine) -> Engine:
+            if SOLVERS[model.solver].full_batch:
+                return FullBatchEngine(cluster, run, engine)
+            return ColumnsEngine(cluster, run, engine, model.checkpoint is not None)
 
         try:
             with computed_by(engine_for):

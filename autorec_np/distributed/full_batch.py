@@ -216,38 +216,56 @@ class Run:
     """What a worker keeps of a run: blocks, and threads."""
 
     def __init__(self, folder: Path) -> None:
-        from distributed import get_worker
-
-        try:
-            with (folder / RECIPE).open("rb") as file:
-                kind, self.objective, self.batches = pickle.load(file)
-        except OSError as error:
-            raise RuntimeError(
-                f"a worker cannot read the run ({error}); pass folder=, one that all workers see."
-            ) from error
-        self.threads = Workers(get_worker().state.nthreads)
+        kind, self.objective, self.batches = opened(folder)
+        self.threads = threads_of_worker()
         self.batches.are_kept = True
         self.batches.arrangement.workers = self.threads
         self.engine = kind(self.threads) if kind is TiledEngine else kind()
 
+    def close(self) -> None:
+        self.threads.shutdown()
 
-_runs: dict[Path, Run] = {}
+
+kept: dict[tuple[Path, int], Any] = {}
 _opening = Lock()
+
+
+def keep(name: tuple[Path, int], value: Any) -> None:
+    """Keep a value until the run of its name ends, in the place of another."""
+    before, kept[name] = kept.get(name), value
+    if before is not None:
+        before.close()
+
+
+def forget(folder: Path) -> None:
+    for name in [name for name in kept if name[0] == folder]:
+        kept.pop(name).close()
+
+
+def opened(folder: Path) -> Any:
+    """Return the recipe of a run."""
+    try:
+        with (folder / RECIPE).open("rb") as file:
+            return pickle.load(file)
+    except OSError as error:
+        raise RuntimeError(
+            f"a worker cannot read the run ({error}); pass folder=, one that all workers see."
+        ) from error
+
+
+def threads_of_worker() -> Workers:
+    from distributed import get_worker
+
+    return Workers(get_worker().state.nthreads)
 
 
 def sum_of_blocks(folder: Path, start: int, stop: int, theta: Array) -> Sum:
     """Return the sums of J and dJ/dtheta over blocks of a run."""
     with _opening:
-        if folder not in _runs:
-            _runs[folder] = Run(folder)
-        run = _runs[folder]
+        if (folder, 0) not in kept:
+            keep((folder, 0), Run(folder))
+        run = kept[folder, 0]
     with undisturbed():
         batches = [run.batches[number] for number in range(start, stop)]
         total: Sum = run.engine.value_and_gradient(run.objective, aligned(theta), batches)
     return total
-
-
-def forget(folder: Path) -> None:
-    run = _runs.pop(folder, None)
-    if run is not None:
-        run.threads.shutdown()

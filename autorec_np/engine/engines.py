@@ -287,11 +287,19 @@ class ByActivity:
     """
 
     def __init__(
-        self, network: Network, targets: CSR, n_batches: int, workers: Workers | None = None
+        self,
+        network: Network,
+        targets: CSR,
+        n_batches: int,
+        workers: Workers | None = None,
+        rows: Array | None = None,
     ) -> None:
         self.network, self.workers = network, workers
-        rows, self.columns = by_activity(targets)
+        own_rows, self.columns = by_activity(targets)
+        rows = own_rows if rows is None else rows  # of more columns than these
         self.orders = row_orders(network, self.columns)
+        if IMPLICIT in self.orders:
+            self.orders[IMPLICIT] = rows
         self.orders_back = {name: np.argsort(order) for name, order in self.orders.items()}
         self.place_of_column = places_in(self.columns)
         tile_rows = TILE_ROWS * n_batches  # a batch has one of n_batches

@@ -322,15 +322,16 @@ def corrupt(
     return with_data(inputs, inputs.data * kept / inputs.dtype.type(1.0 - probability))
 
 
-def corrupted(inputs: Rated, probability: float, draws: Draws) -> Rows:
-    """Return `corrupt` of the whole, for any of its rows."""
-    pattern = pattern_of(inputs)
+class Corrupted(Rows):
+    """`corrupt` of the whole, for any of its rows."""
 
-    def of(rows: Array | slice) -> Made:
-        places = np.arange(pattern.shape[0])[rows]
-        return corrupt(inputs[rows], probability, draws, entries_of(pattern, places))
+    def __init__(self, inputs: Rated, probability: float, draws: Draws) -> None:
+        self.inputs, self.probability, self.draws = inputs, probability, draws
+        super().__init__(pattern_of(inputs), self.corrupted)
 
-    return Rows(pattern, of)
+    def corrupted(self, rows: Array | slice) -> Made:
+        entries = entries_of(self.pattern, np.arange(self.pattern.shape[0])[rows])
+        return corrupt(self.inputs[rows], self.probability, self.draws, entries)
 
 
 def dropout_masks(
@@ -629,7 +630,7 @@ class Trainer:
                 continue
             draws = Draws(seed, epoch)
             if self.corruption:
-                read = corrupted(inputs, self.corruption, draws)
+                read = Corrupted(inputs, self.corruption, draws)
             for number in range(n_batches):
                 rows = in_order[batch_of == number]
                 if self.dropout:
