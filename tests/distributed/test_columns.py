@@ -99,8 +99,8 @@ def test_lists_and_features_are_refused(tmp_path):
     with pytest.raises(ValueError, match="solver='lbfgs'"):
         fit_distributed(RankingAutoRec(**SMALL), RATINGS, FakeClient(2), tmp_path)
     genres = pd.DataFrame(np.eye(RATINGS.n_items)[:, :3], index=RATINGS.item_ids)
+    told = RATINGS.with_features(items=genres)
     with pytest.raises(ValueError, match="ratings without features"):
-        told = RATINGS.with_features(items=genres)
         fit_distributed(AutoRec(**SMALL), told, FakeClient(2), tmp_path)
 
 
