@@ -35,7 +35,7 @@ def _many_blocks(monkeypatch):
 
 @pytest.fixture(scope="module")
 def cluster():
-    ways = {"threads_per_worker": 1, "dashboard_address": None, "host": "127.0.0.1"}
+    ways = {"threads_per_worker": 1, "dashboard_address": "127.0.0.1:0", "host": "127.0.0.1"}
     with distributed.LocalCluster(n_workers=N_WORKERS, silence_logs=60, **ways) as cluster:
         yield cluster
 
@@ -155,7 +155,7 @@ def test_a_frozen_worker_ends_a_run_in_time(settings, client, tmp_path, monkeypa
 def small_cluster(tmp_path):
     """A scheduler and a worker in processes of their own; yields the file of the first, and it."""
     file, quiet = tmp_path / "scheduler.json", {"stderr": subprocess.DEVNULL}
-    ways = ["--scheduler-file", str(file), "--no-dashboard"]
+    ways = ["--scheduler-file", str(file), "--dashboard-address", "127.0.0.1:0"]
     program = [sys.executable, "-m"]
     first = [*program, "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
     other = [*program, "distributed.cli.dask_worker", "--no-nanny", "--nthreads", "1"]
