@@ -182,8 +182,8 @@ class ColumnsEngine:
                 objective = copy(objective)
                 nothing: Any = sparse.csr_array(self.matrices[1].shape)
                 objective.network = replace(network, rated=nothing)
-            order = self.columns, self.order_of_rows, self.n_batches
-            write(self.folder / RECIPE, Recipe(objective, *self.matrices, *order))
+            recipe = objective, *self.matrices, self.columns, self.order_of_rows, self.n_batches
+            write(self.folder / RECIPE, Recipe(*recipe))
         self.n_placed, self.turn = self.n_placed + 1, 0
         places = [addresses[i % len(addresses)] for i in range(len(self.columns))]
         others = {name: x for name, x in vars(rule).items() if not isinstance(x, np.ndarray)}
@@ -335,9 +335,10 @@ class Shard:
     def batch(self, told: Told) -> Batch:
         inputs: Any = self.inputs
         if told.draws is not None:
-            inputs = Rows(self.targets, partial(self.corrupted, told))
+            inputs = Rows(self.targets, partial(self.corrupted, told.probability, told.draws))
         batch = self.arrangement.batch(inputs, self.targets, told.rows, None)
-        read, targets = (part for part in batch[:2])
+        read: Any = batch.inputs
+        targets: Any = batch.targets
         if isinstance(read, Planes):
             read = PartOfInputs(read.pattern, read.data)
         else:
@@ -345,9 +346,8 @@ class Shard:
         read.exchange = self.exchange
         return batch._replace(inputs=read, targets=Part(targets.data, targets.plan, self.exchange))
 
-    def corrupted(self, told: Told, rows: Array | slice) -> Any:
-        entries = self.entries[rows].data
-        return corrupt(self.inputs[rows], told.probability, told.draws, entries)
+    def corrupted(self, probability: float, draws: Draws, rows: Array | slice) -> Any:
+        return corrupt(self.inputs[rows], probability, draws, self.entries[rows].data)
 
     def penalty_of_copies(self, fraction: float) -> float:
         views = self.objective.network.layout.views(self.theta)

@@ -50,7 +50,7 @@ def fit_distributed(
         Dask is missing; a model that cannot be trained so; and what `fit` raises.
     """
     try:
-        import distributed  # noqa: F401
+        import dask.distributed  # noqa: F401
     except ImportError:
         raise ImportError("Dask is missing: pip install 'autorec_np[dask]'") from None
     if not isinstance(model, AutoRec):

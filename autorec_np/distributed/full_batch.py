@@ -52,7 +52,7 @@ class Cluster:
 
         It is given the workers' addresses, in order. TimeoutError where time is up.
         """
-        from distributed import KilledWorker
+        from dask.distributed import KilledWorker
 
         client, ends = self.client, time.monotonic() + self.timeout
         cause: BaseException | None = None
@@ -92,7 +92,7 @@ class Cluster:
 
     def forget(self, folder: Path) -> None:
         """Let those workers that answer free what they keep."""
-        from distributed import wait
+        from dask.distributed import wait
 
         async def tell(addresses: list[str]) -> None:
             submit = partial(self.client.submit, forget, folder, pure=False)
@@ -192,6 +192,7 @@ def write(path: Path, value: Any) -> None:
             base = value
             while isinstance(base.base, np.ndarray) and not isinstance(base, np.memmap):
                 base = base.base
+            name: Any
             if isinstance(base, np.memmap):
                 name, start = base.filename, value.ctypes.data - base.ctypes.data + base.offset
             else:
@@ -254,7 +255,7 @@ def opened(folder: Path) -> Any:
 
 
 def threads_of_worker() -> Workers:
-    from distributed import get_worker
+    from dask.distributed import get_worker
 
     return Workers(get_worker().state.nthreads)
 

@@ -200,7 +200,7 @@ def test_what_cannot_be_fitted_says_so(tmp_path):
 
 
 def test_without_the_extra_the_error_says_how_to_get_it(monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "distributed", None)
+    monkeypatch.setitem(sys.modules, "dask.distributed", None)
     with pytest.raises(ImportError, match=r"pip install 'autorec_np\[dask\]'"):
         fit_distributed(AutoRec(), RATINGS, None, tmp_path)
 
