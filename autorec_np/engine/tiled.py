@@ -559,8 +559,9 @@ class Static:
 
 def _rest_of(block: CSR, places: Array, chosen: Array) -> CSR:
     """Return the chosen entries of a block at other places, sorted, without values."""
-    ends = np.concatenate(([0], np.cumsum(chosen, dtype=block.indptr.dtype)))[block.indptr]
-    found = places[chosen]
+    found, ends = places[chosen], np.zeros(len(chosen) + 1, block.indptr.dtype)
+    np.cumsum(chosen, out=ends[1:])
+    ends = ends[block.indptr]
     rest: CSR = sparse.csr_array((np.empty(len(found), np.int8), found, ends), shape=block.shape)
     rest.sort_indices()
     rest.data = rest.data[:0]

@@ -332,7 +332,8 @@ class Reading:
     def at(self, rows: Array | slice) -> tuple[CSR, Array]:
         """Return ratings of rows, and these rows."""
         block = take(self.rated, rows)
-        return with_data(block, self.convert(block.data)), np.arange(self.rated.shape[0])[rows]
+        block.data = self.convert(block.data)
+        return block, np.arange(self.rated.shape[0])[rows]
 
     def inputs(self, kind: str, features: Array | None, input_map: AffineMap) -> Rated:
         def of(rows: Array | slice) -> Inputs:

@@ -96,7 +96,7 @@ class Mapped(NamedTuple):
     @classmethod
     def by(cls, units: AffineMap, ratings: Array, scale: tuple[float, float]) -> Mapped:
         low, high = units(np.array(scale)).tolist()
-        return cls(ratings, (low, high), units, units)
+        return cls(ratings, (low, high), units, units.__call__)
 
 
 def canonical(ratings: Array, scale: tuple[float, float]) -> Mapped:
