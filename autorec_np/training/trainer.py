@@ -490,7 +490,7 @@ class Trainer:
             else:
                 widths = objective.network.hidden_layer_sizes
                 batches = self.batches(arrangement, widths, inputs, targets, random_state)
-                drawn = ([batch] for batch in batches)
+                drawn = map(_alone, batches)  # keeps none
             result = self._minimize(engine, objective, working, drawn, n_batches, report)
         except DivergenceError as error:
             error.epoch = monitor.n_complete
@@ -607,6 +607,10 @@ class Trainer:
             ConvergenceWarning,
             stacklevel=6,
         )
+
+
+def _alone(batch: Batch) -> list[Batch]:
+    return [batch]
 
 
 class InBlocks(Sequence[Batch]):
