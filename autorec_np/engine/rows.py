@@ -61,6 +61,10 @@ def take(pattern: CSR, rows: Array | slice) -> CSR:
     return taken
 
 
+def numbers(rows: Array | slice) -> Array:
+    return np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
+
+
 def row_block(matrix: CSR, rows: slice) -> CSR:
     """Return rows of a matrix, their entries not copied."""
     indptr = matrix.indptr[rows.start : rows.stop + 1]

@@ -37,6 +37,7 @@ from autorec_np.engine.rows import (
     column_counts,
     data_of,
     entries_of,
+    numbers,
     pattern_of,
     row_blocks,
 )
@@ -325,8 +326,8 @@ def corrupted(inputs: Rated, probability: float, draws: Draws) -> Rows:
     pattern = pattern_of(inputs)
 
     def of(rows: Array | slice) -> Made:
-        places = np.arange(pattern.shape[0])[rows]
-        return corrupt(inputs[rows], probability, draws, entries_of(pattern, places))
+        entries = entries_of(pattern, numbers(rows))
+        return corrupt(inputs[rows], probability, draws, entries)
 
     return Rows(pattern, of)
 
