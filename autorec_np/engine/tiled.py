@@ -155,7 +155,7 @@ class Plan:
         self.cells = np.repeat(first_cells, np.diff(dense.indptr)) + dense.indices
 
         self.bands = cut(n_rows, BAND_ROWS)
-        numbered = with_values(rest, np.arange(rest.nnz))
+        numbered = with_values(rest, np.arange(rest.nnz, dtype=rest.indices.dtype))
 
         def plan_bands() -> None:
             self.rest_of_bands = [band.tocsc() for band in _row_blocks(numbered, self.bands)]
@@ -531,7 +531,7 @@ class Static:
         parts = self.parts(dense.dtype)
 
         def multiply(band: slice, rest: CSR) -> Array:
-            product = np.asarray(with_values(rest, parts.scale.take(rest.indices)) @ dense)
+            product = _multiplied(rest, parts.scale.take(rest.indices), dense)
             for tile, cells in zip(self.tiles, parts.corner, strict=True):
                 n_rows = min(cells.shape[1], band.stop) - band.start
                 if n_rows <= 0:
@@ -548,8 +548,7 @@ class Static:
         parts = self.parts(dense.dtype)
 
         def multiply(tile: slice, rest: CSR, cells: Array) -> Array:
-            values = np.repeat(parts.scale[tile], np.diff(rest.indptr))
-            product = np.asarray(with_values(rest, values) @ dense)
+            product = _multiplied(rest, np.repeat(parts.scale[tile], np.diff(rest.indptr)), dense)
             product += _scaled(cells, parts.scale[tile]) @ dense[: cells.shape[1]]
             return product
 
@@ -585,9 +584,18 @@ def _rest(
         part.sort_indices()
         parts.append(part)
     rest: CSR = sparse.csr_array((len(rows), matrix.shape[1]), dtype=bool)
-    rest.indices = np.concatenate([part.indices for part in parts])
+    short = matrix.shape[1] <= 2**16  # half as long, until they are multiplied
+    rest.indices = np.concatenate(
+        [part.indices.astype(np.uint16) if short else part.indices for part in parts]
+    )
     rest.indptr[1:] = np.cumsum(np.concatenate([np.diff(part.indptr) for part in parts]))
     return rest
+
+
+def _multiplied(rest: CSR, values: Array, dense: Array) -> Array:
+    block: Any = with_values(rest, values)
+    block.indices = block.indices.astype(rest.indptr.dtype, copy=False)
+    return np.asarray(block @ dense)
 
 
 def _scaled(cells: Array, scale: Array) -> Array:
