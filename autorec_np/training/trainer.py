@@ -125,12 +125,12 @@ def canonical(ratings: Array, scale: tuple[float, float]) -> Mapped:
     return Mapped(ratings, (low, high), units, lambda values: of_steps(steps(values)))
 
 
-def levels_of(ratings: Array) -> Array:
-    """Return the values that occur, ascending; of more than MOST_LEVELS some, the least first."""
+def levels_of(ratings: Array, most: int = MOST_LEVELS) -> Array:
+    """Return the values that occur, ascending; of more than `most` some, the least first."""
     levels: Array = ratings[:0]
     for start in range(0, len(ratings), KEPT):
         levels = np.union1d(levels, ratings[start : start + KEPT])
-        if len(levels) > MOST_LEVELS:
+        if len(levels) > most:
             return np.union1d(ratings.min(), levels)
     return levels
 
