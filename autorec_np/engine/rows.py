@@ -61,14 +61,18 @@ def take(pattern: CSR, rows: Array | slice) -> CSR:
     return taken
 
 
+def numbers(rows: Array | slice) -> Array:
+    return np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
+
+
 def row_block(matrix: CSR, rows: slice) -> CSR:
     """Return rows of a matrix, their entries not copied."""
     indptr = matrix.indptr[rows.start : rows.stop + 1]
     entries = slice(indptr[0], indptr[-1])
-    return sparse.csr_array(
-        (matrix.data[entries], matrix.indices[entries], indptr - indptr[0]),
-        shape=(len(indptr) - 1, matrix.shape[1]),
-    )
+    block: CSR = sparse.csr_array((len(indptr) - 1, matrix.shape[1]), dtype=matrix.dtype)
+    block.data, block.indices = matrix.data[entries], matrix.indices[entries]  # not checked anew
+    block.indptr = indptr - indptr[0]
+    return block
 
 
 def row_blocks(counts: Array, n_entries: int) -> Iterator[slice]:

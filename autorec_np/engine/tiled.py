@@ -38,7 +38,7 @@ from autorec_np.core.kernels import sddmm, spmm, spmm_transpose, with_data
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective, Passes
 from autorec_np.core.parameters import COLUMN_BLOCKS
-from autorec_np.engine.rows import Scaled, column_counts, row_block, row_blocks
+from autorec_np.engine.rows import KEPT, Scaled, column_counts, row_block, row_blocks
 from autorec_np.engine.threads import Workers, run
 
 TILE_ROWS = 64
@@ -50,7 +50,7 @@ DENSE_ENOUGH = 0.14  # rated part of the cells, where dense products are faster
 GROUP = 8  # entries of a row in the rest, sampled by one product
 GROUP_COLUMNS = 6144  # whose rows of a factor stay in the shared cache
 WEIGHTS_PER_TASK = 2**18  # that are reordered
-ENTRIES_PER_BLOCK = 2**20  # that are looked at
+ENTRIES_AT_ONCE = 2**17  # that are looked at
 ELEMENTS_PER_TASK = 1_000_000  # of a dense factor, at once
 GROUPS_PER_TASK = 1024
 NON_ZEROS = 0.8  # part of the values; where fewer, products leave out zeros
@@ -155,7 +155,7 @@ class Plan:
         self.cells = np.repeat(first_cells, np.diff(dense.indptr)) + dense.indices
 
         self.bands = cut(n_rows, BAND_ROWS)
-        numbered = with_values(rest, np.arange(rest.nnz))
+        numbered = with_values(rest, np.arange(rest.nnz, dtype=rest.indices.dtype))
 
         def plan_bands() -> None:
             self.rest_of_bands = [band.tocsc() for band in _row_blocks(numbered, self.bands)]
@@ -183,7 +183,7 @@ def corner_widths(
     found, n_steps = np.zeros(len(tiles), np.intp), -(-n_columns // STEP)
     for number, tile in enumerate(tiles):
         saved = np.zeros(n_steps + 1)
-        for block in row_blocks(counts[rows[tile]], ENTRIES_PER_BLOCK):
+        for block in row_blocks(counts[rows[tile]], ENTRIES_AT_ONCE):
             columns = pattern[rows[tile][block]].indices
             columns = columns if place_of_column is None else place_of_column[columns]
             saved[1:] += np.bincount(columns // STEP, minlength=n_steps)
@@ -507,20 +507,20 @@ class Static:
         bands: list[Any] = [None] * len(self.bands)
 
         def lay_tile(number: int, tile: slice) -> None:
-            block = turned[self.columns[tile]]
-            places, width = place_of_row[block.indices], widths[tile.start]
-            inside = places < width
-            counts = np.diff(block.indptr)
-            cells = np.zeros((len(counts), width), dtype)
-            cells[np.repeat(np.arange(len(counts)), counts)[inside], places[inside]] = 1
-            corner[number] = cells * scale[tile, np.newaxis]
-            rest[number] = _rest_of(block, places, ~inside)
+            width = widths[tile.start]
+            cells = np.zeros((tile.stop - tile.start, width), bool)
+            rest[number] = _rest(
+                turned, self.columns[tile], place_of_row, lambda _, place: place < width, cells
+            )
+            corner[number] = cells if pattern.nnz > KEPT else _scaled(cells, scale[tile])
 
         def lay_band(number: int, band: slice) -> None:
-            block = pattern[self.rows[band]]
-            places = place_of_column[block.indices]
-            row = np.repeat(np.arange(band.start, band.stop), np.diff(block.indptr))
-            bands[number] = _rest_of(block, places, row >= widths[places])
+            bands[number] = _rest(
+                pattern,
+                self.rows[band],
+                place_of_column,
+                lambda row, place: row + band.start < widths[place],
+            )
 
         run([partial(lay_tile, *tile) for tile in enumerate(self.tiles)], self.workers)
         run([partial(lay_band, *band) for band in enumerate(self.bands)], self.workers)
@@ -531,12 +531,12 @@ class Static:
         parts = self.parts(dense.dtype)
 
         def multiply(band: slice, rest: CSR) -> Array:
-            product = np.asarray(with_values(rest, parts.scale.take(rest.indices)) @ dense)
+            product = _multiplied(rest, parts.scale.take(rest.indices), dense)
             for tile, cells in zip(self.tiles, parts.corner, strict=True):
                 n_rows = min(cells.shape[1], band.stop) - band.start
                 if n_rows <= 0:
                     break
-                inside = cells[:, band.start : band.start + n_rows]
+                inside = _scaled(cells[:, band.start : band.start + n_rows], parts.scale[tile])
                 product[:n_rows] += inside.T @ dense[tile]
             return product
 
@@ -548,23 +548,59 @@ class Static:
         parts = self.parts(dense.dtype)
 
         def multiply(tile: slice, rest: CSR, cells: Array) -> Array:
-            values = np.repeat(parts.scale[tile], np.diff(rest.indptr))
-            product = np.asarray(with_values(rest, values) @ dense)
-            product += cells @ dense[: cells.shape[1]]
+            product = _multiplied(rest, np.repeat(parts.scale[tile], np.diff(rest.indptr)), dense)
+            product += _scaled(cells, parts.scale[tile]) @ dense[: cells.shape[1]]
             return product
 
         for tile, rest, cells in zip(self.tiles, parts.rest, parts.corner, strict=True):
             yield tile, partial(multiply, tile, rest, cells)
 
 
-def _rest_of(block: CSR, places: Array, chosen: Array) -> CSR:
-    """Return the chosen entries of a block at other places, sorted, without values."""
-    ends = np.concatenate(([0], np.cumsum(chosen, dtype=block.indptr.dtype)))[block.indptr]
-    found = places[chosen]
-    rest: CSR = sparse.csr_array((np.empty(len(found), np.int8), found, ends), shape=block.shape)
-    rest.sort_indices()
-    rest.data = rest.data[:0]
+def _rest(
+    matrix: CSR,
+    rows: Array,
+    places: Array,
+    inside: Callable[[Array, Array], Array],
+    cells: Array | None = None,
+) -> CSR:
+    """Return rows, columns at other places, without values and what is `inside` the corner.
+
+    Of that, `cells` become True.
+    """
+    parts: list[CSR] = []
+    for some in row_blocks(matrix.indptr[rows + 1] - matrix.indptr[rows], ENTRIES_AT_ONCE):
+        block = matrix[rows[some]]
+        place, row = places[block.indices], np.arange(some.start, some.stop)
+        row = np.repeat(row, np.diff(block.indptr))
+        held = inside(row, place)
+        if cells is not None:
+            cells[row[held], place[held]] = True
+        ends = np.zeros(len(held) + 1, block.indptr.dtype)
+        np.cumsum(~held, out=ends[1:])
+        place = place[~held]
+        part: CSR = sparse.csr_array(
+            (np.empty(len(place), bool), place, ends[block.indptr]), shape=block.shape
+        )
+        part.sort_indices()
+        parts.append(part)
+    rest: CSR = sparse.csr_array((len(rows), matrix.shape[1]), dtype=bool)
+    short = matrix.shape[1] <= 2**16  # half as long, until they are multiplied
+    rest.indices = np.concatenate(
+        [part.indices.astype(np.uint16) if short else part.indices for part in parts]
+    )
+    rest.indptr[1:] = np.cumsum(np.concatenate([np.diff(part.indptr) for part in parts]))
     return rest
+
+
+def _multiplied(rest: CSR, values: Array, dense: Array) -> Array:
+    block: Any = with_values(rest, values)
+    block.indices = block.indices.astype(rest.indptr.dtype, copy=False)
+    return np.asarray(block @ dense)
+
+
+def _scaled(cells: Array, scale: Array) -> Array:
+    """Return cells with the values of the rows, unless they have them."""
+    return cells * scale[:, np.newaxis] if cells.dtype == bool else cells
 
 
 def _product(

@@ -413,7 +413,9 @@ class AutoRec(FoldIn):
             validated = (*cold_baseline.positions(user_ids, item_ids), truth)
         every_input = inputs
         if training is not data:
-            reading = Reading(data.oriented(axes.row), axes, AffineMap(), cold_baseline, self.dtype)
+            reading = Reading(
+                data.oriented(axes.row), axes, AffineMap().__call__, cold_baseline, self.dtype
+            )
             every_input = reading.inputs(kind, features, units)
         warn_of_unsuitable(data.matrix.data, stacklevel=5)  # where `fit` was called
         if self.warm_start and hasattr(self, "fitted_"):

@@ -12,10 +12,9 @@ import numpy as np
 
 from autorec_np._types import CSR, Array
 from autorec_np._validation import check_number
-from autorec_np.core.kernels import with_data
 from autorec_np.data.entries import row_of_each
 from autorec_np.data.ratings import Ratings
-from autorec_np.engine.rows import blocks_of, column_counts, row_block
+from autorec_np.engine.rows import KEPT, blocks_of, column_counts, row_block
 from autorec_np.models.base import Axes, Recommender, Record, Self, of_record, to_learn
 from autorec_np.training.trainer import AffineMap, mean_and_deviation
 
@@ -24,7 +23,7 @@ MAX_SWEEPS = 200
 SMALLEST_CHANGE = 1e-6  # of a bias, in deviations of the ratings: sweeps end
 FEATURE_PENALTY = 100.0  # of (40) and (41): docs/decisions.md
 SMALLEST_PENALTY = 1e-12  # of the trace: below, least norm
-AS_THEY_ARE = AffineMap()
+AS_THEY_ARE = AffineMap().__call__
 OVER_RELAXATION = 1.5  # with 1, ML-1M takes two to three times the sweeps
 
 
@@ -56,10 +55,10 @@ def fit_biases(
     item_sums, item_counts = np.zeros(matrix.shape[1]), column_counts(matrix)
     parts: list[Array] = []
     for rows in blocks_of(matrix):
-        block = row_block(matrix, rows)
-        residuals = with_data(block, convert(block.data) - mean)
+        residuals: Any = row_block(matrix, rows)
+        residuals.data = convert(residuals.data) - mean
         parts.append(residuals.sum(axis=1))
-        np.add.at(item_sums, block.indices, residuals.data)
+        item_sums += residuals.sum(axis=0)
     user_sums = np.concatenate(parts)
     user_weights, item_weights = (  # not 0 / 0 of empty rows
         np.maximum(regularization + counts, regularization or 1.0)
@@ -81,12 +80,14 @@ def fit_biases(
 def _sums(pattern: CSR, biases: Array, axis: int) -> Array:
     """Return P^T b (`axis` 0) or P b, of a pattern P of ones."""
     sums: Array = np.zeros(pattern.shape[1 - axis])
+    ones = np.ones(min(pattern.nnz, 2 * KEPT))
     for rows in blocks_of(pattern):
-        block = row_block(pattern, rows)
+        block: Any = row_block(pattern, rows)
+        block.data = ones[: block.nnz] if block.nnz <= len(ones) else np.ones(block.nnz)
         if axis:
-            sums[rows] = with_data(block, np.ones(block.nnz)) @ biases
+            sums[rows] = block @ biases
         else:
-            np.add.at(sums, block.indices, np.repeat(biases[rows], np.diff(block.indptr)))
+            sums += block.T @ biases[rows]
     return sums
 
 

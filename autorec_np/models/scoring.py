@@ -26,7 +26,10 @@ from autorec_np.engine.rows import (
     Scaled,
     column_counts,
     encode,
+    numbers,
     pattern_of,
+    row_block,
+    row_blocks,
     rows_of,
     take,
 )
@@ -45,6 +48,7 @@ Inputs: TypeAlias = "CSR | Planes"
 
 MAX_ITER, TOLERANCE = 500, 1e-10  # without a closed form
 PAIRS_PER_CHUNK = 16_384  # that are gathered at once
+ENTRIES_AT_ONCE = 2**16  # that are mapped
 RATED = 3.0  # in the first of two planes
 FEATURE_RANGE = 6.0  # as the network reads it: docs/decisions.md
 
@@ -255,9 +259,11 @@ def network_inputs(
         if features is None:
             return inputs
         planes = inputs.data[np.newaxis]
-    return Planes(
-        rated, planes, None if features is None else (FEATURE_RANGE * features).astype(dtype)
-    )
+    return Planes(rated, planes, None if features is None else features_of(features, dtype))
+
+
+def features_of(features: Array, dtype: npt.DTypeLike) -> Array:
+    return np.asarray(FEATURE_RANGE * features, dtype)
 
 
 def network_for(
@@ -330,28 +336,37 @@ class Reading:
     biases: FittedBiases
     dtype: npt.DTypeLike
 
-    def at(self, rows: Array | slice) -> tuple[CSR, Array]:
-        """Return ratings of rows, and these rows."""
-        block = take(self.rated, rows)
-        return with_data(block, self.convert(block.data)), np.arange(self.rated.shape[0])[rows]
-
     def inputs(self, kind: str, features: Array | None, input_map: AffineMap) -> Rated:
-        def of(rows: Array | slice) -> Inputs:
-            block, places = self.at(rows)
-            of_pairs = np.zeros(0)
+        def read(part: CSR, rows: Array) -> Inputs:
+            biases = np.zeros(0)
             if kind == "planes":
-                of_pairs = self.biases.score_pairs(*pairs_of(block, self.axes, places))
-            known = None if features is None else features[rows]
-            return network_inputs(kind, block, of_pairs, known, input_map, self.dtype)
+                biases = self.biases.score_pairs(*pairs_of(part, self.axes, rows))
+            return network_inputs(kind, part, biases, None, input_map, self.dtype)
+
+        def of(rows: Array | slice) -> Inputs:
+            block, data = self.made(rows, read)
+            known = None if features is None else features_of(features[rows], self.dtype)
+            if kind == "ratings" and known is None:
+                return with_data(block, data)
+            return Planes(block, np.atleast_2d(data), known)
 
         return rows_of(self.rated, of)
 
     def targets(self, baseline: Baseline | None, output_map: AffineMap) -> Rated:
-        def of(rows: Array | slice) -> CSR:
-            block, places = self.at(rows)
-            return targets_of(block, self.axes, baseline, output_map, self.dtype, places)
+        def said(part: CSR, rows: Array) -> CSR:
+            return targets_of(part, self.axes, baseline, output_map, self.dtype, rows)
 
-        return rows_of(self.rated, of)
+        return rows_of(self.rated, lambda rows: with_data(*self.made(rows, said)))
+
+    def made(self, rows: Array | slice, of: Callable[[CSR, Array], Inputs]) -> tuple[CSR, Array]:
+        """Return some rows as stored, and the data that `of` makes of parts of them."""
+        block, places = take(self.rated, rows), numbers(rows)
+        parts = []
+        for some in [*row_blocks(np.diff(block.indptr), ENTRIES_AT_ONCE)] or [slice(0, 0)]:
+            part = row_block(block, some)
+            part.data = self.convert(part.data)
+            parts.append(of(part, places[some]).data)
+        return block, np.concatenate(parts, axis=-1)
 
 
 def scaled(penalties: Mapping[str, float], factor: float) -> dict[str, float]:

@@ -37,6 +37,7 @@ from autorec_np.engine.rows import (
     column_counts,
     data_of,
     entries_of,
+    numbers,
     pattern_of,
     row_blocks,
 )
@@ -98,7 +99,7 @@ class Mapped(NamedTuple):
     @classmethod
     def by(cls, units: AffineMap, ratings: Array, scale: tuple[float, float]) -> Mapped:
         low, high = units(np.array(scale)).tolist()
-        return cls(ratings, (low, high), units, units)
+        return cls(ratings, (low, high), units, units.__call__)
 
 
 def canonical(ratings: Array, scale: tuple[float, float]) -> Mapped:
@@ -126,12 +127,12 @@ def canonical(ratings: Array, scale: tuple[float, float]) -> Mapped:
     return Mapped(ratings, (low, high), units, lambda values: of_steps(steps(values)))
 
 
-def levels_of(ratings: Array) -> Array:
-    """Return the values that occur, ascending; of more than MOST_LEVELS some, the least first."""
+def levels_of(ratings: Array, most: int = MOST_LEVELS) -> Array:
+    """Return the values that occur, ascending; of more than `most` some, the least first."""
     levels: Array = ratings[:0]
     for start in range(0, len(ratings), KEPT):
         levels = np.union1d(levels, ratings[start : start + KEPT])
-        if len(levels) > MOST_LEVELS:
+        if len(levels) > most:
             return np.union1d(ratings.min(), levels)
     return levels
 
@@ -330,7 +331,7 @@ class Corrupted(Rows):
         super().__init__(pattern_of(inputs), self.corrupted)
 
     def corrupted(self, rows: Array | slice) -> Made:
-        entries = entries_of(self.pattern, np.arange(self.pattern.shape[0])[rows])
+        entries = entries_of(self.pattern, numbers(rows))
         return corrupt(self.inputs[rows], self.probability, self.draws, entries)
 
 
@@ -525,7 +526,7 @@ class Trainer:
             else:
                 widths = objective.network.hidden_layer_sizes
                 batches = self.batches(arrangement, widths, inputs, targets, random_state, n_done)
-                drawn = ([batch] for batch in batches)
+                drawn = map(_alone, batches)  # keeps none
             if is_finished:
                 result = Minimum(working, done.values, done.n_evaluations, ended, not ended, "")
             else:
@@ -666,6 +667,10 @@ class Trainer:
             ConvergenceWarning,
             stacklevel=6,
         )
+
+
+def _alone(batch: Batch) -> list[Batch]:
+    return [batch]
 
 
 class InBlocks(Sequence[Batch]):
