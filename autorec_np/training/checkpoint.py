@@ -137,8 +137,8 @@ class Checkpoint:
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Return the state in a file; ValueError where it is damaged, or no checkpoint."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as members:
+            arrays = {name: members[name] for name in members.files}
         state: dict[str, Any] = json.loads(
             arrays["header"].tobytes(),
             object_hook=lambda x: arrays[x["array"]] if x.keys() == {"array"} else x,

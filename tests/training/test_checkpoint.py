@@ -8,6 +8,7 @@ import os
 import random
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -95,14 +96,10 @@ def stopped(model, path, epoch, way="kill", every=1, data=R, validation=None):
     """Stop a fit in an epoch; return what it would have gone on to, and the callback."""
     callback = KillAt(epoch, way)
     model.set_params(checkpoint=path, checkpoint_every=every, callbacks=[callback])
-    with contextlib.suppress(Killed), pytest.warns() if way == "interrupt" else _nothing():
+    with contextlib.suppress(Killed), warnings.catch_warnings():
+        warnings.simplefilter("ignore", InterruptedWarning)
         model.fit(data, validation)
     return callback
-
-
-@contextlib.contextmanager
-def _nothing():
-    yield
 
 
 def resumed(model, path, data=R, validation=None, **changes):
@@ -203,7 +200,7 @@ def test_a_warm_start_goes_on_with_the_model_that_it_began_with(solver, tmp_path
         }
     ),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_any_two_stops_change_no_bit(tmp_path_factory, solver, epoch, again, every, way, changes):
     parameters = {**SMALL, **changes, "solver": solver}
     path = tmp_path_factory.mktemp("run") / "run.npz"
@@ -245,7 +242,7 @@ def test_without_a_seed_the_file_has_it(tmp_path):
     [
         {"solver": "lbfgs"},
         {"solver": "rprop"},
-        {"solver": "scipy-lbfgs"},
+        {"solver": "scipy-lbfgs", "tol": 0.0},
         {"solver": "adam", "learning_rate": "constant"},
     ],
 )
@@ -415,9 +412,9 @@ FAULTS = {
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_planted_fault_changes_a_bit(name, tmp_path, monkeypatch):
     fault, solver = FAULTS[name]
-    parameters = {**SMALL, "solver": solver, "early_stopping": True, "n_iter_no_change": 2}
+    parameters = {**SMALL, "solver": solver, "early_stopping": True}
     if name == "best_theta":  # the best is before the stop
-        parameters |= {"learning_rate_init": 0.3, "learning_rate": "constant", "max_iter": 40}
+        parameters |= {"learning_rate_init": 0.3, "n_iter_no_change": 2, "max_iter": 40}
     whole = AutoRec(**parameters).fit(R)
     path = tmp_path / "run.npz"
     with monkeypatch.context() as patch:
@@ -697,19 +694,19 @@ from pathlib import Path
 from autorec_np import AutoRec, make_ratings
 from autorec_np.training.checkpoint import read_checkpoint
 
-path, every, settings = Path(sys.argv[1]), 3, json.loads(sys.argv[2])
+path, every, settings = Path(sys.argv[1]), 2, json.loads(sys.argv[2])
 ratings = make_ratings(60, 40, 800, random_state=0)
 draw = random.Random(0)
 
 
-def fit(report):
+def fit(report, every=every):
     say = lambda state: os.write(report, state.epoch.to_bytes(4, "big")) and None
     model = AutoRec(**settings, checkpoint=path, checkpoint_every=every, callbacks=[say])
     return model.fit(ratings, resume=True)
 
 
-n_kills = n_in_a_save = begun = 0
-while n_kills < 30:
+n_in_a_save = begun = 0
+for number in range(30):
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -717,24 +714,23 @@ while n_kills < 30:
         fit(write)
         os._exit(0)
     os.close(write)
-    first = int.from_bytes(os.read(read, 4), "big")  # after it is under way
-    assert first <= begun + 1, (first, begun)
-    time.sleep(draw.uniform(0, 0.03))
-    os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    assert status == signal.SIGKILL, f"the fit ended before kill {n_kills}: {status}"
-    with os.fdopen(read, "rb") as rest:
-        told = rest.read()
-    last = int.from_bytes(told[-4:] or first.to_bytes(4, "big"), "big")
+    with os.fdopen(read, "rb", buffering=0) as reports:
+        told = [int.from_bytes(reports.read(4), "big") for _ in range(draw.randint(1, 7))]
+        time.sleep(draw.uniform(0, 0.01))
+        os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        assert status == signal.SIGKILL, f"the fit ended before kill {number}: {status}"
+        while rest := reports.read(4):
+            told.append(int.from_bytes(rest, "big"))
+    assert told == [*range(begun + 1, begun + 1 + len(told))], (begun, told)
     begun = len(read_checkpoint(path)["done"]["values"]) if path.exists() else 0
-    assert last - begun <= every, (last, begun)
+    assert 0 <= told[-1] - begun <= every, (told, begun)
     left = {one.name for one in path.parent.iterdir()} - {path.name, path.name + ".lock"}
-    assert len(left) <= 1
+    assert len(left) <= 1, left
     n_in_a_save += len(left)
-    n_kills += 1
 read, write = os.pipe()
 os.set_blocking(write, False)
-model = fit(write)
+model = fit(write, every=100)
 print(json.dumps([n_in_a_save, model.theta_.tobytes().hex(), model.loss_curve_]))
 """
 
@@ -742,9 +738,8 @@ print(json.dumps([n_in_a_save, model.theta_.tobytes().hex(), model.loss_curve_])
 @pytest.mark.skipif(sys.platform == "win32", reason="needs fork and SIGKILL")
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_thirty_kills_lose_at_most_an_interval_each_and_no_bit(solver, tmp_path):
-    settings = {**SMALL, "solver": solver, "max_iter": 900, "early_stopping": False, "tol": 0.0}
-    if solver == "lbfgs":
-        settings["n_iter_no_change"] = 900
+    settings = {**SMALL, "solver": solver, "max_iter": 500, "batch_size": 100, "tol": 0.0}
+    settings |= {"hidden_layer_sizes": [60], "n_iter_no_change": 500}
     ended = subprocess.run(
         [sys.executable, "-c", KILLS, str(tmp_path / "run.npz"), json.dumps(settings)],
         capture_output=True,
