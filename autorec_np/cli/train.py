@@ -187,7 +187,9 @@ def _add_train(command: Parser) -> None:
     add_data(command)
     add_save(command)
     group = command.add_argument_group("checkpoints", argument_default=SUPPRESS)
-    group.add_argument("--checkpoint", help="keep the state of the fit in FILE", metavar="FILE")
+    group.add_argument(
+        "--checkpoint", help="keep the state of the fit in FILE (default: nowhere)", metavar="FILE"
+    )
     group.add_argument(
         "--checkpoint-every",
         help="epochs from one to the next (default: as many as make it cheap)",
