@@ -54,7 +54,12 @@ from autorec_np.models.scoring import (
     start_again,
 )
 from autorec_np.training.checkpoint import checkpoint_at
-from autorec_np.training.solvers import DivergenceError, EpochCallback, EpochMonitor, is_callback
+from autorec_np.training.solvers import (
+    DivergenceError,
+    EpochCallback,
+    EpochMonitor,
+    check_callbacks,
+)
 from autorec_np.training.trainer import (
     ENGINES,
     SOLVERS,
@@ -163,8 +168,9 @@ class AutoRec(FoldIn):
     checkpoint : path, optional
         File that `fit` keeps its state in, to `resume` (and leaves when it ends). Copies that are
         fitted by `cross_validate`, `search`, `Blend` and the like have none.
-    checkpoint_every : int
-        Epochs or iterations from one state to the next.
+    checkpoint_every : int, optional
+        Epochs or iterations from one state to the next. None: as many as keep what it costs below
+        a twentieth of the time.
 
     Attributes
     ----------
@@ -249,7 +255,7 @@ class AutoRec(FoldIn):
         implicit: str | int = "auto",
         inputs: str = "auto",
         checkpoint: str | os.PathLike[str] | None = None,
-        checkpoint_every: int = 1,
+        checkpoint_every: int | None = None,
     ) -> None:
         self.orientation = orientation
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -598,7 +604,7 @@ NUMBERS = (
     ("tol", np.inf, (True, True)),
 )
 COUNTS = ("batch_size", "n_iter_no_change", "max_iter", "checkpoint_every")
-MAY_BE_NONE = ("corruption", "learning_rate_init", "warm_up", "max_iter", "batch_size")
+MAY_BE_NONE = {"corruption", "learning_rate_init", "warm_up", *COUNTS} - {"n_iter_no_change"}
 
 
 WIDTHS = {"item": (500,), "user": (200,)}
@@ -637,7 +643,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     for name in FLAGS:
         if not isinstance(parameters[name], (bool, np.bool_)):
             raise TypeError(f"{name} must be True or False, got {parameters[name]!r}.")
-    _check_callbacks(parameters["callbacks"])
+    check_callbacks(parameters["callbacks"])
     given = {k: x for k, x in parameters.items() if x is not None or k not in MAY_BE_NONE}
     for name, maximum, inclusive in NUMBERS:
         if name in given:
@@ -667,14 +673,6 @@ def _check_implicit(parameters: Mapping[str, Any]) -> None:
         raise ValueError(
             f"tied=True makes one weight of encoder and decoder, which {' and '.join(wanted)} "
             f"cannot share; use tied=False, or implicit=0 and inputs='ratings'."
-        )
-
-
-def _check_callbacks(callbacks: Any) -> None:
-    if not (isinstance(callbacks, Iterable) and all(map(is_callback, callbacks))):
-        raise TypeError(
-            f"callbacks must be a sequence of callables of an EpochState, or of objects with "
-            f"on_epoch_end(state), got {callbacks!r}; pass [callback] for one."
         )
 
 

@@ -301,7 +301,7 @@ class RankingAutoRec(ListRecommender, AutoRec):
         engine: str = "tiled",
         implicit: int = 0,
         checkpoint: str | os.PathLike[str] | None = None,
-        checkpoint_every: int = 1,
+        checkpoint_every: int | None = None,
     ) -> None:
         self.orientation = orientation
         self.hidden_layer_sizes = hidden_layer_sizes

@@ -8,12 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 import warnings
-import zipfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from autorec_np._types import Array
 from autorec_np.training.solvers import Done, EpochMonitor
 
 FORMAT = "autorec_np checkpoint 1"
+MOST_OF_THE_TIME = 0.05  # that saving may take by default
 SCHEDULED = ("adam", "sgd")  # solvers with a learning rate
 # Parameters that change no bit of a fit
 WITHOUT_EFFECT = ("callbacks", "checkpoint", "checkpoint_every", "n_jobs", "verbose")
@@ -38,10 +38,11 @@ class CheckpointWarning(UserWarning):
 class Checkpoint:
     """The file of one run; `state` is what it goes on from, None at a start."""
 
-    def __init__(self, path: Path, every: int, state: dict[str, Any] | None) -> None:
+    def __init__(self, path: Path, every: int | None, state: dict[str, Any] | None) -> None:
         self.path, self.every, self.state = path, every, state
         self.facts: dict[str, Any] = {}
-        self._saved, self._is_writable = Done(), True
+        self._saved, self._is_writable = (0, False), True
+        self._cost = self._saved_at = 0.0  # seconds
 
     def begin(self, parameters: Mapping[str, Any], random_state: np.random.Generator) -> None:
         """Let `random_state` be as it was when the run began, if the parameters agree."""
@@ -52,7 +53,7 @@ class Checkpoint:
         self.agree({"version": __version__, **fixed})
         if self.state is not None:
             random_state.bit_generator.state = self.state["random_state"]
-        self.random_state = plain(random_state.bit_generator.state)
+        self.random_state = random_state.bit_generator.state
 
     def agree(self, facts: Mapping[str, Any]) -> None:
         """Note facts that must not change; ValueError where one is another than in the file."""
@@ -78,15 +79,30 @@ class Checkpoint:
                 queue.extend(map(tuple, value))
             else:
                 vars(memory)[name] = value
-        done = Done(state["values"].tolist(), state["n_evaluations"], state["converged"])
-        monitor.go_on(done, state["curve"].tolist(), state["best_theta"], state["seconds"])
-        self._saved = replace(done, values=done.values[:])
+        done = Done(**state["done"])
+        monitor.go_on(done, state["curve"], state["best_theta"], state["seconds"])
+        self._saved = len(done.values), done.converged
         return done
+
+    def is_due(self, number: int) -> bool:
+        if self.every is not None:
+            return number % self.every == 0
+        return time.perf_counter() - self._saved_at >= self._cost / MOST_OF_THE_TIME
 
     def save(self, theta: Array, memory: Any, done: Done, monitor: EpochMonitor) -> None:
         """Replace the file, unless it has all this; `CheckpointWarning` where that fails."""
-        if self._saved == done:
+        if self._saved == (len(done.values), done.converged):
             return
+        started = time.perf_counter()
+        arrays: dict[str, Any] = {}
+
+        def put(value: Any) -> Any:
+            if isinstance(value, deque):
+                return list(value)
+            name = str(len(arrays))
+            arrays[name] = value
+            return {"array": name}
+
         remembered = {} if memory is None else vars(memory)
         state = {
             "format": FORMAT,
@@ -94,51 +110,35 @@ class Checkpoint:
             "random_state": self.random_state,
             "theta": theta,
             "memory": {name: x for name, x in remembered.items() if not callable(x)},
-            **vars(done),
-            "values": np.array(done.values),
-            "curve": np.array(monitor.curve),
+            "done": vars(done),
+            "curve": monitor.curve,
             "best_theta": monitor.best_theta,
             "seconds": monitor.seconds,
         }
-        arrays: dict[str, Array] = {}
-        text = json.dumps(_packed(state, arrays)).encode()
-        arrays["header"] = np.frombuffer(text, np.uint8)
+        header = np.frombuffer(json.dumps(state, default=put).encode(), np.uint8)
         try:
-            with replacing(self.path) as file, zipfile.ZipFile(file, "w") as archive:
-                for name, array in arrays.items():
-                    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                        np.lib.format.write_array(member, array, allow_pickle=False)
+            with replacing(self.path) as file:
+                np.savez(file, header=header, **arrays)
         except OSError as error:
             if self._is_writable:
                 warnings.warn(
                     f"the checkpoint {self.path} could not be written ({error}); the training goes "
-                    f"on, but a resume begins after number {len(self._saved.values)}. Make room.",
+                    f"on, but a resume begins after number {self._saved[0]}. Make room.",
                     CheckpointWarning,
                     stacklevel=2,
                 )
             self._is_writable = False
         else:
-            self._saved, self._is_writable = replace(done, values=done.values[:]), True
-
-
-def _packed(value: Any, arrays: dict[str, Array]) -> Any:
-    """Return what JSON can hold, the arrays in it by number."""
-    if isinstance(value, np.ndarray):
-        name = str(len(arrays))
-        arrays[name] = value
-        return {"array": name}
-    if isinstance(value, dict):
-        return {name: _packed(one, arrays) for name, one in value.items()}
-    if isinstance(value, list | tuple | deque):
-        return [_packed(one, arrays) for one in value]
-    return value
+            self._saved, self._is_writable = (len(done.values), done.converged), True
+        self._saved_at = time.perf_counter()
+        self._cost = self._saved_at - started
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Return the state in a file; ValueError where it is damaged, or no checkpoint."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as members:
+            arrays = {name: members[name] for name in members.files}
         state: dict[str, Any] = json.loads(
             arrays["header"].tobytes(),
             object_hook=lambda x: arrays[x["array"]] if x.keys() == {"array"} else x,
@@ -155,7 +155,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 @contextmanager
 def checkpoint_at(
-    path: str | os.PathLike[str] | None, every: int, resume: bool
+    path: str | os.PathLike[str] | None, every: int | None, resume: bool
 ) -> Iterator[Checkpoint | None]:
     """Hold the file of a run alone; without a path, None."""
     if path is None:

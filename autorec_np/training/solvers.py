@@ -299,8 +299,13 @@ class EpochObserver(Protocol):
 EpochCallback: TypeAlias = "Callable[[EpochState], Any] | EpochObserver"
 
 
-def is_callback(value: Any) -> bool:
-    return callable(_as_function(value))
+def check_callbacks(callbacks: Any) -> None:
+    is_iterable = isinstance(callbacks, Iterable)
+    if not (is_iterable and all(map(callable, map(_as_function, callbacks)))):
+        raise TypeError(
+            f"callbacks must be a sequence of callables of an EpochState, or of objects with "
+            f"on_epoch_end(state), got {callbacks!r}; pass [callback] for one."
+        )
 
 
 def _as_function(callback: Any) -> Any:

@@ -512,7 +512,7 @@ class Trainer:
                 arrangement.restore(weights, theta)
                 raise
             stops = monitor(replace(iteration, theta=last_good))
-            if checkpoint is not None and iteration.number % checkpoint.every == 0:
+            if checkpoint is not None and checkpoint.is_due(iteration.number):
                 so_far = Done(done.values, iteration.n_evaluations)
                 checkpoint.save(theta, memory, so_far, monitor)
             return stops
