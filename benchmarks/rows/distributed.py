@@ -16,10 +16,10 @@ from autorec_np.training import trainer
 from benchmarks.data import split_for
 from benchmarks.harness import Measurement, Result, Setting
 
-WIDTHS, QUICK_WIDTHS = (20, 100, 500), (20,)
+WIDTHS, QUICK_WIDTHS = (50, 500), (20,)
 WORKERS = (1, 2)
 ENTRIES_PER_BLOCK = 2**16  # so that ML-1M has blocks for two
-N_ITERATIONS = {"lbfgs": 6, "adam": 3}
+N_ITERATIONS = {"lbfgs": 5, "adam": 2}
 PRELOAD = {"MALLOC_TRIM_THRESHOLD_": "1073741824", "OPENBLAS_NUM_THREADS": "1"}
 
 
