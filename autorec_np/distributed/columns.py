@@ -77,7 +77,8 @@ class ColumnsEngine:
         self.rule, self.pairs = engine.rule, engine.pairs
         self.places: list[str] | None = None  # of shards that are as the last epoch left them
         self.told: list[tuple[Told, float]] = []
-        self.n_placed = 0
+        self.columns: list[Array] = []
+        self.n_done = 0  # epochs
 
     def arrange(self, network: Network, targets: CSR, n_batches: int) -> ColumnsEngine:
         if network.tied or network.layout.shapes["encoder.weight"][0] % network.n_columns:
@@ -140,7 +141,7 @@ class ColumnsEngine:
         client, places = self.cluster.client, self.places
         self.places = None
         if places is None:
-            if self.n_placed and not self.keeps:
+            if self.n_done and not self.keeps:
                 raise RuntimeError(
                     "a worker was lost, and with it the moments of its columns; with "
                     "AutoRec(checkpoint=path) a run has them at hand, and goes on by itself."
@@ -150,32 +151,34 @@ class ColumnsEngine:
             partial(client.submit, workers=[place], pure=False, folder=self.folder, number=number)
             for number, place in enumerate(places)
         ]
-        n_sums = 2 + isinstance(objective.network, ImplicitNetwork)
+        n_asked = 3 + isinstance(objective.network, ImplicitNetwork)
         last: list[Any] = [None] * len(run)
-        values = []
-        for step in steps:
+        value, values = 0.0, []
+        for number, step in enumerate(steps, 1):
             message: Any = step
-            for _ in range(n_sums + 1):
+            for _ in range(n_asked):
                 ways = {"turn": self.turn, "message": message}
                 last = [
                     one(ask, **ways, before=before) for one, before in zip(run, last, strict=True)
                 ]
                 self.turn += 1
                 message = last[0] if len(last) == 1 else client.submit(add_all, last, pure=False)
-            values.append(last)
-        parts = [
-            one(state_of, is_whole=self.keeps, before=end)
-            for one, end in zip(run, last, strict=True)
-        ]
-        answers: Any = await client.gather([values, parts], direct=True, asynchronous=True)
+            values.append(message)
+            if number % STEPS_AT_ONCE == 0 or number == len(steps):
+                value, values = sum(map(float, await self.cluster.gather(*values)), value), []
+        asked = (partial(one, state_of, is_whole=self.keeps) for one in run)
+        parts = await self.cluster.gather(
+            *(one(before=end) for one, end in zip(asked, last, strict=True))
+        )
         self.places = places
-        return sum(map(sum, answers[0]), 0.0), answers[1]
+        self.n_done += 1
+        return value, parts
 
     async def _place(
         self, objective: Objective, theta: Array, rule: Any, addresses: list[str]
     ) -> list[str]:
         client, network = self.cluster.client, objective.network
-        if not self.n_placed:
+        if not self.columns:
             n_shards = min(len(addresses), network.n_columns)
             self.columns = [np.sort(self.order_of_columns[i::n_shards]) for i in range(n_shards)]
             if isinstance(network, ImplicitNetwork):  # each shard has its own
@@ -184,7 +187,7 @@ class ColumnsEngine:
                 objective.network = replace(network, rated=nothing)
             recipe = objective, *self.matrices, self.columns, self.order_of_rows, self.n_batches
             write(self.folder / RECIPE, Recipe(*recipe))
-        self.n_placed, self.turn = self.n_placed + 1, 0
+        self.turn = 0
         places = [addresses[i % len(addresses)] for i in range(len(self.columns))]
         others = {name: x for name, x in vars(rule).items() if not isinstance(x, np.ndarray)}
         placed = []
@@ -195,11 +198,12 @@ class ColumnsEngine:
             [sent] = await client.scatter([parts], **ways)
             task = place_shard, self.folder, number, type(rule), others, sent
             placed.append(client.submit(*task, workers=[place], pure=False))
-        await client.gather(placed, asynchronous=True)
+        await self.cluster.gather(*placed)
         return places
 
 
 THETA = "theta"
+STEPS_AT_ONCE = 64  # that Dask is told of
 
 
 def blocks(network: Network, theta: Array) -> Iterator[tuple[Array, bool]]:

@@ -60,12 +60,9 @@ class Cluster:
             try:
                 answer: T = client.sync(self._watched, work, callback_timeout=left)
                 return answer
-            except asyncio.TimeoutError as error:
+            except (asyncio.TimeoutError, CancelledError, KilledWorker, OSError) as error:
                 cause = error
-                break
-            except (CancelledError, KilledWorker, OSError) as error:
-                cause = error
-                time.sleep(min(PAUSE, left))
+                time.sleep(PAUSE)
         raise TimeoutError(
             f"the Dask cluster {client!r} did not answer within timeout={self.timeout:g} seconds: "
             f"its scheduler or a worker is dead or frozen. The model is as it was; if it has a "
@@ -87,16 +84,23 @@ class Cluster:
         finally:
             task.cancel()
 
+    async def gather(self, *futures: Any) -> list[Any]:
+        """Return results; Dask's own would leave tasks behind where this is cancelled."""
+        for future in futures:
+            await future.exception()
+        results: list[Any]
+        results = await self.client.gather([*futures], direct=True, asynchronous=True)
+        return results
+
     async def _addresses(self) -> list[str]:
         return sorted(await self.client.nthreads(asynchronous=True))
 
     def forget(self, folder: Path) -> None:
         """Let those workers that answer free what they keep."""
-        from dask.distributed import wait
 
         async def tell(addresses: list[str]) -> None:
             submit = partial(self.client.submit, forget, folder, pure=False)
-            await wait([submit(workers=[address]) for address in addresses])
+            await self.gather(*(submit(workers=[address]) for address in addresses))
 
         with suppress(Exception):  # what ended the run says it
             self.client.sync(self._watched, tell, callback_timeout=PATIENCE)
@@ -158,8 +162,8 @@ class FullBatchEngine:
             middle = start + left_half(stop - start)
             return client.submit(add, branch(start, middle), branch(middle, stop), pure=False)
 
-        total: Sum = await client.gather(branch(0, n_blocks), direct=True, asynchronous=True)
-        return total
+        [total] = await self.cluster.gather(branch(0, n_blocks))
+        return total  # type: ignore[no-any-return]
 
 
 def cut(n_blocks: int, n_workers: int) -> list[int]:

@@ -139,7 +139,7 @@ def test_a_frozen_worker_ends_a_run_in_time(settings, client, tmp_path, monkeypa
     [hit, *_] = pids(client)
     started = time.perf_counter()
     with monkeypatch.context() as patch:
-        blow = Blow(patch, client, lambda: kill([hit], signal.SIGSTOP), 3)
+        blow = Blow(patch, client, lambda: kill([hit], signal.SIGSTOP), 4)
         try:
             with pytest.raises(TimeoutError, match="did not answer within timeout=2 seconds"):
                 fit_distributed(model, RATINGS, client, tmp_path, timeout=2)
