@@ -58,34 +58,37 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "no such folder; create it first", str(path.parent))
     _remove_abandoned(path)
-    # tempfile.mkstemp would hide it from others
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     with cleaned_up_on_sigterm():
-        try:
-            with open(temporary, "x+b") as file:
-                with suppress(OSError):  # no locks here
-                    try_lock(file.fileno())
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-                if sys.platform != "win32":
+        is_ours = False
+        while not is_ours:
+            # tempfile.mkstemp would hide it from others
+            temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+            try:
+                with open(temporary, "x+b") as file:
+                    is_ours = True
+                    with suppress(OSError):  # no locks here
+                        is_ours = try_lock(file.fileno())
+                    if not (is_ours := is_ours and is_at(file.fileno(), temporary)):
+                        continue  # another took it for abandoned
+                    yield file
+                    file.flush()
+                    os.fsync(file.fileno())
+                    if sys.platform != "win32":
+                        os.replace(temporary, path)
+                if sys.platform == "win32":  # which renames no open file
                     os.replace(temporary, path)
-            if sys.platform == "win32":  # which renames no open file
-                os.replace(temporary, path)
-        except BaseException:
-            with suppress(OSError):
-                temporary.unlink()
-            raise
+            except BaseException:
+                with suppress(OSError):
+                    temporary.unlink()
+                raise
 
 
 def _remove_abandoned(path: Path) -> None:
     """Remove those of killed processes."""
     for temporary in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 8}.tmp"):
         with suppress(OSError):
-            status = temporary.stat()
-            # not locked yet, or, on Windows, any more
-            passing = sys.platform == "win32" or status.st_size == 0
-            if passing and time.time() - status.st_mtime < 60.0:  # seconds
+            # on Windows it may not be locked any more
+            if sys.platform == "win32" and time.time() - temporary.stat().st_mtime < 60.0:
                 continue
             with open(temporary, "r+b") as file:
                 free = try_lock(file.fileno()) and is_at(file.fileno(), temporary)

@@ -6,8 +6,9 @@ import math
 import numbers
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -59,6 +60,36 @@ def check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
     if not any(value is choice or value == choice for choice in choices):
         wanted = ", ".join(repr(choice) for choice in choices)
         raise ValueError(f"{name} must be one of {wanted}, got {value!r}.")
+
+
+def check_cold(cold: Any) -> None:
+    if isinstance(cold, str):
+        check_choice("cold", cold, ("baseline", "raise"))
+    elif not isinstance(cold, numbers.Real):
+        raise TypeError(f"cold must be 'baseline', 'raise' or a number, got {cold!r}.")
+    else:
+        check_number("cold", cold)
+
+
+def check_hidden_layer_sizes(widths: Any) -> None:
+    if widths is None:
+        return
+    if isinstance(widths, str | bytes) or not isinstance(widths, Sequence | np.ndarray):
+        raise TypeError(
+            f"hidden_layer_sizes must be a sequence of widths, got {widths!r}; pass (500,) for one."
+        )
+    for width in widths:
+        check_integer("a width of hidden_layer_sizes", width, minimum=1)
+
+
+def check_regularization(regularization: Any) -> None:
+    if isinstance(regularization, str):
+        check_choice("regularization", regularization, ("auto",))
+    elif isinstance(regularization, Mapping):
+        for name, penalty in regularization.items():
+            check_number(f"regularization of {name}", penalty, minimum=0)
+    else:
+        check_number("regularization", regularization, minimum=0)
 
 
 def check_n_jobs(n_jobs: int | None) -> int:

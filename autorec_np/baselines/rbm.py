@@ -263,7 +263,7 @@ class RatingRBM(Recommender):
         """
         n_steps, axes = self.check_parameters(), Axes(self.orientation)
         R, by_index = to_learn(ratings)
-        matrix = axes.orient(R.matrix)
+        matrix = R.oriented(axes.row)
         values, numbers = np.unique(matrix.data, return_inverse=True)
         if len(values) > MOST_VALUES:
             raise ValueError(

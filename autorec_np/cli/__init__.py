@@ -1,4 +1,4 @@
-"""The command autorec-np: Ctrl-C is one line, also while the rest is imported."""
+"""The command autorec-np: Ctrl-C, or SIGTERM, is one line, also while the rest is imported."""
 
 from __future__ import annotations
 
@@ -7,31 +7,39 @@ import sys
 import threading
 from collections.abc import Sequence
 from types import FrameType
+from typing import Any
+
+INTERRUPTED = 128 + signal.SIGINT
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command, `argv` or else that of the process; return the exit code."""
-    interrupts = 0
+    arrived: list[int] = []
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        nonlocal interrupts
-        interrupts += 1
+        arrived.append(number)
         signal.default_int_handler(number, frame)
 
     in_main = threading.current_thread() is threading.main_thread()
-    ours = in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if ours:
-        signal.signal(signal.SIGINT, interrupt)
+    usual: dict[int, Any] = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+    }
+    ours = [one for one, handler in usual.items() if in_main and signal.getsignal(one) == handler]
+    for one in ours:
+        signal.signal(one, interrupt)
     try:
         from autorec_np.cli import commands
 
-        return commands.main(argv)
+        status = commands.main(argv)
     except (KeyboardInterrupt, ImportError, SystemError) as error:
         # compiled modules make an ImportError of an interrupt
-        if not (interrupts or isinstance(error, KeyboardInterrupt)):
+        if not (arrived or isinstance(error, KeyboardInterrupt)):
             raise
         print("autorec-np: interrupted", file=sys.stderr, flush=True)
-        return 128 + signal.SIGINT  # as shells report it
+        status = INTERRUPTED
     finally:
-        if ours:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        for one in ours:
+            signal.signal(one, usual[one])
+    # as shells report it
+    return 128 + arrived[0] if arrived and status == INTERRUPTED else status

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from autorec_np import __version__, gradcheck, models, reports, serving, sources
 from autorec_np._files import replacing
 from autorec_np._text import indented, table
-from autorec_np.cli import train
+from autorec_np.cli import INTERRUPTED, train
 from autorec_np.cli.options import (
     BLOCK,
     COUNT,
@@ -461,7 +461,7 @@ is right.
 )
 
 
-INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 + the signal's number
+BROKEN_PIPE = 141  # 128 + the signal's number
 
 # others are bugs
 EXPECTED_ERRORS = (ValueError, TypeError, IndexError, ArithmeticError, OSError, MemoryError)
@@ -491,7 +491,7 @@ EXAMPLES = (
     "autorec-np recommend model.npz --user 1",
     "autorec-np train --help",
 )
-EXIT_CODES = "exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted"
+EXIT_CODES = "exit codes: 0 success, 1 failure, 2 wrong usage, 130 or 143 interrupted"
 COMPLETION = """\
 completion in bash and zsh, after pip install 'autorec_np[completion]':
   eval "$(register-python-argcomplete autorec-np)"

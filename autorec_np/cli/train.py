@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import shlex
 import signal
 import sys
 import time
-from argparse import Namespace
+from argparse import SUPPRESS, Namespace
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -79,6 +80,7 @@ class Progress:
         self.measure = measure
         self.stream, self.n_runs, self.as_lines = stream, n_runs, as_lines
         self._run = 0
+        self._epoch = math.inf
         self._drawn_at = 0.0
 
     def __enter__(self) -> Progress:
@@ -89,8 +91,8 @@ class Progress:
             print(CLEAR, end="", file=self.stream, flush=True)
 
     def __call__(self, state: EpochState) -> None:
-        if state.epoch == 1:
-            self._run += 1
+        self._run += state.epoch <= self._epoch
+        self._epoch = state.epoch
         line, now = self._line(state), time.monotonic()
         if self.as_lines:
             print(line, file=self.stream, flush=True)
@@ -167,6 +169,9 @@ and the best that a model can reach. Takes seconds.
 def train(args: Namespace) -> int:
     started = time.perf_counter()
     check_writable("--save", args.save)
+    check_writable("--checkpoint", getattr(args, "checkpoint", None))
+    if args.resume and "checkpoint" not in args:
+        raise UsageError("--resume needs --checkpoint FILE")
     ratings, titles, _ = load_data(args, pairs=True)
     lists = args.lists or data.are_pairs(ratings)
     if not lists:
@@ -181,6 +186,22 @@ def train(args: Namespace) -> int:
 def _add_train(command: Parser) -> None:
     add_data(command)
     add_save(command)
+    group = command.add_argument_group("checkpoints", argument_default=SUPPRESS)
+    group.add_argument(
+        "--checkpoint", help="keep the state of the fit in FILE (default: nowhere)", metavar="FILE"
+    )
+    group.add_argument(
+        "--checkpoint-every",
+        help="epochs from one to the next (default: as many as make it cheap)",
+        type=COUNT,
+        metavar="N",
+    )
+    group.add_argument(
+        "--resume",
+        help="go on from FILE, if it is there, as if nothing had stopped",
+        action="store_true",
+        default=False,
+    )
     add_fit_options(command)
     add_lists(command)
 
@@ -202,6 +223,7 @@ trained on it, and its NDCG@10 stands beside that of popularity. So it is with
         "autorec-np train clicks.csv --save model.npz",
         "autorec-np train ml-1m --orientation user --hidden 500,100 --epochs 20",
         "autorec-np train ml-1m --test-size 0 --save model.npz",
+        "autorec-np train ml-1m --save model.npz --checkpoint run.npz --resume",
     ),
     add_arguments=_add_train,
     run=train,
@@ -383,13 +405,19 @@ def _processes(n: int) -> Iterator[ProcessPoolExecutor | None]:
     if n == 1:
         yield None
         return
+    before = {*multiprocessing.active_children()}
     with ProcessPoolExecutor(
         n,
         multiprocessing.get_context("spawn"),  # which all systems have
         initializer=signal.signal,  # Ctrl-C ends them without a word
         initargs=(signal.SIGINT, signal.SIG_DFL),
     ) as pool:
-        yield pool
+        try:
+            yield pool
+        except KeyboardInterrupt:  # SIGTERM is of this process alone
+            for worker in {*multiprocessing.active_children()} - before:
+                worker.terminate()
+            raise
 
 
 def _protocol(args: Namespace, published: dict[str, Any]) -> tuple[Any, int, str]:
@@ -468,7 +496,8 @@ def _fit_and_test(
     part, test = _split(args, ratings, test_size)
     started = time.perf_counter()
     with progress(args, model=model) as callbacks, training.interrupts_end_all():
-        model.set_params(callbacks=callbacks).fit(part)
+        resume = "checkpoint" in args and args.resume
+        model.set_params(callbacks=callbacks).fit(part, resume=resume)
     fit_seconds = time.perf_counter() - started
     say(args, f"fit     {model.n_iter_} epochs or iterations in {duration(fit_seconds)}")
     errors: Errors = {}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +33,7 @@ from autorec_np.data.entries import (
     row_of_each,
     selection_mask,
 )
+from autorec_np.data.folder import Opened, Stored
 from autorec_np.data.values import (
     Positions,
     axis_ids,
@@ -38,6 +41,7 @@ from autorec_np.data.values import (
     check_lengths,
     check_missing,
     check_ratings,
+    check_scale,
     check_timestamps,
     check_values,
     look_up,
@@ -86,6 +90,48 @@ class Ratings:
     columns: ColumnsRead | None = None
     n_missing: int = 0
     features: Mapping[str, Array] = dataclasses.field(default_factory=dict)
+    stored: Stored | None = dataclasses.field(default=None, init=False)  # not by `replace`
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str], verify: bool = False) -> Ratings:
+        """Open what `store_ratings` wrote; its arrays are mapped, not read.
+
+        A pickle of them names the folder, which must then be there.
+
+        Parameters
+        ----------
+        folder : str or path-like
+        verify : bool
+            Whether to read all, and compare it with the hashes.
+
+        Raises
+        ------
+        ValueError
+            The folder holds no stored ratings, or those of another version; it is damaged.
+        OSError
+        """
+        fields = Opened(folder, verify).fields()
+        stored = fields.pop("stored")
+        return cls(**fields)._with(stored)
+
+    def _with(self, stored: Stored | None) -> Ratings:
+        object.__setattr__(self, "stored", stored)
+        return self
+
+    def relabeled(self, **changes: Any) -> Ratings:
+        """Return the same entries with another scale, columns, n_missing or features."""
+        stored = self.stored and self.stored._replace(changes=self.stored.changes | changes)
+        return dataclasses.replace(self, **changes)._with(stored)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if self.stored is None:
+            return super().__reduce_ex__(protocol)
+        return _reopened, (str(self.stored.folder), self.stored.digest, self.stored.changes)
+
+    @property
+    def folder(self) -> Path | None:
+        """Where they are stored, or None: in memory."""
+        return self.stored and self.stored.folder
 
     @classmethod
     def from_triples(
@@ -274,6 +320,12 @@ class Ratings:
             said.append(f"{self.n_missing:,} {verb} 'not rated'")
         return "; ".join(said)
 
+    def oriented(self, row: str) -> sparse.csr_array[np.float32]:
+        """Return the matrix whose rows are each a "user", which is `matrix`, or each an "item"."""
+        if row == "user":
+            return self.matrix
+        return self.matrix.T.tocsr() if self.stored is None else self.stored.turned
+
     def triples(self) -> tuple[Array, Array, NDArray[np.float32]]:
         """Return ``(user ids, item ids, ratings)``, each (n_ratings,), in file order."""
         rows, columns, ratings = self.positions()
@@ -413,6 +465,8 @@ class Ratings:
             find = self.item_positions
             item_ids, features["item"], at = _read_features(items, "item", item_ids, find)
             columns = at[columns]
+        if self.shape == (len(user_ids), len(item_ids)):
+            return self.relabeled(features=features)
         times = None if self.timestamps is None else self.timestamps[self.order]
         R = assemble(rows, columns, values, times, user_ids, item_ids, self.scale, "raise")
         return dataclasses.replace(
@@ -502,15 +556,29 @@ def as_ratings(
     return dataclasses.replace(R, columns=read)
 
 
+def _reopened(folder: str, digest: str, changes: dict[str, Any]) -> Ratings:
+    R = Ratings.open(folder)
+    if R.stored is None or R.stored.digest != digest:
+        raise ValueError(
+            f"{folder} holds other ratings than when they were pickled; open it anew, by "
+            f"Ratings.open."
+        )
+    return R.relabeled(**changes)
+
+
 def _changed(ratings: Ratings, scale: tuple[float, float] | None, missing: Array) -> Ratings:
     if np.isnan(ratings.matrix.data[:1]).any():
         raise ValueError(
             "these ratings say who rated what but not how (their model was saved with "
             "include_ratings=False); pass others."
         )
-    if scale is None and not len(ratings):
+    if scale is None and not (len(ratings) and len(missing)):
         return ratings
-    values = ratings.matrix.data[ratings.order]
+    low, high = bounds = check_scale(scale)
+    data = ratings.matrix.data
+    if not len(missing) and len(data) and low <= data.min() and data.max() <= high:
+        return ratings.relabeled(scale=bounds)  # without a copy
+    values = data[ratings.order]
     rated, n_missing = split_missing(values, missing)
     if scale is None and n_missing == 0:
         return ratings

@@ -13,10 +13,10 @@ from __future__ import annotations
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -24,27 +24,29 @@ from autorec_np._types import CSR, Array, Matrix
 from autorec_np.core import optimizers
 from autorec_np.core.all_cells import AllCells, PlusLowRank
 from autorec_np.core.implicit import IMPLICIT, ImplicitNetwork
-from autorec_np.core.kernels import column_sums, spmm_transpose, with_data
+from autorec_np.core.kernels import column_sums, spmm_transpose
 from autorec_np.core.lbfgs import Pairs, TwoLoop
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective, in_float64, squared_lengths
 from autorec_np.core.planes import Planes
-from autorec_np.engine.threads import Workers, pattern_of, run
+from autorec_np.engine.rows import Rated, Scaled, pattern_of
+from autorec_np.engine.threads import Workers, run
 from autorec_np.engine.tiled import (
     TILE_ROWS,
     Plan,
     Shares,
-    Split,
     Static,
     Tiled,
     by_activity,
+    corner_widths,
     panel_columns,
-    reordered,
+    places_in,
     row_orders,
     split,
     take_rows_of_blocks,
 )
 
+T = TypeVar("T")
 Receive: TypeAlias = Callable[[slice, Array], None]
 Factors: TypeAlias = tuple[Matrix | Array, Array]
 
@@ -74,8 +76,8 @@ class Arrangement(Protocol):
 
     def batch(
         self,
-        inputs: CSR | Planes,
-        targets: CSR | Planes,
+        inputs: Rated,
+        targets: Rated,
         rows: Array,
         masks: Sequence[Array] | None,
     ) -> Batch:
@@ -110,6 +112,23 @@ class Engine(Protocol):
         """Return the sums of J and dJ/dtheta over batches."""
 
 
+def add_up(term: Callable[[int], T], plus: Callable[[T, T], T], start: int, stop: int) -> T:
+    """Return the sum of terms, by a tree that does not depend on who adds up its branches."""
+    if stop - start == 1:
+        return term(start)
+    middle = start + left_half(stop - start)
+    return plus(add_up(term, plus, start, middle), add_up(term, plus, middle, stop))
+
+
+def left_half(n: int) -> int:
+    """Return the greatest power of two below n >= 2: how many terms are on the left."""
+    return 1 << ((n - 1).bit_length() - 1)
+
+
+def plus(left: tuple[float, Array], right: tuple[float, Array]) -> tuple[float, Array]:
+    return left[0] + right[0], left[1] + right[1]
+
+
 class PlainEngine:
     """The lesson's own lines, in one thread."""
 
@@ -140,12 +159,11 @@ class PlainEngine:
         self, objective: Objective, theta: Array, batches: Sequence[Batch]
     ) -> tuple[float, Array]:
         """Add up the batches, (16)."""
-        value, gradient = objective.value_and_gradient(theta, *batches[0])
-        for batch in batches[1:]:
-            term, part = objective.value_and_gradient(theta, *batch)
-            value += term
-            gradient += part
-        return value, gradient
+
+        def term(number: int) -> tuple[float, Array]:
+            return objective.value_and_gradient(theta, *batches[number])
+
+        return add_up(term, plus, 0, len(batches))
 
 
 class AsItIs:
@@ -162,8 +180,8 @@ class AsItIs:
 
     def batch(
         self,
-        inputs: CSR | Planes,
-        targets: CSR | Planes,
+        inputs: Rated,
+        targets: Rated,
         rows: Array,
         masks: Sequence[Array] | None,
     ) -> Batch:
@@ -211,22 +229,31 @@ class TiledEngine:
         batches: Sequence[Batch],
         out: Array | None = None,
     ) -> tuple[float, Array]:
-        """Return the sums over batches; `out` takes the gradient."""
-        gradient = np.empty_like(theta) if out is None else out
+        """Return the sums over batches, in the order of `add_up`; `out` takes the gradient."""
 
-        def store(where: slice, part: Array) -> None:
-            gradient[where] = part
+        def work(start: int, stop: int, gradient: Array) -> tuple[float, Array]:
+            def store(where: slice, part: Array) -> None:
+                gradient[where] = part
 
-        def add(where: slice, part: Array) -> None:
-            gradient[where] += part
+            def add(where: slice, part: Array) -> None:
+                gradient[where] += part
 
-        return self._stream(objective, theta, batches, store, add), gradient
+            if stop - start < 3 or isinstance(objective.network, ImplicitNetwork):
+                some = (batches[number] for number in range(start, stop))
+                return self._stream(objective, theta, some, store, add), gradient
+            middle = start + left_half(stop - start)
+            value, _ = work(start, middle, gradient)
+            term, others = work(middle, stop, np.empty_like(theta))
+            in_blocks(theta.size, self.workers, lambda block: add(block, others[block]))
+            return value + term, gradient
+
+        return work(0, len(batches), np.empty_like(theta) if out is None else out)
 
     def _stream(
         self,
         objective: Objective,
         theta: Array,
-        batches: Sequence[Batch],
+        batches: Iterable[Batch],
         first: Receive,
         others: Receive | None = None,
     ) -> float:
@@ -260,19 +287,24 @@ class ByActivity:
     """
 
     def __init__(
-        self, network: Network, targets: CSR, n_batches: int, workers: Workers | None = None
+        self,
+        network: Network,
+        targets: CSR,
+        n_batches: int,
+        workers: Workers | None = None,
+        rows: Array | None = None,
     ) -> None:
         self.network, self.workers = network, workers
-        rows, self.columns = by_activity(targets)
+        own_rows, self.columns = by_activity(targets)
+        rows = own_rows if rows is None else rows  # of more columns than these
         self.orders = row_orders(network, self.columns)
+        if IMPLICIT in self.orders:
+            self.orders[IMPLICIT] = rows
         self.orders_back = {name: np.argsort(order) for name, order in self.orders.items()}
-        self.place_of_row = np.argsort(rows)
-        positions = np.arange(targets.nnz, dtype=targets.indptr.dtype)
-        numbered = reordered(with_data(targets, positions), rows, self.columns)
-        dense, rest, widths = split(numbered, TILE_ROWS * n_batches)  # a batch has one of n_batches
-        for part in (dense, rest):  # positions in `targets` instead of in `numbered`
-            part.data = numbered.data.take(part.data)
-        self.parts = Split(dense, rest, widths)
+        self.place_of_column = places_in(self.columns)
+        tile_rows = TILE_ROWS * n_batches  # a batch has one of n_batches
+        widths = corner_widths(targets, tile_rows, rows, self.place_of_column)
+        self.row_widths = widths[places_in(rows)]
 
     def objective(self, objective: Objective) -> Objective:
         """Return the objective, an implicit decoder's pattern laid out for products."""
@@ -281,8 +313,8 @@ class ByActivity:
             objective.reorder(self.columns)
         if isinstance(network, ImplicitNetwork):
             rated: Any = network.rated
-            in_order = reordered(rated, self.orders[IMPLICIT], self.columns)
-            laid_out: Any = Static(in_order, self.workers)
+            rated = rated if isinstance(rated, Scaled) else Scaled.of(rated)
+            laid_out: Any = Static(rated, self.orders[IMPLICIT], self.columns, self.workers)
             objective.network = replace(network, rated=laid_out)
         return objective
 
@@ -296,24 +328,27 @@ class ByActivity:
 
     def batch(
         self,
-        inputs: CSR | Planes,
-        targets: CSR | Planes,
+        inputs: Rated,
+        targets: Rated,
         rows: Array,
         masks: Sequence[Array] | None,
     ) -> Batch:
         """Plan the tiles of rows, in order of activity."""
         width = max(self.network.hidden_layer_sizes)
         columns = panel_columns(self.network.n_columns, width)
-        plan = Plan(self.parts.take(self.place_of_row[rows]), columns, self.workers)
         fraction = len(rows) / targets.shape[0]
-        laid_out = partial(self._laid_out, rows=rows, plan=plan)
-        return Batch(laid_out(inputs), laid_out(targets), fraction, masks)
+        some: Any = targets[rows]
+        pattern: Any = copy.copy(pattern_of(some))
+        pattern.indices = self.place_of_column[pattern.indices]
+        plan = Plan(split(pattern, self.row_widths[rows]), columns, self.workers)
+        return Batch(_laid_out(inputs[rows], plan), _laid_out(some, plan), fraction, masks)
 
-    def _laid_out(self, matrix: CSR | Planes, rows: Array, plan: Plan) -> Matrix:
-        if not isinstance(matrix, Planes):
-            return Tiled.of(matrix, plan)
-        pattern = Tiled.of(pattern_of(matrix), plan)
-        return matrix.part(rows, pattern, matrix.data[:, plan.order])
+
+def _laid_out(matrix: CSR | Planes, plan: Plan) -> Matrix:
+    if not isinstance(matrix, Planes):
+        return Tiled.of(matrix, plan)
+    pattern = Tiled.of(pattern_of(matrix), plan)
+    return Planes(pattern, matrix.data[:, plan.order], matrix.features)
 
 
 # Steps

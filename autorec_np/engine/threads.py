@@ -6,16 +6,10 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from functools import partial
 from threading import Event
-from typing import Any
 
 import numpy as np
-from scipy import sparse
 
-from autorec_np._types import CSR, Array, Matrix
-from autorec_np.core.network import Network
-from autorec_np.core.planes import Planes
 from autorec_np.gradcheck.process import single_threaded_blas
 
 logger = logging.getLogger(__name__)
@@ -29,9 +23,6 @@ def undisturbed() -> Iterator[None]:
     """
     with single_threaded_blas(), np.errstate(under="ignore"):
         yield
-
-
-ENTRIES_PER_BLOCK = 16_384  # enough work for a task
 
 
 class Workers:
@@ -112,48 +103,3 @@ def workers(n_jobs: int) -> Iterator[Workers | None]:
             return
         with Workers(n_jobs) as pool:
             yield pool
-
-
-# Blocks of rows
-
-
-def row_block(matrix: CSR, rows: slice) -> CSR:
-    """Return rows of a matrix, their entries not copied."""
-    indptr = matrix.indptr[rows.start : rows.stop + 1]
-    entries = slice(indptr[0], indptr[-1])
-    return sparse.csr_array(
-        (matrix.data[entries], matrix.indices[entries], indptr - indptr[0]),
-        shape=(len(indptr) - 1, matrix.shape[1]),
-    )
-
-
-def row_blocks(counts: Array, n_entries: int) -> Iterator[slice]:
-    """Cut rows with so many entries each into runs of about `n_entries`."""
-    ends = np.cumsum(counts)
-    marks = np.arange(n_entries, ends[-1] if len(ends) else 0, n_entries)
-    cuts = np.unique([0, *np.searchsorted(ends, marks) + 1, len(counts)]).tolist()
-    return map(slice, cuts[:-1], cuts[1:])
-
-
-def pattern_of(matrix: CSR | Planes) -> CSR:
-    """Return a CSR array, or that behind planes."""
-    pattern: Any = matrix.pattern if isinstance(matrix, Planes) else matrix
-    csr: CSR = pattern
-    return csr
-
-
-def encode(network: Network, theta: Array, inputs: CSR | Planes, workers: Workers | None) -> Array:
-    """Return `Network.encode` of all rows, (n_rows, k), by blocks."""
-    codes = np.empty((inputs.shape[0], network.hidden_layer_sizes[-1]), theta.dtype)
-    pattern = pattern_of(inputs)
-
-    def work(rows: slice) -> None:
-        block: Matrix = row_block(pattern, rows)
-        if isinstance(inputs, Planes):
-            entries = slice(pattern.indptr[rows.start], pattern.indptr[rows.stop])
-            block = inputs.part(rows, block, inputs.data[:, entries])
-        codes[rows] = network.encode(theta, block)
-
-    blocks = row_blocks(np.diff(pattern.indptr), ENTRIES_PER_BLOCK)
-    run([partial(work, rows) for rows in blocks], workers)
-    return codes

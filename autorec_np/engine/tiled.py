@@ -38,7 +38,8 @@ from autorec_np.core.kernels import sddmm, spmm, spmm_transpose, with_data
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective, Passes
 from autorec_np.core.parameters import COLUMN_BLOCKS
-from autorec_np.engine.threads import Workers, row_block, run
+from autorec_np.engine.rows import KEPT, Scaled, column_counts, row_block, row_blocks
+from autorec_np.engine.threads import Workers, run
 
 TILE_ROWS = 64
 BAND_ROWS = 256
@@ -49,6 +50,7 @@ DENSE_ENOUGH = 0.14  # rated part of the cells, where dense products are faster
 GROUP = 8  # entries of a row in the rest, sampled by one product
 GROUP_COLUMNS = 6144  # whose rows of a factor stay in the shared cache
 WEIGHTS_PER_TASK = 2**18  # that are reordered
+ENTRIES_AT_ONCE = 2**17  # that are looked at
 ELEMENTS_PER_TASK = 1_000_000  # of a dense factor, at once
 GROUPS_PER_TASK = 1024
 NON_ZEROS = 0.8  # part of the values; where fewer, products leave out zeros
@@ -67,17 +69,14 @@ class Split(NamedTuple):
     rest: CSR
     row_widths: Array
 
-    def take(self, rows: Array) -> Split:
-        return Split(self.dense[rows], self.rest[rows], self.row_widths[rows])
 
-
-def split(pattern: CSR, tile_rows: int | None = None) -> Split:
+def split(pattern: CSR, row_widths: Array | None = None) -> Split:
     """Return which entries of a pattern belong to its corner; values are not read.
 
-    `tile_rows` rows share a width, by default those of a tile; where every n-th row is taken, n
-    times as many make one.
+    None: by `corner_widths` of tiles.
     """
-    row_widths = corner_widths(pattern, TILE_ROWS if tile_rows is None else tile_rows)
+    if row_widths is None:
+        row_widths = corner_widths(pattern, TILE_ROWS)
     indptr, indices = pattern.indptr, pattern.indices
     inside = indices < np.repeat(row_widths.astype(indices.dtype), np.diff(indptr))
     in_corner, in_rest = (  # positions as short as those of the matrix
@@ -156,7 +155,7 @@ class Plan:
         self.cells = np.repeat(first_cells, np.diff(dense.indptr)) + dense.indices
 
         self.bands = cut(n_rows, BAND_ROWS)
-        numbered = with_values(rest, np.arange(rest.nnz))
+        numbered = with_values(rest, np.arange(rest.nnz, dtype=rest.indices.dtype))
 
         def plan_bands() -> None:
             self.rest_of_bands = [band.tocsc() for band in _row_blocks(numbered, self.bands)]
@@ -170,18 +169,27 @@ class Plan:
         run([plan_groups, plan_bands, plan_panels], workers)
 
 
-def corner_widths(pattern: CSR, tile_rows: int) -> Array:
-    """Return the width of the corner in each row, which saves most for `tile_rows` rows."""
+def corner_widths(
+    pattern: CSR, tile_rows: int, rows: Array | None = None, place_of_column: Array | None = None
+) -> Array:
+    """Return the width of the corner in each row, which saves most for `tile_rows` rows.
+
+    `rows` come in this order, and columns go to these places; None: as they are. Where every n-th
+    row is taken, n times as many make a tile.
+    """
     n_rows, n_columns = pattern.shape
-    tiles, n_steps = cut(n_rows, tile_rows), -(-n_columns // STEP)
-    edges = [*pattern.indptr[:-1:tile_rows].tolist(), pattern.nnz]
-    step_of = np.repeat(np.arange(len(tiles)) * n_steps, np.diff(edges))
-    step_of += pattern.indices // STEP
-    counts = np.bincount(step_of, minlength=len(tiles) * n_steps).reshape(len(tiles), n_steps)
-    heights = np.array([[tile.stop - tile.start] for tile in tiles]).reshape(-1, 1)
-    saved = np.zeros((len(tiles), n_steps + 1))
-    np.cumsum(counts - DENSE_ENOUGH * STEP * heights, axis=1, out=saved[:, 1:])
-    widths = np.minimum(saved.argmax(axis=1) * STEP, n_columns)
+    rows = np.arange(n_rows) if rows is None else rows
+    counts, tiles = np.diff(pattern.indptr), cut(n_rows, tile_rows)
+    found, n_steps = np.zeros(len(tiles), np.intp), -(-n_columns // STEP)
+    for number, tile in enumerate(tiles):
+        saved = np.zeros(n_steps + 1)
+        for block in row_blocks(counts[rows[tile]], ENTRIES_AT_ONCE):
+            columns = pattern[rows[tile][block]].indices
+            columns = columns if place_of_column is None else place_of_column[columns]
+            saved[1:] += np.bincount(columns // STEP, minlength=n_steps)
+        saved[1:] -= DENSE_ENOUGH * STEP * (tile.stop - tile.start)
+        found[number] = saved.cumsum().argmax()
+    widths = np.minimum(found * STEP, n_columns)
     widths = np.maximum.accumulate(widths[::-1])[::-1]
     return np.repeat(widths, tile_rows)[:n_rows]
 
@@ -240,16 +248,20 @@ def _groups(rest: CSR) -> tuple[Array, Array, Array]:
 
 def by_activity(pattern: CSR) -> tuple[Array, Array]:
     """Return rows and columns by numbers of entries, most first."""
-    n_in_columns = np.bincount(pattern.indices, minlength=pattern.shape[1])
-    n_in_rows = np.diff(pattern.indptr)
+    n_in_rows, n_in_columns = np.diff(pattern.indptr), column_counts(pattern)
     return np.argsort(-n_in_rows, kind="stable"), np.argsort(-n_in_columns, kind="stable")
+
+
+def places_in(order: Array) -> Array:
+    """Return where each number is in an order."""
+    places = np.empty(len(order), np.int32 if len(order) < 2**31 else np.int64)
+    places[order] = np.arange(len(order))
+    return places
 
 
 def reordered(matrix: CSR, rows: Array, columns: Array) -> CSR:
     """Return the matrix with rows and columns in a new order, indices sorted."""
-    place = np.empty_like(columns, matrix.indices.dtype)
-    place[columns] = np.arange(len(columns))
-    block = matrix[rows]
+    place, block = places_in(columns), matrix[rows]
     block = sparse.csr_array((block.data, place[block.indices], block.indptr), shape=block.shape)
     block.sort_indices()
     return block
@@ -269,7 +281,8 @@ def row_orders(network: Network, columns: Array) -> dict[str, Array]:
     orders["encoder.weight"] = order
     if isinstance(network, ImplicitNetwork):
         rated: Any = network.rated
-        orders[IMPLICIT] = by_activity(rated)[0]
+        pattern: CSR = rated.pattern if isinstance(rated, Scaled) else rated
+        orders[IMPLICIT] = by_activity(pattern)[0]
     return orders
 
 
@@ -453,52 +466,77 @@ def _(pattern: Tiled, left: Array, right: Array) -> Array:
 
 
 class Parts(NamedTuple):
-    """A matrix in pieces: tiles of columns, and bands of the rest."""
+    """A matrix in pieces: tiles of columns, and bands of the rest, whose values are a scale's."""
 
     corner: list[Array]  # (columns of the tile, width): cells of the most active rows
     rest: list[CSR]  # (columns of the tile, n_rows)
     bands: list[CSR]  # (rows of the band, n_columns)
+    scale: Array  # (n_columns,)
 
 
 class Static:
-    """A matrix in order of activity whose values stay."""
+    """A `Scaled` pattern whose `rows` and `columns` come in this order; None: as they are."""
 
-    def __init__(self, matrix: CSR, workers: Workers | None = None) -> None:
-        self.matrix, self.workers = matrix, workers
-        n_rows, n_columns = self.shape = matrix.shape
+    def __init__(
+        self,
+        rated: Scaled,
+        rows: Array | None = None,
+        columns: Array | None = None,
+        workers: Workers | None = None,
+    ) -> None:
+        self.rated, self.workers = rated, workers
+        n_rows, n_columns = self.shape = rated.shape
+        self.rows = np.arange(n_rows) if rows is None else rows
+        self.columns = np.arange(n_columns) if columns is None else columns
         self.tiles, self.bands = cut(n_columns, TILE_COLUMNS), cut(n_rows, STATIC_BAND_ROWS)
         self._parts: dict[np.dtype[Any], Parts] = {}
 
     def parts(self, dtype: np.dtype[Any]) -> Parts:
         """Return the pieces in a dtype, laid out once."""
         if dtype not in self._parts:
-            turned = self.matrix.astype(dtype).T.tocsr()
-            dense, rest, widths = split(turned, TILE_COLUMNS)
-            for part in (dense, rest):
-                part.data = turned.data.take(part.data)
-            corner = [
-                np.ascontiguousarray(row_block(dense, tile)[:, : widths[tile.start]].toarray())
-                for tile in self.tiles
-            ]
-            of_rows = rest.tocsc().T
-            self._parts[dtype] = Parts(
-                corner,
-                [row_block(rest, tile) for tile in self.tiles],
-                [row_block(of_rows, band) for band in self.bands],
-            )
+            self._parts[dtype] = self._laid_out(dtype)
         return self._parts[dtype]
+
+    def _laid_out(self, dtype: np.dtype[Any]) -> Parts:
+        pattern, turned = self.rated.pattern, self.rated.turned()
+        place_of_row, place_of_column = places_in(self.rows), places_in(self.columns)
+        widths = corner_widths(turned, TILE_COLUMNS, self.columns, place_of_row)
+        scale = self.rated.scale[self.columns].astype(dtype)
+        corner: list[Any] = [None] * len(self.tiles)
+        rest: list[Any] = [None] * len(self.tiles)
+        bands: list[Any] = [None] * len(self.bands)
+
+        def lay_tile(number: int, tile: slice) -> None:
+            width = widths[tile.start]
+            cells = np.zeros((tile.stop - tile.start, width), bool)
+            rest[number] = _rest(
+                turned, self.columns[tile], place_of_row, lambda _, place: place < width, cells
+            )
+            corner[number] = cells if pattern.nnz > KEPT else _scaled(cells, scale[tile])
+
+        def lay_band(number: int, band: slice) -> None:
+            bands[number] = _rest(
+                pattern,
+                self.rows[band],
+                place_of_column,
+                lambda row, place: row + band.start < widths[place],
+            )
+
+        run([partial(lay_tile, *tile) for tile in enumerate(self.tiles)], self.workers)
+        run([partial(lay_band, *band) for band in enumerate(self.bands)], self.workers)
+        return Parts(corner, rest, bands, scale)
 
     def bands_of_product(self, dense: Array) -> Iterator[tuple[slice, Callable[[], Array]]]:
         """Yield rows of A D, and functions that multiply them out."""
         parts = self.parts(dense.dtype)
 
         def multiply(band: slice, rest: CSR) -> Array:
-            product = np.asarray(rest @ dense)
+            product = _multiplied(rest, parts.scale.take(rest.indices), dense)
             for tile, cells in zip(self.tiles, parts.corner, strict=True):
                 n_rows = min(cells.shape[1], band.stop) - band.start
                 if n_rows <= 0:
                     break
-                inside = cells[:, band.start : band.start + n_rows]
+                inside = _scaled(cells[:, band.start : band.start + n_rows], parts.scale[tile])
                 product[:n_rows] += inside.T @ dense[tile]
             return product
 
@@ -509,13 +547,60 @@ class Static:
         """Yield rows of A^T D, and functions that multiply them out."""
         parts = self.parts(dense.dtype)
 
-        def multiply(rest: CSR, cells: Array) -> Array:
-            product = np.asarray(rest @ dense)
-            product += cells @ dense[: cells.shape[1]]
+        def multiply(tile: slice, rest: CSR, cells: Array) -> Array:
+            product = _multiplied(rest, np.repeat(parts.scale[tile], np.diff(rest.indptr)), dense)
+            product += _scaled(cells, parts.scale[tile]) @ dense[: cells.shape[1]]
             return product
 
         for tile, rest, cells in zip(self.tiles, parts.rest, parts.corner, strict=True):
-            yield tile, partial(multiply, rest, cells)
+            yield tile, partial(multiply, tile, rest, cells)
+
+
+def _rest(
+    matrix: CSR,
+    rows: Array,
+    places: Array,
+    inside: Callable[[Array, Array], Array],
+    cells: Array | None = None,
+) -> CSR:
+    """Return rows, columns at other places, without values and what is `inside` the corner.
+
+    Of that, `cells` become True.
+    """
+    parts: list[CSR] = []
+    for some in row_blocks(matrix.indptr[rows + 1] - matrix.indptr[rows], ENTRIES_AT_ONCE):
+        block = matrix[rows[some]]
+        place, row = places[block.indices], np.arange(some.start, some.stop)
+        row = np.repeat(row, np.diff(block.indptr))
+        held = inside(row, place)
+        if cells is not None:
+            cells[row[held], place[held]] = True
+        ends = np.zeros(len(held) + 1, block.indptr.dtype)
+        np.cumsum(~held, out=ends[1:])
+        place = place[~held]
+        part: CSR = sparse.csr_array(
+            (np.empty(len(place), bool), place, ends[block.indptr]), shape=block.shape
+        )
+        part.sort_indices()
+        parts.append(part)
+    rest: CSR = sparse.csr_array((len(rows), matrix.shape[1]), dtype=bool)
+    short = matrix.shape[1] <= 2**16  # half as long, until they are multiplied
+    rest.indices = np.concatenate(
+        [part.indices.astype(np.uint16) if short else part.indices for part in parts]
+    )
+    rest.indptr[1:] = np.cumsum(np.concatenate([np.diff(part.indptr) for part in parts]))
+    return rest
+
+
+def _multiplied(rest: CSR, values: Array, dense: Array) -> Array:
+    block: Any = with_values(rest, values)
+    block.indices = block.indices.astype(rest.indptr.dtype, copy=False)
+    return np.asarray(block @ dense)
+
+
+def _scaled(cells: Array, scale: Array) -> Array:
+    """Return cells with the values of the rows, unless they have them."""
+    return cells * scale[:, np.newaxis] if cells.dtype == bool else cells
 
 
 def _product(

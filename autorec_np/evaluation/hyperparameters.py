@@ -40,6 +40,7 @@ from autorec_np.evaluation.cross_validation import (
 from autorec_np.models.autorec import AutoRec, resolved_implicit, resolved_widths
 from autorec_np.models.base import copy_unfitted
 from autorec_np.models.ranking_autorec import RankingAutoRec
+from autorec_np.training.checkpoint import WITHOUT_EFFECT
 from autorec_np.training.solvers import DivergenceError
 from autorec_np.training.trainer import (
     SOLVERS,
@@ -57,7 +58,6 @@ LARGEST_DIVISOR = 10  # of the epochs, in halving
 DRAWS_PER_CANDIDATE = 100  # until a space is exhausted
 SMALL_WEIGHT = 0.1  # w0 of a space around 0
 NDCG = "NDCG@10"
-WITHOUT_EFFECT = ("callbacks", "n_jobs", "verbose")  # on the result of a fit
 HEADINGS = {"hidden_layer_sizes": "hidden", "learning_rate_init": "rate"}
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-import numbers
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,20 +16,23 @@ from autorec_np._types import CSR, Array, Axis, Solver
 from autorec_np._validation import (
     RandomState,
     check_choice,
+    check_cold,
+    check_hidden_layer_sizes,
     check_integer,
     check_n_jobs,
     check_number,
     check_random_state,
+    check_regularization,
 )
 from autorec_np.core.activations import ACTIVATIONS
-from autorec_np.core.kernels import with_data
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
 from autorec_np.core.optimizers import SCHEDULES
 from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.data.splitting import train_test_split
 from autorec_np.data.values import warn_of_unsuitable
-from autorec_np.engine.threads import pattern_of, workers
+from autorec_np.engine.rows import pattern_of
+from autorec_np.engine.threads import workers
 from autorec_np.models.base import (
     Axes,
     Record,
@@ -44,15 +47,19 @@ from autorec_np.models.newcomers import FoldIn
 from autorec_np.models.scoring import (
     Baseline,
     Fitted,
+    Reading,
     TrainingTask,
     network_for,
-    network_inputs,
-    pairs_of,
     scaled,
     start_again,
-    targets_of,
 )
-from autorec_np.training.solvers import DivergenceError, EpochCallback, EpochMonitor, is_callback
+from autorec_np.training.checkpoint import checkpoint_at
+from autorec_np.training.solvers import (
+    DivergenceError,
+    EpochCallback,
+    EpochMonitor,
+    check_callbacks,
+)
 from autorec_np.training.trainer import (
     ENGINES,
     SOLVERS,
@@ -158,6 +165,12 @@ class AutoRec(FoldIn):
     inputs : {"auto", "ratings", "planes"}
         What the network reads: ratings (the paper's), or in canonical units two planes, who is
         rated and ratings minus biases, (38). "auto": "planes", where `implicit` may be above 0.
+    checkpoint : path, optional
+        File that `fit` keeps its state in, to `resume` (and leaves when it ends). Copies that are
+        fitted by `cross_validate`, `search`, `Blend` and the like have none.
+    checkpoint_every : int, optional
+        Epochs or iterations from one state to the next. None: as many as keep what it costs below
+        a twentieth of the time.
 
     Attributes
     ----------
@@ -241,6 +254,8 @@ class AutoRec(FoldIn):
         engine: str = "tiled",
         implicit: str | int = "auto",
         inputs: str = "auto",
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_every: int | None = None,
     ) -> None:
         self.orientation = orientation
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -274,9 +289,11 @@ class AutoRec(FoldIn):
         self.engine = engine
         self.implicit = implicit
         self.inputs = inputs
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
 
     @knows_habits
-    def fit(self, ratings: Any, validation: Any = None) -> Self:
+    def fit(self, ratings: Any, validation: Any = None, resume: bool = False) -> Self:
         """Train on ratings; return the model itself.
 
         Ctrl-C after the first epoch ends the training with a warning, and the best weights where
@@ -289,11 +306,17 @@ class AutoRec(FoldIn):
             See `ratings.as_ratings`.
         validation : of the same kinds, optional
             For the curve and early stopping; ids as in `ratings`.
+        resume : bool
+            Go on from the file `checkpoint`, if there is one, to the same bits as if nothing had
+            stopped; a finished fit is only read. Ratings and parameters must be the same, but for
+            n_jobs, verbose, callbacks, checkpoint_every and, where no schedule depends on it,
+            max_iter. "scipy-lbfgs" does again what was done, as SciPy hands out no state.
 
         Raises
         ------
         ValueError, TypeError
-            Parameters or ratings that cannot be used.
+            Parameters or ratings that cannot be used; a checkpoint that is damaged, of another
+            fit, or in use by one.
         DivergenceError
             The objective or a weight is not finite; its `model` has the last good weights.
 
@@ -303,56 +326,64 @@ class AutoRec(FoldIn):
             A full-batch solver ended at `max_iter`.
         InterruptedWarning
             See above.
+        CheckpointWarning
+            A checkpoint could not be written; the training went on.
         UnsuitableRatingsWarning
             All ratings are equal, or 0 and 1, or counts with a long tail.
         """
-        fitted, interrupted = self._train(ratings, validation)
+        fitted, interrupted = self._train(ratings, validation, resume)
         self.fitted_ = fitted
         if interrupted:
             warn_of_interrupt(fitted.course.n_iter, fitted.course.validation_curve, stacklevel=3)
         return self
 
-    def _train(self, ratings: Any, validation: Any) -> tuple[Fitted, bool]:
+    def _train(self, ratings: Any, validation: Any, resume: bool) -> tuple[Fitted, bool]:
         check_parameters(self._settings())
         random_state = check_random_state(self.random_state)
-        task = self._prepare(ratings, validation, random_state)
-        trainer = self._make_trainer(pattern_of(task.targets), task.penalties)
-        cold = "baseline" if self.cold == "raise" else self.cold
-        with (
-            workers(check_n_jobs(self.n_jobs)) as threads,
-            EpochMonitor(
-                trainer.max_iter,
-                task.validation_with(threads, cold),
-                early_stopping=self.early_stopping,
-                tol=self.tol / task.input_map.factor,
-                n_iter_no_change=self.n_iter_no_change,
-                callbacks=self.callbacks,
-                verbose=self.verbose,
-                loss_unit=task.loss_unit,
-                measure=task.measure,
-            ) as monitor,
-        ):
-            theta = task.theta  # holds the last good weights
-            try:
-                trainer.run(
-                    task.objective(),
-                    theta,
-                    task.inputs,
-                    task.targets,
-                    random_state,
-                    monitor,
-                    threads,
-                )
-            except (KeyboardInterrupt, DivergenceError) as error:
-                if monitor.n_complete == 0:
+        with checkpoint_at(self.checkpoint, self.checkpoint_every, resume) as checkpoint:
+            if checkpoint is not None:
+                checkpoint.begin(self.get_params(), random_state)
+            task = self._prepare(ratings, validation, random_state)
+            if checkpoint is not None:
+                checkpoint.agree(task.facts())
+            trainer = self._make_trainer(pattern_of(task.targets), task.penalties)
+            cold = "baseline" if self.cold == "raise" else self.cold
+            with (
+                workers(check_n_jobs(self.n_jobs)) as threads,
+                EpochMonitor(
+                    trainer.max_iter,
+                    task.validation_with(threads, cold),
+                    early_stopping=self.early_stopping,
+                    tol=self.tol / task.input_map.factor,
+                    n_iter_no_change=self.n_iter_no_change,
+                    callbacks=self.callbacks,
+                    verbose=self.verbose,
+                    loss_unit=task.loss_unit,
+                    measure=task.measure,
+                ) as monitor,
+            ):
+                theta = task.theta  # holds the last good weights
+                try:
+                    trainer.run(
+                        task.objective(),
+                        theta,
+                        task.inputs,
+                        task.targets,
+                        random_state,
+                        monitor,
+                        threads,
+                        checkpoint,
+                    )
+                except (KeyboardInterrupt, DivergenceError) as error:
+                    if monitor.n_complete == 0:
+                        raise
+                    fitted = task.conclude(threads, theta, monitor, keep_best=True)
+                    if isinstance(error, KeyboardInterrupt):
+                        return fitted, True
+                    error.model = copy.copy(self)
+                    error.model.fitted_ = fitted
                     raise
-                fitted = task.conclude(threads, theta, monitor, keep_best=True)
-                if isinstance(error, KeyboardInterrupt):
-                    return fitted, True
-                error.model = copy.copy(self)
-                error.model.fitted_ = fitted
-                raise
-            return task.conclude(threads, theta, monitor, self.early_stopping), False
+                return task.conclude(threads, theta, monitor, self.early_stopping), False
 
     def _prepare(
         self, ratings: Any, validation: Any, random_state: np.random.Generator
@@ -363,16 +394,15 @@ class AutoRec(FoldIn):
         axes = Axes(self.orientation)
         _, kind = resolved_implicit(self.get_params())
         mapped = self._mapped(training.matrix.data, data.scale, kind)
-        matrix, units = with_data(training.matrix, mapped.values), mapped.units
-        rated = axes.orient(matrix)
-        biases = FittedBiases.of(training, by_index, matrix=matrix)
+        units, rated = mapped.units, training.oriented(axes.row)
+        biases = FittedBiases.of(training, by_index, convert=mapped.convert)
         features = data.features.get(axes.row)
-        of_pairs = biases.score_pairs(*pairs_of(rated, axes))
-        inputs = network_inputs(kind, rated, of_pairs, features, AffineMap(), self.dtype)
-        network = self._network(rated, inputs.shape[1])
+        reading = Reading(rated, axes, mapped.convert, biases, self.dtype)
+        inputs = reading.inputs(kind, features, AffineMap())
+        network = self._network(rated, inputs.shape[1], partial(training.oriented, axes.column))
         baseline = self._baseline_of(biases)
         outputs = map_onto_outputs(self.output_activation, mapped, baseline is not None)
-        targets = targets_of(rated, axes, baseline, outputs, self.dtype)
+        targets = reading.targets(baseline, outputs)
         shrinkage = 0.0
         if isinstance(self.regularization, str):
             corruption = corruption_for(self.solver, self.corruption)
@@ -389,9 +419,10 @@ class AutoRec(FoldIn):
             validated = (*cold_baseline.positions(user_ids, item_ids), truth)
         every_input = inputs
         if training is not data:
-            every_rating = axes.orient(data.matrix)
-            of_pairs = cold_baseline.score_pairs(*pairs_of(every_rating, axes))
-            every_input = network_inputs(kind, every_rating, of_pairs, features, units, self.dtype)
+            reading = Reading(
+                data.oriented(axes.row), axes, AffineMap().__call__, cold_baseline, self.dtype
+            )
+            every_input = reading.inputs(kind, features, units)
         warn_of_unsuitable(data.matrix.data, stacklevel=5)  # where `fit` was called
         if self.warm_start and hasattr(self, "fitted_"):
             theta = start_again(self.fitted_, network, axes, data, self.dtype)
@@ -428,7 +459,7 @@ class AutoRec(FoldIn):
         """Return all parameters of a network."""
         return self.get_params()
 
-    def _network(self, pattern: CSR, n_inputs: int) -> Network:
+    def _network(self, pattern: CSR, n_inputs: int, turned: Callable[[], CSR]) -> Network:
         return network_for(
             pattern,
             n_inputs,
@@ -438,6 +469,7 @@ class AutoRec(FoldIn):
             self.tied,
             resolved_implicit(self._settings())[0],
             self.dtype,
+            turned,
         )
 
     def _divided(
@@ -571,8 +603,8 @@ NUMBERS = (
     ("learning_rate_init", np.inf, (False, True)),
     ("tol", np.inf, (True, True)),
 )
-COUNTS = ("batch_size", "n_iter_no_change", "max_iter")
-MAY_BE_NONE = ("corruption", "learning_rate_init", "warm_up", "max_iter", "batch_size")
+COUNTS = ("batch_size", "n_iter_no_change", "max_iter", "checkpoint_every")
+MAY_BE_NONE = {"corruption", "learning_rate_init", "warm_up", *COUNTS} - {"n_iter_no_change"}
 
 
 WIDTHS = {"item": (500,), "user": (200,)}
@@ -605,13 +637,13 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     """Raise ValueError or TypeError for the first parameter that cannot be used."""
     for name, allowed in CHOICES.items():
         check_choice(name, parameters[name], allowed)
-    _check_cold(parameters["cold"])
-    _check_hidden_layer_sizes(parameters["hidden_layer_sizes"])
-    _check_regularization(parameters["regularization"])
+    check_cold(parameters["cold"])
+    check_hidden_layer_sizes(parameters["hidden_layer_sizes"])
+    check_regularization(parameters["regularization"])
     for name in FLAGS:
         if not isinstance(parameters[name], (bool, np.bool_)):
             raise TypeError(f"{name} must be True or False, got {parameters[name]!r}.")
-    _check_callbacks(parameters["callbacks"])
+    check_callbacks(parameters["callbacks"])
     given = {k: x for k, x in parameters.items() if x is not None or k not in MAY_BE_NONE}
     for name, maximum, inclusive in NUMBERS:
         if name in given:
@@ -621,36 +653,6 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
             check_integer(name, given[name], minimum=1)
     _check_implicit(parameters)
     _check_combinations(parameters)
-
-
-def _check_cold(cold: Any) -> None:
-    if isinstance(cold, str):
-        check_choice("cold", cold, ("baseline", "raise"))
-    elif not isinstance(cold, numbers.Real):
-        raise TypeError(f"cold must be 'baseline', 'raise' or a number, got {cold!r}.")
-    else:
-        check_number("cold", cold)
-
-
-def _check_hidden_layer_sizes(widths: Any) -> None:
-    if widths is None:
-        return
-    if isinstance(widths, str | bytes) or not isinstance(widths, Sequence | np.ndarray):
-        raise TypeError(
-            f"hidden_layer_sizes must be a sequence of widths, got {widths!r}; pass (500,) for one."
-        )
-    for width in widths:
-        check_integer("a width of hidden_layer_sizes", width, minimum=1)
-
-
-def _check_regularization(regularization: Any) -> None:
-    if isinstance(regularization, str):
-        check_choice("regularization", regularization, ("auto",))
-    elif isinstance(regularization, Mapping):
-        for name, penalty in regularization.items():
-            check_number(f"regularization of {name}", penalty, minimum=0)
-    else:
-        check_number("regularization", regularization, minimum=0)
 
 
 def _check_implicit(parameters: Mapping[str, Any]) -> None:
@@ -671,14 +673,6 @@ def _check_implicit(parameters: Mapping[str, Any]) -> None:
         raise ValueError(
             f"tied=True makes one weight of encoder and decoder, which {' and '.join(wanted)} "
             f"cannot share; use tied=False, or implicit=0 and inputs='ratings'."
-        )
-
-
-def _check_callbacks(callbacks: Any) -> None:
-    if not (isinstance(callbacks, Iterable) and all(map(is_callback, callbacks))):
-        raise TypeError(
-            f"callbacks must be a sequence of callables of an EpochState, or of objects with "
-            f"on_epoch_end(state), got {callbacks!r}; pass [callback] for one."
         )
 
 

@@ -23,6 +23,7 @@ from autorec_np._validation import check_integer
 from autorec_np.data.entries import frozen
 from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.data.splitting import check_apart, rmse, train_test_split
+from autorec_np.engine.rows import column_counts
 from autorec_np.engine.threads import undisturbed
 from autorec_np.models import frames
 from autorec_np.models.frames import Calibration, calibrated_on, check_level, top_n
@@ -128,7 +129,7 @@ class Record(ABC):
         matrix = self.training.matrix
         return {
             "user": frozen(np.diff(matrix.indptr, append=matrix.indptr[-1:])),
-            "item": frozen(np.bincount(matrix.indices, minlength=matrix.shape[1] + 1)),
+            "item": frozen(np.append(column_counts(matrix), 0)),
         }
 
     @property
@@ -581,6 +582,8 @@ def copy_unfitted(model: AnyModel) -> AnyModel:
         name: copy.deepcopy(value) if isinstance(value, np.random.Generator) else value
         for name, value in read_parameters(deep=False).items()
     }
+    if isinstance(model, Recommender):  # copies would share one file
+        parameters |= dict.fromkeys({"checkpoint"} & parameters.keys())
     return type(model)(**parameters)
 
 

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import sparse
 
 from autorec_np._types import CSR, Array
 from autorec_np._validation import check_number
 from autorec_np.data.entries import row_of_each
 from autorec_np.data.ratings import Ratings
+from autorec_np.engine.rows import KEPT, blocks_of, column_counts, row_block
 from autorec_np.models.base import Axes, Recommender, Record, Self, of_record, to_learn
-from autorec_np.training.trainer import AffineMap
+from autorec_np.training.trainer import AffineMap, mean_and_deviation
 
 REGULARIZATION = 5.0  # lambda by default
 MAX_SWEEPS = 200
 SMALLEST_CHANGE = 1e-6  # of a bias, in deviations of the ratings: sweeps end
 FEATURE_PENALTY = 100.0  # of (40) and (41): docs/decisions.md
 SMALLEST_PENALTY = 1e-12  # of the trace: below, least norm
+AS_THEY_ARE = AffineMap().__call__
 OVER_RELAXATION = 1.5  # with 1, ML-1M takes two to three times the sweeps
 
 
@@ -34,39 +36,59 @@ class Biases(NamedTuple):
 
     def at(self, users: Array, items: Array) -> Array:
         """Return the sums for pairs of positions; -1 has bias 0."""
-        user, item = np.append(self.user, 0.0), np.append(self.item, 0.0)
-        return np.asarray(self.mean + user[users] + item[items])
+        user, item = (
+            np.where(places < 0, 0.0, side[places])
+            for side, places in ((self.user, users), (self.item, items))
+        )
+        return np.asarray(self.mean + user + item)
 
 
-def fit_biases(matrix: CSR, regularization: float) -> Biases:
+def fit_biases(
+    matrix: CSR, regularization: float, convert: Callable[[Array], Array] = AS_THEY_ARE
+) -> Biases:
     """Return the minimizer of sum (r - mean - b_u - b_i)^2 + lambda (sum b_u^2 + sum b_i^2).
 
     User and item biases move in turn to (19), and beyond by OVER_RELAXATION (Young, 1954), until
-    they settle (Koren, 2010, section 2.1).
+    they settle (Koren, 2010, section 2.1). `convert` gives r of the stored ratings.
     """
-    values = matrix.data.astype(np.float64)
-    mean = float(values.mean())
-    pattern, residuals = (
-        sparse.csr_array((data, matrix.indices, matrix.indptr), shape=matrix.shape)
-        for data in (np.ones(matrix.nnz), values - mean)
-    )
-    user_sums: Array = residuals.sum(axis=1)
-    item_sums: Array = residuals.sum(axis=0)
+    mean, deviation = mean_and_deviation(matrix.data, convert)
+    item_sums, item_counts = np.zeros(matrix.shape[1]), column_counts(matrix)
+    parts: list[Array] = []
+    for rows in blocks_of(matrix):
+        residuals: Any = row_block(matrix, rows)
+        residuals.data = convert(residuals.data) - mean
+        parts.append(residuals.sum(axis=1))
+        item_sums += residuals.sum(axis=0)
+    user_sums = np.concatenate(parts)
     user_weights, item_weights = (  # not 0 / 0 of empty rows
-        np.maximum(regularization + pattern.sum(axis=axis), regularization or 1.0)
-        for axis in (1, 0)
+        np.maximum(regularization + counts, regularization or 1.0)
+        for counts in (np.diff(matrix.indptr), item_counts)
     )
     user, item = np.zeros(len(user_sums)), np.zeros(len(item_sums))
-    smallest_change = SMALLEST_CHANGE * values.std()
+    smallest_change = SMALLEST_CHANGE * deviation
     for _ in range(MAX_SWEEPS):
         previous = item
-        best_item = (item_sums - pattern.T @ user) / item_weights
+        best_item = (item_sums - _sums(matrix, user, axis=0)) / item_weights
         item = item + OVER_RELAXATION * (best_item - item)
-        best_user = (user_sums - pattern @ item) / user_weights
+        best_user = (user_sums - _sums(matrix, item, axis=1)) / user_weights
         user = user + OVER_RELAXATION * (best_user - user)
         if np.abs(item - previous).max() <= smallest_change:
             break
     return Biases(mean, best_user, item)
+
+
+def _sums(pattern: CSR, biases: Array, axis: int) -> Array:
+    """Return P^T b (`axis` 0) or P b, of a pattern P of ones."""
+    sums: Array = np.zeros(pattern.shape[1 - axis])
+    ones = np.ones(min(pattern.nnz, 2 * KEPT))
+    for rows in blocks_of(pattern):
+        block: Any = row_block(pattern, rows)
+        block.data = ones[: block.nnz] if block.nnz <= len(ones) else np.ones(block.nnz)
+        if axis:
+            sums[rows] = block @ biases
+        else:
+            sums += block.T @ biases[rows]
+    return sums
 
 
 def best_biases(rated: CSR, mean: float, others: Array, regularization: float) -> Array:
@@ -126,12 +148,12 @@ class FittedBiases(Record):
         ratings: Ratings,
         ids_are_indices: bool,
         regularization: float = REGULARIZATION,
-        matrix: CSR | None = None,
+        convert: Callable[[Array], Array] = AS_THEY_ARE,
     ) -> FittedBiases:
         return cls(
             ratings=ratings,
             ids_are_indices=ids_are_indices,
-            biases=fit_biases(ratings.matrix if matrix is None else matrix, regularization),
+            biases=fit_biases(ratings.matrix, regularization, convert),
             regularization=regularization,
         )
 
@@ -160,7 +182,7 @@ class FittedBiases(Record):
             weighted = self.counts[axis][:-1] * wide.T
             gram = weighted @ wide + FEATURE_PENALTY * np.eye(wide.shape[1])
             common = np.linalg.solve(gram, weighted @ own)  # (40)
-            rated = Axes(Axes(axis).column).orient(self.ratings.matrix)  # columns x rows
+            rated = self.ratings.oriented(Axes(axis).column)  # columns x rows
             base = mean + others[row_of_each(rated)] + (wide @ common)[rated.indices]
             residuals = rated.data - base
             effects[axis] = np.tile(common, (len(others) + 1, 1))

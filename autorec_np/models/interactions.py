@@ -16,10 +16,11 @@ from scipy import sparse
 
 from autorec_np._types import CSR, Array
 from autorec_np._validation import check_choice, check_number
-from autorec_np.core.kernels import take_rows
+from autorec_np.core.kernels import take_rows, with_data
 from autorec_np.data.clicks import as_interactions
 from autorec_np.data.ratings import Ratings
 from autorec_np.data.values import check_ids
+from autorec_np.engine.rows import KEPT
 from autorec_np.models.base import Record, Self, check_fitted, check_not_empty, chunks
 from autorec_np.models.newcomers import FoldIn, score_new
 
@@ -47,26 +48,39 @@ def positives(ratings: Ratings, threshold: float | None = None, values: str = "b
 
     A weight is 1; of ``values="counts"``, 1 + log(1 + rating) (Hu, Koren and Volinsky, 2008).
     Ratings below `threshold` do not count; None: every stored pair does, whatever its rating.
-    ValueError where none does, where most ratings are 0, which can mean two things, and for counts
-    of 0 or less.
+    ValueError as of `check_positives`.
+    """
+    check_positives(ratings, threshold, values)
+    return weighed(ratings.matrix, threshold, values)
+
+
+def check_positives(ratings: Ratings, threshold: float | None, values: str) -> None:
+    """ValueError where no rating counts, or most are 0, which can mean two things.
+
+    And for counts of 0 or less.
     """
     data = ratings.matrix.data
-    n_zeros, n_low = int(np.count_nonzero(data == 0)), int(np.count_nonzero(data <= 0))
+    starts = range(0, len(data), KEPT)
+    parts = [data[start : start + KEPT] for start in starts]
+    n_zeros = sum(np.count_nonzero(part == 0) for part in parts)
+    n_low = sum(np.count_nonzero(part <= 0) for part in parts)
     if threshold is None and values == "binary" and n_low:
         if 2 * n_zeros > len(data):
-            least = min(data[data > 0], default=1.0)
+            least = min((min(part[part > 0], default=np.inf) for part in parts), default=np.inf)
+            least = least if least < np.inf else 1.0
             raise ValueError(
                 f"{n_zeros:,} of {len(data):,} stored values are 0. If 0 is 'not chosen', pass "
                 f"threshold={least:g}; if it is a rating of something chosen, "
                 f"threshold={min(data.min(), 0):g}."
             )
         logger.info("%s of %s stored values are 0 or less, and count too", n_low, len(data))
-    found = weighed(ratings.matrix, threshold, values)
-    if found.nnz == 0:
+    if threshold is not None and not data.max() >= np.float32(threshold):
         raise ValueError(
             f"no rating reaches threshold={threshold} (the highest is {data.max():g}); lower it."
         )
-    return found
+    if values == "counts":
+        for part in parts:
+            weights_of(part if threshold is None else part[part >= np.float32(threshold)], values)
 
 
 def reaching(R: Ratings, threshold: float | None) -> Ratings:
@@ -77,21 +91,31 @@ def reaching(R: Ratings, threshold: float | None) -> Ratings:
 
 
 def weighed(rated: CSR, threshold: float | None, values: str) -> CSR:
-    data, columns, ends = rated.data, rated.indices, rated.indptr
-    if threshold is not None:
-        kept = data >= np.float32(threshold)  # as ratings are rounded
-        ends = np.cumsum(np.concatenate(([0], kept)))[ends]
-        data, columns = data[kept], columns[kept]
-    if values == "counts":
-        if not (data > 0).all():
-            raise ValueError(
-                f"values='counts' needs counts above 0, got {data.min():g}; drop them, or pass "
-                f"threshold=1."
-            )
-        weights = 1 + np.log1p(data, dtype=np.float64)
-    else:
-        weights = np.ones(len(data)) if values == "binary" else data.astype(np.float64)
-    return sparse.csr_array((weights, columns, ends), shape=rated.shape)
+    found = counting(rated, threshold)
+    return with_data(found, weights_of(found.data, values))
+
+
+def counting(rated: CSR, threshold: float | None) -> CSR:
+    """Return the ratings that count; where all do, not copied."""
+    if threshold is None:
+        return rated
+    kept = rated.data >= np.float32(threshold)  # as ratings are rounded
+    ends = np.zeros(len(kept) + 1, rated.indptr.dtype)
+    np.cumsum(kept, out=ends[1:])
+    return sparse.csr_array(
+        (rated.data[kept], rated.indices[kept], ends[rated.indptr]), shape=rated.shape
+    )
+
+
+def weights_of(data: Array, values: str) -> Array:
+    if values != "counts":
+        return np.ones(len(data)) if values == "binary" else data.astype(np.float64)
+    if not (data > 0).all():
+        raise ValueError(
+            f"values='counts' needs counts above 0, got {data.min():g}; drop them, or pass "
+            f"threshold=1."
+        )
+    return np.asarray(1 + np.log1p(data, dtype=np.float64))
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)

@@ -311,7 +311,7 @@ def read_new(fitted: Record, ratings: Any, axis: str, unknown: str) -> NewRating
             f"{axis} pass (frame[{first!r}], frame[{second!r}]), for many add a column {axis!r}."
         )
     new = within_scale(fitted, ratings)
-    matrix = axes.orient(new.matrix)
+    matrix = new.oriented(axes.row)
     labels, others = axes.rows_and_columns(new.user_ids, new.item_ids)
     used = np.unique(matrix.indices)
     find = fitted.find if unknown == "ignore" else fitted.look_up
@@ -446,7 +446,7 @@ def _updated_network(fitted: Fitted, new: Ratings, data: Ratings | None = None) 
         training,
         (data.user_positions(old.user_ids), data.item_positions(old.item_ids)),
         (np.unique(data.user_positions(new_users)), np.unique(data.item_positions(new_items))),
-        (data.matrix, data.matrix.T.tocsr()),
+        (data.matrix, data.oriented("item")),
     )
     with undisturbed():
         grown = _grown(fitted, data, change)

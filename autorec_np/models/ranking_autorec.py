@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -21,6 +22,7 @@ from autorec_np.core.objective import Objective
 from autorec_np.core.planes import Planes
 from autorec_np.data.ratings import Ratings
 from autorec_np.data.splitting import ndcg
+from autorec_np.engine.rows import Rated, column_counts, rows_of
 from autorec_np.engine.threads import Workers
 from autorec_np.models.autorec import AutoRec, check_parameters
 from autorec_np.models.base import Axes, Self
@@ -30,21 +32,22 @@ from autorec_np.models.interactions import (
     VALUES,
     ListRecommender,
     ListRecord,
-    positives,
+    check_positives,
+    counting,
     reaching,
     to_interactions,
-    weighed,
+    weights_of,
 )
 from autorec_np.models.newcomers import score_new
 from autorec_np.models.scoring import (
     Fitted,
     Inputs,
+    Reading,
     TrainingTask,
-    network_inputs,
     start_again,
 )
 from autorec_np.training.solvers import EpochCallback
-from autorec_np.training.trainer import AffineMap, warn_of_interrupt
+from autorec_np.training.trainer import AffineMap, levels_of, warn_of_interrupt
 
 N_VALIDATED = 10  # places of the lists that are followed
 # docs/defaults.md
@@ -162,7 +165,7 @@ def targets_and_weights(data: Array, values: str, input_map: AffineMap) -> tuple
 def onto_unit(levels: Array, scale: tuple[float, float]) -> AffineMap:
     """Return the map of ratings onto (0, 1]: the lowest is one step above 0."""
     low, high = scale
-    step = min(np.diff(np.unique(levels)), default=1.0)
+    step = min(np.diff(levels_of(levels, len(levels))), default=1.0)
     factor = 1.0 / float(high - low + step)
     return AffineMap(factor, factor * float(step - low))
 
@@ -177,8 +180,14 @@ class ListTask(TrainingTask):
     seen: CSR
     held_out: CSR | None
 
+    def facts(self, *followed: Array) -> dict[str, Any]:
+        held_out = self.held_out
+        if held_out is not None:
+            followed = held_out.indptr, held_out.indices, held_out.data
+        return super().facts(*followed)
+
     def objective(self) -> Objective:
-        counted = np.bincount(self.targets.indices, minlength=self.network.n_columns) > 0
+        counted = column_counts(self.targets) > 0
         return AllCells(self.network, self.penalties, *self.unobserved, counted=counted)
 
     def validation_with(
@@ -242,6 +251,8 @@ class RankingAutoRec(ListRecommender, AutoRec):
     n_jobs, dtype, callbacks, verbose, random_state, engine
     implicit : int
         Units of the implicit decoder.
+    checkpoint, checkpoint_every
+        As in `AutoRec`.
 
     Attributes
     ----------
@@ -289,6 +300,8 @@ class RankingAutoRec(ListRecommender, AutoRec):
         random_state: RandomState = None,
         engine: str = "tiled",
         implicit: int = 0,
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_every: int | None = None,
     ) -> None:
         self.orientation = orientation
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -321,9 +334,11 @@ class RankingAutoRec(ListRecommender, AutoRec):
         self.random_state = random_state
         self.engine = engine
         self.implicit = implicit
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
 
     @knows_habits
-    def fit(self, ratings: Any, validation: Any = None) -> Self:
+    def fit(self, ratings: Any, validation: Any = None, resume: bool = False) -> Self:
         """Train on interactions; return the model itself.
 
         Parameters
@@ -332,6 +347,8 @@ class RankingAutoRec(ListRecommender, AutoRec):
             See :func:`clicks.as_interactions`: what `AutoRec.fit` takes, or two columns.
         validation : of the same kinds, optional
             For the curve and early stopping.
+        resume : bool
+            As in `AutoRec.fit`.
 
         Raises
         ------
@@ -339,7 +356,7 @@ class RankingAutoRec(ListRecommender, AutoRec):
             As of `AutoRec.fit`, and what cannot be read as interactions.
         """
         fitted: Any
-        fitted, interrupted = self._train(ratings, validation)
+        fitted, interrupted = self._train(ratings, validation, resume)
         self.fitted_ = fitted
         if interrupted:
             warn_of_interrupt(fitted.course.n_iter, fitted.course.validation_curve, stacklevel=3)
@@ -373,19 +390,39 @@ class RankingAutoRec(ListRecommender, AutoRec):
         held_out = None if validation is None else to_interactions(validation)[0]
         training, held_out = self._divided(data, held_out, random_state)
         axes = Axes(self.orientation)
-        wanted = axes.orient(positives(training, self.threshold, self.values))
-        input_map = AffineMap()
+        check_positives(training, self.threshold, self.values)
+        counts, input_map = self.values == "counts", AffineMap()
         if self.values == "ratings":
             input_map = onto_unit(training.matrix.data, data.scale)
+        cold_baseline = FittedBiases.of(training, by_index)
 
-        def read(rated: CSR) -> Inputs:
-            told, features = presented(rated, self.values), data.features.get(axes.row)
-            return network_inputs(self.inputs, told, np.zeros(0), features, input_map, self.dtype)
+        def oriented(R: Ratings, row: str) -> CSR:
+            return counting(R.oriented(row), self.threshold)
 
+        def reading(rated: CSR, values: str) -> Reading:
+            weigh = partial(weights_of, values=values)
+            return Reading(rated, axes, weigh, cold_baseline, self.dtype)
+
+        def read(rated: CSR) -> Rated:
+            presented = reading(rated, "binary" if counts else self.values)
+            return presented.inputs(self.inputs, data.features.get(axes.row), input_map)
+
+        wanted = oriented(training, axes.row)
         inputs = every_input = read(wanted)
         if training is not data:
-            every_input = read(axes.orient(weighed(data.matrix, self.threshold, self.values)))
-        network = self._network(wanted, inputs.shape[1])
+            every_input = read(oriented(data, axes.row))
+        said = reading(wanted, self.values)
+
+        def targets(rows: Array | slice) -> Inputs:
+            def of(part: CSR, _: Array) -> Planes:
+                found = targets_and_weights(part.data, self.values, input_map)
+                return Planes(part, np.array(found, self.dtype))
+
+            block, planes = said.made(rows, of)
+            return Planes(block, planes) if counts else with_data(block, planes[0])
+
+        turned = partial(oriented, training, axes.column)
+        network = self._network(wanted, inputs.shape[1], turned)
         penalties = Objective(network, regularization).penalties
         fitted = partial(
             FittedRanking,
@@ -397,21 +434,18 @@ class RankingAutoRec(ListRecommender, AutoRec):
             output_map=AffineMap(),
             penalties=penalties,
             baseline=None,
-            cold_baseline=FittedBiases.of(training, by_index),
+            cold_baseline=cold_baseline,
             threshold=None if self.threshold is None else float(self.threshold),
             values=self.values,
             unobserved_weight=float(self.unobserved_weight),
             unobserved_target=float(self.unobserved_target),
         )
-        planes = np.array(targets_and_weights(wanted.data, self.values, input_map), self.dtype)
-        counts = self.values == "counts"
         if self.warm_start and hasattr(self, "fitted_"):
             theta = start_again(self.fitted_, network, axes, data, self.dtype)
         else:
             theta = network.layout.initialize(random_state, self.dtype)
             views = network.layout.views(theta)
-            counted = np.bincount(wanted.indices, minlength=network.n_columns)
-            views["decoder.weight"][counted == 0] = 0.0
+            views["decoder.weight"][column_counts(wanted) == 0] = 0.0
             views["decoder.bias"][...] = self.unobserved_target
         return ListTask(
             network=network,
@@ -421,7 +455,7 @@ class RankingAutoRec(ListRecommender, AutoRec):
             loss_unit=1.0,
             theta=theta,
             inputs=inputs,
-            targets=Planes(wanted, planes) if counts else with_data(wanted, planes[0]),
+            targets=rows_of(wanted, targets),
             every_input=every_input,
             validation=None,
             fitted=fitted,

@@ -20,9 +20,23 @@ from autorec_np.core.planes import Planes
 from autorec_np.data.entries import frozen, row_of_each
 from autorec_np.data.ratings import Ratings
 from autorec_np.data.splitting import rmse
-from autorec_np.engine.threads import Workers, encode, pattern_of
+from autorec_np.engine.rows import (
+    KEPT,
+    Rated,
+    Scaled,
+    column_counts,
+    encode,
+    numbers,
+    pattern_of,
+    row_block,
+    row_blocks,
+    rows_of,
+    take,
+)
+from autorec_np.engine.threads import Workers
 from autorec_np.models.base import Axes, Record
 from autorec_np.models.biases import FittedBiases, FittedMean, ridge
+from autorec_np.training.checkpoint import digest_of
 from autorec_np.training.solvers import run_lbfgs
 from autorec_np.training.trainer import AffineMap, reliability
 
@@ -34,6 +48,7 @@ Inputs: TypeAlias = "CSR | Planes"
 
 MAX_ITER, TOLERANCE = 500, 1e-10  # without a closed form
 PAIRS_PER_CHUNK = 16_384  # that are gathered at once
+ENTRIES_AT_ONCE = 2**16  # that are mapped
 RATED = 3.0  # in the first of two planes
 FEATURE_RANGE = 6.0  # as the network reads it: docs/decisions.md
 
@@ -244,9 +259,11 @@ def network_inputs(
         if features is None:
             return inputs
         planes = inputs.data[np.newaxis]
-    return Planes(
-        rated, planes, None if features is None else (FEATURE_RANGE * features).astype(dtype)
-    )
+    return Planes(rated, planes, None if features is None else features_of(features, dtype))
+
+
+def features_of(features: Array, dtype: npt.DTypeLike) -> Array:
+    return np.asarray(FEATURE_RANGE * features, dtype)
 
 
 def network_for(
@@ -258,14 +275,23 @@ def network_for(
     tied: bool,
     n_implicit: int,
     dtype: npt.DTypeLike,
+    turned: Callable[[], CSR] | None = None,
 ) -> Network:
-    """Return the network for a pattern; `n_implicit` 0: the plain decoder."""
+    """Return the network for a pattern; `n_implicit` 0: the plain decoder.
+
+    `turned` gives the transpose of a pattern that is too long to be copied.
+    """
     n_columns = pattern.shape[1]
     wider = None if n_inputs == n_columns else n_inputs
     shape = n_columns, hidden_layer_sizes, activation, output_activation
     if not n_implicit:
         return Network(*shape, tied, wider)
-    rated = scaled_pattern(pattern, dtype)
+    rated: Any
+    if turned is None or pattern.nnz <= KEPT:
+        rated = scaled_pattern(pattern, dtype)
+    else:
+        scale = np.maximum(column_counts(pattern), 1) ** -0.5
+        rated = Scaled(pattern, scale.astype(dtype), turned)
     return ImplicitNetwork(*shape, n_inputs=wider, rated=rated, n_implicit=n_implicit)
 
 
@@ -291,9 +317,56 @@ def targets_of(
     baseline: Baseline | None,
     output_map: AffineMap,
     dtype: npt.DTypeLike,
+    rows: Array | None = None,
 ) -> CSR:
-    residuals = rated.data.astype(np.float64) - baseline_at(baseline, *pairs_of(rated, axes))
+    residuals = rated.data.astype(np.float64) - baseline_at(baseline, *pairs_of(rated, axes, rows))
     return with_data(rated, output_map(residuals).astype(dtype))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a network reads and is to say of the `rated` ratings, made of any rows of them.
+
+    `convert` gives the ratings of the stored, of which `biases` is the bias baseline.
+    """
+
+    rated: CSR
+    axes: Axes
+    convert: Callable[[Array], Array]
+    biases: FittedBiases
+    dtype: npt.DTypeLike
+
+    def inputs(self, kind: str, features: Array | None, input_map: AffineMap) -> Rated:
+        def read(part: CSR, rows: Array) -> Inputs:
+            biases = np.zeros(0)
+            if kind == "planes":
+                biases = self.biases.score_pairs(*pairs_of(part, self.axes, rows))
+            return network_inputs(kind, part, biases, None, input_map, self.dtype)
+
+        def of(rows: Array | slice) -> Inputs:
+            block, data = self.made(rows, read)
+            known = None if features is None else features_of(features[rows], self.dtype)
+            if kind == "ratings" and known is None:
+                return with_data(block, data)
+            return Planes(block, np.atleast_2d(data), known)
+
+        return rows_of(self.rated, of)
+
+    def targets(self, baseline: Baseline | None, output_map: AffineMap) -> Rated:
+        def said(part: CSR, rows: Array) -> CSR:
+            return targets_of(part, self.axes, baseline, output_map, self.dtype, rows)
+
+        return rows_of(self.rated, lambda rows: with_data(*self.made(rows, said)))
+
+    def made(self, rows: Array | slice, of: Callable[[CSR, Array], Inputs]) -> tuple[CSR, Array]:
+        """Return some rows as stored, and the data that `of` makes of parts of them."""
+        block, places = take(self.rated, rows), numbers(rows)
+        parts = []
+        for some in [*row_blocks(np.diff(block.indptr), ENTRIES_AT_ONCE)] or [slice(0, 0)]:
+            part = row_block(block, some)
+            part.data = self.convert(part.data)
+            parts.append(of(part, places[some]).data)
+        return block, np.concatenate(parts, axis=-1)
 
 
 def scaled(penalties: Mapping[str, float], factor: float) -> dict[str, float]:
@@ -316,19 +389,30 @@ class TrainingTask:
     input_map: AffineMap
     loss_unit: float
     theta: Array
-    inputs: Inputs
-    targets: CSR | Planes
-    every_input: Inputs
+    inputs: Rated
+    targets: Rated
+    every_input: Rated
     validation: tuple[Array, Array, Array] | None
     fitted: Callable[..., Fitted]
     measure: ClassVar[str] = "validation RMSE"
 
+    def facts(self, *followed: Array) -> dict[str, Any]:
+        """Return what tells it from others: ratings, those `followed`, and the start."""
+        fitted: Any = self.fitted
+        data: Ratings = fitted.keywords["ratings"]
+        matrix, features = data.matrix, data.features.values()
+        arrays = matrix.indptr, matrix.indices, matrix.data, data.user_ids, data.item_ids
+        digest = digest_of([*arrays, np.array(data.scale), *features])
+        return {
+            "ratings": f"{len(data):,} of {data.n_users:,} x {data.n_items:,} (SHA-256 {digest})",
+            "validation": digest_of(followed or self.validation or ()),
+            "start": digest_of([self.theta]),
+        }
+
     def objective(self) -> Objective:
         return Objective(self.network, self.penalties)
 
-    def record(
-        self, theta: Array, inputs: Inputs, workers: Workers | None, **others: Any
-    ) -> Fitted:
+    def record(self, theta: Array, inputs: Rated, workers: Workers | None, **others: Any) -> Fitted:
         """Return the record of trained weights, with the codes of `inputs`."""
         network, own = self.network, theta.copy()
         if isinstance(network, ImplicitNetwork):
@@ -339,7 +423,7 @@ class TrainingTask:
             own = own[: network.layout.size]
             network.layout.views(own)["decoder.weight"][:, : weight.shape[1]] += shares
             others["implicit"] = Implicit(weight, shares)
-        counts = np.bincount(self.targets.indices, minlength=network.n_columns)
+        counts = column_counts(self.targets)
         scale_columns(network.layout.views(own), reliability(counts, self.shrinkage))
         return self.fitted(
             theta=own,

@@ -288,7 +288,8 @@ def check_model_gradient(
 
     Return the report, and numbers of rows and columns, those with the most ratings, and of ratings.
     """
-    rated, dtype, axes = fitted.axes.orient(fitted.ratings.matrix), fitted.theta.dtype, fitted.axes
+    axes, dtype = fitted.axes, fitted.theta.dtype
+    rated = fitted.ratings.oriented(axes.row)
     biases = fitted.cold_baseline.score_pairs(*pairs_of(rated, axes))
     inputs = fitted.read(rated, biases, np.arange(rated.shape[0]))
     if isinstance(inputs, Planes):  # which holds fewer features than columns

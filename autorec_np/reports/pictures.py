@@ -24,7 +24,6 @@ from autorec_np.evaluation.held_out import (
     predict_held_out,
     rmse_difference,
 )
-from autorec_np.evaluation.hyperparameters import WITHOUT_EFFECT
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.base import Recommender, check_fitted
 from autorec_np.models.biases import BiasBaseline, GlobalMean
@@ -42,6 +41,7 @@ from autorec_np.reports.html import (
     import_matplotlib,
     printable,
 )
+from autorec_np.training.checkpoint import WITHOUT_EFFECT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

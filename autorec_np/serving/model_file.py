@@ -62,7 +62,7 @@ def save_model(
     Parameters
     ----------
     model : any model of this package
-        Fitted. `callbacks` become ``()``, a Generator as `random_state` None.
+        Fitted. Callbacks and a checkpoint are left out, a Generator as `random_state` is None.
     path : str or path-like
         Is replaced; ``.npz`` is customary.
     metadata : mapping of str to JSON-able values, optional

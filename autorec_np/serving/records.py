@@ -198,7 +198,8 @@ def _pack_template(model: Recommender) -> State:
         raise TypeError(f"save_model can save {', '.join(KINDS)}, got {name}.")
     kind.check(model)
     parameters = model.get_params(deep=False)
-    parameters.pop("callbacks", None)
+    for left_out in ("callbacks", "checkpoint", "checkpoint_every"):
+        parameters.pop(left_out, None)
     if isinstance(parameters.get("random_state"), np.random.Generator):
         parameters["random_state"] = None
     packed = {name: _pack_parameter(value) for name, value in parameters.items()}

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from autorec_np import hand_on
 
 if TYPE_CHECKING:
+    from autorec_np.training.checkpoint import CheckpointWarning as CheckpointWarning
     from autorec_np.training.solvers import DivergenceError as DivergenceError
     from autorec_np.training.solvers import EpochState as EpochState
     from autorec_np.training.trainer import SOLVERS as SOLVERS
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from autorec_np.training.trainer import interrupts_end_all as interrupts_end_all
 
 _MODULE_OF = {
+    "CheckpointWarning": "checkpoint",
     "ConvergenceWarning": "trainer",
     "DivergenceError": "solvers",
     "EpochState": "solvers",

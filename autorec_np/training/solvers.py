@@ -64,6 +64,15 @@ class Iteration:
 Callback: TypeAlias = Callable[[Iteration], bool]
 
 
+@dataclass
+class Done:
+    """What a run has done: `values` are the objective after each epoch or iteration."""
+
+    values: list[float] = field(default_factory=list)
+    n_evaluations: int = 0
+    converged: bool = False
+
+
 @dataclass(frozen=True)
 class Minimum:
     """The last `theta`, the objective after each epoch or iteration, and why the solver stopped.
@@ -91,17 +100,21 @@ def run_steps(
     tol: float = 0.0,
     n_iter_no_change: int = 0,
     callback: Callback | None = None,
+    done: Done | None = None,
 ) -> Minimum:
     """Minimize a sum by steps on some of its terms; DivergenceError where it is not finite.
 
     ``step(theta, learning_rate) -> value`` changes theta in place by the next batch, and returns
     its value before; `n_batches` add up to the objective. Converged when the best value has not
     fallen by more than ``tol * best`` for `n_iter_no_change` epochs (0: never). A true result of
-    `callback` stops.
+    `callback` stops. A run goes on from where it has `done` something, as theta and `step` do.
     """
-    values: list[float] = []
-    plateau, n_done, n_steps = _Plateau(tol, n_iter_no_change), 0, n_epochs * n_batches
-    for epoch in range(1, n_epochs + 1):
+    values = [] if done is None else done.values
+    plateau = _Plateau(tol, n_iter_no_change, values)
+    n_done, n_steps = len(values) * n_batches, n_epochs * n_batches
+    if plateau.is_reached:
+        return _minimum(theta, values, n_done, FLAT)
+    for epoch in range(len(values) + 1, n_epochs + 1):
         total = 0.0
         for _ in range(n_batches):
             rate = learning_rate_at(schedule, learning_rate_init, n_done, n_steps, warm_up)
@@ -112,7 +125,7 @@ def run_steps(
         values.append(total)
         if callback is not None and callback(Iteration(epoch, theta, total, rate, n_done)):
             return _minimum(theta, values, n_done, STOPPED)
-        if plateau.reached(total):
+        if plateau.reached_by(total):
             return _minimum(theta, values, n_done, FLAT)
     return _minimum(theta, values, n_done, LIMIT)
 
@@ -126,27 +139,32 @@ def run_lbfgs(
     tol: float = 1e-5,
     n_iter_no_change: int = 5,
     callback: Callback | None = None,
+    done: Done | None = None,
 ) -> Minimum:
     """Minimize by `core.lbfgs.minimize_lbfgs`; DivergenceError where the start is not finite.
 
     ``fun(theta) -> (value, gradient)`` is of the whole objective; theta stays. The rest is as in
     :func:`run_steps`.
     """
-    values: list[float] = []
-    n_evaluations = 0
+    done = Done() if done is None else done
+    values, n_evaluations = done.values, done.n_evaluations
+    goes_on = bool(values)
 
     def counted(point: Array) -> tuple[float, Array]:
-        nonlocal n_evaluations
+        nonlocal n_evaluations, goes_on
         value, gradient = fun(point)
         if n_evaluations == 0:
             check_finite(value, "the objective", "iteration 0", BAD_START)
-        n_evaluations += 1
+        n_evaluations += not goes_on  # the first then repeats the last
+        goes_on = False
         return value, gradient
 
-    plateau = _Plateau(tol, n_iter_no_change)
+    plateau = _Plateau(tol, n_iter_no_change, values)
     theta = theta.copy()
+    if plateau.is_reached:
+        return _minimum(theta, values, n_evaluations, FLAT)
     iterates = minimize_lbfgs(counted, theta, pairs)
-    for number in range(1, max_iter + 1):
+    for number in range(len(values) + 1, max_iter + 1):
         try:
             theta, value = next(iterates)
         except StopIteration as end:
@@ -155,7 +173,7 @@ def run_lbfgs(
         state = Iteration(number, theta, value, math.nan, n_evaluations)
         if callback is not None and callback(state):
             return _minimum(theta, values, n_evaluations, STOPPED)
-        if plateau.reached(value):
+        if plateau.reached_by(value):
             return _minimum(theta, values, n_evaluations, FLAT)
     return _minimum(theta, values, n_evaluations, LIMIT)
 
@@ -168,24 +186,30 @@ def run_scipy_lbfgs(
     tol: float = 1e-5,
     memory: int = 10,
     callback: Callback | None = None,
+    done: Done | None = None,
 ) -> Minimum:
     """Minimize by ``scipy.optimize.minimize(method="L-BFGS-B")``, in float64; see `run_lbfgs`.
 
-    `fun` is asked in the dtype of `theta`; `tol` is SciPy's `ftol`.
+    `fun` is asked in the dtype of `theta`; `tol` is SciPy's `ftol`. SciPy hands out no state: a run
+    goes on by doing again, from its start `theta` and in silence, what was `done`.
     """
     from scipy.optimize import OptimizeResult, minimize
 
-    values: list[float] = []
-    n_evaluations = 0
+    values = [] if done is None else done.values
+    n_known, n_done, n_evaluations = len(values), 0, 0
 
     def in_float64(point: Array) -> tuple[float, Array]:
         nonlocal n_evaluations
         n_evaluations += 1
         value, gradient = fun(point.astype(theta.dtype))
-        check_finite(value, "the objective", f"iteration {len(values) + 1}", BAD_START)
+        check_finite(value, "the objective", f"iteration {n_done + 1}", BAD_START)
         return value, gradient.astype(np.float64)
 
     def report(intermediate_result: OptimizeResult) -> None:
+        nonlocal n_done
+        n_done += 1
+        if n_done <= n_known:
+            return
         values.append(float(intermediate_result.fun))
         point = intermediate_result.x.astype(theta.dtype)
         state = Iteration(len(values), point, values[-1], math.nan, n_evaluations)
@@ -216,15 +240,21 @@ def check_finite(value: float, what: str, when: str, advice: str = LONG_STEPS) -
 
 
 class _Plateau:
-    def __init__(self, tol: float, patience: int) -> None:
+    def __init__(self, tol: float, patience: int, values: Iterable[float]) -> None:
         self.tol, self.patience = tol, patience
         self.best, self.waited = math.inf, 0
+        for value in values:
+            self.reached_by(value)
 
-    def reached(self, value: float) -> bool:
+    @property
+    def is_reached(self) -> bool:
+        return 0 < self.patience <= self.waited
+
+    def reached_by(self, value: float) -> bool:
         fell = self.best == math.inf or value < self.best - self.tol * abs(self.best)
         self.waited = 0 if fell else self.waited + 1
         self.best = min(self.best, value)
-        return 0 < self.patience <= self.waited
+        return self.is_reached
 
 
 def _minimum(theta: Array, values: list[float], n_evaluations: int, message: str) -> Minimum:
@@ -269,8 +299,13 @@ class EpochObserver(Protocol):
 EpochCallback: TypeAlias = "Callable[[EpochState], Any] | EpochObserver"
 
 
-def is_callback(value: Any) -> bool:
-    return callable(_as_function(value))
+def check_callbacks(callbacks: Any) -> None:
+    is_iterable = isinstance(callbacks, Iterable)
+    if not (is_iterable and all(map(callable, map(_as_function, callbacks)))):
+        raise TypeError(
+            f"callbacks must be a sequence of callables of an EpochState, or of objects with "
+            f"on_epoch_end(state), got {callbacks!r}; pass [callback] for one."
+        )
 
 
 def _as_function(callback: Any) -> Any:
@@ -319,6 +354,36 @@ class EpochMonitor:
         if self._bar is not None:
             self._bar.close()
 
+    def go_on(
+        self, done: Done, curve: list[float], best_theta: Array | None, seconds: float
+    ) -> None:
+        """Go on after what was done, with its measures and best weights."""
+        self.values = [value / self.loss_unit for value in done.values]
+        self.n_evaluations = done.n_evaluations
+        for rmse in curve:
+            self._follow(rmse)
+        self.best_theta = best_theta
+        self._started -= seconds
+        if self._bar is not None:
+            self._bar.update(len(done.values))
+
+    def _follow(self, rmse: float) -> bool:
+        """Return whether it is the best."""
+        self._waited = 0 if rmse < self._best - self.tol else self._waited + 1
+        is_best = rmse < self._best
+        self._best = min(rmse, self._best)
+        self.curve.append(rmse)
+        return is_best
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self._started
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether early stopping ends the training."""
+        return self.early_stopping and self._waited >= self.patience
+
     @property
     def n_complete(self) -> int:
         """Epochs that ended, with validation if any."""
@@ -334,16 +399,14 @@ class EpochMonitor:
         rmse = None
         if self.validate is not None:
             rmse = self.validate(iteration.theta)
-            self._waited = 0 if rmse < self._best - self.tol else self._waited + 1
-            if rmse < self._best:
-                self._best, self.best_theta = rmse, iteration.theta.copy()
-            self.curve.append(rmse)
+            if self._follow(rmse):
+                self.best_theta = iteration.theta.copy()
         state = EpochState(
             iteration.number,
             self.n_epochs,
             iteration.value / self.loss_unit,
             rmse,
-            time.perf_counter() - self._started,
+            self.seconds,
             iteration.learning_rate,
             iteration.theta,
         )
@@ -362,7 +425,7 @@ class EpochMonitor:
             self._bar.set_postfix(shown, refresh=False)
             self._bar.update()
         answers = [bool(callback(state)) for callback in self.callbacks]
-        return any(answers) or (self.early_stopping and self._waited >= self.patience)
+        return any(answers) or self.is_exhausted
 
 
 def show(line: str) -> None:

@@ -13,12 +13,12 @@ from __future__ import annotations
 import itertools
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,13 +28,26 @@ from autorec_np.core.activations import ACTIVATIONS
 from autorec_np.core.kernels import with_data
 from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective
-from autorec_np.core.planes import Planes
 from autorec_np.engine.engines import Arrangement, Batch, Engine, PlainEngine, TiledEngine
-from autorec_np.engine.threads import Workers, pattern_of, row_blocks, run
+from autorec_np.engine.rows import (
+    KEPT,
+    Made,
+    Rated,
+    Rows,
+    column_counts,
+    data_of,
+    entries_of,
+    numbers,
+    pattern_of,
+    row_blocks,
+)
+from autorec_np.engine.threads import Workers, run
 from autorec_np.engine.tiled import by_activity
+from autorec_np.training.checkpoint import Checkpoint
 from autorec_np.training.solvers import (
     Callback,
     DivergenceError,
+    Done,
     EpochMonitor,
     Iteration,
     Minimum,
@@ -72,16 +85,21 @@ class AffineMap(NamedTuple):
 
 
 class Mapped(NamedTuple):
-    """Ratings in other `units`, the map to them."""
+    """Ratings in other `units`; `convert` has the map to them, to the bit, for any part."""
 
-    values: Array
+    ratings: Array
     scale: tuple[float, float]
     units: AffineMap
+    convert: Callable[[Array], Array]
+
+    @property
+    def values(self) -> Array:
+        return self.convert(self.ratings)
 
     @classmethod
     def by(cls, units: AffineMap, ratings: Array, scale: tuple[float, float]) -> Mapped:
         low, high = units(np.array(scale)).tolist()
-        return cls(units(ratings), (low, high), units)
+        return cls(ratings, (low, high), units, units.__call__)
 
 
 def canonical(ratings: Array, scale: tuple[float, float]) -> Mapped:
@@ -89,7 +107,7 @@ def canonical(ratings: Array, scale: tuple[float, float]) -> Mapped:
 
     Steps of the grid are to be long against the rounding of float32.
     """
-    levels = np.unique(ratings).astype(np.float64)
+    levels = levels_of(ratings).astype(np.float64)
     start, step = float(levels[0]), step_of(levels)
 
     def steps(values: Array) -> Array:
@@ -97,15 +115,40 @@ def canonical(ratings: Array, scale: tuple[float, float]) -> Mapped:
         nearest = np.rint(counted)
         return np.where(np.abs(counted - nearest) < ON_GRID, nearest, counted)
 
-    counted, ends = steps(ratings), steps(np.array(scale))
+    mean, deviation = mean_and_deviation(ratings, steps)
+    ends = steps(np.array(scale))
     if len(levels) > 1:
-        factor = SPREAD / float(counted.std())
+        factor = SPREAD / deviation
     else:
         factor = WIDTH / float(ends[1] - ends[0]) if ends[0] < ends[1] else 1.0
-    of_steps = AffineMap(factor, MEAN - factor * float(counted.mean()))
+    of_steps = AffineMap(factor, MEAN - factor * mean)
     low, high = of_steps(ends).tolist()
     units = AffineMap(1.0 / step, -start / step).then(of_steps)
-    return Mapped(of_steps(counted), (low, high), units)
+    return Mapped(ratings, (low, high), units, lambda values: of_steps(steps(values)))
+
+
+def levels_of(ratings: Array, most: int = MOST_LEVELS) -> Array:
+    """Return the values that occur, ascending; of more than `most` some, the least first."""
+    levels: Array = ratings[:0]
+    for start in range(0, len(ratings), KEPT):
+        levels = np.union1d(levels, ratings[start : start + KEPT])
+        if len(levels) > most:
+            return np.union1d(ratings.min(), levels)
+    return levels
+
+
+def mean_and_deviation(ratings: Array, of: Callable[[Array], Array]) -> tuple[float, float]:
+    """Return mean and standard deviation of a function of ratings, to NumPy's bit."""
+
+    def total(of: Callable[[Array], Array], start: int, n: int) -> Any:
+        if n <= KEPT:
+            return of(ratings[start : start + n]).sum()
+        half = n // 2 - n // 2 % 8  # as NumPy does
+        return total(of, start, half) + total(of, start + half, n - half)
+
+    n = len(ratings)
+    mean = total(of, 0, n) / n
+    return float(mean), float(np.sqrt(total(lambda some: (of(some) - mean) ** 2, 0, n) / n))
 
 
 def step_of(levels: Array) -> float:
@@ -155,7 +198,7 @@ def map_onto_outputs(output_activation: str, mapped: Mapped, centered: bool) -> 
 
 def starting_theta(
     network: Network,
-    targets: CSR,
+    targets: Rated,
     centered: bool,
     penalty: float,
     random_state: np.random.Generator,
@@ -171,16 +214,17 @@ def starting_theta(
     theta = network.layout.initialize(random_state, dtype)
     if ACTIVATIONS[network.output_activation].bounded:
         return theta
-    views, mean = network.layout.views(theta), targets.data.mean(dtype=np.float64)
+    total = sum(data.sum(dtype=np.float64) for data in data_of(targets))
+    views, mean = network.layout.views(theta), total / targets.nnz
     views["decoder.bias"][...] = mean
     at_zero = ACTIVATIONS[network.activation].forward(np.zeros(1))[0]
     if centered or network.tied or at_zero == 0.0:
         return theta
     width = network.hidden_layer_sizes[-1]
     share = mean / (width * at_zero)
-    rated = np.flatnonzero(np.bincount(targets.indices))
+    rated = np.flatnonzero(column_counts(targets))
     cost = penalty / 2 * len(rated) * width * share**2
-    if cost < targets.nnz * targets.data.var(dtype=np.float64):
+    if cost < sum(float(np.sum((data - mean) ** 2)) for data in data_of(targets)):
         views["decoder.weight"][rated] += share
         views["decoder.bias"][rated] = 0.0
     return theta
@@ -218,7 +262,7 @@ def reliability(counts: Array, shrinkage: float) -> Array:
 
 def typical_root(matrix: CSR) -> float:
     """See `automatic_penalties`."""
-    of_rows, of_columns = np.diff(matrix.indptr), np.bincount(matrix.indices)
+    of_rows, of_columns = np.diff(matrix.indptr), column_counts(matrix)
     return float((typical_count(of_rows) * typical_count(of_columns)) ** 0.25)
 
 
@@ -279,6 +323,18 @@ def corrupt(
     return with_data(inputs, inputs.data * kept / inputs.dtype.type(1.0 - probability))
 
 
+class Corrupted(Rows):
+    """`corrupt` of the whole, for any of its rows."""
+
+    def __init__(self, inputs: Rated, probability: float, draws: Draws) -> None:
+        self.inputs, self.probability, self.draws = inputs, probability, draws
+        super().__init__(pattern_of(inputs), self.corrupted)
+
+    def corrupted(self, rows: Array | slice) -> Made:
+        entries = entries_of(self.pattern, numbers(rows))
+        return corrupt(self.inputs[rows], self.probability, self.draws, entries)
+
+
 def dropout_masks(
     rows: Array, widths: Sequence[int], probability: float, draws: Draws, dtype: npt.DTypeLike
 ) -> list[Array]:
@@ -294,6 +350,7 @@ def dropout_masks(
 
 ENGINES = ("tiled", "plain")
 ENTRIES_PER_BLOCK = 2**20  # of a full batch, at once
+ENTRIES_PLANNED = 2**22  # of a full batch, whose plans are kept
 MEMORY = 10  # of L-BFGS
 WEIGHTS_PER_TASK = 2**18
 
@@ -342,9 +399,20 @@ _interrupts_end_all = ContextVar("interrupts_end_all", default=False)
 _short_on_purpose = ContextVar("short_on_purpose", default=False)
 
 
+_engine_instead: ContextVar[Callable[[Engine], Engine] | None]
+_engine_instead = ContextVar("_engine_instead", default=None)
+
+
 @contextmanager
-def _set(switch: ContextVar[bool]) -> Iterator[None]:
-    before = switch.set(True)
+def computed_by(engine_for: Callable[[Engine], Engine]) -> Iterator[None]:
+    """Let trainings have another engine, made for their own."""
+    with _set(_engine_instead, engine_for):
+        yield
+
+
+@contextmanager
+def _set(switch: ContextVar[Any], value: Any = True) -> Iterator[None]:
+    before = switch.set(value)
     try:
         yield
     finally:
@@ -396,27 +464,42 @@ class Trainer:
         self,
         objective: Objective,
         theta: Array,
-        inputs: CSR | Planes,
-        targets: CSR | Planes,
+        inputs: Rated,
+        targets: Rated,
         random_state: np.random.Generator,
         monitor: EpochMonitor,
         workers: Workers | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> Minimum:
         """Minimize the objective over all rows; see `solvers.Minimum`.
 
         `theta`, the start, holds the last good weights after each epoch, whatever ends the run.
         `inputs` and `targets` have one pattern. No result depends on the `workers`. DivergenceError
         where the objective or a weight is not finite, ConvergenceWarning where a full-batch solver
-        ends at its limit of iterations.
+        ends at its limit of iterations. A run goes on from the `checkpoint`, and is kept in it.
         """
         full_batch = SOLVERS[self.solver].full_batch
         engine: Engine = TiledEngine(workers) if self.engine == "tiled" else PlainEngine()
+        engine_instead = _engine_instead.get()
+        if engine_instead is not None:
+            engine = engine_instead(engine)
         n_batches = 1 if full_batch else self._n_batches(targets.shape[0])
         arrangement = engine.arrange(objective.network, pattern_of(targets), n_batches)
         working = arrangement.arranged(theta)
         objective = arrangement.objective(objective)
         last_good = theta.view()
         last_good.flags.writeable = False
+        memory = self._memory(engine, working)
+        done = Done() if checkpoint is None else checkpoint.restore(theta, memory, monitor)
+        n_done, ended = len(done.values), done.converged or monitor.is_exhausted
+        if n_done > self.max_iter:
+            raise ValueError(
+                f"max_iter={self.max_iter} is below the {n_done} epochs or iterations of the "
+                f"checkpoint; raise it."
+            )
+        is_finished = ended or n_done == self.max_iter
+        if n_done and (is_finished or memory is not None):
+            working = arrangement.arranged(theta)
 
         def report(iteration: Iteration) -> bool:
             weights = iteration.theta
@@ -428,32 +511,59 @@ class Trainer:
             except KeyboardInterrupt:  # perhaps between two blocks
                 arrangement.restore(weights, theta)
                 raise
-            return monitor(replace(iteration, theta=last_good))
+            stops = monitor(replace(iteration, theta=last_good))
+            if checkpoint is not None and checkpoint.is_due(iteration.number):
+                so_far = Done(done.values, iteration.n_evaluations)
+                checkpoint.save(theta, memory, so_far, monitor)
+            return stops
 
         try:
             drawn: Iterator[Sequence[Batch]]
-            if full_batch:
-                drawn = itertools.repeat(_in_blocks(arrangement, inputs, targets))
+            if is_finished:
+                drawn = iter(())
+            elif full_batch:
+                drawn = itertools.repeat(InBlocks(arrangement, inputs, targets))
             else:
                 widths = objective.network.hidden_layer_sizes
-                batches = self.batches(arrangement, widths, inputs, targets, random_state)
-                drawn = ([batch] for batch in batches)
-            result = self._minimize(engine, objective, working, drawn, n_batches, report)
+                batches = self.batches(arrangement, widths, inputs, targets, random_state, n_done)
+                drawn = map(_alone, batches)  # keeps none
+            if is_finished:
+                result = Minimum(working, done.values, done.n_evaluations, ended, not ended, "")
+            else:
+                result = self._minimize(
+                    engine, objective, working, memory, done, drawn, n_batches, report
+                )
         except DivergenceError as error:
             error.epoch = monitor.n_complete
             error.args = (f"{error} {self._circumstances(objective, targets)}",)
             raise
-        if full_batch and result.limit_reached and not _short_on_purpose.get():
-            self._warn_of_limit(result)
         monitor.n_evaluations = result.n_evaluations
         arrangement.restore(result.theta, theta)
+        if checkpoint is not None:
+            at_end = Done(result.values, result.n_evaluations, result.converged)
+            checkpoint.save(theta, memory, at_end, monitor)
+        if full_batch and result.limit_reached and not _short_on_purpose.get():
+            self._warn_of_limit(result)
         return replace(result, theta=theta)
+
+    def _memory(self, engine: Engine, theta: Array) -> Any:
+        """Return what the solver remembers from step to step, at a start."""
+        if self.solver == "scipy-lbfgs":
+            return None
+        if self.solver == "lbfgs":
+            return engine.pairs(theta, MEMORY)
+        settings = {}
+        if self.solver == "sgd":
+            settings = {"momentum": self.momentum, "nesterovs_momentum": self.nesterovs_momentum}
+        return engine.rule(self.solver, theta, **settings)
 
     def _minimize(
         self,
         engine: Engine,
         objective: Objective,
         theta: Array,
+        memory: Any,
+        done: Done,
         drawn: Iterator[Sequence[Batch]],
         n_batches: int,
         callback: Callback,
@@ -462,24 +572,21 @@ class Trainer:
             fun = partial(engine.value_and_gradient, objective, batches=next(drawn))
             if self.solver == "scipy-lbfgs":
                 return run_scipy_lbfgs(
-                    fun, theta, max_iter=self.max_iter, tol=self.tol, callback=callback
+                    fun, theta, max_iter=self.max_iter, tol=self.tol, callback=callback, done=done
                 )
             return run_lbfgs(
                 fun,
                 theta,
-                engine.pairs(theta, MEMORY),
+                memory,
                 max_iter=self.max_iter,
                 tol=self.tol,
                 n_iter_no_change=self.n_iter_no_change,
                 callback=callback,
+                done=done,
             )
-        settings = {}
-        if self.solver == "sgd":
-            settings = {"momentum": self.momentum, "nesterovs_momentum": self.nesterovs_momentum}
-        rule = engine.rule(self.solver, theta, **settings)
 
         def step(point: Array, rate: float) -> float:
-            return engine.step(objective, point, next(drawn), rule, rate)
+            return engine.step(objective, point, next(drawn), memory, rate)
 
         full_batch = SOLVERS[self.solver].full_batch
         return run_steps(
@@ -493,17 +600,21 @@ class Trainer:
             tol=self.tol,
             n_iter_no_change=self.n_iter_no_change if full_batch else 0,
             callback=callback,
+            done=done,
         )
 
     def batches(
         self,
         arrangement: Arrangement,
         widths: Sequence[int],
-        inputs: CSR | Planes,
-        targets: CSR | Planes,
+        inputs: Rated,
+        targets: Rated,
         random_state: np.random.Generator,
+        n_done: int = 0,
     ) -> Iterator[Batch]:
-        """Yield batches without end; corruption and dropout do not depend on them.
+        """Yield batches without end, after those of `n_done` epochs.
+
+        Corruption and dropout do not depend on them.
 
         Each run of as many rows, in order of activity, as batches is dealt out at random.
         """
@@ -512,24 +623,27 @@ class Trainer:
         n_runs = -(-n_rows // n_batches)
         in_order, _ = by_activity(pattern_of(targets))
         seed = int(random_state.integers(2**63)) if self.corruption or self.dropout else 0
-        corrupted, masks = inputs, None
+        read, masks = inputs, None
         for epoch in itertools.count():
             dealt = np.tile(np.arange(n_batches), (n_runs, 1))
             batch_of = random_state.permuted(dealt, axis=1).reshape(-1)[:n_rows]
+            if epoch < n_done:
+                continue
             draws = Draws(seed, epoch)
             if self.corruption:
-                corrupted = corrupt(inputs, self.corruption, draws)
+                read = Corrupted(inputs, self.corruption, draws)
             for number in range(n_batches):
                 rows = in_order[batch_of == number]
                 if self.dropout:
                     masks = dropout_masks(rows, widths, self.dropout, draws, inputs.dtype)
-                yield arrangement.batch(corrupted, targets, rows, masks)
+                yield arrangement.batch(read, targets, rows, masks)
 
     def _n_batches(self, n_rows: int) -> int:
         return math.ceil(n_rows / self.batch_size)
 
-    def _circumstances(self, objective: Objective, targets: CSR | Planes) -> str:
-        facts = [f"the largest target is {np.abs(targets.data).max():g}"]
+    def _circumstances(self, objective: Objective, targets: Rated) -> str:
+        largest = max(np.abs(data).max() for data in data_of(targets))
+        facts = [f"the largest target is {largest:g}"]
         if not math.isnan(self.learning_rate_init):
             facts.insert(0, f"learning_rate_init={self.learning_rate_init:g}")
         weights = (name for name in objective.network.layout.slices if name.endswith(".weight"))
@@ -555,13 +669,31 @@ class Trainer:
         )
 
 
-def _in_blocks(
-    arrangement: Arrangement, inputs: CSR | Planes, targets: CSR | Planes
-) -> list[Batch]:
-    pattern = pattern_of(targets)
-    rows, _ = by_activity(pattern)
-    blocks = row_blocks(np.diff(pattern.indptr)[rows], ENTRIES_PER_BLOCK)
-    return [arrangement.batch(inputs, targets, rows[block], None) for block in blocks]
+def _alone(batch: Batch) -> list[Batch]:
+    return [batch]
+
+
+class InBlocks(Sequence[Batch]):
+    """A full batch in blocks of rows; many are planned anew whenever they are asked for."""
+
+    def __init__(self, arrangement: Arrangement, inputs: Rated, targets: Rated) -> None:
+        pattern = pattern_of(targets)
+        rows, _ = by_activity(pattern)
+        blocks = row_blocks(np.diff(pattern.indptr)[rows], ENTRIES_PER_BLOCK)
+        self.blocks = [rows[block] for block in blocks]
+        self.arrangement, self.matrices = arrangement, (inputs, targets)
+        self.are_kept, self.kept = pattern.nnz <= ENTRIES_PLANNED, dict[int, Batch]()
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    def __getitem__(self, number: Any) -> Any:
+        batch = self.kept.get(number)
+        if batch is None:
+            batch = self.arrangement.batch(*self.matrices, self.blocks[number], None)
+            if self.are_kept:
+                self.kept[number] = batch
+        return batch
 
 
 def _extremes(weights: Array, workers: Workers | None) -> tuple[float, float]:

@@ -56,6 +56,7 @@ CONTENTS: dict[str, list[str]] = {
         "docs/data",
         "docs/coming_from",
         "docs/service",
+        "docs/scale",
         "docs/model_file",
         "api/index",
     ],

@@ -249,7 +249,8 @@ def test_ctrl_c_gives_130_and_one_line(run, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-def test_ctrl_c_in_training_saves_the_best_so_far(folder, tmp_path):
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_or_sigterm_in_training_saves_the_best_so_far(sent, folder, tmp_path):
     target = tmp_path / "model.npz"
     target.write_bytes(b"old")
     command = [sys.executable, "-m", "autorec_np", "train", folder / "numbers.csv"]
@@ -262,9 +263,9 @@ def test_ctrl_c_in_training_saves_the_best_so_far(folder, tmp_path):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert "epoch 1 of 1000000" in process.stderr.readline()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(sent)
         rest = process.stderr.read().split("\n")
-    assert process.returncode == 130
+    assert process.returncode == 128 + sent
     assert rest[-2:] == ["autorec-np: interrupted", ""]
     assert all(line.startswith("epoch") for line in rest[:-2])
     assert [path.name for path in tmp_path.iterdir()] == ["model.npz"]

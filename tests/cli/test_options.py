@@ -60,6 +60,8 @@ IN_WORDS = {
     "an eighth of all, 64 to 512": lambda name: (
         default(AutoRec, name) is None and (BATCHES, BATCH_SIZES) == (8, (64, 512))
     ),
+    "nowhere": lambda name: default(AutoRec, name) is None,
+    "as many as make it cheap": lambda name: default(AutoRec, name) is None,
     "all cores": lambda name: default(AutoRec, name) is None,
     "one": lambda name: all(parser_of(c).get_default(name) == 1 for c in ("evaluate", "tune")),
     "raise an error": lambda name: default(read_ratings, name) == "raise",

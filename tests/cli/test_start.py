@@ -16,7 +16,7 @@ class Interrupter:
     def find_spec(self, name, path=None, target=None):
         if name == {name!r}:
             sys.meta_path.remove(self)
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), {sent})
 from autorec_np.cli import main
 sys.meta_path.insert(0, Interrupter())
 sys.exit(main({arguments!r}))
@@ -24,6 +24,7 @@ sys.exit(main({arguments!r}))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
     "name",
     [
@@ -38,16 +39,17 @@ sys.exit(main({arguments!r}))
         "concurrent.futures",
     ],
 )
-def test_ctrl_c_while_something_is_imported_is_one_line(name):
+def test_ctrl_c_or_sigterm_while_something_is_imported_is_one_line(name, sent):
+    program = PROGRAM.format(name=name, sent=int(sent), arguments=["demo", "--quiet"])
     ended = subprocess.run(
-        [sys.executable, "-c", PROGRAM.format(name=name, arguments=["demo", "--quiet"])],
+        [sys.executable, "-c", program],
         capture_output=True,
         text=True,
         timeout=60,
         # A shell's background jobs inherit that SIGINT is ignored.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    assert (ended.returncode, ended.stderr) == (130, "autorec-np: interrupted\n")
+    assert (ended.returncode, ended.stderr) == (128 + sent, "autorec-np: interrupted\n")
 
 
 @pytest.mark.parametrize("error", [ImportError, SystemError])
@@ -60,15 +62,16 @@ def test_what_is_no_interrupt_is_a_bug_with_its_traceback(error, monkeypatch):
         main([])
 
 
-def test_the_handler_of_the_program_stays(capsys):
-    handlers = signal.getsignal(signal.SIGINT)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_handler_of_the_program_stays(number, capsys):
+    handler = signal.getsignal(number)
     assert main(["--version"]) == 0
-    assert signal.getsignal(signal.SIGINT) is handlers
+    assert signal.getsignal(number) is handler
     own = lambda number, frame: None  # noqa: E731
-    before = signal.signal(signal.SIGINT, own)
+    before = signal.signal(number, own)
     try:
         assert main(["--version"]) == 0
-        assert signal.getsignal(signal.SIGINT) is own
+        assert signal.getsignal(number) is own
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(number, before)
     assert capsys.readouterr().err == ""

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 from command_line import SMALL, SMALL_PARAMETERS, write_csv, wrong_gradients
@@ -369,3 +375,107 @@ def test_an_interrupt_without_save_saves_nothing(run, folder, tmp_path, monkeypa
     status, _, err = run("train", folder / "numbers.csv", *SMALL)
     assert (status, err) == (130, "autorec-np: interrupted\n")
     assert list(tmp_path.iterdir()) == []
+
+
+# Checkpoints
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize("sent", ["SIGKILL", "SIGTERM", "SIGINT"])
+def test_a_training_that_was_ended_resumes_to_the_same_file(sent, folder, tmp_path):
+    whole, path, run = (tmp_path / name for name in ("whole.npz", "model.npz", "run.npz"))
+    command = [sys.executable, "-m", "autorec_np", "train", folder / "numbers.csv"]
+    command += ["--epochs", "200", "--hidden", "4"]
+    kept = ["--save", path, "--checkpoint", run, "--checkpoint-every", "2", "--resume"]
+    usual = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
+    with subprocess.Popen(
+        [*command, *kept], stderr=subprocess.PIPE, text=True, preexec_fn=usual
+    ) as process:
+        for number in range(1, 6):
+            assert f"epoch {number} of 200" in process.stderr.readline()
+        process.send_signal(getattr(signal, sent))
+        process.stderr.read()
+    assert process.returncode == (-9 if sent == "SIGKILL" else 128 + getattr(signal, sent))
+    again = subprocess.run([*command, *kept], capture_output=True, text=True, timeout=60)
+    assert again.returncode == 0, again.stderr
+    assert int(again.stderr.split()[1]) >= 5  # of "epoch 5 of 200: ..."
+    subprocess.run([*command, "--save", whole], capture_output=True, timeout=60, check=True)
+    assert path.read_bytes() == whole.read_bytes()
+    left = {one.name for one in tmp_path.iterdir()}
+    assert left == {"whole.npz", "model.npz", "run.npz"}
+
+
+def test_the_time_left_of_a_resumed_training_is_that_of_one(run, folder, tmp_path, monkeypatch):
+    path = tmp_path / "run.npz"
+    command = ["train", folder / "numbers.csv", *SMALL, "--checkpoint", path]
+    call = Progress.__call__
+
+    def killed(self, state):
+        call(self, state)
+        if state.epoch == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Progress, "__call__", killed)
+        assert run(*command)[0] == 130
+    status, _, err = run(*command, "--resume")
+    assert status == 0
+    assert [line.split(":")[0] for line in err.splitlines()] == ["epoch 2 of 3", "epoch 3 of 3"]
+    assert " left" in err.splitlines()[0]
+    assert " left" not in err.splitlines()[1]
+
+
+def test_what_cannot_be_resumed_is_one_line(run, folder, tmp_path):
+    path = tmp_path / "run.npz"
+    status, _, err = run("train", folder / "numbers.csv", *SMALL, "--resume")
+    assert (status, err) == (
+        2,
+        "autorec-np: error: --resume needs --checkpoint FILE (see autorec-np train --help)\n",
+    )
+    status, _, err = run(
+        "train", folder / "numbers.csv", "--checkpoint", tmp_path / "no" / "run.npz"
+    )
+    assert status == 1
+    assert "--checkpoint" in err
+    command = ["train", folder / "numbers.csv", *SMALL, "--checkpoint", path, "--quiet"]
+    assert run(*command)[0] == 0
+    status, _, err = run(*command, "--resume", "--dropout", "0.25")
+    assert status == 1
+    assert "fit with dropout=0.0, which cannot go on with 0.25" in err
+    assert "--dropout P, --resume" in err
+
+
+def test_lists_are_kept_too(run, folder, tmp_path):
+    path = tmp_path / "run.npz"
+    command = ["train", folder / "numbers.csv", *SMALL, "--implicit", "--checkpoint", path]
+    assert run(*command)[0] == 0
+    status, _, err = run(*command, "--resume")
+    assert (status, err) == (0, "")  # nothing is left to train
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_sigterm_ends_trainings_in_other_processes_too(folder):
+    command = [sys.executable, "-m", "autorec_np", "evaluate", folder / "numbers.csv"]
+    command += ["--epochs", "1000000", "--hidden", "4", "--repeats", "2", "--jobs", "2"]
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        if not children.exists():
+            process.kill()
+            pytest.skip("needs /proc")
+        while len(children.read_text().split()) < 3:  # and one that looks after resources
+            time.sleep(0.05)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+        started = time.monotonic()
+        assert process.stderr.read() == "autorec-np: interrupted\n"
+    assert process.returncode == 128 + signal.SIGTERM
+    assert time.monotonic() - started < 30
+    for _ in range(100):
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    raise AssertionError("a training lives on")

@@ -681,3 +681,14 @@ def test_integer_ids_do_not_load_pandas():
         "sys.exit('pandas' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_oriented_has_users_or_items_as_its_rows():
+    R = Ratings.from_triples([2, 1, 1, 3], [10, 20, 10, 20], [1.0, 0.0, 3.0, 4.0])
+    assert R.oriented("user") is R.matrix
+    turned = R.oriented("item")
+    assert turned.has_canonical_format
+    assert turned.dtype == np.float32
+    assert turned.shape == (2, 3)
+    found = [turned.indptr.tolist(), turned.indices.tolist(), turned.data.tolist()]
+    assert found == [[0, 2, 4], [0, 1, 0, 2], [3.0, 1.0, 0.0, 4.0]]

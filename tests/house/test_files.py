@@ -230,13 +230,29 @@ def test_only_temporaries_of_the_same_file_are_removed(tmp_path):
     kept = [".a1.npz.0123abcd.tmp", ".a[1].npz.0123.tmp", ".a[1].npz.tmp", ".b.0123abcd.tmp"]
     for name in (*removed, *kept):
         (tmp_path / name).write_text("half")
-    new = tmp_path / ".a[1].npz.11111111.tmp"  # created this moment, and not locked yet
-    old = tmp_path / ".a[1].npz.22222222.tmp"
-    new.touch()
-    old.touch()
-    os.utime(old, (0, 0))
+    (tmp_path / ".a[1].npz.11111111.tmp").touch()  # of a process that was killed this moment
     write(tmp_path / "a[1].npz", b"whole")
-    assert names(tmp_path) == sorted(["a[1].npz", new.name, *kept])
+    assert names(tmp_path) == sorted(["a[1].npz", *kept])
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_temporary_that_another_took_for_abandoned_is_made_again(when, tmp_path, monkeypatch):
+    """Another save may see it before it is locked: it then is locked by that one, or gone."""
+    path, lock, taken = tmp_path / "file", _files.try_lock, []
+
+    def late(descriptor):
+        if taken:
+            return lock(descriptor)
+        [temporary] = tmp_path.iterdir()
+        taken.append(temporary)
+        temporary.unlink()
+        return when == "after"
+
+    monkeypatch.setattr(_files, "try_lock", late)
+    write(path, b"whole")
+    assert len(taken) == 1
+    assert names(tmp_path) == ["file"]
+    assert path.read_bytes() == b"whole"
 
 
 def test_a_file_system_without_locks_saves_all_the_same(tmp_path, monkeypatch):

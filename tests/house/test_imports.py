@@ -39,6 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sources": {"numpy", "pandas", "requests", "_files", "__init__", "_text", "_types"}
     | {"_validation", "data"},
     "training": {
+        "_files",
         "numpy",
         "scipy.optimize",
         "tqdm",
@@ -67,6 +68,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"_files", "core", "data", "models", "training"},
     "reports": {"numpy", "scipy.sparse", "matplotlib", "__init__", "_types"}
     | {"baselines", "core", "data", "evaluation", "gradcheck", "models", "training"},
+    "distributed": {"numpy", "scipy.sparse", "cloudpickle", "dask"}
+    | {"__init__", "_types", "core", "data", "engine", "models", "training"},
     "lessons": {"numpy", "_files", "_text", "__init__"},
     "cli": {"numpy", "argcomplete", "_files", "_text", "__init__", "baselines", "core", "data"}
     | {"evaluation", "gradcheck", "lessons", "models", "reports", "serving", "sources"}
@@ -92,6 +95,7 @@ READING_ORDER = (
 # Slow to load, or needed by few: imported inside the functions that need them.
 INSIDE_FUNCTIONS_ONLY = {"pandas", "requests", "matplotlib", "scipy.optimize", "scipy.stats"}
 INSIDE_FUNCTIONS_ONLY |= {"sklearn", "threadpoolctl", "onnx", "tqdm", "pyarrow"}
+INSIDE_FUNCTIONS_ONLY |= {"cloudpickle", "dask"}
 
 
 def module_name(path):
