@@ -15,6 +15,7 @@ from autorec_np.core.implicit import IMPLICIT, ImplicitNetwork, scaled_pattern
 from autorec_np.core.kernels import spmm, spmm_transpose
 from autorec_np.core.objective import Objective
 from autorec_np.engine.engines import TiledEngine
+from autorec_np.engine.rows import Scaled
 from autorec_np.engine.threads import Workers
 from autorec_np.engine.tiled import Shares, Static, by_activity, reordered
 from autorec_np.gradcheck import adjoint_test
