@@ -378,17 +378,20 @@ def check_numbers(
 
 
 class InMemory:
-    """A column that grows."""
+    """A column that grows, in one piece: many would leave holes in memory."""
 
     def __init__(self, dtype: Any) -> None:
-        self._dtype, self._parts = np.dtype(dtype), [np.zeros(0, dtype)]
+        self._array, self._length = np.zeros(0, dtype), 0
 
     def append(self, part: Array) -> None:
-        self._parts.append(part.astype(self._dtype, copy=False))
+        start, self._length = self._length, self._length + len(part)
+        if self._length > len(self._array):
+            self._array.resize(self._length + self._length // 8, refcheck=False)
+        self._array[start : self._length] = part
 
     def array(self) -> Array:
-        self._parts = [np.concatenate(self._parts)]
-        return self._parts[0]
+        self._array.resize(self._length, refcheck=False)
+        return self._array
 
 
 class IdColumn:

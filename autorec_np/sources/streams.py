@@ -27,7 +27,7 @@ from autorec_np.sources.text import (
 )
 
 LONG = 1 << 24  # bytes: a longer file is not read as a whole
-PIECE = 1 << 24
+PIECE = 1 << 22
 HEAD = 1 << 20  # in which all that is to be found out is found out
 
 
