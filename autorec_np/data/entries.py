@@ -135,12 +135,16 @@ def sort_by_cell(rows: Array, columns: Array, shape: tuple[int, int]) -> Array:
     return np.lexsort((columns, rows))
 
 
+def index_dtype(most: int) -> type[Any]:
+    return np.int32 if most < 2**31 else np.int64
+
+
 def canonical_csr(
     data: NDArray[np.float32], indices: Array, indptr: Array, shape: tuple[int, int]
 ) -> sparse.csr_array[np.float32]:
     """Wrap canonical arrays, read-only."""
     # SciPy would keep int64.
-    index = np.int32 if max(*shape, len(data)) < 2**31 else np.int64
+    index = index_dtype(max(*shape, len(data)))
     indices, indptr = indices.astype(index, copy=False), indptr.astype(index, copy=False)
     matrix = sparse.csr_array((data, indices, indptr), shape=shape)
     matrix.has_canonical_format = True

@@ -175,7 +175,8 @@ def read_ratings(
     try:
         R = of_positions(users, items, ratings, times, *ids, scale, duplicates, not_rated)
     except DuplicateRatingError as error:
-        raise rated_again(error, document, layout) from None
+        where = document, layout
+        raise rated_again(error, (*where, error.first), (*where, error.second)) from None
     return dataclasses.replace(R, columns=opened.columns(times is not None))
 
 
@@ -263,15 +264,22 @@ def open_source(
     return Opened(label, None, document, found, lines.sizes, stream)
 
 
-def rated_again(error: DuplicateRatingError, document: Document, layout: Layout) -> ValueError:
-    first, _ = document.record(error.first + layout.header)
-    second, _ = document.record(error.second + layout.header)
-    pair = error.pair.replace(" and item ", " rates item ")
-    return document.error(
+def rated_again(
+    error: DuplicateRatingError,
+    earlier: tuple[Document, Layout, int],
+    later: tuple[Document, Layout, int],
+) -> ValueError:
+    """Say where, of records by document, layout and number."""
+    (first, _), (second, _) = (
+        document.record(number + layout.header) for document, layout, number in (earlier, later)
+    )
+    of_file = "" if earlier[0] is later[0] else f" of {earlier[0].label}"
+    return later[0].error(
         second,
-        f"{pair} again, first rated on line {first:,}; "
-        f"{error.n_repeats:,} of {error.n_ratings:,} ratings repeat an earlier pair. A pair "
-        f"has one rating: correct the file, or pass duplicates='last' (or 'first' or 'mean').",
+        f"{error.pair.replace(' and item ', ' rates item ', 1)} again, first rated on line "
+        f"{first:,}{of_file}; {error.n_repeats:,} of {error.n_ratings:,} ratings repeat an earlier "
+        f"pair. A pair has one rating: correct the file, or pass duplicates='last' (or 'first' or "
+        f"'mean').",
     )
 
 

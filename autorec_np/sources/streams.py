@@ -54,6 +54,7 @@ class Stream:
         self.watch: Callable[[int], Any] = lambda n_bytes: None
         self._opener: Callable[[Any], Any] = contextlib.nullcontext
         self.packed, self._member = "", member
+        self.size = os.path.getsize(path)
         with open(path, "rb") as file:
             start = file.read(10)
         if start.startswith(ZIP):
