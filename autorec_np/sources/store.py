@@ -223,7 +223,6 @@ class _Files:
         self.grown: list[Growing] = []
         self.columns = Columns(self._grow)
         self.parts: list[tuple[Any, int, int]] = []  # which records are of which file
-        self.said: ColumnsRead | None = None
 
     def _grow(self, dtype: Any) -> Growing:
         self.grown.append(Growing(self.folder / f"column.{len(self.grown)}", dtype))
@@ -238,13 +237,13 @@ class _Files:
             start = self.columns.n_records
             self.columns.read(one.document, one.found.layout)
             self.parts.append((one, start, self.columns.n_records))
-            said = one.columns(self.columns.has_times)
-            if self.said is not None and said.names != self.said.names:
+            if one.columns(False).names != opened[0].columns(False).names:
                 raise ValueError(
-                    f"{one.label}: its columns are {said}, but those before {self.said}; pass "
-                    f"columns=..., or store the files apart."
+                    f"{one.label}: its columns are {one.columns(True)}, but those of "
+                    f"{opened[0].label} {opened[0].columns(True)}; pass columns=..., or store the "
+                    f"files apart."
                 )
-            self.said = said
+        self.said = opened[0].columns(self.columns.has_times)
 
     def _watch(self, before: int, total: int, n_bytes: int) -> None:
         self.report(0.6 * (before + n_bytes) / total)
@@ -429,7 +428,7 @@ def _replacing(target: Path, overwrite: bool) -> Iterator[Path]:
     """Yield a folder that takes the place of `target` if the block succeeds."""
     pattern = f".{glob.escape(target.name)}.{'[0-9a-f]' * 8}.tmp"
     lock = target.with_name(f".{target.name}.lock")
-    with alone(lock, f"the store {target}"), cleaned_up_on_sigterm():
+    with cleaned_up_on_sigterm(), alone(lock, f"the store {target}"):
         _check_free(target, overwrite)
         for abandoned in target.parent.glob(pattern):  # of killed processes: this one is alone
             shutil.rmtree(abandoned, ignore_errors=True)
