@@ -131,7 +131,7 @@ def _add_store(command: Parser) -> None:
 
 STORE = Command(
     usage="FILE [FILE ...] FOLDER [options]",
-    summary="store ratings past memory in a folder that train and evaluate take",
+    summary="store ratings past memory in a folder, for other commands",
     description="""\
 Several files are read one after the other. The folder is there when all of it
 is: nothing half is left.

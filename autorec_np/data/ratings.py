@@ -112,16 +112,12 @@ class Ratings:
         """
         fields = Opened(folder, verify).fields()
         stored = fields.pop("stored")
-        return cls(**fields)._with(stored)
-
-    def _with(self, stored: Stored | None) -> Ratings:
-        object.__setattr__(self, "stored", stored)
-        return self
+        return _stored(cls(**fields), stored)
 
     def relabeled(self, **changes: Any) -> Ratings:
         """Return the same entries with another scale, columns, n_missing or features."""
         stored = self.stored and self.stored._replace(changes=self.stored.changes | changes)
-        return dataclasses.replace(self, **changes)._with(stored)
+        return _stored(dataclasses.replace(self, **changes), stored)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         if self.stored is None:
@@ -543,6 +539,11 @@ def as_ratings(
         )
     R = Ratings.from_triples(*found, scale=scale, duplicates=duplicates, missing=missing)
     return dataclasses.replace(R, columns=read)
+
+
+def _stored(R: Ratings, stored: Stored | None) -> Ratings:
+    object.__setattr__(R, "stored", stored)
+    return R
 
 
 def _reopened(folder: str, digest: str, changes: dict[str, Any]) -> Ratings:
