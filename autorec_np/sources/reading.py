@@ -407,7 +407,7 @@ class IdColumn:
 
     def __init__(self, codes: Any) -> None:
         self._table: defaultdict[str, int] = defaultdict(itertools.count().__next__)
-        self.codes = codes
+        self.codes, self.are_texts = codes, False
         self.first_empty: int | None = None
 
     def extend(self, ids: Column, n_before: int) -> None:
@@ -423,7 +423,7 @@ class IdColumn:
 
     def ids(self) -> tuple[Array, Array]:
         """Return them, ascending, and the position in these of each code."""
-        if all(map(_is_canonical_integer, self._table)):
+        if not self.are_texts and all(map(_is_canonical_integer, self._table)):
             distinct: Array = np.fromiter(map(int, self._table), np.int64, len(self._table))
         else:
             distinct = np.fromiter(self._table, object, len(self._table))
@@ -439,7 +439,19 @@ class Columns:
     def __init__(self, column: Callable[[Any], Any] = InMemory) -> None:
         self.ids = IdColumn(column(np.int32)), IdColumn(column(np.int32))
         self.ratings, self.times = column(np.float64), column(np.int64)
-        self.n_records, self.has_times = 0, True
+        self.n_records, self.has_times, self.dtype = 0, True, np.dtype(np.float64)
+
+    def add(self, users: Array, items: Array, ratings: Array, times: Array | None) -> None:
+        """Add what is no text, and is checked."""
+        for column, ids in zip(self.ids, (users, items), strict=True):
+            column.are_texts |= ids.dtype.kind == "O"
+            column.extend(ids, self.n_records)
+        self.ratings.append(ratings)
+        self.dtype = ratings.dtype
+        self.has_times &= times is not None
+        if times is not None:
+            self.times.append(times)
+        self.n_records += len(users)
 
     def read(self, document: Document, layout: Layout) -> None:
         n_before, are_dates = self.n_records, None

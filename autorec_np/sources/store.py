@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import glob
+import importlib.util
 import os
 import secrets
 import shutil
@@ -23,7 +24,7 @@ import numpy as np
 from autorec_np._files import alone, cleaned_up_on_sigterm
 from autorec_np._types import Array
 from autorec_np._validation import check_choice, check_integer
-from autorec_np.data.columns import ColumnsRead
+from autorec_np.data.columns import ColumnsRead, as_table, find_ratings
 from autorec_np.data.entries import DUPLICATE_RULES, DuplicateRatingError, index_dtype, sort_entries
 from autorec_np.data.folder import (
     MANIFEST,
@@ -35,12 +36,24 @@ from autorec_np.data.folder import (
 )
 from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.data.values import (
+    check_ids,
     check_missing,
+    check_ratings,
     check_scale,
+    check_timestamps,
+    check_values,
     is_rating,
     split_missing,
 )
-from autorec_np.sources.reading import Columns, check_numbers, open_source, rated_again
+from autorec_np.sources.reading import (
+    Columns,
+    Opened,
+    check_numbers,
+    open_source,
+    rated_again,
+    saying_where,
+)
+from autorec_np.sources.text import PARQUET
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -153,6 +166,29 @@ def _plain(name: Any) -> Any:
     return name if isinstance(name, int) else str(name)
 
 
+def is_parquet(path: Any) -> bool:
+    """Return whether pyarrow reads it."""
+    if not (isinstance(path, (str, os.PathLike)) and os.path.isfile(path)):
+        return False
+    with open(path, "rb") as file:
+        return file.read(4) == PARQUET and importlib.util.find_spec("pyarrow") is not None
+
+
+def frames_of_parquet(path: Any, n_rows: int) -> Iterator[Any]:
+    from pyarrow.parquet import (  # type: ignore[import-not-found, import-untyped, unused-ignore]
+        ParquetFile,
+    )
+
+    try:
+        with ParquetFile(path) as file:
+            for batch in file.iter_batches(n_rows):
+                yield batch.to_pandas()
+    except Exception as error:
+        raise ValueError(
+            f"{os.fspath(path)}: the Parquet file cannot be read ({error}); fetch it again."
+        ) from None
+
+
 class _Buckets:
     """Records divided by ranges of a key, as many keys as `limit` records; their order stays."""
 
@@ -223,27 +259,48 @@ class _Files:
         self.grown: list[Growing] = []
         self.columns = Columns(self._grow)
         self.parts: list[tuple[Any, int, int]] = []  # which records are of which file
+        self.said: Any = None
 
     def _grow(self, dtype: Any) -> Growing:
         self.grown.append(Growing(self.folder / f"column.{len(self.grown)}", dtype))
         return self.grown[-1]
 
     def read(self, paths: Sequence[Any], options: dict[str, Any]) -> None:
-        opened = [open_source(path, True, **options) for path in paths]
+        opened = [
+            Opened(os.fspath(path), frames_of_parquet(path, self.step))
+            if is_parquet(path)
+            else open_source(path, True, **options)
+            for path in paths
+        ]
         sizes = [0 if one.stream is None else one.stream.size for one in opened]
         for place, one in enumerate(opened):
             if one.stream is not None:
                 one.stream.watch = partial(self._watch, sum(sizes[:place]), sum(sizes))
             start = self.columns.n_records
-            self.columns.read(one.document, one.found.layout)
+            if one.document is None:
+                said = self._read_frames(one, options.get("columns"))
+            else:
+                self.columns.read(one.document, one.found.layout)
+                said = one.columns(True)
             self.parts.append((one, start, self.columns.n_records))
-            if one.columns(False).names != opened[0].columns(False).names:
+            self.said = self.said or said
+            if [*said.names.items()][:3] != [*self.said.names.items()][:3]:
                 raise ValueError(
-                    f"{one.label}: its columns are {one.columns(True)}, but those of "
-                    f"{opened[0].label} {opened[0].columns(True)}; pass columns=..., or store the "
-                    f"files apart."
+                    f"{one.label}: its columns are {said}, but those before {self.said}; pass "
+                    f"columns=..., or store the files apart."
                 )
-        self.said = opened[0].columns(self.columns.has_times)
+
+    def _read_frames(self, one: Opened, columns: Any) -> Any:
+        said: Any = None
+        for frame in one.frame if is_parquet(one.label) else [one.frame]:
+            with saying_where(one.label):
+                table: Any = as_table(frame)
+                found, said = find_ratings(table, columns)
+                times = check_timestamps(found[3]) if len(found) > 3 else None
+                users, items = check_ids(found[0], "users"), check_ids(found[1], "items")
+                self.columns.add(users, items, check_ratings(found[2]), times)
+            columns = [*said.names.values()]
+        return said
 
     def _watch(self, before: int, total: int, n_bytes: int) -> None:
         self.report(0.6 * (before + n_bytes) / total)
@@ -252,7 +309,7 @@ class _Files:
         """Yield which records are ratings, and their users, items, values and times."""
         for start in range(0, self.columns.n_records, self.step):
             part = slice(start, start + self.step)
-            values = self.ratings[part]
+            values = self.ratings[part].astype(self.columns.dtype, copy=False)
             rated = np.flatnonzero(is_rating(values, self.missing))
             users, items = (
                 ranks[codes[part][rated]]
@@ -273,7 +330,9 @@ class _Files:
         for one, start, stop in self.parts:
             if len(self.parts) == 1:
                 one.check_sizes((ids[0], ids[1]), stop)
-            check_numbers(self.ratings[start:stop], one.document, one.found.layout, scale, missing)
+            if one.document is not None:
+                where = one.document, one.found.layout
+                check_numbers(self.ratings[start:stop], *where, scale, missing)
 
         low, high, n_rated = np.inf, -np.inf, 0
         counts = [np.zeros(len(one), np.int64) for one in ids]
@@ -285,6 +344,15 @@ class _Files:
             high = np.max(values, initial=high)
         if n_rated == 0:
             split_missing(self.ratings, missing)
+        least, most = check_scale(scale)
+        with np.errstate(over="ignore"):
+            low, high = np.float32(low), np.float32(high)
+        if not (
+            np.isfinite([low, high]).all() and np.float32(least) <= low and high <= np.float32(most)
+        ):
+            rated = np.concatenate([rated for rated, _ in self._blocks()])
+            with saying_where(self.parts[0][0].label):
+                check_values(self.ratings[rated], scale, lambda k: f"at index {rated[k]}")
         for axis, count in enumerate(counts):  # without those of what is not rated
             used = count > 0
             ids[axis] = ids[axis][used]
@@ -295,13 +363,14 @@ class _Files:
         arrays |= self._sort(n_each, ids, n_rated, duplicates)
         for grown in self.grown:
             grown.path.unlink()
+        first, said = self.parts[0][0], self.said
+        if first.document is not None:
+            said = first.columns(columns.has_times)
         return {
             "arrays": arrays,
             "shape": [*map(len, ids)],
-            "scale": [float(np.float32(bound)) for bound in (low, high)]
-            if scale is None
-            else [*scale],
-            "columns": _named(self.said),
+            "scale": [float(low), float(high)] if scale is None else [least, most],
+            "columns": _named(said),
             "n_missing": columns.n_records - n_rated,
             "features": {},
         }
@@ -380,6 +449,8 @@ class _Files:
         n_repeats = sum(error.n_repeats for error in again.values())
         first, second = found[bucket]
         error = DuplicateRatingError(again[bucket].pair, first, second, n_repeats, n_rated)
+        if any(one.document is None for one, *_ in self.parts):
+            return ValueError(f"{self.parts[0][0].label}: {error}")
         records = []
         for number in (first, second):
             [(one, start)] = [

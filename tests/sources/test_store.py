@@ -286,6 +286,31 @@ def test_what_is_in_memory_is_stored(memory, tmp_path):
     assert_same(stored, Ratings.from_triples(*words))
 
 
+@pytest.mark.parametrize("memory", [500, 2**30])
+def test_parquet_is_stored(memory, tmp_path):
+    """By parts where pyarrow reads it; the ids are of the kind that the file says."""
+    frame = make_ratings(40, 30, 400, random_state=0).to_frame()
+    frame = frame.assign(item=frame["item"].astype(str), when=10**9 + np.arange(400), left=1)
+    frame["rating"] = frame["rating"].astype(np.float32)
+    paths = [tmp_path / "1.parquet", tmp_path / "2.parquet"]
+    try:
+        frame.to_parquet(tmp_path / "all.parquet")
+    except ImportError:
+        pytest.skip("pandas has no engine for Parquet")
+    for path, part in zip(paths, (frame[:150], frame[150:]), strict=True):
+        part.to_parquet(path)
+    wanted = read_ratings(tmp_path / "all.parquet", missing=(2,))
+    assert wanted.item_ids.dtype == object
+    for source in (tmp_path / "all.parquet", paths):
+        stored = store_ratings(source, tmp_path / "s", memory=memory, missing=(2,), overwrite=True)
+        assert_same(stored, wanted)
+    with pytest.raises(ValueError, match=r"all.parquet: the rating at index \d+ is 5, outside the"):
+        store_ratings(tmp_path / "all.parquet", tmp_path / "other", memory=memory, scale=(1, 4))
+    frame[:2].assign(user=1, item="1").to_parquet(paths[1])
+    with pytest.raises(ValueError, match=r"1.parquet: the ratings at index 150 and index 151 are"):
+        store_ratings(paths, tmp_path / "other", memory=memory)
+
+
 def test_interactions_are_stored(tmp_path):
     path = write(tmp_path / "pairs.csv", "user,item\n1,2\n1,2\n2,1\n")
     R = read_interactions(path)
