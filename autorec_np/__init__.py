@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from autorec_np.sources.movielens import fetch_movielens as fetch_movielens
     from autorec_np.sources.pairs import read_interactions as read_interactions
     from autorec_np.sources.reading import read_ratings as read_ratings
+    from autorec_np.sources.store import store_ratings as store_ratings
 
 
 def hand_on(
@@ -104,6 +105,7 @@ _MODULE_OF = {
     "search": "evaluation.hyperparameters",
     "similar_items": "serving.explanation",
     "similar_users": "serving.explanation",
+    "store_ratings": "sources.store",
     "taylor_test": "gradcheck",
     "train_test_split": "data.splitting",
 }

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +33,7 @@ from autorec_np.data.entries import (
     row_of_each,
     selection_mask,
 )
+from autorec_np.data.folder import Opened, Stored
 from autorec_np.data.values import (
     Positions,
     axis_ids,
@@ -38,6 +41,7 @@ from autorec_np.data.values import (
     check_lengths,
     check_missing,
     check_ratings,
+    check_scale,
     check_timestamps,
     check_values,
     look_up,
@@ -86,6 +90,44 @@ class Ratings:
     columns: ColumnsRead | None = None
     n_missing: int = 0
     features: Mapping[str, Array] = dataclasses.field(default_factory=dict)
+    stored: Stored | None = dataclasses.field(default=None, init=False)  # not by `replace`
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str], verify: bool = False) -> Ratings:
+        """Open what `store_ratings` wrote; its arrays are mapped, not read.
+
+        A pickle of them names the folder, which must then be there.
+
+        Parameters
+        ----------
+        folder : str or path-like
+        verify : bool
+            Whether to read all, and compare it with the hashes.
+
+        Raises
+        ------
+        ValueError
+            The folder holds no stored ratings, or those of another version; it is damaged.
+        OSError
+        """
+        fields = Opened(folder, verify).fields()
+        stored = fields.pop("stored")
+        return _stored(cls(**fields), stored)
+
+    def relabeled(self, **changes: Any) -> Ratings:
+        """Return the same entries with another scale, columns, n_missing or features."""
+        stored = self.stored and self.stored._replace(changes=self.stored.changes | changes)
+        return _stored(dataclasses.replace(self, **changes), stored)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if self.stored is None:
+            return super().__reduce_ex__(protocol)
+        return _reopened, (str(self.stored.folder), self.stored.digest, self.stored.changes)
+
+    @property
+    def folder(self) -> Path | None:
+        """Where they are stored, or None: in memory."""
+        return self.stored and self.stored.folder
 
     @classmethod
     def from_triples(
@@ -129,21 +171,10 @@ class Ratings:
         user_array, item_array = check_ids(users, "users"), check_ids(items, "items")
         times = None if timestamps is None else check_timestamps(timestamps)
         check_lengths(users=user_array, items=item_array, ratings=values, timestamps=times)
-        is_rated, n_missing = split_missing(values, check_missing(missing))
-        rated = np.flatnonzero(is_rated)
-        if n_missing:
-            user_array, item_array, values = user_array[rated], item_array[rated], values[rated]
-            times = None if times is None else times[rated]
-        checked_scale = check_values(values, scale, lambda index: f"at index {rated[index]}")
         user_ids, rows = unique_with_positions(user_array)
         item_ids, columns = unique_with_positions(item_array)
-        try:
-            R = assemble(
-                rows, columns, values, times, user_ids, item_ids, checked_scale, duplicates
-            )
-        except DuplicateRatingError as error:
-            raise error.renumbered(rated) from None
-        return dataclasses.replace(R, n_missing=n_missing)
+        found = rows, columns, values, times
+        return of_positions(*found, user_ids, item_ids, scale, duplicates, check_missing(missing))
 
     @classmethod
     def from_frame(
@@ -276,7 +307,9 @@ class Ratings:
 
     def oriented(self, row: str) -> sparse.csr_array[np.float32]:
         """Return the matrix whose rows are each a "user", which is `matrix`, or each an "item"."""
-        return self.matrix if row == "user" else self.matrix.T.tocsr()
+        if row == "user":
+            return self.matrix
+        return self.matrix.T.tocsr() if self.stored is None else self.stored.turned
 
     def triples(self) -> tuple[Array, Array, NDArray[np.float32]]:
         """Return ``(user ids, item ids, ratings)``, each (n_ratings,), in file order."""
@@ -417,6 +450,8 @@ class Ratings:
             find = self.item_positions
             item_ids, features["item"], at = _read_features(items, "item", item_ids, find)
             columns = at[columns]
+        if self.shape == (len(user_ids), len(item_ids)):
+            return self.relabeled(features=features)
         times = None if self.timestamps is None else self.timestamps[self.order]
         R = assemble(rows, columns, values, times, user_ids, item_ids, self.scale, "raise")
         return dataclasses.replace(
@@ -506,15 +541,34 @@ def as_ratings(
     return dataclasses.replace(R, columns=read)
 
 
+def _stored(R: Ratings, stored: Stored | None) -> Ratings:
+    object.__setattr__(R, "stored", stored)
+    return R
+
+
+def _reopened(folder: str, digest: str, changes: dict[str, Any]) -> Ratings:
+    R = Ratings.open(folder)
+    if R.stored is None or R.stored.digest != digest:
+        raise ValueError(
+            f"{folder} holds other ratings than when they were pickled; open it anew, by "
+            f"Ratings.open."
+        )
+    return R.relabeled(**changes)
+
+
 def _changed(ratings: Ratings, scale: tuple[float, float] | None, missing: Array) -> Ratings:
     if np.isnan(ratings.matrix.data[:1]).any():
         raise ValueError(
             "these ratings say who rated what but not how (their model was saved with "
             "include_ratings=False); pass others."
         )
-    if scale is None and not len(ratings):
+    if scale is None and not (len(ratings) and len(missing)):
         return ratings
-    values = ratings.matrix.data[ratings.order]
+    low, high = bounds = check_scale(scale)
+    data = ratings.matrix.data
+    if not len(missing) and len(data) and low <= data.min() and data.max() <= high:
+        return ratings.relabeled(scale=bounds)  # without a copy
+    values = data[ratings.order]
     rated, n_missing = split_missing(values, missing)
     if scale is None and n_missing == 0:
         return ratings
@@ -558,6 +612,36 @@ def _read_features(
     span = np.ptp(features, axis=0)
     features = (features - features.mean(axis=0)) / np.where(span > 0, span, 1.0)
     return ids, frozen(features), np.flatnonzero(found >= 0)
+
+
+def of_positions(
+    rows: Positions,
+    columns: Positions,
+    values: Array,
+    times: Positions | None,
+    user_ids: Array,
+    item_ids: Array,
+    scale: tuple[float, float] | None,
+    duplicates: str,
+    missing: Array,
+) -> Ratings:
+    """Leave out what is not rated, users and items too; check the rest."""
+    is_rated, n_missing = split_missing(values, missing)
+    rated: Any = range(len(values))
+    if n_missing:
+        rated = np.flatnonzero(is_rated)
+        values, times = values[rated], None if times is None else times[rated]
+        used, rows = unique_with_positions(rows[rated])
+        user_ids = user_ids[used]
+        used, columns = unique_with_positions(columns[rated])
+        item_ids = item_ids[used]
+    del is_rated
+    checked = check_values(values, scale, lambda index: f"at index {rated[index]}")
+    try:
+        R = assemble(rows, columns, values, times, user_ids, item_ids, checked, duplicates)
+    except DuplicateRatingError as error:
+        raise error.renumbered(rated) from None
+    return dataclasses.replace(R, n_missing=n_missing)
 
 
 def assemble(

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from autorec_np.sources.pairs import find_pairs as find_pairs
     from autorec_np.sources.pairs import read_interactions as read_interactions
     from autorec_np.sources.reading import read_ratings as read_ratings
+    from autorec_np.sources.store import store_ratings as store_ratings
 
 _MODULE_OF = {
     "MOVIELENS_NAMES": "movielens",
@@ -19,6 +20,7 @@ _MODULE_OF = {
     "find_pairs": "pairs",
     "read_interactions": "pairs",
     "read_ratings": "reading",
+    "store_ratings": "store",
 }
 
 __all__ = [*_MODULE_OF]
