@@ -24,10 +24,12 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from autorec_np import __version__, gradcheck, models, reports, serving, sources
 from autorec_np._files import replacing
-from autorec_np._text import indented, table
+from autorec_np._text import duration, indented, table
 from autorec_np.cli import INTERRUPTED, train
 from autorec_np.cli.options import (
     BLOCK,
+    BYTES,
+    CLEAR,
     COUNT,
     PART,
     Command,
@@ -48,6 +50,7 @@ from autorec_np.cli.options import (
     held_out,
     list_best,
     load_data,
+    reading_options,
     say,
 )
 
@@ -83,6 +86,59 @@ Downloads it unless --data-home, $AUTOREC_NP_DATA or the per-user cache has it.
     examples=("autorec-np fetch ml-1m --data-home data",),
     add_arguments=_add_fetch,
     run=fetch,
+)
+
+
+def store(args: Namespace) -> int:
+    started, shown = time.perf_counter(), sys.stderr.isatty() and not args.quiet
+
+    def show(share: float, seconds: float) -> None:
+        left = duration(seconds / max(share, 1e-3) - seconds)
+        print(f"\r{share:4.0%}, {left:12} left", end="", file=sys.stderr, flush=True)
+
+    try:
+        ratings = sources.store_ratings(
+            args.files,
+            args.folder,
+            memory=args.memory,
+            overwrite=args.overwrite,
+            callback=show if shown else None,
+            **reading_options(args),
+        )
+    finally:
+        if shown:
+            print(CLEAR, end="", file=sys.stderr, flush=True)
+    say(args, f"stored  {reports.describe_ratings(ratings)}, in {args.folder}")
+    n_users, n_items = ratings.shape
+    finish(args, started, n_ratings=len(ratings), n_users=n_users, n_items=n_items)
+    return 0
+
+
+def _add_store(command: Parser) -> None:
+    command.add_argument("files", nargs="+", help="files of ratings", metavar="FILE")
+    command.add_argument("folder", help="where to store them", metavar="FOLDER")
+    command.add_argument(
+        "--memory",
+        help="about how much to use, with K, M or G (default 1G)",
+        type=BYTES,
+        default=default_of(sources.store_ratings, "memory"),
+        metavar="N",
+    )
+    command.add_argument("--overwrite", help="replace stored ratings", action="store_true")
+    add_output(command)
+    add_reading(command)
+
+
+STORE = Command(
+    usage="FILE [FILE ...] FOLDER [options]",
+    summary="store ratings past memory in a folder, for other commands",
+    description="""\
+Several files are read one after the other. The folder is there when all of it
+is: nothing half is left.
+""",
+    examples=("autorec-np store ratings.csv ratings --memory 2G", "autorec-np train ratings"),
+    add_arguments=_add_store,
+    run=store,
 )
 
 
@@ -469,6 +525,7 @@ EXPECTED_ERRORS = (ValueError, TypeError, IndexError, ArithmeticError, OSError, 
 COMMANDS: dict[str, Command] = {
     "demo": train.DEMO,
     "fetch": FETCH,
+    "store": STORE,
     "train": train.TRAIN,
     "tune": train.TUNE,
     "evaluate": train.EVALUATE,

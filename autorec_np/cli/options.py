@@ -126,7 +126,8 @@ def default_of(function: Callable[..., Any], parameter: str) -> Any:
 def add_data(command: Parser) -> None:
     data = command.add_argument(
         "data",
-        help="a MovieLens name such as ml-100k, a file, or - for standard input",
+        help="a MovieLens name such as ml-100k, a file, a folder that store wrote, or - for "
+        "standard input",
         metavar="DATA",
     )
     data.completer = lambda prefix, **_: [  # type: ignore[attr-defined]
@@ -245,7 +246,7 @@ def add_reading(command: Parser) -> None:
     add("--member", help="the file to read in an archive of several", metavar="NAME")
     add(
         "--max-bytes",
-        type=_checked("a number of bytes, as in 500M", _bytes, lambda value: value >= 1),
+        type=BYTES,
         metavar="N",
         help=f"the most that are unpacked, with K, M or G (default {max_bytes >> 30}G)",
     )
@@ -414,7 +415,7 @@ def _block(text: str) -> tuple[str, slice]:
 
 
 def _bytes(text: str) -> int:
-    [(number, unit)] = re.findall(r"^(\d+)([KMG]?)$", text.upper())
+    [(number, unit)] = re.findall(r"^(\d+)([KMG]?)B?$", text.upper())
     return int(number) << 10 * " KMG".index(unit or " ")
 
 
@@ -423,6 +424,7 @@ def _columns(text: str) -> list[str] | list[int]:
     return [int(name) for name in names] if all(map(str.isdecimal, names)) else names
 
 
+BYTES = _checked("a number of bytes, as in 500M", _bytes, lambda value: value >= 1)
 COUNT = _checked("an integer of at least 1", int, lambda value: value >= 1)
 SEED = _checked("an integer of at least 0", int, lambda value: value >= 0)
 SHARE = _checked("a number from 0 to below 1", float, lambda value: 0 <= value < 1)
@@ -469,18 +471,27 @@ def check_writable(option: str, name: str | None) -> None:
         raise ValueError(f"{option} {path}: name a file in a folder that exists and is writable")
 
 
+def reading_options(args: argparse.Namespace) -> dict[str, Any]:
+    given = {
+        key: getattr(args, key, None) for key in inspect.signature(sources.read_ratings).parameters
+    }
+    return {key: value for key, value in given.items() if value is not None}
+
+
 def load_data(
     args: argparse.Namespace, pairs: bool = False
 ) -> tuple[Ratings, dict[int, str], dict[str, tuple[Ratings, Ratings]]]:
     """Return ratings, or perhaps `pairs`, titles and folds."""
     name, names = args.data, sources.MOVIELENS_NAMES
-    parameters = inspect.signature(sources.read_ratings).parameters
-    given = {key: getattr(args, key, None) for key in parameters}
-    reading = {key: value for key, value in given.items() if value is not None}
+    reading = reading_options(args)
+    is_store = name not in names and os.path.isdir(name)
+    if reading and (name in names or is_store):
+        kind = "folder of stored ratings" if is_store else "data set"
+        option = next(iter(reading)).replace("_", "-")
+        raise UsageError(f"{name} is a {kind}: --{option} is for files")
+    if is_store:
+        return data.Ratings.open(name), {}, {}
     if name in names:
-        if reading:
-            option = next(iter(reading)).replace("_", "-")
-            raise UsageError(f"{name} is a data set: --{option} is for files")
         found = sources.fetch_movielens(name, args.data_home, progress=not args.quiet)
         return found.ratings, found.titles, found.folds
     if name != "-" and not os.path.exists(name):

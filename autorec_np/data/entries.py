@@ -16,6 +16,7 @@ from autorec_np.data.values import Positions, first_repeat, shown
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_BLOCK = 1 << 20
 DUPLICATE_RULES = ("raise", "first", "last", "mean")  # and "sum", of pairs without a rating
 _RESOLVED = (
     "a pair has one rating: autorec_np.data.as_ratings({}, duplicates='last') (or 'first' or "
@@ -48,7 +49,7 @@ class DuplicateRatingError(ValueError):
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.pair, self.first, self.second, self.n_repeats, self.n_ratings)
 
-    def renumbered(self, indices: Array) -> DuplicateRatingError:
+    def renumbered(self, indices: Any) -> DuplicateRatingError:
         first, second = int(indices[self.first]), int(indices[self.second])
         return DuplicateRatingError(self.pair, first, second, self.n_repeats, self.n_ratings)
 
@@ -62,44 +63,80 @@ def arrange(
     duplicates: str,
 ) -> tuple[sparse.csr_array[np.float32], Positions | None, Positions]:
     """Return canonical CSR, timestamps, and the places of kept entries in file order."""
+    parts, times, places = sort_entries(rows, columns, values, timestamps, ids, duplicates)
+    if len(places) > len(parts[0]):
+        places = places[places >= 0]
+    return (
+        canonical_csr(*parts, (len(ids[0]), len(ids[1]))),
+        None if times is None else frozen(times),
+        frozen(places),
+    )
+
+
+def sort_entries(
+    rows: Positions,
+    columns: Positions,
+    values: Array,
+    timestamps: Positions | None,
+    ids: tuple[Array, Array],
+    duplicates: str,
+) -> tuple[tuple[Array, Array, Array], Positions | None, Positions]:
+    """Return data, indices and indptr, timestamps, and the place of each entry, -1 of none.
+
+    What is as long as the ratings is seldom there twice: this is the peak of reading.
+    """
     user_ids, item_ids = ids
     shape = len(user_ids), len(item_ids)
     by_cell = sort_by_cell(rows, columns, shape)
     is_repeat = np.zeros(len(by_cell), dtype=bool)
-    is_repeat[1:] = (np.diff(rows[by_cell]) == 0) & (np.diff(columns[by_cell]) == 0)
-    starts = np.flatnonzero(~is_repeat)
-    first = by_cell[starts]
-    last = by_cell[np.append(starts[1:], len(by_cell)) - 1]
-    if duplicates == "raise" and is_repeat.any():
-        repeats = by_cell[is_repeat]
-        second = int(repeats.min())
-        row, column = rows[second], columns[second]
-        earlier = int(np.argmax((rows == row) & (columns == column)))
-        pair = f"user {shown(user_ids[row])} and item {shown(item_ids[column])}"
-        raise DuplicateRatingError(pair, earlier, second, len(repeats), len(rows))
-    kept = last if duplicates == "last" else first
-    if duplicates in ("mean", "sum"):
+    for start in range(1, len(by_cell), _BLOCK):
+        part = by_cell[start - 1 : start + _BLOCK]
+        same = (np.diff(rows[part]) == 0) & (np.diff(columns[part]) == 0)
+        is_repeat[start : start + _BLOCK] = same
+    kept = last = by_cell
+    has_repeats = bool(is_repeat.any())
+    if has_repeats:
+        if duplicates == "raise":
+            repeats = by_cell[is_repeat]
+            second = int(repeats.min())
+            row, column = rows[second], columns[second]
+            earlier = int(np.argmax((rows == row) & (columns == column)))
+            pair = f"user {shown(user_ids[row])} and item {shown(item_ids[column])}"
+            raise DuplicateRatingError(pair, earlier, second, len(repeats), len(rows))
+        starts = np.flatnonzero(~is_repeat)
+        last = by_cell[np.append(starts[1:], len(by_cell)) - 1]
+        kept = last if duplicates == "last" else by_cell[starts]
+    if has_repeats and duplicates in ("mean", "sum"):
         data = np.add.reduceat(values[by_cell].astype(np.float64), starts)
         if duplicates == "mean":
             data /= np.diff(np.append(starts, len(by_cell)))
     else:
         data, last = values[kept], kept
+    data = data.astype(np.float32, copy=False)
     indptr = np.zeros(shape[0] + 1, dtype=np.int64)
-    np.cumsum(np.bincount(rows[kept], minlength=shape[0]), out=indptr[1:])
-    position = np.full(len(rows), -1, dtype=np.int64)
-    position[kept] = np.arange(len(kept))
-    return (
-        canonical_csr(data.astype(np.float32), columns[kept], indptr, shape),
-        None if timestamps is None else frozen(timestamps[last]),
-        frozen(position[position >= 0]),
-    )
+    of_kept = rows[kept] if has_repeats else rows
+    for start in range(0, len(of_kept), _BLOCK):
+        indptr[1:] += np.bincount(of_kept[start : start + _BLOCK], minlength=shape[0])
+    np.cumsum(indptr, out=indptr)
+    places = np.full(len(rows), -1, dtype=np.int64)
+    for start in range(0, len(kept), _BLOCK):
+        part = kept[start : start + _BLOCK]
+        places[part] = np.arange(start, start + len(part))
+    times = None if timestamps is None else timestamps[last]
+    return (data, columns[kept], indptr), times, places
 
 
 def sort_by_cell(rows: Array, columns: Array, shape: tuple[int, int]) -> Array:
     if shape[0] * shape[1] < 2**63:
-        cells: Array = rows.astype(np.int64) * shape[1] + columns
+        cells: Array = rows.astype(np.int64)
+        cells *= shape[1]
+        cells += columns
         return cells.argsort(kind="stable")
     return np.lexsort((columns, rows))
+
+
+def index_dtype(most: int) -> type[Any]:
+    return np.int32 if most < 2**31 else np.int64
 
 
 def canonical_csr(
@@ -107,7 +144,7 @@ def canonical_csr(
 ) -> sparse.csr_array[np.float32]:
     """Wrap canonical arrays, read-only."""
     # SciPy would keep int64.
-    index = np.int32 if max(*shape, len(data)) < 2**31 else np.int64
+    index = index_dtype(max(*shape, len(data)))
     indices, indptr = indices.astype(index, copy=False), indptr.astype(index, copy=False)
     matrix = sparse.csr_array((data, indices, indptr), shape=shape)
     matrix.has_canonical_format = True

@@ -47,6 +47,9 @@ class Growing:
         self._digest.update(content)
         self.length += len(array)
 
+    def array(self) -> Array:
+        return mapped(self.path, self.dtype, self.length)
+
     def finish(self) -> dict[str, Any]:
         with open(self.path, "r+b") as file:
             os.fsync(file.fileno())
@@ -55,6 +58,12 @@ class Growing:
             "length": self.length,
             "sha256": self._digest.hexdigest(),
         }
+
+
+def mapped(path: Path, dtype: Any, length: int) -> Array:
+    if length == 0:  # which cannot be mapped
+        return np.zeros(0, dtype)
+    return np.asarray(np.memmap(path, dtype, "r", shape=(length,)))
 
 
 def write_array(path: Path, array: Array) -> dict[str, Any]:
@@ -138,10 +147,7 @@ class Opened:
                 raise self._error(f"is damaged: {name} has other content than stored; {_AGAIN}")
 
     def array(self, name: str) -> Array:
-        dtype, length = self.arrays[name]["dtype"], self.arrays[name]["length"]
-        if length == 0:  # which cannot be mapped
-            return np.zeros(0, dtype)
-        return np.asarray(np.memmap(self.folder / name, dtype, "r", shape=(length,)))
+        return mapped(self.folder / name, self.arrays[name]["dtype"], self.arrays[name]["length"])
 
     def ids(self, name: str) -> Array:
         if name in self.arrays:

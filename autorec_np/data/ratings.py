@@ -112,16 +112,12 @@ class Ratings:
         """
         fields = Opened(folder, verify).fields()
         stored = fields.pop("stored")
-        return cls(**fields)._with(stored)
-
-    def _with(self, stored: Stored | None) -> Ratings:
-        object.__setattr__(self, "stored", stored)
-        return self
+        return _stored(cls(**fields), stored)
 
     def relabeled(self, **changes: Any) -> Ratings:
         """Return the same entries with another scale, columns, n_missing or features."""
         stored = self.stored and self.stored._replace(changes=self.stored.changes | changes)
-        return dataclasses.replace(self, **changes)._with(stored)
+        return _stored(dataclasses.replace(self, **changes), stored)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         if self.stored is None:
@@ -175,21 +171,10 @@ class Ratings:
         user_array, item_array = check_ids(users, "users"), check_ids(items, "items")
         times = None if timestamps is None else check_timestamps(timestamps)
         check_lengths(users=user_array, items=item_array, ratings=values, timestamps=times)
-        is_rated, n_missing = split_missing(values, check_missing(missing))
-        rated = np.flatnonzero(is_rated)
-        if n_missing:
-            user_array, item_array, values = user_array[rated], item_array[rated], values[rated]
-            times = None if times is None else times[rated]
-        checked_scale = check_values(values, scale, lambda index: f"at index {rated[index]}")
         user_ids, rows = unique_with_positions(user_array)
         item_ids, columns = unique_with_positions(item_array)
-        try:
-            R = assemble(
-                rows, columns, values, times, user_ids, item_ids, checked_scale, duplicates
-            )
-        except DuplicateRatingError as error:
-            raise error.renumbered(rated) from None
-        return dataclasses.replace(R, n_missing=n_missing)
+        found = rows, columns, values, times
+        return of_positions(*found, user_ids, item_ids, scale, duplicates, check_missing(missing))
 
     @classmethod
     def from_frame(
@@ -556,6 +541,11 @@ def as_ratings(
     return dataclasses.replace(R, columns=read)
 
 
+def _stored(R: Ratings, stored: Stored | None) -> Ratings:
+    object.__setattr__(R, "stored", stored)
+    return R
+
+
 def _reopened(folder: str, digest: str, changes: dict[str, Any]) -> Ratings:
     R = Ratings.open(folder)
     if R.stored is None or R.stored.digest != digest:
@@ -622,6 +612,36 @@ def _read_features(
     span = np.ptp(features, axis=0)
     features = (features - features.mean(axis=0)) / np.where(span > 0, span, 1.0)
     return ids, frozen(features), np.flatnonzero(found >= 0)
+
+
+def of_positions(
+    rows: Positions,
+    columns: Positions,
+    values: Array,
+    times: Positions | None,
+    user_ids: Array,
+    item_ids: Array,
+    scale: tuple[float, float] | None,
+    duplicates: str,
+    missing: Array,
+) -> Ratings:
+    """Leave out what is not rated, users and items too; check the rest."""
+    is_rated, n_missing = split_missing(values, missing)
+    rated: Any = range(len(values))
+    if n_missing:
+        rated = np.flatnonzero(is_rated)
+        values, times = values[rated], None if times is None else times[rated]
+        used, rows = unique_with_positions(rows[rated])
+        user_ids = user_ids[used]
+        used, columns = unique_with_positions(columns[rated])
+        item_ids = item_ids[used]
+    del is_rated
+    checked = check_values(values, scale, lambda index: f"at index {rated[index]}")
+    try:
+        R = assemble(rows, columns, values, times, user_ids, item_ids, checked, duplicates)
+    except DuplicateRatingError as error:
+        raise error.renumbered(rated) from None
+    return dataclasses.replace(R, n_missing=n_missing)
 
 
 def assemble(

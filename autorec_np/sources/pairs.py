@@ -17,14 +17,8 @@ from autorec_np.data.columns import UndecidedColumns, columns_read, decide, know
 from autorec_np.data.entries import frozen
 from autorec_np.data.ratings import Ratings
 from autorec_np.data.values import as_numbers
-from autorec_np.sources.reading import (
-    SAMPLE_RECORDS,
-    Layout,
-    check_length,
-    place_of,
-    read_columns,
-    read_ratings,
-)
+from autorec_np.sources.layout import SAMPLE_RECORDS, Layout, check_length, place_of
+from autorec_np.sources.reading import read_columns, read_ratings
 from autorec_np.sources.text import Document, OnlyPairs, cut
 
 _OF_RATINGS = ("scale", "duplicates", "missing", "decimal")

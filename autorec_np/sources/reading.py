@@ -14,9 +14,9 @@ import numbers
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from operator import methodcaller
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -26,17 +26,12 @@ from autorec_np._validation import check_choice, check_integer
 from autorec_np.data.clicks import pairs_of
 from autorec_np.data.columns import (
     ROLES,
-    UndecidedColumns,
+    ColumnsRead,
     check_three_or_four,
     columns_read,
-    decide,
-    holds_ids,
-    known_roles,
-    role_of,
-    table_advice,
 )
-from autorec_np.data.entries import DUPLICATE_RULES, DuplicateRatingError, frozen
-from autorec_np.data.ratings import Ratings, as_ratings
+from autorec_np.data.entries import DUPLICATE_RULES, DuplicateRatingError
+from autorec_np.data.ratings import Ratings, as_ratings, of_positions
 from autorec_np.data.values import (
     Positions,
     check_missing,
@@ -46,9 +41,10 @@ from autorec_np.data.values import (
     remedy,
     seconds_of_texts,
     shown,
-    sort_codes,
     unique_with_positions,
 )
+from autorec_np.sources.layout import Found, Layout, check_length, find_layout
+from autorec_np.sources.streams import Stream, stream_of
 from autorec_np.sources.text import (
     DEFAULT_MAX_BYTES,
     Dialect,
@@ -56,6 +52,7 @@ from autorec_np.sources.text import (
     Lines,
     OnlyPairs,
     Record,
+    Rest,
     cut,
     decode,
     frame_of_parquet,
@@ -151,12 +148,96 @@ def read_ratings(
         finite number or outside the scale; or a pair is rated twice.
     OSError
     """
-    check_choice("header", header, (None, True, False))
     check_choice("duplicates", duplicates, DUPLICATE_RULES)
-    check_choice("decimal", decimal, (".", ","))
-    check_choice("quoting", quoting, (None, True, False))
     check_scale(scale)
     not_rated = check_missing(missing)
+    opened = open_source(
+        path,
+        sep=sep,
+        header=header,
+        columns=columns,
+        decimal=decimal,
+        comment=comment,
+        skip_lines=skip_lines,
+        quoting=quoting,
+        encoding=encoding,
+        member=member,
+        max_bytes=max_bytes,
+    )
+    if opened.document is None:
+        frame = opened.frame
+        if columns is not None and len(columns) == 2 and set(columns) <= set(frame):
+            frame, columns = frame[[*columns]].set_axis(["user", "item"], axis=1), None
+        if columns is None and pairs_of(frame) is not None:
+            raise OnlyPairs(opened.label, ": the table has no ratings.", frame)
+        with saying_where(opened.label):
+            return as_ratings(
+                frame, scale=scale, duplicates=duplicates, columns=columns, missing=missing
+            )
+    document, (layout, _) = opened.document, opened.found
+    (user_ids, users), (item_ids, items), ratings, times = read_columns(document, layout)
+    opened.check_sizes((user_ids, item_ids), len(ratings))
+    check_numbers(ratings, document, layout, scale, not_rated)
+    ids = user_ids, item_ids
+    try:
+        R = of_positions(users, items, ratings, times, *ids, scale, duplicates, not_rated)
+    except DuplicateRatingError as error:
+        where = document, layout
+        raise rated_again(error, (*where, error.first), (*where, error.second)) from None
+    return dataclasses.replace(R, columns=opened.columns(times is not None))
+
+
+@contextlib.contextmanager
+def saying_where(label: str) -> Iterator[None]:
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{label}: {error}") from error
+
+
+@dataclasses.dataclass(frozen=True)
+class Opened:
+    """A file of which is known what its columns are: a document, or else a frame."""
+
+    label: str
+    frame: Any = None
+    document: Any = None
+    found: Any = None
+    sizes: tuple[int, ...] = ()
+    stream: Stream | None = None
+
+    def columns(self, has_times: bool) -> ColumnsRead:
+        places = dict(zip(ROLES, self.found.layout.columns, strict=False))
+        if not has_times:
+            places.pop("timestamp", None)
+        read = columns_read(places, self.found.titles)
+        left_out = tuple(title for title in read.left_out if title is not None)
+        return dataclasses.replace(read, left_out=left_out)
+
+    def check_sizes(self, ids: tuple[Array, Array], n_ratings: int) -> None:
+        if self.sizes:
+            _check_sizes(self.sizes, ids, n_ratings, self.label)
+
+
+def open_source(
+    path: Any,
+    is_long: bool = False,
+    *,
+    sep: str | None = None,
+    header: bool | None = None,
+    columns: Sequence[str] | Sequence[int] | None = None,
+    decimal: str = ".",
+    comment: str | None = None,
+    skip_lines: int = 0,
+    quoting: bool | None = None,
+    encoding: str = "utf-8",
+    member: str | None = None,
+    max_bytes: int | None = DEFAULT_MAX_BYTES,
+) -> Opened:
+    """Find out what a file holds; one that `is_long` stays where it is, packed or not."""
+    check_choice("header", header, (None, True, False))
+    check_choice("decimal", decimal, (".", ","))
+    check_choice("quoting", quoting, (None, True, False))
     _check_separator(sep)
     _check_columns(columns, header)
     skip_lines = check_integer("skip_lines", skip_lines, minimum=0)
@@ -164,84 +245,53 @@ def read_ratings(
         raise ValueError(f"comment must be how a comment begins, '#' for example, got {comment!r}.")
     dialect = Dialect(sep, decimal, quoting, comment, skip_lines)
 
-    label, content = read_source(path, member, max_bytes)
-    if isinstance(content, bytes):
-        refuse_binary(content, label)
-        frame = frame_of_parquet(content, label)
-        if frame is not None:
-            if columns is not None and len(columns) == 2 and set(columns) <= set(frame):
-                frame, columns = frame[[*columns]].set_axis(["user", "item"], axis=1), None
-            if columns is None and pairs_of(frame) is not None:
-                raise OnlyPairs(label, ": the table has no ratings.", frame)
-            try:
-                return as_ratings(
-                    frame, scale=scale, duplicates=duplicates, columns=columns, missing=missing
-                )
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"{label}: {error}") from error
-        text = decode(content, encoding, label)
+    stream = stream_of(path, member, max_bytes, is_long)
+    head = None if stream is None else stream.decoded(encoding, dialect)
+    rest: Rest = None
+    if stream is not None and head is not None:
+        label, text, rest = stream.label, head, None if stream.is_whole else stream
     else:
-        text = without_mark(content, label)
-    del content
+        label, content = read_source(path, member, max_bytes)
+        if isinstance(content, bytes):
+            refuse_binary(content, label)
+            frame = frame_of_parquet(content, label)
+            if frame is not None:
+                return Opened(label, frame)
+            text = decode(content, encoding, label)
+        else:
+            text = without_mark(content, label)
+        del content
     refuse_text(text, label)
-    lines = lines_of(text, label)
+    lines = lines_of(text, label, rest)
     if lines is None:
-        document = open_document(label, text, dialect)
+        document = open_document(label, text, dialect, rest)
         found = find_layout(document, header, columns, comment)
-    else:
-        document, found = _document_of_lines(lines, label)
-    del text
-    return _read(document, found, lines, scale, duplicates, not_rated)
+        return Opened(label, None, document, found, stream=stream)
+    document, found = _document_of_lines(lines, label)
+    return Opened(label, None, document, found, lines.sizes, stream)
 
 
-def _read(
-    document: Document,
-    found: Found,
-    lines: Lines | None,
-    scale: tuple[float, float] | None,
-    duplicates: str,
-    missing: Array,
-) -> Ratings:
-    layout, titles = found
-    (user_ids, users), (item_ids, items), ratings, timestamps = read_columns(document, layout)
-    if lines is not None and lines.sizes:
-        _check_sizes(lines.sizes, (user_ids, item_ids), len(ratings), document.label)
-    _check_ratings(ratings, document, layout, scale, missing)
-    try:
-        R = Ratings.from_triples(
-            users,
-            items,
-            ratings,
-            timestamps,
-            scale=scale,
-            duplicates=duplicates,
-            missing=missing,
-        )
-    except DuplicateRatingError as error:
-        first, _ = document.record(error.first + layout.header)
-        second, _ = document.record(error.second + layout.header)
-        raise document.error(
-            second,
-            f"user {shown(user_ids[users[error.second]])} rates item "
-            f"{shown(item_ids[items[error.second]])} again, first rated on line {first:,}; "
-            f"{error.n_repeats:,} of {error.n_ratings:,} ratings repeat an earlier pair. A pair "
-            f"has one rating: correct the file, or pass duplicates='last' (or 'first' or 'mean').",
-        ) from None
-    places = dict(zip(ROLES, layout.columns, strict=False))
-    if timestamps is None:
-        places.pop("timestamp", None)
-    read = columns_read(places, titles)
-    left_out = tuple(title for title in read.left_out if title is not None)
-    return dataclasses.replace(
-        R,
-        user_ids=frozen(user_ids[R.user_ids]),  # which are positions
-        item_ids=frozen(item_ids[R.item_ids]),
-        columns=dataclasses.replace(read, left_out=left_out),
+def rated_again(
+    error: DuplicateRatingError,
+    earlier: tuple[Document, Layout, int],
+    later: tuple[Document, Layout, int],
+) -> ValueError:
+    """Say where, of records by document, layout and number."""
+    (first, _), (second, _) = (
+        document.record(number + layout.header) for document, layout, number in (earlier, later)
+    )
+    of_file = "" if earlier[0] is later[0] else f" of {earlier[0].label}"
+    return later[0].error(
+        second,
+        f"{error.pair.replace(' and item ', ' rates item ', 1)} again, first rated on line "
+        f"{first:,}{of_file}; {error.n_repeats:,} of {error.n_ratings:,} ratings repeat an earlier "
+        f"pair. A pair has one rating: correct the file, or pass duplicates='last' (or 'first' or "
+        f"'mean').",
     )
 
 
 def _document_of_lines(lines: Lines, label: str) -> tuple[Document, Found]:
-    document = make_document(label, lines.text, lines.separator, Dialect(quoting=False))
+    document = make_document(label, lines.text, lines.separator, Dialect(quoting=False), lines.rest)
     line, fields = document.first_record()
     layout = Layout(False, line, len(fields), lines.columns, timestamp_required=False)
     if len(fields) <= max(lines.columns):
@@ -293,27 +343,37 @@ def _check_columns(columns: Sequence[str] | Sequence[int] | None, header: bool |
         )
 
 
-def _check_ratings(
+def check_numbers(
     ratings: Array,
     document: Document,
     layout: Layout,
     scale: tuple[float, float] | None,
     missing: Array,
 ) -> None:
+    """Check ratings, by blocks, where they may be on disk."""
     low, high = bounds = check_scale(scale)
-    with np.errstate(over="ignore"):
-        stored = ratings.astype(np.float32)
-    not_finite = ~np.isfinite(stored)
-    wrong = not_finite | (stored < np.float32(low)) | (stored > np.float32(high))
-    wrong &= is_rating(ratings, missing)
-    if not wrong.any():
+
+    def stored(part: Array) -> Array:
+        with np.errstate(over="ignore"):
+            return np.asarray(part, np.float32)
+
+    found = []
+    for start in range(0, len(ratings), CHUNK_RECORDS):
+        part = ratings[start : start + CHUNK_RECORDS]
+        values = stored(part)
+        right = np.isfinite(values) & (values >= np.float32(low)) & (values <= np.float32(high))
+        if not right.all():
+            found.append(start + np.flatnonzero(~right & is_rating(part, missing)))
+    wrong: Array = np.concatenate([*found, np.zeros(0, np.int64)])
+    if not len(wrong):
         return
-    index = int(np.argmax(wrong))
-    line, fields = document.record(index + layout.header)
+    values = stored(ratings[wrong])
+    is_finite = np.isfinite(values)
+    line, fields = document.record(int(wrong[0]) + layout.header)
     token = fields[layout.columns[2]]
-    if not not_finite[index]:
+    if is_finite[0]:
         need = f"the stated scale is [{low:g}, {high:g}]"
-        act = remedy(stored[wrong & ~not_finite], bounds).capitalize()
+        act = remedy(values[is_finite], bounds).capitalize()
     elif document.decimal == "." and re.fullmatch(r"[+-]?\d*,\d+", token):
         need = "that has a decimal comma"
         act = "Pass decimal=','"
@@ -327,95 +387,130 @@ def _check_ratings(
             act += ", or pass missing=(float('nan'),) if they mean 'not rated'"
     raise document.error(
         line,
-        f"the rating is {cut(token)}, but {need}; {int(wrong.sum()):,} of {len(wrong):,} ratings "
+        f"the rating is {cut(token)}, but {need}; {len(wrong):,} of {len(ratings):,} ratings "
         f"are wrong. {act}.",
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class Layout:
-    """`columns` are those of `roles`."""
+class InMemory:
+    """A column that grows, in one piece: many would leave holes in memory."""
 
-    header: bool
-    first_line: int
-    n_fields: int
-    columns: tuple[int, ...]
-    timestamp_required: bool
-    roles: tuple[str, ...] = ROLES
+    def __init__(self, dtype: Any) -> None:
+        self._array, self._length = np.zeros(0, dtype), 0
 
-    def place(self, role: str) -> int:
-        return dict(zip(self.roles, self.columns, strict=False)).get(role, -1)
+    def append(self, part: Array) -> None:
+        start, self._length = self._length, self._length + len(part)
+        if self._length > len(self._array):
+            self._array.resize(self._length + self._length // 8, refcheck=False)
+        self._array[start : self._length] = part
+
+    def array(self) -> Array:
+        self._array.resize(self._length, refcheck=False)
+        return self._array
 
 
 class IdColumn:
-    def __init__(self) -> None:
-        self._table: defaultdict[str, int] = defaultdict(itertools.count().__next__)
-        self._parts: list[Positions] = []
+    """Ids, each once, and their codes: by first appearance."""
 
-    def extend(self, ids: Column) -> None:
+    def __init__(self, codes: Any) -> None:
+        self._table: defaultdict[str, int] = defaultdict(itertools.count().__next__)
+        self.codes, self.are_texts = codes, False
+        self.first_empty: int | None = None
+
+    def extend(self, ids: Column, n_before: int) -> None:
         """An array holds canonical decimals."""
         positions: Any = slice(None)
         if isinstance(ids, np.ndarray):
             ids, positions = unique_with_positions(ids)
             ids = [*map(str, ids.tolist())]
-        codes = np.fromiter(map(self._table.__getitem__, ids), dtype=np.int64, count=len(ids))
-        self._parts.append(codes[positions])
+        codes = np.fromiter(map(self._table.__getitem__, ids), dtype=np.int32, count=len(ids))
+        self.codes.append(codes[positions])
+        if self.first_empty is None and "" in self._table:
+            self.first_empty = n_before + int(np.argmax(codes == self._table[""]))
 
-    def first_empty(self) -> int | None:
-        if "" not in self._table:
-            return None
-        return int(np.argmax(np.concatenate(self._parts) == self._table[""]))
-
-    def finish(self) -> tuple[Array, Positions]:
-        if all(map(_is_canonical_integer, self._table)):
+    def ids(self) -> tuple[Array, Array]:
+        """Return them, ascending, and the position in these of each code."""
+        if not self.are_texts and all(map(_is_canonical_integer, self._table)):
             distinct: Array = np.fromiter(map(int, self._table), np.int64, len(self._table))
         else:
             distinct = np.fromiter(self._table, object, len(self._table))
-        return sort_codes(distinct, np.concatenate(self._parts))
+        by_value = np.argsort(distinct, kind="stable")
+        ranks = np.empty(len(distinct), dtype=np.int32)
+        ranks[by_value] = np.arange(len(distinct))
+        return distinct[by_value], ranks
+
+
+class Columns:
+    """What is read of one document after the other."""
+
+    def __init__(self, column: Callable[[Any], Any] = InMemory) -> None:
+        self.ids = IdColumn(column(np.int32)), IdColumn(column(np.int32))
+        self.ratings, self.times = column(np.float64), column(np.int64)
+        self.n_records, self.has_times, self.dtype = 0, True, np.dtype(np.float64)
+
+    def add(self, users: Array, items: Array, ratings: Array, times: Array | None) -> None:
+        """Add what is no text, and is checked."""
+        for column, ids in zip(self.ids, (users, items), strict=True):
+            column.are_texts |= ids.dtype.kind == "O"
+            column.extend(ids, self.n_records)
+        self.ratings.append(ratings)
+        self.dtype = ratings.dtype
+        self.has_times &= times is not None
+        if times is not None:
+            self.times.append(times)
+        self.n_records += len(users)
+
+    def read(self, document: Document, layout: Layout) -> None:
+        n_before, are_dates = self.n_records, None
+        self.has_times &= layout.place("timestamp") >= 0
+        for user, item, *rest in _column_blocks(document, layout):
+            for column, ids in zip(self.ids, (user, item), strict=True):
+                column.extend(ids, self.n_records)
+            has_ratings = layout.place("rating") >= 0
+            self.ratings.append(
+                _numbers(rest.pop(0), document) if has_ratings else np.ones(len(user))
+            )
+            if self.has_times:
+                if are_dates is None:
+                    are_dates = not isinstance(rest[0], np.ndarray) and is_date(rest[0][0])
+                found, wrong = _times(rest[0], are_dates)
+                self.times.append(found)
+                if wrong is not None and layout.timestamp_required:
+                    at = self.n_records - n_before + wrong + layout.header
+                    line, fields = document.record(at)
+                    raise document.error(
+                        line,
+                        f"the timestamp is {cut(fields[layout.columns[-1]])}; timestamps must all "
+                        f"be numbers, or all ISO dates such as 2004-02-01. Correct it, or leave "
+                        f"the timestamp out of columns=....",
+                    )
+                if wrong is not None:
+                    logger.info("%s: not all timestamps are times, so none is read", document.label)
+                    self.has_times = False
+            self.n_records += len(user)
+        if self.n_records == n_before:
+            raise no_ratings(document.label)
+        for role, column in zip(ROLES, self.ids, strict=False):
+            if column.first_empty is not None:
+                line, fields = document.record(column.first_empty - n_before + layout.header)
+                raise document.error(
+                    line,
+                    f"the {role} id is empty in {cut(fields)}; correct or drop it.",
+                )
 
 
 def read_columns(
     document: Document, layout: Layout
 ) -> tuple[tuple[Array, Positions], tuple[Array, Positions], Array, Positions | None]:
-    users, items = ids = IdColumn(), IdColumn()
-    ratings: list[Array] = []
-    has_ratings = layout.place("rating") >= 0
-    timestamps: list[Positions] | None = [] if layout.place("timestamp") >= 0 else None
-    n_records, are_dates = 0, None
-    for user, item, *rest in _column_blocks(document, layout):
-        users.extend(user)
-        items.extend(item)
-        ratings.append(_numbers(rest.pop(0), document) if has_ratings else np.ones(len(user)))
-        if timestamps is not None:
-            if are_dates is None:
-                are_dates = not isinstance(rest[0], np.ndarray) and is_date(rest[0][0])
-            found, wrong = _times(rest[0], are_dates)
-            if wrong is None:
-                timestamps.append(found)
-            elif layout.timestamp_required:
-                line, fields = document.record(n_records + wrong + layout.header)
-                raise document.error(
-                    line,
-                    f"the timestamp is {cut(fields[layout.columns[-1]])}; timestamps must all be "
-                    f"numbers, or all ISO dates such as 2004-02-01. Correct it, or leave the "
-                    f"timestamp out of columns=....",
-                )
-            else:
-                logger.info("%s: not all timestamps are times, so none is read", document.label)
-                timestamps = None
-        n_records += len(user)
-    if n_records == 0:
-        raise no_ratings(document.label)
-    for role, column in zip(ROLES, ids, strict=False):
-        empty = column.first_empty()
-        if empty is not None:
-            line, fields = document.record(empty + layout.header)
-            raise document.error(
-                line,
-                f"the {role} id is empty in {cut(fields)}; correct or drop it.",
-            )
-    times = None if timestamps is None else np.concatenate(timestamps)
-    return users.finish(), items.finish(), np.concatenate(ratings), times
+    columns = Columns()
+    columns.read(document, layout)
+    times = columns.times.array() if columns.has_times else None
+    found: list[Any] = []
+    for column in columns.ids:
+        ids, ranks = column.ids()
+        found.append((ids, ranks[column.codes.array()]))
+        del column.codes
+    return found[0], found[1], columns.ratings.array(), times
 
 
 def _column_blocks(document: Document, layout: Layout) -> Iterator[list[Column]]:
@@ -434,16 +529,17 @@ def _column_blocks(document: Document, layout: Layout) -> Iterator[list[Column]]
 
 
 def _blocks(document: Document, layout: Layout) -> Iterator[tuple[int, str]]:
-    text, start, line = document.text, 0, 1
-    while layout.header and line <= layout.first_line:
-        start = (text.find("\n", start) + 1) or len(text)
-        line += 1
-    while start < len(text):
-        stop = text.find("\n", start + BLOCK_CHARACTERS)
-        block = text[start : None if stop < 0 else stop]
-        yield line, block
-        start += len(block) + 1
-        line += block.count("\n") + 1
+    line = 1
+    for number, text in enumerate(document.texts()):
+        start = 0
+        while layout.header and not number and line <= layout.first_line:
+            start = (text.find("\n", start) + 1) or len(text)
+            line += 1
+        while start < len(text):
+            stop = (text.find("\n", start + BLOCK_CHARACTERS) + 1) or len(text)
+            yield line, text[start:stop].rstrip("\n")
+            line += text.count("\n", start, stop)
+            start = stop
 
 
 def split_numbers(block: str, separator: str, layout: Layout) -> list[Column] | None:
@@ -498,17 +594,6 @@ def _columns_of_records(
         yield [flat[place :: layout.n_fields] for place in layout.columns]
 
 
-def check_length(record: Record, document: Document, layout: Layout) -> list[str]:
-    line, fields = record
-    if len(fields) != layout.n_fields:
-        raise document.error(
-            line,
-            f"found {len(fields)} fields, {cut(fields)}, but line {layout.first_line:,} has "
-            f"{layout.n_fields}; every line must have as many. {_correct('the line', document)}",
-        )
-    return fields
-
-
 def _is_canonical_integer(token: str) -> bool:
     is_integer = re.fullmatch("0|-?[1-9][0-9]{0,18}", token)
     return bool(is_integer) and -(2**63) <= int(token) < 2**63
@@ -540,145 +625,3 @@ def _number(token: str) -> float:
         if not token.strip(NUMBER_CHARACTERS):
             return float(token)
     return WORDS.get(token, math.inf)
-
-
-SAMPLE_RECORDS = 200
-_NAME_THEM = "pass columns=(user, item, rating), by name or by position from 0"
-
-
-class Found(NamedTuple):
-    layout: Layout
-    titles: list[Any]
-
-
-def find_layout(
-    document: Document,
-    header: bool | None,
-    columns: Sequence[str] | Sequence[int] | None,
-    comment: str | None,
-) -> Found:
-    line, fields = document.first_record()
-    if columns is None:
-        return _default_layout(document, header, comment)
-    by_name = isinstance(columns[0], str)
-    places = [place_of(document, column) for column in columns]
-    if len(places) == 2:
-        raise OnlyPairs.of(document)
-    if header is None:
-        header = by_name or _looks_like_header(document, fields, places[2])
-    layout = Layout(header, line, len(fields), tuple(places), timestamp_required=True)
-    return Found(layout, list(fields) if header else list(range(len(fields))))
-
-
-def place_of(document: Document, column: str | int) -> int:
-    line, fields = document.first_record()
-    if isinstance(column, str):
-        if fields.count(column) == 1:
-            return fields.index(column)
-        problem = f"{fields.count(column) or 'no'} columns are named {column!r}"
-    elif column < len(fields):
-        return column
-    else:
-        problem = f"there is no column {column}, counted from 0"
-    raise document.error(
-        line,
-        f"{problem}; the first line holds {len(fields)} fields: {cut(fields)}. "
-        f"{_correct('columns=...', document)}",
-    )
-
-
-def _correct(what: str, document: Document) -> str:
-    return f"Correct {what}, or pass sep=... (now {document.separator!r})."
-
-
-def _default_layout(document: Document, header: bool | None, comment: str | None) -> Found:
-    sample = list(itertools.islice(document.records(), SAMPLE_RECORDS + 1))
-    line, fields = document.first_record()
-    if len(fields) == 2:
-        raise OnlyPairs.of(document)
-    if len(fields) < 3:
-        raise document.error(
-            line,
-            f"found {len(fields)} fields, {cut(fields)}; a line must hold a user, an item and a "
-            f"rating. {_correct('the line', document)}",
-        )
-    if comment is None:
-        _check_no_comment(document, sample)
-    if header is None:
-        header = _names_columns(document, sample)
-    layout = Layout(header, line, len(fields), (0, 1, 2), timestamp_required=False)
-    rows = [check_length(record, document, layout) for record in sample[1:]]
-    if not header:
-        rows.insert(0, fields)
-    # without the empty columns of doubled separators
-    kept = [
-        place
-        for place, name in enumerate(fields)
-        if (header and name) or not rows or any(row[place] for row in rows)
-    ]
-    names = [fields[place] for place in kept] if header else None
-
-    def values(place: int) -> Array:
-        return np.array([document.with_point(row[kept[place]]) for row in rows], dtype=object)
-
-    try:
-        found = decide(names, len(kept), values)
-    except UndecidedColumns as error:
-        known = known_roles(names or ()).keys()
-        if {"user", "item"} <= known <= {"user", "item", "timestamp"} and len(known) == len(kept):
-            raise OnlyPairs.of(document) from None
-        raise document.error(line, _undecided(document, names, rows, error)) from None
-    places = tuple(kept[found[role]] for role in ROLES if role in found)
-    titles = [(fields[k] if header else k) if k in kept else None for k in range(len(fields))]
-    return Found(dataclasses.replace(layout, columns=places), titles)
-
-
-def _undecided(
-    document: Document, names: list[str] | None, rows: list[list[str]], error: UndecidedColumns
-) -> str:
-    if error.is_table:
-        options = "" if document.separator == "," else f", sep={document.separator!r}"
-        options += ", header=None" if names is None else ""
-        frame = f"pandas.read_csv({document.label!r}{options})"
-        read = None if names is None else [name or f"Unnamed: {k}" for k, name in enumerate(names)]
-        first = np.array([row[0] for row in rows], dtype=object)
-        return (
-            f"this looks like a table of users x items ({error}). "
-            f"{table_advice(read, frame, first_holds_ids=holds_ids(first))} If it is a list of "
-            f"ratings, {_NAME_THEM}."
-        )
-    what = "the columns have no names" if names is None else f"the header names {cut(names)}"
-    return (
-        f"{what}, which does not tell the columns of user, item and rating: {error}; {_NAME_THEM}."
-    )
-
-
-def _check_no_comment(document: Document, sample: list[Record]) -> None:
-    line, fields = sample[0]
-    mark, (_, last) = fields[0].lstrip()[:1], sample[-1]
-    if mark not in ("#", "%") or document.is_number(fields[2]) or len(sample) == 1:
-        return
-    if not last[0].startswith(mark):
-        raise document.error(
-            line,
-            f"{cut(document.separator.join(fields))} begins with {mark!r}; of a comment, pass "
-            f"comment={mark!r}, and of the name of a column, {_NAME_THEM}.",
-        )
-
-
-def _names_columns(document: Document, sample: list[Record]) -> bool:
-    _, fields = sample[0]
-    said = [role_of(name) if len(name) > 1 else None for name in fields]
-    n_known = sum(one is not None and one[0] in ROLES for one in said)
-    if n_known >= 2 and not document.is_number(fields[2]):
-        return True
-    if _looks_like_header(document, fields, 2):
-        return True
-    # of a table: nothing or a role, and then items
-    rows = [row for _, row in sample[1:] if len(row) == len(fields)]
-    is_odd = fields[0] == "" or (n_known == 1 and said[0] is not None)
-    return is_odd and bool(rows) and all(document.is_number(row[0]) for row in rows)
-
-
-def _looks_like_header(document: Document, fields: list[str], rating_place: int) -> bool:
-    return fields[rating_place] != "" and not any(map(document.is_number, fields))

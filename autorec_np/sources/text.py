@@ -16,8 +16,7 @@ import os
 import re
 import sys
 import zipfile
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 from autorec_np._validation import check_integer
@@ -30,12 +29,12 @@ DEFAULT_MAX_BYTES = 4 << 30
 _CHUNK = 1 << 20
 _SUSPICIOUS_BYTES = 64 << 20
 _SUSPICIOUS_RATIO = 100
-_PACKERS = (
+PACKERS = (
     (re.compile(rb"\x1f\x8b"), "gzip", gzip.open),
     (re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)"), "bzip2", bz2.open),
     (re.compile(rb"\xfd7zXZ\x00"), "xz", lzma.open),
 )
-_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _LEFT_BY_SYSTEMS = {".DS_Store", "Thumbs.db", "desktop.ini"}
 
 
@@ -79,29 +78,29 @@ def _read_stream(
     size = 0
     while chunk := stream.read(_CHUNK):
         size += len(chunk)
-        _check_size(size, label, bound)
+        check_size(size, label, bound)
         chunks.append(chunk)
     if not chunks or isinstance(chunks[0], bytes):
         return _read_file(io.BytesIO(b"".join(chunks)), label, member, bound)
     if member is not None:
-        raise _no_archive(label, member)
+        raise no_archive(label, member)
     return label, "".join(chunks)
 
 
 def _read_file(file: IO[bytes], label: str, member: str | None, bound: int) -> tuple[str, bytes]:
     start = file.read(10)
     file.seek(0)
-    if start.startswith(_ZIP):
+    if start.startswith(ZIP):
         return _read_member(file, label, member, bound)
     if member is not None:
-        raise _no_archive(label, member)
-    for magic, name, opener in _PACKERS:
+        raise no_archive(label, member)
+    for magic, name, opener in PACKERS:
         if magic.match(start):
             return label, _unpack(opener, file, name, label, bound)
     return label, file.read()
 
 
-def _no_archive(label: str, member: str) -> ValueError:
+def no_archive(label: str, member: str) -> ValueError:
     return ValueError(f"{label}: member={member!r} is for zip archives only; leave it out.")
 
 
@@ -109,46 +108,53 @@ def _unpack(opener: Any, file: IO[bytes], name: str, label: str, bound: int) -> 
     """What unpacks to suspiciously much is counted first, then read."""
     chunks: list[bytes] = []
     size, is_kept = 0, True
-    try:
-        with opener(file) as unpacked:
-            while chunk := unpacked.read(_CHUNK):
-                size += len(chunk)
-                _check_size(size, label, bound)
-                if size > max(_SUSPICIOUS_BYTES, _SUSPICIOUS_RATIO * file.tell()):
-                    is_kept = False
-                    chunks.clear()
-                if is_kept:
-                    chunks.append(chunk)
+    with complete(label, name), opener(file) as unpacked:
+        while chunk := unpacked.read(_CHUNK):
+            size += len(chunk)
+            check_size(size, label, bound)
+            if size > max(_SUSPICIOUS_BYTES, _SUSPICIOUS_RATIO * file.tell()):
+                is_kept = False
+                chunks.clear()
             if is_kept:
-                return b"".join(chunks)
-            unpacked.seek(0)
-            content: bytes = unpacked.read()
-            return content
-    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise ValueError(
-            f"{label}: not a complete {name} file ({error}); fetch it again."
-        ) from None
+                chunks.append(chunk)
+        if is_kept:
+            return b"".join(chunks)
+        unpacked.seek(0)
+        content: bytes = unpacked.read()
+        return content
 
 
-def _read_member(file: IO[bytes], label: str, member: str | None, bound: int) -> tuple[str, bytes]:
+@contextlib.contextmanager
+def complete(label: str, kind: str) -> Iterator[None]:
+    """Say that a packed file is damaged."""
     try:
-        with zipfile.ZipFile(file) as archive:
-            names = [name for name in archive.namelist() if not name.endswith("/")]
-            if member is None:
-                refuse_archive(names, label)
-                names = [name for name in names if not _is_left_by_a_system(name)]
-                member = names[0] if len(names) == 1 else None
-            if member in names:
-                _check_size(archive.getinfo(member).file_size, label, bound)
-                return f"{label} ({member})", archive.read(member)
+        yield
     except (ValueError, MemoryError):
         raise
     except RuntimeError as error:  # encrypted
         raise ValueError(f"{label}: {error}; unpack it and pass the file.") from None
     except Exception as error:
-        raise ValueError(
-            f"{label}: the zip archive cannot be read ({error}); fetch it again."
-        ) from None
+        what = f"not a complete {kind} file ({error})"
+        if kind == "zip":
+            what = f"the zip archive cannot be read ({error})"
+        raise ValueError(f"{label}: {what}; fetch it again.") from None
+
+
+def _read_member(file: IO[bytes], label: str, member: str | None, bound: int) -> tuple[str, bytes]:
+    with complete(label, "zip"), zipfile.ZipFile(file) as archive:
+        member = chosen(archive, label, member)
+        check_size(archive.getinfo(member).file_size, label, bound)
+        return f"{label} ({member})", archive.read(member)
+
+
+def chosen(archive: zipfile.ZipFile, label: str, member: str | None) -> str:
+    names = [name for name in archive.namelist() if not name.endswith("/")]
+    if member is None:
+        refuse_archive(names, label)
+        names = [name for name in names if not _is_left_by_a_system(name)]
+        member = names[0] if len(names) == 1 else None
+    if member in names:
+        return member
     if not names:
         raise ValueError(f"{label}: the archive holds nothing; pass one that holds ratings.")
     found = f"{', '.join(map(repr, names[:20]))}{', ...' if len(names) > 20 else ''}"
@@ -161,7 +167,7 @@ def _is_left_by_a_system(name: str) -> bool:
     return "__MACOSX" in parts or parts[-1] in _LEFT_BY_SYSTEMS or parts[-1].startswith("._")
 
 
-def _check_size(size: int, label: str, bound: int) -> None:
+def check_size(size: int, label: str, bound: int) -> None:
     if size > bound:
         raise ValueError(
             f"{label}: holds more than the {bound:,} bytes that are accepted; if you trust it, "
@@ -175,7 +181,7 @@ _UNPACK = "unpack it with {} and pass the file of ratings"
 _MAGIC = (
     *(
         (magic, "a packed file within another", "unpack it and pass the file of ratings")
-        for magic in (_ZIP[0], b"\x1f\x8b\x08", b"\xfd7zXZ\x00", b"BZh91AY&SY")
+        for magic in (ZIP[0], b"\x1f\x8b\x08", b"\xfd7zXZ\x00", b"BZh91AY&SY")
     ),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Excel sheet", _EXCEL),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", _UNPACK.format("7z x")),
@@ -189,7 +195,7 @@ _MAGIC = (
     (b"SQLite format 3\x00", "an SQLite database", f"read it with pandas.read_sql_query {_THEN}"),
     (b"%PDF-", "a PDF document", "pass a file of text"),
 )
-_PARQUET = b"PAR1"
+PARQUET = b"PAR1"
 
 
 def refuse_archive(names: Sequence[str], label: str) -> None:
@@ -248,7 +254,7 @@ def _refused(label: str, what: str, advice: str) -> ValueError:
 
 
 def frame_of_parquet(raw: bytes, label: str) -> DataFrame | None:
-    if not (raw.startswith(_PARQUET) and raw.endswith(_PARQUET)):
+    if not (raw.startswith(PARQUET) and raw.endswith(PARQUET)):
         return None
     import pandas
 
@@ -273,15 +279,16 @@ class Lines:
     separator: str
     columns: tuple[int, ...]
     sizes: tuple[int, ...] = ()  # rows, columns and entries
+    rest: Rest = None
 
 
-def lines_of(text: str, label: str) -> Lines | None:
+def lines_of(text: str, label: str, rest: Rest = None) -> Lines | None:
     if text.startswith("%%MatrixMarket"):
-        return _lines_of_matrix_market(text, label)
-    return _lines_of_blocks(text) if re.match(r"\s*\d+:[ \t]*[\r\n]+", text) else None
+        return _lines_of_matrix_market(text, label, rest)
+    return _lines_of_blocks(text, rest) if re.match(r"\s*\d+:[ \t]*[\r\n]+", text) else None
 
 
-def _lines_of_matrix_market(text: str, label: str) -> Lines:
+def _lines_of_matrix_market(text: str, label: str, rest: Rest) -> Lines:
     lines = text.splitlines()
     kind = " ".join(lines[0].lower().split()[1:])
     if not re.fullmatch("matrix coordinate (real|integer) general", kind):
@@ -296,26 +303,40 @@ def _lines_of_matrix_market(text: str, label: str) -> Lines:
             sizes = line.split()
             if len(sizes) != 3 or not all(map(str.isdecimal, sizes)):
                 break
-            return Lines("\n".join(lines), WHITESPACE, (0, 1, 2), tuple(map(int, sizes)))
+            return Lines("\n".join(lines), WHITESPACE, (0, 1, 2), tuple(map(int, sizes)), rest)
     raise ValueError(
         f"{label}: the Matrix Market file does not say how many rows, columns and entries it has; "
         f"fetch it again."
     )
 
 
-def _lines_of_blocks(text: str) -> Lines:
+def _lines_of_blocks(text: str, rest: Rest) -> Lines:
     """``1:`` and ``101,3,date`` give 1,101,3,date."""
-    item, lines = "", [line.strip() for line in text.splitlines()]
-    for place, line in enumerate(lines):
-        if line.endswith(":"):
-            item, lines[place] = line[:-1], ""
-        elif line:
-            lines[place] = f"{item},{line}"
-    n_fields = max((line.count(",") + 1 for line in lines[:1000]), default=0)
-    return Lines("\n".join(lines), ",", (1, 0, 2, 3) if n_fields == 4 else (1, 0, 2))
+    item = ""
+
+    def joined(text: str) -> str:
+        nonlocal item
+        lines = [line.strip() for line in text.splitlines()]
+        for place, line in enumerate(lines):
+            if line.endswith(":"):
+                item, lines[place] = line[:-1], ""
+            elif line:
+                lines[place] = f"{item},{line}"
+        return "\n".join(lines) + "\n"
+
+    def following() -> Iterator[str]:
+        nonlocal item
+        item = last
+        yield from map(joined, rest() if rest else ())
+
+    text = joined(text)
+    last, counts = item, [line.count(",") + 1 for line in text.split("\n", 1000)[:1000] if line]
+    columns = (1, 0, 2, 3) if max(counts, default=0) == 4 else (1, 0, 2)
+    return Lines(text, ",", columns, rest=rest and following)
 
 
 Record: TypeAlias = tuple[int, list[str]]
+Rest: TypeAlias = "Callable[[], Iterator[str]] | None"  # of a text, after its head
 
 WHITESPACE = "whitespace"
 SEPARATORS = ("::", "\t", ",", ";", "|", WHITESPACE)
@@ -346,24 +367,32 @@ class Document:
     decimal: str = "."
     trusts_quotes: bool = False
     skips_spaces: bool = False
+    rest: Rest = None
+
+    def texts(self) -> Iterator[str]:
+        """Yield the text by pieces of whole lines."""
+        yield self.text
+        if self.rest is not None:
+            yield from self.rest()
 
     def error(self, line: int, message: str) -> ValueError:
         return ValueError(f"{self.label}, line {line:,}: {message}")
 
     def records(self, block: str | None = None, line: int = 1) -> Iterator[Record]:
-        text = self.text if block is None else block
-        for number, fields in self._quoted(text) if self.quoted else self._plain(text, line):
+        texts = self.texts() if block is None else (block,)
+        for number, fields in self._quoted(texts) if self.quoted else self._plain(texts, line):
             if len(fields) > 1 or "".join(fields).strip(" \t"):
                 yield number, fields
 
-    def _plain(self, text: str, line: int) -> Iterator[Record]:
-        for number, match in enumerate(re.finditer(r"[^\n]*\n|[^\n]+", text), line):
+    def _plain(self, texts: Iterable[str], line: int) -> Iterator[Record]:
+        lines = (found for text in texts for found in re.finditer(r"[^\n]*\n|[^\n]+", text))
+        for number, match in enumerate(lines, line):
             yield number, match.group().removesuffix("\n").split(self.separator)
 
-    def _quoted(self, text: str) -> Iterator[Record]:
-        lines = re.finditer(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+", text)
+    def _quoted(self, texts: Iterable[str]) -> Iterator[Record]:
+        pattern = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
         reader = csv.reader(
-            (match.group() for match in lines),
+            (match.group() for text in texts for match in pattern.finditer(text)),
             delimiter=self.separator,
             strict=True,
             skipinitialspace=self.skips_spaces,
@@ -418,20 +447,21 @@ class Document:
         return next(itertools.islice(self.records(), index, None))
 
 
-def decode(raw: bytes, encoding: str, label: str) -> str:
+def decode(raw: bytes, encoding: str, label: str, n_lines: int = 0) -> str:
+    """`raw` follows `n_lines`."""
     try:
         is_utf8 = codecs.lookup(encoding).name == "utf-8"
     except LookupError:
         raise ValueError(
             f"{label}: unknown text encoding {encoding!r}; pass 'utf-8' or 'latin-1' for example."
         ) from None
-    if is_utf8:
+    if is_utf8 and not n_lines:
         encoding = next((name for name in _MARKS if raw.startswith(_MARKS[name])), encoding)
     try:
         text = raw.decode(encoding)
     except UnicodeError as error:
         start = getattr(error, "start", 0)
-        line = _line_at(raw[:start].decode("latin-1"), start)
+        line = n_lines + _line_at(raw[:start].decode("latin-1"), start)
         advice = "pass the encoding of the file, encoding='latin-1' for example"
         if _looks_binary(raw):
             advice = "this is not a text file; pass one"
@@ -439,17 +469,21 @@ def decode(raw: bytes, encoding: str, label: str) -> str:
             f"{label}, line {line:,}: the byte 0x{raw[start : start + 1].hex()} is not valid "
             f"{encoding}; {advice}."
         ) from None
-    return without_mark(text, label)
+    return without_mark(text, label, n_lines)
 
 
-def without_mark(text: str, label: str) -> str:
+def without_mark(text: str, label: str, n_lines: int = 0) -> str:
     nul = text.find("\0")
     if nul >= 0:
         raise ValueError(
-            f"{label}, line {_line_at(text, nul):,}: a NUL character, so this is not a text file; "
-            f"if it is UTF-16, pass encoding='utf-16-le' or 'utf-16-be'."
+            f"{label}, line {n_lines + _line_at(text, nul):,}: a NUL character, so this is not a "
+            f"text file; if it is UTF-16, pass encoding='utf-16-le' or 'utf-16-be'."
         )
-    return text.removeprefix("\ufeff")
+    return text if n_lines else text.removeprefix("\ufeff")
+
+
+def has_marks(raw: bytes) -> bool:
+    return any(map(raw.startswith, _MARKS.values()))
 
 
 def _looks_binary(raw: bytes) -> bool:
@@ -492,7 +526,7 @@ def no_ratings(label: str) -> ValueError:
     )
 
 
-def open_document(label: str, text: str, dialect: Dialect) -> Document:
+def open_document(label: str, text: str, dialect: Dialect, rest: Rest = None) -> Document:
     text, separator = _without_other_lines(text, dialect)
     separator = dialect.separator or separator
     lines = (match for match in re.finditer(r"[^\r\n]+", text) if match.group().strip(" \t"))
@@ -508,7 +542,13 @@ def open_document(label: str, text: str, dialect: Dialect) -> Document:
             f"sep=... if it is none of {', '.join(map(repr, SEPARATORS))}, and skip_lines=... or "
             f"comment='#' if the first lines are no ratings."
         )
-    return _without_spaces(make_document(label, text, separator, dialect))
+    return _without_spaces(make_document(label, text, separator, dialect, rest))
+
+
+def without_comments(text: str, dialect: Dialect) -> str:
+    if not dialect.comment:
+        return text
+    return re.sub(rf"(?:\A|(?<=[\r\n]))[ \t]*{re.escape(dialect.comment)}[^\r\n]*", "", text)
 
 
 def _without_other_lines(text: str, dialect: Dialect) -> tuple[str, str | None]:
@@ -517,8 +557,7 @@ def _without_other_lines(text: str, dialect: Dialect) -> tuple[str, str | None]:
         last = next(itertools.islice(ends, dialect.skip_lines - 1, None), None)
         stop = len(text) if last is None else last.end()
         text = re.sub(r"[^\r\n]+", "", text[:stop]) + text[stop:]
-    if dialect.comment:
-        text = re.sub(rf"(?:\A|(?<=[\r\n]))[ \t]*{re.escape(dialect.comment)}[^\r\n]*", "", text)
+    text = without_comments(text, dialect)
     stated = re.match(r"(?i)\s*sep=([^\r\n])[ \t]*(?=[\r\n])", text)
     if stated is None:
         return text, None
@@ -554,18 +593,28 @@ def _sniff_separator(text: str, head: str, dialect: Dialect) -> str | None:
     return next(iter(candidates), None)
 
 
-def make_document(label: str, text: str, separator: str, dialect: Dialect) -> Document:
-    quoted = '"' in text and len(separator) == 1 and dialect.quoting is not False
-    if quoted:
+def make_document(
+    label: str, text: str, separator: str, dialect: Dialect, rest: Rest = None
+) -> Document:
+    """`rest` may have `quotes`."""
+    later = getattr(rest, "quotes", False)
+    quoted = (later or '"' in text) and len(separator) == 1 and dialect.quoting is not False
+    if quoted and not later:
         text = _with_plain_header(text, separator)
         quoted = '"' in text
-    if not quoted:
+
+    def plain(text: str) -> str:
+        if quoted:
+            return text
         if "\r" in text:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
-        text = text.rstrip("\n")
-    if separator == WHITESPACE:
-        separator, text = " ", _collapse(text)
-    return Document(label, text, separator, quoted, dialect.decimal, dialect.quoting is True)
+        return _collapse(text) if separator == WHITESPACE else text
+
+    text = plain(text if quoted or rest is not None else text.rstrip("\r\n"))
+    following = rest and (lambda: (plain(without_comments(one, dialect)) for one in rest()))
+    mark = " " if separator == WHITESPACE else separator
+    quoting = dialect.quoting is True
+    return Document(label, text, mark, quoted, dialect.decimal, quoting, rest=following)
 
 
 def _with_plain_header(text: str, separator: str) -> str:
@@ -601,8 +650,12 @@ def _without_spaces(document: Document) -> Document:
         return document
     if document.quoted:
         return dataclasses.replace(document, skips_spaces=True)
-    after = re.compile(rf"({re.escape(document.separator)})[ \t]+")
-    return dataclasses.replace(document, text=after.sub(r"\1", document.text))
+    after, rest = re.compile(rf"({re.escape(document.separator)})[ \t]+"), document.rest
+    return dataclasses.replace(
+        document,
+        text=after.sub(r"\1", document.text),
+        rest=rest and (lambda: (after.sub(r"\1", one) for one in rest())),
+    )
 
 
 def cut(value: object, length: int = 80) -> str:

@@ -18,6 +18,7 @@ TITLES = {
     "netflix": "One epoch, shape of Netflix, k = 100: memory and time per rating",
     "growth": "Growth of the epoch's time with the ratings and with k",
     "memory": "Memory of training",
+    "store": "Ratings past memory: seconds and memory of reading and storing",
     "recommend": "Ten recommendations, ML-1M",
     "lists": "Lists: NDCG@10, what else they are, seconds and memory of `fit`",
     "distributed": "One training on Dask workers, ML-1M: clock, CPU and bytes moved",

@@ -26,6 +26,7 @@ from autorec_np.models.autorec import BATCH_SIZES, BATCHES, WARM_UP, WIDTHS, Aut
 from autorec_np.models.ranking_autorec import RankingAutoRec
 from autorec_np.sources.movielens import fetch_movielens
 from autorec_np.sources.reading import read_ratings
+from autorec_np.sources.store import store_ratings
 from autorec_np.training.trainer import SOLVERS
 
 
@@ -87,6 +88,7 @@ OF_FUNCTIONS = {
     "--encoding": (read_ratings, "encoding"),
     "--decimal": (read_ratings, "decimal"),
     "--max-bytes": (read_ratings, "max_bytes"),
+    "--memory": (store_ratings, "memory"),
     "--seed": (search, "random_state"),
     "-n": (AutoRec.recommend, "n"),
     "--values": (RankingAutoRec, "values"),

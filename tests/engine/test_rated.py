@@ -12,9 +12,10 @@ from scipy import sparse
 from small_tiles import long_tailed, make_small
 
 from autorec_np.core.implicit import IMPLICIT, ImplicitNetwork, scaled_pattern
-from autorec_np.core.kernels import spmm, spmm_transpose
+from autorec_np.core.kernels import spmm, spmm_transpose, with_data
 from autorec_np.core.objective import Objective
 from autorec_np.engine.engines import TiledEngine
+from autorec_np.engine.rows import Scaled
 from autorec_np.engine.threads import Workers
 from autorec_np.engine.tiled import Shares, Static, by_activity, reordered
 from autorec_np.gradcheck import adjoint_test
@@ -26,6 +27,14 @@ def pool():
         yield pool
 
 
+def one_value_a_column(matrix):
+    """The pattern of a matrix, with the values 1, 2, ... of its columns, and as `Scaled`."""
+    scale = np.arange(1, matrix.shape[1] + 1).astype(matrix.dtype)
+    filled = with_data(matrix, scale[matrix.indices])
+    return filled, Scaled(filled, scale, lambda: filled.T.tocsr())
+
+
+@pytest.mark.parametrize("kept", [0, 10**9])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex128])
 @given(
     matrix=small_csr(),
@@ -33,30 +42,33 @@ def pool():
     seed=st.integers(0, 99),
     dense_enough=st.sampled_from([0.0, 0.4, 2.0]),  # all corner, both, all rest
 )
-def test_products_equal_the_loops(pool, dtype, matrix, k, seed, dense_enough):
+def test_products_equal_the_loops(pool, kept, dtype, matrix, k, seed, dense_enough):
+    """Whether rows and columns are in another order, and cells are kept as bits, or not."""
+    rng = np.random.default_rng(seed)
+    rows, columns = map(rng.permutation, matrix.shape)
+    matrix, scaled = one_value_a_column(matrix)
+    ordered = reordered(matrix, rows, columns)
     left, right = (whole_numbers((n, k), seed + n, dtype) for n in matrix.shape)
     with pytest.MonkeyPatch.context() as patch:
-        make_small(patch, DENSE_ENOUGH=dense_enough)
+        make_small(patch, DENSE_ENOUGH=dense_enough, KEPT=kept, ENTRIES_AT_ONCE=5)
         for workers in (None, pool):
-            static = Static(matrix, workers)
+            static = Static(scaled, rows, columns, workers)
             for got, expected in [
-                (spmm(static, right), reference.spmm(matrix, right)),
-                (spmm_transpose(static, left), reference.spmm_transpose(matrix, left)),
+                (spmm(static, right), reference.spmm(ordered, right)),
+                (spmm_transpose(static, left), reference.spmm_transpose(ordered, left)),
             ]:
                 assert got.dtype == dtype
                 np.testing.assert_array_equal(got, expected)
 
 
 def test_a_long_tailed_pattern_has_a_corner_and_a_rest(pool):
-    matrix = long_tailed()
-    static = Static(matrix, pool)
-    corner, rest, bands = static.parts(matrix.dtype)
+    matrix, scaled = one_value_a_column(long_tailed())
+    static = Static(scaled, workers=pool)
+    corner, rest, bands, _ = static.parts(matrix.dtype)
     in_rest = sum(part.nnz for part in rest)
     assert 0.2 < in_rest / matrix.nnz < 0.8
     assert in_rest == sum(band.nnz for band in bands)
-    assert np.count_nonzero(np.concatenate([cells.ravel() for cells in corner])) == (
-        np.count_nonzero(matrix.data) - sum(np.count_nonzero(part.data) for part in rest)
-    )
+    assert sum(map(np.count_nonzero, corner)) == matrix.nnz - in_rest
     rng = np.random.default_rng(1)
     left, right = (rng.normal(size=(n, 20)).astype(np.float32) for n in matrix.shape)
     for product, factor in ((spmm, right), (spmm_transpose, left)):
@@ -65,7 +77,7 @@ def test_a_long_tailed_pattern_has_a_corner_and_a_rest(pool):
 
 
 def test_the_products_are_adjoint():
-    static = Static(long_tailed(dtype=np.float64))
+    static = Static(one_value_a_column(long_tailed(dtype=np.float64))[1])
     report = adjoint_test(
         lambda x: spmm(static, x), lambda y: spmm_transpose(static, y), (static.shape[1], 3)
     )
@@ -74,25 +86,26 @@ def test_the_products_are_adjoint():
 
 @pytest.mark.parametrize("n_threads", [2, 3])
 def test_threads_change_no_bit(n_threads):
-    matrix = long_tailed()
+    matrix, scaled = one_value_a_column(long_tailed())
     rng = np.random.default_rng(2)
     left, right = (rng.normal(size=(n, 40)).astype(np.float32) for n in matrix.shape)
     with Workers(n_threads) as threads:
         for product, factor in ((spmm, right), (spmm_transpose, left)):
-            alone = product(Static(matrix), factor)
-            assert alone.tobytes() == product(Static(matrix, threads), factor).tobytes()
+            alone = product(Static(scaled), factor)
+            shared = product(Static(scaled, workers=threads), factor)
+            assert alone.tobytes() == shared.tobytes()
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 4), (4, 0), (70, 600)])
 def test_matrices_without_entries(shape):
-    static = Static(sparse.csr_array(shape))
+    static = Static(Scaled.of(sparse.csr_array(shape)))
     left, right = (np.ones((n, 2)) for n in shape)
     np.testing.assert_array_equal(spmm(static, right), np.zeros((shape[0], 2)))
     np.testing.assert_array_equal(spmm_transpose(static, left), np.zeros((shape[1], 2)))
 
 
 def test_the_pieces_are_made_once_in_each_dtype():
-    static = Static(long_tailed())
+    static = Static(Scaled.of(scaled_pattern(long_tailed())))
     first = static.parts(np.dtype(np.float32))
     assert static.parts(np.dtype(np.float64)).corner[0].dtype == np.float64
     assert static.parts(np.dtype(np.float32)) is first
@@ -102,7 +115,7 @@ def shares_of(monkeypatch, seed=0):
     make_small(monkeypatch)
     matrix = random_csr(23, 17, 160, seed=0)
     matrix = reordered(matrix, *by_activity(matrix))
-    rated = Static(scaled_pattern(matrix))
+    rated = Static(Scaled.of(scaled_pattern(matrix)))
     network = ImplicitNetwork(17, (4,), rated=rated, n_implicit=2)
     theta = np.random.default_rng(seed).normal(size=network.layout.size).astype(np.float32)
     return network, theta, matrix
@@ -136,7 +149,7 @@ def test_what_is_taken_off_adds_up_to_the_derivative_by_y(monkeypatch):
 
     shares.finish(0.5, store)
     d_implicit = network.layout.views(got)[IMPLICIT]
-    expected = reference.spmm(network.rated.matrix, d_weights.sum(axis=0)[:, :2])
+    expected = reference.spmm(scaled_pattern(matrix), d_weights.sum(axis=0)[:, :2])
     expected += 0.5 * network.layout.views(theta)[IMPLICIT]
     np.testing.assert_allclose(d_implicit, expected, rtol=1e-5, atol=1e-5)
     assert np.isnan(got[: network.plain.layout.size]).all()  # those come from the panels

@@ -7,17 +7,10 @@ from threading import Barrier
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from matrices import random_csr, small_csr
 
 from autorec_np.baselines.factors import BiasedMF
-from autorec_np.core.network import Network
-from autorec_np.core.planes import Planes
 from autorec_np.data.ratings import Ratings
 from autorec_np.data.synthetic import make_ratings
-from autorec_np.engine import threads
-from autorec_np.engine.threads import Workers, row_block, row_blocks
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.biases import BiasBaseline
 from autorec_np.serving.explanation import explain, similar_items, similar_users
@@ -105,39 +98,3 @@ def test_threads_with_a_model_each_do_not_disturb_one_another(ratings):
         found = list(executor.map(work, range(N_THREADS)))
     assert found == [work(0), work(1)] * (N_THREADS // 2)
     assert found[0] != found[1]
-
-
-# Rows of a matrix, shared
-
-
-@given(counts=st.lists(st.integers(0, 9), max_size=12), n_entries=st.integers(1, 20))
-def test_rows_are_cut_into_runs_that_cover_them_once(counts, n_entries):
-    blocks = [*row_blocks(np.array(counts, int), n_entries)]
-    assert [row for rows in blocks for row in range(rows.start, rows.stop)] == [*range(len(counts))]
-    assert all(rows.start < rows.stop for rows in blocks)
-    for rows in blocks:  # without its last row, a run is short of the number
-        assert sum(counts[rows.start : rows.stop - 1]) <= n_entries
-
-
-@given(matrix=small_csr())
-def test_a_block_of_rows_holds_their_entries(matrix):
-    for start in range(matrix.shape[0] + 1):
-        block = row_block(matrix, slice(start, matrix.shape[0]))
-        np.testing.assert_array_equal(block.toarray(), matrix.toarray()[start:])
-        assert block.nnz == matrix.indptr[-1] - matrix.indptr[start]
-
-
-@pytest.mark.parametrize("n_planes", [0, 2])
-@pytest.mark.parametrize("n_threads", [None, 1, 3])
-def test_codes_in_blocks_of_rows_are_those_of_the_network(n_threads, n_planes, monkeypatch):
-    matrix = random_csr(60, 30, 500, seed=3)
-    if n_planes:
-        planes = np.random.default_rng(1).normal(size=(n_planes, matrix.nnz))
-        matrix = Planes(matrix, planes)
-    network = Network(30, (5, 4), "tanh", n_inputs=matrix.shape[1])
-    theta = network.layout.initialize(np.random.default_rng(0))
-    monkeypatch.setattr(threads, "ENTRIES_PER_BLOCK", 40)
-    with Workers(n_threads or 1) as pool:
-        codes = threads.encode(network, theta, matrix, pool if n_threads else None)
-    np.testing.assert_allclose(codes, network.encode(theta, matrix), rtol=1e-14)
-    assert threads.encode(network, theta, matrix[:0], None).shape == (0, 4)

@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data": {"numpy", "scipy.sparse", "pandas", "pyarrow"}
     | {"__init__", "_text", "_types", "_validation", "gradcheck.process"},
     "engine": {"numpy", "scipy.sparse", "__init__", "_types", "core", "gradcheck.process"},
-    "sources": {"numpy", "pandas", "requests", "_files", "__init__", "_text", "_types"}
+    "sources": {"numpy", "pandas", "pyarrow", "requests", "_files", "__init__", "_text", "_types"}
     | {"_validation", "data"},
     "training": {
         "_files",

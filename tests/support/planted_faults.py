@@ -30,7 +30,7 @@ PACKAGE = Path(__file__).parents[2] / "autorec_np"
 ENGINES = ("plain", "tiled")
 CORE = ("activations", "kernels", "parameters", "network", "objective")
 CORE += ("hessian", "implicit", "planes", "all_cells")
-ENGINE = ("threads", "tiled", "engines")
+ENGINE = ("threads", "rows", "tiled", "engines")
 STAND_IN = "sparse_autoencoder"
 USUAL = 1e-5  # where people who use the two other ways draw the line
 
@@ -778,7 +778,7 @@ LATER = [
     Fault(
         "N Y without the corner",
         "tiled",
-        "product += cells @ dense[: cells.shape[1]]",
+        "product += _scaled(cells, parts.scale[tile]) @ dense[: cells.shape[1]]",
         "pass",
         D_Y,
         BOTH,
