@@ -92,8 +92,10 @@ def _remove_abandoned(path: Path) -> None:
                 continue
             with open(temporary, "r+b") as file:
                 free = try_lock(file.fileno()) and is_at(file.fileno(), temporary)
+                if free and sys.platform != "win32":  # which removes no open file
+                    temporary.unlink()
             if free:
-                temporary.unlink()
+                temporary.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -400,13 +400,22 @@ def _show_evaluation(split: str, name: str, result: Evaluation) -> None:
     print(f"{split}, {name}: {measure.upper()} {value:.4f}", file=sys.stderr, flush=True)
 
 
+class _Pool(ProcessPoolExecutor):
+    """Its work ends with its processes: some Pythons stumble over what was cancelled before."""
+
+    def submit(self, function: Any, /, *arguments: Any, **options: Any) -> Any:
+        future: Any = super().submit(function, *arguments, **options)
+        future.cancel = lambda: False
+        return future
+
+
 @contextmanager
 def _processes(n: int) -> Iterator[ProcessPoolExecutor | None]:
     if n == 1:
         yield None
         return
     before = {*multiprocessing.active_children()}
-    with ProcessPoolExecutor(
+    with _Pool(
         n,
         multiprocessing.get_context("spawn"),  # which all systems have
         initializer=signal.signal,  # Ctrl-C ends them without a word
@@ -414,7 +423,7 @@ def _processes(n: int) -> Iterator[ProcessPoolExecutor | None]:
     ) as pool:
         try:
             yield pool
-        except KeyboardInterrupt:  # SIGTERM is of this process alone
+        except BaseException:  # SIGTERM comes to this process alone
             for worker in {*multiprocessing.active_children()} - before:
                 worker.terminate()
             raise
