@@ -58,6 +58,7 @@ CONTENTS: dict[str, list[str]] = {
         "docs/service",
         "docs/scale",
         "docs/model_file",
+        "docs/store",
         "api/index",
     ],
     "Why it is as it is": [
