@@ -342,7 +342,12 @@ def _add_training(add: Callable[..., None]) -> None:
         type=COUNT,
         metavar="N",
     )
-    add("--batch-size", "rows (default: an eighth of all, 64 to 512)", type=COUNT, metavar="N")
+    add(
+        "--batch-size",
+        "rows (default: an eighth of all, 64 to 512, of nearly empty ones more)",
+        type=COUNT,
+        metavar="N",
+    )
     add(
         "--learning-rate",
         "the highest learning rate (default: by solver)",

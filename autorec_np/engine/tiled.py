@@ -109,7 +109,7 @@ class Plan:
         Position in the pattern's data, and column, of each entry: first `n_dense` in the corner,
         then the rest.
     tiles, bands, panels : list of slice
-        Rows of each tile, rows of each band of the rest, columns of each panel.
+        Rows of each tile of the corner, rows of each band of the rest, columns of each panel.
     widths : list of int
         Columns of the corner in each tile.
     strips : list of (int, slice)
@@ -119,6 +119,7 @@ class Plan:
     cells : ndarray of int
         Their positions in its flat cells.
     rest_of_bands : list of csc_array, (band, n_columns)
+        Or csr_array, where a band has fewer entries than the matrix columns.
     rest_of_panels : list of csr_array, (panel, n_rows)
         The rest, and transposed; their data are positions in the rest.
     groups : (ndarray, ndarray, ndarray) of int
@@ -143,15 +144,16 @@ class Plan:
         self.indices = np.concatenate((dense.indices, rest.indices))
         self.n_dense = dense.nnz
 
-        self.tiles = cut(n_rows, TILE_ROWS)
-        self.widths: list[int] = parts.row_widths[::TILE_ROWS].tolist()
+        widths = parts.row_widths[::TILE_ROWS]
+        self.widths: list[int] = widths[widths > 0].tolist()
+        self.tiles = cut(n_rows, TILE_ROWS)[: len(self.widths)]
         self.panels = cut(n_columns, panel_columns)
         cuts = sorted({0, *self.widths, *range(0, max(self.widths, default=0), STRIP_COLUMNS)})
-        reached_by = [sum(width >= stop for width in self.widths) for stop in cuts[1:]]
+        reached_by = (len(self.widths) - np.searchsorted(self.widths[::-1], cuts[1:])).tolist()
         self.strips = [*zip(reached_by, starmap(slice, pairwise(cuts)), strict=True)]
-        edges = [*dense.indptr[:-1:TILE_ROWS].tolist(), dense.nnz]
+        edges = [*dense.indptr[:-1:TILE_ROWS][: len(self.tiles)].tolist(), dense.nnz]
         self.dense_of_tiles = [slice(*edge) for edge in pairwise(edges)]
-        width_of_row = np.repeat(self.widths, TILE_ROWS)[:n_rows]
+        width_of_row = np.repeat(widths, TILE_ROWS)[:n_rows]
         first_cells = np.arange(n_rows) % TILE_ROWS * width_of_row
         self.cells = np.repeat(first_cells, np.diff(dense.indptr)) + dense.indices
 
@@ -159,7 +161,8 @@ class Plan:
         numbered = with_values(rest, np.arange(rest.nnz))
 
         def plan_bands() -> None:
-            self.rest_of_bands = [band.tocsc() for band in _row_blocks(numbered, self.bands)]
+            bands = _row_blocks(numbered, self.bands)
+            self.rest_of_bands = [b.tocsc() if b.nnz > n_columns else b for b in bands]
 
         def plan_panels() -> None:
             self.rest_of_panels = _row_blocks(numbered.tocsc().T, self.panels)
@@ -171,17 +174,29 @@ class Plan:
 
 
 def corner_widths(pattern: CSR, tile_rows: int) -> Array:
-    """Return the width of the corner in each row, which saves most for `tile_rows` rows."""
+    """Return the width of the corner in each row, which saves most for `tile_rows` rows.
+
+    Only steps with entries are looked at: tiles times steps may be more than fit into memory.
+    """
     n_rows, n_columns = pattern.shape
-    tiles, n_steps = cut(n_rows, tile_rows), -(-n_columns // STEP)
-    edges = [*pattern.indptr[:-1:tile_rows].tolist(), pattern.nnz]
-    step_of = np.repeat(np.arange(len(tiles)) * n_steps, np.diff(edges))
-    step_of += pattern.indices // STEP
-    counts = np.bincount(step_of, minlength=len(tiles) * n_steps).reshape(len(tiles), n_steps)
-    heights = np.array([[tile.stop - tile.start] for tile in tiles]).reshape(-1, 1)
-    saved = np.zeros((len(tiles), n_steps + 1))
-    np.cumsum(counts - DENSE_ENOUGH * STEP * heights, axis=1, out=saved[:, 1:])
-    widths = np.minimum(saved.argmax(axis=1) * STEP, n_columns)
+    edges = np.append(pattern.indptr[:-1:tile_rows], pattern.nnz).astype(np.intp)
+    n_tiles, n_steps = len(edges) - 1, -(-n_columns // STEP)
+    places = np.repeat(np.arange(n_tiles) * n_steps, np.diff(edges))
+    places += pattern.indices // STEP
+    if n_tiles * n_steps <= pattern.nnz:
+        counts = np.bincount(places)
+        places = np.flatnonzero(counts)
+        counts = counts[places]
+    else:
+        places, counts = np.unique(places, return_counts=True)
+    tiles, steps = np.divmod(places, max(n_steps, 1))
+    heights = np.minimum(n_rows - tiles * tile_rows, tile_rows)
+    cells = (steps + 1) * STEP * heights
+    saved = np.cumsum(counts) - edges[tiles] - DENSE_ENOUGH * cells
+    order = np.lexsort((-steps, saved))  # what saves most, and is narrowest, is assigned last
+    order = order[saved[order] > 0]
+    widths = np.zeros(n_tiles, np.intp)
+    widths[tiles[order]] = np.minimum((steps[order] + 1) * STEP, n_columns)
     widths = np.maximum.accumulate(widths[::-1])[::-1]
     return np.repeat(widths, tile_rows)[:n_rows]
 
@@ -221,15 +236,19 @@ def cut(length: int, size: int) -> list[slice]:
 def _groups(rest: CSR) -> tuple[Array, Array, Array]:
     """Cut each row into groups, by blocks of columns."""
     n_rows, n_columns = rest.shape
-    n_blocks = -(-n_columns // GROUP_COLUMNS)
     counts = np.diff(rest.indptr)
+    rows: Array = np.arange(n_rows)
     order: Any = slice(None)
-    if n_blocks > 1:
-        rows, blocks = np.repeat(np.arange(n_rows), counts), rest.indices // GROUP_COLUMNS
-        counts = np.bincount(blocks * n_rows + rows, minlength=n_blocks * n_rows)
-        order = np.argsort(blocks.astype(np.uint16), kind="stable")  # 16 bits: a radix sort
+    if n_columns > GROUP_COLUMNS:
+        blocks = (rest.indices // GROUP_COLUMNS).astype(np.uint16)
+        order = np.argsort(blocks, kind="stable")  # 16 bits: a radix sort
+        rows, blocks = np.repeat(rows, counts)[order], blocks[order]
+        first = np.ones(rest.nnz, bool)
+        first[1:] = (np.diff(rows) != 0) | (blocks[1:] != blocks[:-1])
+        starts = np.flatnonzero(first)  # of a row in a block
+        rows, counts = rows[starts], np.diff(starts, append=rest.nnz)
     n_groups = -(-counts // GROUP)
-    row_of_group = np.repeat(np.arange(len(counts)) % max(n_rows, 1), n_groups)
+    row_of_group = np.repeat(rows, n_groups)
     padding = (np.cumsum(n_groups) - n_groups) * GROUP - (np.cumsum(counts) - counts)
     places = np.empty(rest.nnz, np.intp)
     places[order] = np.arange(rest.nnz) + np.repeat(padding, counts)
