@@ -10,7 +10,7 @@ import csv
 import io
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
@@ -125,7 +125,7 @@ def recommend_all(
 
 def _blocks(
     shared: Shared, blocks: list[Array], n: int, exclude_seen: bool, executor: Any
-) -> Iterator[Block]:
+) -> Generator[Block]:
     if executor is None:
         yield from (lists_of(shared, users, n, exclude_seen) for users in blocks)
         return
@@ -190,7 +190,7 @@ def lists_of(shared: Shared, users: Array, n: int, exclude_seen: bool) -> Block:
     rows, ranks = np.nonzero(scores > -np.inf)
     users, items = users[rows], best[rows, ranks]
     ids = fitted.ids("user")[users], fitted.ids("item")[items]
-    columns = *ids, ranks + 1, scores[rows, ranks], fitted.is_cold(users, items)
+    columns = *ids, ranks + 1, scores[rows, ranks].astype(float), fitted.is_cold(users, items)
     return dict(zip(COLUMNS, columns, strict=True))
 
 
