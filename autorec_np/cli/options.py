@@ -153,10 +153,12 @@ def add_seed(command: Parser) -> None:
     )
 
 
-def add_jobs(command: Parser) -> None:
+def add_jobs(
+    command: Parser, what: str = "trainings at a time, each in a process of --n-jobs threads or one"
+) -> None:
     command.add_argument(
         "--jobs",
-        help="trainings at a time, each in a process of --n-jobs threads or one (default: one)",
+        help=f"{what} (default: one)",
         type=COUNT,
         default=1,
         metavar="N",

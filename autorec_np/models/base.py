@@ -553,20 +553,14 @@ class Recommender(ABC):
         best = np.empty((len(positions), min(n, len(known))), np.int64)
         best_scores = np.empty(best.shape)
         for rows in chunks(len(positions), len(known)):
-            found = self._best(fitted, positions[rows], n, exclude_seen, left_out)
-            best[rows], best_scores[rows] = found
+            block = self._score_all_items(fitted, positions[rows])
+            block[:, left_out] = -np.inf
+            seen = fitted.ratings.matrix[positions[rows]] if exclude_seen else None
+            best[rows], best_scores[rows] = top_n(block, n, seen)
         if not framed:
             return padded(best, best_scores, known, n)
         cold = fitted.user_counts[positions] == 0, fitted.item_counts == 0
         return frames.recommendations(("user", "item"), users, known, best, best_scores, cold)
-
-    def _best(
-        self, fitted: Any, users: Array, n: int, exclude_seen: bool, left_out: Array | slice
-    ) -> tuple[Array, Array]:
-        """Return what `top_n` does for positions of users, one of the `chunks`."""
-        scores = self._score_all_items(fitted, users)
-        scores[:, left_out] = -np.inf
-        return top_n(scores, n, fitted.ratings.matrix[users] if exclude_seen else None)
 
 
 def check_no_class(model: Any) -> None:

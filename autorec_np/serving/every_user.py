@@ -10,7 +10,7 @@ import csv
 import io
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
@@ -22,7 +22,6 @@ import numpy as np
 
 from autorec_np._files import replacing
 from autorec_np._types import Array
-from autorec_np.engine.threads import undisturbed
 from autorec_np.models import frames
 from autorec_np.models.base import Recommender, Record, check_fitted, check_n, chunks
 from autorec_np.serving.archive import AnyPath, ModelFileError
@@ -30,7 +29,6 @@ from autorec_np.serving.model_file import load_model, save_model
 from autorec_np.serving.records import RatedPairs
 
 Block: TypeAlias = dict[str, Array]
-Write: TypeAlias = Callable[[BinaryIO, Record, Iterator[Block]], int]
 
 COLUMNS = "user", "item", "rank", "score", "cold"
 MOST_AHEAD = 64  # blocks that are under way
@@ -89,8 +87,8 @@ def recommend_all(
     -------
     int or iterator of dict of str to ndarray
         Rows written; without a `path` blocks of rows, in the order of `users`. Columns are user,
-        item, rank (from 1), score (unclipped) and cold (no ratings of user or item). A list ends
-        where no item is left.
+        item, rank (from 1), score (unclipped) and cold (no ratings of user or item; in .csv 0 or
+        1). A list ends where no item is left.
 
     Raises
     ------
@@ -100,7 +98,9 @@ def recommend_all(
     ImportError
         pyarrow is not installed.
     """
-    write = None if path is None else _writer_for(Path(path))
+    write = None if path is None else WRITERS.get(Path(path).suffix)
+    if path is not None and write is None:
+        raise ValueError(f"path must end in .csv or .parquet, got {os.fspath(path)!r}.")
     if isinstance(model, str | os.PathLike):
         file = Path(os.path.abspath(model))
         stamp = _stamp(file)
@@ -109,13 +109,12 @@ def recommend_all(
         shared = Shared(copy.copy(model))  # another thread may fit it meanwhile
     fitted = check_fitted(shared.model)
     n = check_n(n, fitted.ratings.n_items)
-    if users is None:
-        positions: Array = np.arange(fitted.ratings.n_users)
-    else:
+    asked = fitted.ids("user")
+    if users is not None:
         if frames.is_frame(users):
             (users,) = frames.id_columns(users, "user")
-        positions = fitted.look_up("user", users)
-    blocks = [positions[rows] for rows in chunks(len(positions), fitted.ratings.n_items)]
+        asked = asked[fitted.look_up("user", users)]
+    blocks = [asked[rows] for rows in chunks(len(asked), fitted.ratings.n_items)]
     found = _blocks(shared, blocks, n, exclude_seen, executor)
     if path is None or write is None:
         return found
@@ -182,28 +181,14 @@ def _stamp(file: Path) -> tuple[int, ...]:
     return status.st_size, status.st_mtime_ns
 
 
-@undisturbed()
 def lists_of(shared: Shared, users: Array, n: int, exclude_seen: bool) -> Block:
-    """Return the lists of users, by position, one below the other."""
-    fitted = check_fitted(shared.model)
-    best, scores = shared.model._best(fitted, users, n, exclude_seen, slice(0))
+    """Return the lists of users, one below the other."""
+    model: Any = shared.model
+    best, scores = model.recommend(users, n, exclude_seen)
     rows, ranks = np.nonzero(scores > -np.inf)
-    users, items = users[rows], best[rows, ranks]
-    ids = fitted.ids("user")[users], fitted.ids("item")[items]
-    columns = *ids, ranks + 1, scores[rows, ranks].astype(float), fitted.is_cold(users, items)
+    users, items = users[rows], best[rows, ranks].astype(model.ratings_.item_ids.dtype)
+    columns = users, items, ranks + 1, scores[rows, ranks], model.cold_pairs(users, items)
     return dict(zip(COLUMNS, columns, strict=True))
-
-
-def _writer_for(path: Path) -> Write:
-    if path.suffix == ".csv":
-        return _write_csv
-    if path.suffix != ".parquet":
-        raise ValueError(f"path must end in .csv or .parquet, got {os.fspath(path)!r}.")
-    try:
-        import pyarrow.parquet  # noqa: F401
-    except ImportError as error:
-        raise ImportError("a .parquet file needs pyarrow: pip install pyarrow.") from error
-    return _write_parquet
 
 
 def _write_csv(stream: BinaryIO, fitted: Record, blocks: Iterator[Block]) -> int:
@@ -211,24 +196,30 @@ def _write_csv(stream: BinaryIO, fitted: Record, blocks: Iterator[Block]) -> int
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     for block in blocks:
-        writer.writerows(zip(*(column.tolist() for column in block.values()), strict=True))
+        columns = block | {"cold": block["cold"].astype(int)}
+        writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
         n_rows += len(block["rank"])
     text.detach()  # `stream` stays open
     return n_rows
 
 
 def _write_parquet(stream: BinaryIO, fitted: Record, blocks: Iterator[Block]) -> int:
-    import pyarrow
-    from pyarrow.parquet import ParquetWriter
-
-    of_ids = [
-        pyarrow.string() if fitted.ids(axis).dtype.kind == "O" else pyarrow.int64()
-        for axis in ("user", "item")
-    ]
-    kinds = *of_ids, pyarrow.int64(), pyarrow.float64(), pyarrow.bool_()
-    schema, n_rows = pyarrow.schema([*zip(COLUMNS, kinds, strict=True)]), 0
+    try:
+        import pyarrow
+        from pyarrow.parquet import ParquetWriter
+    except ImportError as error:
+        raise ImportError("a .parquet file needs pyarrow: pip install pyarrow.") from error
+    ids = (fitted.ids(axis).dtype.kind for axis in ("user", "item"))
+    kinds = *("string" if kind == "O" else "int64" for kind in ids), "int64", "double", "bool"
+    schema = pyarrow.schema(
+        [(name, pyarrow.type_for_alias(kind)) for name, kind in zip(COLUMNS, kinds, strict=True)]
+    )
+    n_rows = 0
     with ParquetWriter(stream, schema) as writer:
         for block in blocks:
             writer.write_table(pyarrow.table(block, schema))
             n_rows += len(block["rank"])
     return n_rows
+
+
+WRITERS = {".csv": _write_csv, ".parquet": _write_parquet}

@@ -201,10 +201,11 @@ def test_a_csv_file_reads_back_to_the_bit(kind, tmp_path, executor, monkeypatch)
     n_rows = recommend_all(model, n=3, executor=executor, path=target)
     with target.open(encoding="utf-8", newline="") as stream:
         header, *rows = csv.reader(stream)
-    expected = model.recommend(pd.Series(model.ratings_.user_ids), 3)
+    expected = model.recommend(pd.Series(model.ratings_.user_ids), 3).astype({"cold": int})
     assert n_rows == len(rows) == len(expected)
     assert header == [*expected]
-    assert rows == [[str(value) for value in row] for row in expected.values.tolist()]
+    columns = zip(*(expected[name].tolist() for name in expected), strict=True)
+    assert rows == [[str(value) for value in row] for row in columns]
     scores = [float(row[3]) for row in rows]
     np.testing.assert_array_equal(scores, expected["score"].to_numpy())
     assert [one.name for one in tmp_path.iterdir()] == ["lists.csv"]
