@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from autorec_np.models.blend import Blend as Blend
     from autorec_np.models.ranking_autorec import RankingAutoRec as RankingAutoRec
     from autorec_np.serving.archive import ModelFileError as ModelFileError
+    from autorec_np.serving.every_user import recommend_all as recommend_all
     from autorec_np.serving.explanation import explain as explain
     from autorec_np.serving.explanation import similar_items as similar_items
     from autorec_np.serving.explanation import similar_users as similar_users
@@ -100,6 +101,7 @@ _MODULE_OF = {
     "make_ratings": "data.synthetic",
     "read_interactions": "sources.pairs",
     "read_ratings": "sources.reading",
+    "recommend_all": "serving.every_user",
     "rmse": "data.splitting",
     "save_model": "serving.model_file",
     "search": "evaluation.hyperparameters",

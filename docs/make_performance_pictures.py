@@ -48,7 +48,7 @@ def draw() -> Figure:
         )
         axis.set(title=title, xlabel="users (columns)")
     axes[0].set_ylabel("items (rows)")
-    rows = [tile.start for tile in plan.tiles] + [matrix.shape[0]]
+    rows = [0] + [tile.stop for tile in plan.tiles]
     axes[1].stairs(plan.widths, rows, orientation="horizontal", color="C1", linewidth=1.5)
     for start in range(STRIP_COLUMNS, matrix.shape[1], STRIP_COLUMNS):
         axes[1].axvline(start, color="0.6", linewidth=0.4, linestyle=":")

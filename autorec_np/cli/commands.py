@@ -36,6 +36,7 @@ from autorec_np.cli.options import (
     Parser,
     UsageError,
     add_data_home,
+    add_jobs,
     add_output,
     add_reading,
     add_saved_model,
@@ -239,18 +240,34 @@ where the user or the item has no training rating, 0 elsewhere).
 
 
 def recommend(args: Namespace) -> int:
-    model = serving.load_model(args.model)
-    titles = serving.read_metadata(args.model).get("titles", {})
-    users = [parse_id(user, model.ratings_.user_ids, "the user") for user in args.user]
-    emit(args, users=list_best(args, model, users, args.n, not args.include_seen, titles))
+    if args.user is None and args.output is None:
+        raise UsageError("recommend needs --user, or --output for all users")
+    check_writable("--output", args.output)
+    model = serving.load_model(args.model, memory_map=True, verify=True)
+    unseen = not args.include_seen
+    users: Any = args.user
+    if users is not None:
+        users = [parse_id(user, model.ratings_.user_ids, "the user") for user in users]
+    if args.output is None:
+        titles = serving.read_metadata(args.model).get("titles", {})
+        emit(args, users=list_best(args, model, users, args.n, unseen, titles))
+        return 0
+    with train.processes(args.jobs) as executor:
+        n_rows = serving.recommend_all(
+            args.model, users, args.n, executor, path=args.output, exclude_seen=unseen
+        )
+    say(args, f"{n_rows:,} lines in {args.output}")
+    emit(args, output=args.output, rows=n_rows)
     return 0
 
 
 def _add_recommend(command: Parser) -> None:
     add_saved_model(command)
+    command.add_argument("--user", help="one or more user ids", metavar="ID", nargs="+")
     command.add_argument(
-        "--user", help="one or more user ids", metavar="ID", nargs="+", required=True
+        "--output", help="write the lists to FILE, without --user those of all", metavar="FILE"
     )
+    add_jobs(command, "processes that work out --output")
     command.add_argument(
         "-n",
         help="items per user (default %(default)s)",
@@ -265,13 +282,17 @@ def _add_recommend(command: Parser) -> None:
 
 
 RECOMMEND = Command(
-    usage="MODEL --user ID [ID ...] [options]",
+    usage="MODEL {--user ID ... | --output FILE} [options]",
     summary="list the best items that a user has not rated, from a saved model",
     description="""\
 With the titles of the data set. Of a model of ratings, scores are predicted
 ratings, and can exceed the scale; of a model of lists, they are no ratings.
+--output writes a .csv or .parquet file of user, item, rank, score and cold.
 """,
-    examples=("autorec-np recommend model.npz --user 1 2 3 -n 5 --json",),
+    examples=(
+        "autorec-np recommend model.npz --user 1 2 3 -n 5 --json",
+        "autorec-np recommend model.npz --output lists.csv --jobs 2",
+    ),
     add_arguments=_add_recommend,
     run=recommend,
 )

@@ -154,10 +154,12 @@ def add_seed(command: Parser) -> None:
     )
 
 
-def add_jobs(command: Parser) -> None:
+def add_jobs(
+    command: Parser, what: str = "trainings at a time, each in a process of --n-jobs threads or one"
+) -> None:
     command.add_argument(
         "--jobs",
-        help="trainings at a time, each in a process of --n-jobs threads or one (default: one)",
+        help=f"{what} (default: one)",
         type=COUNT,
         default=1,
         metavar="N",
@@ -343,7 +345,12 @@ def _add_training(add: Callable[..., None]) -> None:
         type=COUNT,
         metavar="N",
     )
-    add("--batch-size", "rows (default: an eighth of all, 64 to 512)", type=COUNT, metavar="N")
+    add(
+        "--batch-size",
+        "rows (default: an eighth of all, 64 to 512, of nearly empty ones more)",
+        type=COUNT,
+        metavar="N",
+    )
     add(
         "--learning-rate",
         "the highest learning rate (default: by solver)",

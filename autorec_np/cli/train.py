@@ -247,7 +247,7 @@ def tune(args: Namespace) -> int:
         f"        over {', '.join(space)}",
         "",
     )
-    with _processes(args.jobs) as executor:
+    with processes(args.jobs) as executor:
         result = evaluation.search(
             model,
             part,
@@ -337,7 +337,7 @@ def evaluate(args: Namespace) -> int:
     side_by_side = args.jobs > 1  # without epochs of other processes
     callback = _show_evaluation if side_by_side and not args.quiet else None
     beside = {POPULAR: baselines.Popularity()} if args.ranking else _baselines()
-    with progress(args, n_runs, model) as callbacks, _processes(args.jobs) as executor:
+    with progress(args, n_runs, model) as callbacks, processes(args.jobs) as executor:
         model.set_params(callbacks=() if side_by_side else callbacks)
         compared: dict[str, Any] = {**beside, type(model).__name__: model}
         options: dict[str, Any] = {"random_state": args.seed, "threshold": args.relevant}
@@ -410,7 +410,7 @@ class _Pool(ProcessPoolExecutor):
 
 
 @contextmanager
-def _processes(n: int) -> Iterator[ProcessPoolExecutor | None]:
+def processes(n: int) -> Iterator[ProcessPoolExecutor | None]:
     if n == 1:
         yield None
         return

@@ -108,7 +108,7 @@ class Plan:
         Position in the pattern's data, and column, of each entry: first `n_dense` in the corner,
         then the rest.
     tiles, bands, panels : list of slice
-        Rows of each tile, rows of each band of the rest, columns of each panel.
+        Rows of each tile of the corner, rows of each band of the rest, columns of each panel.
     widths : list of int
         Columns of the corner in each tile.
     strips : list of (int, slice)
@@ -118,6 +118,7 @@ class Plan:
     cells : ndarray of int
         Their positions in its flat cells.
     rest_of_bands : list of csc_array, (band, n_columns)
+        Or csr_array, where a band has fewer entries than the matrix columns.
     rest_of_panels : list of csr_array, (panel, n_rows)
         The rest, and transposed; their data are positions in the rest.
     groups : (ndarray, ndarray, ndarray) of int
@@ -142,15 +143,16 @@ class Plan:
         self.indices = np.concatenate((dense.indices, rest.indices))
         self.n_dense = dense.nnz
 
-        self.tiles = cut(n_rows, TILE_ROWS)
-        self.widths: list[int] = parts.row_widths[::TILE_ROWS].tolist()
+        widths = parts.row_widths[::TILE_ROWS]
+        self.widths: list[int] = widths[widths > 0].tolist()
+        self.tiles = cut(n_rows, TILE_ROWS)[: len(self.widths)]
         self.panels = cut(n_columns, panel_columns)
         cuts = sorted({0, *self.widths, *range(0, max(self.widths, default=0), STRIP_COLUMNS)})
-        reached_by = [sum(width >= stop for width in self.widths) for stop in cuts[1:]]
+        reached_by = (len(self.widths) - np.searchsorted(self.widths[::-1], cuts[1:])).tolist()
         self.strips = [*zip(reached_by, starmap(slice, pairwise(cuts)), strict=True)]
-        edges = [*dense.indptr[:-1:TILE_ROWS].tolist(), dense.nnz]
+        edges = [*dense.indptr[:-1:TILE_ROWS][: len(self.tiles)].tolist(), dense.nnz]
         self.dense_of_tiles = [slice(*edge) for edge in pairwise(edges)]
-        width_of_row = np.repeat(self.widths, TILE_ROWS)[:n_rows]
+        width_of_row = np.repeat(widths, TILE_ROWS)[:n_rows]
         first_cells = np.arange(n_rows) % TILE_ROWS * width_of_row
         self.cells = np.repeat(first_cells, np.diff(dense.indptr)) + dense.indices
 
@@ -158,7 +160,8 @@ class Plan:
         numbered = with_values(rest, np.arange(rest.nnz, dtype=rest.indices.dtype))
 
         def plan_bands() -> None:
-            self.rest_of_bands = [band.tocsc() for band in _row_blocks(numbered, self.bands)]
+            bands = _row_blocks(numbered, self.bands)
+            self.rest_of_bands = [b.tocsc() if b.nnz > n_columns else b for b in bands]
 
         def plan_panels() -> None:
             self.rest_of_panels = _row_blocks(numbered.tocsc().T, self.panels)
@@ -175,21 +178,29 @@ def corner_widths(
     """Return the width of the corner in each row, which saves most for `tile_rows` rows.
 
     `rows` come in this order, and columns go to these places; None: as they are. Where every n-th
-    row is taken, n times as many make a tile.
+    row is taken, n times as many make a tile. Of a nearly empty tile, only steps with entries are
+    looked at.
     """
     n_rows, n_columns = pattern.shape
     rows = np.arange(n_rows) if rows is None else rows
     counts, tiles = np.diff(pattern.indptr), cut(n_rows, tile_rows)
-    found, n_steps = np.zeros(len(tiles), np.intp), -(-n_columns // STEP)
+    widths, n_steps = np.zeros(len(tiles), np.intp), -(-n_columns // STEP)
+
+    def steps_of(rows: Array) -> Array:
+        columns: Array = pattern[rows].indices
+        return (columns if place_of_column is None else place_of_column[columns]) // STEP
+
     for number, tile in enumerate(tiles):
-        saved = np.zeros(n_steps + 1)
-        for block in row_blocks(counts[rows[tile]], ENTRIES_AT_ONCE):
-            columns = pattern[rows[tile][block]].indices
-            columns = columns if place_of_column is None else place_of_column[columns]
-            saved[1:] += np.bincount(columns // STEP, minlength=n_steps)
-        saved[1:] -= DENSE_ENOUGH * STEP * (tile.stop - tile.start)
-        found[number] = saved.cumsum().argmax()
-    widths = np.minimum(found * STEP, n_columns)
+        in_tile = rows[tile]
+        if counts[in_tile].sum() < n_steps:
+            steps, found = np.unique(steps_of(in_tile), return_counts=True)
+        else:
+            steps, found = np.arange(n_steps), np.zeros(n_steps, np.intp)
+            for block in row_blocks(counts[in_tile], ENTRIES_AT_ONCE):
+                found += np.bincount(steps_of(in_tile[block]), minlength=n_steps)
+        saved = np.cumsum(found) - DENSE_ENOUGH * (steps + 1) * STEP * len(in_tile)
+        if (saved > 0).any():
+            widths[number] = min((steps[saved.argmax()] + 1) * STEP, n_columns)
     widths = np.maximum.accumulate(widths[::-1])[::-1]
     return np.repeat(widths, tile_rows)[:n_rows]
 
@@ -229,15 +240,19 @@ def cut(length: int, size: int) -> list[slice]:
 def _groups(rest: CSR) -> tuple[Array, Array, Array]:
     """Cut each row into groups, by blocks of columns."""
     n_rows, n_columns = rest.shape
-    n_blocks = -(-n_columns // GROUP_COLUMNS)
     counts = np.diff(rest.indptr)
+    rows: Array = np.arange(n_rows)
     order: Any = slice(None)
-    if n_blocks > 1:
-        rows, blocks = np.repeat(np.arange(n_rows), counts), rest.indices // GROUP_COLUMNS
-        counts = np.bincount(blocks * n_rows + rows, minlength=n_blocks * n_rows)
-        order = np.argsort(blocks.astype(np.uint16), kind="stable")  # 16 bits: a radix sort
+    if n_columns > GROUP_COLUMNS:
+        blocks = (rest.indices // GROUP_COLUMNS).astype(np.uint16)
+        order = np.argsort(blocks, kind="stable")  # 16 bits: a radix sort
+        rows, blocks = np.repeat(rows, counts)[order], blocks[order]
+        first = np.ones(rest.nnz, bool)
+        first[1:] = (np.diff(rows) != 0) | (blocks[1:] != blocks[:-1])
+        starts = np.flatnonzero(first)  # of a row in a block
+        rows, counts = rows[starts], np.diff(starts, append=rest.nnz)
     n_groups = -(-counts // GROUP)
-    row_of_group = np.repeat(np.arange(len(counts)) % max(n_rows, 1), n_groups)
+    row_of_group = np.repeat(rows, n_groups)
     padding = (np.cumsum(n_groups) - n_groups) * GROUP - (np.cumsum(counts) - counts)
     places = np.empty(rest.nnz, np.intp)
     places[order] = np.arange(rest.nnz) + np.repeat(padding, counts)

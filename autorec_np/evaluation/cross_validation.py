@@ -15,10 +15,11 @@ import platform
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias, overload
 
 import numpy as np
@@ -513,8 +514,15 @@ class Task(NamedTuple):
     arguments: tuple[Any, ...]
 
 
-def run_tasks(tasks: Iterable[Task], executor: Executor | None) -> Iterator[Any]:
-    """Yield what the tasks return, in order; errors begin with the name of their task."""
+def run_tasks(
+    tasks: Iterable[Task],
+    executor: Executor | None,
+    done: Callable[[Any], object] | None = None,
+) -> Generator[Any]:
+    """Yield what the tasks return, in order; errors begin with the name of their task.
+
+    `done` is called with what each returns as it ends, where futures of the executor tell.
+    """
     if executor is None:
         for task in tasks:
             with _named(task.name):
@@ -526,7 +534,10 @@ def run_tasks(tasks: Iterable[Task], executor: Executor | None) -> Iterator[Any]
     try:
         for name, function, arguments in tasks:
             with _named(name):
-                futures.append((name, executor.submit(_run, _place(), function, *arguments)))
+                future = executor.submit(_run, _place(), function, *arguments)
+            futures.append((name, future))
+            if done is not None and hasattr(future, "add_done_callback"):
+                future.add_done_callback(partial(_tell, done))
         for name, future in futures:
             with _named(name):
                 result, caught = future.result()
@@ -536,6 +547,11 @@ def run_tasks(tasks: Iterable[Task], executor: Executor | None) -> Iterator[Any]
     finally:
         for _, future in futures:
             future.cancel()
+
+
+def _tell(done: Callable[[Any], object], future: Any) -> None:
+    if not future.cancelled() and future.exception() is None:
+        done(future.result()[0])
 
 
 def for_task(model: Any) -> Any:

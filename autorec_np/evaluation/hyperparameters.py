@@ -11,11 +11,12 @@ import json
 import logging
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
@@ -229,8 +230,8 @@ def search(
     random_state : int
         Of candidates and split.
     resume : path, optional
-        A file of JSON lines: settings, and every trial as it ends, which is not run again with the
-        same settings. ``<resume>.lock`` keeps others out.
+        A file of JSON lines: settings, and every trial as it ends, in any order, which is not run
+        again with the same settings. ``<resume>.lock`` keeps others out.
     callback : callable, optional
         Called with each new `Trial`, its number, and that of all.
     executor : Executor, optional
@@ -282,7 +283,8 @@ def search(
             _run, tried, training=training, validation=validation, threshold=threshold
         )
         journal = _Journal(resume, settings)
-        trials, rung = _run_rungs(rungs, candidates, run_trial, journal, callback, executor)
+        with closing(journal):
+            trials, rung = _run_rungs(rungs, candidates, run_trial, journal, callback, executor)
     best = min(rung, key=_rank)
     if math.isinf(best.loss):
         raise ValueError("every training diverged; narrow the space, above all learning_rate_init.")
@@ -304,19 +306,22 @@ def _run_rungs(
     rung: list[Trial] = []
     numbers = [*range(len(candidates))]
     for divisor, size in rungs:
-        known = (journal.next(candidate, divisor) for candidate in numbers[:size])
-        rung = [trial for trial in known if trial]
+        known = [journal.trials.get((number, divisor)) for number in numbers[:size]]
         tasks = [
             Task(f"candidate {number}", run_trial, (number, candidates[number], divisor))
-            for number in numbers[len(rung) : size]
+            for number, trial in zip(numbers, known, strict=False)
+            if trial is None
         ]
-        for trial in run_tasks(tasks, executor):
-            journal.append(trial)
-            rung.append(trial)
-            number = len(trials) + len(rung)
-            logger.info("trial %d of %d: %s", number, n_trials, trial)
-            if callback is not None:
-                callback(trial, number, n_trials)
+        rung = []
+        with closing(run_tasks(tasks, executor, journal.append)) as new:
+            for number, trial in enumerate(known, len(trials) + 1):
+                if trial is None:
+                    trial = next(new)
+                    journal.append(trial)
+                    logger.info("trial %d of %d: %s", number, n_trials, trial)
+                    if callback is not None:
+                        callback(trial, number, n_trials)
+                rung.append(trial)
         trials += rung
         numbers = [0, *(one.candidate for one in sorted(rung[1:], key=_rank))]
     return trials, rung
@@ -410,9 +415,15 @@ def _digest(ratings: Ratings) -> str:
 
 
 class _Journal:
+    """The trials of a search by candidate and divisor, and their file.
+
+    Tasks may end in any order, and after the search, which then keeps nothing of them.
+    """
+
     def __init__(self, path: str | os.PathLike[str] | None, settings: dict[str, Any]) -> None:
         self.path = None if path is None else Path(path)
-        self.recorded: Iterator[tuple[int, dict[str, Any]]] = iter(())
+        self.trials: dict[tuple[int, int], Trial] = {}
+        self._lock, self._closed = Lock(), False
         if self.path is None:
             return
         header = json.dumps(settings, default=str)
@@ -427,27 +438,32 @@ class _Journal:
             os.truncate(self.path, len(complete))
         if not lines:
             _write(self.path, header)
-        self.recorded = iter([*enumerate(lines, 1)][1:])
-
-    def next(self, candidate: int, divisor: int) -> Trial | None:
-        number, line = next(self.recorded, (0, None))
-        if line is None:
-            return None
-        try:
-            trial = Trial(**line)
+        for number, line in enumerate(lines[1:], 2):
+            try:
+                trial = Trial(**line)
+                is_one = trial.params == settings["candidates"][trial.candidate]
+            except (TypeError, LookupError):
+                is_one = False
+            if not is_one:
+                raise self._damaged(number)
             if trial.rmse is None:
                 diverged = {"rmse": math.inf, "seconds": math.nan}
                 trial = replace(trial, **(diverged if trial.ndcg is None else {"rmse": math.nan}))
-            is_next = (trial.candidate, trial.divisor) == (candidate, divisor)
-        except TypeError:
-            is_next = False
-        if not is_next:
-            raise self._damaged(number)
-        return trial
+            self.trials.setdefault((trial.candidate, trial.divisor), trial)
 
     def append(self, trial: Trial) -> None:
-        if self.path is not None:
-            _write(self.path, json.dumps(plain(asdict(trial))))
+        """Keep a trial that is not known yet."""
+        key = trial.candidate, trial.divisor
+        with self._lock:
+            if key in self.trials or self._closed:
+                return
+            if self.path is not None:
+                _write(self.path, json.dumps(plain(asdict(trial))))
+            self.trials[key] = trial
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
 
     def _parse(self, line: bytes, number: int) -> dict[str, Any]:
         try:
@@ -460,8 +476,8 @@ class _Journal:
 
     def _damaged(self, number: int) -> ValueError:
         return ValueError(
-            f"{self.path}, line {number} is not what `search` wrote there; delete this line and "
-            f"all after it, or name another file."
+            f"{self.path}, line {number} is not what `search` wrote there; delete it, or name "
+            f"another file."
         )
 
     def _check_settings(self, there: dict[str, Any], here: dict[str, Any]) -> None:

@@ -66,6 +66,7 @@ from autorec_np.training.trainer import (
     AffineMap,
     Mapped,
     Trainer,
+    automatic_batch_size,
     automatic_penalties,
     automatic_shrinkage,
     canonical,
@@ -130,7 +131,8 @@ class AutoRec(FoldIn):
     momentum, nesterovs_momentum : float in [0, 1), bool
         Of "sgd".
     batch_size : int, optional
-        Most rows in a batch. None: an eighth of all, 64 to 512.
+        Most rows in a batch. None: an eighth of all, 64 to 512; of nearly empty rows more, until
+        they have a rating to four columns.
     max_iter : int, optional
         Epochs, or iterations of a full-batch solver. None: 20 for "adam", 60 for "sgd", 200 for
         "rprop", 150 for L-BFGS.
@@ -503,7 +505,7 @@ class AutoRec(FoldIn):
         defaults, rate = SOLVERS[self.solver], self.learning_rate_init
         max_iter = self._settings()["max_iter"]
         n_rows, n_columns = targets.shape
-        batch_size = resolved_batch_size(self._settings(), n_rows)
+        batch_size = self.batch_size or automatic_batch_size(targets)
         if rate is None:
             rate = defaults.learning_rate_init
             if self.solver == "adam":
@@ -609,17 +611,11 @@ MAY_BE_NONE = {"corruption", "learning_rate_init", "warm_up", *COUNTS} - {"n_ite
 
 WIDTHS = {"item": (500,), "user": (200,)}
 IMPLICIT_PART = {"item": 5, "user": 2}  # one in so many units
-BATCHES, BATCH_SIZES = 8, (64, 512)  # an eighth of the rows, within these
 
 
 def resolved_widths(parameters: Mapping[str, Any]) -> tuple[int, ...]:
     widths = parameters["hidden_layer_sizes"]
     return WIDTHS[parameters["orientation"]] if widths is None else tuple(widths)
-
-
-def resolved_batch_size(parameters: Mapping[str, Any], n_rows: int) -> int:
-    given = parameters["batch_size"]
-    return int(np.clip(-(-n_rows // BATCHES), *BATCH_SIZES)) if given is None else given
 
 
 def resolved_implicit(parameters: Mapping[str, Any]) -> tuple[int, str]:

@@ -6,6 +6,7 @@ from autorec_np import hand_on
 
 if TYPE_CHECKING:
     from autorec_np.serving.archive import ModelFileError as ModelFileError
+    from autorec_np.serving.every_user import recommend_all as recommend_all
     from autorec_np.serving.explanation import explain as explain
     from autorec_np.serving.explanation import similar_items as similar_items
     from autorec_np.serving.explanation import similar_users as similar_users
@@ -22,6 +23,7 @@ _MODULE_OF = {
     "export_onnx": "model_file",
     "load_model": "model_file",
     "read_metadata": "model_file",
+    "recommend_all": "every_user",
     "save_model": "model_file",
     "similar_items": "explanation",
     "similar_users": "explanation",

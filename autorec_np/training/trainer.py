@@ -348,6 +348,21 @@ def dropout_masks(
     return masks
 
 
+BATCHES, BATCH_SIZES = 8, (64, 512)  # an eighth of the rows, within these
+COLUMNS_PER_RATING = 4  # in a batch at most
+
+
+def automatic_batch_size(matrix: CSR) -> int:
+    """Return how many rows of a matrix (n_rows, n_columns) share a step.
+
+    A step moves the weights of all columns, which a few ratings are not worth: of nearly empty
+    rows, more share one, up to an eighth.
+    """
+    (n_rows, n_columns), (least, most) = matrix.shape, BATCH_SIZES
+    worth_a_step = -(-n_rows * n_columns // (COLUMNS_PER_RATING * max(matrix.nnz, 1)))
+    return max(least, min(-(-n_rows // BATCHES), max(most, worth_a_step)))
+
+
 ENGINES = ("tiled", "plain")
 ENTRIES_PER_BLOCK = 2**20  # of a full batch, at once
 ENTRIES_PLANNED = 2**22  # of a full batch, whose plans are kept
@@ -632,8 +647,9 @@ class Trainer:
             draws = Draws(seed, epoch)
             if self.corruption:
                 read = Corrupted(inputs, self.corruption, draws)
-            for number in range(n_batches):
-                rows = in_order[batch_of == number]
+            order = in_order[np.argsort(batch_of, kind="stable")]
+            ends = np.cumsum(np.bincount(batch_of, minlength=n_batches))[:-1]
+            for rows in np.split(order, ends):
                 if self.dropout:
                     masks = dropout_masks(rows, widths, self.dropout, draws, inputs.dtype)
                 yield arrangement.batch(read, targets, rows, masks)

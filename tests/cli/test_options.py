@@ -22,12 +22,12 @@ from autorec_np.evaluation.cross_validation import evaluate_repeats
 from autorec_np.evaluation.held_out import evaluate_ranking
 from autorec_np.evaluation.hyperparameters import search
 from autorec_np.gradcheck import check_gradient
-from autorec_np.models.autorec import BATCH_SIZES, BATCHES, WARM_UP, WIDTHS, AutoRec
+from autorec_np.models.autorec import WARM_UP, WIDTHS, AutoRec
 from autorec_np.models.ranking_autorec import RankingAutoRec
 from autorec_np.sources.movielens import fetch_movielens
 from autorec_np.sources.reading import read_ratings
 from autorec_np.sources.store import store_ratings
-from autorec_np.training.trainer import SOLVERS
+from autorec_np.training.trainer import BATCH_SIZES, BATCHES, SOLVERS
 
 
 def parser_of(command: str) -> Parser:
@@ -58,7 +58,7 @@ IN_WORDS = {
     "by orientation": lambda name: (
         default(AutoRec, name) is None and WARM_UP["item"] != WARM_UP["user"]
     ),
-    "an eighth of all, 64 to 512": lambda name: (
+    "an eighth of all, 64 to 512, of nearly empty ones more": lambda name: (
         default(AutoRec, name) is None and (BATCHES, BATCH_SIZES) == (8, (64, 512))
     ),
     "nowhere": lambda name: default(AutoRec, name) is None,

@@ -6,6 +6,7 @@ import json
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 from full_disk import full_disk
 
@@ -102,6 +103,38 @@ def test_recommend_without_titles(run, folder):
     assert status == 0
     item = load_model(folder / "words.npz").recommend(["u7"], n=1)[0][0, 0]
     assert re.search(rf"(?m)^ +1 +\S+ +{item}$", out)
+
+
+@pytest.mark.parametrize("options", [[], ["--jobs", 2], ["--include-seen", "-n", 3]])
+def test_recommend_writes_the_lists_of_all_users(run, folder, tmp_path, options):
+    source, target = folder / "words.npz", tmp_path / "lists.csv"
+    status, out, err = run("recommend", source, "--output", target, *options)
+    assert (status, err) == (0, "")
+    model, n, seen = load_model(source), 3 if options[2:] else 10, len(options) == 3
+    expected = model.recommend(pd.Series(model.ratings_.user_ids), n, exclude_seen=not seen)
+    assert out == f"{len(expected):,} lines in {target}\n"
+    found = pd.read_csv(target)
+    pd.testing.assert_frame_equal(
+        found, expected.astype({"cold": int}), check_dtype=False, check_exact=True
+    )
+
+
+def test_recommend_writes_the_lists_of_some_users(run, folder, tmp_path):
+    source, target = folder / "numbers.npz", tmp_path / "lists.csv"
+    status, out, _ = run("recommend", source, "--user", 7, 1, "-n", 2, "--output", target, "--json")
+    assert status == 0
+    assert json.loads(out) == {**json.loads(out), "output": str(target), "rows": 4}
+    assert pd.read_csv(target)["user"].tolist() == [7, 7, 1, 1]
+
+
+def test_recommend_needs_users_or_a_file(run, folder, tmp_path):
+    status, out, err = run("recommend", folder / "numbers.npz")
+    assert (status, out) == (2, "")
+    assert "recommend needs --user, or --output for all users" in err
+    for name, message in (("lists.txt", "must end in .csv or .parquet"), ("no/l.csv", "folder")):
+        status, _, err = run("recommend", folder / "numbers.npz", "--output", tmp_path / name)
+        assert status == 1
+        assert message in err
 
 
 def test_a_full_disk_leaves_the_page_that_was_there(run, folder, tmp_path):

@@ -53,7 +53,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"core", "data", "engine.threads", "training"},
     "baselines": {"numpy", "scipy.sparse", "scipy.linalg", "__init__", "_types", "_validation"}
     | {"core", "data", "engine.engines", "engine.threads", "models", "training.solvers"},
-    "serving": {"numpy", "scipy", "onnx", "sklearn", "__init__", "_types", "_validation"}
+    "serving": {"numpy", "scipy", "onnx", "pyarrow", "sklearn", "__init__", "_types", "_validation"}
     | {
         "_files",
         "_text",

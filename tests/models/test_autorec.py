@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import logging
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ from autorec_np.training.trainer import (
     ENCODER_FACTOR,
     SOLVERS,
     Trainer,
+    automatic_batch_size,
     automatic_penalties,
     reliability,
 )
@@ -117,6 +119,34 @@ def test_a_batch_is_an_eighth_of_the_rows_by_default(n_rows, expected, runs):
     AutoRec("user", **{**SMALL, "max_iter": 1}).fit(ratings)
     AutoRec("user", **{**SMALL, "max_iter": 1}, batch_size=7).fit(ratings)
     assert [trainer.batch_size for trainer, *_ in runs] == [expected, 7]
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "n_columns", "n_ratings", "expected"),
+    [
+        (100_000, 100_000, 100_000, 12_500),  # an eighth
+        (100_000, 100_000, 1_000_000, 2_500),  # so that they have 25,000 ratings
+        (100_000, 100_000, 6_000_000, 512),
+        (1_000, 10_000_000, 1_000, 125),
+        (3_706, 6_040, 900_000, 464),  # MovieLens 1M, and turned
+        (6_040, 3_706, 900_000, 512),
+        (9_724, 610, 50_000, 512),  # ml-latest-small, half of it
+    ],
+)
+def test_a_batch_has_more_rows_where_they_are_nearly_empty(n_rows, n_columns, n_ratings, expected):
+    matrix = SimpleNamespace(shape=(n_rows, n_columns), nnz=n_ratings)
+    assert automatic_batch_size(matrix) == expected
+
+
+@pytest.mark.parametrize("name", ["ml-100k", "ml-1m", "ml-latest-small"])
+@pytest.mark.parametrize("orientation", ["item", "user"])
+def test_a_batch_of_movielens_is_an_eighth_of_the_rows(name, orientation):
+    shapes = {"ml-100k": (943, 1_682), "ml-1m": (6_040, 3_706), "ml-latest-small": (610, 9_724)}
+    n_rows, n_columns = shapes[name] if orientation == "user" else shapes[name][::-1]
+    for share in (0.45, 0.9, 1.0):
+        n_ratings = int(share * (1_000_209 if name == "ml-1m" else 100_000))
+        matrix = SimpleNamespace(shape=(n_rows, n_columns), nnz=n_ratings)
+        assert automatic_batch_size(matrix) == int(np.clip(-(-n_rows // 8), 64, 512))
 
 
 @pytest.mark.parametrize(("orientation", "rate"), [("item", 4e-3), ("user", 3e-3)])
