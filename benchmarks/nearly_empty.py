@@ -2,7 +2,7 @@
 
     python -m benchmarks.nearly_empty                                        # an epoch of Adam
     python -m benchmarks.nearly_empty 600_000 50_000 -k 2 --solver lbfgs     # memory of a plan
-    python -m benchmarks.nearly_empty 3_000_000 10_000_000 -k 50 --epochs 1  # 11 GB
+    python -m benchmarks.nearly_empty 3_000_000 10_000_000 -k 50 --epochs 1  # 10 GB
 
 So many ratings, drawn at random, of as many users as items. Seconds of CPU are those of all
 threads; on a machine that others use, they say more than those of the clock. Linux alone tells what
