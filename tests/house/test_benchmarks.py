@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -22,6 +23,7 @@ from benchmarks import (  # noqa: E402
     data,
     harness,
     kernels_asv,
+    nearly_empty,
     ours,
     peer_accuracy,
     peers,
@@ -480,3 +482,13 @@ def test_two_checkouts_in_turns_show_ratio_and_spread(monkeypatch, capsys, tmp_p
     before_and_after.main([str(tmp_path), "epoch", "--turns", "3", "--repeats", "2"])
     last = capsys.readouterr().out.splitlines()[-1]
     assert last == "| epoch, autorec_np | 1.200 | 0.600 | 0.50 | 1.50 |"
+
+
+def test_nearly_empty_rows_are_measured(capsys):
+    nearly_empty.main(["300", "500", "-k", "2", "--solver", "lbfgs", "--epochs", "3"])
+    found = re.fullmatch(
+        r"(\d+) ratings in 300 x 300, k = 2, lbfgs, tiled: [\d.]+ s an epoch, [\d.]+ s of CPU; "
+        r"[\d.]+ GB\n",
+        capsys.readouterr().out,
+    )
+    assert 480 < int(found[1]) <= 500
