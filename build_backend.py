@@ -36,8 +36,7 @@ def pack(path):
 
     with ZipFile(path) as archive:
         members = {member: archive.read(member) for member in archive.infolist()}
-    packages = b" ".join(text for one, text in members.items() if hands_on(one.filename))
-    public = {*re.findall(r'"(\w+)"', packages.decode())}  # keys of _MODULE_OF
+    public = names_for_users({one.filename: text for one, text in members.items()})
     contents = {
         member: bare(content.decode(), public) if is_bare(member.filename) else content
         for member, content in members.items()
@@ -51,10 +50,19 @@ def pack(path):
             archive.writestr(member, content)
 
 
-def hands_on(name):
-    """Return whether a file of the wheel says which names users find in a package."""
-    *_, folder, file = ["", *name.split("/")]
-    return file == "__init__.py" and folder not in INTERNAL
+def names_for_users(files):
+    """Return the names that packages hand on, and of the classes that these are made from."""
+    names, bases = set(), {}
+    for path, content in files.items():
+        *_, folder, file = ["", *path.split("/")]
+        if file == "__init__.py" and folder not in INTERNAL:
+            names.update(re.findall(r'"(\w+)"', content.decode()))  # keys of _MODULE_OF
+        for node in ast.walk(ast.parse(content)) if is_bare(path) else ():
+            if isinstance(node, ast.ClassDef):
+                bases[node.name] = {one.id for one in node.bases if isinstance(one, ast.Name)}
+    while found := {base for name in names for base in bases.get(name, ())} - names:
+        names |= found
+    return names
 
 
 def is_bare(name):
@@ -63,10 +71,10 @@ def is_bare(name):
 
 
 def bare(source, public):
-    """Return the statements of Python source, without internal docstrings and types of arguments.
+    """Return the statements of Python source, without docstrings and types of what is internal.
 
-    Internal are functions and classes of the module whose names are not in `public`, functions
-    whose names begin with one underscore, and those within others.
+    Internal are functions and classes of the module whose names are not in `public`, methods of
+    such classes, functions whose names begin with one underscore, and those within others.
     """
     import python_minifier
 
@@ -76,6 +84,7 @@ def bare(source, public):
             node.body.pop(0)
         if isinstance(node, ast.FunctionDef) and not is_registered(node):
             drop_types(node)
+    drop_imports(tree, names_in(ast.parse(source)) - names_in(tree))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and (
             docstring := ast.get_docstring(node)
@@ -86,19 +95,36 @@ def bare(source, public):
 
 
 def internal(module, public):
-    """Yield the functions, classes and methods of a module that are internal."""
-    functions = [node for node in ast.walk(module) if isinstance(node, ast.FunctionDef)]
+    """Return the functions, classes and methods of a module that are internal."""
+    functions = {node for node in ast.walk(module) if isinstance(node, ast.FunctionDef)}
     within = {one for node in functions for one in ast.walk(node) if one is not node}
     on_top = [node for node in module.body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
-    yield from (node for node in on_top if node.name not in public)
-    for node in functions:
-        if node in within or re.match("_(?!_)", node.name):
-            yield node
+    hidden = {one for node in on_top if node.name not in public for one in ast.walk(node)}
+    private = {node for node in functions if re.match("_(?!_)", node.name)}
+    return {*hidden.intersection(functions.union(on_top)), *functions & within, *private}
 
 
 def is_registered(function):
     """Return whether `singledispatch` reads the types of a function."""
     return any("register" in ast.unparse(decorator) for decorator in function.decorator_list)
+
+
+def names_in(tree):
+    """Return the names that statements use, also in texts such as those of types."""
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    return names.union(*(re.findall(r"\w+", text) for text in texts if isinstance(text, str)))
+
+
+def drop_imports(tree, names):
+    """Leave out names that a module imports."""
+    for block in ast.walk(tree):
+        statements = getattr(block, "body", None)
+        for node in list(statements) if isinstance(statements, list) else ():
+            if isinstance(node, ast.ImportFrom | ast.Import):
+                node.names = [one for one in node.names if (one.asname or one.name) not in names]
+                if not node.names:
+                    statements[statements.index(node)] = ast.Pass()
 
 
 def drop_types(function):
