@@ -26,6 +26,8 @@ from autorec_np.data.columns import (
 from autorec_np.data.entries import (
     DUPLICATE_RULES,
     DuplicateRatingError,
+    Opened,
+    Stored,
     arrange,
     canonical_csr,
     frozen,
@@ -33,7 +35,6 @@ from autorec_np.data.entries import (
     row_of_each,
     selection_mask,
 )
-from autorec_np.data.folder import Opened, Stored
 from autorec_np.data.values import (
     Positions,
     axis_ids,
@@ -111,7 +112,8 @@ class Ratings:
         OSError
         """
         fields = Opened(folder, verify).fields()
-        stored = fields.pop("stored")
+        stored, said = fields.pop("stored"), fields["columns"]
+        fields["columns"] = said and ColumnsRead(said["names"], tuple(said["left_out"]))
         return _stored(cls(**fields), stored)
 
     def relabeled(self, **changes: Any) -> Ratings:
