@@ -22,7 +22,7 @@ from autorec_np.data.values import Positions, first_repeat, shown
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_BLOCK = 1 << 20
+BLOCK = 1 << 20
 DUPLICATE_RULES = ("raise", "first", "last", "mean")  # and "sum", of pairs without a rating
 _RESOLVED = (
     "a pair has one rating: autorec_np.data.as_ratings({}, duplicates='last') (or 'first' or "
@@ -95,10 +95,10 @@ def sort_entries(
     shape = len(user_ids), len(item_ids)
     by_cell = sort_by_cell(rows, columns, shape)
     is_repeat = np.zeros(len(by_cell), dtype=bool)
-    for start in range(1, len(by_cell), _BLOCK):
-        part = by_cell[start - 1 : start + _BLOCK]
+    for start in range(1, len(by_cell), BLOCK):
+        part = by_cell[start - 1 : start + BLOCK]
         same = (np.diff(rows[part]) == 0) & (np.diff(columns[part]) == 0)
-        is_repeat[start : start + _BLOCK] = same
+        is_repeat[start : start + BLOCK] = same
     kept = last = by_cell
     has_repeats = bool(is_repeat.any())
     if has_repeats:
@@ -121,12 +121,12 @@ def sort_entries(
     data = data.astype(np.float32, copy=False)
     indptr = np.zeros(shape[0] + 1, dtype=np.int64)
     of_kept = rows[kept] if has_repeats else rows
-    for start in range(0, len(of_kept), _BLOCK):
-        indptr[1:] += np.bincount(of_kept[start : start + _BLOCK], minlength=shape[0])
+    for start in range(0, len(of_kept), BLOCK):
+        indptr[1:] += np.bincount(of_kept[start : start + BLOCK], minlength=shape[0])
     np.cumsum(indptr, out=indptr)
     places = np.full(len(rows), -1, dtype=np.int64)
-    for start in range(0, len(kept), _BLOCK):
-        part = kept[start : start + _BLOCK]
+    for start in range(0, len(kept), BLOCK):
+        part = kept[start : start + BLOCK]
         places[part] = np.arange(start, start + len(part))
     times = None if timestamps is None else timestamps[last]
     return (data, columns[kept], indptr), times, places
