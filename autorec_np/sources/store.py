@@ -88,8 +88,8 @@ def store_ratings(
         arranged there; so is Parquet without pyarrow.
     folder : str or path-like
     memory : int
-        About how many bytes to use, beside some 200 for each user and item. The disk needs 60 for
-        each rating meanwhile, then 32.
+        About how many bytes to use, beside some 200 for each user and item. The disk needs some 70
+        for each rating meanwhile, then 24, or 32 with timestamps.
     overwrite : bool
         Whether to replace ratings that the folder holds.
     callback : callable, optional
