@@ -27,7 +27,6 @@ from autorec_np._validation import (
     check_random_state,
 )
 from autorec_np.data.clicks import as_interactions
-from autorec_np.data.entries import row_of_each
 from autorec_np.data.ratings import Ratings
 
 Parts: TypeAlias = tuple[Ratings, Ratings]
@@ -219,9 +218,17 @@ def shared_pairs(training: Ratings, test: Ratings) -> Array:
     """Return which pairs of `test`, in file order, `training` has too: bool, (n_test,)."""
     users, items, _ = test.triples()
     rows, columns = training.user_positions(users), training.item_positions(items)
-    pairs = row_of_each(training.matrix) * training.n_items + training.matrix.indices
-    shared = np.isin(rows * training.n_items + columns, pairs)
-    return np.asarray((rows >= 0) & (columns >= 0) & shared)
+    indptr, indices = training.matrix.indptr, training.matrix.indices
+    low, end = indptr[rows].astype(np.int64), indptr[rows + 1]  # of -1: the last, and the first
+    high = end.astype(np.int64)
+    while (unsure := low < high).any():  # bisection in each row
+        middle = (low + high)[unsure] // 2
+        after = indices[middle] < columns[unsure]
+        low[unsure] = np.where(after, middle + 1, low[unsure])
+        high[unsure] = np.where(after, high[unsure], middle)
+    shared = (low < end) & (columns >= 0)
+    shared[shared] = indices[low[shared]] == columns[shared]
+    return np.asarray(shared)
 
 
 def check_apart(training: Ratings, test: Ratings, advice: str) -> None:
