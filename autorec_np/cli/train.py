@@ -186,22 +186,21 @@ def train(args: Namespace) -> int:
 def _add_train(command: Parser) -> None:
     add_data(command)
     add_save(command)
-    group = command.add_argument_group("checkpoints", argument_default=SUPPRESS)
-    group.add_argument(
-        "--checkpoint", help="keep the state of the fit in FILE (default: nowhere)", metavar="FILE"
+    add = command.add_argument
+    add(
+        "--checkpoint",
+        help="keep the state of the fit in FILE (default: nowhere)",
+        default=SUPPRESS,
+        metavar="FILE",
     )
-    group.add_argument(
+    add(
         "--checkpoint-every",
         help="epochs from one to the next (default: as many as make it cheap)",
         type=COUNT,
+        default=SUPPRESS,
         metavar="N",
     )
-    group.add_argument(
-        "--resume",
-        help="go on from FILE, if it is there, as if nothing had stopped",
-        action="store_true",
-        default=False,
-    )
+    add("--resume", help="go on from FILE, if it is there", action="store_true")
     add_fit_options(command)
     add_lists(command)
 

@@ -26,7 +26,6 @@ from autorec_np.training.solvers import Done, EpochMonitor
 
 FORMAT = "autorec_np checkpoint 1"
 MOST_OF_THE_TIME = 0.05  # that saving may take by default
-SCHEDULED = ("adam", "sgd")  # solvers with a learning rate
 # Parameters that change no bit of a fit
 WITHOUT_EFFECT = ("callbacks", "checkpoint", "checkpoint_every", "n_jobs", "verbose")
 
@@ -47,7 +46,7 @@ class Checkpoint:
     def begin(self, parameters: Mapping[str, Any], random_state: np.random.Generator) -> None:
         """Let `random_state` be as it was when the run began, if the parameters agree."""
         free: tuple[str, ...] = WITHOUT_EFFECT
-        if parameters["learning_rate"] == "constant" or parameters["solver"] not in SCHEDULED:
+        if parameters["learning_rate"] == "constant" or parameters["solver"] not in ("adam", "sgd"):
             free += ("max_iter",)
         fixed = {name: value for name, value in parameters.items() if name not in free}
         self.agree({"version": __version__, **fixed})

@@ -533,18 +533,16 @@ class Trainer:
             return stops
 
         try:
-            drawn: Iterator[Sequence[Batch]]
+            drawn: Iterator[Sequence[Batch]] = iter(())
             if is_finished:
-                drawn = iter(())
+                result = Minimum(working, done.values, done.n_evaluations, ended, not ended, "")
             elif full_batch:
                 drawn = itertools.repeat(InBlocks(arrangement, inputs, targets))
             else:
                 widths = objective.network.hidden_layer_sizes
                 batches = self.batches(arrangement, widths, inputs, targets, random_state, n_done)
                 drawn = map(_alone, batches)  # keeps none
-            if is_finished:
-                result = Minimum(working, done.values, done.n_evaluations, ended, not ended, "")
-            else:
+            if not is_finished:
                 result = self._minimize(
                     engine, objective, working, memory, done, drawn, n_batches, report
                 )
