@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorec_np import AutoRec, RankingAutoRec, make_ratings
-from autorec_np.distributed import full_batch
-from autorec_np.distributed.fitting import fit_distributed
+from autorec_np.distributed import fit_distributed, full_batch
 from autorec_np.engine.engines import add_up, left_half
 from autorec_np.training import trainer
 
