@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 from autorec_np import hand_on
 
 if TYPE_CHECKING:
-    from autorec_np.distributed.fitting import fit_distributed as fit_distributed
+    from autorec_np.distributed.columns import fit_distributed as fit_distributed
 
-_MODULE_OF = {"fit_distributed": "fitting"}
+_MODULE_OF = {"fit_distributed": "columns"}
 
 __all__ = [*_MODULE_OF]
 

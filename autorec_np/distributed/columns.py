@@ -1,4 +1,4 @@
-"""Minibatches by columns: each worker keeps the weights and moments of its own.
+"""`fit_distributed`, and minibatches by columns: each worker has weights and moments of its own.
 
 A row's code is g of a sum over columns, and so is the derivative by it. So a batch takes two sums
 of (rows x k) over shards, with an implicit decoder also one of D_Y, and nothing else moves but, at
@@ -10,14 +10,16 @@ each shard, to the same bits.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import partial, reduce
 from pathlib import Path
 from queue import SimpleQueue
+from tempfile import TemporaryDirectory
 from threading import Thread
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from scipy import sparse
@@ -29,9 +31,11 @@ from autorec_np.core.network import Network
 from autorec_np.core.objective import Objective, in_float64, squared_lengths
 from autorec_np.core.parameters import COLUMN_BLOCKS
 from autorec_np.core.planes import Planes
+from autorec_np.data.ratings import Ratings
 from autorec_np.distributed.full_batch import (
     RECIPE,
     Cluster,
+    FullBatchEngine,
     aligned,
     keep,
     kept,
@@ -43,9 +47,75 @@ from autorec_np.engine.engines import Batch, ByActivity, Engine, TiledEngine
 from autorec_np.engine.rows import Rated, Rows, blocks_of, pattern_of
 from autorec_np.engine.threads import undisturbed
 from autorec_np.engine.tiled import Plan, Tiled, by_activity
-from autorec_np.training.trainer import Corrupted, Draws, corrupt
+from autorec_np.models.autorec import AutoRec
+from autorec_np.training.trainer import SOLVERS, Corrupted, Draws, computed_by, corrupt
 
 Exchange = Callable[[Array], Array]
+Model = TypeVar("Model", bound=AutoRec)
+
+
+def fit_distributed(
+    model: Model,
+    ratings: Any,
+    client: Any,
+    folder: str | os.PathLike[str] | None = None,
+    timeout: float = 600.0,
+    **others: Any,
+) -> Model:
+    """Fit a model on a Dask cluster, as its own `fit` does; return it.
+
+    Full-batch solvers share the rows among workers, to the bits of `fit`; others the columns, to
+    its bits with one worker and to rounding with more.
+
+    Parameters
+    ----------
+    model : AutoRec or RankingAutoRec
+    ratings : path, Ratings or what `fit` takes
+        A path is that of a store: see `Ratings.open`.
+    client : distributed.Client
+    folder : path, optional
+        One that all workers see. A run has a folder in it, which it removes, for what workers need
+        of ratings in memory. None: that of stored ratings.
+    timeout : float
+        Seconds for an evaluation of a full batch, or an epoch; who dies is replaced meanwhile.
+    **others
+        What `fit` takes beside ratings.
+
+    Raises
+    ------
+    TimeoutError
+        The scheduler or a worker does not answer. The model is as it was.
+    RuntimeError
+        A worker does not see the folder, or its columns are lost and there is no checkpoint.
+    ImportError, ValueError, TypeError
+        Dask is missing; the model cannot be trained so; what `fit` raises.
+    """
+    try:
+        import dask.distributed  # noqa: F401
+    except ImportError:
+        raise ImportError("Dask is missing: pip install 'autorec_np[dask]'") from None
+    if not isinstance(model, AutoRec):
+        raise TypeError(f"AutoRec and RankingAutoRec are trained so, got {model!r}; use its fit.")
+    if isinstance(ratings, (str, os.PathLike)):
+        ratings = Ratings.open(ratings)
+    folder = getattr(ratings, "folder", None) if folder is None else folder
+    if folder is None:
+        raise ValueError("ratings in memory need folder=, a path that all workers see.")
+    cluster = Cluster(client, timeout)
+    with TemporaryDirectory("", "run-", folder, ignore_cleanup_errors=True) as name:
+        run = Path(name).absolute()
+
+        def engine_for(engine: Engine) -> Engine:
+            if SOLVERS[model.solver].full_batch:
+                return FullBatchEngine(cluster, run, engine)
+            return ColumnsEngine(cluster, run, engine, model.checkpoint is not None)
+
+        try:
+            with computed_by(engine_for):
+                model.fit(ratings, **others)
+        finally:
+            cluster.forget(run)
+    return model
 
 
 class Told(NamedTuple):

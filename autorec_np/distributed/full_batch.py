@@ -36,7 +36,7 @@ Sum = tuple[float, Array]
 
 PAUSE = 0.2  # seconds, until workers are looked at again
 PATIENCE = 5.0  # seconds, of a farewell
-PARTS = 4  # of a worker's blocks, in which their bounds are rounded
+PARTS = 2  # of a worker's blocks, in which their bounds are rounded
 RECIPE = "recipe"
 LONG = 2**16  # bytes of an array that is a file
 

@@ -6,7 +6,8 @@ import logging
 import math
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,101 +20,92 @@ from benchmarks.harness import Measurement, Result, Setting
 WIDTHS, QUICK_WIDTHS = (50, 500), (20,)
 WORKERS = (1, 2)
 ENTRIES_PER_BLOCK = 2**16  # so that ML-1M has blocks for two
-N_ITERATIONS = {"lbfgs": 5, "adam": 2}
-PRELOAD = {"MALLOC_TRIM_THRESHOLD_": "1073741824", "OPENBLAS_NUM_THREADS": "1"}
+LIMITS = {"lbfgs": (2, 6), "adam": (1, 3)}  # of a short and a long fit
+ENVIRONMENT = {"OPENBLAS_NUM_THREADS": 1}  # and not MALLOC_TRIM_THRESHOLD_: docs/scale.md
+KINDS = {
+    "L-BFGS": {"solver": "lbfgs"},
+    "Adam, implicit=0": {"implicit": 0, "inputs": "ratings"},
+    "Adam": {},
+}
 
 
 def run(setting: Setting) -> Result:
     """Fit by both solvers, alone and on one and two workers of this machine."""
     try:
-        import dask
-        import distributed
+        import dask.distributed
     except ImportError as error:
         return Result([], absent={"dask": str(error)})
     train, _ = split_for(setting.quick)
-    dask.config.set({"distributed.nanny.pre-spawn-environ": PRELOAD})
+    dask.config.set({"distributed.nanny.pre-spawn-environ": ENVIRONMENT})
     measurements = []
     usual, trainer.ENTRIES_PER_BLOCK = trainer.ENTRIES_PER_BLOCK, ENTRIES_PER_BLOCK
     try:
-        fits = list(models(setting.quick))
-        for n_jobs in WORKERS:
-            for label, make in fits:
-                model = make(n_jobs)
-                done = measured(lambda model=model: model.fit(train), model)
-                measurements.append(Measurement(f"{label}, fit, n_jobs={n_jobs}", [], done))
-        for n_workers in WORKERS:
-            with (
-                distributed.LocalCluster(
-                    n_workers=n_workers,
-                    threads_per_worker=1,
-                    host="127.0.0.1",
-                    dashboard_address="127.0.0.1:0",
-                    silence_logs=logging.CRITICAL,
-                ) as cluster,
-                distributed.Client(cluster) as client,
-            ):
-                for label, make in fits:
-                    done = on_cluster(client, make(1), train)
-                    label = f"{label}, workers={n_workers}"
-                    measurements.append(Measurement(label, [], done))
+        for n_workers in (0, *WORKERS):
+            with cluster_of(n_workers) as client:
+                for label, settings in models(setting.quick):
+                    who = f"{n_workers} workers" if n_workers else "fit"
+                    done = each(settings, train, client)
+                    measurements.append(Measurement(f"{label}, {who}", [], done))
     finally:
         trainer.ENTRIES_PER_BLOCK = usual
-    measurements.sort(key=lambda one: one.label.partition(", workers")[0].partition(", fit")[0])
+    order = [label for label, _ in models(setting.quick)]
+    measurements.sort(key=lambda one: order.index(one.label.rpartition(", ")[0]))
     notes = [
-        f"Workers have a thread each. L-BFGS adds up blocks of {ENTRIES_PER_BLOCK:,} ratings "
-        f"(2**20 otherwise, of which this has one). Adam with 1 worker has the bits of the fit.",
-        "The time is that between the first and the last callback, divided by what lies between: "
-        "evaluations of L-BFGS, steps of Adam (which has the end of its epochs in it). "
-        "CPU is that of all processes over the whole fit, moved is what went through the loopback "
-        "device, which is all that client, scheduler and workers say to one another.",
+        f"For an evaluation of L-BFGS, or a step of Adam with its part of the end of an epoch: the "
+        f"difference of a long and a short fit. A worker has one thread, as has the fit. Blocks of "
+        f"L-BFGS are of {ENTRIES_PER_BLOCK:,} ratings (else 2**20, of which this has one).",
+        "Moved is what went through the loopback device: all that client, scheduler and workers "
+        "say to one another.",
     ]
     return Result(measurements, notes=notes)
 
 
-def models(quick: bool) -> Iterator[tuple[str, Callable[[int], AutoRec]]]:
-    """Yield a label, and what makes a model with so many threads."""
-    kinds = {
-        "L-BFGS": {"solver": "lbfgs"},
-        "Adam, implicit=0": {"implicit": 0, "inputs": "ratings"},
-        "Adam": {},
-    }
+def models(quick: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield labels and parameters."""
     for k in QUICK_WIDTHS if quick else WIDTHS:
-        for name, changes in kinds.items():
-            solver = changes.get("solver", "adam")
-            settings = {"hidden_layer_sizes": (k,), "max_iter": N_ITERATIONS[solver], **changes}
-
-            def make(n_jobs: int, settings: dict[str, Any] = settings) -> AutoRec:
-                return AutoRec(**settings, tol=0.0, random_state=0, n_jobs=n_jobs)
-
-            yield f"k = {k}, {name}", make
+        for name, changes in KINDS.items():
+            yield f"k = {k}, {name}", {"hidden_layer_sizes": (k,), **changes}
 
 
-def measured(fit: Callable[[], Any], model: AutoRec) -> dict[str, Any]:
-    """Return seconds of an evaluation or step, and CPU of this process."""
-    ticks: list[float] = []
-    model.callbacks = [lambda state: ticks.append(time.perf_counter())]
-    before = time.process_time()
-    with trainer.short_on_purpose():
-        fit()
-    spent = time.process_time() - before
-    part = (model.n_iter_ - 1) / model.n_iter_  # of evaluations; L-BFGS: about one an iteration
-    each = (ticks[-1] - ticks[0]) / (part * model.n_evaluations_)
-    return {"ms each": each * 1e3, "CPU, s": spent, "evaluations or steps": model.n_evaluations_}
+@contextmanager
+def cluster_of(n_workers: int) -> Iterator[Any]:
+    """Give a client of so many workers, None without."""
+    if not n_workers:
+        yield None
+        return
+    import distributed
+
+    ways = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "threads_per_worker": 1}
+    ways |= {"n_workers": n_workers, "silence_logs": logging.CRITICAL}
+    with distributed.LocalCluster(**ways) as cluster, distributed.Client(cluster) as client:
+        yield client
 
 
-def on_cluster(client: Any, model: AutoRec, train: Ratings) -> dict[str, Any]:
-    """Return the same of a fit on a cluster, and what was moved."""
+def each(settings: dict[str, Any], train: Ratings, client: Any) -> dict[str, Any]:
+    """Return seconds of the clock, of CPU, and bytes, for one more evaluation or step."""
+    totals = []
+    short, long = LIMITS[settings.get("solver", "adam")]
+    for max_iter in (short, short, long):  # the first to be warm
+        model = AutoRec(**settings, max_iter=max_iter, tol=0.0, random_state=0, n_jobs=1)
+        before = counters(client)
+        with tempfile.TemporaryDirectory() as folder, trainer.short_on_purpose():
+            if client is None:
+                model.fit(train)
+            else:
+                fit_distributed(model, train, client, folder)
+        spent = [after - one for one, after in zip(before, counters(client), strict=True)]
+        totals.append([*spent, model.n_evaluations_])
+    *spent, number = (after - one for one, after in zip(*totals[1:], strict=True))
+    names = ("clock, s", "CPU, s", "of it in the client, s", "moved, MB")
+    return dict(zip(names, (one / number for one in spent), strict=True))
 
-    def others() -> float:
-        return sum(client.run(time.process_time).values())
 
-    with tempfile.TemporaryDirectory() as folder:
-        spent, moved = others(), through_loopback()
-        done = measured(lambda: fit_distributed(model, train, client, folder), model)
-        moved = through_loopback() - moved
-        done["CPU, s"] += others() - spent
-    done["MB moved each"] = moved / 1e6 / model.n_evaluations_
-    return done
+def counters(client: Any) -> tuple[float, float, float, float]:
+    """Return the clock, seconds of CPU of all and of this process, and megabytes moved."""
+    own = time.process_time()
+    others = 0.0 if client is None else sum(client.run(time.process_time).values())
+    moved = 0.0 if client is None else through_loopback() / 1e6
+    return time.perf_counter(), own + others, own, moved
 
 
 def through_loopback() -> float:

@@ -9,8 +9,7 @@ from fake_dask import FakeClient, worker_threads
 
 from autorec_np import AutoRec, RankingAutoRec, make_ratings
 from autorec_np.core.network import Network
-from autorec_np.distributed import columns, full_batch
-from autorec_np.distributed.fitting import fit_distributed
+from autorec_np.distributed import columns, fit_distributed, full_batch
 
 pytest.importorskip("distributed", reason="the extra dask is not installed")
 
