@@ -163,7 +163,7 @@ def test_options_that_make_no_sense_are_refused(command, run, folder, clicks):
 
 FAILURES = {
     "train CLICKS --scale 1 5": "scale=... is for ratings, .*: --scale LOW HIGH",
-    "train CLICKS --regularization auto": "regularization must be a number",
+    "train CLICKS --regularization -1": "regularization must be a finite number.*-1",
     "train CLICKS --unobserved-weight -1": "unobserved_weight must be .*-1.*--unobserved-weight W0",
     "tune CLICKS": "found 2 fields, .*RankingAutoRec.*autorec-np train FILE",
     "evaluate CLICKS": "found 2 fields, .*RankingAutoRec.*autorec-np train FILE",
