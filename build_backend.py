@@ -11,11 +11,11 @@ from setuptools import build_meta
 from setuptools.build_meta import *  # noqa: F403
 
 INTERNAL = ("core", "engine", "training")  # packages that hand on to other floors alone
-CHANGES = (  # options of python-minifier for more than spaces and lines
+CHANGES = (  # options of python-minifier for more than spaces, lines and local names
     *("combine_imports", "constant_folding", "convert_posargs_to_args", "hoist_literals"),
     *("preserve_shebang", "remove_annotations", "remove_builtin_exception_brackets"),
     *("remove_explicit_return_none", "remove_literal_statements", "remove_object_base"),
-    *("remove_pass", "rename_locals"),
+    "remove_pass",
 )
 
 
@@ -38,7 +38,7 @@ def pack(path):
         members = {member: archive.read(member) for member in archive.infolist()}
     public = names_for_users({one.filename: text for one, text in members.items()})
     contents = {
-        member: bare(content.decode(), public) if is_bare(member.filename) else content
+        member: packed(content.decode(), public) if is_bare(member.filename) else content
         for member, content in members.items()
         if not member.filename.endswith(".dist-info/top_level.txt")
     }
@@ -66,8 +66,16 @@ def names_for_users(files):
 
 
 def is_bare(name):
-    """Return whether a file of the wheel has its statements alone."""
+    """Return whether a file of the wheel has its statements alone, closely written."""
     return name.endswith(".py") and not name.startswith("autorec_np/core/")
+
+
+def packed(source, public):
+    """Return Python source as the wheel has it."""
+    import python_minifier
+
+    statements_stay = dict.fromkeys(CHANGES, False)
+    return python_minifier.minify(bare(source, public), **statements_stay).encode()
 
 
 def bare(source, public):
@@ -76,8 +84,6 @@ def bare(source, public):
     Internal are functions and classes of the module whose names are not in `public`, methods of
     such classes, functions whose names begin with one underscore, and those within others.
     """
-    import python_minifier
-
     tree = ast.parse(source)
     for node in internal(tree, public):
         if ast.get_docstring(node) and len(node.body) > 1:
@@ -90,8 +96,7 @@ def bare(source, public):
             docstring := ast.get_docstring(node)
         ):
             node.body[0].value.value = docstring  # without its margin
-    statements_stay = dict.fromkeys(CHANGES, False)
-    return python_minifier.minify(ast.unparse(tree), **statements_stay).encode()
+    return ast.unparse(tree)
 
 
 def internal(module, public):

@@ -94,7 +94,7 @@ def test_the_wheel_is_small_and_holds_the_package_alone(wheel):
 
 
 def documented(source):
-    """Return the statements of a module without types, and all docstrings by their owner."""
+    """Return the statements of a module without types and imports, and docstrings by owner."""
     tree, found = ast.parse(source), {}
     for name, node in [("the module", tree), *named(tree)]:
         if ast.get_docstring(node):
@@ -105,7 +105,12 @@ def documented(source):
     for node in ast.walk(tree):
         if isinstance(node, ast.arg):
             node.annotation = None
+        if isinstance(getattr(node, "body", None), list):
+            node.body = [one for one in node.body if not isinstance(one, NAMES_ALONE)]
     return ast.dump(tree), found
+
+
+NAMES_ALONE = (ast.Import, ast.ImportFrom, ast.Pass)
 
 
 def named(tree, prefix=""):
@@ -141,19 +146,24 @@ def is_for_users(name):
 
 
 def test_the_wheel_has_the_statements_lessons_and_public_docstrings_of_the_source(tree, wheel):
+    backend = runpy.run_path(str(tree / "build_backend.py"))
     n_left_out = n_untyped = 0
     with zipfile.ZipFile(wheel) as archive:
-        for name in filter(lambda name: name.endswith(".py"), archive.namelist()):
-            source, packed = (tree / name).read_bytes(), archive.read(name)
+        modules = {name: archive.read(name) for name in archive.namelist() if name[-3:] == ".py"}
+        public = backend["names_for_users"]({name: (tree / name).read_bytes() for name in modules})
+        for name, packed in modules.items():
+            source = (tree / name).read_bytes()
             if name.startswith("autorec_np/core/"):
                 assert packed == source
                 continue
-            (statements, docstrings), (kept_statements, kept) = map(documented, (source, packed))
+            bare = backend["bare"](source.decode(), public)
+            assert packed == backend["packed"](source.decode(), public)
+            (statements, docstrings), (kept_statements, kept) = map(documented, (source, bare))
             assert kept_statements == statements
             assert kept.items() <= docstrings.items()
             assert kept.get("the module") == docstrings.get("the module")
             left_out = docstrings.keys() - kept.keys()
-            before, after = typed(source), typed(packed)
+            before, after = typed(source), typed(bare)
             changed = {one for one in before if before[one] != after[one]}
             for one in {*left_out, *changed}:
                 assert not is_for_users(one) or (one.endswith("__#1") and one in left_out), one
@@ -225,7 +235,7 @@ def nothing():
 '''
 LEFT = """'A module.'
 X=1
-def internal(a,*b,c=None):return X+1
+def internal(a,*A,c=None):return X+1
 @public.register
 def _(a:int)->str:return'# no comment'
 def public(a:int,b:str='two\\n    lines')->int:
@@ -233,14 +243,35 @@ def public(a:int,b:str='two\\n    lines')->int:
 	if a:return b
 	return 3
 class Internal:
-	def method(self)->int:'Return 4.';return 4
-	def __init__(self,a:int)->None:self.a=a
-	def _method(self,one):return 5
+	def method(A):return 4
+	def __init__(A,a):A.a=a
+	def _method(A,one):return 5
 def nothing():'It has no other statement.'
 """
 
 
 def test_a_module_is_packed_without_comments_internal_docstrings_types_and_spaces():
-    bare = runpy.run_path(str(ROOT / "build_backend.py"))["bare"]
-    assert bare(WRITTEN, {"public"}).decode() == LEFT.rstrip()
-    assert bare(LEFT, {"public"}).decode() == LEFT.rstrip()
+    packed = runpy.run_path(str(ROOT / "build_backend.py"))["packed"]
+    assert packed(WRITTEN, {"public"}).decode() == LEFT.rstrip()
+    assert packed(LEFT, {"public"}).decode() == LEFT.rstrip()
+
+
+FROM_THE_WHEEL = """
+import importlib, pkgutil, sys
+sys.path.insert(0, sys.argv[1])
+import autorec_np
+assert autorec_np.__file__.startswith(sys.argv[1])
+for module in pkgutil.walk_packages(autorec_np.__path__, "autorec_np."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+from autorec_np.cli import main
+sys.exit(main(["demo"]))
+"""
+
+
+def test_the_packed_modules_work(wheel):
+    run = subprocess.run(
+        [sys.executable, "-c", FROM_THE_WHEEL, wheel], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert "Next: autorec-np train" in run.stdout
