@@ -61,7 +61,7 @@ from autorec_np.sources.text import PARQUET
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-BYTES_PER_RATING = 128  # while it is arranged
+BYTES_PER_RATING = 192  # while it is divided and arranged
 
 
 def store_ratings(
