@@ -24,16 +24,19 @@ from autorec_np.data.columns import (
     matrix_of,
 )
 from autorec_np.data.entries import (
+    BLOCK,
     DUPLICATE_RULES,
     DuplicateRatingError,
+    Opened,
+    Stored,
     arrange,
     canonical_csr,
     frozen,
+    index_dtype,
     matrix_entries,
     row_of_each,
     selection_mask,
 )
-from autorec_np.data.folder import Opened, Stored
 from autorec_np.data.values import (
     Positions,
     axis_ids,
@@ -111,7 +114,8 @@ class Ratings:
         OSError
         """
         fields = Opened(folder, verify).fields()
-        stored = fields.pop("stored")
+        stored, said = fields.pop("stored"), fields["columns"]
+        fields["columns"] = said and ColumnsRead(said["names"], tuple(said["left_out"]))
         return _stored(cls(**fields), stored)
 
     def relabeled(self, **changes: Any) -> Ratings:
@@ -342,7 +346,7 @@ class Ratings:
         return string_table(self.item_ids)
 
     def select(self, selection: ArrayLike) -> Ratings:
-        """Return some ratings, with the same ids, shape, scale and order.
+        """Return some ratings, in memory, with the same ids, shape, scale and order.
 
         Parameters
         ----------
@@ -356,9 +360,14 @@ class Ratings:
             booleans nor integers.
         """
         mask = selection_mask(selection, len(self))
+        order = self.order[mask]
         keep = np.zeros(len(self), dtype=bool)
-        keep[self.order[mask]] = True
-        kept_before = np.concatenate(([0], np.cumsum(keep)))
+        keep[order] = True
+        kept_before = np.zeros(len(self) + 1, index_dtype(len(self)))
+        np.cumsum(keep, dtype=kept_before.dtype, out=kept_before[1:])
+        for start in range(0, len(order), BLOCK):  # without a copy
+            part = order[start : start + BLOCK]
+            part[:] = kept_before[part]
         matrix = canonical_csr(
             self.matrix.data[keep],
             self.matrix.indices[keep],
@@ -369,7 +378,7 @@ class Ratings:
             self,
             matrix=matrix,
             timestamps=None if self.timestamps is None else frozen(self.timestamps[keep]),
-            order=frozen(kept_before[self.order[mask]]),
+            order=frozen(order),
         )
 
     def filter(self, min_user: int = 0, min_item: int = 0) -> Ratings:

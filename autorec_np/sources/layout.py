@@ -1,10 +1,11 @@
-"""Which column of a text holds what, and whether its first line names them."""
+"""Which column of a text holds what, whether its first line names them; other forms as lines."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,16 @@ from autorec_np.data.columns import (
     role_of,
     table_advice,
 )
-from autorec_np.sources.text import Document, OnlyPairs, Record, cut
+from autorec_np.sources.text import (
+    THEN,
+    WHITESPACE,
+    Document,
+    OnlyPairs,
+    Record,
+    Rest,
+    cut,
+    refused,
+)
 
 SAMPLE_RECORDS = 200
 _NAME_THEM = "pass columns=(user, item, rating), by name or by position from 0"
@@ -187,3 +197,67 @@ def check_length(record: Record, document: Document, layout: Layout) -> list[str
             f"{layout.n_fields}; every line must have as many. {_correct('the line', document)}",
         )
     return fields
+
+
+@dataclasses.dataclass(frozen=True)
+class Lines:
+    """Another format as text."""
+
+    text: str
+    separator: str
+    columns: tuple[int, ...]
+    sizes: tuple[int, ...] = ()  # rows, columns and entries
+    rest: Rest = None
+
+
+def lines_of(text: str, label: str, rest: Rest = None) -> Lines | None:
+    if text.startswith("%%MatrixMarket"):
+        return _lines_of_matrix_market(text, label, rest)
+    return _lines_of_blocks(text, rest) if re.match(r"\s*\d+:[ \t]*[\r\n]+", text) else None
+
+
+def _lines_of_matrix_market(text: str, label: str, rest: Rest) -> Lines:
+    lines = text.splitlines()
+    kind = " ".join(lines[0].lower().split()[1:])
+    if not re.fullmatch("matrix coordinate (real|integer) general", kind):
+        raise refused(
+            label,
+            f"a Matrix Market file of the kind {kind!r}",
+            f"read it with scipy.io.mmread {THEN}",
+        )
+    for place, line in enumerate(lines):
+        lines[place] = ""
+        if line.strip() and not line.startswith("%"):
+            sizes = line.split()
+            if len(sizes) != 3 or not all(map(str.isdecimal, sizes)):
+                break
+            return Lines("\n".join(lines), WHITESPACE, (0, 1, 2), tuple(map(int, sizes)), rest)
+    raise ValueError(
+        f"{label}: the Matrix Market file does not say how many rows, columns and entries it has; "
+        f"fetch it again."
+    )
+
+
+def _lines_of_blocks(text: str, rest: Rest) -> Lines:
+    """``1:`` and ``101,3,date`` give 1,101,3,date."""
+    item = ""
+
+    def joined(text: str) -> str:
+        nonlocal item
+        lines = [line.strip() for line in text.splitlines()]
+        for place, line in enumerate(lines):
+            if line.endswith(":"):
+                item, lines[place] = line[:-1], ""
+            elif line:
+                lines[place] = f"{item},{line}"
+        return "\n".join(lines) + "\n"
+
+    def following() -> Iterator[str]:
+        nonlocal item
+        item = last
+        yield from map(joined, rest() if rest else ())
+
+    text = joined(text)
+    last, counts = item, [line.count(",") + 1 for line in text.split("\n", 1000)[:1000] if line]
+    columns = (1, 0, 2, 3) if max(counts, default=0) == 4 else (1, 0, 2)
+    return Lines(text, ",", columns, rest=rest and following)

@@ -42,25 +42,31 @@ from autorec_np.data.values import (
     shown,
     unique_with_positions,
 )
-from autorec_np.sources.layout import Found, Layout, check_length, find_layout
-from autorec_np.sources.streams import Stream, stream_of
+from autorec_np.sources.layout import (
+    Found,
+    Layout,
+    Lines,
+    check_length,
+    find_layout,
+    lines_of,
+)
 from autorec_np.sources.text import (
     DEFAULT_MAX_BYTES,
     Dialect,
     Document,
-    Lines,
     Record,
     Rest,
+    Stream,
     cut,
     decode,
     frame_of_parquet,
-    lines_of,
     make_document,
     no_ratings,
     open_document,
     read_source,
     refuse_binary,
     refuse_text,
+    stream_of,
     without_mark,
 )
 

@@ -25,11 +25,14 @@ from autorec_np._files import alone, cleaned_up_on_sigterm
 from autorec_np._types import Array
 from autorec_np._validation import check_choice, check_integer
 from autorec_np.data.columns import ColumnsRead, as_table, find_ratings
-from autorec_np.data.entries import DUPLICATE_RULES, DuplicateRatingError, index_dtype, sort_entries
-from autorec_np.data.folder import (
+from autorec_np.data.entries import (
+    DUPLICATE_RULES,
     MANIFEST,
+    DuplicateRatingError,
     Growing,
+    index_dtype,
     mapped,
+    sort_entries,
     write_array,
     write_ids,
     write_manifest,
@@ -58,7 +61,7 @@ from autorec_np.sources.text import PARQUET
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-BYTES_PER_RATING = 128  # while it is arranged
+BYTES_PER_RATING = 192  # while it is divided and arranged
 
 
 def store_ratings(
@@ -85,8 +88,8 @@ def store_ratings(
         arranged there; so is Parquet without pyarrow.
     folder : str or path-like
     memory : int
-        About how many bytes to use, beside some 200 for each user and item. The disk needs 60 for
-        each rating meanwhile, then 32.
+        About how many bytes to use, beside some 200 for each user and item. The disk needs some 70
+        for each rating meanwhile, then 24, or 32 with timestamps.
     overwrite : bool
         Whether to replace ratings that the folder holds.
     callback : callable, optional

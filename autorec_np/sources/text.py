@@ -175,8 +175,8 @@ def check_size(size: int, label: str, bound: int) -> None:
         )
 
 
-_THEN = "and pass its result to autorec_np.data.as_ratings"
-_EXCEL = f"read it with pandas.read_excel {_THEN}"
+THEN = "and pass its result to autorec_np.data.as_ratings"
+_EXCEL = f"read it with pandas.read_excel {THEN}"
 _UNPACK = "unpack it with {} and pass the file of ratings"
 _MAGIC = (
     *(
@@ -187,12 +187,12 @@ _MAGIC = (
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", _UNPACK.format("7z x")),
     (b"Rar!\x1a\x07", "a RAR archive", _UNPACK.format("unrar x")),
     (b"\x28\xb5\x2f\xfd", "a Zstandard file", _UNPACK.format("zstd -d")),
-    (b"\x93NUMPY", "a NumPy array", f"read it with numpy.load {_THEN}"),
-    (b"\x89HDF\r\n", "an HDF5 file", f"read it with pandas.read_hdf {_THEN}"),
-    (b"ARROW1\x00\x00", "an Arrow file", f"read it with pandas.read_feather {_THEN}"),
-    (b"FEA1", "a Feather file", f"read it with pandas.read_feather {_THEN}"),
-    (b"ORC", "an ORC file", f"read it with pandas.read_orc {_THEN}"),
-    (b"SQLite format 3\x00", "an SQLite database", f"read it with pandas.read_sql_query {_THEN}"),
+    (b"\x93NUMPY", "a NumPy array", f"read it with numpy.load {THEN}"),
+    (b"\x89HDF\r\n", "an HDF5 file", f"read it with pandas.read_hdf {THEN}"),
+    (b"ARROW1\x00\x00", "an Arrow file", f"read it with pandas.read_feather {THEN}"),
+    (b"FEA1", "a Feather file", f"read it with pandas.read_feather {THEN}"),
+    (b"ORC", "an ORC file", f"read it with pandas.read_orc {THEN}"),
+    (b"SQLite format 3\x00", "an SQLite database", f"read it with pandas.read_sql_query {THEN}"),
     (b"%PDF-", "a PDF document", "pass a file of text"),
 )
 PARQUET = b"PAR1"
@@ -201,39 +201,39 @@ PARQUET = b"PAR1"
 def refuse_archive(names: Sequence[str], label: str) -> None:
     members = set(names)
     if "[Content_Types].xml" in members or {"mimetype", "content.xml"} <= members:
-        raise _refused(label, "a spreadsheet", _EXCEL)
+        raise refused(label, "a spreadsheet", _EXCEL)
     if members and all(name.endswith(".npy") for name in members):
         what, how = "NumPy arrays", "numpy.load"
         if "format.npy" in members:
             what, how = "a SciPy sparse matrix", "scipy.sparse.load_npz"
-        raise _refused(label, what, f"read it with {how} {_THEN}")
+        raise refused(label, what, f"read it with {how} {THEN}")
 
 
 def refuse_binary(raw: bytes, label: str) -> None:
     for magic, what, advice in _MAGIC:
         if raw.startswith(magic) and (not magic.isalnum() or b"\0" in raw[:4096]):
-            raise _refused(label, what, advice)
+            raise refused(label, what, advice)
     if re.match(rb"\x80[\x02-\x05]", raw) and raw.rstrip()[-1:] == b".":
-        advice = f"read it with pandas.read_pickle, if you trust it, {_THEN}"
-        raise _refused(label, "a pickle", advice)
+        advice = f"read it with pandas.read_pickle, if you trust it, {THEN}"
+        raise refused(label, "a pickle", advice)
     if raw[257:262] == b"ustar":
-        advice = f"{_UNPACK.format('tar -xf')}, or read a single file with pandas.read_csv {_THEN}"
-        raise _refused(label, "a tar archive", advice)
+        advice = f"{_UNPACK.format('tar -xf')}, or read a single file with pandas.read_csv {THEN}"
+        raise refused(label, "a tar archive", advice)
 
 
 def refuse_text(text: str, label: str) -> None:
     first = next((line for line in text[:100_000].splitlines() if line.strip()), "").strip()
     if first[:1] in ("{", "["):
         if _is_json(first) and len(first) < len(text.strip()):
-            raise _refused(
-                label, "JSON lines", f"read it with pandas.read_json(path, lines=True) {_THEN}"
+            raise refused(
+                label, "JSON lines", f"read it with pandas.read_json(path, lines=True) {THEN}"
             )
         if _is_json(first) or _is_json(text):
-            raise _refused(label, "JSON", f"read it with pandas.read_json(path) {_THEN}")
+            raise refused(label, "JSON", f"read it with pandas.read_json(path) {THEN}")
     if re.match(r"<(!doctype|html|\?xml)", first, re.IGNORECASE):
-        raise _refused(label, "a web page or XML", "fetch the file again")
+        raise refused(label, "a web page or XML", "fetch the file again")
     if re.fullmatch(r"[-+.\d]+(\s+\d+:[-+.\deE]+)+", first):
-        raise _refused(
+        raise refused(
             label,
             "in the format of libFM and LIBSVM",
             "read it with X, ratings = sklearn.datasets.load_svmlight_file(path), and, if lines "
@@ -249,7 +249,7 @@ def _is_json(text: str) -> bool:
         return False
 
 
-def _refused(label: str, what: str, advice: str) -> ValueError:
+def refused(label: str, what: str, advice: str) -> ValueError:
     return ValueError(f"{label}: this is {what}, not lines of ratings; {advice}.")
 
 
@@ -269,70 +269,6 @@ def frame_of_parquet(raw: bytes, label: str) -> DataFrame | None:
         raise ValueError(
             f"{label}: the Parquet file cannot be read ({error}); fetch it again."
         ) from None
-
-
-@dataclasses.dataclass(frozen=True)
-class Lines:
-    """Another format as text."""
-
-    text: str
-    separator: str
-    columns: tuple[int, ...]
-    sizes: tuple[int, ...] = ()  # rows, columns and entries
-    rest: Rest = None
-
-
-def lines_of(text: str, label: str, rest: Rest = None) -> Lines | None:
-    if text.startswith("%%MatrixMarket"):
-        return _lines_of_matrix_market(text, label, rest)
-    return _lines_of_blocks(text, rest) if re.match(r"\s*\d+:[ \t]*[\r\n]+", text) else None
-
-
-def _lines_of_matrix_market(text: str, label: str, rest: Rest) -> Lines:
-    lines = text.splitlines()
-    kind = " ".join(lines[0].lower().split()[1:])
-    if not re.fullmatch("matrix coordinate (real|integer) general", kind):
-        raise _refused(
-            label,
-            f"a Matrix Market file of the kind {kind!r}",
-            f"read it with scipy.io.mmread {_THEN}",
-        )
-    for place, line in enumerate(lines):
-        lines[place] = ""
-        if line.strip() and not line.startswith("%"):
-            sizes = line.split()
-            if len(sizes) != 3 or not all(map(str.isdecimal, sizes)):
-                break
-            return Lines("\n".join(lines), WHITESPACE, (0, 1, 2), tuple(map(int, sizes)), rest)
-    raise ValueError(
-        f"{label}: the Matrix Market file does not say how many rows, columns and entries it has; "
-        f"fetch it again."
-    )
-
-
-def _lines_of_blocks(text: str, rest: Rest) -> Lines:
-    """``1:`` and ``101,3,date`` give 1,101,3,date."""
-    item = ""
-
-    def joined(text: str) -> str:
-        nonlocal item
-        lines = [line.strip() for line in text.splitlines()]
-        for place, line in enumerate(lines):
-            if line.endswith(":"):
-                item, lines[place] = line[:-1], ""
-            elif line:
-                lines[place] = f"{item},{line}"
-        return "\n".join(lines) + "\n"
-
-    def following() -> Iterator[str]:
-        nonlocal item
-        item = last
-        yield from map(joined, rest() if rest else ())
-
-    text = joined(text)
-    last, counts = item, [line.count(",") + 1 for line in text.split("\n", 1000)[:1000] if line]
-    columns = (1, 0, 2, 3) if max(counts, default=0) == 4 else (1, 0, 2)
-    return Lines(text, ",", columns, rest=rest and following)
 
 
 Record: TypeAlias = tuple[int, list[str]]
@@ -653,3 +589,100 @@ def _without_spaces(document: Document) -> Document:
 def cut(value: object, length: int = 80) -> str:
     text = repr(value)
     return text if len(text) <= length else text[:length] + "..."
+
+
+LONG = 1 << 24  # bytes: a longer file is not read as a whole
+PIECE = 1 << 22
+HEAD = 1 << 20  # in which all that is to be found out is found out
+
+
+def stream_of(
+    path: Any, member: str | None, max_bytes: int | None, is_long: bool = False
+) -> Stream | None:
+    """Return None if the file is read as a whole: what is short or packed, unless it `is_long`."""
+    if not isinstance(path, (str, os.PathLike)) or not os.path.isfile(path):
+        return None
+    if not is_long and os.path.getsize(path) <= LONG:
+        return None
+    if max_bytes is not None:
+        check_integer("max_bytes", max_bytes, minimum=1)
+    stream = Stream(os.fspath(path), member, sys.maxsize if max_bytes is None else max_bytes)
+    return stream if is_long or not stream.packed else None
+
+
+class Stream:
+    """A file that is unpacked and decoded anew whenever its text is asked for."""
+
+    def __init__(self, path: str, member: str | None, bound: int) -> None:
+        self.path, self.label, self._bound = path, path, bound
+        self.is_whole, self.quotes = True, False
+        self.watch: Callable[[int], Any] = lambda n_bytes: None
+        self._opener: Callable[[Any], Any] = contextlib.nullcontext
+        self.packed, self._member = "", member
+        self.size = os.path.getsize(path)
+        with open(path, "rb") as file:
+            start = file.read(10)
+        if start.startswith(ZIP):
+            with complete(path, "zip"), zipfile.ZipFile(path) as archive:
+                self._member = chosen(archive, path, member)
+            self.packed, self._opener = "zip", self._open_member
+            self.label = f"{path} ({self._member})"
+        elif member is not None:
+            raise no_archive(path, member)
+        for magic, name, opener in PACKERS:
+            if magic.match(start):
+                self.packed, self._opener = name, opener
+
+    def decoded(self, encoding: str, dialect: Dialect) -> str | None:
+        """Return the head once all is decoded, or None: lines cannot be told from bytes."""
+        decode(b"", encoding, self.label)
+        raw = next(self._pieces(), b"")
+        if raw.startswith(PARQUET) or has_marks(raw) or "\n".encode(encoding) != b"\n":
+            return None
+        refuse_binary(raw, self.label)
+        self._encoding = encoding
+        texts = self._texts()
+        head = next(texts, "")
+        for text in texts:
+            self.is_whole = False
+            self.quotes = self.quotes or '"' in without_comments(text, dialect)
+        return head
+
+    def __call__(self) -> Iterator[str]:
+        """Yield what follows the head."""
+        return itertools.islice(self._texts(), 1, None)
+
+    @contextlib.contextmanager
+    def _open_member(self, file: Any) -> Iterator[Any]:
+        with zipfile.ZipFile(file) as archive, archive.open(str(self._member)) as unpacked:
+            yield unpacked
+
+    def _chunks(self) -> Iterator[bytes]:
+        size = 0
+        intact = complete(self.path, self.packed) if self.packed else contextlib.nullcontext()
+        with open(self.path, "rb") as file, intact, self._opener(file) as unpacked:
+            while chunk := unpacked.read(PIECE):
+                size += len(chunk)
+                if self.packed:
+                    check_size(size, self.label, self._bound)
+                self.watch(file.tell())
+                yield chunk
+
+    def _pieces(self) -> Iterator[bytes]:
+        """Yield the content up to ends of lines."""
+        kept, least = b"", HEAD
+        for chunk in self._chunks():
+            kept += chunk
+            cut = kept.rfind(b"\n") + 1 or kept.rfind(b"\r", 0, len(kept) - 1) + 1
+            if cut and len(kept) >= least:
+                yield kept[:cut]
+                kept, least = kept[cut:], 0
+        if kept:
+            yield kept
+
+    def _texts(self) -> Iterator[str]:
+        n_lines = 0
+        for piece in self._pieces():
+            text = decode(piece, self._encoding, self.label, n_lines)
+            n_lines += text.count("\n") or text.count("\r")
+            yield text

@@ -57,6 +57,7 @@ CONTENTS: dict[str, list[str]] = {
         "docs/coming_from",
         "docs/service",
         "docs/model_file",
+        "docs/store",
         "api/index",
     ],
     "Why it is as it is": [

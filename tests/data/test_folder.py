@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
-from autorec_np.data.folder import MANIFEST
+from autorec_np.data.entries import MANIFEST
 from autorec_np.data.ratings import Ratings, as_ratings
 from autorec_np.data.synthetic import make_ratings
 from autorec_np.sources.store import store_ratings

@@ -37,6 +37,7 @@ from autorec_np import (
     fetch_movielens,
     rmse,
     save_model,
+    store_ratings,
 )
 from autorec_np.data import as_ratings
 from autorec_np.lessons.course import NAMES, file_name
@@ -472,6 +473,20 @@ def test_every_default_of_lists_that_is_another_has_its_reason():
     assert shown == {name: right[name] for name in shown}
     assert f'| `max_iter` | `None` | {EPOCHS} for "adam"' in read(page)
     assert f'None: {EPOCHS} for "adam"' in inspect.getdoc(RankingAutoRec)
+
+
+def test_the_page_lists_every_file_of_stored_ratings(tmp_path):
+    users, items = np.divmod(np.arange(40), 8)
+    told_of = {axis: pd.DataFrame({"f": range(n)}) for axis, n in (("users", 5), ("items", 8))}
+    numbers = as_ratings((users, items, items + 1.0)).with_features(**told_of)
+    files, keys = set(), set()
+    for ratings in (numbers, (users.astype(str), items.astype(str), items + 1.0, items)):
+        store_ratings(ratings, tmp_path / "stored", overwrite=True)
+        files |= {path.name for path in (tmp_path / "stored").iterdir()}
+        keys |= json.loads((tmp_path / "stored" / "manifest.json").read_text()).keys()
+    page = ROOT / "docs" / "store.md"
+    assert {row[0].strip("`") for row in rows_of(page, "file")} == files
+    assert {row[0].strip("`") for row in rows_of(page, "key")} == keys
 
 
 def test_the_page_lists_every_member_of_a_model_file(tmp_path):

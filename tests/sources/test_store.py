@@ -26,7 +26,8 @@ from autorec_np.data.ratings import Ratings
 from autorec_np.data.splitting import train_test_split
 from autorec_np.data.synthetic import make_ratings
 from autorec_np.models.autorec import AutoRec
-from autorec_np.sources import store, streams
+from autorec_np.sources import store
+from autorec_np.sources import text as streams
 from autorec_np.sources.pairs import read_interactions
 from autorec_np.sources.reading import read_ratings
 from autorec_np.sources.store import store_ratings

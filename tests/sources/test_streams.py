@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rating_files import write
 
-from autorec_np.sources import streams
-from autorec_np.sources.streams import stream_of
-from autorec_np.sources.text import Dialect
+from autorec_np.sources import text as streams
+from autorec_np.sources.text import Dialect, stream_of
 
 
 @pytest.fixture
