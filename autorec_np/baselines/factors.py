@@ -227,6 +227,8 @@ def best_rows(rated: CSR, others: Array, weights: Array) -> Array:
 class BiasedMF(FactorModel):
     """Matrix factorization with biases (Koren, Bell and Volinsky, 2009).
 
+    A fit reads all ratings into memory, stored ones too.
+
     Parameters
     ----------
     n_factors : int
@@ -344,6 +346,8 @@ def value_and_gradient(
 class SVDpp(FactorModel):
     """SVD++ (Koren, 2008).
 
+    A fit reads all ratings into memory, stored ones too.
+
     Parameters
     ----------
     n_factors : int
@@ -441,6 +445,8 @@ def averaged(samples: Sequence[Array]) -> Array:
 
 class BayesianMF(FactorModel):
     """Bayesian matrix factorization with biases (Salakhutdinov and Mnih, 2008).
+
+    A fit reads all ratings into memory, stored ones too.
 
     Parameters
     ----------
@@ -567,6 +573,8 @@ class FittedLocal(Record):
 
 class LLORMA(Recommender):
     """Local low-rank matrix approximation (Lee, Kim, Lebanon and Singer, 2013).
+
+    A fit reads all ratings into memory, stored ones too.
 
     Parameters
     ----------

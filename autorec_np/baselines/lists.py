@@ -82,6 +82,8 @@ class Popularity(ListBaseline):
 class ItemKNN(ListBaseline):
     """Item-based nearest neighbors, by the cosine with shrinkage (Sarwar et al., 2001).
 
+    A fit reads all ratings into memory, stored ones too.
+
     Parameters
     ----------
     n_neighbors : int
@@ -124,6 +126,8 @@ class EASE(ListBaseline):
     """Embarrassingly shallow autoencoder (Steck, 2019): a score for each item from all others.
 
     A fit takes n_items^3 operations (fewer with few users), and 12 bytes for each pair of items.
+
+    A fit reads all ratings into memory, stored ones too.
 
     Parameters
     ----------

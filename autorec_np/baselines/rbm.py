@@ -181,6 +181,8 @@ class RatingRBM(Recommender):
     Minimizes the negative log-likelihood + lambda/2 ||W||^2, (56), by contrastive divergence and
     Adam. A `BiasBaseline` predicts cold pairs.
 
+    A fit reads all ratings into memory, stored ones too.
+
     Parameters
     ----------
     orientation : {"item", "user"}

@@ -142,7 +142,7 @@ class AutoRec(FoldIn):
     early_stopping : bool
         Stop when the validation RMSE stops falling, and restore the best weights.
     validation_fraction : float in (0, 1)
-        Held out for early stopping where `fit` is given none.
+        Held out for early stopping where `fit` is given none; the others are copied.
     n_iter_no_change : int
         Epochs or iterations without improvement by `tol` that end it; of "scipy-lbfgs", 1.
     warm_start : bool

@@ -238,7 +238,7 @@ class RankingAutoRec(ListRecommender, AutoRec):
     unobserved_weight, unobserved_target : float
         w0 and t0.
     threshold : float, optional
-        Only ratings from here on count as interactions. None: every stored pair does.
+        Only ratings from here on count as interactions, and are copied. None: every pair does.
     values : {"binary", "counts", "ratings"}
         "binary": t = c = 1. "counts": ratings say how often, and c = 1 + log(1 + count).
         "ratings": t, which the network also reads, is the rating mapped onto (0, 1].

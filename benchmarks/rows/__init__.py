@@ -19,6 +19,7 @@ TITLES = {
     "growth": "Growth of the epoch's time with the ratings and with k",
     "memory": "Memory of training",
     "store": "Ratings past memory: seconds and memory of reading and storing",
+    "scale": "Fits past memory: seconds and memory, in memory and of stored ratings",
     "recommend": "Ten recommendations, ML-1M",
     "lists": "Lists: NDCG@10, what else they are, seconds and memory of `fit`",
     "service": "The example service under load, ML-1M, k = 500",

@@ -50,7 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "engine",
     },
     "models": {"numpy", "scipy.sparse", "__init__", "_text", "_types", "_validation"}
-    | {"core", "data", "engine.threads", "training"},
+    | {"core", "data", "engine.rows", "engine.threads", "training"},
     "baselines": {"numpy", "scipy.sparse", "scipy.linalg", "__init__", "_types", "_validation"}
     | {"core", "data", "engine.engines", "engine.threads", "models", "training.solvers"},
     "serving": {"numpy", "scipy", "onnx", "pyarrow", "sklearn", "__init__", "_types", "_validation"}
