@@ -48,7 +48,13 @@ from autorec_np.engine.rows import Rated, Rows, blocks_of, pattern_of
 from autorec_np.engine.threads import undisturbed
 from autorec_np.engine.tiled import Plan, Tiled, by_activity
 from autorec_np.models.autorec import AutoRec
-from autorec_np.training.trainer import SOLVERS, Corrupted, Draws, computed_by, corrupt
+from autorec_np.training.trainer import (
+    SOLVERS,
+    Corrupted,
+    Draws,
+    computed_by,
+    corrupt,
+)
 
 Exchange = Callable[[Array], Array]
 Model = TypeVar("Model", bound=AutoRec)

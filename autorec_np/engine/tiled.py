@@ -178,8 +178,7 @@ def corner_widths(
     """Return the width of the corner in each row, which saves most for `tile_rows` rows.
 
     `rows` come in this order, and columns go to these places; None: as they are. Where every n-th
-    row is taken, n times as many make a tile. Of a nearly empty tile, only steps with entries are
-    looked at.
+    row is taken, n times as many make a tile. Of a nearly empty one, steps with entries count.
     """
     n_rows, n_columns = pattern.shape
     rows = np.arange(n_rows) if rows is None else rows

@@ -63,18 +63,15 @@ from autorec_np.training.solvers import (
 from autorec_np.training.trainer import (
     ENGINES,
     SOLVERS,
-    AffineMap,
-    Mapped,
     Trainer,
     automatic_batch_size,
     automatic_penalties,
     automatic_shrinkage,
-    canonical,
     corruption_for,
-    map_onto_outputs,
     starting_theta,
     warn_of_interrupt,
 )
+from autorec_np.training.units import AffineMap, Mapped, canonical, map_onto_outputs
 
 # Chosen on validation ratings: docs/decisions.md
 WARM_UP = {"item": 0.3, "user": 0.1}  # of the steps, in "cosine"
@@ -101,7 +98,7 @@ class AutoRec(FoldIn):
     regularization : "auto", float, or mapping of str to float
         lambda of (2) in units of the ratings: of every weight block, or by name ("encoder.weight",
         "hidden1.weight", ..., "decoder.weight", "implicit.weight"). "auto": by
-        `training.automatic_penalties`, in canonical units (`training.trainer`), so that the unit of
+        `training.automatic_penalties`, in canonical units (`training.units`), so that the unit of
         the ratings does not matter. With a baseline and without tied weights, a column of n
         training ratings is then believed n / (n + `shrinkage_`): `training.reliability`.
     tied : bool

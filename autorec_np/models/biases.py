@@ -16,7 +16,7 @@ from autorec_np.data.entries import row_of_each
 from autorec_np.data.ratings import Ratings
 from autorec_np.engine.rows import KEPT, blocks_of, column_counts, row_block
 from autorec_np.models.base import Axes, Recommender, Record, Self, of_record, to_learn
-from autorec_np.training.trainer import AffineMap, mean_and_deviation
+from autorec_np.training.units import AffineMap, mean_and_deviation
 
 REGULARIZATION = 5.0  # lambda by default
 MAX_SWEEPS = 200

@@ -47,7 +47,8 @@ from autorec_np.models.scoring import (
     start_again,
 )
 from autorec_np.training.solvers import EpochCallback
-from autorec_np.training.trainer import AffineMap, levels_of, warn_of_interrupt
+from autorec_np.training.trainer import warn_of_interrupt
+from autorec_np.training.units import AffineMap, levels_of
 
 N_VALIDATED = 10  # places of the lists that are followed
 # docs/defaults.md

@@ -38,7 +38,8 @@ from autorec_np.models.base import Axes, Record
 from autorec_np.models.biases import FittedBiases, FittedMean, ridge
 from autorec_np.training.checkpoint import digest_of
 from autorec_np.training.solvers import run_lbfgs
-from autorec_np.training.trainer import AffineMap, reliability
+from autorec_np.training.trainer import reliability
+from autorec_np.training.units import AffineMap
 
 if TYPE_CHECKING:
     from autorec_np.training.solvers import EpochMonitor

@@ -31,7 +31,7 @@ from autorec_np.serving.archive import (
     write_archive,
 )
 from autorec_np.serving.records import KINDS, Packing, State, pack_model, unpack_model
-from autorec_np.training.trainer import AffineMap
+from autorec_np.training.units import AffineMap
 
 AnyModel = TypeVar("AnyModel", bound=Recommender)
 

@@ -50,7 +50,7 @@ from autorec_np.serving.archive import (
     ids_of,
     saying,
 )
-from autorec_np.training.trainer import AffineMap
+from autorec_np.training.units import AffineMap
 
 State: TypeAlias = dict[str, Any]
 

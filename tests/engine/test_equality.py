@@ -23,7 +23,12 @@ from autorec_np.engine.tiled import by_activity
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.ranking_autorec import RankingAutoRec
 from autorec_np.training.solvers import EpochMonitor
-from autorec_np.training.trainer import ENGINES, SOLVERS, Trainer, short_on_purpose
+from autorec_np.training.trainer import (
+    ENGINES,
+    SOLVERS,
+    Trainer,
+    short_on_purpose,
+)
 
 SIZES = {
     (1, False): (3,),

@@ -63,6 +63,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "engine.threads",
         "models",
         "training.trainer",
+        "training.units",
     },
     "evaluation": {"numpy", "scipy.special", "__init__", "_text", "_types", "_validation"}
     | {"_files", "core", "data", "models", "training"},

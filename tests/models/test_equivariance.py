@@ -13,7 +13,7 @@ from autorec_np.models import autorec, scoring
 from autorec_np.models.autorec import AutoRec
 from autorec_np.serving.explanation import explain, rating_derivatives
 from autorec_np.serving.model_file import load_model, save_model
-from autorec_np.training import trainer
+from autorec_np.training import units
 from autorec_np.training.solvers import EpochMonitor
 from autorec_np.training.trainer import reliability
 
@@ -232,12 +232,12 @@ def test_a_warm_start_keeps_the_unit_of_its_weights():
 
 
 def as_they_are(values, scale):
-    return trainer.Mapped.by(trainer.AffineMap(), values, scale)
+    return units.Mapped.by(units.AffineMap(), values, scale)
 
 
 def not_shifted(values, scale):
-    factor = trainer.SPREAD / values.std(dtype=np.float64)
-    return trainer.Mapped.by(trainer.AffineMap(factor), values, scale)
+    factor = units.SPREAD / values.std(dtype=np.float64)
+    return units.Mapped.by(units.AffineMap(factor), values, scale)
 
 
 def test_ratings_as_they_are_are_found(monkeypatch):
@@ -252,8 +252,8 @@ def test_ratings_without_the_shift_are_found(monkeypatch):
 
 def test_ratings_that_are_not_counted_in_steps_are_found(monkeypatch):
     """L-BFGS makes something else of the last bit of a rating."""
-    monkeypatch.setattr(trainer, "step_of", lambda levels: 1.0)
-    monkeypatch.setattr(trainer, "ON_GRID", -1.0)
+    monkeypatch.setattr(units, "step_of", lambda levels: 1.0)
+    monkeypatch.setattr(units, "ON_GRID", -1.0)
     assert farthest(solver="lbfgs", baseline=None) > CLOSE
 
 
@@ -261,7 +261,7 @@ def test_a_penalty_in_rating_units_is_found(monkeypatch):
     monkeypatch.setattr(
         autorec,
         "canonical",
-        lambda values, scale: trainer.canonical(values, scale)._replace(units=trainer.AffineMap()),
+        lambda values, scale: units.canonical(values, scale)._replace(units=units.AffineMap()),
     )
     assert farthest() > 10 * CLOSE
 

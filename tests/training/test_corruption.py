@@ -13,7 +13,14 @@ from scipy import sparse
 from autorec_np.core.kernels import with_data
 from autorec_np.core.planes import Planes
 from autorec_np.engine.engines import AsItIs
-from autorec_np.training.trainer import INPUT, Draws, Trainer, corrupt, dropout_masks, splitmix64
+from autorec_np.training.trainer import (
+    INPUT,
+    Draws,
+    Trainer,
+    corrupt,
+    dropout_masks,
+    splitmix64,
+)
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 

@@ -26,7 +26,12 @@ from autorec_np.models.autorec import AutoRec
 from autorec_np.training import solvers as monitoring
 from autorec_np.training import trainer as training
 from autorec_np.training.solvers import DivergenceError, EpochMonitor, Iteration
-from autorec_np.training.trainer import SOLVERS, ConvergenceWarning, Trainer, short_on_purpose
+from autorec_np.training.trainer import (
+    SOLVERS,
+    ConvergenceWarning,
+    Trainer,
+    short_on_purpose,
+)
 
 N_ROWS, N_COLUMNS = 30, 12
 MINIBATCH = [name for name, defaults in SOLVERS.items() if not defaults.full_batch]

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from autorec_np.core.activations import ACTIVATIONS
-from autorec_np.training.trainer import (
+from autorec_np.training.units import (
     MEAN,
     SPREAD,
     AffineMap,
