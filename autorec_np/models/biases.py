@@ -37,7 +37,7 @@ class Biases(NamedTuple):
     def at(self, users: Array, items: Array) -> Array:
         """Return the sums for pairs of positions; -1 has bias 0."""
         user, item = (
-            np.where(places < 0, 0.0, side[places])
+            np.where(np.less(places, 0), 0.0, side[places])
             for side, places in ((self.user, users), (self.item, items))
         )
         return np.asarray(self.mean + user + item)
