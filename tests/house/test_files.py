@@ -282,7 +282,8 @@ def test_sixteen_threads_that_save_at_once_leave_one_whole_file(tmp_path):
 
 
 AS_ON_WINDOWS = """
-import concurrent.futures.process, fcntl, importlib, multiprocessing.pool, os, pkgutil, sys, types
+import asyncio, concurrent.futures.process, fcntl, multiprocessing.pool
+import importlib, os, pkgutil, sys, types
 from pathlib import Path
 import numpy, pandas, requests, scipy.sparse, scipy.special
 import matplotlib.figure

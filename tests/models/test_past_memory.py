@@ -12,7 +12,7 @@ from autorec_np.data.synthetic import make_ratings
 from autorec_np.engine import rows as rows_room
 from autorec_np.engine import tiled
 from autorec_np.models import biases, scoring
-from autorec_np.training import trainer
+from autorec_np.training import trainer, units
 
 SMALL = {"hidden_layer_sizes": (4,), "max_iter": 2, "random_state": 0, "n_jobs": 1}
 MODELS = {
@@ -27,7 +27,7 @@ MODELS = {
     "counts": RankingAutoRec(**SMALL, values="counts", threshold=2.0, early_stopping=True),
     "ratings": RankingAutoRec(**SMALL, values="ratings", solver="lbfgs"),
 }
-ROOMS = rows_room, tiled, scoring, biases, trainer
+ROOMS = rows_room, tiled, scoring, biases, units
 
 
 def make_long(patch, kept=500):

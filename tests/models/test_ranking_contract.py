@@ -19,7 +19,7 @@ from recommender_contract import (
 )
 
 from autorec_np import RankingAutoRec
-from autorec_np.engine import threads
+from autorec_np.engine import rows
 from autorec_np.training.trainer import ConvergenceWarning
 
 
@@ -38,7 +38,7 @@ class RankingContract(
     brief: ClassVar = {"max_iter": 3}
 
     def test_the_number_of_threads_does_not_matter(self, monkeypatch):
-        monkeypatch.setattr(threads, "ENTRIES_PER_BLOCK", 100)  # several blocks even here
+        monkeypatch.setattr(rows, "ENTRIES_PER_BLOCK", 100)  # several blocks even here
         alone = self.fit_briefly(TRAIN, validation=TEST, n_jobs=1)
         for n_jobs in (2, 3, None):
             together = self.fit_briefly(TRAIN, validation=TEST, n_jobs=n_jobs)

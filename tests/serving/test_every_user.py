@@ -369,7 +369,8 @@ def test_a_file_that_is_replaced_meanwhile_is_refused(one, tmp_path, monkeypatch
 
 
 SLOW = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # also of a program in the background
 from autorec_np import recommend_all
 from autorec_np.models import base
 from autorec_np.serving import every_user

@@ -30,7 +30,7 @@ from sklearn.base import clone
 from autorec_np.core import kernels
 from autorec_np.core.activations import ACTIVATIONS
 from autorec_np.data.ratings import Ratings
-from autorec_np.engine import threads
+from autorec_np.engine import rows
 from autorec_np.models import base, scoring
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.biases import BiasBaseline
@@ -721,7 +721,7 @@ class AutoRecContract(
         assert not np.array_equal(first.theta_, other.theta_)
 
     def test_the_number_of_threads_does_not_matter(self, monkeypatch):
-        monkeypatch.setattr(threads, "ENTRIES_PER_BLOCK", 100)  # several blocks even here
+        monkeypatch.setattr(rows, "ENTRIES_PER_BLOCK", 100)  # several blocks even here
         alone = self.fit_briefly(TRAIN, validation=TEST, n_jobs=1)
         for n_jobs in (2, 3, None):
             together = self.fit_briefly(TRAIN, validation=TEST, n_jobs=n_jobs)
