@@ -55,8 +55,8 @@ ELEMENTS_PER_TASK = 1_000_000  # of a dense factor, at once
 GROUPS_PER_TASK = 1024
 NON_ZEROS = 0.8  # part of the values; where fewer, products leave out zeros
 GATHERED_ELEMENTS = 400_000  # of a factor's rows that are gathered at once
-TILE_COLUMNS = 256  # of N^T
-STATIC_BAND_ROWS = 128  # in one task
+TILE_COLUMNS, STATIC_BAND_ROWS = 256, 128  # of N^T, in one task
+FEWEST_ENTRIES = 1024  # for which they are so few
 
 
 class Split(NamedTuple):
@@ -105,18 +105,15 @@ class Plan:
     Attributes
     ----------
     order, indices : ndarray of int, (nnz,)
-        Position in the pattern's data, and column, of each entry: first `n_dense` in the corner,
-        then the rest.
+        Position in the pattern's data, and column, of each entry: `n_dense` of the corner first.
     tiles, bands, panels : list of slice
         Rows of each tile of the corner, rows of each band of the rest, columns of each panel.
     widths : list of int
         Columns of the corner in each tile.
     strips : list of (int, slice)
         How many tiles reach which columns of the corner, STRIP_COLUMNS at most.
-    dense_of_tiles : list of slice
-        Entries of each tile.
-    cells : ndarray of int
-        Their positions in its flat cells.
+    dense_of_tiles, cells : list of slice, ndarray of int
+        Entries of each tile, and their positions in its flat cells.
     rest_of_bands : list of csc_array, (band, n_columns)
         Or csr_array, where a band has fewer entries than the matrix columns.
     rest_of_panels : list of csr_array, (panel, n_rows)
@@ -502,7 +499,10 @@ class Static:
         n_rows, n_columns = self.shape = rated.shape
         self.rows = np.arange(n_rows) if rows is None else rows
         self.columns = np.arange(n_columns) if columns is None else columns
-        self.tiles, self.bands = cut(n_columns, TILE_COLUMNS), cut(n_rows, STATIC_BAND_ROWS)
+        nnz = max(rated.pattern.nnz, 1)
+        self.tile_columns = max(TILE_COLUMNS, FEWEST_ENTRIES * n_columns // nnz)
+        self.tiles = cut(n_columns, self.tile_columns)
+        self.bands = cut(n_rows, max(STATIC_BAND_ROWS, FEWEST_ENTRIES * n_rows // nnz))
         self._parts: dict[np.dtype[Any], Parts] = {}
 
     def parts(self, dtype: np.dtype[Any]) -> Parts:
@@ -514,7 +514,7 @@ class Static:
     def _laid_out(self, dtype: np.dtype[Any]) -> Parts:
         pattern, turned = self.rated.pattern, self.rated.turned()
         place_of_row, place_of_column = places_in(self.rows), places_in(self.columns)
-        widths = corner_widths(turned, TILE_COLUMNS, self.columns, place_of_row)
+        widths = corner_widths(turned, self.tile_columns, self.columns, place_of_row)
         scale = self.rated.scale[self.columns].astype(dtype)
         corner: list[Any] = [None] * len(self.tiles)
         rest: list[Any] = [None] * len(self.tiles)

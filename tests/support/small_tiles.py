@@ -14,6 +14,7 @@ SMALL = {
     "TILE_COLUMNS": 3,
     "BAND_ROWS": 3,
     "STATIC_BAND_ROWS": 3,
+    "FEWEST_ENTRIES": 1,
     "STRIP_COLUMNS": 3,
     "STEP": 1,
     "GROUP": 2,
