@@ -28,11 +28,11 @@ if sys.argv[2] == "in memory":
 model = AutoRec(sys.argv[3], (50,), max_iter=2, random_state=0, **eval(sys.argv[4]))
 """
 FIT = f"""{OPEN}
-from autorec_np import evaluate, save_model
-
 model.fit(R)
 if len(sys.argv) > 5:
-    print(evaluate(model, Ratings.open(sys.argv[5])))
+    from autorec_np import save_model
+
+    print("RMSE", -model.score(*Ratings.open(sys.argv[5]).triples()))
     save_model(model, sys.argv[6])
 """
 PAPERS = {"implicit": 0, "inputs": "ratings"}
