@@ -234,6 +234,16 @@ class ListRecommender(FoldIn):
         """Raise TypeError: scores are no ratings."""
         return self._refuse("RMSE")
 
+    def __sklearn_tags__(self) -> Any:
+        """Return that X are pairs of ids, (n, 2), which `fit` takes without y."""
+        import sklearn.utils as tags  # type: ignore[import-untyped]
+
+        return tags.Tags(
+            estimator_type=None,
+            target_tags=tags.TargetTags(required=False),
+            input_tags=tags.InputTags(categorical=True, string=True),
+        )
+
     def _refuse(self, what: str) -> NoReturn:
         check_fitted(self)
         raise TypeError(_NO_RATINGS.format(type(self).__name__, what))

@@ -108,7 +108,8 @@ class RatingRegressor:
         if isinstance(self.model, ListRecommender):
             raise TypeError(
                 f"RatingRegressor predicts ratings, and {type(self.model).__name__} ranks items; "
-                f"call its own fit, and autorec_np.evaluate_ranking, cross_validate or search."
+                f"pass it alone, X of two columns without y, and a scoring=... by "
+                f"autorec_np.evaluate_ranking."
             )
         users, items = _columns(X)
         if y is None:

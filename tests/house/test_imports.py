@@ -49,7 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "core",
         "engine",
     },
-    "models": {"numpy", "scipy.sparse", "__init__", "_text", "_types", "_validation"}
+    "models": {"numpy", "scipy.sparse", "sklearn", "__init__", "_text", "_types", "_validation"}
     | {"core", "data", "engine.rows", "engine.threads", "training"},
     "baselines": {"numpy", "scipy.sparse", "scipy.linalg", "__init__", "_types", "_validation"}
     | {"core", "data", "engine.engines", "engine.threads", "models", "training.solvers"},

@@ -29,9 +29,11 @@ from autorec_np.data.ratings import Ratings
 from autorec_np.data.splitting import k_fold
 from autorec_np.data.synthetic import make_ratings
 from autorec_np.evaluation.cross_validation import cross_validate, evaluate
+from autorec_np.evaluation.held_out import evaluate_ranking
 from autorec_np.models import base
 from autorec_np.models.autorec import AutoRec
 from autorec_np.models.biases import BiasBaseline, GlobalMean
+from autorec_np.models.ranking_autorec import RankingAutoRec
 from autorec_np.serving.scikit import RatingRegressor
 
 MODELS = {
@@ -376,6 +378,26 @@ def test_the_score_of_a_perfect_prediction_of_a_constant():
 def test_wrong_data_is_refused(X, y, kind, message):
     with pytest.raises(kind, match=message):
         RatingRegressor(BiasBaseline()).fit(X, y)
+
+
+def ndcg(model, X, y=None):
+    return evaluate_ranking(model, X).ndcg
+
+
+def test_a_model_of_lists_is_searched_by_its_lists_of_pairs():
+    users, items, ratings = make_ratings(40, 25, 600, random_state=0).triples()
+    X, folds = np.column_stack((users, items)), KFold(3, shuffle=True, random_state=0)
+    model = RankingAutoRec(hidden_layer_sizes=(4,), max_iter=2, random_state=0)
+    grid = {"regularization": [1.0, 30.0]}
+    search = GridSearchCV(model, grid, cv=folds, scoring=ndcg).fit(X)
+    means = [
+        np.mean([ndcg(clone(model).set_params(regularization=x).fit(X[a]), X[b]) for a, b in split])
+        for x, split in ((x, [*folds.split(X)]) for x in grid["regularization"])
+    ]
+    np.testing.assert_array_equal(search.cv_results_["mean_test_score"], means)
+    assert search.best_params_ == {"regularization": grid["regularization"][np.argmax(means)]}
+    with pytest.raises(TypeError, match=r"pass it alone, X of two columns .*evaluate_ranking"):
+        RatingRegressor(model).fit(X, ratings)
 
 
 def test_not_fitted_is_scikit_learns_error_where_it_is_loaded(regressor, monkeypatch):
