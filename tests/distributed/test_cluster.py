@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 
 import numpy as np
 import pytest
 
 from autorec_np import AutoRec, BiasBaseline, make_ratings
-from autorec_np.distributed import fit_distributed
+from autorec_np.distributed import fit_distributed, full_batch
 from autorec_np.sources.store import store_ratings
 from autorec_np.training import trainer
 
@@ -190,6 +192,30 @@ def test_a_folder_that_workers_do_not_see(client, tmp_path, monkeypatch):
     monkeypatch.setattr(full_batch, "write", lambda path, value: None)
     with pytest.raises(RuntimeError, match="pass folder=, one that all workers see"):
         fit_distributed(AutoRec(**FULL_BATCH), RATINGS, client, tmp_path)
+
+
+def test_two_runs_at_once_share_a_folder(client, alone, tmp_path):
+    with ThreadPoolExecutor(2) as pool:
+        runs = [
+            pool.submit(copy_context().run, fit_distributed, model, RATINGS, client, tmp_path)
+            for model in (AutoRec(**FULL_BATCH), AutoRec(**FULL_BATCH))
+        ]
+        models = [run.result() for run in runs]
+    assert all(same(model, alone) for model in models)
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_full_disk_ends_a_run_and_leaves_nothing(client, tmp_path, monkeypatch):
+    def full(path, value):
+        path.write_bytes(b"a part")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(full_batch, "write", full)
+    model = AutoRec(**FULL_BATCH)
+    with pytest.raises(OSError, match="No space left"):
+        fit_distributed(model, RATINGS, client, tmp_path)
+    assert not hasattr(model, "theta_")
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_what_cannot_be_fitted_says_so(tmp_path):
